@@ -1,0 +1,62 @@
+"""Frozen dataclasses to plain JSON values and back; the one serialisation of the package (never pickle)."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """Turn a dataclass, enum, tuple or mapping, nested at will, into JSON values (dict, list, str, number, None)."""
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """Rebuild a value of type `kind` from what `to_json` made of it.
+
+    Unknown keys are ignored and missing ones take the field's default, so that records of an older or a newer
+    version can be read. Raises `TypeError`, `ValueError` or `KeyError` on data of another shape.
+    """
+    return typing.cast(T, _decode(kind, data))
+
+
+@cache
+def _field_types(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _decode(kind: Any, data: Any) -> Any:
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if data is None:
+            return None
+        return _decode(next(option for option in arguments if option is not type(None)), data)
+    if origin is tuple:
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(_decode(arguments[0], item) for item in data)
+        return tuple(_decode(option, item) for option, item in zip(arguments, data, strict=True))
+    if origin is not None and issubclass(origin, Mapping):
+        return {key: _decode(arguments[1], item) for key, item in data.items()}
+    if is_dataclass(kind):
+        hints = _field_types(typing.cast(type, kind))
+        known = {field.name: data[field.name] for field in fields(kind) if field.name in data}
+        return kind(**{name: _decode(hints[name], item) for name, item in known.items()})
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(data)
+    return data

@@ -1,0 +1,52 @@
+"""The threads that wait for rollouts and replies, and the queue by which all of them speak to the one that decides."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception that ended a piece of work; it is raised where the queue is read."""
+
+    error: BaseException
+
+
+class Crew:
+    """Runs work in daemon threads. Only the thread that calls `next` decides anything.
+
+    Daemon threads, because a process that is asked to end must not wait for a model's answer.
+    """
+
+    def __init__(self) -> None:
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.busy = 0
+
+    def start(self, work: Callable[[], Any]) -> None:
+        """Run `work`; its result becomes a message."""
+        self.busy += 1
+
+        def run() -> None:
+            try:
+                message = work()
+            except BaseException as error:
+                message = Failure(error)
+            self._messages.put((message, True))
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def tell(self, message: Any) -> None:
+        """Put a message between results, from inside a piece of work."""
+        self._messages.put((message, False))
+
+    def next(self, timeout: float | None = None) -> Any:
+        """Wait for the next message; raises what a piece of work raised, and `queue.Empty` after `timeout` seconds."""
+        message, is_result = self._messages.get(timeout=timeout)
+        self.busy -= is_result
+        if isinstance(message, Failure):
+            raise message.error
+        return message

@@ -1,0 +1,27 @@
+"""The exceptions of the package. Those that a user can mend are raised as `pytest.UsageError` at the border."""
+
+from __future__ import annotations
+
+
+class GepaError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class SettingsError(GepaError):
+    """A setting is unknown, malformed or contradicts another; the message names the mend."""
+
+
+class PromptError(GepaError):
+    """A prompt file cannot be read, or cannot hold a text, without changing bytes that are not its own."""
+
+
+class PatchError(GepaError):
+    """A patch could not be made so that it applies and gives exactly the candidate's files."""
+
+
+class ReflectionError(GepaError):
+    """The reflection model cannot be reached or refuses the request; more of the same would not help."""
+
+
+class RunnerError(GepaError):
+    """Cases cannot be run in child sessions at all, as opposed to one case that goes wrong."""

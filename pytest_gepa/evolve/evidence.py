@@ -1,0 +1,87 @@
+"""What a reflection is shown: groups of a parent's failing cases, neighbours beside them, edits that
+came to nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from pytest_gepa.evolve.candidate import Candidate, ancestors
+from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.minibatch import Draw, Likeness, Minibatch, choose_neighbours, group_failures
+from pytest_gepa.evolve.problem import SearchSettings
+from pytest_gepa.evolve.proposal import Part
+from pytest_gepa.evolve.tasks import Discarded
+
+
+class Showcase:
+    """Chooses minibatches. Remembers how often a case was shown, and how often an edit broke it
+    (`fragile`).
+    """
+
+    def __init__(self, ledger: Ledger, seed: str, settings: SearchSettings, draw: Draw) -> None:
+        self._ledger = ledger
+        self._seed = seed
+        self._settings = settings
+        self._draw = draw
+        self._shown: Counter[str] = Counter()
+        self.fragile: Counter[str] = Counter()
+        self._discarded: dict[str, list[tuple[int, Discarded]]] = {}
+        self._discards = 0
+
+    def minibatches(self, parent: str, groups: int) -> list[Minibatch]:
+        """Divide the parent's failing cases into at most `groups` minibatches, each with neighbours."""
+        failures = self._ledger.workable(parent)
+        settings = self._settings
+        found = group_failures(failures, self._shown, settings.minibatch, groups, settings.alike, self._draw)
+        for group in found:
+            self._shown.update(group)
+        return [Minibatch(group, self._neighbours(parent, group)) for group in found]
+
+    def _neighbours(self, parent: str, failing: tuple[str, ...]) -> tuple[str, ...]:
+        """Draw passing cases that use the same components, rather those that failed alike under the seed."""
+        results, seed = self._ledger.results[parent], self._ledger.results[self._seed]
+        used = {name for case in failing for name in results[case].uses}
+        likeness = Likeness(results[case].likeness for case in failing)
+        closeness: dict[str, float] = {}
+        nearest: dict[str, float] = {"": 0.0}
+        shared: dict[tuple[str, ...], float] = {}
+        for case in self._ledger.divide(parent)[1]:
+            uses, text = results[case].uses, seed[case].likeness
+            if uses not in shared:
+                shared[uses] = len(used.intersection(uses)) / len(used.union(uses))
+            if not shared[uses]:
+                continue
+            if text not in nearest:
+                nearest[text] = max(likeness.between(text, results[other].likeness) for other in failing)
+            closeness[case] = shared[uses] * (0.2 + nearest[text] + 0.5 * min(2, self.fragile.get(case, 0)))
+        return choose_neighbours(list(closeness), closeness, self._settings.neighbours, self._draw)
+
+    def note_broken(self, parent: str, child: str, cases: tuple[str, ...]) -> None:
+        """Remember which of these cases passed under the parent and do not under the child."""
+        ledger = self._ledger
+        for case in cases:
+            before, after = ledger.evidence(parent, case), ledger.evidence(child, case)
+            if before is not None and after is not None:
+                self.fragile[case] += ledger.is_pass(case, before) and not ledger.is_pass(case, after)
+
+    def discard(self, parent: str, parts: Sequence[Part], reason: str) -> None:
+        """Remember that the edits of this parent which these reflections made came to nothing, and why."""
+        for part in parts:
+            for component, summary in part.reply.summaries.items() if part.reply else ():
+                self._discards += 1
+                entry = (self._discards, Discarded(component, summary, reason))
+                self._discarded.setdefault(parent, []).append(entry)
+
+    def discarded(
+        self, family: Mapping[str, Candidate], parent: str, components: tuple[str, ...]
+    ) -> tuple[Discarded, ...]:
+        """Return the last edits of these components, from this parent or its ancestors, that came to
+        nothing.
+        """
+        entries = [entry for name in ancestors(family, parent) for entry in self._discarded.get(name, ())]
+        fitting = [
+            entry for _, entry in sorted(entries, key=lambda entry: entry[0]) if entry.component in components
+        ]
+        return tuple(fitting[-self._settings.discarded :]) if self._settings.discarded else ()

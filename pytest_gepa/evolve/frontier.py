@@ -1,0 +1,181 @@
+"""The frontier: for every case the candidates that are best on it, kept as bit sets, and the draw of a
+parent.
+
+Results are held elsewhere; a frontier takes each candidate's scores once and keeps two bits of every
+case at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_gepa.evolve.problem import TIE
+
+_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A candidate's place on the frontier.
+
+    `mean` is its weighted mean over the cases; `best_on` counts the cases where it is among the best,
+    `alone_on` those where no other is; `share` is its chance to be drawn as a parent.
+    """
+
+    candidate: str
+    mean: float
+    best_on: int
+    alone_on: int
+    share: float
+
+
+class Weights:
+    """Sums of case weights over bit sets, by a few popcounts: one mask for each weight that occurs.
+
+    Many different weights are rounded to a 65535th of the largest and get a mask for each binary digit.
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        if any(weight <= 0 for weight in weights):
+            raise ValueError("the weight of a case must be positive")
+        masks: dict[float, list[int]] = {}
+        for case, weight in enumerate(weights):
+            masks.setdefault(weight, []).append(case)
+        if len(masks) > _DIGITS:
+            unit = max(masks) / ((1 << _DIGITS) - 1)
+            units = {weight: round(weight / unit) for weight in masks}
+            masks = {
+                (1 << digit) * unit: [c for c, weight in enumerate(weights) if units[weight] >> digit & 1]
+                for digit in range(_DIGITS)
+            }
+        self._masks = [(worth, bits(chosen)) for worth, chosen in masks.items() if chosen]
+
+    def total(self, cases: int) -> float:
+        """Return the sum of the weights of the cases in the bit set."""
+        return sum(worth * (mask & cases).bit_count() for worth, mask in self._masks)
+
+
+def bits(positions: Iterable[int]) -> int:
+    """Return the bit set that holds these positions."""
+    chosen = list(positions)
+    if not chosen:
+        return 0
+    marks = bytearray(max(chosen) // 8 + 1)
+    for position in chosen:
+        marks[position >> 3] |= 1 << (position & 7)
+    return int.from_bytes(marks, "little")
+
+
+class Frontier:
+    """The candidates that are best on some case, of all that were added. Cases are known by their
+    position.
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        self._weights = Weights(weights)
+        self._case_weights = tuple(weights)
+        self.best_scores = [-1.0] * len(weights)
+        """The best score on each case so far, -1 before the first candidate."""
+        self._best_on: dict[str, int] = {}
+        self._worth: dict[str, float] = {}
+        self.means: dict[str, float] = {}
+        """Weighted mean of every candidate that was added, in the order of adding."""
+        self._members: tuple[str, ...] = ()
+
+    def add(self, candidate: str, scores: Sequence[float]) -> int:
+        """Take in a candidate with its score on every case; return on how many it beats all earlier ones."""
+        better: list[int] = []
+        equal: list[int] = []
+        for case, (score, best) in enumerate(zip(scores, self.best_scores, strict=True)):
+            if score > best + TIE:
+                better.append(case)
+                self.best_scores[case] = score
+            elif score >= best - TIE:
+                equal.append(case)
+        lost = bits(better)
+        for name, mask in self._best_on.items():
+            if mask & lost:
+                self._best_on[name] = mask & ~lost
+                self._worth[name] = self._weights.total(mask & ~lost)
+        self._best_on[candidate] = lost | bits(equal)
+        self._worth[candidate] = self._weights.total(self._best_on[candidate])
+        total = sum(self._case_weights)
+        self.means[candidate] = (
+            sum(weight * score for weight, score in zip(self._case_weights, scores, strict=True)) / total
+            if total
+            else 0.0
+        )
+        self._members = self._without_redundant()
+        # A redundant candidate stays so, as whatever beats those that cover it on a case beats it there too.
+        self._best_on = {name: self._best_on[name] for name in self._members}
+        self._worth = {name: self._worth[name] for name in self._members}
+        return len(better)
+
+    def _without_redundant(self) -> tuple[str, ...]:
+        """Drop, lowest mean first, each candidate that is nowhere the only one left among the best.
+
+        Of equal means the oldest goes first: whoever breaks ties toward the old stands still.
+        """
+        age = {name: position for position, name in enumerate(self.means)}
+        order = sorted(self._best_on, key=lambda name: (self.means[name], age[name]))
+        better_ones = [0] * (len(order) + 1)
+        for position in range(len(order) - 1, -1, -1):
+            better_ones[position] = better_ones[position + 1] | self._best_on[order[position]]
+        kept: list[str] = []
+        held = 0
+        for position, name in enumerate(order):
+            mask = self._best_on[name]
+            if mask & ~(held | better_ones[position + 1]):
+                kept.append(name)
+                held |= mask
+        return tuple(reversed(kept))
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The candidates on the frontier, best mean first."""
+        return self._members
+
+    def shares(self, names: Sequence[str]) -> list[float]:
+        """Return each candidate's chance to be drawn among `names`: the weight of the cases where it is
+        among the best.
+        """
+        total = sum(self._worth[name] for name in names)
+        return [self._worth[name] / total for name in names]
+
+    def draw(self, names: Sequence[str], number: float) -> str:
+        """Return the candidate of `names` on which a number in [0, 1) falls."""
+        for name, share in zip(names, self.shares(names), strict=True):
+            number -= share
+            if number < 0:
+                return name
+        return names[0]
+
+    def partners(self, name: str) -> tuple[str, ...]:
+        """Return the other members, first those with which `name` is among the best on the most weight
+        of cases.
+        """
+        mask = self._best_on[name]
+        gains = {
+            other: self._worth[other] - self._weights.total(mask & theirs)
+            for other, theirs in self._best_on.items()
+            if other != name
+        }
+        return tuple(sorted(gains, key=lambda other: -gains[other]))
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Describe the members, best mean first."""
+        once = twice = 0
+        for name in self._members:
+            twice |= once & self._best_on[name]
+            once |= self._best_on[name]
+        return tuple(
+            Standing(
+                name,
+                self.means[name],
+                self._best_on[name].bit_count(),
+                (self._best_on[name] & ~twice).bit_count(),
+                share,
+            )
+            for name, share in zip(self._members, self.shares(self._members), strict=True)
+        )

@@ -1,0 +1,102 @@
+"""The gate that a new candidate has to pass, and how much of its full evaluation is worth running at a
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.problem import TIE
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """Where a candidate stands at its gate.
+
+    `verdict` is "passed", "failed", "not in effect" or "" while it depends on the cases that are
+    `open`. `before` and `after` are weighted means over the cases compared: the better rival's and the
+    candidate's.
+    """
+
+    verdict: str
+    before: float
+    after: float
+    open: tuple[str, ...]
+
+
+def judge_gate(ledger: Ledger, child: Candidate, rivals: Sequence[str], cases: Sequence[str]) -> GateState:
+    """Compare a candidate with its rivals on the gate's cases: its weighted sum must be higher than
+    each of theirs.
+
+    The verdict is given as soon as the cases that have not been run cannot change it. A case without
+    evidence on one of the sides is left out.
+    """
+    known = ledger.results.get(child.id, {})
+    fair = [case for case in cases if all(ledger.evidence(rival, case) is not None for rival in rivals)]
+    still_open = tuple(case for case in fair if case not in known)
+    done = [case for case in fair if ledger.evidence(child.id, case) is not None]
+    own = ledger.sum(child.id, done)
+    needed = max(ledger.sum(rival, done) + ledger.sum(rival, still_open) for rival in rivals)
+    weight = ledger.weight(done)
+    after = own / weight if weight else 0.0
+    before = max(ledger.sum(rival, done) for rival in rivals) / weight if weight else 0.0
+    verdict = ""
+    if own > needed + TIE:
+        verdict = "passed"
+    elif own + ledger.weight(still_open) <= needed + TIE:
+        verdict = "failed"
+    if verdict and not in_effect(ledger, child, done):
+        verdict = "not in effect"
+    return GateState(verdict, before, after, still_open)
+
+
+def in_effect(ledger: Ledger, child: Candidate, cases: Sequence[str]) -> bool:
+    """Whether a request differs from the first parent's in a case that uses a changed component."""
+    changed = set(child.changed)
+    parents, own = ledger.results[child.parents[0]], ledger.results[child.id]
+    exercised = [
+        case for case in cases if case in parents and changed & {*parents[case].uses, *own[case].uses}
+    ]
+    return any(not own[case].keys or own[case].keys != parents[case].keys for case in exercised)
+
+
+def next_stage(
+    ledger: Ledger,
+    child: Candidate,
+    best_scores: Mapping[str, float],
+    best_mean: float,
+    fragile: Mapping[str, int],
+    failures_wanted: int,
+    least: int,
+) -> tuple[str, ...]:
+    """Return the cases to run next of a candidate that passed its gate, () when it can no longer
+    matter.
+
+    It matters while it can reach the best mean, or while it is better, or can still become so, than
+    every other on some case. Cases that nobody has solved therefore come first, as many as are likely
+    to show `failures_wanted` failures to reflect on (0: no reflection before it has been run on all).
+    Then come those that others solve, the `fragile` ones (often broken by edits) first, as many as
+    could all fail before the candidate is out: fewer would save nothing. At least `least` at a time.
+    """
+    missing = ledger.missing(child.id)
+    unsolved = [case for case in missing if not ledger.is_pass(case, best_scores[case])]
+    if unsolved and failures_wanted:
+        failing, passing = ledger.divide(child.id)
+        share = (len(failing) + 1) / (len(failing) + len(passing) + 2)
+        return tuple(unsolved[: max(least, ceil(failures_wanted / share))])
+    order = sorted(missing, key=lambda case: -fragile.get(case, 0))
+    run = [case for case in ledger.active if case in ledger.results[child.id]]
+    if any(ledger.score(child.id, case) > best_scores[case] + TIE for case in run):
+        return tuple(order)
+    if unsolved:
+        return tuple(unsolved)
+    slack = ledger.sum(child.id, run) + ledger.weight(missing) - best_mean * ledger.weight(ledger.active)
+    count = 0
+    while count < len(order) and slack >= -TIE:
+        slack -= ledger.cases[order[count]].weight
+        count += 1
+    return tuple(order[: max(count, least)]) if count else ()

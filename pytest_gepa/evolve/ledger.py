@@ -1,0 +1,125 @@
+"""What has been measured: every candidate's results, and what follows from them (means, failing cases,
+broken ones).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from pytest_gepa.evolve.problem import TIE, SearchCase
+from pytest_gepa.evolve.tasks import CaseResult
+
+
+class Ledger:
+    """Results by candidate and case.
+
+    A case takes part (is in `active`) when the seed's run gave evidence on it. A candidate without
+    evidence on such a case is given neither a zero nor the benefit of the doubt: the seed's score
+    stands, as nothing is known to have changed. A case that reaches no model under the seed is not run
+    again: every candidate inherits its result.
+    """
+
+    def __init__(self, cases: Sequence[SearchCase]) -> None:
+        self.cases = {case.id: case for case in cases}
+        if len(self.cases) != len(cases):
+            raise ValueError("two search cases have the same id")
+        self.results: dict[str, dict[str, CaseResult]] = {}
+        self.active: tuple[str, ...] = ()
+        self.weights: tuple[float, ...] = ()
+        self._seed: dict[str, float] = {}
+        self._seed_uses: dict[str, tuple[str, ...]] = {}
+        self._inherited: dict[str, CaseResult] = {}
+
+    def record_seed(self, seed: str, results: Mapping[str, CaseResult]) -> None:
+        """Take the baseline; it decides which cases take part."""
+        self.results[seed] = {case: results[case] for case in self.cases if case in results}
+        for case, result in self.results[seed].items():
+            if result.score is not None:
+                self._seed[case] = result.score
+                self._seed_uses[case] = result.uses
+                if not (result.keys or result.uses or result.charged):
+                    self._inherited[case] = result
+        self.active = tuple(self._seed)
+        self.weights = tuple(self.cases[case].weight for case in self.active)
+
+    def record(self, candidate: str, results: Mapping[str, CaseResult]) -> None:
+        """Add results of a candidate."""
+        known = self.results.setdefault(candidate, dict(self._inherited))
+        known.update((case, result) for case, result in results.items() if case in self._seed)
+
+    def missing(self, candidate: str) -> tuple[str, ...]:
+        """Return the active cases on which the candidate has not been run."""
+        known = self.results.get(candidate, self._inherited)
+        return tuple(case for case in self.active if case not in known)
+
+    def cost(self, components: Collection[str], cases: Iterable[str]) -> int:
+        """Return how many of the cases use one of these components: the others' requests stay as they
+        were.
+        """
+        wanted = set(components)
+        return sum(not wanted.isdisjoint(self._seed_uses[case]) for case in cases)
+
+    def weight(self, cases: Iterable[str]) -> float:
+        """Return the sum of the cases' weights."""
+        return sum(self.cases[case].weight for case in cases)
+
+    def evidence(self, candidate: str, case: str) -> float | None:
+        """Return the candidate's own score on a case, None where there is none."""
+        result = self.results.get(candidate, {}).get(case)
+        return None if result is None else result.score
+
+    def score(self, candidate: str, case: str) -> float:
+        """Return the score that counts for the candidate on an active case: its own, else the seed's."""
+        own = self.evidence(candidate, case)
+        return self._seed[case] if own is None else own
+
+    def scores(self, candidate: str) -> list[float]:
+        """Return the score on every active case, in their order."""
+        known = self.results.get(candidate, {})
+        own = ((known[case].score if case in known else None, seed) for case, seed in self._seed.items())
+        return [seed if score is None else score for score, seed in own]
+
+    def sum(self, candidate: str, cases: Iterable[str]) -> float:
+        """Return the weighted sum of the scores on these cases."""
+        return sum(self.cases[case].weight * self.score(candidate, case) for case in cases)
+
+    def mean(self, candidate: str) -> float:
+        """Return the weighted mean over the active cases, 0.0 when there are none."""
+        total = sum(self.weights)
+        scores = zip(self.weights, self.scores(candidate), strict=True)
+        return sum(weight * score for weight, score in scores) / total if total else 0.0
+
+    def is_pass(self, case: str, score: float) -> bool:
+        """Whether a score reaches the case's threshold."""
+        return score >= self.cases[case].threshold - TIE
+
+    def divide(self, candidate: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the cases that failed and those that passed under the candidate, of those that gave
+        evidence.
+        """
+        failing: list[str] = []
+        passing: list[str] = []
+        for case, result in self.results.get(candidate, {}).items():
+            if result.score is not None and case in self._seed:
+                (passing if self.is_pass(case, result.score) else failing).append(case)
+        return tuple(failing), tuple(passing)
+
+    def workable(self, candidate: str) -> dict[str, str]:
+        """Return the failing cases that an edit can reach, as they used a component, with their failure
+        texts.
+        """
+        results = self.results.get(candidate, {})
+        failing, _ = self.divide(candidate)
+        return {case: results[case].likeness for case in failing if results[case].uses}
+
+    def solved(self, candidate: str) -> bool:
+        """Whether the candidate passes every active case."""
+        return all(self.is_pass(case, self.score(candidate, case)) for case in self.active)
+
+    def broken(self, candidate: str) -> tuple[str, ...]:
+        """Return the cases that the seed passes and the candidate fails."""
+        return tuple(
+            case
+            for case in self.active
+            if self.is_pass(case, self._seed[case]) and not self.is_pass(case, self.score(candidate, case))
+        )

@@ -1,0 +1,141 @@
+"""Uniting texts that grew from one ancestor: line by line within a component, component by component in
+a candidate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+
+_WORD = re.compile(r"[^\W_]{4,}")
+_LEAST_WORDS = 2
+_REPEATED = 0.6
+"""Share of a line's longer words which make another line that holds them say the same."""
+
+
+@dataclass(slots=True)
+class _Side:
+    """One side's way from the base: what it inserts in each gap, what it deletes, and the blocks it
+    rewrites.
+    """
+
+    inserts: dict[int, list[str]] = field(default_factory=dict)
+    deleted: set[int] = field(default_factory=set)
+    rewrites: list[tuple[int, int, list[str]]] = field(default_factory=list)
+
+
+def merge_text(base: str, preferred: str, other: str) -> str:
+    """Unite two texts that were made from `base`: the additions of both are kept, and so are the
+    deletions of both.
+
+    Where both changed the same lines the preferred side's wording stands. A line that both added,
+    wherever, is kept once. The text ends in a newline as the side that changed this says.
+    """
+    if other == base or preferred == other:
+        return preferred
+    if preferred == base:
+        return other
+    lines = _merge_lines(_lines(base), _lines(preferred), _lines(other))
+    final = preferred if preferred.endswith("\n") != base.endswith("\n") else other
+    return "\n".join(lines) + ("\n" if final.endswith("\n") and lines else "")
+
+
+def merge_all(base: str, texts: Sequence[str]) -> str:
+    """Unite any number of texts that were made from `base` without knowing of each other.
+
+    Where two changed the same lines the earlier one's wording stands. Of two added lines from different
+    texts of which one says what the other says, and more, the longer is kept.
+    """
+    merged = base
+    for text in texts:
+        kept, rest = _without_repeats(base, merged, text)
+        merged = merge_text(base, kept, rest)
+    return merged
+
+
+def merge_components(
+    base: Mapping[str, str], preferred: Mapping[str, str], other: Mapping[str, str]
+) -> dict[str, str]:
+    """Unite two candidates' texts component by component: the side that changed, or both sides' changes."""
+    return {name: merge_text(base[name], preferred[name], other[name]) for name in preferred}
+
+
+def _lines(text: str) -> list[str]:
+    body = text.removesuffix("\n")
+    return body.split("\n") if body else []
+
+
+def _changes(base: list[str], lines: list[str]) -> _Side:
+    side = _Side()
+    for tag, start, stop, first, last in SequenceMatcher(None, base, lines, autojunk=False).get_opcodes():
+        if tag == "insert":
+            side.inserts[start] = lines[first:last]
+        elif tag == "delete":
+            side.deleted.update(range(start, stop))
+        elif tag == "replace":
+            side.rewrites.append((start, stop, lines[first:last]))
+    return side
+
+
+def _touches(block: tuple[int, int, list[str]], side: _Side) -> bool:
+    start, stop, _ = block
+    return any(row in side.deleted for row in range(start, stop)) or any(
+        first < stop and start < last for first, last, _ in side.rewrites
+    )
+
+
+def _merge_lines(base: list[str], preferred: list[str], other: list[str]) -> list[str]:
+    ours, theirs = _changes(base, preferred), _changes(base, other)
+    # A rewrite of the other side stands only where the preferred side left all of its lines alone. The
+    # lines of one that does not stand are the preferred side's to decide, or stay as they are in the base.
+    standing = [block for block in theirs.rewrites if not _touches(block, ours)]
+    ruled = {row for start, stop, _ in ours.rewrites for row in range(start, stop)}
+    rewrites = {start: (stop, lines) for start, stop, lines in [*ours.rewrites, *standing]}
+    deleted = ours.deleted | (theirs.deleted - ruled)
+    added = {line for lines in ours.inserts.values() for line in lines}
+    added.update(line for _, _, lines in ours.rewrites for line in lines)
+
+    def inserted(gap: int) -> list[str]:
+        mine = ours.inserts.get(gap, [])
+        more = [line for line in theirs.inserts.get(gap, []) if not line.strip() or line not in added]
+        return mine + more if any(line.strip() for line in more) or not mine else mine
+
+    merged: list[str] = []
+    covered = 0
+    for row in range(len(base) + 1):
+        merged += inserted(row)
+        if row < len(base) and row >= covered:
+            if row in rewrites:
+                covered, lines = rewrites[row]
+                merged += lines
+            elif row not in deleted:
+                merged.append(base[row])
+    return merged
+
+
+def _without_repeats(base: str, one: str, other: str) -> tuple[str, str]:
+    """Drop each line that one text added and a longer added line of the other repeats."""
+    old = set(base.split("\n"))
+    sides = [one.split("\n"), other.split("\n")]
+    # The same line on both sides is left to the merge, which keeps one of them where it belongs.
+    old |= set(sides[0]) & set(sides[1])
+    words = [
+        {row: frozenset(_WORD.findall(line.lower())) for row, line in enumerate(lines) if line not in old}
+        for lines in sides
+    ]
+    dropped: tuple[set[int], set[int]] = (set(), set())
+    for row, mine in words[0].items():
+        for place, theirs in words[1].items():
+            shorter = min(len(mine), len(theirs))
+            if shorter >= _LEAST_WORDS and len(mine & theirs) >= _REPEATED * shorter:
+                if len(theirs) > len(mine):
+                    dropped[0].add(row)
+                else:
+                    dropped[1].add(place)
+    kept = [
+        "\n".join(line for row, line in enumerate(lines) if row not in gone)
+        for lines, gone in zip(sides, dropped, strict=True)
+    ]
+    return kept[0], kept[1]

@@ -1,0 +1,99 @@
+"""Which cases a reflection is shown: failures that are alike, and passing neighbours that an edit might
+break.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+Draw = Callable[[], float]
+"""A source of numbers in [0, 1)."""
+
+# Grouping compares each failure with one anchor; more than this many would cost time and gain nothing.
+POOL = 400
+
+_QUOTED = re.compile(r"""'[^'\n]*'|"[^"\n]*"|`[^`\n]*`""")
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Minibatch:
+    """The cases of one reflection, and of the gate that its child has to pass."""
+
+    failing: tuple[str, ...]
+    neighbours: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=20_000)
+def likeness_words(text: str) -> frozenset[str]:
+    """Return the words of a failure text that tell its kind: no quoted values, nothing that holds a digit."""
+    bare = _QUOTED.sub(" ", text.lower())
+    return frozenset(word for word in _WORD.findall(bare) if not any(letter.isdigit() for letter in word))
+
+
+class Likeness:
+    """Similarity of texts by their words, where a word that stands in many of them says little."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        sets = [likeness_words(text) for text in texts]
+        counts = Counter(word for words in sets for word in words)
+        self._weight = {word: math.log((1 + len(sets)) / count) for word, count in counts.items()}
+        self._unseen = math.log(1 + len(sets))
+
+    def _sum(self, words: Iterable[str]) -> float:
+        # fsum: the order in which a set gives its words differs from process to process.
+        return math.fsum(self._weight.get(word, self._unseen) for word in words)
+
+    def between(self, one: str, other: str) -> float:
+        """Return the weighted share of words that the texts have in common, 0 to 1; without words they
+        are alike.
+        """
+        left, right = likeness_words(one), likeness_words(other)
+        union = self._sum(left | right)
+        return self._sum(left & right) / union if union else 1.0
+
+
+def weighted_order(items: Sequence[str], weights: Sequence[float], draw: Draw) -> list[str]:
+    """Return the items in random order, each earlier the more it weighs (Efraimidis and Spirakis 2006)."""
+    keyed = [(-math.log(1.0 - draw()) / weight, item) for item, weight in zip(items, weights, strict=True)]
+    return [item for _, item in sorted(keyed)]
+
+
+def group_failures(
+    failures: Mapping[str, str], shown: Mapping[str, int], size: int, groups: int, alike: float, draw: Draw
+) -> list[tuple[str, ...]]:
+    """Divide failing cases (with their failure texts) into at most `groups` groups of at most `size`,
+    none twice.
+
+    Each group has an anchor, drawn at random with cases that were shown least often favoured; of its
+    other places the share `alike` goes to the failures that are most like the anchor's, the rest to
+    any, least shown first.
+    """
+    order = weighted_order(list(failures), [1.0 / (1 + shown.get(case, 0)) ** 2 for case in failures], draw)
+    pool = order[: max(POOL, size * groups)]
+    likeness = Likeness(failures[case] for case in pool)
+    found: list[tuple[str, ...]] = []
+    while pool and len(found) < groups:
+        anchor, *rest = pool
+        near = {case: likeness.between(failures[anchor], failures[case]) for case in rest}
+        close = sorted(rest, key=lambda case: -near[case])[: round(alike * (size - 1))]
+        taken = {anchor, *close}
+        # What is left keeps its random order, so the first of it are as good a sample as any.
+        any_others = [case for case in rest if case not in taken][: size - len(taken)]
+        group = (anchor, *close, *any_others)
+        found.append(group)
+        pool = [case for case in pool if case not in set(group)]
+    return found
+
+
+def choose_neighbours(
+    passing: Sequence[str], closeness: Mapping[str, float], count: int, draw: Draw
+) -> tuple[str, ...]:
+    """Draw up to `count` passing cases, those with the greatest closeness favoured but none certain."""
+    pool = sorted(passing, key=lambda case: -closeness.get(case, 0.0))[:POOL]
+    return tuple(weighted_order(pool, [0.05 + closeness.get(case, 0.0) for case in pool], draw)[:count])

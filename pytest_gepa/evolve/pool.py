@@ -1,0 +1,143 @@
+"""The candidates of a search with all that is known of them: results, frontier, the best, and pairs
+worth a merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_gepa.evolve.candidate import Candidate, common_ancestor, derive
+from pytest_gepa.evolve.frontier import Frontier
+from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.merge import merge_components
+from pytest_gepa.evolve.problem import TIE, SearchCase
+from pytest_gepa.evolve.tasks import CaseResult
+
+_PARTNERS = 3
+"""How many of the frontier's members a newcomer may be merged with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A merge to be tried: its texts' candidate and the cases on which its two parents differ."""
+
+    child: Candidate
+    cases: tuple[str, ...]
+
+
+class Pool:
+    """All candidates in order of birth. Only those that were run on every case are on the frontier or
+    the best.
+    """
+
+    def __init__(self, cases: Sequence[SearchCase], seed: Candidate) -> None:
+        self.seed = seed
+        self.candidates: dict[str, Candidate] = {seed.id: seed}
+        self.ledger = Ledger(cases)
+        self.frontier = Frontier(())
+        self._broken: dict[str, int] = {}
+        self._workable: dict[str, bool] = {}
+        self._pairs: list[tuple[str, str]] = []
+
+    def begin(self, results: Mapping[str, CaseResult]) -> None:
+        """Take the baseline."""
+        self.ledger.record_seed(self.seed.id, results)
+        self.frontier = Frontier(self.ledger.weights)
+        self.enter(self.seed)
+
+    def enter(self, candidate: Candidate) -> bool:
+        """Take in a candidate that has been run on every case; return whether it is a gain.
+
+        A gain is a mean above all others, or a case on which it is better than all others: that cannot
+        go on for ever.
+        """
+        name, ledger, frontier = candidate.id, self.ledger, self.frontier
+        before = self.best_mean
+        better = frontier.add(name, ledger.scores(name))
+        self._broken[name] = len(ledger.broken(name))
+        self._workable[name] = bool(ledger.workable(name))
+        if name in frontier.members:
+            self._pairs += [(name, other) for other in frontier.partners(name)[:_PARTNERS]]
+        return better > 0 or frontier.means[name] > before + TIE
+
+    @property
+    def best_mean(self) -> float:
+        """The highest mean so far, -1.0 before the baseline."""
+        return max(self.frontier.means.values(), default=-1.0)
+
+    @property
+    def best_scores(self) -> dict[str, float]:
+        """The best score on each active case so far."""
+        return dict(zip(self.ledger.active, self.frontier.best_scores, strict=True))
+
+    def best(self, max_broken: int) -> Candidate:
+        """Return the best that breaks at most `max_broken` cases: by mean, fewest broken, shortest,
+        newest.
+        """
+        means = self.frontier.means
+        allowed = [name for name in means if self._broken[name] <= max_broken]
+        if not allowed:
+            return self.seed
+        top = max(means[name] for name in allowed)
+        age = {name: position for position, name in enumerate(means)}
+        return min(
+            (self.candidates[name] for name in allowed if means[name] >= top - TIE),
+            key=lambda one: (self._broken[one.id], one.length, -age[one.id]),
+        )
+
+    def draw_parent(self, number: float) -> str | None:
+        """Return the member of the frontier on which a number in [0, 1) falls, of those that an edit
+        could help.
+        """
+        names = [name for name in self.frontier.members if self._workable[name]]
+        return self.frontier.draw(names, number) if names else None
+
+    def next_merge(self) -> Merge | None:
+        """Return a merge of two members of the frontier that could beat the best, None if there is none left.
+
+        Each pair is considered once. The better side has the say where both changed the same lines.
+        """
+        while self._pairs:
+            pair = self._pairs.pop(0)
+            if not all(name in self.frontier.members for name in pair):
+                continue
+            # Members are in order of mean, so the first is the better.
+            one, other = sorted(pair, key=self.frontier.members.index)
+            ancestor = common_ancestor(self.candidates, one, other)
+            if ancestor in pair:
+                continue
+            ahead, behind, union = self._differences(one, other)
+            child = self._merged(ancestor, one, other)
+            if union > self.best_mean + TIE and child.id not in self.candidates:
+                return Merge(child, _alternate(ahead, behind))
+        return None
+
+    def _differences(self, one: str, other: str) -> tuple[list[str], list[str], float]:
+        """Return the cases on which one is ahead, those on which it is behind, and the mean of the
+        better scores.
+        """
+        ledger = self.ledger
+        ahead: list[str] = []
+        behind: list[str] = []
+        union = 0.0
+        rows = zip(ledger.active, ledger.weights, ledger.scores(one), ledger.scores(other), strict=True)
+        for case, weight, mine, theirs in rows:
+            union += weight * max(mine, theirs)
+            if mine > theirs + TIE:
+                ahead.append(case)
+            elif theirs > mine + TIE:
+                behind.append(case)
+        return ahead, behind, union / sum(ledger.weights)
+
+    def _merged(self, ancestor: str, one: str, other: str) -> Candidate:
+        base, preferred, second = (self.candidates[name] for name in (ancestor, one, other))
+        texts = merge_components(base.texts, preferred.texts, second.texts)
+        diagnoses = dict.fromkeys(side.diagnosis for side in (preferred, second) if side.diagnosis)
+        return derive(preferred, texts, others=(other,), origin="merge", diagnosis="\n\n".join(diagnoses))
+
+
+def _alternate(one: list[str], other: list[str]) -> tuple[str, ...]:
+    """Deal two lists like cards, so that any beginning holds of both."""
+    paired = [case for pair in zip(one, other, strict=False) for case in pair]
+    return (*paired, *one[len(other) :], *other[len(one) :])

@@ -1,0 +1,105 @@
+"""A proposal on its way: its reflections, the child made of them, and the attempts to take a line away.
+No decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_gepa.evolve.candidate import Candidate, derive
+from pytest_gepa.evolve.merge import merge_all
+from pytest_gepa.evolve.minibatch import Likeness, Minibatch
+from pytest_gepa.evolve.tasks import Reflected
+
+
+@dataclass(slots=True)
+class Part:
+    """One reflection of a proposal: the cases it is shown, the components it may edit, and its reply."""
+
+    id: str
+    minibatch: Minibatch
+    components: tuple[str, ...]
+    reply: Reflected | None = None
+
+
+@dataclass(slots=True)
+class Proposal:
+    """One way from a candidate of the frontier, its `base`, to a new one.
+
+    `parent` is what the child under way is made from: the base, or the `tip`, the last child that
+    passed its gate and was made of `tip_parts`. The child passes by being better than all `rivals` on
+    the cases of `gate`. `vain` counts attempts in a row to improve the tip without success, `spent` the
+    rollouts handed out. `waiting` holds the cases of an evaluation for which the budget has no room
+    until others are settled.
+    """
+
+    base: str
+    parent: str
+    parts: list[Part] = field(default_factory=list)
+    child: Candidate | None = None
+    rivals: tuple[str, ...] = ()
+    gate: tuple[str, ...] = ()
+    tip: Candidate | None = None
+    tip_parts: list[Part] = field(default_factory=list)
+    vain: int = 0
+    spent: int = 0
+    waiting: tuple[str, ...] = ()
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The candidate that is being run: the child at its gate, else the tip."""
+        return self.child or self.tip
+
+
+def usable(parent: Candidate, reply: Reflected | None) -> dict[str, str]:
+    """Return the texts of a reply that differ from the parent's."""
+    if reply is None:
+        return {}
+    return {
+        name: text
+        for name, text in reply.texts.items()
+        if name in parent.texts and text != parent.texts[name]
+    }
+
+
+def unite(parent: Candidate, parts: Sequence[Part]) -> Candidate:
+    """Make one child of several reflections on the same parent (or of one); each must hold a usable text."""
+    texts = [usable(parent, part.reply) for part in parts]
+    combined: dict[str, str] = {}
+    for name, before in parent.texts.items():
+        versions = [text[name] for text in texts if name in text]
+        combined[name] = merge_all(before, versions)
+    diagnoses = dict.fromkeys(part.reply.diagnosis for part in parts if part.reply and part.reply.diagnosis)
+    return derive(
+        parent, combined, diagnosis="\n\n".join(diagnoses), proposal="+".join(part.id for part in parts)
+    )
+
+
+def gate_cases(parts: Sequence[Part], size: int, neighbours: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return at most `size` failing cases, an equal share from each part, and at most `neighbours`
+    passing ones.
+    """
+    share = max(1, size // len(parts))
+    failing = [case for part in parts for case in part.minibatch.failing[:share]]
+    passing = dict.fromkeys(case for part in parts for case in part.minibatch.neighbours)
+    return tuple(failing), tuple(passing)[:neighbours]
+
+
+def prunings(candidate: Candidate, seed: Mapping[str, str]) -> list[Candidate]:
+    """Return children that lack one line which the candidate added to the seed, likely repetitions first.
+
+    A line that resembles another added line is likely to repeat or to contradict it.
+    """
+    ranked: list[tuple[float, Candidate]] = []
+    for name, text in candidate.texts.items():
+        old = set(seed[name].split("\n"))
+        lines = text.split("\n")
+        added = [row for row, line in enumerate(lines) if line.strip() and line not in old]
+        likeness = Likeness(lines[row] for row in added)
+        for row in added:
+            nearest = max((likeness.between(lines[row], lines[o]) for o in added if o != row), default=0.0)
+            rest = "\n".join(lines[:row] + lines[row + 1 :])
+            if rest.strip():
+                ranked.append((nearest, derive(candidate, {name: rest}, origin="pruning")))
+    return [child for _, child in sorted(ranked, key=lambda entry: -entry[0])]

@@ -1,0 +1,151 @@
+"""The messages between the search and its driver: tasks that `ask` hands out, events for `tell`,
+decisions. Data only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pytest_gepa.evolve.candidate import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Task: run these cases under the candidate, in search trial 0. Answered by one `Evaluated`.
+
+    `purpose` is "baseline", "gate" (a child on its minibatch), "merge" (a merge where its parents
+    differ) or "rest" (further cases of a child that passed its gate). Every case has a rollout
+    reserved.
+    """
+
+    candidate: Candidate
+    cases: tuple[str, ...]
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """An earlier edit of a component that was tried and dropped: the edit as short text, and why it was
+    dropped.
+    """
+
+    component: str
+    summary: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reflect:
+    """Task: ask one reflection per component for a better text of it. Answered by one `Reflected`.
+
+    `failing` and `neighbours` are cases whose results under `parent` are known; `neighbours` pass.
+    `discarded` are edits tried earlier, newest last. `attempt` counts the earlier rounds from this
+    parent; the reflections of one round are asked together, about different cases, and their edits
+    united.
+    """
+
+    proposal: str
+    parent: Candidate
+    components: tuple[str, ...]
+    failing: tuple[str, ...]
+    neighbours: tuple[str, ...] = ()
+    discarded: tuple[Discarded, ...] = ()
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What one rollout says to the search.
+
+    `score` is in [0, 1], or None without evidence (trouble, skip). `uses` are the components whose text
+    reached the case's requests. `likeness` is failure text for grouping, "" when passed. `charged` says
+    whether the rollout counts against the budget. `keys` is a digest of the request keys in order (""
+    when the case reached no model): equal to the parent's means that the case is untouched by the edit.
+    """
+
+    score: float | None
+    uses: tuple[str, ...] = ()
+    likeness: str = ""
+    charged: bool = True
+    keys: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Event: results of an `Evaluate`. Cases that are missing were not run (the driver was stopped)."""
+
+    candidate: str
+    results: Mapping[str, CaseResult] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reflected:
+    """Event: what a `Reflect` gave.
+
+    `texts` holds the new text of each component whose edit passed the guards; `summaries` its edit as
+    short text. `rejections` are the reasons for which replies were refused.
+    """
+
+    proposal: str
+    texts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    diagnosis: str = ""
+    summaries: Mapping[str, str] = field(default_factory=dict, hash=False)
+    rejections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """Event: rollouts in trouble are run again. `Search.reserve_retry` tells it; a replay tells it itself."""
+
+    rollouts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Event: such a retry is over; of the `reserved` rollouts `charged` count, beside the result's own
+    charge.
+    """
+
+    reserved: int
+    charged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Event: the driver ends the search (cost, time, interrupt); `reason` is told to the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the search made of an event, for the journal and the live progress.
+
+    `kind` is one of
+    "baseline"       the seed has been measured
+    "accepted"       the candidate did better than its parent on its minibatch; the other cases are run next
+    "rejected"       it did not
+    "duplicate"      the proposal's texts have been tried before
+    "invalid"        the proposal held no edit that could be used
+    "not in effect"  the edit reached no request of the minibatch
+    "merge"          two candidates of the frontier are combined into this one
+    "frontier"       it has been run on every case and stands on the frontier
+    "dominated"      it has been run on every case and others are as good everywhere
+    "stopped"        its evaluation was given up: it could no longer matter, or the budget could not hold it
+    "done"           the search has ended
+
+    `scores` are weighted means over the cases compared, the parent's (of a merge: the better parent's) and the
+    candidate's; empty where nothing was compared.
+    """
+
+    kind: str
+    candidate: str
+    parent: str
+    reason: str
+    scores: tuple[float, ...] = ()
+
+
+Task: TypeAlias = Evaluate | Reflect
+Event: TypeAlias = Evaluated | Reflected | Retrying | Retried | Stopped

@@ -1,0 +1,46 @@
+"""The append-only record of a run, one JSON object a line; everything else can be rebuilt from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_gepa.codec import to_json
+
+
+class Journal:
+    """Writes records to `path`. Every text passes through `redact` before it reaches the disk.
+
+    A record is flushed when it is written: what was paid for is on disk when the process dies.
+    """
+
+    def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8")
+        self._number = 0
+
+    def write(self, kind: str, **data: Any) -> None:
+        """Append a record; values are anything that `codec.to_json` takes."""
+        self._number += 1
+        record = {"n": self._number, "kind": kind, **to_json(data)}
+        line = self._redact(json.dumps(record, ensure_ascii=False))
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a journal; a last line that was cut off by a crash is left out."""
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                return

@@ -1,0 +1,60 @@
+"""How the budget of rollouts is shared out before anything is spent: baseline, search, confirm run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_gepa.errors import SettingsError
+from pytest_gepa.settings import DEFAULT_TRIALS, Settings
+from pytest_gepa.suite.rollout import Case
+
+SEARCH_FACTOR = 20
+MINIBATCH = 10
+PROBE_CASES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPlan:
+    """Shares of the budget, in rollouts. `search` includes the baseline; `confirm` is for `trials` on both sides.
+
+    `probe` rollouts repeat some cases before the confirm run, to see whether one trial of each would do; 0 when the
+    user has set the number of trials.
+    """
+
+    limit: int
+    search: int
+    confirm: int
+    probe: int
+    trials: int
+
+
+def confirm_rollouts(cases: Sequence[Case], trials: int) -> int:
+    """Rollouts of a confirm run: both sides, every case, as many trials as its marker or the run says."""
+    return 2 * sum(case.trials or trials for case in cases)
+
+
+def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
+    """Share out the budget. Raises `SettingsError`, naming the smallest that would do, when it cannot hold the run."""
+    searched = sum(case.split == "search" for case in cases)
+    minibatch = min(searched, MINIBATCH)
+    least_confirm = confirm_rollouts(cases, settings.trials or 1)
+    smallest = searched + minibatch + least_confirm
+    if settings.budget is not None and settings.budget < smallest:
+        raise SettingsError(
+            f"a budget of {settings.budget} rollouts cannot hold the baseline ({searched}), one minibatch ({minibatch}) "
+            f"and the confirm run ({least_confirm}); the smallest that can is --gepa-budget {smallest}"
+        )
+    trials = settings.trials or _affordable_trials(settings.budget, cases)
+    probe = 0 if settings.trials or trials == 1 else min(searched, PROBE_CASES)
+    confirm = confirm_rollouts(cases, trials)
+    limit = settings.budget or SEARCH_FACTOR * searched + confirm + probe
+    return BudgetPlan(limit, limit - confirm - probe, confirm, probe, trials)
+
+
+def _affordable_trials(budget: int | None, cases: Sequence[Case]) -> int:
+    """The most trials, up to the default, whose confirm run leaves two thirds of the budget to the search."""
+    if budget is None:
+        return DEFAULT_TRIALS
+    fitting = [t for t in range(2, DEFAULT_TRIALS + 1) if confirm_rollouts(cases, t) <= budget / 3]
+    return max(fitting, default=1)

@@ -1,0 +1,161 @@
+"""The pytest plugin: options, ini keys, hooks and the `gepa` fixture.
+
+Loaded with every pytest session, so it imports the standard library and pytest only; all else when asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_gepa.settings import Settings
+    from pytest_gepa.trace.recorder import Recorder
+
+# Child sessions start with the import path as it was before pytest and the project's conftest files added to it.
+INITIAL_SYS_PATH = tuple(sys.path)
+
+recorder_key = pytest.StashKey["Recorder"]()
+settings_key = pytest.StashKey["Settings"]()
+closing_key = pytest.StashKey["list[str]"]()
+exit_status_key = pytest.StashKey[int]()
+
+
+class Setting(NamedTuple):
+    """One setting: an option `--gepa-<name>` and, unless it is a mode, an ini key `gepa_<name>`."""
+
+    name: str
+    metavar: str
+    help: str
+
+
+MODES = (
+    Setting("optimize", "", "improve the prompts with the collected cases; writes patches, touches no file of yours"),
+    Setting("plan", "", "print what --gepa-optimize would run, and spend nothing"),
+)
+SETTINGS = (
+    Setting("reflection-model", "NAME", "model that reads failures and edits prompts (or GEPA_REFLECTION_MODEL)"),
+    Setting("budget", "ROLLOUTS", "most rollouts to pay for, all phases together (default: 20 x cases + confirm)"),
+    Setting("max-minutes", "M", "start nothing new in the search after this many minutes (default: no limit)"),
+    Setting("concurrency", "N", "cases in flight at once (default: 8, or the number of -n)"),
+    Setting("trials", "N", "repetitions of each case in the confirm run (default: 3, 1 if answers repeat exactly)"),
+    Setting("holdout", "SHARE", "share of the cases kept out of the search, run with the confirm only (default: 0)"),
+    Setting("seed", "N", "seed of every random choice (default: 0)"),
+    Setting("timeout", "S", "seconds that one case may take (default: 120)"),
+    Setting("max-broken", "N", "most cases that pass today and may fail under the winner (default: 0)"),
+    Setting("fail-on", "RULE", "'not-proven': exit with 1 unless a gain is proven"),
+)
+INI_ONLY = (Setting("isolation", "", "how child sessions are made: auto, fork or spawn (default: auto)"),)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options and their ini twins."""
+    group = parser.getgroup("gepa", "prompt optimization (pytest-gepa)")
+    for mode in MODES:
+        group.addoption(f"--gepa-{mode.name}", action="store_true", default=False, help=mode.help)
+    group.addoption(
+        "--gepa-prompts",
+        action="append",
+        metavar="GLOB",
+        help="prompt files to improve, may be repeated (default: prompts/**/* with the usual text suffixes)",
+    )
+    parser.addini("gepa_prompts", "prompt files to improve: globs, one a line", type="linelist")
+    for setting in SETTINGS:
+        group.addoption(f"--gepa-{setting.name}", metavar=setting.metavar, help=setting.help)
+    for setting in (*SETTINGS, *INI_ONLY):
+        parser.addini(f"gepa_{setting.name.replace('-', '_')}", setting.help)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the extension points."""
+    from pytest_gepa import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def _mode(config: pytest.Config) -> str:
+    """The mode that was asked for, "" if none; xdist workers and child sessions have none."""
+    if hasattr(config, "workerinput"):
+        return ""
+    return next((mode.name for mode in reversed(MODES) if config.getoption(f"gepa_{mode.name}")), "")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker; when a mode is on, check every setting before anything else happens."""
+    config.addinivalue_line(
+        "markers",
+        "gepa(trials=None, threshold=None, split='search', weight=1): how pytest-gepa runs and counts this case",
+    )
+    mode = _mode(config)
+    if not mode:
+        return
+    from pytest_gepa.settings import resolve
+
+    config.stash[settings_key] = resolve(config, mode)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """One line when a mode is on."""
+    settings = config.stash.get(settings_key, None)
+    return settings.headline if settings else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run the mode in place of the ordinary loop."""
+    settings = session.config.stash.get(settings_key, None)
+    if settings is None or not session.items:
+        return None
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
+        return None  # pytest's own loop says so
+    from pytest_gepa.front import run_mode
+
+    return run_mode(session, settings)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Set the mode's exit status, and print its closing lines below pytest's own summary."""
+    config = session.config
+    if exit_status_key in config.stash:
+        session.exitstatus = config.stash[exit_status_key]
+    result = yield
+    if closing_key in config.stash:
+        from pytest_gepa.front import print_closing
+
+        print_closing(config, config.stash[closing_key])
+    return result
+
+
+@pytest.fixture
+def gepa(request: pytest.FixtureRequest) -> Gepa:
+    """Score a case by degrees and log what its trajectory should show; does nothing unless pytest-gepa runs."""
+    return Gepa(request.config.stash.get(recorder_key, None))
+
+
+class Gepa:
+    """What the `gepa` fixture gives to a test."""
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        self._recorder = recorder
+
+    def score(self, value: float, *, feedback: str = "") -> None:
+        """Give the case a score in [0, 1] in place of 1 for passed and 0 for failed.
+
+        `feedback` is read by the reflecting model. Raises `ValueError` for a number outside [0, 1].
+        """
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ValueError(f"gepa.score takes a number from 0 to 1, not {value!r}")
+        if self._recorder is not None:
+            self._recorder.score(float(value), feedback)
+
+    def log(self, name: str, value: Any) -> None:
+        """Add a step to the trajectory: an intermediate result that the reflecting model should see."""
+        if self._recorder is not None:
+            self._recorder.log(name, value)
+

@@ -1,0 +1,200 @@
+"""Edits: the changes that a proposal consists of, and the text that they make. Guards say if it is fit."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_gepa.errors import GepaError
+
+KINDS = ("add", "replace", "delete", "rewrite")
+
+_BULLET = re.compile(
+    r"(?P<indent>[ \t]*)(?:(?P<mark>[-*+•])|(?P<number>\d{1,3})(?P<stop>[.)]))(?P<gap>[ \t]+)(?=\S)"
+)
+_RULE = re.compile(r"[ \t]*([-*_])(?:[ \t]*\1)+[ \t]*")
+_SEARCHED_LINES = 500
+_SHOWN = 60
+
+
+class EditError(GepaError):
+    """An edit cannot be made; the message tells the model that proposed it what to do instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change to a component's text; `kind` is one of `KINDS`.
+
+    `add` puts `text` after the line that holds `find`, or at the end if `find` is empty. `replace` and
+    `delete` act on `find`. `rewrite` gives the whole text, and `find` is empty.
+    """
+
+    kind: str
+    find: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    start: int
+    end: int
+    text: str
+    edit: Edit
+
+
+def apply_edits(text: str, edits: Sequence[Edit]) -> str:
+    """Return `text` with all `edits` made.
+
+    Every `find` is looked for in `text` as it was given, never in what another edit has put there, and must
+    name one place. Line ends around a `find` or a `text` are not part of it, so that no lines are joined or
+    left empty by chance. A last line with or without its newline stays so. Raises `EditError`.
+    """
+    if not edits:
+        return text
+    for edit in edits:
+        _check_shape(edit)
+    if any(edit.kind == "rewrite" for edit in edits):
+        return _rewritten(text, edits)
+    at_end = [edit for edit in edits if edit.kind == "add" and not edit.find.strip()]
+    result = _spliced(text, [_located(text, edit) for edit in edits if edit not in at_end])
+    for edit in at_end:
+        result = _appended(result, edit.text)
+    return _with_end_of(text, result)
+
+
+def _check_shape(edit: Edit) -> None:
+    if edit.kind not in KINDS:
+        raise EditError(f"{_shown(edit.kind)} is no kind of edit; use one of {', '.join(KINDS)}")
+    if edit.kind in ("add", "rewrite") and not edit.text.strip():
+        raise EditError(
+            f"the text of this edit of kind {edit.kind} is empty; write the text that it is to put in"
+        )
+    if edit.kind in ("replace", "delete") and not edit.find.strip():
+        raise EditError(f"an edit of kind {edit.kind} needs in `find` the passage that it acts on")
+    if edit.kind == "delete" and edit.text.strip() not in ("", edit.find.strip()):
+        raise EditError(
+            "an edit of kind delete takes no text; use replace to put something in the passage's place"
+        )
+
+
+def _rewritten(text: str, edits: Sequence[Edit]) -> str:
+    edit = edits[0]
+    if len(edits) > 1:
+        raise EditError("a rewrite gives the whole text, so it must be the only edit")
+    if edit.find.strip() not in ("", text.strip()):
+        raise EditError(
+            "a rewrite replaces the whole text: leave `find` empty, or use replace for one passage"
+        )
+    return _with_end_of(text, edit.text.rstrip("\n"))
+
+
+def _with_end_of(original: str, text: str) -> str:
+    """Give `text` the newline that `original` ends with, or none, and blank lines only if it has some."""
+    if original.endswith("\n\n") and text.endswith("\n"):
+        return text
+    body = text.rstrip("\n")
+    return body + "\n" if body and (not original or original.endswith("\n")) else body
+
+
+def _located(text: str, edit: Edit) -> _Change:
+    places = _places(text, edit.find)
+    if not places:
+        raise EditError(_not_found(text, edit.find))
+    if edit.kind == "add":
+        return _after_line(text, places, edit)
+    if len(places) > 1:
+        raise EditError(
+            f"{_shown(edit.find)} occurs {len(places)} times; copy a longer passage that occurs only once"
+        )
+    start = places[0] + len(edit.find) - len(edit.find.lstrip("\n"))
+    end = start + len(edit.find.strip("\n"))
+    if edit.kind == "replace" and edit.text.strip():
+        return _Change(start, end, edit.text.strip("\n"), edit)
+    return _Change(*_deleted_span(text, start, end), "", edit)
+
+
+def _places(text: str, find: str) -> list[int]:
+    places = []
+    start = text.find(find)
+    while start >= 0:
+        places.append(start)
+        start = text.find(find, start + 1)
+    return places
+
+
+def _after_line(text: str, places: list[int], edit: Edit) -> _Change:
+    length = len(edit.find.rstrip("\n"))
+    line_ends = {_line_end(text, place + length) for place in places}
+    if len(line_ends) > 1:
+        raise EditError(
+            f"{_shown(edit.find)} occurs on {len(line_ends)} lines; copy a longer passage that is on one only"
+        )
+    end = line_ends.pop()
+    line = text[text.rfind("\n", 0, end) + 1 : end]
+    return _Change(end, end, "\n" + _as_item_like(line, edit.text.strip("\n")), edit)
+
+
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end
+
+
+def _deleted_span(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widen a span of whole lines by its line end, and by one of two blank lines that would then meet."""
+    opens_line = start == 0 or text[start - 1] == "\n"
+    if not opens_line or (end < len(text) and text[end] != "\n"):
+        return start, end
+    end = min(end + 1, len(text))
+    follows_blank = start == 0 or text[:start].endswith("\n\n") or text[:start] == "\n"
+    return start, end + 1 if follows_blank and text.startswith("\n", end) else end
+
+
+def _spliced(text: str, changes: Sequence[_Change]) -> str:
+    pieces: list[str] = []
+    position = 0
+    previous: _Change | None = None
+    for change in sorted(changes, key=lambda change: (change.start, change.end)):
+        start = change.start
+        if start < position and previous is not None:
+            if change.text or previous.text:
+                raise EditError(
+                    f"the edits of {_shown(previous.edit.find)} and {_shown(change.edit.find)} overlap; "
+                    "make one edit of them"
+                )
+            start = position
+        pieces += [text[position:start], change.text]
+        position = max(position, change.end)
+        previous = change
+    return "".join(pieces) + text[position:]
+
+
+def _appended(text: str, addition: str) -> str:
+    """Put `addition` after the last line that is not blank, as a list item if that line is one."""
+    addition = addition.strip("\n")
+    end = _line_end(text, len(text.rstrip()))
+    last = text[text.rfind("\n", 0, end) + 1 : end]
+    if not last.strip():
+        return addition + text[end:]
+    return text[:end] + "\n" + _as_item_like(last, addition) + text[end:]
+
+
+def _as_item_like(line: str, addition: str) -> str:
+    bullet = _BULLET.match(line)
+    if bullet is None or _RULE.fullmatch(line) or "\n" in addition or _BULLET.match(addition):
+        return addition
+    mark = bullet["mark"] or f"{int(bullet['number']) + 1}{bullet['stop']}"
+    return f"{bullet['indent']}{mark}{bullet['gap']}{addition.strip()}"
+
+
+def _not_found(text: str, find: str) -> str:
+    reason = f"{_shown(find)} does not occur in the text; copy the passage exactly as it stands there"
+    wanted = find.strip().split("\n")[0].strip()
+    lines = [line.strip() for line in text.split("\n")[:_SEARCHED_LINES]]
+    nearest = difflib.get_close_matches(wanted[:200], [line[:200] for line in lines if line], n=1)
+    return f"{reason} (the nearest line is {_shown(nearest[0])})" if nearest else reason
+
+
+def _shown(passage: str) -> str:
+    return repr(passage if len(passage) <= _SHOWN else passage[: _SHOWN - 3] + "...")

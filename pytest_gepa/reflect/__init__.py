@@ -1,0 +1,1 @@
+"""From failing rollouts to a proposed edit of one prompt: evidence, request, model, reply."""

@@ -1,0 +1,59 @@
+"""Reading a failure as pytest prints it: what the check said, and the code around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+_ERROR_LINE = re.compile(r"E(?: {3,}.*| *)")
+_PLACE = re.compile(r"\S.{0,400}?:\d+: \S.*")
+_RULER = re.compile(r"(?:_ ){3,}_?|_{10,}.*")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`said` is what the check printed, each line whole; `around` is other code of the traceback, "" if
+    none.
+    """
+
+    said: str
+    around: str
+
+
+def read_failure(text: str, known_lines: Iterable[str] = ()) -> Failure:
+    """Divide a failure into the lines that the check printed and the rest.
+
+    pytest's `E` margin is taken off. Kept beside those lines are the failing statements (`> assert ...`) and
+    their places. `known_lines` (the test's own body, the case's parameters) are left out of `around`, as
+    they are shown elsewhere. A text that is not in pytest's format is all `said`.
+    """
+    lines = text.split("\n")
+    is_report = any(map(_is_error, lines)) and any(map(_PLACE.fullmatch, lines))
+    known = {line.strip() for line in known_lines}
+    said: list[str] = []
+    around: list[str] = []
+    for is_error, group in groupby(lines, key=_is_error):
+        if is_error:
+            said += _without_margin(list(group))
+            continue
+        for line in group:
+            if not is_report or _PLACE.fullmatch(line):
+                said.append(line)
+            elif line.startswith(">"):
+                said.append(f"> {line[1:].strip()}")
+            elif line.strip() and line.strip() not in known and not _RULER.fullmatch(line):
+                around.append(line)
+    return Failure("\n".join(said).strip("\n"), "\n".join(around))
+
+
+def _is_error(line: str) -> bool:
+    return _ERROR_LINE.fullmatch(line) is not None
+
+
+def _without_margin(lines: list[str]) -> list[str]:
+    """Error lines without the `E` and the indentation that they share (that of the failing statement)."""
+    texts = [line[1:] for line in lines]
+    shared = min((len(text) - len(text.lstrip(" ")) for text in texts if text.strip()), default=0)
+    return [text[shared:] for text in texts]

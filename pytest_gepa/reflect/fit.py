@@ -1,0 +1,199 @@
+"""Parts of evidence made to fit a budget: the least telling are cut first, from the middle, and the cut is
+stated.
+
+What a part is and how telling it is is decided elsewhere; nothing here knows of cases or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+BYTES_PER_TOKEN = 3.6
+"""UTF-8 bytes to a token, on the careful side for English prose, code and the larger scripts."""
+
+_MARK_ROOM = 48
+_PART_OVERHEAD = 12
+_SECTION_OVERHEAD = 30
+
+
+class Rank(IntEnum):
+    """How telling a part is, the least telling first."""
+
+    output = 0
+    reasoning = 1
+    middle = 2
+    input = 3
+    answer = 4
+    failure = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of evidence: one line of ours, and the text that stands fenced below it ("" for none)."""
+
+    label: str
+    text: str
+    rank: Rank
+    info: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The parts under one heading."""
+
+    title: str
+    parts: tuple[Part, ...]
+
+
+# What is cut in turn, and down to how many bytes each part, until all fits. A part's floor is the last one
+# named here.
+_CUTS: Sequence[tuple[Rank, int]] = (
+    (Rank.output, _MARK_ROOM),
+    (Rank.reasoning, _MARK_ROOM),
+    (Rank.middle, 200),
+    (Rank.input, 400),
+    (Rank.middle, _MARK_ROOM),
+    (Rank.input, 160),
+    (Rank.answer, 240),
+    (Rank.failure, 240),
+)
+_FLOOR = dict(_CUTS)
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of a text, from its UTF-8 bytes."""
+    return -int(-byte_length(text) // BYTES_PER_TOKEN)
+
+
+def byte_length(text: str) -> int:
+    """Length in UTF-8 bytes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def cut_middle(text: str, limit: int) -> str:
+    """The text, or its beginning and end with a line between them that counts the characters cut.
+
+    `limit` is in UTF-8 bytes; a limit that holds no more than the line gives the line alone, which may be
+    longer. Cuts at line ends where one is near.
+    """
+    if byte_length(text) <= limit:
+        return text
+    room = limit - _MARK_ROOM
+    if room < 2:
+        return _mark(len(text))
+    head, tail = _beginning(text, room - room // 2), _end(text, room // 2)
+    if len(head) + len(tail) >= len(text):
+        return text
+    return f"{head}\n{_mark(len(text) - len(head) - len(tail))}\n{tail}"
+
+
+def _mark(count: int) -> str:
+    return f"[... {count:,} characters cut ...]"
+
+
+def _beginning(text: str, room: int) -> str:
+    piece = text[:room].encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
+    line_end = piece.rfind("\n", len(piece) * 3 // 4)
+    return piece if line_end < 0 else piece[:line_end]
+
+
+def _end(text: str, room: int) -> str:
+    piece = text[-room:].encode("utf-8", "replace")[-room:].decode("utf-8", "ignore")
+    line_end = piece.find("\n", 0, len(piece) // 4)
+    return piece if line_end < 0 else piece[line_end + 1 :]
+
+
+def least_size(section: Section) -> int:
+    """Bytes that a section takes when all its parts are cut to their floors."""
+    sizes = (min(byte_length(part.text), _FLOOR[part.rank]) for part in section.parts)
+    return _frame(section) + sum(sizes)
+
+
+def thin(section: Section, most: int) -> Section:
+    """The section with at most `most` parts and one more: middle parts of little rank leave, and one line
+    says so.
+
+    A run of many calls would otherwise spend the budget on headings. What tells the input, the answer and the
+    failure stays whatever its number.
+    """
+    spare = [index for index, part in enumerate(section.parts) if part.rank <= Rank.middle]
+    excess = len(section.parts) - most
+    if excess <= 0 or not spare:
+        return section
+    first = (len(spare) - min(excess, len(spare))) // 3
+    gone = spare[first : first + excess]
+    count = sum(len(section.parts[index].text) for index in gone)
+    note = Part(f"[... {len(gone):,} parts of this run, {count:,} characters, cut ...]", "", Rank.middle)
+    left = set(gone)
+    parts = [
+        note if index == gone[0] else part
+        for index, part in enumerate(section.parts)
+        if index not in left or index == gone[0]
+    ]
+    return replace(section, parts=tuple(parts))
+
+
+def fit(sections: Sequence[Section], limit: int) -> list[Section]:
+    """The sections with parts cut so that all of them together take about `limit` UTF-8 bytes, fences
+    included.
+
+    Never below the floors of `least_size`: a caller that has more sections than the limit can hold leaves
+    some out.
+    """
+    sizes = [[byte_length(part.text) for part in section.parts] for section in sections]
+    room = limit - sum(_frame(section) for section in sections)
+    caps: dict[Rank, int] = {}
+    for rank, floor in _CUTS:
+        mine = [
+            size
+            for section, lengths in zip(sections, sizes, strict=True)
+            for part, size in zip(section.parts, lengths, strict=True)
+            if part.rank is rank
+        ]
+        others = _total(sections, sizes, caps, rank)
+        if others + sum(min(size, caps.get(rank, size)) for size in mine) <= room:
+            break
+        caps[rank] = max(floor, _level(mine, room - others))
+    return [
+        replace(section, parts=tuple(_cut(part, caps.get(part.rank)) for part in section.parts))
+        for section in sections
+    ]
+
+
+def _total(
+    sections: Sequence[Section], sizes: Sequence[Sequence[int]], caps: dict[Rank, int], without: Rank
+) -> int:
+    return sum(
+        min(size, caps.get(part.rank, size))
+        for section, lengths in zip(sections, sizes, strict=True)
+        for part, size in zip(section.parts, lengths, strict=True)
+        if part.rank is not without
+    )
+
+
+def _level(sizes: Sequence[int], room: int) -> int:
+    """The greatest cap for which the capped sizes sum to no more than `room`; 0 if there is none."""
+    left, count = max(0, room), len(sizes)
+    for size in sorted(sizes):
+        if size * count > left:
+            return left // count
+        left -= size
+        count -= 1
+    return max(sizes, default=0)
+
+
+def _cut(part: Part, cap: int | None) -> Part:
+    if cap is None or not part.text:
+        return part
+    text = cut_middle(part.text, cap)
+    # A line that only says how much was cut needs no fence.
+    if text == _mark(len(part.text)):
+        return replace(part, label=f"{part.label} {text}", text="")
+    return replace(part, text=text)
+
+
+def _frame(section: Section) -> int:
+    labels = sum(byte_length(part.label) + _PART_OVERHEAD for part in section.parts)
+    return _SECTION_OVERHEAD + byte_length(section.title) + labels

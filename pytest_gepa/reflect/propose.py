@@ -1,0 +1,237 @@
+"""One proposal: ask for an edit of one prompt, read it, apply it, check it; a rejected one is asked for once
+more.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any, Protocol
+
+from pytest_gepa.errors import ReflectionError
+from pytest_gepa.prompts.edits import EditError, apply_edits
+from pytest_gepa.prompts.guards import check_edit
+from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
+from pytest_gepa.reflect.fit import estimate_tokens
+from pytest_gepa.reflect.menu import Menu
+from pytest_gepa.reflect.model import ContextTooLong, RawReply
+from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
+from pytest_gepa.reflect.request import RULE_TOKENS, ChatMessage, build_request, correction
+from pytest_gepa.reflect.transcript import one_line
+
+_TRIES = 2
+_HALVINGS = 4
+_SUMMARY_CHARACTERS = 400
+_SUMMARY_LINE = 160
+_CASE_NUMBER = re.compile(r"(?:failing )?(?:case )?#?(\d{1,4})", re.IGNORECASE)
+
+
+class Reflector(Protocol):
+    """What answers requests; see `ReflectionModel`."""
+
+    def ask(self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None = None) -> RawReply:
+        """One answer to a chat. Raises `ContextTooLong` and `ReflectionError`."""
+
+
+class EvidenceBudget:
+    """How many tokens of evidence a request may hold; halved, for all that follow, when a model's context is
+    short.
+    """
+
+    def __init__(self, tokens: int = DEFAULT_TOKENS) -> None:
+        self._tokens = tokens
+        self._lock = threading.Lock()
+
+    @property
+    def tokens(self) -> int:
+        """The budget as it stands."""
+        return self._tokens
+
+    def halve(self, used: int) -> None:
+        """Note that a request with `used` tokens of evidence was too long. Requests in flight together count
+        once.
+        """
+        with self._lock:
+            self._tokens = min(self._tokens, used // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its reply, for the journal; `rejection` is "" for the reply that was taken."""
+
+    request: tuple[ChatMessage, ...]
+    reply: RawReply
+    rejection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What came of asking for an edit.
+
+    `text` is the component's new text, or None if there is no edit. `rejections` says, for each reply that
+    was refused, why, in a few fixed words first. `case_diagnoses` holds (nodeid, problem, cause). `summary`
+    is the change in a few lines, for people and for later requests.
+    """
+
+    component: str
+    text: str | None
+    diagnosis: str = ""
+    case_diagnoses: tuple[tuple[str, str, str], ...] = ()
+    summary: str = ""
+    rejections: tuple[str, ...] = ()
+    replies: tuple[Exchange, ...] = field(default=(), repr=False)
+
+    @property
+    def not_to_blame(self) -> bool:
+        """Whether the model gave a valid reply and wants no change of this prompt."""
+        return self.text is None and bool(self.replies) and not self.replies[-1].rejection
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens read by the model, all calls together."""
+        return sum(exchange.reply.input_tokens for exchange in self.replies)
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens written by the model, all calls together."""
+        return sum(exchange.reply.output_tokens for exchange in self.replies)
+
+    @property
+    def calls(self) -> int:
+        """Number of replies that were paid for."""
+        return len(self.replies)
+
+
+def propose(
+    component: str,
+    parent_text: str,
+    original_text: str,
+    *,
+    failing: Sequence[Exhibit],
+    neighbours: Sequence[Exhibit],
+    discarded: Sequence[tuple[str, str]],
+    components: Mapping[str, str],
+    model: Reflector,
+    menu: Menu,
+    budget: EvidenceBudget,
+    attempt: int = 0,
+) -> Proposal:
+    """Ask for an edit of `component`, whose text is `parent_text` in the parent and `original_text` today.
+
+    The other arguments are those of `build_request`. A reply that cannot be read, applied or allowed goes
+    back to the model once, with the reason. Raises `ReflectionError` if not even a first reply comes.
+    """
+    build = partial(
+        build_request,
+        component,
+        parent_text,
+        failing,
+        neighbours,
+        discarded,
+        menu,
+        components,
+        attempt=attempt,
+    )
+    exchanges: list[Exchange] = []
+    rejections: list[str] = []
+    follow_up: list[ChatMessage] = []
+    for _ in range(_TRIES):
+        try:
+            messages, raw = _ask(build, follow_up, model, menu, budget)
+        except ContextTooLong as error:
+            rejections.append(f"context too long: {error}")
+            break
+        except ReflectionError as error:
+            if not exchanges:
+                raise
+            # What came before was paid for and is kept; if the trouble lasts, the next proposal meets it
+            # first.
+            rejections.append(f"no reply: {error}")
+            break
+        try:
+            reply, text = _read(raw, parent_text, original_text, menu)
+        except (ReplyError, EditError) as error:
+            rejections.append(str(error))
+            exchanges.append(Exchange(tuple(messages), raw, str(error)))
+            follow_up = correction(raw.text, str(error))
+            continue
+        exchanges.append(Exchange(tuple(messages), raw))
+        return Proposal(
+            component,
+            text,
+            reply.diagnosis,
+            tuple((_nodeid(case, failing), problem, cause) for case, problem, cause in reply.case_diagnoses),
+            "" if text is None else summarize(parent_text, text),
+            tuple(rejections),
+            tuple(exchanges),
+        )
+    return Proposal(component, None, rejections=tuple(rejections), replies=tuple(exchanges))
+
+
+def summarize(before: str, after: str) -> str:
+    """The changed lines, `- removed` and `+ added`, in about 400 characters at most."""
+    lines = [
+        f"{line[0]} {one_line(line[1:], _SUMMARY_LINE)}"
+        for line in list(difflib.unified_diff(before.split("\n"), after.split("\n"), n=0, lineterm=""))[2:]
+        if not line.startswith("@@") and line[1:].strip()
+    ]
+    shown: list[str] = []
+    room = _SUMMARY_CHARACTERS
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        shown.append(line)
+    left = len(lines) - len(shown)
+    return "\n".join([*shown, *([f"({left} more changed lines)"] if left else [])])
+
+
+def _ask(
+    build: Callable[..., list[ChatMessage]],
+    follow_up: Sequence[ChatMessage],
+    model: Reflector,
+    menu: Menu,
+    budget: EvidenceBudget,
+) -> tuple[list[ChatMessage], RawReply]:
+    """The messages sent and the reply. Halves the budget while the request does not fit the model's
+    context.
+    """
+    for halvings in count():
+        tokens = min(budget.tokens, RULE_TOKENS) if menu.name == "rule" else budget.tokens
+        messages = [*build(token_budget=tokens), *follow_up]
+        try:
+            return messages, model.ask(messages, menu.schema)
+        except ContextTooLong:
+            if halvings == _HALVINGS:
+                raise
+            # Halving a budget that was not used up would send the same request again.
+            budget.halve(min(tokens, estimate_tokens(messages[1]["content"])))
+    raise AssertionError("count() does not end")
+
+
+def _read(raw: RawReply, parent_text: str, original_text: str, menu: Menu) -> tuple[Reply, str | None]:
+    """The reply and the new text, None if the reply wants no change. Raises `ReplyError` and `EditError`."""
+    reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, menu)
+    if not reply.edits:
+        return reply, None
+    text = apply_edits(parent_text, reply.edits)
+    if reason := check_edit(original_text, parent_text, text):
+        raise ReplyError(reason)
+    return reply, text
+
+
+def _nodeid(case: str, failing: Sequence[Exhibit]) -> str:
+    """The nodeid of the failing case that the model means by its number or its nodeid, else the model's own
+    words.
+    """
+    nodeids = [exhibit.case.nodeid for exhibit in failing]
+    named = next((nodeid for nodeid in nodeids if nodeid in case), "")
+    number = _CASE_NUMBER.fullmatch(case.strip())
+    if not named and number and 1 <= int(number[1]) <= len(nodeids):
+        return nodeids[int(number[1]) - 1]
+    return named or one_line(case)

@@ -1,0 +1,230 @@
+"""Reading a reflection model's reply, strictly: what is not plainly an edit is rejected with a reason, never
+guessed at.
+
+Whether an edit can be applied, and may be, is not decided here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pytest_gepa.errors import GepaError
+from pytest_gepa.prompts.edits import KINDS, Edit
+from pytest_gepa.reflect.fence import Fence, UnclosedFenceError, find_fences
+from pytest_gepa.reflect.menu import Menu
+
+_MOST_RULE = 600
+_MOST_DIAGNOSIS = 2_000
+_THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+_DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )", re.MULTILINE)
+_ELISION = re.compile(
+    r"^[ \t>*-]{0,10}(?:\.\.\.|…|\[|\(|<!--|//|#)\W{0,10}(?:the )?(?:rest|remainder)"
+    r"(?: of (?:the )?[\w ]{1,40}?)?(?: (?:is|are|stays?|remains?))? (?:unchanged|(?:the )?same|as before|as it is)\W{0,20}$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+class ReplyError(GepaError):
+    """A reply that holds no usable edit. `reason` opens with a few fixed words, and tells the model what to
+    mend.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model found and wants changed.
+
+    `case_diagnoses` holds (case, problem, cause) with the case as the model named it. No edits mean that the
+    model does not hold this prompt to blame.
+    """
+
+    diagnosis: str
+    case_diagnoses: tuple[tuple[str, str, str], ...]
+    edits: tuple[Edit, ...]
+
+
+def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Reply:
+    """Read a whole reply. Raises `ReplyError` on refusals, truncated, empty and ambiguous replies, and wrong
+    shapes.
+
+    Understood are the menu's JSON, bare or in the only fence, and the whole new text in the only fence,
+    which is an edit of kind "rewrite". Closed thoughts (`<think>...</think>`) are dropped.
+    """
+    if refusal.strip():
+        raise ReplyError(f"refused: {' '.join(refusal.split())[:200]}")
+    if finish_reason == "content_filter":
+        raise ReplyError("refused: the server's content filter stopped the reply")
+    if finish_reason == "length":
+        raise ReplyError("truncated: the reply was cut off at the token limit; be shorter")
+    _refuse_broken_characters(text)
+    text = text.replace("\r\n", "\n").strip()
+    if not text.startswith("{"):
+        text = _without_thoughts(text).strip()
+    if not text:
+        raise ReplyError("empty reply")
+    if text.startswith("{"):
+        return _from_json(_json_object(text), menu)
+    return _from_fence(text, menu)
+
+
+def _without_thoughts(text: str) -> str:
+    """The text without `<think>` blocks that stand outside fences. A server may leave out the first opening
+    tag.
+    """
+    kept: list[str] = []
+    first = _THOUGHT.search(text)
+    if first and first[1] and not _inside_a_fence(text, first.start()):
+        text = text[first.end() :]
+    while opened := _first_thought(text):
+        closed = next((tag for tag in _THOUGHT.finditer(text, opened.end()) if tag[1]), None)
+        if closed is None:
+            raise ReplyError("unclosed <think>: the reply ends before the answer")
+        kept.append(text[: opened.start()])
+        text = text[closed.end() :]
+    return "".join([*kept, text])
+
+
+def _first_thought(text: str) -> re.Match[str] | None:
+    opened = next((tag for tag in _THOUGHT.finditer(text) if not tag[1]), None)
+    if opened is None or _inside_a_fence(text, opened.start()):
+        return None
+    return opened
+
+
+def _inside_a_fence(text: str, position: int) -> bool:
+    try:
+        find_fences(text[:position])
+    except UnclosedFenceError:
+        return True
+    return False
+
+
+def _from_fence(text: str, menu: Menu) -> Reply:
+    try:
+        fences = find_fences(text)
+    except UnclosedFenceError:
+        raise ReplyError("unclosed fence: the reply ends inside it") from None
+    if not fences:
+        raise ReplyError("no JSON and no single fence: answer with the JSON object alone")
+    if len(fences) > 1:
+        raise ReplyError(f"several fences ({len(fences)}): it is not clear which of them is the edit")
+    block = fences[0]
+    if not block.content.strip():
+        raise ReplyError("empty fence")
+    if data := _json_in(block, menu):
+        return _from_json(data, menu)
+    _refuse_partial_text(block.content, block.info)
+    around = f"{text[: block.start]}\n{text[block.end :]}"
+    return Reply(_shortened(around), (), (Edit("rewrite", "", block.content.removesuffix("\n")),))
+
+
+def _json_in(block: Fence, menu: Menu) -> dict[str, Any] | None:
+    """The object in a fence that holds the menu's JSON, None if it holds a text."""
+    content = block.content.strip()
+    # A prompt may be JSON itself: without the info string, only an object of the menu's own keys is a reply.
+    if block.info.lower() in ("json", "jsonc", "json5"):
+        return _json_object(content)
+    if not content.startswith("{"):
+        return None
+    try:
+        data = _json_object(content)
+    except ReplyError:
+        return None
+    return data if set(menu.schema["required"]) <= set(data) else None
+
+
+def _refuse_partial_text(text: str, info: str = "") -> None:
+    if info.lower() in ("diff", "patch", "udiff") or _DIFF.search(text):
+        raise ReplyError("a diff instead of the text: use the edits of the JSON form")
+    if _ELISION.search(text):
+        raise ReplyError("parts of the text left out: use the edits of the JSON form, or write all of it")
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) < len(pairs):
+            raise ReplyError("malformed JSON: a key stands twice in one object")
+        return dict(pairs)
+
+    try:
+        data = json.loads(text, strict=False, object_pairs_hook=unique)
+    except ValueError as error:
+        raise ReplyError(f"malformed JSON: {error}") from None
+    except RecursionError:
+        raise ReplyError("malformed JSON: nested too deep") from None
+    if not isinstance(data, dict):
+        _wrong_shape("an object is wanted")
+    return data
+
+
+def _from_json(data: dict[str, Any], menu: Menu) -> Reply:
+    return _rule_reply(data) if menu.name == "rule" else _full_reply(data)
+
+
+def _rule_reply(data: dict[str, Any]) -> Reply:
+    diagnosis, rule = _string(data, "diagnosis"), _string(data, "rule").strip()
+    if len(rule) > _MOST_RULE:
+        raise ReplyError(f"rule too long: {len(rule)} characters; one short sentence is wanted")
+    edits = (Edit("add", "", rule),) if rule else ()
+    return Reply(_shortened(diagnosis), (), edits)
+
+
+def _full_reply(data: dict[str, Any]) -> Reply:
+    cases = tuple(
+        (_string(item, "case"), _string(item, "problem"), _string(item, "cause"))
+        for item in _objects(data, "diagnoses")
+    )
+    edits = tuple(_edit(item) for item in _objects(data, "edits"))
+    # Cases that share a cause often have it word for word.
+    sentences = dict.fromkeys(f"{problem.strip()} {cause.strip()}".strip() for _, problem, cause in cases)
+    return Reply(_shortened("\n".join(filter(None, sentences))), cases, edits)
+
+
+def _edit(item: dict[str, Any]) -> Edit:
+    kind = _string(item, "kind")
+    if kind not in KINDS:
+        _wrong_shape(f'"kind" is {kind[:40]!r}, not one of {", ".join(KINDS)}')
+    find = _string(item, "find") if "find" in item or kind in ("replace", "delete") else ""
+    text = _string(item, "text") if "text" in item or kind != "delete" else ""
+    if kind == "rewrite":
+        _refuse_partial_text(text)
+    return Edit(kind, find, text)
+
+
+def _string(data: dict[str, Any], key: str) -> str:
+    value = data.get(key)
+    if not isinstance(value, str):
+        _wrong_shape(f'"{key}" is missing or no string')
+    _refuse_broken_characters(value)
+    return value
+
+
+def _objects(data: dict[str, Any], key: str) -> Sequence[dict[str, Any]]:
+    value = data.get(key)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        _wrong_shape(f'"{key}" is missing or no list of objects')
+    return value
+
+
+def _refuse_broken_characters(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ReplyError("broken characters: half of a surrogate pair") from None
+
+
+def _wrong_shape(detail: str) -> NoReturn:
+    raise ReplyError(f"wrong shape: {detail}")
+
+
+def _shortened(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= _MOST_DIAGNOSIS else f"{text[:_MOST_DIAGNOSIS]}..."

@@ -1,0 +1,102 @@
+"""The request for one edit of one prompt, as chat messages. The wording is in the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import jinja2
+
+from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit, gather, gather_briefly
+from pytest_gepa.reflect.fence import fence
+from pytest_gepa.reflect.fit import cut_middle
+from pytest_gepa.reflect.menu import Menu, MenuName
+from pytest_gepa.reflect.scrub import scrub
+from pytest_gepa.reflect.transcript import one_line
+
+ChatMessage = dict[str, str]
+
+RULE_TOKENS = 1_500
+"""Most evidence under the rule menu: such a model takes in little, and its context may be 4,096 tokens."""
+
+_RULE_FAILING = 3
+_RULE_NEIGHBOURS = 0
+_DISCARDED: Mapping[MenuName, tuple[int, int]] = {"full": (6, 500), "rule": (3, 200)}
+"""How many discarded edits are shown, and bytes of each."""
+
+
+def build_request(
+    component_id: str,
+    text: str,
+    failing: Sequence[Exhibit],
+    neighbours: Sequence[Exhibit],
+    discarded: Sequence[tuple[str, str]],
+    menu: Menu,
+    components: Mapping[str, str],
+    token_budget: int = DEFAULT_TOKENS,
+    attempt: int = 0,
+) -> list[ChatMessage]:
+    """One system and one user message that ask for an edit of the prompt `component_id`, whose text is
+    `text`.
+
+    `discarded` holds (summary, reason) of edits of this text that were tried, oldest first. `components`
+    holds every prompt's text under the candidate that was run. `token_budget` bounds the evidence, not the
+    prompt itself. `attempt` counts earlier requests that were otherwise the same, so that this one differs
+    from them. The prompt's text is the first fenced block of the user message and stands nowhere else in a
+    block of its own.
+    """
+    known = {**components, component_id: text}
+    shown, summary_bytes = _DISCARDED[menu.name]
+    if menu.name == "rule":
+        evidence = gather_briefly(
+            component_id,
+            known,
+            failing[:_RULE_FAILING],
+            neighbours[:_RULE_NEIGHBOURS],
+            min(token_budget, RULE_TOKENS),
+        )
+    else:
+        evidence = gather(component_id, known, failing, neighbours, token_budget)
+    values = {
+        "component": one_line(component_id),
+        "text": text,
+        "others": [one_line(name) for name in sorted(known) if name != component_id],
+        "evidence": evidence,
+        "discarded": [
+            (cut_middle(scrub(summary), summary_bytes), one_line(reason))
+            for summary, reason in discarded[-shown:]
+        ],
+        "attempt": attempt,
+    }
+    return [
+        {"role": "system", "content": _render(f"{menu.name}_system.j2", values)},
+        {"role": "user", "content": _render(f"{menu.name}_user.j2", values)},
+    ]
+
+
+def correction(reply: str, reason: str) -> list[ChatMessage]:
+    """Two messages that follow a request: the reply that was rejected, in short if it is long, and the
+    reason.
+    """
+    return [
+        {"role": "assistant", "content": cut_middle(scrub(reply), 6_000).strip() or "(nothing)"},
+        {"role": "user", "content": _render("correction.j2", {"reason": reason})},
+    ]
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    # Nothing here is HTML. Text that is not ours is a value, never a template, and goes through `fence`.
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pytest_gepa.reflect"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["fence"] = fence
+    return environment
+
+
+def _render(name: str, values: Mapping[str, object]) -> str:
+    return _templates().get_template(name).render(values).strip("\n")

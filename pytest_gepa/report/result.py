@@ -1,0 +1,108 @@
+"""The result of a run as data: computed once, rendered elsewhere. Its JSON form is `result.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_gepa.verdict.judge import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run cost. `rollouts` are charged, `cached` were answered from the cache; `usd` is None when unknown.
+
+    Tokens count task and reflection calls that were paid for; `seconds` is wall time.
+    """
+
+    rollouts: int = 0
+    cached: int = 0
+    reflections: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SplitScores:
+    """Both sides of the confirm run on the held-out cases."""
+
+    baseline: Tally
+    winner: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class EditRecord:
+    """One edit in a candidate's ancestry: what was changed, what the reflection wrote, which cases moved it."""
+
+    candidate: str
+    origin: str
+    components: tuple[str, ...]
+    diagnosis: str
+    cases: tuple[str, ...]
+    summaries: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentChange:
+    """How a component differs between today and the winner; sizes in characters."""
+
+    component: str
+    before: int
+    after: int
+    edits: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierEntry:
+    """A candidate of the frontier other than the winner, with its (unconfirmed) search score."""
+
+    candidate: str
+    passed: int
+    total: int
+    score: float
+    patch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A case that gave no evidence: how it ended, and why."""
+
+    case: str
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything that a report says about a run.
+
+    `verdict` is "proven", "not proven", "worse", "nothing to do" or "not confirmed"; `reason` explains it in a
+    sentence. `effect` and `interval` are differences of mean scores in [-1, 1]. `baseline` and `winner` are over the
+    search cases in the confirm run (in the search itself, when there was none). Cases are named by nodeid.
+    """
+
+    run: str
+    verdict: str
+    reason: str
+    effect: float
+    interval: tuple[float, float]
+    p_value: float
+    baseline: Tally
+    winner: Tally
+    holdout: SplitScores | None = None
+    fixed: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    trials: int = 0
+    spent: Spent = field(default_factory=Spent)
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    simulated: bool = False
+    seed: int = 0
+    search_ended: str = ""
+    changes: tuple[ComponentChange, ...] = ()
+    edits: tuple[EditRecord, ...] = ()
+    frontier: tuple[FrontierEntry, ...] = ()
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    trouble: tuple[Trouble, ...] = ()
+    patch: str = ""

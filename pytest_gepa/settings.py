@@ -1,0 +1,160 @@
+"""Every setting, resolved from options, ini keys and environment, and checked once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from pytest_gepa.plugin import INI_ONLY, MODES, SETTINGS
+from pytest_gepa.suite.pytest_internals import quieten, switch_off_distribution, unknown_ini_keys
+
+T = TypeVar("T", int, float)
+
+DEFAULT_CONCURRENCY = 8
+DEFAULT_TRIALS = 3
+DEFAULT_TIMEOUT = 120.0
+ISOLATIONS = ("auto", "fork", "spawn")
+FAIL_RULES = ("not-proven",)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one session.
+
+    `prompts` are globs, () for the default ones; they resolve against `prompts_base`. `budget` counts rollouts, None
+    for the default; `minutes` is None for no limit; `trials` None to choose by the suite's flakiness; `holdout` a share
+    in [0, 1); `timeout` seconds a case.
+    """
+
+    mode: str
+    rootdir: Path
+    prompts: tuple[str, ...]
+    prompts_base: Path
+    reflection_model: str | None
+    budget: int | None
+    minutes: float | None
+    concurrency: int
+    trials: int | None
+    holdout: float
+    seed: int
+    timeout: float
+    max_broken: int
+    fail_on: str | None
+    isolation: str
+
+    @property
+    def headline(self) -> str:
+        """The one header line."""
+        job = "optimizing prompts" if self.mode == "optimize" else "plan only, nothing is run"
+        return f"gepa: {job}, seed {self.seed}"
+
+
+def resolve(config: pytest.Config, mode: str) -> Settings:
+    """Read and check every setting. Raises `pytest.UsageError`, naming the mend, for one that cannot be."""
+    known = ["gepa_prompts", *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY))]
+    _check_ini_keys(config, known)
+    _check_options(config)
+    workers = switch_off_distribution(config)
+    quieten(config)
+    prompts, base = _prompts(config)
+    return Settings(
+        mode=mode,
+        rootdir=config.rootpath,
+        prompts=prompts,
+        prompts_base=base,
+        reflection_model=_text(config, "reflection-model"),
+        budget=_number(config, "budget", int, least=1),
+        minutes=_number(config, "max-minutes", float, above=0),
+        concurrency=_number(config, "concurrency", int, least=1) or workers or DEFAULT_CONCURRENCY,
+        trials=_number(config, "trials", int, least=1),
+        holdout=_number(config, "holdout", float, least=0, below=1) or 0.0,
+        seed=_number(config, "seed", int) or 0,
+        timeout=_number(config, "timeout", float, above=0) or DEFAULT_TIMEOUT,
+        max_broken=_number(config, "max-broken", int, least=0) or 0,
+        fail_on=_choice(config, "fail-on", FAIL_RULES),
+        isolation=_choice(config, "isolation", ISOLATIONS) or "auto",
+    )
+
+
+def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
+    for key in unknown_ini_keys(config, "gepa_", known):
+        name = key.removeprefix("gepa_").replace("_", "-")
+        if name in [mode.name for mode in MODES]:
+            raise pytest.UsageError(f"{config.inipath}: {key} is a mode, not a setting; give --gepa-{name} when you want it")
+        import difflib
+
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        raise pytest.UsageError(f"{config.inipath}: there is no setting {key}; {hint}")
+
+
+def _check_options(config: pytest.Config) -> None:
+    if config.option.collectonly:
+        raise pytest.UsageError("--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run")
+    for name, flag in (("usepdb", "--pdb"), ("trace", "--trace")):
+        if getattr(config.option, name, False):
+            raise pytest.UsageError(f"{flag} needs a terminal that child sessions lack; debug the case with plain pytest")
+
+
+def _prompts(config: pytest.Config) -> tuple[tuple[str, ...], Path]:
+    """The globs, and the directory against which they resolve: where they were written."""
+    given = config.getoption("gepa_prompts")
+    if given:
+        return tuple(given), config.invocation_params.dir
+    from_ini = config.getini("gepa_prompts")
+    if from_ini:
+        return tuple(from_ini), config.inipath.parent if config.inipath else config.rootpath
+    return (), config.rootpath
+
+
+def _raw(config: pytest.Config, name: str) -> tuple[str | None, str]:
+    """A setting's text and how to name it in a message."""
+    key = name.replace("-", "_")
+    if name not in [setting.name for setting in INI_ONLY]:
+        value = config.getoption(f"gepa_{key}")
+        if value is not None:
+            return str(value), f"--gepa-{name}"
+    value = config.getini(f"gepa_{key}")
+    text = str(value).strip() if value is not None else ""
+    return text or None, f"gepa_{key} in {config.inipath}"
+
+
+def _text(config: pytest.Config, name: str) -> str | None:
+    return _raw(config, name)[0]
+
+
+def _choice(config: pytest.Config, name: str, options: tuple[str, ...]) -> str | None:
+    text, label = _raw(config, name)
+    if text is not None and text not in options:
+        raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(options)}")
+    return text
+
+
+def _number(
+    config: pytest.Config,
+    name: str,
+    kind: Callable[[str], T],
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> T | None:
+    text, label = _raw(config, name)
+    if text is None:
+        return None
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not (value >= least and value > above and value < below):
+        bounds = [f"of {least:g} or more"] if least > -math.inf else []
+        bounds += [f"above {above:g}"] if above > -math.inf else []
+        bounds += [f"below {below:g}"] if below < math.inf else []
+        noun = "a whole number" if kind is int else "a number"
+        raise pytest.UsageError(f"{label}: {text!r} will not do; give {' '.join([noun, *bounds])}")
+    return value

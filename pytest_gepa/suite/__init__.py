@@ -1,0 +1,1 @@
+"""Running cases under a candidate: child sessions, the overlay of prompt files, runners, outcomes."""

@@ -1,0 +1,124 @@
+"""From pytest's collected items to cases: identity, the test's own source, parameters, what its marker says."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pytest_gepa.errors import SettingsError
+from pytest_gepa.suite.pytest_internals import parameter_positions, parameters
+from pytest_gepa.suite.rollout import Case
+
+PARAMETER_CHARACTERS = 20_000
+MARKER_KEYS = ("trials", "threshold", "split", "weight")
+
+
+def case_id(item: pytest.Item) -> str:
+    """The identity of an item: file, qualified name, position in its parameter sets.
+
+    The nodeid would not do: it holds parameter values, and a prompt may be one of them.
+    """
+    file = item.nodeid.split("::", 1)[0]
+    names = [getattr(node, "originalname", None) or node.name for node in item.listchain() if _is_named(node)]
+    positions = parameter_positions(item)
+    suffix = f"[{'.'.join(map(str, positions))}]" if positions else ""
+    return "::".join([file, *names]) + suffix
+
+
+def _is_named(node: Any) -> bool:
+    return not isinstance(node, (pytest.Session, pytest.Dir, pytest.Package, pytest.File))
+
+
+def identify(items: Sequence[pytest.Item]) -> dict[str, pytest.Item]:
+    """Items by case id; where two would share one (an item listed twice), a count keeps them apart."""
+    found: dict[str, pytest.Item] = {}
+    for item in items:
+        base = name = case_id(item)
+        count = 1
+        while name in found:
+            count += 1
+            name = f"{base}#{count}"
+        found[name] = item
+    return found
+
+
+def collect_cases(items: Sequence[pytest.Item]) -> tuple[Case, ...]:
+    """The cases of the user's session, in collection order. Raises `SettingsError` for a marker that is malformed."""
+    return tuple(_case(name, item) for name, item in identify(items).items())
+
+
+def threshold(item: pytest.Item) -> float | None:
+    """The score in [0, 1] below which the item counts as failed, None unless its marker names one."""
+    value = _marker(item).get("threshold")
+    return None if value is None else float(value)
+
+
+def _case(name: str, item: pytest.Item) -> Case:
+    marker = _marker(item)
+    values = parameters(item)
+    return Case(
+        id=name,
+        nodeid=item.nodeid,
+        source=function_source(getattr(item, "function", None)),
+        parameters=tuple((key, _repr(value)) for key, value in values.items()),
+        split=marker.get("split", "search"),
+        weight=float(marker.get("weight", 1.0)),
+        trials=marker.get("trials"),
+    )
+
+
+def _marker(item: pytest.Item) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for mark in reversed(list(item.iter_markers("gepa"))):  # the closest last, so that it wins
+        if mark.args:
+            raise SettingsError(f"{item.nodeid}: the gepa marker takes keywords only: {', '.join(MARKER_KEYS)}")
+        values.update(mark.kwargs)
+    for key, value in values.items():
+        problem = _marker_problem(key, value)
+        if problem:
+            raise SettingsError(f"{item.nodeid}: @pytest.mark.gepa({key}={value!r}): {problem}")
+    return values
+
+
+def _marker_problem(key: str, value: object) -> str:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if key == "trials":
+        return "" if isinstance(value, int) and is_number and value >= 1 else "give a whole number of 1 or more"
+    if key == "threshold":
+        return "" if is_number and 0 <= value <= 1 else "give a number from 0 to 1"  # type: ignore[operator]
+    if key == "weight":
+        return "" if is_number and value > 0 else "give a number above 0"  # type: ignore[operator]
+    if key == "split":
+        return "" if value in ("search", "holdout") else "give 'search' or 'holdout'"
+    return f"there is no such keyword; known are {', '.join(MARKER_KEYS)}"
+
+
+def _repr(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<repr failed: {type(error).__name__}>"
+    return text if len(text) <= PARAMETER_CHARACTERS else text[:PARAMETER_CHARACTERS] + " ..."
+
+
+def function_source(function: object) -> str:
+    """The source of a test function without its decorators, "" if Python cannot find it.
+
+    Decorators go because parametrize lists hold the inputs and the expected values of every other case.
+    """
+    if function is None:
+        return ""
+    try:
+        source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))  # type: ignore[arg-type]
+        tree = ast.parse(source)
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return ""
+    node = tree.body[0] if tree.body else None
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return ""
+    return "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])

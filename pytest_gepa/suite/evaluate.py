@@ -1,0 +1,196 @@
+"""The suite as the search sees it: run these cases under these texts in this trial, and give back rollouts."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_gepa.codec import from_json
+from pytest_gepa.prompts.components import Component, encode
+from pytest_gepa.suite.job import Job, PromptFile
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.runner import Runner
+from pytest_gepa.trace.trajectory import Trajectory
+
+RETRIES = 2
+BACKOFF_SECONDS = (1.0, 5.0)
+SCRUBBED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "PYTEST_VERSION", "COV_CORE_")
+
+
+class Allowance(Protocol):
+    """Where retries are paid from."""
+
+    def reserve(self, rollouts: int) -> bool:
+        """Set rollouts aside; False when they cannot be afforded."""
+
+    def settle(self, reserved: int, charged: int) -> None:
+        """Close a reservation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The rollouts of one evaluation by case, each the last of its attempts.
+
+    `charged` tells by case whether the first attempt is charged; retries were settled as they ended.
+    """
+
+    rollouts: Mapping[str, Rollout]
+    charged: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every child session shares: arguments and directories of the user's own session."""
+
+    args: tuple[str, ...]
+    cwd: str
+    rootdir: str
+    sys_path: tuple[str, ...]
+    temp: Path
+    cache: str
+    concurrency: int
+    timeout: float
+
+
+class Suite:
+    """The cases and components of a run, and the runner that runs them."""
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        components: Sequence[Component],
+        surroundings: Surroundings,
+        runner: Runner,
+    ) -> None:
+        self.cases = {case.id: case for case in cases}
+        self.components = {component.id: component for component in components}
+        self.runner = runner
+        self._around = surroundings
+        self._numbers = itertools.count(1)
+        self._stopping = threading.Event()
+
+    def run(
+        self,
+        candidate: str,
+        texts: Mapping[str, str],
+        cases: Sequence[str],
+        trial: str,
+        *,
+        allowance: Allowance,
+        on_rollout: Callable[[Rollout], None],
+    ) -> Evaluation:
+        """Run cases; trouble is retried while the allowance lasts. Blocks; safe to call from several threads.
+
+        `on_rollout` hears each case once, when its result is final. Cases are missing after `stop`.
+        """
+        first = self._attempt(candidate, texts, cases, trial, self._around.concurrency)
+        final = dict(first)
+        for rollout in first.values():
+            if not _is_retried(rollout):
+                on_rollout(rollout)
+        for pause in BACKOFF_SECONDS[:RETRIES]:
+            again = [case for case, rollout in final.items() if _is_retried(rollout)]
+            if not again or self._stopping.is_set() or not allowance.reserve(len(again)):
+                break
+            if any(final[case].outcome is Outcome.error for case in again):
+                self._stopping.wait(pause)
+            results = self._attempt(candidate, texts, again, trial, max(1, self._around.concurrency // 4))
+            allowance.settle(len(again), sum(rollout.charged for rollout in results.values()))
+            final.update(results)
+            for rollout in results.values():
+                if not _is_retried(rollout):
+                    on_rollout(rollout)
+        for rollout in final.values():
+            if _is_retried(rollout):
+                on_rollout(rollout)
+        return Evaluation(final, {case: rollout.charged for case, rollout in first.items()})
+
+    def stop(self) -> None:
+        """End every child; evaluations in flight return what they have."""
+        self._stopping.set()
+        self.runner.stop()
+
+    def _attempt(
+        self, candidate: str, texts: Mapping[str, str], cases: Sequence[str], trial: str, concurrency: int
+    ) -> dict[str, Rollout]:
+        job = self._job(candidate, texts, cases, trial, concurrency)
+        results: dict[str, Rollout] = {}
+        broken: list[str] = []
+
+        def hear(message: Mapping[str, Any]) -> None:
+            if message["event"] == "rollout":
+                rollout = from_json(Rollout, message["rollout"])
+                results[rollout.case] = rollout
+            elif message["event"] == "lost":
+                case = message["case"]
+                results[case] = _lost(job, case, Outcome(message["outcome"]), message["reason"])
+            elif message["event"] == "broken":
+                broken.append(message["reason"])
+
+        try:
+            self.runner.run(job, hear)
+        finally:
+            shutil.rmtree(job.temp, ignore_errors=True)
+        if not self._stopping.is_set():
+            reason = broken[0] if broken else f"the child session ended early; its output is in {job.id}.log"
+            for case in cases:
+                if case not in results:
+                    outcome = Outcome.vanished if broken else Outcome.crashed
+                    results[case] = _lost(job, case, outcome, reason)
+        return {case: results[case] for case in cases if case in results}
+
+    def _job(
+        self, candidate: str, texts: Mapping[str, str], cases: Sequence[str], trial: str, concurrency: int
+    ) -> Job:
+        around = self._around
+        name = f"job-{next(self._numbers)}"
+        prompts = tuple(
+            PromptFile.of(id, str(component.path), texts[id], encode(component, texts[id]))
+            for id, component in self.components.items()
+        )
+        files = dict.fromkeys(case.split("::", 1)[0] for case in cases)
+        return Job(
+            id=name,
+            candidate=candidate,
+            trial=trial,
+            prompts=prompts,
+            cases=tuple(cases),
+            files=tuple(os.path.join(around.rootdir, file) for file in files),
+            args=around.args,
+            cwd=around.cwd,
+            rootdir=around.rootdir,
+            environ=child_environment(os.environ),
+            sys_path=around.sys_path,
+            temp=str(around.temp / name),
+            cache=around.cache,
+            concurrency=concurrency,
+            timeout=around.timeout,
+        )
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment as it is now, after every conftest, less what tells of the session that is running."""
+    return {key: value for key, value in environ.items() if not key.startswith(SCRUBBED)}
+
+
+def _is_retried(rollout: Rollout) -> bool:
+    return rollout.outcome.is_trouble and rollout.outcome is not Outcome.vanished
+
+
+def _lost(job: Job, case: str, outcome: Outcome, reason: str) -> Rollout:
+    """The rollout of a case without a result. It counts as charged: its requests may have been paid for."""
+    return Rollout(
+        candidate=job.candidate,
+        case=case,
+        trial=job.trial,
+        outcome=outcome,
+        score=None,
+        trajectory=Trajectory(failure=reason),
+        charged=outcome is not Outcome.vanished,
+    )

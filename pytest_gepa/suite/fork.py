@@ -1,0 +1,209 @@
+"""The fork-server runner: a child session is a fork of a process that has imported third-party modules only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_gepa.errors import RunnerError
+from pytest_gepa.suite.job import Channel, Job, encode_job
+from pytest_gepa.suite.runner import Emit
+from pytest_gepa.suite.supervise import Supervisor
+
+ANSWER_BYTES = 1 << 20
+
+
+class ForkRunner:
+    """Forks a session for each job; the session collects once and forks a worker for each share of its cases.
+
+    Where a fork after collection is unsafe (a thread was started, a model called), each worker is a session of its own.
+    """
+
+    name = "fork server"
+
+    def __init__(self, temp: Path, preload: Sequence[str], prompts: Sequence[str]) -> None:
+        self._temp = temp
+        self._preload = list(preload)
+        self._prompts = list(prompts)
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+        self._sessions: set[ForkedSession] = set()
+        self._supervisors: set[Supervisor] = set()
+        self._has_learned = False
+        self._collect_each = False
+
+    def run(self, job: Job, emit: Emit) -> None:
+        """Run a job to its end."""
+        if not self._has_learned:
+            job = replace(job, tell_modules=True)
+        if not self._collect_each and self._run_session(job, emit):
+            return
+        self._collect_each = True
+        each = replace(job, forking="never")
+        supervisor = Supervisor(
+            spawn=lambda _siblings: self._open(each),
+            workers=job.concurrency,
+            timeout=job.timeout,
+            emit=lambda message: self._hand_on(message, emit),
+        )
+        self._supervisors.add(supervisor)
+        try:
+            supervisor.run(job.cases)
+        finally:
+            self._supervisors.discard(supervisor)
+
+    def stop(self) -> None:
+        """End every child at once."""
+        for supervisor in list(self._supervisors):
+            supervisor.stop()
+        for session in list(self._sessions):
+            session.kill()
+
+    def close(self) -> None:
+        """End the fork server."""
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+                self._server = None
+
+    def _run_session(self, job: Job, emit: Emit) -> bool:
+        """Whether the session could fork its own workers; if not, no case has been run."""
+        session = self._open(job)
+        try:
+            while (message := session.channel.receive()) is not None:
+                if message["event"] == "unforkable":
+                    return False
+                self._hand_on(message, emit)
+        finally:
+            session.kill()
+            session.channel.close()
+            self._sessions.discard(session)
+        return True
+
+    def _hand_on(self, message: Mapping[str, Any], emit: Emit) -> None:
+        if message["event"] == "modules":
+            self._learn(message["names"])
+        else:
+            emit(message)
+
+    def _learn(self, names: Sequence[str]) -> None:
+        """Preload what a finished child has loaded: much is imported only when a case runs."""
+        with self._lock:
+            if self._has_learned:
+                return
+            self._has_learned = True
+            self._preload = list(dict.fromkeys([*self._preload, *names]))
+            if self._server is not None and not self._server.preload(self._preload, self._prompts):
+                self._restart()
+
+    def _open(self, job: Job) -> ForkedSession:
+        with self._lock:
+            if self._server is None:
+                self._server = _Server(self._temp)
+                if not self._server.preload(self._preload, self._prompts):
+                    self._restart()
+            session = self._server.fork(self._temp / f"{job.id}.log", self._sessions)
+        try:
+            session.send(job)
+        except OSError as error:
+            raise RunnerError(f"the child session for job {job.id} died at once: {error}") from error
+        return session
+
+    def _restart(self) -> None:
+        """Begin again without the modules that read a prompt; with none at all if a module started a thread."""
+        assert self._server is not None
+        tainted = {name.split(".", 1)[0] for name in self._server.readers}
+        self._preload = [
+            name for name in self._preload if tainted and name.split(".", 1)[0] not in tainted
+        ]
+        self._server.close()
+        self._server = _Server(self._temp)
+        self._server.preload(self._preload, self._prompts)
+
+
+@dataclass(frozen=True, eq=False)
+class ForkedSession:
+    """A child session: a process group of its own, led by `pid`."""
+
+    channel: Channel
+    pid: int
+    siblings: set[ForkedSession]
+
+    def send(self, job: Job) -> None:
+        """Give the session its job."""
+        self.channel.send(json.loads(encode_job(job)))
+
+    def kill(self) -> None:
+        """End the session and its workers at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def reap(self) -> str:
+        """The server waits for its children; here only the fact is known."""
+        self.kill()
+        self.siblings.discard(self)
+        return "ended unexpectedly"
+
+
+class _Server:
+    """The parent's end of the fork server."""
+
+    def __init__(self, temp: Path) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ANSWER_BYTES)
+        self.readers: list[str] = []
+        environ = dict(os.environ)
+        paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
+        with (temp / "forkserver.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pytest_gepa.suite.forkserver", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env={**environ, "PYTHONPATH": os.pathsep.join(paths)},
+            )
+        theirs.close()
+
+    def preload(self, names: Sequence[str], prompts: Sequence[str]) -> bool:
+        """Import modules in the server; False when it must be started again without some of them."""
+        answer = self._ask({"do": "preload", "names": list(names), "prompts": list(prompts)}, [])
+        self.readers = answer["readers"]
+        return not self.readers and answer["threads"] == 1
+
+    def fork(self, log: Path, siblings: set[ForkedSession]) -> ForkedSession:
+        """Fork a session whose output goes to `log`."""
+        ours, theirs = socket.socketpair()
+        with log.open("ab") as output:
+            pid = self._ask({"do": "run"}, [theirs.fileno(), output.fileno()])["pid"]
+        theirs.close()
+        session = ForkedSession(Channel(ours), pid, siblings)
+        siblings.add(session)
+        return session
+
+    def close(self) -> None:
+        """Close the control socket: the server then ends its children and itself."""
+        self._control.close()
+        self._process.wait()
+
+    def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+        try:
+            socket.send_fds(self._control, [json.dumps(message).encode("ascii")], descriptors)
+            data = self._control.recv(ANSWER_BYTES)
+        except OSError as error:
+            raise RunnerError(f"the fork server cannot be reached: {error}") from error
+        if not data:
+            raise RunnerError(f"the fork server ended with exit code {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(data)
+        return answer

@@ -1,0 +1,134 @@
+"""The fork server's own process: it imports third-party modules only, once, and forks a child session for each job.
+
+Started by `pytest_gepa.suite.fork`. It stays single-threaded and never runs a line of the project under test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Collection, Sequence
+from typing import Any
+
+MESSAGE_BYTES = 1 << 20
+
+
+def main(control_descriptor: int) -> None:
+    """Serve until the parent closes its end; then end all that was started."""
+    control = socket.socket(fileno=control_descriptor)
+    children: set[int] = set()
+    watched: set[str] = set()
+    opened: set[str] = set()
+    _watch(watched, opened)
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 2)
+        if not data:
+            break
+        message = json.loads(data)
+        _reap(children)
+        if message["do"] == "preload":
+            watched.update(message["prompts"])
+            _answer(control, _preload(message["names"], opened))
+        elif message["do"] == "run":
+            pid = _fork_session(control, descriptors)
+            children.add(pid)
+            _answer(control, {"pid": pid})
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _answer(control: socket.socket, message: dict[str, Any]) -> None:
+    control.send(json.dumps(message).encode("ascii"))
+
+
+def _watch(paths: Collection[str], opened: set[str]) -> None:
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str) and arguments[0] in paths:
+            opened.add(arguments[0])
+
+    sys.addaudithook(audit)
+
+
+def _preload(names: Sequence[str], opened: set[str]) -> dict[str, Any]:
+    """Import modules; tells those that read a prompt, and whether the process is still single-threaded."""
+    readers, failed = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            opened.clear()
+            if name not in sys.modules:
+                try:
+                    importlib.import_module(name)
+                except BaseException:
+                    failed.append(name)
+            if opened:
+                readers.append(name)
+    gc.collect()
+    gc.freeze()  # keeps the shared pages shared: a collection in a child would write to every object's header
+    return {"readers": readers, "failed": failed, "threads": _threads()}
+
+
+def _threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
+
+
+def _reap(children: set[int]) -> None:
+    for pid in list(children):
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                children.discard(pid)
+
+
+def _fork_session(control: socket.socket, descriptors: Sequence[int]) -> int:
+    stream, log = descriptors
+    pid = os.fork()
+    if pid:
+        with contextlib.suppress(PermissionError, ProcessLookupError):
+            os.setpgid(pid, pid)  # here as well as in the child: whoever comes first
+        os.close(stream)
+        os.close(log)
+        return pid
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        control.close()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        _serve_job(socket.socket(fileno=stream))
+        code = 0
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _serve_job(stream: socket.socket) -> None:
+    from pytest_gepa.suite.job import Channel, decode_job
+    from pytest_gepa.suite.session import report_crash, run_job
+
+    channel = Channel(stream)
+    message = channel.receive()
+    if message is None:
+        return
+    try:
+        run_job(decode_job(json.dumps(message).encode("ascii")), channel)
+    except BaseException:
+        report_crash(channel)
+        raise
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

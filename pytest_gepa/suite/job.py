@@ -1,0 +1,170 @@
+"""The job message that a child session is given, and the JSON lines in which parent and child talk."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pytest_gepa.codec import from_json, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFile:
+    """A component's file as the candidate has it: `data` is the whole file, base64."""
+
+    component: str
+    path: str
+    text: str
+    data: str
+
+    @classmethod
+    def of(cls, component: str, path: str, text: str, data: bytes) -> PromptFile:
+        """Build from the file's bytes."""
+        return cls(component, path, text, base64.b64encode(data).decode("ascii"))
+
+    @property
+    def content(self) -> bytes:
+        """The bytes that a read of the file must give."""
+        return base64.b64decode(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything a child session needs to run some cases under one candidate in one trial; self-contained.
+
+    `cases` are case ids, `files` the test files that hold them. `timeout` is in seconds a case. `forking` is "after collection" (the session
+    forks a runner for each share of its cases) or "never" (it asks for its cases and runs them itself). With
+    `tell_modules` it ends by telling which modules of the environment it loaded. The environment variables travel
+    in the message, never on disk.
+    """
+
+    id: str
+    candidate: str
+    trial: str
+    prompts: tuple[PromptFile, ...]
+    cases: tuple[str, ...]
+    files: tuple[str, ...]
+    args: tuple[str, ...]
+    cwd: str
+    rootdir: str
+    environ: Mapping[str, str]
+    sys_path: tuple[str, ...]
+    temp: str
+    cache: str
+    concurrency: int = 1
+    timeout: float = 120.0
+    forking: str = "after collection"
+    tell_modules: bool = False
+
+
+def encode_line(message: Mapping[str, Any]) -> bytes:
+    """One message as one line."""
+    return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def encode_job(job: Job) -> bytes:
+    """The job as one line."""
+    return encode_line(to_json(job))
+
+
+def decode_job(line: bytes) -> Job:
+    """The job that `encode_job` wrote."""
+    return from_json(Job, json.loads(line))
+
+
+class Stream(Protocol):
+    """The part of a socket that a channel needs."""
+
+    def fileno(self) -> int:
+        """The descriptor that can be waited for."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Some bytes, b"" at the end."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send all of `data`."""
+
+    def close(self) -> None:
+        """Close both directions."""
+
+
+class PipePair:
+    """Two pipe ends as one stream: what a spawned process has in place of a socket."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._reading, self._writing = reading, writing
+
+    def fileno(self) -> int:
+        """The reading end."""
+        return self._reading
+
+    def recv(self, size: int) -> bytes:
+        """Some bytes, b"" at the end."""
+        return os.read(self._reading, size)
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of `data`."""
+        while data:
+            data = data[os.write(self._writing, data) :]
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self._reading)
+        os.close(self._writing)
+
+
+class Channel:
+    """A stream that carries JSON lines both ways. Not thread-safe: one reader and one writer."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._pending = b""
+
+    def fileno(self) -> int:
+        """The descriptor, for selectors."""
+        return self._stream.fileno()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send one message; raises `OSError` when the other side has gone."""
+        self._stream.sendall(encode_line(message))
+
+    def receive(self) -> dict[str, Any] | None:
+        """Wait for one message; None when the other side has closed."""
+        while b"\n" not in self._pending:
+            chunk = self._read()
+            if not chunk:
+                return None
+            self._pending += chunk
+        line, _, self._pending = self._pending.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def arrived(self) -> tuple[list[dict[str, Any]], bool]:
+        """Read once; the messages that are complete, and whether the other side is still there."""
+        chunk = self._read()
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        return list(_parsed(lines)), bool(chunk)
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+    def _read(self) -> bytes:
+        try:
+            return self._stream.recv(1 << 20)
+        except ConnectionError:
+            return b""
+
+
+def _parsed(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            message = json.loads(line)
+        except ValueError:  # a process that died in the middle of a line
+            continue
+        if isinstance(message, dict):
+            yield message

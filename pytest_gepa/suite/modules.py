@@ -1,0 +1,62 @@
+"""Which loaded modules belong to the interpreter and its environment, so that a fork server may import them first."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import site
+import sys
+import sysconfig
+from pathlib import Path
+
+# Enough of TOML for one key: Python 3.10 has no parser, and a miss costs a preload, not a wrong result.
+PROJECT_NAME = re.compile(r"^\s*\[project\][^\[]*?^\s*name\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
+
+
+def environment_modules() -> list[str]:
+    """The names of loaded modules from the standard library and site-packages, in the order of their import.
+
+    The project's own modules are left out, for they may read a prompt at import; a virtual environment inside the
+    project's directory is not the project.
+    """
+    roots = tuple(_environment_roots())
+    names = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or name.startswith(("__", "conftest", "test_")) or ".tests." in name:
+            continue
+        if os.path.realpath(file).startswith(roots):
+            names.append(name)
+    return names
+
+
+def _environment_roots() -> set[str]:
+    paths = sysconfig.get_paths()
+    found = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    found.update(site.getsitepackages())
+    found.add(site.getusersitepackages())
+    return {os.path.realpath(path) + os.sep for path in found}
+
+
+def project_packages(rootdir: Path) -> set[str]:
+    """Top-level modules of the distribution that the project itself is, should it be installed in the environment.
+
+    A non-editable install puts the project's own code into site-packages, where it would pass for a third party's.
+    """
+    for directory in (rootdir, *rootdir.parents):
+        file = directory / "pyproject.toml"
+        if not file.is_file():
+            continue
+        match = PROJECT_NAME.search(file.read_text(encoding="utf-8", errors="replace"))
+        if match:
+            return _top_level(match.group(1))
+    return set()
+
+
+def _top_level(distribution: str) -> set[str]:
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return set()
+    return {file.parts[0].removesuffix(".py") for file in files if file.suffix == ".py"}

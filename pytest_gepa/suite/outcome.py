@@ -1,0 +1,96 @@
+"""From pytest's reports of one item, and what was recorded meanwhile, to the outcome of a rollout."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_gepa.suite.pytest_internals import is_subtest
+from pytest_gepa.suite.rollout import Outcome
+from pytest_gepa.trace.trajectory import Call
+
+# Exceptions that tell of the way to the model and not of the prompt, by the module they live in and a base's name.
+INFRASTRUCTURE = {
+    "openai": ("APIError", "APIConnectionError"),
+    "anthropic": ("APIError",),
+    "httpx": ("TransportError", "HTTPStatusError", "StreamError"),
+    "httpx2": ("TransportError", "HTTPStatusError", "StreamError"),
+    "requests": ("RequestException",),
+    "urllib3": ("HTTPError",),
+    "aiohttp": ("ClientError",),
+    "builtins": ("ConnectionError", "TimeoutError", "MemoryError"),
+    "asyncio": ("TimeoutError",),
+    "asyncio.exceptions": ("TimeoutError",),
+}
+TRANSIENT = (408, 409, 425, 429)
+PYTEST_TIMEOUT = re.compile(r"Timeout \(?>\s*[\d.]+s\)?")
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Whether an exception, or one that it was raised from, tells of the infrastructure."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        for base in type(current).__mro__:
+            package = base.__module__ if base.__module__ in INFRASTRUCTURE else base.__module__.split(".", 1)[0]
+            if base.__name__ in INFRASTRUCTURE.get(package, ()):
+                return True
+        current = current.__cause__
+    return False
+
+
+def unanswered(calls: Sequence[Call]) -> str:
+    """The error of a request that never got its answer, "" if all did; an attempt that was repeated is forgiven."""
+    last: dict[str, Call] = {call.key: call for call in calls}
+    for call in last.values():
+        if call.answer is None and (call.status is None or call.status in TRANSIENT or call.status >= 500):
+            return call.error or f"HTTP status {call.status}"
+    return ""
+
+
+def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, trouble: str) -> Outcome:
+    """What the reports of one item amount to. `trouble` is the infrastructure's error that the item raised, or ""."""
+    own = [report for report in reports if not is_subtest(report)]
+    by_phase = {report.when: report for report in own}
+    setup, call, teardown = (by_phase.get(phase) for phase in ("setup", "call", "teardown"))
+    if setup is None:
+        return Outcome.crashed
+    if setup.failed:
+        return Outcome.error
+    if setup.skipped:
+        return Outcome.xfailed if hasattr(setup, "wasxfail") else Outcome.skipped
+    if call is None:
+        return Outcome.crashed
+    if teardown is not None and teardown.failed:
+        return Outcome.error
+    if call.skipped:
+        return Outcome.xfailed if hasattr(call, "wasxfail") else Outcome.skipped
+    if hasattr(call, "wasxfail"):
+        return Outcome.xpassed
+    if call.passed:
+        return Outcome.passed
+    text = call.longreprtext
+    if text.startswith("[XPASS(strict)]"):
+        return Outcome.xpassed
+    if PYTEST_TIMEOUT.search(text.rsplit("\n", 3)[-1]) or "Failed: Timeout" in text:
+        return Outcome.timeout
+    if trouble or unanswered(calls):
+        return Outcome.error
+    return Outcome.failed
+
+
+def failure_text(reports: Sequence[pytest.TestReport]) -> str:
+    """What went wrong in words: the lines that pytest marks with `E`, of subtests too, else the whole report."""
+    parts: list[str] = []
+    for report in reports:
+        if report.failed:
+            text = report.longreprtext
+            marked = [line[1:].removeprefix("   ") for line in text.splitlines() if re.match(r"E(\s|$)", line)]
+            section = "\n".join(marked) if marked else text
+            if is_subtest(report):
+                section = f"{getattr(report, 'head_line', 'subtest')}: {section}"
+            parts.append(section)
+    return "\n".join(dict.fromkeys(part for part in parts if part.strip()))

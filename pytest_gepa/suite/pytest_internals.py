@@ -1,0 +1,152 @@
+"""The only module that touches pytest's private names; everything else speaks to pytest through its hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from _pytest.runner import call_and_report
+
+# What a user may have asked of his own session and what must not happen in a child: stopping early, choosing other
+# cases (the job names them), writing files, debuggers, distribution, order, reruns, snapshots. Only options that
+# exist are set, so plugins that are not installed cost nothing.
+CHILD_OPTIONS: Mapping[str, Any] = {
+    "basetemp": None,
+    "collectonly": False,
+    "deselect": [],
+    "dist": "no",
+    "durations": None,
+    "failedfirst": False,
+    "htmlpath": None,
+    "inline_snapshot": "disable",
+    "keyword": "",
+    "lf": False,
+    "loadscopereorder": False,
+    "looponfail": False,
+    "markexpr": "",
+    "maxfail": 0,
+    "maxprocesses": None,
+    "newfirst": False,
+    "no_cov": True,
+    "numprocesses": None,
+    "pastebin": None,
+    "px": [],
+    "randomly_reorganize": False,
+    "report_log": None,
+    "reruns": 0,
+    "setuponly": False,
+    "setupplan": False,
+    "setupshow": False,
+    "stepwise": False,
+    "stepwise_reset": False,
+    "stepwise_skip": False,
+    "tbstyle": "auto",
+    "testmon": False,
+    "trace": False,
+    "tx": [],
+    "update_snapshots": False,
+    "usepdb": False,
+    "verbose": 2,
+    "xmlpath": None,
+}
+FILE_WRITING_PLUGINS = ("lfplugin", "nfplugin", "stepwiseplugin")
+
+
+def adapt_child_config(config: pytest.Config, files: Sequence[str]) -> None:
+    """Make a child session collect `files` and do nothing else that its user asked of his own session."""
+    for name, value in CHILD_OPTIONS.items():
+        if hasattr(config.option, name):
+            setattr(config.option, name, value)
+    for name in vars(config.option):
+        if name.startswith("gepa_"):
+            setattr(config.option, name, None)
+    config.args = list(files)
+
+
+def switch_off_distribution(config: pytest.Config) -> int | None:
+    """Keep xdist from starting workers; the number that `-n` asked for, None without it."""
+    wanted = getattr(config.option, "numprocesses", None)
+    if wanted is None:
+        return None
+    tx = getattr(config.option, "tx", None) or []
+    for name in ("numprocesses", "dist", "tx"):
+        setattr(config.option, name, CHILD_OPTIONS[name])
+    if isinstance(wanted, int):
+        return wanted
+    import os
+
+    return len(tx) or os.cpu_count() or 1
+
+
+def drop_file_writing_plugins(config: pytest.Config) -> None:
+    """Take out the plugins that would write the user's cache directory at the end of a child session."""
+    for name in FILE_WRITING_PLUGINS:
+        if config.pluginmanager.hasplugin(name):
+            config.pluginmanager.unregister(name=name)
+
+
+def restart_capture(config: pytest.Config) -> None:
+    """Give a forked process capture files of its own: those it inherits are shared with its siblings."""
+    manager = config.pluginmanager.getplugin("capturemanager")
+    if manager is None or manager._global_capturing is None:
+        return
+    manager.stop_global_capturing()
+    manager.start_global_capturing()
+
+
+def run_phases(item: pytest.Item, next_item: Callable[[], pytest.Item | None]) -> None:
+    """Run one item: setup, call, teardown, with reports logged.
+
+    `next_item` is asked only before the teardown, so that a process which takes its cases one by one keeps the
+    fixtures that its next case shares. Plugins that rerun failing items are passed over on purpose: a rerun would be
+    a second rollout.
+    """
+    if hasattr(item, "_request") and not item._request:
+        item._initrequest()  # type: ignore[attr-defined]
+    setup = call_and_report(item, "setup", log=True)
+    if setup.passed:
+        call_and_report(item, "call", log=True)
+    call_and_report(item, "teardown", log=True, nextitem=next_item())
+    if hasattr(item, "_request"):
+        item._request = False
+        item.funcargs = None  # type: ignore[attr-defined]
+
+
+def parameter_positions(item: pytest.Item) -> tuple[int, ...]:
+    """The item's position in each of its parameter sets, by argument name; () when it has none."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return ()
+    return tuple(position for _, position in sorted(callspec.indices.items()))
+
+
+def parameters(item: pytest.Item) -> dict[str, object]:
+    """The item's own parameter values by name."""
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec is not None else {}
+
+
+def is_subtest(report: pytest.TestReport) -> bool:
+    """Whether the report is of one subtest inside an item."""
+    return type(report).__name__ in ("SubtestReport", "SubTestReport")
+
+
+def unknown_ini_keys(config: pytest.Config, prefix: str, known: Sequence[str]) -> list[str]:
+    """The ini keys of the user's configuration file that start with `prefix` and are not `known`."""
+    values = getattr(config, "_inicfg", None)
+    if values is None:
+        values = config.inicfg
+    return sorted(key for key in values if key.startswith(prefix) and key not in known)
+
+
+def quieten(config: pytest.Config) -> None:
+    """Leave out the tracebacks and the list of failures of today's prompts, unless the user asked for a style.
+
+    They are the material of the search, by the dozen, and the closing section tells what became of them.
+    """
+    if config.option.tbstyle == "auto":
+        config.option.tbstyle = "no"
+    if config.option.reportchars == "fE":
+        config.option.reportchars = ""
+    config.option.maxfail = 0

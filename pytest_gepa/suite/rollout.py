@@ -1,0 +1,80 @@
+"""Cases and rollouts: what can be run, and what one run of it gave. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pytest_gepa.trace.trajectory import Trajectory
+
+
+class Outcome(str, Enum):
+    """How a rollout ended. Only `passed` and `failed` are evidence about a prompt."""
+
+    passed = "passed"
+    failed = "failed"
+    error = "error"
+    timeout = "timeout"
+    crashed = "crashed"
+    skipped = "skipped"
+    xfailed = "xfailed"
+    xpassed = "xpassed"
+    vanished = "vanished"
+    stopped = "stopped"
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether the outcome says something about the prompts."""
+        return self in (Outcome.passed, Outcome.failed)
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether the outcome tells of the infrastructure: retried with bounds, then reported, never a zero."""
+        return self in (Outcome.error, Outcome.timeout, Outcome.crashed, Outcome.vanished)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One collected test item.
+
+    `id` is its identity: file, qualified name and position in its parameter set. `nodeid` is a label, which a prompt
+    in the parametrize arguments may change. `source` is the test function without decorators, `parameters` this
+    case's own values as (name, repr) pairs. `split` is "search" or "holdout". `trials` is the confirm run's number
+    of repetitions for this case, or None for the run's own.
+    """
+
+    id: str
+    nodeid: str
+    source: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+    split: str = "search"
+    weight: float = 1.0
+    trials: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One run of one case under one candidate in one trial.
+
+    `score` is in [0, 1], None for trouble and skips. `charged` says whether at least one model response did not come
+    from the cache. `uses` holds the ids of the components whose text reached a request; `reads` of those whose file
+    was opened. `reports` are pytest's own reports, serialised, to be fed into the user's session.
+    """
+
+    candidate: str
+    case: str
+    trial: str
+    outcome: Outcome
+    score: float | None
+    trajectory: Trajectory = field(default_factory=Trajectory)
+    feedback: str = ""
+    charged: bool = False
+    uses: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    seconds: float = 0.0
+    reports: tuple[dict[str, object], ...] = ()
+
+    @property
+    def request_keys(self) -> tuple[str, ...]:
+        """The content keys of the requests in order: equal keys mean that a change of prompt did not arrive."""
+        return tuple(call.key for call in self.trajectory.calls)

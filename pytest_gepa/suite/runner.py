@@ -1,0 +1,45 @@
+"""The seam between a job and the processes that run it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_gepa.suite.job import Job
+
+Emit = Callable[[Mapping[str, Any]], None]
+
+
+class Runner(Protocol):
+    """Runs jobs in child sessions with a fresh interpreter state for each candidate."""
+
+    name: str
+
+    def run(self, job: Job, emit: Emit) -> None:
+        """Run a job to its end, handing on the events of its sessions.
+
+        Events are `rollout`, `lost` (a case whose process gave no result, with `outcome` and `reason`) and `broken`
+        (a session that could not collect). Blocks; several jobs may run at once, each in a thread of its own.
+        """
+
+    def stop(self) -> None:
+        """End every child at once; running jobs then return, with cases missing."""
+
+    def close(self) -> None:
+        """Give back what the runner holds, when no job runs."""
+
+
+def choose_runner(isolation: str, temp: Path, preload: Sequence[str], prompts: Sequence[str]) -> Runner:
+    """The runner for this platform.
+
+    `isolation` is "auto", "fork" or "spawn". Forking is the default on Linux only: macOS libraries break after it,
+    Windows has none. `preload` names modules for the fork server, `prompts` the files that none of them may read.
+    """
+    from pytest_gepa.suite.fork import ForkRunner
+    from pytest_gepa.suite.spawn import SpawnRunner
+
+    if isolation == "fork" or (isolation == "auto" and sys.platform == "linux"):
+        return ForkRunner(temp, preload, prompts)
+    return SpawnRunner(temp)

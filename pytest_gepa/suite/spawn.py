@@ -1,0 +1,113 @@
+"""The subprocess runner: every worker is a new interpreter. Slower than forking, and right everywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_gepa.suite.job import Channel, Job, encode_job
+from pytest_gepa.suite.runner import Emit
+from pytest_gepa.suite.supervise import Supervisor, describe_exit
+
+
+class SpawnRunner:
+    """Runs the cases of a job on as many new interpreters as it may use at once."""
+
+    name = "subprocess"
+
+    def __init__(self, temp: Path) -> None:
+        self._temp = temp
+        self._running: set[Supervisor] = set()
+
+    def run(self, job: Job, emit: Emit) -> None:
+        """Run a job to its end."""
+        each = replace(job, forking="never")
+
+        def spawn(_siblings: Sequence[Channel]) -> SpawnedWorker:
+            return SpawnedWorker(each, self._temp / f"{job.id}.log")
+
+        supervisor = Supervisor(spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit)
+        self._running.add(supervisor)
+        try:
+            supervisor.run(job.cases)
+        finally:
+            self._running.discard(supervisor)
+
+    def stop(self) -> None:
+        """End every child at once."""
+        for supervisor in list(self._running):
+            supervisor.stop()
+
+    def close(self) -> None:
+        """Nothing is held between jobs."""
+
+
+class SpawnedWorker:
+    """A worker in a new interpreter.
+
+    Its pipes are pumped into a socket, because only sockets can be waited for on every platform.
+    """
+
+    def __init__(self, job: Job, log: Path) -> None:
+        ours, theirs = socket.socketpair()
+        self.channel = Channel(ours)
+        with log.open("ab") as errors:
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                [sys.executable, "-m", "pytest_gepa.suite.spawned"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                bufsize=0,
+                start_new_session=True,
+                env=_environment(job),
+            )
+        threading.Thread(target=self._pump_out, args=(theirs,), daemon=True).start()
+        threading.Thread(target=self._pump_in, args=(theirs, encode_job(job)), daemon=True).start()
+
+    def _pump_out(self, sock: socket.socket) -> None:
+        stdout: Any = self._process.stdout
+        with contextlib.suppress(OSError):
+            while chunk := os.read(stdout.fileno(), 1 << 16):
+                sock.sendall(chunk)
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        stdout.close()
+
+    def _pump_in(self, sock: socket.socket, first: bytes) -> None:
+        stdin: Any = self._process.stdin
+        with contextlib.suppress(OSError):
+            while first:
+                first = first[stdin.write(first) or 0 :]
+            while chunk := sock.recv(1 << 16):
+                while chunk:
+                    chunk = chunk[stdin.write(chunk) or 0 :]
+        with contextlib.suppress(OSError):
+            stdin.close()
+        sock.close()
+
+    def kill(self) -> None:
+        """End the process at once, and what it started."""
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, 9)
+            else:
+                self._process.kill()
+
+    def reap(self) -> str:
+        """Wait for the end of the process and tell in words how it ended."""
+        return describe_exit(self._process.wait())
+
+
+def _environment(job: Job) -> dict[str, str]:
+    environ = dict(job.environ)
+    # The package itself must be found before the job's own sys.path is in force.
+    paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, "PYTHONPATH": os.pathsep.join(paths)}

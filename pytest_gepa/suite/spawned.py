@@ -1,0 +1,29 @@
+"""A child session in a process of its own, `python -m pytest_gepa.suite.spawned`: job and cases come on stdin."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from pytest_gepa.suite.job import Channel, PipePair, decode_job
+from pytest_gepa.suite.session import report_crash, run_job
+
+
+def main() -> None:
+    """Run the job; events leave on what was standard output, which is then pointed at the log."""
+    channel = Channel(PipePair(os.dup(0), os.dup(1)))
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.dup2(2, 1)
+    message = channel.receive()
+    if message is None:
+        return
+    try:
+        run_job(decode_job(json.dumps(message).encode("ascii")), channel)
+    except BaseException:
+        report_crash(channel)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""Handing cases to worker processes one by one, with deadlines; a worker that dies costs one case, not the session."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pytest_gepa.suite.job import Channel
+
+STARTUP_SECONDS = 300.0  # a worker that collects by itself may import a whole application first
+STILLBIRTHS = 2
+
+
+class Worker(Protocol):
+    """A process that asks for cases on its channel and sends a rollout for each."""
+
+    channel: Channel
+
+    def kill(self) -> None:
+        """End the process at once."""
+
+    def reap(self) -> str:
+        """Wait for the end of the process and tell in words how it ended."""
+
+
+@dataclass
+class _Post:
+    worker: Worker
+    deadline: float
+    assigned: deque[str] = field(default_factory=deque)
+    has_worked: bool = False
+    timed_out: bool = False
+    finished: bool = False
+
+
+class Supervisor:
+    """Runs cases on at most `workers` processes.
+
+    `spawn` is given the channels of the workers already there, which a forked child must close. `timeout` is the
+    silence in seconds after which a worker is ended: every case makes it speak twice. `emit` gets the workers'
+    messages, and for a case without a result `{"event": "lost", "case", "outcome", "reason"}`.
+    """
+
+    def __init__(
+        self,
+        *,
+        spawn: Callable[[Sequence[Channel]], Worker],
+        workers: int,
+        timeout: float,
+        emit: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._spawn = spawn
+        self._workers = max(1, workers)
+        self._timeout = timeout
+        self._emit = emit
+        self._queue: deque[str] = deque()
+        self._posts: dict[Channel, _Post] = {}
+        self._selector = selectors.DefaultSelector()
+        self._stillborn = 0
+        self._stopping = False
+
+    def run(self, cases: Sequence[str]) -> None:
+        """Run all cases; returns when each has its rollout or is lost."""
+        self._queue.extend(cases)
+        try:
+            for _ in range(min(self._workers, len(cases))):
+                self._start()
+            while self._posts:
+                self._step()
+        finally:
+            for post in list(self._posts.values()):
+                post.worker.kill()
+                self._forget(post)
+            self._selector.close()
+        for case in self._queue:
+            self._lose(case, "crashed", "no worker process could be started for this case")
+
+    def stop(self) -> None:
+        """End the workers and start no more; `run` then returns. May be called from another thread."""
+        self._stopping = True
+        self._queue.clear()
+        for post in list(self._posts.values()):
+            post.worker.kill()
+
+    def _start(self) -> None:
+        worker = self._spawn(list(self._posts))
+        post = _Post(worker, time.monotonic() + max(self._timeout, STARTUP_SECONDS))
+        self._posts[worker.channel] = post
+        self._selector.register(worker.channel, selectors.EVENT_READ)
+
+    def _step(self) -> None:
+        nearest = min(post.deadline for post in self._posts.values())
+        for key, _ in self._selector.select(max(0.0, nearest - time.monotonic()) + 0.01):
+            post = self._posts[key.fileobj]  # type: ignore[index]
+            messages, is_open = post.worker.channel.arrived()
+            for message in messages:
+                self._hear(post, message)
+            if not is_open:
+                self._bury(post)
+        now = time.monotonic()
+        for post in self._posts.values():
+            if post.deadline < now and not post.timed_out:
+                post.timed_out = True
+                post.worker.kill()
+
+    def _hear(self, post: _Post, message: Mapping[str, Any]) -> None:
+        post.deadline = time.monotonic() + self._timeout
+        event = message["event"]
+        if event == "next":
+            post.has_worked = True
+            case = self._queue.popleft() if self._queue else None
+            if case is not None:
+                post.assigned.append(case)
+            with contextlib.suppress(OSError):  # it died after asking; its end is about to be noticed
+                post.worker.channel.send({"case": case})
+            return
+        if event == "end":
+            post.finished = True
+            return
+        if event == "rollout":
+            with contextlib.suppress(ValueError):
+                post.assigned.remove(message["rollout"]["case"])
+        self._emit(message)
+
+    def _bury(self, post: _Post) -> None:
+        self._forget(post)
+        how = post.worker.reap()
+        if post.assigned:
+            case = post.assigned.popleft()
+            if post.timed_out:
+                self._lose(case, "timeout", f"no answer within {self._timeout:g} seconds")
+            else:
+                self._lose(case, "crashed", f"the process that ran the case {how}")
+            self._queue.extendleft(reversed(post.assigned))
+        if not post.has_worked:
+            self._stillborn += 1
+        if self._queue and not self._stopping and self._stillborn < STILLBIRTHS:
+            self._start()
+
+    def _forget(self, post: _Post) -> None:
+        self._selector.unregister(post.worker.channel)
+        del self._posts[post.worker.channel]
+        post.worker.channel.close()
+
+    def _lose(self, case: str, outcome: str, reason: str) -> None:
+        if not self._stopping:
+            self._emit({"event": "lost", "case": case, "outcome": outcome, "reason": reason})
+
+
+@dataclass(frozen=True)
+class ForkedWorker:
+    """A worker forked from this process."""
+
+    channel: Channel
+    pid: int
+
+    @classmethod
+    def start(cls, work: Callable[[Channel], None], inherited: Sequence[Channel]) -> ForkedWorker:
+        """Fork; the child closes the `inherited` channels, does `work` on its own and exits without clean-up."""
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid:
+            theirs.close()
+            return cls(Channel(ours), pid)
+        code = 1
+        try:
+            ours.close()
+            for channel in inherited:
+                channel.close()
+            work(Channel(theirs))
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def reap(self) -> str:
+        """Wait for the end of the process and tell in words how it ended."""
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            return "ended"
+        return describe_exit(os.waitstatus_to_exitcode(status))
+
+
+def describe_exit(code: int) -> str:
+    """An exit code as a phrase: `was ended by SIGSEGV`, `exited with code 3`."""
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"exited with code {code}"

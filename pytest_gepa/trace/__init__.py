@@ -1,0 +1,1 @@
+"""What a run said: capture of model calls, their records, the response cache, redaction and attribution."""

@@ -1,0 +1,81 @@
+"""Which prompt reached a model: components are looked for in the requests by their literal text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from pytest_gepa.prompts.placeholders import literal_segments
+from pytest_gepa.trace.trajectory import Call
+
+LEAST_SHARE = 0.3
+"""Share of a component's literal characters that must be found. Measured: the right component has 0.73 or
+more, a wrong one 0.10 or less; branches of a template that a case does not take lower the former."""
+
+SHORT = 16
+"""Components below this many characters, and pieces of text between placeholders, prove nothing when found
+inside a longer text."""
+
+
+def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
+    """The ids of the components whose text is in the messages of a request, in the order of `texts`.
+
+    `texts` maps ids to templates. White space does not count, so text that was stripped, dedented or wrapped
+    anew is found. A component of under 16 characters must be a message of its own; one that has no literal
+    piece of 16 must show all its pieces, in order, within one message.
+    """
+    contents = {message.content for call in calls for message in call.request if message.content}
+    messages = [_squeeze(content) for content in sorted(contents)]
+    haystack = "\0".join(messages)
+    return tuple(id for id, text in texts.items() if _is_used(text, messages, haystack))
+
+
+def _is_used(text: str, messages: Sequence[str], haystack: str) -> bool:
+    whole, segments = _parts(text)
+    if not whole:
+        return False
+    if len(whole) < SHORT:
+        return whole in messages
+    if whole in haystack:
+        return True
+    if any(len(segment) >= SHORT for segment in segments):
+        return _share_is_found(segments, haystack)
+    pieces = _distinct(literal_segments(text, 3))
+    return sum(map(len, pieces)) >= SHORT and any(_in_order(pieces, message) for message in messages)
+
+
+@lru_cache(maxsize=256)
+def _parts(text: str) -> tuple[str, tuple[str, ...]]:
+    """A component's whole text and its literal segments, kept: the same few are asked for all the time."""
+    return _squeeze(text), _distinct(literal_segments(text, SHORT))
+
+
+def _share_is_found(segments: Sequence[str], haystack: str) -> bool:
+    total = sum(map(len, segments))
+    found = missed = 0
+    for segment in segments:
+        if segment in haystack:
+            found += len(segment)
+        else:
+            missed += len(segment)
+        if found >= LEAST_SHARE * total or missed > (1 - LEAST_SHARE) * total:
+            break
+    return found >= LEAST_SHARE * total
+
+
+def _in_order(pieces: Iterable[str], message: str) -> bool:
+    start = 0
+    for piece in pieces:
+        start = message.find(piece, start)
+        if start < 0:
+            return False
+        start += len(piece)
+    return True
+
+
+def _distinct(segments: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, map(_squeeze, segments))))
+
+
+def _squeeze(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,200 @@
+"""What must be known of httpx and of httpx2, which are one code base under two names: transports, streams,
+responses.
+
+Neither is imported here; the module is handed in. The few private names that are looked at may be missing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import AsyncIterator, Iterator
+from types import FunctionType
+from typing import Any, Protocol
+
+NAMES = ("httpx", "httpx2")
+"""The modules that are understood."""
+
+_PACKAGES_ON_AIOHTTP = frozenset({"httpx_aiohttp", "litellm"})
+_OWN_PACKAGES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
+
+
+class StreamListener(Protocol):
+    """Hears what passes through the body of a streamed response. Its methods raise nothing."""
+
+    def received(self, piece: bytes) -> None:
+        """A piece is about to be handed to the caller."""
+
+    def exhausted(self) -> None:
+        """The body has come to its end."""
+
+    def closed(self) -> None:
+        """The caller has closed the response, at its end or before."""
+
+    def failed(self, error: BaseException) -> None:
+        """The body broke off with an exception, which goes on to the caller."""
+
+
+class HttpLibrary:
+    """One of the two modules, and what is asked of it."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self._sync_tee, self._async_tee = _tees(module)
+
+    def listen(self, response: Any, listener: StreamListener) -> None:
+        """Put a listener on the body of a response that has not been read."""
+        is_async = not isinstance(response.stream, self.module.SyncByteStream)
+        tee = self._async_tee if is_async else self._sync_tee
+        response.stream = tee(response.stream, listener)
+
+    def decode(self, raw: bytes, content_encoding: str) -> bytes:
+        """The body behind a `content-encoding`. Raises what the library raises on data that cannot be
+        decoded."""
+        if not content_encoding:
+            return raw
+        content: bytes = self.module.Response(
+            200, headers={"content-encoding": content_encoding}, content=raw
+        ).content
+        return content
+
+    def stored_response(self, request: Any, body: bytes) -> Any:
+        """A response of status 200 with a stored JSON body, read already, as if it had come at once."""
+        headers = {"content-type": "application/json"}
+        response = self.module.Response(200, headers=headers, content=body, request=request)
+        response.elapsed = datetime.timedelta(0)
+        return response
+
+    def is_network(self, client: Any, request: Any) -> bool:
+        """Whether a request would really leave the process. In doubt it does not.
+
+        Mocks are seen as transports of another class (`MockTransport`, a fake of the user's) and as functions
+        of other packages where the library's own belong (respx, pytest-httpx, vcrpy). A transport that wraps
+        a genuine one, to retry or to log, is genuine.
+        """
+        transport = self._transport(client, request)
+        if _PACKAGES_ON_AIOHTTP.intersection(
+            base.__module__.partition(".")[0] for base in type(transport).__mro__
+        ):
+            return _aiohttp_is_genuine()
+        kinds = (self.module.HTTPTransport, self.module.AsyncHTTPTransport)
+        if not isinstance(transport, kinds):
+            transport = next((value for value in _attributes(transport) if isinstance(value, kinds)), None)
+        if transport is None:
+            return False
+        name = "handle_async_request" if isinstance(transport, kinds[1]) else "handle_request"
+        pool = getattr(transport, "_pool", None)
+        steps = [
+            (transport, name),
+            (client, "_send_single_request"),
+            *([(pool, name)] if pool is not None else []),
+        ]
+        return all(_is_genuine(owner, step) for owner, step in steps)
+
+    def is_in_process(self, client: Any, request: Any) -> bool:
+        """Whether a request goes to an application in this process: the code under test, rather than a
+        model."""
+        transport = self._transport(client, request)
+        kinds = tuple(
+            filter(None, (getattr(self.module, name, None) for name in ("ASGITransport", "WSGITransport")))
+        )
+        return isinstance(transport, kinds) or type(transport).__module__.startswith("starlette.")
+
+    def _transport(self, client: Any, request: Any) -> Any:
+        choose = getattr(client, "_transport_for_url", None)
+        return choose(request.url) if choose is not None else getattr(client, "_transport", None)
+
+
+def _attributes(thing: Any) -> list[Any]:
+    return list(getattr(thing, "__dict__", {}).values())
+
+
+def _is_genuine(owner: Any, name: str) -> bool:
+    """Whether a method is a plain function of the libraries themselves.
+
+    Its globals tell: `__module__` is copied by `functools.wraps`, and what was remembered at the start may
+    have been replaced by then.
+    """
+    function = getattr(getattr(owner, name, None), "__func__", None)
+    if not isinstance(function, FunctionType):
+        return False
+    return str(function.__globals__.get("__name__", "")).partition(".")[0] in _OWN_PACKAGES
+
+
+def _delegate(tee: Any, name: str) -> Any:
+    if name.startswith("__") or "_inner" not in vars(tee):
+        raise AttributeError(name)
+    return getattr(tee._inner, name)
+
+
+def _aiohttp_is_genuine() -> bool:
+    session = getattr(sys.modules.get("aiohttp"), "ClientSession", None)
+    request = getattr(session, "_request", None)
+    return isinstance(request, FunctionType) and request.__globals__.get("__name__") == "aiohttp.client"
+
+
+def _tees(module: Any) -> tuple[type, type]:
+    """The stream classes that pass a body on and tell a listener; of the module's own bases, which it checks
+    for.
+
+    Nothing is read ahead. What the wrapped stream has besides (`elapsed` in httpx2) is found through them.
+    """
+
+    class SyncTee(module.SyncByteStream):  # type: ignore[misc]
+        def __init__(self, inner: Any, listener: StreamListener) -> None:
+            self._inner = inner
+            self._listener = listener
+
+        def __getattr__(self, name: str) -> Any:
+            return _delegate(self, name)
+
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for piece in self._inner:
+                    self._listener.received(piece)
+                    yield piece
+            except GeneratorExit:
+                raise  # the caller has had enough; `close` follows
+            except BaseException as error:
+                self._listener.failed(error)
+                raise
+            self._listener.exhausted()
+
+        def close(self) -> None:
+            try:
+                self._inner.close()
+            finally:
+                self._listener.closed()
+
+    class AsyncTee(module.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, inner: Any, listener: StreamListener) -> None:
+            self._inner = inner
+            self._listener = listener
+
+        def __getattr__(self, name: str) -> Any:
+            return _delegate(self, name)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            pieces = self._inner.__aiter__()
+            try:
+                async for piece in pieces:
+                    self._listener.received(piece)
+                    yield piece
+            except GeneratorExit:
+                raise  # as above
+            except BaseException as error:
+                self._listener.failed(error)
+                raise
+            finally:
+                # An asynchronous generator is not closed by the one around it; httpx2 relies on being closed.
+                if hasattr(pieces, "aclose"):
+                    await pieces.aclose()
+            self._listener.exhausted()
+
+        async def aclose(self) -> None:
+            try:
+                await self._inner.aclose()
+            finally:
+                self._listener.closed()
+
+    return SyncTee, AsyncTee

@@ -1,0 +1,79 @@
+"""What one run of a case said: its model calls, the user's own log steps, output and failure. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model asked for: `arguments` is the JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat, with its reasoning and tool calls where there are any."""
+
+    role: str
+    content: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a model and what came back.
+
+    `key` identifies the request by content, without trial (see `pytest_gepa.trace.cache`). `answer` is None when
+    no complete answer came; `error` then says why, and `status` is the HTTP status or None when none arrived.
+    `tools` holds the names of the tools offered. Tokens are the server's own count, 0 when it sent none.
+    """
+
+    key: str
+    model: str
+    request: tuple[Message, ...]
+    answer: Message | None
+    status: int | None = 200
+    error: str = ""
+    finish_reason: str = ""
+    tools: tuple[str, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached: bool = False
+    streamed: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A value that the user's test logged with `gepa.log(name, value)`, as text."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """All that is known of one run of a case, in the order in which it happened.
+
+    `output` holds (title, text) sections as pytest captured them (stdout, stderr, log). `failure` is the assertion
+    or error with pytest's introspection, "" when the case passed.
+    """
+
+    calls: tuple[Call, ...] = ()
+    steps: tuple[Step, ...] = ()
+    output: tuple[tuple[str, str], ...] = ()
+    failure: str = ""
+
+    @property
+    def answer(self) -> str:
+        """The text of the last complete answer, "" if there was none."""
+        for call in reversed(self.calls):
+            if call.answer is not None:
+                return call.answer.content
+        return ""

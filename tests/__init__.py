@@ -1,0 +1,1 @@
+"""Tests of pytest-gepa; they mirror the package."""

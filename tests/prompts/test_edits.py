@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_gepa.errors import GepaError
+from pytest_gepa.prompts.edits import KINDS, Edit, EditError, apply_edits
+
+LINES = st.lists(
+    st.sampled_from(["", "- a", "- b", "1. one", "para", "  deep", "---", "{x}", "Ünï", "end."])
+    | st.text(max_size=5),
+    max_size=8,
+)
+TEXTS = st.builds(lambda lines, end: "\n".join(lines) + end, LINES, st.sampled_from(["", "\n", "\n\n"]))
+EDITS = st.builds(Edit, st.sampled_from((*KINDS, "mend")), TEXTS | st.just(""), TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "added", "expected"),
+    [
+        ("a\n", "b", "a\nb\n"),
+        ("a", "b", "a\nb"),
+        ("a\n\n\n", "b", "a\nb\n\n\n"),
+        ("", "b", "b\n"),
+        ("a\n", "\nb\n\n", "a\nb\n"),
+        ("a\n", "b\nc", "a\nb\nc\n"),
+        ("Rules:\n- x\n", "y", "Rules:\n- x\n- y\n"),
+        ("Rules:\n- x\n\n", "y", "Rules:\n- x\n- y\n\n"),
+        ("  * x", "y", "  * x\n  * y"),
+        ("- x\n", "- y", "- x\n- y\n"),
+        ("- x\n", "* y", "- x\n* y\n"),
+        ("- x\n", "y\nz", "- x\ny\nz\n"),
+        ("1. x\n9) y\n", "z", "1. x\n9) y\n10) z\n"),
+        ("- x\n---\n", "y", "- x\n---\ny\n"),
+        ("- - -\n", "y", "- - -\ny\n"),
+        ("**Note** x\n", "y", "**Note** x\ny\n"),
+        ("-5 degrees\n", "y", "-5 degrees\ny\n"),
+    ],
+)
+def test_an_addition_goes_to_the_end(text, added, expected):
+    assert apply_edits(text, [Edit("add", "", added)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "find", "added", "expected"),
+    [
+        ("a\nb\n", "a", "x", "a\nx\nb\n"),
+        ("one a two\nb", "a", "x", "one a two\nx\nb"),
+        ("a\nb", "b", "x", "a\nb\nx"),
+        ("a\nb\nc\n", "a\nb\n", "x", "a\nb\nx\nc\n"),
+        ("- a a\n- b\n", "a", "x", "- a a\n- x\n- b\n"),
+    ],
+)
+def test_an_addition_goes_after_the_line_that_holds_the_passage(text, find, added, expected):
+    assert apply_edits(text, [Edit("add", find, added)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "find", "new", "expected"),
+    [
+        ("a b c\n", "b", "x", "a x c\n"),
+        ("a\nb\nc\n", "b\n", "x", "a\nx\nc\n"),
+        ("a\nb\nc\n", "b", "x\n", "a\nx\nc\n"),
+        ("a\nb\nc\n", "\nb\n", "x", "a\nx\nc\n"),
+        ("a\nb", "b", "x\n", "a\nx"),
+        ("a\nb\n", "a\nb", "x\ny\nz", "x\ny\nz\n"),
+        ("ab\nb\n", "\nb", "\nx", "ab\nx\n"),
+        ("a\nb\nc\n", "b", "", "a\nc\n"),
+    ],
+)
+def test_a_replacement_takes_the_place_of_the_passage_and_no_more(text, find, new, expected):
+    assert apply_edits(text, [Edit("replace", find, new)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "find", "expected"),
+    [
+        ("a b c\n", " b", "a c\n"),
+        ("a\nb\nc\n", "b", "a\nc\n"),
+        ("a\nb\nc\n", "b\n", "a\nc\n"),
+        ("a\nb\nc\n", "\nb\n", "a\nc\n"),
+        ("a\nb", "b", "a"),
+        ("a\n\nb\n\nc\n", "b", "a\n\nc\n"),
+        ("a\n\nb\n", "b", "a\n"),
+        ("a\n\nb\n", "a", "b\n"),
+        ("a\n", "a", ""),
+        ("a\n\nb\n\nc", "a\n\nb", "c"),
+    ],
+)
+def test_a_deletion_joins_no_lines_and_leaves_no_gap(text, find, expected):
+    assert apply_edits(text, [Edit("delete", find)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "new", "expected"),
+    [("a\n", "b", "b\n"), ("a", "b\n", "b"), ("", "b", "b\n"), ("a\n", "b\n\n", "b\n")],
+)
+def test_a_rewrite_keeps_the_end_of_the_file(text, new, expected):
+    assert apply_edits(text, [Edit("rewrite", "", new)]) == expected
+
+
+def test_several_edits_all_refer_to_the_text_as_it_was():
+    text = "alpha\nbeta\ngamma\n"
+    edits = [
+        Edit("add", "", "first end"),
+        Edit("replace", "alpha", "beta, as gamma"),
+        Edit("delete", "beta"),
+        Edit("add", "gamma", "after gamma"),
+        Edit("add", "", "second end"),
+    ]
+    assert apply_edits(text, edits) == "beta, as gamma\ngamma\nafter gamma\nfirst end\nsecond end\n"
+
+
+def test_neighbouring_paragraphs_can_all_be_deleted():
+    text = "a\n\nb\n\nc\n"
+    assert apply_edits(text, [Edit("delete", "a"), Edit("delete", "b")]) == "c\n"
+    assert apply_edits(text, [Edit("delete", "b"), Edit("delete", "c")]) == "a\n"
+    assert apply_edits(text, [Edit("delete", letter) for letter in "abc"]) == ""
+
+
+def test_a_passage_deleted_twice_is_gone_once():
+    assert apply_edits("a\nb\nc\n", [Edit("delete", "b"), Edit("delete", "b")]) == "a\nc\n"
+    assert apply_edits("a\nb c\nd\n", [Edit("delete", "b c"), Edit("delete", "c")]) == "a\nd\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "edits", "hint"),
+    [
+        ("a\n", [Edit("mend", "a", "b")], "add, replace, delete, rewrite"),
+        ("a\n", [Edit("add", "", " \n")], "empty"),
+        ("a\n", [Edit("rewrite", "", "")], "empty"),
+        ("a\n", [Edit("replace", "", "b")], "needs in `find`"),
+        ("a\n", [Edit("delete", "\n")], "needs in `find`"),
+        ("a\n", [Edit("delete", "a", "b")], "use replace"),
+        ("a\nb\n", [Edit("rewrite", "a", "c")], "use replace"),
+        ("a\n", [Edit("rewrite", "", "b"), Edit("add", "", "c")], "only edit"),
+        ("a a\n", [Edit("replace", "a", "b")], "occurs 2 times"),
+        ("aaa\n", [Edit("delete", "aa")], "occurs 2 times"),
+        ("a x\na y\n", [Edit("add", "a", "b")], "2 lines"),
+        ("Answer in one word.\n", [Edit("replace", "Answer with one word.", "b")], "'Answer in one word.'"),
+        ("one two three\n", [Edit("replace", "one two", "x"), Edit("replace", "two three", "y")], "overlap"),
+        ("a\nb\n", [Edit("delete", "b"), Edit("add", "b", "c")], "overlap"),
+        ("a\nb\n", [Edit("replace", "a", "x"), Edit("replace", "x", "y")], "does not occur"),
+    ],
+)
+def test_an_edit_that_cannot_be_made_says_what_to_do_instead(text, edits, hint):
+    with pytest.raises(EditError) as caught:
+        apply_edits(text, edits)
+    assert hint in str(caught.value)
+    assert isinstance(caught.value, GepaError)
+
+
+def test_a_long_passage_is_shown_in_short():
+    with pytest.raises(EditError) as caught:
+        apply_edits("a\n", [Edit("replace", "b" * 10_000, "c")])
+    assert len(str(caught.value)) < 300
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXTS)
+def test_no_edits_change_nothing(text):
+    assert apply_edits(text, []) == text
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXTS, st.lists(EDITS, max_size=3))
+def test_edits_are_made_or_refused_and_keep_the_end_of_the_file(text, edits):
+    try:
+        result = apply_edits(text, edits)
+    except EditError:
+        return
+    if text and result:
+        assert result.endswith("\n") == text.endswith("\n")
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXTS, TEXTS.filter(str.strip))
+def test_an_addition_leaves_every_line_as_it_was(text, added):
+    result = apply_edits(text, [Edit("add", "", added)])
+    before, after = text.rstrip().split("\n"), result.split("\n")
+    if text.strip():
+        assert [line.rstrip() for line in after[: len(before)]] == [line.rstrip() for line in before]
+        assert after[: len(before) - 1] == before[:-1]
+    assert added.strip("\n").split("\n")[-1].strip() in result
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXTS, st.data())
+def test_a_replacement_of_a_unique_passage_is_plain_substitution(text, data):
+    lines = [line for line in text.split("\n") if line.strip() and text.count(line) == 1]
+    if not lines:
+        return
+    line = data.draw(st.sampled_from(lines))
+    assert apply_edits(text, [Edit("replace", line, "something new")]) == text.replace(line, "something new")
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXTS.filter(str.strip), st.text("abc", min_size=1))
+def test_what_was_added_after_a_line_can_be_deleted_again(text, word):
+    new = f"<<{word}>>"
+    result = apply_edits(text, [Edit("add", "", f"{new} first\n{new} second")])
+    assert apply_edits(result, [Edit("delete", f"{new} first\n{new} second")]).rstrip() == text.rstrip()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.trajectory import Call, Message
+
+ROUTE = """\
+You sort support tickets into queues.
+The queues are billing, shipping and other.
+
+Customer: {customer}
+Ticket:
+{ticket}
+
+Answer with the name of the queue and nothing else.
+"""
+REPLY = """\
+    You write a friendly reply to a customer.
+    Keep it under {words} words, and sign it with "The team".
+"""
+
+
+def calls(*contents: str) -> list[Call]:
+    return [
+        Call("k", "m", (Message("system", "Be safe."), Message("user", content)), None)
+        for content in contents
+    ]
+
+
+def test_a_template_that_was_filled_in_is_found() -> None:
+    filled = ROUTE.format(customer="Ann", ticket="Where is my parcel?\nIt is late.")
+    assert components_used({"reply": REPLY, "route": ROUTE}, calls(filled)) == ("route",)
+
+
+def test_components_of_several_calls_are_found_in_the_order_given() -> None:
+    sent = calls(ROUTE.format(customer="a", ticket="b"), REPLY.format(words=5))
+    assert components_used({"reply": REPLY, "route": ROUTE}, sent) == ("reply", "route")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        str.strip,
+        textwrap.dedent,
+        lambda text: "\n\n".join(text.split("\n")),
+        lambda text: textwrap.fill(text, 40),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: f"Rules: <rules>{text}</rules>",
+    ],
+)
+def test_white_space_and_surroundings_do_not_matter(change: object) -> None:
+    assert callable(change)
+    assert components_used({"reply": REPLY}, calls(change(REPLY.format(words=5)))) == ("reply",)
+
+
+def test_a_template_is_found_when_a_third_of_it_was_rendered() -> None:
+    branches = [f"This is what to do in case number {n}, and no other." for n in range(6)]
+    text = "\n".join(f"{{% if case == {n} %}}\n{branch}\n{{% endif %}}" for n, branch in enumerate(branches))
+    assert components_used({"t": text}, calls("\n".join(branches[:2]))) == ("t",)
+    assert components_used({"t": text}, calls(branches[0])) == ()
+
+
+def test_text_in_common_with_another_component_is_not_enough() -> None:
+    shared = "Answer in English.\nBe brief and polite."
+    long = (
+        shared
+        + "\n"
+        + "\n".join(f"Rule {n}: {word} is never to be mentioned." for n, word in enumerate("abcdefgh"))
+    )
+    assert components_used({"long": long}, calls(shared)) == ()
+
+
+def test_a_very_short_component_must_be_a_message_of_its_own() -> None:
+    assert components_used({"s": "Be brief.\n"}, calls("Be brief. And be kind to others.")) == ()
+    assert components_used({"s": "Be brief.\n"}, calls("  Be brief.")) == ("s",)
+
+
+def test_short_pieces_count_only_together_and_in_order() -> None:
+    text = "Question: {q}\nAnswer: {a}\nVerdict:"
+    assert components_used({"t": text}, calls(text.format(q="1 + 1", a="2"))) == ("t",)
+    assert components_used({"t": text}, calls("Verdict: Answer: Question:")) == ()
+    assert components_used({"t": text}, calls("Question: why?", "Answer: so. Verdict: no")) == ()
+
+
+def test_answers_do_not_count_and_blank_components_are_never_found() -> None:
+    answered = Call("k", "m", (Message("user", "hello"),), Message("assistant", REPLY))
+    assert components_used({"reply": REPLY, "blank": " \n"}, [answered]) == ()
+    assert components_used({"reply": REPLY}, []) == ()
+
+
+def test_text_is_not_matched_across_two_messages() -> None:
+    text = "Sort this ticket into a queue."
+    messages = (Message("system", "Sort this ticket"), Message("user", "into a queue."))
+    assert components_used({"t": text}, [Call("k", "m", messages, None)]) == ()

@@ -1,0 +1,698 @@
+"""Capture and cache with plain clients of each HTTP library that is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import gzip
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+from pytest_gepa.trace import capture
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.http_library import HttpLibrary
+from pytest_gepa.trace.recorder import Recorder
+from pytest_gepa.trace.trajectory import Call, Message
+from tests.fake_openai import FakeOpenAI, chunks, completion
+from tests.trace.conftest import LIBRARIES, ask
+
+URL = "http://model.test/v1/chat/completions"
+WHOLE = completion(ask(), {"content": "It is Paris."})
+PARIS = Message("assistant", "It is Paris.")
+EVENTS = [f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks(ask(), WHOLE)]
+DONE = b"data: [DONE]\n\n"
+EVENT_STREAM = {"content-type": "text/event-stream"}
+
+
+class Pieces:
+    """A body in pieces that counts how many of them were taken."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self.pieces = pieces
+        self.taken = 0
+        self.closed = 0
+
+    def take(self) -> Iterator[bytes]:
+        for piece in self.pieces:
+            self.taken += 1
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+
+def client_of(
+    library: Any, body: Pieces, status: int = 200, headers: dict[str, str] | None = None, **options: Any
+) -> Any:
+    """A client whose transport answers with a body that has not been read."""
+
+    class Stream(library.SyncByteStream):  # type: ignore[misc]
+        marker = "of the transport"
+
+        def __iter__(self) -> Iterator[bytes]:
+            return body.take()
+
+        def close(self) -> None:
+            body.closed += 1
+
+    class Transport(library.BaseTransport):  # type: ignore[misc]
+        def handle_request(self, request: Any) -> Any:
+            return library.Response(status, headers=headers or EVENT_STREAM, stream=Stream())
+
+    return library.Client(transport=Transport(), **options)
+
+
+def async_client_of(library: Any, body: Pieces, headers: dict[str, str] | None = None) -> Any:
+    class Stream(library.AsyncByteStream):  # type: ignore[misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in body.take():
+                yield piece
+
+        async def aclose(self) -> None:
+            body.closed += 1
+
+    class Transport(library.AsyncBaseTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any:
+            return library.Response(200, headers=headers or EVENT_STREAM, stream=Stream())
+
+    return library.AsyncClient(transport=Transport())
+
+
+def only(recorder: Recorder) -> Call:
+    (call,) = recorder.end().calls
+    return call
+
+
+def mock(library: Any, **answer: Any) -> Any:
+    return library.MockTransport(lambda request: library.Response(200, **(answer or {"json": WHOLE})))
+
+
+# What is recorded
+
+
+def test_calls_over_mock_transports_are_recorded(library: Any, recorder: Recorder) -> None:
+    async def run() -> None:
+        async with library.AsyncClient(transport=mock(library)) as client:
+            assert (await client.post(URL, json=ask())).json() == WHOLE
+
+    with library.Client(transport=mock(library)) as client:
+        assert client.post(URL, json=ask()).json() == WHOLE
+        with client.stream("POST", URL, json=ask()) as response:
+            assert b"".join(response.iter_bytes()) == json.dumps(WHOLE, separators=(",", ":")).encode()
+    asyncio.run(run())
+    assert [call.answer for call in recorder.end().calls] == [PARIS] * 3
+
+
+def test_other_requests_are_left_alone(library: Any, recorder: Recorder) -> None:
+    with library.Client(transport=mock(library)) as client:
+        client.get(URL)
+        client.put(URL, json=ask())
+        client.post("http://model.test/form", data={"a": "b"})
+        client.post("http://model.test/upload", files={"f": b"x"})
+        client.post(URL, content=iter([json.dumps(ask()).encode()]))
+        client.post(URL, content=b"nonsense")
+    assert recorder.end().calls == ()
+
+
+def test_json_to_an_application_in_this_process_is_no_call_but_a_chat_is(
+    library: Any, recorder: Recorder
+) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("content-type", "application/json")])
+        return [json.dumps(WHOLE).encode()]
+
+    with library.Client(transport=library.WSGITransport(app=app)) as client:
+        client.post("http://app.test/search", json={"q": "x"})
+        client.post(URL, json=ask())
+    assert only(recorder).answer == PARIS
+
+
+def test_calls_outside_a_case_are_stray(library: Any, recorder: Recorder) -> None:
+    recorder.end()
+    with library.Client(transport=mock(library)) as client:
+        client.post(URL, json=ask())
+    assert [call.answer for call in recorder.stray] == [PARIS]
+
+
+def test_an_exception_of_the_transport_goes_on_untouched(library: Any, recorder: Recorder) -> None:
+    error = library.ReadTimeout("too slow")
+
+    def fail(request: Any) -> None:
+        raise error
+
+    with (
+        library.Client(transport=library.MockTransport(fail)) as client,
+        pytest.raises(library.ReadTimeout) as raised,
+    ):
+        client.post(URL, json=ask())
+    assert raised.value is error
+    call = only(recorder)
+    assert (call.status, call.answer, call.error) == (None, None, "ReadTimeout: too slow")
+
+
+def test_a_cancelled_request_is_recorded(library: Any, recorder: Recorder) -> None:
+    async def wait(request: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        async with library.AsyncClient(transport=library.MockTransport(wait)) as client:
+            task = asyncio.create_task(client.post(URL, json=ask()))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(run())
+    assert only(recorder).error == "CancelledError"
+
+
+def test_a_hook_that_raises_for_status_is_recorded_with_it(library: Any, recorder: Recorder) -> None:
+    transport = library.MockTransport(lambda request: library.Response(404))
+    hooks = {"response": [lambda response: response.raise_for_status()]}
+    with (
+        library.Client(transport=transport, event_hooks=hooks) as client,
+        pytest.raises(library.HTTPStatusError),
+    ):
+        client.post(URL, json=ask())
+    call = only(recorder)
+    assert call.status == 404
+    assert call.error.startswith("HTTPStatusError")
+
+
+def test_compressed_answers_are_read(library: Any, recorder: Recorder) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    body = gzip.compress(json.dumps(WHOLE).encode())
+    with client_of(library, Pieces(body[:10], body[10:]), headers=headers) as client:
+        assert client.post(URL, json=ask()).json() == WHOLE
+    assert only(recorder).answer == PARIS
+
+
+# Streams
+
+
+def test_nothing_is_read_ahead_of_the_caller(library: Any, recorder: Recorder) -> None:
+    body = Pieces(*EVENTS, DONE)
+    with client_of(library, body) as client, client.stream("POST", URL, json=ask(stream=True)) as response:
+        assert body.taken == 0
+        for count, piece in enumerate(response.iter_raw(), start=1):
+            assert body.taken == count
+            assert piece == (*EVENTS, DONE)[count - 1]
+    assert body.closed == 1
+    assert only(recorder).answer == PARIS
+
+
+def test_nothing_is_read_ahead_of_an_async_caller(library: Any, recorder: Recorder) -> None:
+    body = Pieces(*EVENTS, DONE)
+
+    async def run() -> None:
+        async with (
+            async_client_of(library, body) as client,
+            client.stream("POST", URL, json=ask(stream=True)) as response,
+        ):
+            assert body.taken == 0
+            count = 0
+            async for piece in response.aiter_raw():
+                count += 1
+                assert body.taken == count
+                assert piece == (*EVENTS, DONE)[count - 1]
+
+    asyncio.run(run())
+    assert body.closed == 1
+    assert only(recorder).answer == PARIS
+
+
+def test_a_stream_is_recorded_at_its_marker_though_nobody_closes_it(library: Any, recorder: Recorder) -> None:
+    with client_of(library, Pieces(*EVENTS, DONE, b": more\n\n")) as client:
+        response = client.send(client.build_request("POST", URL, json=ask(stream=True)), stream=True)
+        pieces = response.iter_raw()
+        for _ in range(len(EVENTS) + 1):
+            next(pieces)
+        assert only(recorder).answer == PARIS
+        response.close()
+
+
+def test_a_stream_without_a_marker_is_complete_with_its_finish_reason(
+    library: Any, recorder: Recorder
+) -> None:
+    with client_of(library, Pieces(*EVENTS)) as client:
+        client.post(URL, json=ask(stream=True))
+        with client.stream("POST", URL, json=ask(stream=True)) as response:
+            response.read()
+    assert [call.answer for call in recorder.end().calls] == [PARIS, PARIS]
+
+
+def test_a_stream_that_ends_too_early_is_not_complete(library: Any, recorder: Recorder) -> None:
+    with (
+        client_of(library, Pieces(*EVENTS[:3])) as client,
+        client.stream("POST", URL, json=ask(stream=True)) as response,
+    ):
+        response.read()
+    call = only(recorder)
+    assert (call.status, call.answer) == (200, None)
+    assert call.error == "the stream ended before the answer was complete; so far: It is "
+
+
+def test_a_stream_that_breaks_is_recorded_and_raises_the_same(library: Any, recorder: Recorder) -> None:
+    error = library.RemoteProtocolError("peer closed connection")
+    body = Pieces(*EVENTS[:3], error)
+    with (
+        client_of(library, body) as client,
+        client.stream("POST", URL, json=ask(stream=True)) as response,
+        pytest.raises(library.RemoteProtocolError) as raised,
+    ):
+        response.read()
+    assert raised.value is error
+    assert body.closed == 1
+    assert only(recorder).error == "RemoteProtocolError: peer closed connection; so far: It is "
+
+
+def test_an_async_stream_that_breaks_is_recorded_and_raises_the_same(
+    library: Any, recorder: Recorder
+) -> None:
+    error = library.ReadError("reset")
+
+    async def run() -> None:
+        async with (
+            async_client_of(library, Pieces(EVENTS[0], error)) as client,
+            client.stream("POST", URL, json=ask(stream=True)) as response,
+        ):
+            with pytest.raises(library.ReadError) as raised:
+                await response.aread()
+            assert raised.value is error
+
+    asyncio.run(run())
+    assert only(recorder).error == "ReadError: reset"
+
+
+def test_a_stream_closed_by_its_reader_is_recorded_once_as_incomplete(
+    library: Any, recorder: Recorder
+) -> None:
+    with (
+        client_of(library, Pieces(*EVENTS, DONE)) as client,
+        client.stream("POST", URL, json=ask(stream=True)) as response,
+    ):
+        pieces = response.iter_raw()
+        for _ in range(3):
+            next(pieces)
+        pieces.close()
+        response.close()
+    call = only(recorder)
+    assert call.answer is None
+    assert call.error == "closed before the answer was complete; so far: It is "
+
+
+def test_compressed_streams_are_read(library: Any, recorder: Recorder) -> None:
+    headers = {**EVENT_STREAM, "content-encoding": "gzip"}
+    data = gzip.compress(b"".join(EVENTS) + DONE)
+    pieces = [data[start : start + 7] for start in range(0, len(data), 7)]
+    with (
+        client_of(library, Pieces(*pieces), headers=headers) as client,
+        client.stream("POST", URL, json=ask(stream=True)) as response,
+    ):
+        assert response.read() == b"".join(EVENTS) + DONE
+    assert only(recorder).answer == PARIS
+
+
+def test_a_stream_that_does_not_decode_is_recorded_and_raises_as_ever(
+    library: Any, recorder: Recorder
+) -> None:
+    headers = {**EVENT_STREAM, "content-encoding": "gzip"}
+    with (
+        client_of(library, Pieces(b"no gzip at all"), headers=headers) as client,
+        client.stream("POST", URL, json=ask(stream=True)) as response,
+        pytest.raises(library.DecodingError),
+    ):
+        response.read()
+    assert "a body that cannot be decoded: DecodingError" in only(recorder).error
+
+
+def test_an_error_that_comes_as_a_stream_is_recorded(library: Any, recorder: Recorder) -> None:
+    with client_of(library, Pieces(b"over", b"loaded"), status=503) as client:
+        with client.stream("POST", URL, json=ask(stream=True)) as response:
+            response.read()
+        with client.stream("POST", URL, json=ask(stream=True)):
+            pass
+    read, unread = recorder.end().calls
+    assert (read.status, read.error) == (503, "overloaded")
+    assert (unread.status, unread.error) == (503, "status 503")
+
+
+def test_events_of_an_unknown_protocol_are_kept_as_text(library: Any, recorder: Recorder) -> None:
+    with (
+        client_of(library, Pieces(b"event: x\n", b"data: 1\n\n")) as client,
+        client.stream("POST", "http://model.test/v1/messages", json={"prompt": "hi"}) as response,
+    ):
+        response.read()
+    call = only(recorder)
+    assert call.request == (Message("user", "hi"),)
+    assert call.answer == Message("assistant", "event: x\ndata: 1\n\n")
+
+
+def test_the_stream_has_what_the_one_it_wraps_has(library: Any, recorder: Recorder) -> None:
+    with (
+        client_of(library, Pieces(*EVENTS, DONE)) as client,
+        client.stream("POST", URL, json=ask(stream=True)) as response,
+    ):
+        assert isinstance(response.stream, library.SyncByteStream)
+        assert response.stream._stream.marker == "of the transport"
+        with pytest.raises(AttributeError):
+            response.stream.no_such_thing  # noqa: B018
+        response.read()
+        assert response.elapsed > timedelta(0)
+
+
+# The cache
+
+
+class Bench:
+    """A loopback server, a cache, and how many requests got through to the server."""
+
+    def __init__(self, library: Any, directory: Path) -> None:
+        self.library = library
+        self.server = FakeOpenAI(lambda request: f"answer {len(self.server.requests)}")
+        self.url = self.server.base_url + "/chat/completions"
+        self.cache = ResponseCache(directory)
+        self.recorder = Recorder()
+        capture.install(self.recorder, self.cache, "t/1")
+
+    def post(self, client: Any) -> Any:
+        """Send the same request as in another case."""
+        self.recorder.begin("case")
+        try:
+            return client.post(self.url, json=ask())
+        finally:
+            self.recorder.end()
+
+    @property
+    def sent(self) -> int:
+        return len(self.server.requests)
+
+
+@pytest.fixture
+def bench(library: ModuleType, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(library, tmp_path / "responses")
+    try:
+        yield bench
+    finally:
+        capture.uninstall()
+        bench.cache.close()
+        bench.server.close()
+    assert bench.recorder.problems == ()
+
+
+def test_a_stored_answer_comes_as_a_response_of_the_library(bench: Bench) -> None:
+    with bench.library.Client() as client:
+        first, again = bench.post(client), bench.post(client)
+    assert bench.sent == 1
+    assert type(again) is bench.library.Response
+    assert again.json() == first.json()
+    assert (again.status_code, again.elapsed, again.is_closed) == (200, timedelta(0), True)
+    assert again.request.url == bench.url
+    assert again.raise_for_status() is again
+    assert again.headers["content-type"] == "application/json"
+    assert b"".join(again.iter_bytes()) == again.content
+
+
+def test_hooks_run_for_a_stored_answer_too(bench: Bench) -> None:
+    seen: list[str] = []
+    hooks: dict[str, list[Any]] = {
+        "request": [lambda request: seen.append(request.method)],
+        "response": [lambda response: seen.append(response.reason_phrase)],
+    }
+    with bench.library.Client(event_hooks=hooks) as client:
+        bench.post(client)
+        bench.post(client)
+    assert bench.sent == 1
+    assert seen == ["POST", "OK", "POST", "OK"]
+
+    async def run() -> None:
+        async def hook(message: Any) -> None:
+            seen.append(type(message).__name__)
+
+        async with bench.library.AsyncClient(event_hooks={"request": [hook], "response": [hook]}) as client:
+            bench.recorder.begin("case")
+            await client.post(bench.url, json=ask())
+            bench.recorder.end()
+
+    seen.clear()
+    asyncio.run(run())
+    assert bench.sent == 1
+    assert seen == ["Request", "Response"]
+
+
+def test_a_closed_client_raises_with_a_stored_answer_too(bench: Bench) -> None:
+    with bench.library.Client() as client:
+        bench.post(client)
+    with pytest.raises(RuntimeError, match="closed"):
+        bench.post(client)
+
+
+def test_a_response_that_is_asked_for_as_a_stream_is_always_sent(bench: Bench) -> None:
+    with bench.library.Client() as client:
+        bench.post(client)
+        with client.stream("POST", bench.url, json=ask()) as response:
+            assert b"".join(response.iter_raw())
+    assert bench.sent == 2
+
+
+def test_a_request_for_a_stream_is_always_sent_also_to_a_server_that_does_not_stream(bench: Bench) -> None:
+    bench.server.reply = lambda request: (200, WHOLE)
+    with bench.library.Client() as client:
+        client.post(bench.url, json=ask(stream=True))
+        bench.recorder.begin("case")
+        client.post(bench.url, json=ask(stream=True))
+    assert bench.sent == 2
+
+
+def test_a_transport_around_a_genuine_one_may_use_stored_answers(bench: Bench) -> None:
+    class Retrying(bench.library.BaseTransport):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            self.inner = bench.library.HTTPTransport()
+
+        def handle_request(self, request: Any) -> Any:
+            return self.inner.handle_request(request)
+
+        def close(self) -> None:
+            self.inner.close()
+
+    with bench.library.Client(transport=Retrying()) as client:
+        bench.post(client)
+        bench.post(client)
+    assert bench.sent == 1
+
+
+def test_transports_over_aiohttp_may_use_stored_answers_unless_that_is_mocked(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Transport(library.AsyncBaseTransport):  # type: ignore[misc]
+        pass
+
+    Transport.__module__ = "httpx_aiohttp.transport"
+    client = library.AsyncClient(transport=Transport())
+    request = library.Request("POST", URL)
+    session = type(
+        "ClientSession", (), {"_request": FunctionType(ask.__code__, {"__name__": "aiohttp.client"})}
+    )
+    stub = ModuleType("aiohttp")
+    monkeypatch.setitem(sys.modules, "aiohttp", stub)
+    assert not HttpLibrary(library).is_network(client, request)
+    monkeypatch.setattr(stub, "ClientSession", session, raising=False)
+    assert HttpLibrary(library).is_network(client, request)
+    monkeypatch.setattr(session, "_request", ask)
+    assert not HttpLibrary(library).is_network(client, request)
+
+
+def test_mock_transports_are_always_asked(bench: Bench) -> None:
+    asked: list[Any] = []
+
+    def answer(request: Any) -> Any:
+        asked.append(request)
+        return bench.library.Response(200, json=WHOLE)
+
+    class Fake(bench.library.BaseTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            return answer(request)
+
+    class Derived(bench.library.HTTPTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            return answer(request)
+
+    with bench.library.Client() as client:
+        bench.post(client)
+    for transport in (bench.library.MockTransport(answer), Fake(), Derived()):
+        with bench.library.Client(transport=transport) as client:
+            for _ in range(2):
+                assert bench.post(client).json() == WHOLE
+    assert len(asked) == 6
+
+
+def test_transports_that_a_mocking_library_has_patched_are_always_asked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bench.library.Client() as client:
+        bench.post(client)
+        pool = type(client._transport._pool)
+        for owner, name in (
+            (bench.library.HTTPTransport, "handle_request"),
+            (pool, "handle_request"),
+            (bench.library.Client, "_send_single_request"),
+        ):
+            original = getattr(owner, name)
+
+            @functools.wraps(original)
+            def recorded(self: Any, request: Any, original: Any = original) -> Any:
+                return original(self, request)
+
+            before = bench.sent
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, name, recorded)
+                bench.post(client)
+            assert bench.sent == before + 1
+        assert bench.post(client).json()["choices"][0]["message"]["content"] == "answer 1"
+
+
+def test_a_transport_that_is_patched_on_the_object_is_always_asked(bench: Bench) -> None:
+    with bench.library.Client() as client:
+        bench.post(client)
+        client._transport.handle_request = lambda request: bench.library.Response(200, json=WHOLE)
+        assert bench.post(client).json() == WHOLE
+
+
+# Installing
+
+
+def test_uninstalling_puts_everything_back(library: Any) -> None:
+    before = (library.Client.send, library.AsyncClient.send, list(sys.meta_path))
+    recorder = Recorder()
+    capture.install(recorder, None, None)
+    capture.install(recorder, None, None)
+    assert library.Client.send is not before[0]
+    assert inspect.signature(library.Client.send) == inspect.signature(before[0])
+    assert inspect.iscoroutinefunction(library.AsyncClient.send)
+    capture.uninstall()
+    capture.uninstall()
+    assert (library.Client.send, library.AsyncClient.send, list(sys.meta_path)) == before
+
+
+def test_a_send_that_was_wrapped_since_stays_and_records_nothing(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    original = library.Client.send
+    capture.install(recorder, None, None)
+    ours = library.Client.send
+
+    def wrapped(self: Any, request: Any, **options: Any) -> Any:
+        return ours(self, request, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(library.Client, "send", wrapped)
+        capture.uninstall()
+        assert library.Client.send is wrapped
+        with library.Client(transport=mock(library)) as client:
+            assert client.post(URL, json=ask()).json() == WHOLE
+    library.Client.send = original
+    assert recorder.stray == ()
+
+
+def test_installed_again_it_records_elsewhere(library: Any, recorder: Recorder) -> None:
+    other = Recorder()
+    capture.install(other, None, None)
+    with library.Client(transport=mock(library)) as client:
+        client.post(URL, json=ask())
+    assert recorder.end().calls == ()
+    assert len(other.stray) == 1
+
+
+def test_what_goes_wrong_in_recording_is_noted_and_the_request_is_sent(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    capture.install(recorder, None, None)
+    try:
+        with library.Client(transport=mock(library)) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(capture, "request_key", lambda *args: 1 / 0)
+                assert client.post(URL, json=ask()).json() == WHOLE
+            with monkeypatch.context() as patch:
+                patch.setattr(capture.Exchange, "answered", lambda *args: 1 / 0)
+                assert client.post(URL, json=ask()).json() == WHOLE
+    finally:
+        capture.uninstall()
+    assert recorder.problems == ("ZeroDivisionError: division by zero",) * 2
+    assert [call.error for call in recorder.stray] == ["no complete answer before the case ended"]
+
+
+def run_python(program: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_installing_imports_neither_library_nor_anything_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pytest_gepa.trace import capture, recorder, cache, redact, attribution\n"
+        "capture.install(recorder.Recorder(), cache.ResponseCache(Path('unused')), 't')\n"
+        "heavy = {'httpx', 'httpx2', 'openai', 'diskcache', 'sqlite3', 'asyncio', 'pytest', 'ssl'}\n"
+        "print(sorted(heavy.intersection(sys.modules)))"
+    )
+    assert run_python(program) == "[]"
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("first", ["import {0}", "import {0}._client", "from {0} import Client"])
+def test_a_library_that_is_imported_later_is_seen(name: str, first: str) -> None:
+    program = (
+        "from pytest_gepa.trace import capture\n"
+        "from pytest_gepa.trace.recorder import Recorder\n"
+        "recorder = Recorder()\n"
+        "capture.install(recorder, None, None)\n"
+        f"{first.format(name)}\n"
+        f"import {name} as library\n"
+        "answer = library.MockTransport(lambda request: library.Response(200, json={}))\n"
+        "with library.Client(transport=answer) as client:\n"
+        "    client.post('http://m.test/x', json={'a': 'hello'})\n"
+        "print(recorder.stray[0].request[0].content, *recorder.problems)"
+    )
+    assert run_python(program) == "hello"
+
+
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if name == "httpx2"] or ["httpx"])
+def test_a_library_under_two_names_is_seen_once(name: str) -> None:
+    alias = "httpx2.alias_httpx(); import httpx as library" if name == "httpx2" else "import httpx as library"
+    program = (
+        "from pytest_gepa.trace import capture\n"
+        "from pytest_gepa.trace.recorder import Recorder\n"
+        "recorder = Recorder()\n"
+        "capture.install(recorder, None, None)\n"
+        f"import {name}; {alias}\n"
+        "capture.install(recorder, None, None)\n"
+        "answer = library.MockTransport(lambda request: library.Response(200, json={}))\n"
+        "with library.Client(transport=answer) as client:\n"
+        "    client.post('http://m.test/x', json={'a': 'hello'})\n"
+        "print(len(recorder.stray), *recorder.problems)"
+    )
+    assert run_python(program) == "1"
+
+
+def test_two_libraries_at_once_are_both_seen(recorder: Recorder) -> None:
+    import importlib
+
+    with contextlib.ExitStack() as stack:
+        for name in LIBRARIES:
+            library = importlib.import_module(name)
+            client = stack.enter_context(library.Client(transport=mock(library)))
+            client.post(URL, json=ask(name))
+    assert [call.request[0].content for call in recorder.end().calls] == LIBRARIES

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import math
+import random
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_gepa.verdict.interval import paired_interval
+
+
+def test_of_pass_and_fail_it_is_the_interval_of_agresti_and_min():
+    fixed, broken, cases = 9, 2, 20
+    b, c, n = fixed + 0.5, broken + 0.5, cases + 2
+    center = (b - c) / n
+    half = 1.959964 * math.sqrt(b + c - (b - c) ** 2 / n) / n
+    assert paired_interval([1] * fixed + [-1] * broken + [0] * 9) == pytest.approx(
+        (center - half, center + half), abs=1e-6
+    )
+
+
+def test_without_cases_anything_is_possible():
+    assert paired_interval([]) == (-1.0, 1.0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1, 1) | st.fractions(-1, 1), min_size=1, max_size=30))
+def test_the_interval_lies_in_range_around_the_shrunken_mean_and_has_a_width(differences):
+    low, high = paired_interval(differences)
+    assert -1 <= low < high <= 1
+    assert low <= float(sum(map(Fraction, differences))) / (len(differences) + 2) <= high
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))
+def test_the_interval_of_the_other_side_is_its_mirror_image(differences):
+    low, high = paired_interval(differences)
+    assert paired_interval([-difference for difference in differences]) == pytest.approx((-high, -low))
+
+
+def test_more_cases_make_it_narrower():
+    widths = [high - low for low, high in (paired_interval([1, 0, 0, -1, 1] * times) for times in (1, 4, 16))]
+    assert widths == sorted(widths, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "weights"),
+    [
+        ((1, 0, -1), (0.3, 0.6, 0.1)),
+        ((1, 0, -1), (0.1, 0.8, 0.1)),
+        ((1, 0, -1), (0.7, 0.25, 0.05)),
+        ((1, 2 / 3, 1 / 3, 0, -1 / 3, -1), (0.1, 0.2, 0.2, 0.3, 0.15, 0.05)),
+    ],
+)
+@pytest.mark.parametrize("cases", [10, 20, 50])
+def test_it_covers_the_true_mean_as_often_as_it_says(values, weights, cases):
+    source = random.Random(f"{values}{weights}{cases}")
+    mean = sum(value * weight for value, weight in zip(values, weights, strict=True))
+    intervals = [paired_interval(source.choices(values, weights, k=cases)) for _ in range(2_000)]
+    covered = sum(low <= mean <= high for low, high in intervals) / len(intervals)
+    assert 0.93 <= covered <= 0.99

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.verdict.judge import NOT_PROVEN, PROVEN, WORSE, CaseScore, Tally, Verdict, judge, least_gain
+
+SCORES = st.sampled_from([0.0, 0.25, 1 / 3, 0.7, 1.0, None])
+CASES = st.lists(st.tuples(st.lists(SCORES, max_size=4), st.lists(SCORES, max_size=4)), max_size=8).map(
+    lambda rows: [
+        CaseScore(f"case {at}", tuple(seed), tuple(winner)) for at, (seed, winner) in enumerate(rows)
+    ]
+)
+
+
+def cases(*groups: tuple[int, float, float]) -> list[CaseScore]:
+    rows = [(seed, winner) for count, seed, winner in groups for _ in range(count)]
+    return [CaseScore(f"case {at}", (seed,), (winner,)) for at, (seed, winner) in enumerate(rows)]
+
+
+def test_many_cases_fixed_and_none_broken_is_proven():
+    verdict = judge(cases((6, 0, 1), (4, 1, 1)))
+    assert verdict.kind == PROVEN
+    assert (verdict.effect, verdict.p_value) == (0.6, 0.03125)
+    assert verdict.interval[0] > 0
+    assert (verdict.baseline, verdict.winner) == (Tally(4, 10, 0.4), Tally(10, 10, 1.0))
+    assert verdict.fixed == tuple(f"case {at}" for at in range(6))
+    assert verdict.broken == verdict.undecided == ()
+
+
+def test_too_few_cases_fixed_is_not_proven():
+    verdict = judge(cases((5, 0, 1), (5, 1, 1)))
+    assert (verdict.kind, verdict.p_value, verdict.effect) == (NOT_PROVEN, 0.0625, 0.5)
+
+
+def test_many_cases_broken_is_worse():
+    verdict = judge(cases((1, 0, 1), (12, 1, 0)))
+    assert verdict.kind == WORSE
+    assert verdict.effect == pytest.approx(-11 / 13)
+    assert (verdict.fixed, len(verdict.broken)) == (("case 0",), 12)
+
+
+def test_alpha_is_a_bound_that_p_must_be_under():
+    scores = cases((6, 0, 1))
+    assert judge(scores, alpha=0.03125).kind == NOT_PROVEN
+    assert judge(scores, alpha=0.032).kind == PROVEN
+
+
+def test_fixed_and_broken_mean_every_trial():
+    verdict = judge(
+        [
+            CaseScore("fixed", (0, 0, 0), (1, 1, 1)),
+            CaseScore("broken", (1, 1, 1), (0, 0, 0)),
+            CaseScore("flaky before", (0, 1, 0), (1, 1, 1)),
+            CaseScore("flaky after", (1, 1, 1), (0, 1, 0)),
+        ]
+    )
+    assert (verdict.fixed, verdict.broken) == (("fixed",), ("broken",))
+    assert verdict.baseline == Tally(2, 4, pytest.approx(7 / 12))
+    assert verdict.winner == Tally(2, 4, pytest.approx(7 / 12))
+    assert verdict.effect == 0
+
+
+def test_a_threshold_says_what_a_pass_is():
+    partial = CaseScore("a", (0.6,), (1.0,))
+    assert judge([partial]).fixed == ()
+    strict = judge([CaseScore("a", (0.6,), (1.0,), threshold=1.0)])
+    assert (strict.fixed, strict.baseline.passed, strict.winner.passed) == (("a",), 0, 1)
+    lenient = judge([CaseScore("a", (0.7, 0.7, 0.7), (0.8, 0.9, 0.7), threshold=0.7)])
+    assert (lenient.fixed, lenient.baseline.passed) == ((), 1)
+
+
+def test_only_trials_with_evidence_on_both_sides_count():
+    verdict = judge(
+        [
+            CaseScore("a", (0, None, 1, 1), (1, 0, None)),
+            CaseScore("b", (None, 1), (0, None)),
+            CaseScore("c", (), (1, 1)),
+        ]
+    )
+    assert verdict.undecided == ("b", "c")
+    assert (verdict.baseline, verdict.winner) == (Tally(0, 1, 0.0), Tally(1, 1, 1.0))
+    assert (verdict.effect, verdict.fixed) == (1.0, ("a",))
+
+
+def test_each_case_weighs_the_same_however_many_trials_it_has():
+    verdict = judge([CaseScore("a", (0,) * 9, (1,) * 9), CaseScore("b", (1,), (0,))])
+    assert verdict.effect == 0
+
+
+def test_nothing_to_judge_is_not_proven():
+    verdict = judge([CaseScore("a", (), ())])
+    assert verdict == Verdict(
+        NOT_PROVEN, 0.0, (-1.0, 1.0), 1.0, Tally(0, 0, 0.0), Tally(0, 0, 0.0), (), (), ("a",)
+    )
+
+
+def test_scores_must_be_shares_and_cases_appear_once():
+    with pytest.raises(ValueError, match="outside"):
+        judge([CaseScore("a", (1.5,), (1,))])
+    with pytest.raises(ValueError, match="more than one entry"):
+        judge([CaseScore("a", (1,), (1,)), CaseScore("a", (1,), (1,))])
+
+
+@settings(deadline=None)
+@given(CASES)
+def test_the_other_way_round_is_the_mirror_image(scores):
+    verdict = judge(scores)
+    mirrored = judge([CaseScore(score.case, score.winner, score.seed) for score in scores])
+    assert mirrored.effect == -verdict.effect
+    assert mirrored.p_value == verdict.p_value
+    assert (mirrored.fixed, mirrored.broken) == (verdict.broken, verdict.fixed)
+    assert (mirrored.baseline, mirrored.winner) == (verdict.winner, verdict.baseline)
+    assert (mirrored.kind == PROVEN) == (verdict.kind == WORSE)
+
+
+@settings(deadline=None)
+@given(CASES)
+def test_a_verdict_agrees_with_itself_and_survives_json(scores):
+    verdict = judge(scores)
+    assert verdict.winner.score - verdict.baseline.score == pytest.approx(verdict.effect)
+    assert verdict.baseline.total + len(verdict.undecided) == len(scores)
+    assert (verdict.kind == PROVEN) == (verdict.p_value < 0.05 and verdict.effect > 0)
+    assert from_json(Verdict, to_json(verdict)) == verdict
+
+
+def test_of_edits_that_change_nothing_few_are_called_proven():
+    source = random.Random(4)
+    runs = [
+        judge(
+            [
+                CaseScore(
+                    f"{at}",
+                    tuple(source.choice((0, 1)) for _ in "abc"),
+                    tuple(source.choice((0, 1)) for _ in "abc"),
+                )
+                for at in range(20)
+            ]
+        ).kind
+        for _ in range(1_000)
+    ]
+    assert runs.count(PROVEN) <= 35
+    assert runs.count(WORSE) <= 35
+
+
+@pytest.mark.parametrize(
+    ("n_cases", "alpha", "least"),
+    [
+        (100, 0.05, 6),
+        (6, 0.05, 6),
+        (5, 0.05, None),
+        (0, 0.05, None),
+        (20, 0.01, 8),
+        (10, 0.0, None),
+        (10, 1.5, 1),
+    ],
+)
+def test_the_least_gain_is_the_first_that_can_be_proven(n_cases, alpha, least):
+    assert least_gain(n_cases, alpha) == least
+
+
+@pytest.mark.parametrize("n_cases", [6, 12, 40])
+def test_the_least_gain_is_proven_and_one_less_is_not(n_cases):
+    least = least_gain(n_cases)
+    assert least is not None
+    assert judge(cases((least, 0, 1), (n_cases - least, 1, 1))).kind == PROVEN
+    assert judge(cases((least - 1, 0, 1), (n_cases - least + 1, 1, 1))).kind == NOT_PROVEN
