@@ -32,7 +32,7 @@ def from_json(kind: type[T], data: Any) -> T:
     Unknown keys are ignored and missing ones take the field's default, so that records of an older or a newer
     version can be read. Raises `TypeError`, `ValueError` or `KeyError` on data of another shape.
     """
-    return typing.cast(T, _decode(kind, data))
+    return typing.cast("T", _decode(kind, data))
 
 
 @cache
@@ -54,9 +54,10 @@ def _decode(kind: Any, data: Any) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         return {key: _decode(arguments[1], item) for key, item in data.items()}
     if is_dataclass(kind):
-        hints = _field_types(typing.cast(type, kind))
+        hints = _field_types(typing.cast("type", kind))
         known = {field.name: data[field.name] for field in fields(kind) if field.name in data}
-        return kind(**{name: _decode(hints[name], item) for name, item in known.items()})
+        build = typing.cast("typing.Callable[..., Any]", kind)
+        return build(**{name: _decode(hints[name], item) for name, item in known.items()})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(data)
     return data

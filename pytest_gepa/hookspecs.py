@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 @pytest.hookspec()
-def pytest_gepa_candidate_evaluated(candidate: str, texts: Mapping[str, str], scores: Mapping[str, float]) -> None:
+def pytest_gepa_candidate_evaluated(
+    candidate: str, texts: Mapping[str, str], scores: Mapping[str, float]
+) -> None:
     """Called when a candidate has been run on every search case.
 
     `candidate` is its id, `texts` maps component ids to texts, `scores` case ids to scores in [0, 1].

@@ -23,11 +23,10 @@ class Journal:
         self._stream = os.fdopen(descriptor, "w", encoding="utf-8")
         self._number = 0
 
-    def write(self, kind: str, **data: Any) -> None:
-        """Append a record; values are anything that `codec.to_json` takes."""
+    def write(self, record: str, /, **data: Any) -> None:
+        """Append a record of the kind `record`; values are anything that `codec.to_json` takes."""
         self._number += 1
-        record = {"n": self._number, "kind": kind, **to_json(data)}
-        line = self._redact(json.dumps(record, ensure_ascii=False))
+        line = self._redact(json.dumps({"n": self._number, "record": record, **to_json(data)}, ensure_ascii=False))
         self._stream.write(line + "\n")
         self._stream.flush()
 

@@ -8,11 +8,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from pytest_gepa.crew import Crew
+from pytest_gepa.errors import ReflectionError
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
@@ -31,7 +33,8 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.plan import MINIBATCH, BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.reflect.evidence import Exhibit
-from pytest_gepa.reflect.menu import MenuChoice
+from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.reflect.menu import MenuChoice, MenuName
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
 from pytest_gepa.settings import Settings
@@ -47,11 +50,14 @@ class Screen(Protocol):
     def baseline_rollout(self, rollout: Rollout) -> None:
         """A case has been run under today's prompts."""
 
-    def progress(self, phase: str, done: int, total: int, state: RunState) -> None:
-        """Something has moved."""
+    def progress(self, phase: str, state: RunState) -> None:
+        """A rollout has come in."""
 
     def decision(self, decision: Decision, state: RunState) -> None:
         """The search has decided something."""
+
+    def confirming(self, trials: int) -> None:
+        """The confirm run begins."""
 
 
 @dataclass(slots=True)
@@ -61,6 +67,7 @@ class RunState:
     search: Search | None = None
     rollouts: dict[tuple[str, str], Rollout] = field(default_factory=dict)
     proposals: dict[str, Mapping[str, Proposal]] = field(default_factory=dict)
+    menus: dict[str, MenuName] = field(default_factory=dict)
     asked: dict[str, Reflect] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     rejections: Counter[str] = field(default_factory=Counter)
@@ -74,6 +81,7 @@ class RunState:
     output_tokens: int = 0
     task_models: set[str] = field(default_factory=set)
     search_ended: str = ""
+    reflection_failed: str = ""
     is_confirmed: bool = False
     started: float = field(default_factory=time.monotonic)
 
@@ -149,7 +157,9 @@ class Optimization:
             if not self._crew.busy:
                 break
             try:
-                message = self._crew.next(None if deadline is None else max(0.05, deadline - time.monotonic()))
+                message = self._crew.next(
+                    None if deadline is None else max(0.05, deadline - time.monotonic())
+                )
             except queue.Empty:
                 deadline = None
                 self._tell(Stopped(f"the {minutes:g} minutes are over"))
@@ -172,7 +182,11 @@ class Optimization:
         candidate = self._search.candidates.get(decision.candidate)
         record = {}
         if decision.kind in ("accepted", "rejected", "merge", "duplicate", "not in effect") and candidate:
-            record = {"changed": candidate.changed, "origin": candidate.origin, "proposal": candidate.proposal}
+            record = {
+                "changed": candidate.changed,
+                "origin": candidate.origin,
+                "proposal": candidate.proposal,
+            }
         self._journal.write("decision", **_as_fields(decision), **record)
         if decision.kind in ("accepted", "rejected") and candidate is not None:
             self._grade_menus(candidate, gained=decision.kind == "accepted")
@@ -180,23 +194,27 @@ class Optimization:
 
     def _grade_menus(self, candidate: Candidate, *, gained: bool) -> None:
         for name in candidate.proposal.split("+"):
-            for proposal in self.state.proposals.get(name, {}).values():
-                if proposal.text is not None:
-                    self._menus = self._menus.record(proposal.menu, "gain" if gained else "no gain")
+            if any(proposal.text is not None for proposal in self.state.proposals.get(name, {}).values()):
+                self._menus = self._menus.record(self.state.menus[name], "gain" if gained else "no gain")
 
     def _begin(self, task: Task) -> None:
         if isinstance(task, Evaluate):
             self._journal.write(
-                "evaluate", candidate=task.candidate, purpose=task.purpose, cases=task.cases, trial=SEARCH_TRIAL
+                "evaluate",
+                candidate=task.candidate,
+                purpose=task.purpose,
+                cases=task.cases,
+                trial=SEARCH_TRIAL,
             )
             self._crew.start(partial(self._evaluate, task))
         else:
             self.state.asked[task.proposal] = task
+            self.state.menus[task.proposal] = self._menus.current
             self._journal.write(
                 "reflect",
                 proposal=task.proposal,
                 parent=task.parent.id,
-                parent_mean=self._search.mean(task.parent.id),
+                parent_mean=self._search.mean(task.parent),
                 best_mean=max((standing.mean for standing in self._search.frontier()), default=None),
                 components=task.components,
                 failing=task.failing,
@@ -215,7 +233,10 @@ class Optimization:
             allowance=_SearchAllowance(self),
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
-        results = {case: _case_result(rollout, evaluation.charged[case]) for case, rollout in evaluation.rollouts.items()}
+        results = {
+            case: _case_result(rollout, evaluation.charged[case])
+            for case, rollout in evaluation.rollouts.items()
+        }
         results.update({case: _case_result(rollout, False) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
 
@@ -223,7 +244,11 @@ class Optimization:
         """The cases that reached no model and read no prompt: their result is the same under every candidate."""
         seed = self._search.seed.id
         known = ((case, self.state.rollouts.get((seed, case))) for case in cases)
-        return {case: r for case, r in known if r and r.outcome.is_evidence and not r.trajectory.calls and not r.reads}
+        return {
+            case: r
+            for case, r in known
+            if r and r.outcome.is_evidence and not r.trajectory.calls and not r.reads
+        }
 
     def _note(self, rollout: Rollout, purpose: str) -> None:
         """Keep a rollout; runs in the deciding thread."""
@@ -232,7 +257,7 @@ class Optimization:
         self._count(rollout)
         if purpose == "baseline":
             self._screen.baseline_rollout(rollout)
-        self._screen.progress(purpose, 0, 0, state)
+        self._screen.progress(purpose, state)
 
     def _count(self, rollout: Rollout) -> None:
         state = self.state
@@ -260,6 +285,19 @@ class Optimization:
         )
 
     def _propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+        try:
+            return self._ask(task, component, menus)
+        except ReflectionError as error:
+            # What has been found so far is worth a confirm run, so the search ends here and not the session.
+            self._crew.tell(partial(self._reflection_failed, str(error)))
+            return Proposal(component, None)
+
+    def _reflection_failed(self, reason: str) -> None:
+        if not self.state.reflection_failed:
+            self.state.reflection_failed = reason
+            self._tell(Stopped(f"the reflection model cannot be used: {reason}"))
+
+    def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
         rollouts, parent = self.state.rollouts, task.parent
         exhibits = {
             case: Exhibit(self._cases[case], rollouts[parent.id, case])
@@ -278,7 +316,7 @@ class Optimization:
             attempt=task.attempt,
             model=self._model,
             menu=menus.menu,
-            evidence=self._evidence,
+            budget=self._evidence,
         )
 
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
@@ -290,7 +328,7 @@ class Optimization:
             self.state.output_tokens += proposal.output_tokens
             self.state.rejections.update(proposal.rejections)
             if proposal.text is None and proposal.rejections:
-                self._menus = self._menus.record(proposal.menu, "invalid")
+                self._menus = self._menus.record(self.state.menus[task.proposal], "invalid")
             self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **_as_fields(proposal))
 
     # The confirm run: fresh and paired, never read from another run nor shared with the search.
@@ -303,12 +341,15 @@ class Optimization:
             trials = 1
         self.state.trials = trials
         self._journal.write("confirm", winner=winner.id, trials=trials)
+        self._screen.confirming(trials)
         for trial in range(trials + max((case.trials or 0 for case in self._cases.values()), default=0)):
             cases = [case.id for case in self._cases.values() if trial < (case.trials or trials)]
             if not cases:
                 break
             for candidate in (seed, winner):
-                self._crew.start(partial(self._repeat, candidate, cases, f"{self._run}/confirm/{trial}", budget))
+                self._crew.start(
+                    partial(self._repeat, candidate, cases, f"{self._run}/confirm/{trial}", budget)
+                )
             while self._crew.busy:
                 message = self._crew.next()
                 if callable(message):
@@ -323,7 +364,9 @@ class Optimization:
     def _is_flaky(self, budget: Budget) -> bool:
         """Repeat some cases under today's prompts: does any answer or outcome differ from the baseline's?"""
         seed = self._search.seed
-        known = [case.id for case in self._searched if self.state.rollouts[seed.id, case.id].outcome.is_evidence]
+        known = [
+            case.id for case in self._searched if self.state.rollouts[seed.id, case.id].outcome.is_evidence
+        ]
         step = max(1, len(known) // self._budget.probe)
         chosen = known[::step][: self._budget.probe]
         self._crew.start(partial(self._repeat, seed, chosen, f"{self._run}/repeat/0", budget))
@@ -362,7 +405,7 @@ class Optimization:
 
     def _note_repeat(self, rollout: Rollout) -> None:
         self._count(rollout)
-        self._screen.progress("confirm", 0, 0, self.state)
+        self._screen.progress("confirm run", self.state)
 
 
 class _SearchAllowance:
@@ -387,16 +430,16 @@ class _LockedAllowance:
     """The confirm run's own budget, shared by both sides."""
 
     budget: Budget
-    lock: threading.RLock  # type: ignore[valid-type]
+    lock: AbstractContextManager[bool]
 
     def reserve(self, rollouts: int) -> bool:
         """Set rollouts aside; False when they cannot be afforded."""
-        with self.lock:  # type: ignore[attr-defined]
+        with self.lock:
             return self.budget.reserve(rollouts)
 
     def settle(self, reserved: int, charged: int) -> None:
         """Close a reservation."""
-        with self.lock:  # type: ignore[attr-defined]
+        with self.lock:
             self.budget.settle(reserved, charged)
 
 
@@ -405,10 +448,14 @@ def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
     return CaseResult(
         score=rollout.score,
         uses=rollout.uses or rollout.reads,
-        likeness="" if rollout.outcome is Outcome.passed else rollout.trajectory.failure or rollout.feedback,
+        likeness="" if rollout.outcome is Outcome.passed else _likeness(rollout),
         charged=charged,
         keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",
     )
+
+
+def _likeness(rollout: Rollout) -> str:
+    return f"{read_failure(rollout.trajectory.failure).said}\n{rollout.feedback}".strip()
 
 
 def _said(rollout: Rollout) -> tuple[Outcome, tuple[str, ...]]:

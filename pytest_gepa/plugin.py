@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 # Child sessions start with the import path as it was before pytest and the project's conftest files added to it.
 INITIAL_SYS_PATH = tuple(sys.path)
 
-recorder_key = pytest.StashKey["Recorder"]()
-settings_key = pytest.StashKey["Settings"]()
-closing_key = pytest.StashKey["list[str]"]()
-exit_status_key = pytest.StashKey[int]()
+recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
+settings_key: pytest.StashKey[Settings] = pytest.StashKey()
+closing_key: pytest.StashKey[list[str]] = pytest.StashKey()
+exit_status_key: pytest.StashKey[int] = pytest.StashKey()
 
 
 class Setting(NamedTuple):
@@ -34,16 +34,32 @@ class Setting(NamedTuple):
 
 
 MODES = (
-    Setting("optimize", "", "improve the prompts with the collected cases; writes patches, touches no file of yours"),
+    Setting(
+        "optimize",
+        "",
+        "improve the prompts with the collected cases; writes patches, touches no file of yours",
+    ),
     Setting("plan", "", "print what --gepa-optimize would run, and spend nothing"),
 )
 SETTINGS = (
-    Setting("reflection-model", "NAME", "model that reads failures and edits prompts (or GEPA_REFLECTION_MODEL)"),
-    Setting("budget", "ROLLOUTS", "most rollouts to pay for, all phases together (default: 20 x cases + confirm)"),
-    Setting("max-minutes", "M", "start nothing new in the search after this many minutes (default: no limit)"),
+    Setting(
+        "reflection-model", "NAME", "model that reads failures and edits prompts (or GEPA_REFLECTION_MODEL)"
+    ),
+    Setting(
+        "budget", "ROLLOUTS", "most rollouts to pay for, all phases together (default: 20 x cases + confirm)"
+    ),
+    Setting(
+        "max-minutes", "M", "start nothing new in the search after this many minutes (default: no limit)"
+    ),
     Setting("concurrency", "N", "cases in flight at once (default: 8, or the number of -n)"),
-    Setting("trials", "N", "repetitions of each case in the confirm run (default: 3, 1 if answers repeat exactly)"),
-    Setting("holdout", "SHARE", "share of the cases kept out of the search, run with the confirm only (default: 0)"),
+    Setting(
+        "trials", "N", "repetitions of each case in the confirm run (default: 3, 1 if answers repeat exactly)"
+    ),
+    Setting(
+        "holdout",
+        "SHARE",
+        "share of the cases kept out of the search, run with the confirm only (default: 0)",
+    ),
     Setting("seed", "N", "seed of every random choice (default: 0)"),
     Setting("timeout", "S", "seconds that one case may take (default: 120)"),
     Setting("max-broken", "N", "most cases that pass today and may fail under the winner (default: 0)"),
@@ -158,4 +174,3 @@ class Gepa:
         """Add a step to the trajectory: an intermediate result that the reflecting model should see."""
         if self._recorder is not None:
             self._recorder.log(name, value)
-

@@ -85,7 +85,9 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
     for key in unknown_ini_keys(config, "gepa_", known):
         name = key.removeprefix("gepa_").replace("_", "-")
         if name in [mode.name for mode in MODES]:
-            raise pytest.UsageError(f"{config.inipath}: {key} is a mode, not a setting; give --gepa-{name} when you want it")
+            raise pytest.UsageError(
+                f"{config.inipath}: {key} is a mode, not a setting; give --gepa-{name} when you want it"
+            )
         import difflib
 
         near = difflib.get_close_matches(key, known, n=1)
@@ -95,10 +97,14 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
 
 def _check_options(config: pytest.Config) -> None:
     if config.option.collectonly:
-        raise pytest.UsageError("--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run")
+        raise pytest.UsageError(
+            "--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run"
+        )
     for name, flag in (("usepdb", "--pdb"), ("trace", "--trace")):
         if getattr(config.option, name, False):
-            raise pytest.UsageError(f"{flag} needs a terminal that child sessions lack; debug the case with plain pytest")
+            raise pytest.UsageError(
+                f"{flag} needs a terminal that child sessions lack; debug the case with plain pytest"
+            )
 
 
 def _prompts(config: pytest.Config) -> tuple[tuple[str, ...], Path]:
@@ -152,7 +158,7 @@ def _number(
     except ValueError:
         value = None
     if value is None or not (value >= least and value > above and value < below):
-        bounds = [f"of {least:g} or more"] if least > -math.inf else []
+        bounds: list[str] = [f"of {least:g} or more"] if least > -math.inf else []
         bounds += [f"above {above:g}"] if above > -math.inf else []
         bounds += [f"below {below:g}"] if below < math.inf else []
         noun = "a whole number" if kind is int else "a number"

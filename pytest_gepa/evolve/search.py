@@ -333,9 +333,8 @@ class Search:
                 # What is under way may give some of its reservation back.
                 if self._proposals or self.budget.reserved:
                     break
-                self._finish(
-                    f"{self.budget.remaining} rollouts are left, too few to run another candidate on every case"
-                )
+                left = self.budget.remaining
+                self._finish(f"{left} rollouts are left, too few to run another candidate on every case")
             elif not (self._start_merge() or self._start_from_frontier()):
                 break
 

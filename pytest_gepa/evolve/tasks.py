@@ -136,8 +136,8 @@ class Decision:
     "stopped"        its evaluation was given up: it could no longer matter, or the budget could not hold it
     "done"           the search has ended
 
-    `scores` are weighted means over the cases compared, the parent's (of a merge: the better parent's) and the
-    candidate's; empty where nothing was compared.
+    `scores` are weighted means over the cases compared: the parent's (of a merge: the better parent's; of a
+    candidate run on every case: the best before it), then the candidate's. Empty where nothing was compared.
     """
 
     kind: str

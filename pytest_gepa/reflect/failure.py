@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,10 +14,12 @@ _RULER = re.compile(r"(?:_ ){3,}_?|_{10,}.*")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """`said` is what the check printed, each line whole; `around` is other code of the traceback, "" if
-    none.
+    """`printed` is what the check printed, each line whole; `said` adds the failing statements and their places.
+
+    `around` is other code of the traceback, "" if there is none.
     """
 
+    printed: str
     said: str
     around: str
 
@@ -25,27 +27,34 @@ class Failure:
 def read_failure(text: str, known_lines: Iterable[str] = ()) -> Failure:
     """Divide a failure into the lines that the check printed and the rest.
 
-    pytest's `E` margin is taken off. Kept beside those lines are the failing statements (`> assert ...`) and
-    their places. `known_lines` (the test's own body, the case's parameters) are left out of `around`, as
-    they are shown elsewhere. A text that is not in pytest's format is all `said`.
+    pytest's `E` margin is taken off. `known_lines` (the test's own body, the case's parameters) are left out of
+    `around`, as they are shown elsewhere. A text that is not in pytest's format is all `printed`.
     """
     lines = text.split("\n")
     is_report = any(map(_is_error, lines)) and any(map(_PLACE.fullmatch, lines))
     known = {line.strip() for line in known_lines}
+    printed: list[str] = []
     said: list[str] = []
     around: list[str] = []
     for is_error, group in groupby(lines, key=_is_error):
-        if is_error:
-            said += _without_margin(list(group))
+        if is_error or not is_report:
+            whole = _without_margin(list(group)) if is_error else list(group)
+            printed += whole
+            said += whole
             continue
         for line in group:
-            if not is_report or _PLACE.fullmatch(line):
-                said.append(line)
-            elif line.startswith(">"):
+            if line.startswith(">"):
                 said.append(f"> {line[1:].strip()}")
-            elif line.strip() and line.strip() not in known and not _RULER.fullmatch(line):
+            elif _PLACE.fullmatch(line):
+                said.append(line)
+            elif _tells_more(line, known):
                 around.append(line)
-    return Failure("\n".join(said).strip("\n"), "\n".join(around))
+    return Failure(*("\n".join(part).strip("\n") for part in (printed, said, around)))
+
+
+def _tells_more(line: str, known: Collection[str]) -> bool:
+    bare = line.strip()
+    return bool(bare) and bare not in known and not bare.startswith("@pytest.") and not _RULER.fullmatch(line)
 
 
 def _is_error(line: str) -> bool:

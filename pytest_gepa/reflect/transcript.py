@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.prompts.placeholders import literal_segments
-from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.reflect.failure import Failure, read_failure
 from pytest_gepa.reflect.fit import Part, Rank, Section, cut_middle
 from pytest_gepa.reflect.scrub import scrub, scrub_output
 from pytest_gepa.suite.rollout import Case, Rollout
@@ -59,6 +59,7 @@ class Narrator:
 
     def failing(self, exhibit: Exhibit, number: int) -> Section:
         """All that is known of a failing rollout, in order."""
+        failure = _read_failure(exhibit)
         parts = [
             *self._parameters(exhibit.case),
             *self._calls(exhibit.rollout.trajectory.calls, number),
@@ -71,16 +72,21 @@ class Narrator:
                 for title, text in exhibit.rollout.trajectory.output
                 if (told := scrub_output(text).strip("\n"))
             ),
-            *_failure(exhibit),
+            *(
+                [Part("Code on the way to the failure:", failure.around, Rank.output)]
+                if failure.around
+                else []
+            ),
+            Part("Failure:", _said(failure.said, exhibit.rollout), Rank.failure),
         ]
         return Section(one_line(exhibit.case.nodeid), tuple(parts))
 
     def failing_briefly(self, exhibit: Exhibit) -> Section:
         """The input, the answer and the failure, for a model that takes in little."""
         shown = self._input_and_answer(exhibit, (Rank.input, Rank.answer))
-        said = [part for part in _failure(exhibit) if part.rank is Rank.failure]
-        short = (Part(part.label, cut_middle(part.text, _BRIEF["failure"]), part.rank) for part in said)
-        return Section(one_line(exhibit.case.nodeid), (*shown, *short))
+        said = _said(_read_failure(exhibit).printed, exhibit.rollout)
+        failure = Part("Failure:", cut_middle(said, _BRIEF["failure"]), Rank.failure)
+        return Section(one_line(exhibit.case.nodeid), (*shown, failure))
 
     def passing(self, exhibit: Exhibit) -> Section:
         """The input and the answer that the check accepted."""
@@ -251,18 +257,20 @@ def one_line(text: str, most: int = 300) -> str:
     return flat if len(flat) <= most else f"{flat[: most - 3]}..."
 
 
-def _failure(exhibit: Exhibit) -> Iterator[Part]:
-    case, rollout = exhibit.case, exhibit.rollout
+def _read_failure(exhibit: Exhibit) -> Failure:
+    case = exhibit.case
     known = [*case.source.split("\n"), *(f"{name} = {value}" for name, value in case.parameters)]
-    failure = read_failure(scrub(rollout.trajectory.failure), known)
-    if failure.around:
-        yield Part("Code on the way to the failure:", failure.around, Rank.output)
-    said = [failure.said] if failure.said else []
+    return read_failure(scrub(exhibit.rollout.trajectory.failure), known)
+
+
+def _said(text: str, rollout: Rollout) -> str:
+    """A failure's text with the score and the feedback that the test itself gave."""
+    lines = [text] if text else []
     if rollout.score is not None and 0 < rollout.score < 1:
-        said.append(f"Score: {rollout.score:.3g} of 1")
-    if rollout.feedback and rollout.feedback not in failure.said:
-        said.append(scrub(rollout.feedback))
-    yield Part("Failure:", "\n".join(said) or "The case failed without a message.", Rank.failure)
+        lines.append(f"Score: {rollout.score:.3g} of 1")
+    if rollout.feedback and rollout.feedback not in text:
+        lines.append(scrub(rollout.feedback))
+    return "\n".join(lines) or "The case failed without a message."
 
 
 def _collapsed(calls: Sequence[Call]) -> list[tuple[Call, int]]:

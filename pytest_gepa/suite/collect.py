@@ -76,7 +76,9 @@ def _marker(item: pytest.Item) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for mark in reversed(list(item.iter_markers("gepa"))):  # the closest last, so that it wins
         if mark.args:
-            raise SettingsError(f"{item.nodeid}: the gepa marker takes keywords only: {', '.join(MARKER_KEYS)}")
+            raise SettingsError(
+                f"{item.nodeid}: the gepa marker takes keywords only: {', '.join(MARKER_KEYS)}"
+            )
         values.update(mark.kwargs)
     for key, value in values.items():
         problem = _marker_problem(key, value)
@@ -88,7 +90,9 @@ def _marker(item: pytest.Item) -> dict[str, Any]:
 def _marker_problem(key: str, value: object) -> str:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if key == "trials":
-        return "" if isinstance(value, int) and is_number and value >= 1 else "give a whole number of 1 or more"
+        return (
+            "" if isinstance(value, int) and is_number and value >= 1 else "give a whole number of 1 or more"
+        )
     if key == "threshold":
         return "" if is_number and 0 <= value <= 1 else "give a number from 0 to 1"  # type: ignore[operator]
     if key == "weight":

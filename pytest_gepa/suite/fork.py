@@ -123,9 +123,7 @@ class ForkRunner:
         """Begin again without the modules that read a prompt; with none at all if a module started a thread."""
         assert self._server is not None
         tainted = {name.split(".", 1)[0] for name in self._server.readers}
-        self._preload = [
-            name for name in self._preload if tainted and name.split(".", 1)[0] not in tainted
-        ]
+        self._preload = [name for name in self._preload if tainted and name.split(".", 1)[0] not in tainted]
         self._server.close()
         self._server = _Server(self._temp)
         self._server.preload(self._preload, self._prompts)

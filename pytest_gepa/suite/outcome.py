@@ -35,7 +35,9 @@ def is_infrastructure(error: BaseException) -> bool:
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         for base in type(current).__mro__:
-            package = base.__module__ if base.__module__ in INFRASTRUCTURE else base.__module__.split(".", 1)[0]
+            package = (
+                base.__module__ if base.__module__ in INFRASTRUCTURE else base.__module__.split(".", 1)[0]
+            )
             if base.__name__ in INFRASTRUCTURE.get(package, ()):
                 return True
         current = current.__cause__
@@ -83,14 +85,12 @@ def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, t
 
 
 def failure_text(reports: Sequence[pytest.TestReport]) -> str:
-    """What went wrong in words: the lines that pytest marks with `E`, of subtests too, else the whole report."""
-    parts: list[str] = []
-    for report in reports:
-        if report.failed:
-            text = report.longreprtext
-            marked = [line[1:].removeprefix("   ") for line in text.splitlines() if re.match(r"E(\s|$)", line)]
-            section = "\n".join(marked) if marked else text
-            if is_subtest(report):
-                section = f"{getattr(report, 'head_line', 'subtest')}: {section}"
-            parts.append(section)
-    return "\n".join(dict.fromkeys(part for part in parts if part.strip()))
+    """What went wrong as pytest prints it, of failing subtests too, each once."""
+    parts = [
+        f"{getattr(report, 'head_line', 'subtest')}\n{report.longreprtext}"
+        if is_subtest(report)
+        else report.longreprtext
+        for report in reports
+        if report.failed
+    ]
+    return "\n\n".join(dict.fromkeys(part for part in parts if part.strip()))

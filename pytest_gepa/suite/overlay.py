@@ -78,8 +78,8 @@ class Overlay:
                 file = self._redirect(file)
             return original(file, mode, *args, **kwargs)
 
-        builtins.open = open  # type: ignore[assignment]
-        io.open = open  # type: ignore[assignment]
+        builtins.open = open
+        io.open = open
         if hasattr(tokenize, "_builtin_open"):
             tokenize._builtin_open = open
         accessor = getattr(pathlib, "_NormalAccessor", None)  # Python 3.10 keeps its own reference

@@ -93,6 +93,7 @@ def restart_capture(config: pytest.Config) -> None:
         return
     manager.stop_global_capturing()
     manager.start_global_capturing()
+    manager.suspend_global_capture(in_=True)  # between items it is suspended; each phase resumes it
 
 
 def run_phases(item: pytest.Item, next_item: Callable[[], pytest.Item | None]) -> None:

@@ -62,7 +62,9 @@ def run_job(job: Job, channel: Channel) -> None:
     session = ChildSession(job, channel, recorder, leaks)
     code = pytest.main([*job.args, "--capture=fd"], plugins=[session])
     if not session.collected:
-        session.emit({"event": "broken", "reason": session.broken or f"pytest ended with exit code {int(code)}"})
+        session.emit(
+            {"event": "broken", "reason": session.broken or f"pytest ended with exit code {int(code)}"}
+        )
     session.emit({"event": "end"})
 
 
@@ -142,7 +144,7 @@ class ChildSession:
     ) -> Iterator[None] | pytest.TestReport:
         if call.excinfo is not None and is_infrastructure(call.excinfo.value):
             self._trouble = f"{call.excinfo.typename}: {call.excinfo.value}"
-        return (yield)  # type: ignore[return-value,misc]
+        return (yield)  # type: ignore[misc]
 
     def _can_fork(self) -> bool:
         """Whether nothing has happened by now that a fork would break: threads, or a model called in collection."""

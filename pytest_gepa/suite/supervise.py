@@ -23,7 +23,9 @@ STILLBIRTHS = 2
 class Worker(Protocol):
     """A process that asks for cases on its channel and sends a rollout for each."""
 
-    channel: Channel
+    @property
+    def channel(self) -> Channel:
+        """Where it speaks."""
 
     def kill(self) -> None:
         """End the process at once."""

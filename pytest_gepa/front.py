@@ -1,0 +1,250 @@
+"""Between a pytest session and a run: what the session collected goes in, reports and the closing section come out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from pytest_gepa.codec import to_json
+from pytest_gepa.errors import GepaError
+from pytest_gepa.journal import Journal
+from pytest_gepa.optimize import Optimization, RunState
+from pytest_gepa.plan import BudgetPlan, plan_budget
+from pytest_gepa.plugin import INITIAL_SYS_PATH, closing_key, exit_status_key
+from pytest_gepa.prompts.components import DEFAULT_PATTERNS, Component, find_components
+from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
+from pytest_gepa.report.build import build_result
+from pytest_gepa.report.patches import PatchBase
+from pytest_gepa.report.plan_text import plan_lines
+from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, print_section
+from pytest_gepa.report.write import new_run_directory, state_directory, write_run
+from pytest_gepa.settings import Settings
+from pytest_gepa.suite.collect import collect_cases
+from pytest_gepa.suite.evaluate import Suite, Surroundings
+from pytest_gepa.suite.modules import environment_modules, project_packages
+from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.runner import choose_runner
+from pytest_gepa.suite.split import hold_out
+from pytest_gepa.trace.redact import Redactor
+
+verdict_key = pytest.StashKey[str]()
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run works on, found and checked before anything is sent."""
+
+    cases: tuple[Case, ...]
+    components: tuple[Component, ...]
+    endpoint: ReflectionEndpoint
+    budget: BudgetPlan
+
+    @property
+    def searched(self) -> int:
+        """Number of search cases."""
+        return sum(case.split == "search" for case in self.cases)
+
+
+def run_mode(session: pytest.Session, settings: Settings) -> bool:
+    """Run the mode that the settings name. Raises `pytest.UsageError` for what the user can mend."""
+    try:
+        inputs = find_inputs(session, settings)
+        if settings.mode == "plan":
+            lines = plan_lines(
+                settings, inputs.cases, inputs.components, inputs.endpoint.model, inputs.budget
+            )
+            session.config.stash[closing_key] = lines
+            session.config.stash[verdict_key] = "plan"
+            session.config.stash[exit_status_key] = 0
+            return True
+        _optimize(session, settings, inputs)
+    except GepaError as error:
+        raise pytest.UsageError(f"gepa: {error}") from error
+    return True
+
+
+def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
+    """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
+    components = find_components(
+        settings.rootdir, settings.prompts_base, settings.prompts or DEFAULT_PATTERNS
+    )
+    if not components:
+        looked = ", ".join(settings.prompts or DEFAULT_PATTERNS)
+        raise GepaError(
+            f"no prompt file found for {looked} in {settings.prompts_base}; name yours with --gepa-prompts GLOB "
+            "or gepa_prompts in the ini file"
+        )
+    endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
+    if endpoint is None:
+        raise GepaError(
+            "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
+            "or the environment variable GEPA_REFLECTION_MODEL"
+        )
+    cases = hold_out(collect_cases(session.items), settings.holdout)
+    if not any(case.split == "search" for case in cases):
+        raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
+    return Inputs(cases, components, endpoint, plan_budget(settings, cases))
+
+
+def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> None:
+    config = session.config
+    temp = Path(tempfile.mkdtemp(prefix="gepa-"))
+    directory = new_run_directory(settings.rootdir, date.today())
+    redactor = Redactor(os.environ)
+    journal = Journal(directory / "journal.jsonl", redactor.redact)
+    journal.write(
+        "run",
+        version=1,
+        run=directory.name,
+        settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
+        cases=inputs.cases,
+        components={component.id: component.text for component in inputs.components},
+        budget=inputs.budget,
+        reflection_model=inputs.endpoint.model,
+    )
+    stream = _stream(config)
+    _print_lines(
+        stream,
+        opening_lines(
+            len(inputs.components),
+            inputs.searched,
+            len(inputs.cases) - inputs.searched,
+            inputs.endpoint.model,
+            inputs.budget.limit,
+            inputs.budget.confirm,
+            settings.seed,
+        ),
+    )
+    feeder = Feeder(session, inputs.cases)
+    terminal = Terminal(stream, inputs.budget.limit, feeder.feed)
+    suite = _suite(config, settings, inputs, temp)
+    model = ReflectionModel(inputs.endpoint)
+    optimization = Optimization(
+        settings,
+        directory.name,
+        inputs.cases,
+        inputs.components,
+        inputs.budget,
+        suite,
+        model,
+        journal,
+        terminal,
+    )
+    try:
+        optimization.run()
+    finally:
+        # Whatever ended the run: what was paid for is written down.
+        terminal.close()
+        suite.runner.close()
+        model.close()
+        _finish(config, settings, inputs, directory, optimization.state, journal, redactor)
+        journal.close()
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def _finish(
+    config: pytest.Config,
+    settings: Settings,
+    inputs: Inputs,
+    directory: Path,
+    state: RunState,
+    journal: Journal,
+    redactor: Redactor,
+) -> None:
+    result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
+    components = {component.id: component for component in inputs.components}
+    base = PatchBase.of(settings.rootdir)
+    labels = {case.id: case.nodeid for case in inputs.cases}
+    result = write_run(directory, result, state, components, labels, base)
+    journal.write("result", result=result)
+    changed = [components[change.component].path.resolve() for change in result.changes]
+    command = base.command(settings.rootdir / result.patch, config.invocation_params.dir, changed)
+    config.stash[closing_key] = closing_lines(result, command)
+    config.stash[verdict_key] = result.verdict
+    failed = settings.fail_on == "not-proven" and result.verdict != "proven"
+    config.stash[exit_status_key] = 1 if failed else 0
+    config.hook.pytest_gepa_run_finished(result=to_json(result), directory=str(directory))
+    if state.reflection_failed and not state.reflections:
+        raise GepaError(state.reflection_failed)
+
+
+def _suite(config: pytest.Config, settings: Settings, inputs: Inputs, temp: Path) -> Suite:
+    prompts = [str(component.path) for component in inputs.components]
+    own = project_packages(settings.rootdir)
+    preload = [name for name in environment_modules() if name.split(".", 1)[0] not in own]
+    around = Surroundings(
+        args=tuple(str(argument) for argument in config.invocation_params.args),
+        cwd=str(config.invocation_params.dir),
+        rootdir=str(settings.rootdir),
+        sys_path=INITIAL_SYS_PATH,
+        temp=temp,
+        cache=str(state_directory(settings.rootdir) / "cache"),
+        concurrency=settings.concurrency,
+        timeout=settings.timeout,
+    )
+    return Suite(
+        inputs.cases, inputs.components, around, choose_runner(settings.isolation, temp, preload, prompts)
+    )
+
+
+class Feeder:
+    """Feeds the baseline's reports into the user's session, so that it looks and counts like a pytest run."""
+
+    def __init__(self, session: pytest.Session, cases: Sequence[Case]) -> None:
+        self._config = session.config
+        self._items = dict(zip((case.id for case in cases), session.items, strict=True))
+
+    def feed(self, rollout: Rollout) -> None:
+        """Hand on the reports of one case under the nodeid that it has in the user's session."""
+        item, hook = self._items[rollout.case], self._config.hook
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in self._reports(rollout, item):
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _reports(self, rollout: Rollout, item: pytest.Item) -> list[pytest.TestReport]:
+        reports: list[pytest.TestReport] = []
+        for data in rollout.reports:
+            report = self._config.hook.pytest_report_from_serializable(config=self._config, data=dict(data))
+            report.nodeid = item.nodeid
+            reports.append(report)
+        if reports:
+            return reports
+        return [
+            pytest.TestReport(
+                nodeid=item.nodeid,
+                location=item.location,
+                keywords={},
+                outcome="failed",
+                longrepr=f"{rollout.outcome.value}: {rollout.trajectory.failure}",
+                when="setup",
+            )
+        ]
+
+
+def print_closing(config: pytest.Config, lines: list[str]) -> None:
+    """Print the closing section below pytest's own summary."""
+    verdict = config.stash.get(verdict_key, "")
+    print_section(_stream(config), "gepa", lines, verdict)
+
+
+def _stream(config: pytest.Config) -> IO[str]:
+    reporter: Any = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    stream: IO[str] = reporter._tw._file
+    return stream
+
+
+def _print_lines(stream: IO[str], lines: Sequence[str]) -> None:
+    for line in lines:
+        stream.write(f"{line}\n")
+    stream.flush()

@@ -1,0 +1,207 @@
+"""From the state of a run to its result: the verdict, the winner's ancestry, the counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from pytest_gepa.evolve.candidate import Candidate, ancestors
+from pytest_gepa.optimize import RunState
+from pytest_gepa.report.result import (
+    ComponentChange,
+    EditRecord,
+    FrontierEntry,
+    Result,
+    Spent,
+    SplitScores,
+    Trouble,
+)
+from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.verdict.judge import CaseScore, Tally, Verdict, judge
+
+REASONS = {
+    "proven": "the gain is too large to be chance",
+    "not proven": "so small a difference may be chance",
+    "worse": "the winner of the search did worse in the confirm run",
+}
+
+
+def build_result(
+    run: str, state: RunState, cases: Sequence[Case], seed: int, reflection_model: str
+) -> Result:
+    """The result of a run that has ended, in whatever way."""
+    search = state.search
+    assert search is not None
+    winner = state.winner or search.seed
+    labels = {case.id: case.nodeid for case in cases}
+    verdict, reason = _verdict(state, winner)
+    judged = _judge(state, winner, [case for case in cases if case.split == "search"], seed)
+    held_out = [case for case in cases if case.split == "holdout"]
+    held = _judge(state, winner, held_out, seed) if held_out and state.is_confirmed else None
+    if judged is not None:
+        if state.is_confirmed:
+            verdict, reason = judged.kind, REASONS[judged.kind]
+        sides = (judged.baseline, judged.winner)
+        changed = (
+            tuple(labels[case] for case in judged.fixed),
+            tuple(labels[case] for case in judged.broken),
+        )
+    else:
+        sides = (_search_tally(state, search.seed.id), _search_tally(state, winner.id))
+        changed = ((), ())
+    numbers = judged if judged is not None and state.is_confirmed else None
+    return Result(
+        run=run,
+        verdict=verdict,
+        reason=reason,
+        effect=numbers.effect if numbers else 0.0,
+        interval=numbers.interval if numbers else (0.0, 0.0),
+        p_value=numbers.p_value if numbers else 1.0,
+        baseline=sides[0],
+        winner=sides[1],
+        holdout=SplitScores(held.baseline, held.winner) if held else None,
+        fixed=changed[0],
+        broken=changed[1],
+        trials=state.trials,
+        spent=_spent(state),
+        models={"task": tuple(sorted(state.task_models)), "reflection": (reflection_model,)},
+        seed=seed,
+        search_ended=state.search_ended,
+        changes=_changes(search.candidates, search.seed, winner),
+        edits=ancestry(state, winner, labels),
+        frontier=tuple(_frontier(state, winner)),
+        rejections=dict(state.rejections.most_common()),
+        trouble=tuple(_trouble(state, labels)),
+    )
+
+
+def _verdict(state: RunState, winner: Candidate) -> tuple[str, str]:
+    assert state.search is not None
+    if not state.search_ended:
+        return "not confirmed", "the run was interrupted before its confirm run"
+    if winner.id != state.search.seed.id:
+        return "not confirmed", "the run was interrupted in its confirm run"
+    if not state.reflections and not state.reflection_failed:
+        return "nothing to do", state.search_ended
+    return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
+
+
+def _judge(state: RunState, winner: Candidate, cases: Sequence[Case], seed: int) -> Verdict | None:
+    """The comparison over these cases as far as the confirm run got; None before its first trial ended."""
+    assert state.search is not None
+    before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, winner.id))
+    if not before or not after:
+        return None
+    trials = 1 + max(trial for _, trial in (*before, *after))
+    scores = [
+        CaseScore(case.id, _scores(before, case.id, trials), _scores(after, case.id, trials))
+        for case in cases
+    ]
+    return judge(scores, seed=seed)
+
+
+def _scores(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> tuple[float | None, ...]:
+    found = (side.get((case, trial)) for trial in range(trials))
+    return tuple(rollout.score if rollout else None for rollout in found)
+
+
+def _search_tally(state: RunState, candidate: str) -> Tally:
+    scores = [
+        rollout.score
+        for (name, _), rollout in state.rollouts.items()
+        if name == candidate and rollout.score is not None
+    ]
+    passed = sum(
+        rollout.outcome.value == "passed"
+        for (name, _), rollout in state.rollouts.items()
+        if name == candidate and rollout.score is not None
+    )
+    return Tally(passed, len(scores), sum(scores) / len(scores) if scores else 0.0)
+
+
+def _spent(state: RunState) -> Spent:
+    return Spent(
+        rollouts=state.spent,
+        cached=state.cached,
+        reflections=state.reflections,
+        input_tokens=state.input_tokens,
+        output_tokens=state.output_tokens,
+        usd=None,
+        seconds=round(time.monotonic() - state.started, 1),
+    )
+
+
+def _changes(
+    family: Mapping[str, Candidate], seed: Candidate, winner: Candidate
+) -> tuple[ComponentChange, ...]:
+    lineage = ancestors(family, winner.id)
+    return tuple(
+        ComponentChange(
+            component=name,
+            before=len(before),
+            after=len(winner.texts[name]),
+            edits=sum(
+                name in family[member].changed for member in lineage if family[member].origin == "reflection"
+            ),
+        )
+        for name, before in seed.texts.items()
+        if winner.texts[name] != before
+    )
+
+
+def ancestry(state: RunState, candidate: Candidate, labels: Mapping[str, str]) -> tuple[EditRecord, ...]:
+    """The edits that made a candidate, oldest first, each with its diagnosis and the cases that moved it."""
+    assert state.search is not None
+    family = state.search.candidates
+    age = {name: position for position, name in enumerate(family)}
+    records = []
+    for name in sorted(ancestors(family, candidate.id), key=age.__getitem__):
+        member = family[name]
+        if member.origin == "seed":
+            continue
+        asked = [state.asked[part] for part in member.proposal.split("+") if part in state.asked]
+        failing = dict.fromkeys(labels[case] for task in asked for case in task.failing)
+        proposals = [
+            proposal for task in asked for proposal in state.proposals.get(task.proposal, {}).values()
+        ]
+        records.append(
+            EditRecord(
+                candidate=name,
+                origin=member.origin,
+                components=member.changed,
+                diagnosis=member.diagnosis,
+                cases=tuple(failing),
+                summaries=tuple((p.component, p.summary) for p in proposals if p.text is not None),
+            )
+        )
+    return tuple(records)
+
+
+def _frontier(state: RunState, winner: Candidate) -> list[FrontierEntry]:
+    assert state.search is not None
+    entries = []
+    for standing in state.search.frontier():
+        if standing.candidate in (winner.id, state.search.seed.id):
+            continue
+        tally = _search_tally(state, standing.candidate)
+        entries.append(FrontierEntry(standing.candidate, tally.passed, tally.total, standing.mean, ""))
+    return entries
+
+
+def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
+    """Cases that ended in trouble under today's prompts or in the confirm run, each once."""
+    assert state.search is not None
+    seed = state.search.seed.id
+    rollouts = [rollout for (name, _), rollout in state.rollouts.items() if name == seed]
+    rollouts += [rollout for side in state.confirm.values() for rollout in side.values()]
+    found: dict[str, Trouble] = {}
+    for rollout in rollouts:
+        if rollout.outcome.is_trouble:
+            lines = rollout.trajectory.failure.strip().splitlines()
+            found.setdefault(
+                rollout.case,
+                Trouble(
+                    labels[rollout.case], rollout.outcome.value, lines[-1] if lines else "no reason known"
+                ),
+            )
+    return list(found.values())

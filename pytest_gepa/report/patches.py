@@ -1,0 +1,136 @@
+"""The patch of a candidate: its files' changes below a message that says what it does, why, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.prompts.components import Component, encode
+from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, git_top, make_patch
+from pytest_gepa.report.result import EditRecord, Result
+from pytest_gepa.report.wording import p_words, passed, points
+
+LISTED_CASES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class PatchBase:
+    """Where patches apply: the top of the git working tree, or the rootdir where there is none."""
+
+    top: Path
+    is_git: bool
+
+    @classmethod
+    def of(cls, rootdir: Path) -> PatchBase:
+        """Find it."""
+        top = git_top(rootdir)
+        return cls(top or rootdir, top is not None)
+
+    def command(self, patch: Path, cwd: Path, changed: Sequence[Path]) -> str:
+        """The command that applies a patch from `cwd`.
+
+        git passes in silence over files outside the directory where it stands, so from there it is sent to the top.
+        """
+        top = self.top.resolve()
+        here = cwd.resolve()
+        if here == top or (
+            self.is_git and here.is_relative_to(top) and all(path.is_relative_to(here) for path in changed)
+        ):
+            return f"git apply {_quoted(_relative(patch, here))}"
+        return f"git -C {_quoted(_relative(top, here))} apply {_quoted(patch.resolve())}"
+
+
+def _relative(path: Path, start: Path) -> Path:
+    import os
+
+    return Path(os.path.relpath(path.resolve(), start))
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))
+
+
+def candidate_patch(
+    candidate: Candidate, components: Mapping[str, Component], base: PatchBase, message: Sequence[PatchLine]
+) -> bytes:
+    """The patch that turns today's files into the candidate's. Raises `PatchError` if it would not do exactly that."""
+    changes = []
+    for name, component in components.items():
+        if candidate.texts[name] != component.text:
+            path = component.path.resolve().relative_to(base.top.resolve()).as_posix()
+            old = encode(component, component.text)
+            changes.append(FileChange(path, old, encode(component, candidate.texts[name])))
+    patch = make_patch(changes, message)
+    check_patch(patch, changes)
+    return patch
+
+
+def winner_message(result: Result) -> list[PatchLine]:
+    """The message of the winner's patch. No clock and no duration: the same seed gives the same bytes."""
+    before, after = result.baseline, result.winner
+    if result.verdict == "not confirmed":
+        title = f"gepa: NOT CONFIRMED candidate, search score {passed(before)} -> {passed(after)}"
+        score = f"The run ended before its confirm run: {result.reason}."
+    else:
+        title = f"gepa: {passed(before)} -> {passed(after)} cases, {_verdict_words(result)}"
+        low, high = result.interval
+        score = (
+            f"Confirm run ({result.trials} trial{'s' if result.trials > 1 else ''} a side): "
+            f"{points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, {p_words(result.p_value)}."
+        )
+    lines = [_own(title), _own(""), _own(score)]
+    if result.holdout:
+        held = result.holdout
+        lines.append(_own(f"Held-out cases: {passed(held.baseline)} -> {passed(held.winner)}."))
+    models = ", ".join(f"{role} {' and '.join(names) or 'unknown'}" for role, names in result.models.items())
+    lines += [_own("Models:"), PatchLine(models), _own(f"Seed: {result.seed}")]
+    lines += _listed("Fixed", result.fixed) + _listed("Broken", result.broken)
+    return lines + edit_lines(result.edits)
+
+
+def frontier_message(tally: str, edits: Sequence[EditRecord]) -> list[PatchLine]:
+    """The message of another frontier candidate's patch."""
+    return [
+        _own(f"gepa: frontier candidate, {tally} cases (search score, unconfirmed)"),
+        _own(""),
+        *edit_lines(edits),
+    ]
+
+
+def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
+    """Diagnosis, change and motivating cases of each edit; what models have written is quoted."""
+    lines: list[PatchLine] = []
+    for number, edit in enumerate(edits, 1):
+        kind = "Merge" if edit.origin == "merge" else "Edit"
+        lines += [_own(""), _own(f"{kind} {number}:"), PatchLine(", ".join(edit.components))]
+        if edit.diagnosis:
+            lines.append(_own("Diagnosis:"))
+            lines += [PatchLine(line) for line in edit.diagnosis.splitlines()]
+        for component, summary in edit.summaries:
+            lines.append(_own("Change proposed:"))
+            lines += [PatchLine(line) for line in (component, *summary.splitlines())]
+        lines += _listed("Motivated by", edit.cases)
+    return lines
+
+
+def _own(text: str) -> PatchLine:
+    return PatchLine(text, quoted=False)
+
+
+def _listed(title: str, names: Sequence[str]) -> list[PatchLine]:
+    if not names:
+        return [_own(f"{title}: none")] if title in ("Fixed", "Broken") else []
+    lines = [_own(f"{title}: {len(names)}"), *(PatchLine(name) for name in names[:LISTED_CASES])]
+    if len(names) > LISTED_CASES:
+        lines.append(PatchLine(f"and {len(names) - LISTED_CASES} more"))
+    return lines
+
+
+def _verdict_words(result: Result) -> str:
+    return {"proven": "proven better", "not proven": "NOT PROVEN", "worse": "WORSE"}.get(
+        result.verdict, result.verdict
+    )

@@ -1,0 +1,164 @@
+"""What a run says on the terminal: live progress, decisions, the closing section. Every sentence of it is here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.optimize import RunState
+from pytest_gepa.report.result import Result
+from pytest_gepa.report.wording import count, duration, p_words, passed, points, printable
+from pytest_gepa.suite.rollout import Rollout
+
+PHASES = {
+    "baseline": "baseline",
+    "gate": "trying an edit",
+    "merge": "trying a merge",
+    "rest": "running the other cases",
+}
+SHOWN = ("accepted", "rejected", "merge", "frontier", "duplicate", "not in effect", "invalid", "stopped")
+STYLES = {"proven": "bold green", "worse": "bold red"}
+
+
+class Terminal:
+    """Shows a run while it goes on: a status line on a terminal, a line for each decision everywhere."""
+
+    def __init__(self, stream: IO[str], budget: int, feed: Callable[[Rollout], None]) -> None:
+        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._budget = budget
+        self._feed = feed
+        self._status: Status | None = None
+        self._baseline_over = False
+
+    def baseline_rollout(self, rollout: Rollout) -> None:
+        """A case has been run under today's prompts: pytest shows it in its own way."""
+        self._feed(rollout)
+
+    def progress(self, phase: str, state: RunState) -> None:
+        """Refresh the status line."""
+        if self._console.is_terminal and self._baseline_over:
+            if self._status is None:
+                self._status = Status("", console=self._console)
+                self._status.start()
+            self._status.update(printable(self._progress_line(phase, state)))
+
+    def decision(self, decision: Decision, state: RunState) -> None:
+        """Print what the search has decided."""
+        if decision.kind == "baseline":
+            self._baseline_over = True
+            self._console.print()
+        if decision.kind in SHOWN:
+            self._console.print(Text(printable(self._decision_line(decision, state)), style=_style(decision)))
+
+    def confirming(self, trials: int) -> None:
+        """Say that the confirm run begins."""
+        self._console.print(f"gepa: confirm run, fresh and paired, {count(trials, 'trial')} a side")
+
+    def close(self) -> None:
+        """Take the status line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def _progress_line(self, phase: str, state: RunState) -> str:
+        assert state.search is not None
+        best = max((standing.mean for standing in state.search.frontier()), default=0.0)
+        elapsed = duration(time.monotonic() - state.started)
+        return (
+            f"gepa: {PHASES.get(phase, phase)}; best {100 * best:.0f} %, frontier {len(state.search.frontier())}, "
+            f"{state.spent}/{self._budget} rollouts, {count(state.reflections, 'reflection')}, {elapsed}"
+        )
+
+    def _decision_line(self, decision: Decision, state: RunState) -> str:
+        assert state.search is not None
+        candidate = state.search.candidates.get(decision.candidate)
+        what = ", ".join(candidate.changed) if candidate is not None else ""
+        scores = ""
+        if len(decision.scores) == 2:
+            scores = f" {100 * decision.scores[0]:.0f} % -> {100 * decision.scores[1]:.0f} %"
+        spent = f"[{state.spent}/{self._budget}]"
+        return " ".join(
+            f"gepa: {spent} {decision.kind}: {decision.candidate} {what}{scores} {decision.reason}".split()
+        )
+
+
+def _style(decision: Decision) -> str:
+    return {"accepted": "green", "frontier": "green", "rejected": "dim"}.get(decision.kind, "")
+
+
+def opening_lines(
+    prompts: int, searched: int, held_out: int, model: str, budget: int, confirm: int, seed: int
+) -> list[str]:
+    """What will be done, before it is."""
+    cases = count(searched + held_out, "case")
+    split = f" ({searched} search, {held_out} held out)" if held_out else ""
+    return [
+        f"gepa: {count(prompts, 'prompt')}, {cases}{split}, reflection model {model}, "
+        f"budget {count(budget, 'rollout')} ({confirm} of them kept for the confirm run), seed {seed}"
+    ]
+
+
+def closing_lines(result: Result, command: str) -> list[str]:
+    """The closing section, the line to type last."""
+    lines: list[str] = []
+    if result.broken:
+        lines.append(f"BREAKS {count(len(result.broken), 'case')}: {', '.join(result.broken)}")
+    lines.append(f"verdict              {result.verdict}: {result.reason}")
+    where = "confirm run" if result.trials else "search"
+    lines.append(f"search cases         {passed(result.baseline)} -> {passed(result.winner)} ({where})")
+    if result.trials:
+        low, high = (100 * bound for bound in result.interval)
+        lines.append(
+            f"effect               {points(result.effect)}, 95 % interval {low:+.0f} to {high:+.0f}, "
+            f"{p_words(result.p_value)}, {count(result.trials, 'trial')} a side"
+        )
+        broken = "broke none" if not result.broken else f"broke {len(result.broken)}"
+        lines.append(f"                     fixed {count(len(result.fixed), 'case')}, {broken}")
+    if result.holdout:
+        lines.append(
+            f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}"
+        )
+    for change in result.changes:
+        lines.append(
+            f"{change.component:<20} {count(change.edits, 'edit')}, {change.after - change.before:+,} characters"
+        )
+    for item in result.trouble[:10]:
+        lines.append(f"no evidence from     {item.case}: {item.outcome}: {item.reason}")
+    if result.rejections:
+        total = sum(result.rejections.values())
+        common = next(iter(result.rejections))
+        lines.append(
+            f"rejected             {count(total, 'reply')} of the reflection model; most often: {common[:80]}"
+        )
+    spent = result.spent
+    lines.append(
+        f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+        f"{count(spent.reflections, 'reflection')}, {spent.input_tokens + spent.output_tokens:,} tokens, "
+        f"price unknown, {duration(spent.seconds)}"
+    )
+    return [printable(line) for line in lines] + _last_lines(result, command)
+
+
+def _last_lines(result: Result, command: str) -> list[str]:
+    directory = f".gepa/runs/{result.run}"
+    others = f"; {len(result.frontier)} more on the frontier" if result.frontier else ""
+    lines = [f"report               {directory}/report.md{others}"]
+    if result.verdict == "proven":
+        return [*lines, "review the patch, then take it with:", command]
+    if result.patch:
+        lines.append(f"kept for reading     {result.patch} (not proven: not advised)")
+    return lines
+
+
+def print_section(stream: IO[str], title: str, lines: Sequence[str], verdict: str) -> None:
+    """Print a section under a rule, each line whole so that it can be copied."""
+    console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    console.print(Text(f" {title} ".center(min(console.width, 100), "="), style="bold"))
+    for line in lines:
+        console.print(Text(line, style=STYLES.get(verdict, "") if line.startswith("verdict") else ""))

@@ -1,0 +1,43 @@
+"""Numbers and foreign text as words: the one place for how they look."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_gepa.verdict.judge import Tally
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Text of a model or a test without what could steer a terminal or turn the direction of writing."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+
+
+def points(effect: float) -> str:
+    """A difference of scores in percentage points: `+48 points`."""
+    return f"{100 * effect:+.0f} points"
+
+
+def p_words(p_value: float) -> str:
+    """A p-value: `p < 0.001`, `p = 0.03`."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def passed(tally: Tally) -> str:
+    """`12/31`."""
+    return f"{tally.passed}/{tally.total}"
+
+
+def duration(seconds: float) -> str:
+    """`6 min 40 s`, `12.3 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 case`, `2 cases`, `1 reply`, `2 replies`."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {plural}"

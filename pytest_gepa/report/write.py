@@ -1,0 +1,109 @@
+"""The run directory: made at the start, filled at the end, private to the user."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from pytest_gepa.codec import to_json
+from pytest_gepa.errors import PatchError
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.optimize import RunState
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.patch import PatchLine, git_apply_check
+from pytest_gepa.report.build import ancestry
+from pytest_gepa.report.markdown import render_markdown
+from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
+from pytest_gepa.report.result import FrontierEntry, Result
+
+
+def state_directory(rootdir: Path) -> Path:
+    """`.gepa` in the rootdir, which git ignores without being told."""
+    directory = rootdir / ".gepa"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    ignore = directory / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    return directory
+
+
+def new_run_directory(rootdir: Path, today: date) -> Path:
+    """Make `.gepa/runs/<YYYY-MM-DD>-<n>` with the lowest free n, mode 0700."""
+    runs = state_directory(rootdir) / "runs"
+    runs.mkdir(mode=0o700, exist_ok=True)
+    number = 1
+    while True:
+        directory = runs / f"{today.isoformat()}-{number}"
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            number += 1
+        else:
+            return directory
+
+
+def write_run(
+    directory: Path,
+    result: Result,
+    state: RunState,
+    components: Mapping[str, Component],
+    labels: Mapping[str, str],
+    base: PatchBase,
+) -> Result:
+    """Write patches, `result.json` and `report.md`; the result comes back with the paths of its patches."""
+    assert state.search is not None
+    winner = state.winner or state.search.seed
+    if winner.id != state.search.seed.id:
+        name = "best.patch" if result.verdict == "proven" else f"frontier/{winner.id}.patch"
+        path = _write_patch(directory / name, winner, components, base, winner_message(result))
+        result = replace(result, patch=os.path.relpath(path, directory.parents[2]))
+    entries = []
+    for entry in result.frontier:
+        candidate = state.search.candidates[entry.candidate]
+        message = frontier_message(f"{entry.passed}/{entry.total}", ancestry(state, candidate, labels))
+        path = _write_patch(
+            directory / f"frontier/{candidate.id}.patch", candidate, components, base, message
+        )
+        entries.append(_with_patch(entry, os.path.relpath(path, directory.parents[2])))
+    result = replace(result, frontier=tuple(entries))
+    _write(
+        directory / "result.json", (json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n").encode()
+    )
+    _write(directory / "report.md", render_markdown(result).encode("utf-8", "backslashreplace"))
+    return result
+
+
+def _with_patch(entry: FrontierEntry, patch: str) -> FrontierEntry:
+    return replace(entry, patch=patch)
+
+
+def _write_patch(
+    path: Path,
+    candidate: Candidate,
+    components: Mapping[str, Component],
+    base: PatchBase,
+    message: list[PatchLine],
+) -> Path:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    _write(path, candidate_patch(candidate, components, base, message))
+    problem = git_apply_check(path, base.top)
+    unchanged = all(component.path.read_bytes() == _today(component) for component in components.values())
+    if problem is not None and unchanged:
+        raise PatchError(f"{path}: git would not take this patch: {problem}")
+    return path
+
+
+def _today(component: Component) -> bytes:
+    from pytest_gepa.prompts.components import encode
+
+    return encode(component, component.text)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)

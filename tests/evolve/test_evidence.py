@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import random
+
+from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
+from pytest_gepa.evolve.evidence import Showcase
+from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.minibatch import Minibatch
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.proposal import Part
+from pytest_gepa.evolve.tasks import CaseResult, Discarded, Reflected
+
+SEED = seed_candidate({"a": "0", "b": "0"})
+
+
+def showcase(results: dict[str, CaseResult], **settings: int) -> Showcase:
+    ledger = Ledger([SearchCase(case) for case in results])
+    ledger.record_seed(SEED.id, results)
+    return Showcase(ledger, SEED.id, SearchSettings(**settings), random.Random(0).random)  # type: ignore[arg-type]
+
+
+def passed(*uses: str) -> CaseResult:
+    return CaseResult(1.0, uses, "", True, "k")
+
+
+def failed(*uses: str) -> CaseResult:
+    return CaseResult(0.0, uses, "wrong", True, "k")
+
+
+def discard(shelf: Showcase, parent: Candidate, summary: str, component: str = "a") -> None:
+    reply = Reflected("p", {}, "", {component: summary})
+    shelf.discard(parent.id, [Part("p", Minibatch(()), (component,), reply)], "no gain")
+
+
+def test_neighbours_pass_and_share_a_component_with_the_failing() -> None:
+    shelf = showcase({"bad": failed("a"), "near": passed("a", "b"), "far": passed("b"), "mute": passed()})
+    assert shelf.minibatches(SEED.id, 1) == [Minibatch(("bad",), ("near",))]
+
+
+def test_every_failing_case_is_in_one_group_when_there_is_room() -> None:
+    shelf = showcase({f"c{n}": failed("a") for n in range(7)}, minibatch=3)
+    groups = shelf.minibatches(SEED.id, 3)
+    assert [len(group.failing) for group in groups] == [3, 3, 1]
+    assert {case for group in groups for case in group.failing} == {f"c{n}" for n in range(7)}
+
+
+def test_what_edits_broke_is_remembered() -> None:
+    results = {"x": passed("a"), "y": passed("a"), "z": failed("a")}
+    ledger = Ledger([SearchCase(case) for case in results])
+    ledger.record_seed(SEED.id, results)
+    shelf = Showcase(ledger, SEED.id, SearchSettings(), random.Random(0).random)
+    ledger.record("child", {"x": failed("a"), "y": passed("a"), "z": failed("a")})
+    shelf.note_broken(SEED.id, "child", ("x", "y", "z", "not run"))
+    assert +shelf.fragile == {"x": 1}
+
+
+def test_the_last_discarded_edits_of_the_family_are_told_newest_last() -> None:
+    shelf = showcase({"x": failed("a")}, discarded=2)
+    child = derive(SEED, {"a": "1"})
+    other = derive(SEED, {"a": "2"})
+    discard(shelf, SEED, "first")
+    discard(shelf, child, "second")
+    discard(shelf, other, "of another line")
+    discard(shelf, SEED, "of another component", "b")
+    discard(shelf, SEED, "third")
+    family = {one.id: one for one in (SEED, child, other)}
+    assert shelf.discarded(family, child.id, ("a",)) == (
+        Discarded("a", "second", "no gain"),
+        Discarded("a", "third", "no gain"),
+    )
+
+
+def test_a_reflection_can_be_told_of_no_discarded_edit_at_all() -> None:
+    shelf = showcase({"x": failed("a")}, discarded=0)
+    discard(shelf, SEED, "first")
+    assert shelf.discarded({SEED.id: SEED}, SEED.id, ("a",)) == ()

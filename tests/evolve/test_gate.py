@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
+from pytest_gepa.evolve.gate import judge_gate, next_stage
+from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.problem import SearchCase
+from pytest_gepa.evolve.tasks import CaseResult
+
+SEED = seed_candidate({"a": "0", "b": "0"})
+CHILD = derive(SEED, {"a": "1"})
+
+
+def ledger_of(seed: str, child: str, weights: dict[str, float] | None = None) -> Ledger:
+    """Scores as one letter a case: 1, 0, ? for no evidence, - for not run. The cases are called 0, 1, 2 ..."""
+    ledger = Ledger([SearchCase(str(n), (weights or {}).get(str(n), 1.0)) for n in range(len(seed))])
+    ledger.record_seed(SEED.id, results(seed, "before"))
+    ledger.record(CHILD.id, results(child, "after"))
+    return ledger
+
+
+def results(scores: str, keys: str, uses: tuple[str, ...] = ("a",)) -> dict[str, CaseResult]:
+    return {
+        str(n): CaseResult(None if score == "?" else float(score), uses, "", True, keys)
+        for n, score in enumerate(scores)
+        if score != "-"
+    }
+
+
+def verdict(seed: str, child: str, gate: str, weights: dict[str, float] | None = None) -> str:
+    return judge_gate(ledger_of(seed, child, weights), CHILD, [SEED.id], list(gate)).verdict
+
+
+def stage(ledger: Ledger, child: Candidate, best: str, mean: float, wanted: int = 0, least: int = 1) -> str:
+    best_scores = {str(n): float(score) for n, score in enumerate(best)}
+    return "".join(next_stage(ledger, child, best_scores, mean, {"4": 2}, wanted, least))
+
+
+def test_a_child_that_does_better_passes_and_an_equal_one_does_not() -> None:
+    assert verdict("0001", "0101", "0123") == "passed"
+    assert verdict("0001", "0100", "0123") == "failed"
+
+
+def test_a_heavy_case_outweighs_two_light_ones() -> None:
+    assert verdict("100", "011", "012", {"0": 3.0}) == "failed"
+    assert verdict("100", "011", "012") == "passed"
+
+
+def test_the_verdict_waits_only_for_cases_that_can_change_it() -> None:
+    assert verdict("000111", "011---", "012345") == ""
+    assert verdict("000111", "111---", "01234") == "passed"
+    assert verdict("000111", "000---", "012345") == "failed"
+    state = judge_gate(ledger_of("000111", "011---"), CHILD, [SEED.id], list("012345"))
+    assert state.open == ("3", "4", "5")
+
+
+def test_a_case_without_evidence_on_either_side_is_left_out() -> None:
+    assert verdict("00?", "0?1", "012") == "failed"
+    assert verdict("0001", "1?01", "0123") == "passed"
+    state = judge_gate(ledger_of("0001", "1?01"), CHILD, [SEED.id], list("0123"))
+    assert (state.before, state.after) == (1 / 3, 2 / 3)
+
+
+def test_a_merge_must_beat_each_of_its_parents() -> None:
+    ledger = ledger_of("1100", "0011")
+    merged = derive(SEED, {"a": "1", "b": "1"}, others=(CHILD.id,))
+    ledger.record(merged.id, results("1010", "merged"))
+    assert judge_gate(ledger, merged, [SEED.id, CHILD.id], list("0123")).verdict == "failed"
+    ledger.record(merged.id, results("1011", "merged"))
+    assert judge_gate(ledger, merged, [SEED.id, CHILD.id], list("0123")).verdict == "passed"
+
+
+def test_an_edit_that_changes_no_request_is_not_in_effect_whatever_the_scores() -> None:
+    ledger = ledger_of("00", "--")
+    for scores in ("11", "00"):
+        ledger.record(CHILD.id, results(scores, "before"))
+        assert judge_gate(ledger, CHILD, [SEED.id], list("01")).verdict == "not in effect"
+
+
+def test_cases_of_other_components_do_not_make_an_edit_take_effect() -> None:
+    ledger = Ledger([SearchCase("0"), SearchCase("1")])
+    ledger.record_seed(SEED.id, results("0", "before") | {"1": CaseResult(0.0, ("b",), "", True, "before")})
+    ledger.record(CHILD.id, results("1", "before") | {"1": CaseResult(1.0, ("b",), "", True, "after")})
+    assert judge_gate(ledger, CHILD, [SEED.id], list("01")).verdict == "not in effect"
+
+
+def test_cases_that_nobody_solves_are_run_before_those_that_others_solve() -> None:
+    ledger = ledger_of("000011", "1-----")
+    assert stage(ledger, CHILD, "100111", 0.5, wanted=1) == "12"
+
+
+def test_as_many_cases_as_should_show_the_failures_that_are_wanted() -> None:
+    ledger = ledger_of("0" * 9, "1000-----")
+    assert len(stage(ledger, CHILD, "100000000", 0.1, wanted=2)) == 3
+    assert len(stage(ledger, CHILD, "100000000", 0.1, wanted=1, least=4)) == 4
+
+
+def test_a_child_that_is_the_best_somewhere_is_run_on_all_the_rest_fragile_cases_first() -> None:
+    assert stage(ledger_of("000111", "011---"), CHILD, "001111", 0.9) == "435"
+
+
+def test_a_child_that_can_only_tie_is_run_in_steps_that_could_end_it() -> None:
+    ledger = ledger_of("0000001111", "0011------")
+    # One more failure keeps it level with the best, two put it out.
+    assert stage(ledger, CHILD, "1111111111", 0.7) == "45"
+
+
+def test_a_child_that_can_neither_reach_the_best_nor_be_the_best_anywhere_is_out() -> None:
+    assert stage(ledger_of("0001111", "0001---"), CHILD, "1111111", 0.9) == ""

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pytest_gepa.evolve.merge import merge_all, merge_components, merge_text
+
+lines = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e e", "f"]), max_size=7)
+texts = st.builds(lambda body, end: "\n".join(body) + end, lines, st.sampled_from(["", "\n"]))
+
+BASE = "Intro.\n- one\n- two\n"
+
+
+def test_the_additions_of_both_sides_are_kept() -> None:
+    merged = merge_text(BASE, BASE + "- three\n", BASE + "- four\n")
+    assert merged == BASE + "- three\n- four\n"
+
+
+def test_a_line_that_both_added_is_kept_once() -> None:
+    assert merge_text(BASE, BASE + "- x\n- y\n", "- x\n" + BASE) == BASE + "- x\n- y\n"
+
+
+def test_the_deletions_of_both_sides_are_honoured() -> None:
+    assert merge_text(BASE, "Intro.\n- two\n", "Intro.\n- one\n") == "Intro.\n"
+
+
+def test_a_line_that_one_side_deleted_and_the_other_changed_is_the_preferred_sides() -> None:
+    deleted, changed = "Intro.\n- two\n", "Intro.\n- one, and well\n- two\n"
+    assert merge_text(BASE, changed, deleted) == changed
+    assert merge_text(BASE, deleted, changed) == deleted
+
+
+def test_where_both_changed_a_line_the_preferred_wording_stands_and_other_changes_are_kept() -> None:
+    ours, theirs = "Intro.\n- ONE\n- two\n", "Welcome.\n- 1\n- two\n- three\n"
+    assert merge_text(BASE, ours, theirs) == "Intro.\n- ONE\n- two\n- three\n"
+
+
+def test_changes_of_different_lines_are_both_kept() -> None:
+    ours, theirs = "Intro.\n- one\n- TWO\n", "Welcome.\n- one\n- two\n"
+    assert merge_text(BASE, ours, theirs) == "Welcome.\n- one\n- TWO\n"
+
+
+def test_a_lost_newline_at_the_end_does_not_make_additions_collide() -> None:
+    assert merge_text("a\n", "a\nb", "a\nc") == "a\nb\nc"
+
+
+def test_components_are_united_one_by_one() -> None:
+    base = {"a": "1\n", "b": "2\n"}
+    assert merge_components(base, {"a": "1\nx\n", "b": "2\n"}, {"a": "1\n", "b": "3\n"}) == {
+        "a": "1\nx\n",
+        "b": "3\n",
+    }
+
+
+def test_of_lines_by_different_hands_that_say_the_same_the_longer_is_kept() -> None:
+    short = "- Address customers formally, with their title.\n"
+    long = "- Address customers formally, with their title, for business accounts only.\n"
+    assert merge_all(BASE, [BASE + short, BASE + long]) == BASE + long
+    assert merge_all(BASE, [BASE + long, BASE + short]) == BASE + long
+
+
+def test_lines_by_one_hand_are_left_alone_however_alike() -> None:
+    rows = BASE + "| country Germany | code |\n| country Norway | code |\n"
+    assert (
+        merge_all(BASE, [rows, BASE + "- Something else entirely.\n"])
+        == rows + "- Something else entirely.\n"
+    )
+
+
+def test_nothing_to_unite_leaves_the_text() -> None:
+    assert merge_all(BASE, []) == BASE
+
+
+@given(texts, texts)
+def test_a_side_that_changed_nothing_gives_way(base: str, side: str) -> None:
+    assert merge_text(base, side, base) == side
+    assert merge_text(base, base, side) == side
+
+
+@given(texts, texts)
+def test_two_equal_sides_are_one(base: str, side: str) -> None:
+    assert merge_text(base, side, side) == side
+
+
+@given(texts, texts, texts)
+def test_every_line_of_the_union_comes_from_one_of_the_three(base: str, one: str, other: str) -> None:
+    known = {*base.split("\n"), *one.split("\n"), *other.split("\n")}
+    assert set(merge_text(base, one, other).split("\n")) <= known
+
+
+@given(st.lists(st.sampled_from("abcdef"), unique=True, max_size=6), st.data())
+def test_pure_additions_and_pure_deletions_never_collide(base: list[str], data: st.DataObject) -> None:
+    """Lines that differ from each other, so that it is plain which was added and which deleted."""
+    assume(base)
+    gone = data.draw(st.sets(st.sampled_from(base)))
+    place = data.draw(st.integers(0, len(base)))
+    shorter = [line for line in base if line not in gone]
+    longer = [*base[:place], "new 1", "new 2", *base[place:]]
+    merged = merge_text("\n".join(base) + "\n", "\n".join(shorter) + "\n", "\n".join(longer) + "\n").split(
+        "\n"
+    )
+    assert [line for line in merged if line in base] == shorter
+    assert merged[merged.index("new 1") + 1] == "new 2"
+
+
+@given(texts)
+def test_what_each_side_adds_at_its_own_end_is_in_the_union(base: str) -> None:
+    merged = merge_text(base, "mine\n" + base, base.removesuffix("\n") + "\nyours\n")
+    assert {"mine", "yours"} <= set(merged.split("\n"))
+    assert [line for line in merged.split("\n") if line in base.split("\n") and line] == [
+        line for line in base.split("\n") if line
+    ]

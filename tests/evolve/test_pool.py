@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
+from pytest_gepa.evolve.pool import Pool
+from pytest_gepa.evolve.problem import SearchCase
+from pytest_gepa.evolve.tasks import CaseResult
+
+SEED = seed_candidate({"a": "Intro.\n", "b": "Intro.\n"})
+
+
+def pool_of(seed: str) -> Pool:
+    pool = Pool([SearchCase(str(n)) for n in range(len(seed))], SEED)
+    pool.begin(results(seed))
+    return pool
+
+
+def results(scores: str) -> dict[str, CaseResult]:
+    return {str(n): CaseResult(float(score), ("a", "b"), "", True, "k") for n, score in enumerate(scores)}
+
+
+def add(pool: Pool, candidate: Candidate, scores: str) -> bool:
+    pool.candidates[candidate.id] = candidate
+    pool.ledger.record(candidate.id, results(scores))
+    return pool.enter(candidate)
+
+
+def child(text: str, component: str = "a", parent: Candidate = SEED) -> Candidate:
+    return derive(parent, {component: parent.texts[component] + text})
+
+
+def test_a_gain_is_a_better_mean_or_a_case_that_nobody_solved() -> None:
+    pool = pool_of("1000")
+    assert add(pool, child("x\n"), "0100")
+    assert add(pool, child("y\n"), "1100")
+    assert not add(pool, child("z\n"), "1100")
+
+
+def test_the_best_breaks_no_more_than_it_may() -> None:
+    pool = pool_of("1000")
+    bold, careful = child("bold\n"), child("careful\n")
+    add(pool, bold, "0111")
+    add(pool, careful, "1100")
+    assert pool.best(max_broken=1) == bold
+    assert pool.best(max_broken=0) == careful
+
+
+def test_of_equal_means_the_fewest_broken_win_then_the_shortest_then_the_newest() -> None:
+    pool = pool_of("1000")
+    add(pool, child("break\n"), "0111")
+    add(pool, child("longer text\n"), "1110")
+    add(pool, child("old\n"), "1110")
+    newest = child("new\n")
+    add(pool, newest, "1110")
+    assert pool.best(max_broken=9) == newest
+
+
+def test_before_the_baseline_the_seed_is_the_best() -> None:
+    assert Pool([SearchCase("x")], SEED).best(0) == SEED
+
+
+def test_a_merge_takes_each_component_from_the_side_that_changed_it() -> None:
+    pool = pool_of("000")
+    add(pool, child("x\n", "a"), "100")
+    add(pool, child("y\n", "b"), "011")
+    merge = pool.next_merge()
+    assert merge is not None
+    assert merge.child.texts == {"a": "Intro.\nx\n", "b": "Intro.\ny\n"}
+    assert merge.child.origin == "merge"
+    assert set(merge.cases) == {"0", "1", "2"}
+    # Any beginning of the cases holds of both sides.
+    assert {"0", "1"} == set(merge.cases[:2])
+
+
+def test_a_merge_of_one_component_keeps_the_additions_of_both() -> None:
+    pool = pool_of("00")
+    add(pool, child("x\n"), "10")
+    add(pool, child("y\n"), "01")
+    merge = pool.next_merge()
+    assert merge is not None
+    assert sorted(merge.child.texts["a"].splitlines()) == ["Intro.", "x", "y"]
+
+
+def test_a_pair_is_considered_once() -> None:
+    pool = pool_of("00")
+    add(pool, child("x\n"), "10")
+    add(pool, child("y\n"), "01")
+    assert pool.next_merge() is not None
+    assert pool.next_merge() is None
+
+
+def test_no_merge_that_could_not_beat_the_best() -> None:
+    pool = pool_of("0000")
+    add(pool, child("x\n"), "1000")
+    add(pool, child("y\n"), "0100")
+    third = child("z\n")
+    add(pool, third, "1110")
+    assert pool.frontier.members == (third.id,)
+    assert pool.next_merge() is None
+
+
+def test_a_candidate_is_not_merged_with_its_own_ancestor() -> None:
+    pool = pool_of("00")
+    first = child("x\n")
+    add(pool, first, "10")
+    add(pool, child("y\n", parent=first), "01")
+    assert pool.next_merge() is None
+
+
+def test_no_parent_is_drawn_when_no_failure_used_a_component() -> None:
+    pool = Pool([SearchCase("x")], SEED)
+    pool.begin({"x": CaseResult(0.0, (), "bad", True, "k")})
+    assert pool.draw_parent(0.5) is None

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pytest_gepa.evolve.candidate import derive, seed_candidate
+from pytest_gepa.evolve.minibatch import Minibatch
+from pytest_gepa.evolve.proposal import Part, gate_cases, prunings, unite, usable
+from pytest_gepa.evolve.tasks import Reflected
+
+PARENT = seed_candidate({"a": "Intro.\n", "b": "Intro.\n"})
+
+
+def part(number: int, failing: str, neighbours: str = "", **texts: str) -> Part:
+    reply = Reflected(f"p{number}", texts, f"why {number}")
+    return Part(f"p{number}", Minibatch(tuple(failing), tuple(neighbours)), ("a", "b"), reply)
+
+
+def test_a_text_equal_to_the_parents_or_of_another_component_is_of_no_use() -> None:
+    reply = Reflected("p1", {"a": "Intro.\n", "b": "New.\n", "z": "?"})
+    assert usable(PARENT, reply) == {"b": "New.\n"}
+    assert usable(PARENT, None) == {}
+
+
+def test_the_edits_of_several_reflections_become_one_child() -> None:
+    child = unite(PARENT, [part(1, "x", a="Intro.\none\n"), part(2, "y", a="Intro.\ntwo\n", b="B.\n")])
+    assert child.texts == {"a": "Intro.\none\ntwo\n", "b": "B.\n"}
+    assert (child.proposal, child.diagnosis) == ("p1+p2", "why 1\n\nwhy 2")
+    assert child.changed == ("a", "b")
+
+
+def test_the_gate_holds_an_equal_share_of_each_reflections_cases() -> None:
+    parts = [part(1, "abcdef", "xy"), part(2, "ghijkl", "yz")]
+    assert gate_cases(parts, 4, 2) == (("a", "b", "g", "h"), ("x", "y"))
+
+
+def test_a_pruning_lacks_one_added_line_likely_repetitions_first() -> None:
+    text = "Intro.\n- quote the price\n- mind the date\n- mind the date of birth\n"
+    child = derive(PARENT, {"a": text})
+    lost = [set(text.split("\n")) - set(one.texts["a"].split("\n")) for one in prunings(child, PARENT.texts)]
+    assert {"- quote the price"} == lost[-1]
+    assert sorted(next(iter(lines)) for lines in lost[:2]) == ["- mind the date", "- mind the date of birth"]
+    assert all(one.origin == "pruning" for one in prunings(child, PARENT.texts))
+
+
+def test_the_seeds_own_lines_are_not_pruned() -> None:
+    assert prunings(PARENT, PARENT.texts) == []

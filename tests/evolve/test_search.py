@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_gepa.evolve.search import Search, SearchCase, SearchError, SearchSettings
+from pytest_gepa.evolve.tasks import (
+    CaseResult,
+    Evaluate,
+    Evaluated,
+    Reflect,
+    Reflected,
+    Retried,
+    Stopped,
+)
+from tests.evolve.world import World, add_rules, words_world
+
+
+def reflections(world: World) -> list[Reflect]:
+    return [task for task in world.tasks if isinstance(task, Reflect)]
+
+
+def evaluations(world: World, purpose: str) -> list[Evaluate]:
+    return [task for task in world.tasks if isinstance(task, Evaluate) and task.purpose == purpose]
+
+
+def begin(world: World, **settings: object) -> tuple[Search, tuple[Evaluate | Reflect, ...]]:
+    """Tell the baseline; return the search and the tasks that follow."""
+    search = world.search(**settings)
+    for task in search.ask():
+        world.tell(search, world.answer(task))
+    return search, search.ask()
+
+
+def one_word(world: World, task: Reflect, component: str) -> str | None:
+    """A weak reflection: it sees only what the first failing case lacks."""
+    text = task.parent.texts[component]
+    lacking = world.lacking(task.parent, task.failing[0], component)
+    return f"{text}- mind the {lacking[0]}\n" if lacking else None
+
+
+def test_it_asks_for_the_baseline_of_all_cases_first() -> None:
+    world = words_world(["date"])
+    (task,) = world.search().ask()
+    assert isinstance(task, Evaluate)
+    assert (task.purpose, task.cases) == ("baseline", ("date-0", "date-1", "date-2"))
+    assert task.candidate.texts == world.texts
+
+
+def test_nothing_is_asked_while_results_are_awaited() -> None:
+    search = words_world(["date"]).search()
+    assert search.ask()
+    assert search.ask() == ()
+    assert not search.done
+
+
+def test_an_able_reflection_solves_a_small_world_in_two_runs_of_the_suite() -> None:
+    world = words_world(["date", "price", "queue"])
+    search = world.run(world.search())
+    assert search.done == "every case passes"
+    assert search.mean(search.best()) == 1.0
+    assert search.budget.spent == 2 * len(world.needs)
+    assert world.kinds() == ["baseline", "accepted", "frontier", "done"]
+
+
+def test_the_baselines_failures_are_shown_and_never_bought_again() -> None:
+    world = words_world(["date"])
+    search = world.run(world.search())
+    rerun = [task for task in world.tasks if isinstance(task, Evaluate) and task.candidate == search.seed]
+    assert [task.purpose for task in rerun] == ["baseline"]
+
+
+def test_a_run_in_which_all_pass_ends_at_once() -> None:
+    world = words_world(["date"], texts={"prompt": "mind the date\n"})
+    search = world.run(world.search())
+    assert search.done == "every case passes already"
+    assert reflections(world) == []
+    assert search.best() == search.seed
+
+
+def test_failures_that_use_no_component_leave_nothing_to_do() -> None:
+    search = Search([SearchCase("x")], {"a": "text"}, SearchSettings(rollouts=9))
+    search.ask()
+    search.tell(Evaluated(search.seed.id, {"x": CaseResult(0.0, (), "bad", True, "k")}))
+    assert search.done == "no failing case uses a prompt"
+
+
+def test_no_evidence_at_all_ends_the_search() -> None:
+    search = Search([SearchCase("x")], {"a": "text"}, SearchSettings(rollouts=9))
+    search.tell(Evaluated(search.seed.id, {"x": CaseResult(None)}))
+    assert search.done == "no case gave evidence"
+    assert search.best() == search.seed
+
+
+def test_all_components_that_the_failing_cases_used_are_reflected_on_together() -> None:
+    needs = {"x": {"a": ("one",), "b": ("two",)}, "y": {"c": ()}}
+    world = World(needs)
+    search = world.run(world.search())
+    (task,) = reflections(world)
+    assert task.components == ("a", "b")
+    assert search.best().changed == ("a", "b")
+    assert search.done == "every case passes"
+
+
+def test_the_gate_runs_failing_cases_and_a_rejected_child_costs_no_more() -> None:
+    world = words_world(["date"], 5, editor=lambda world, task, name: task.parent.texts[name] + "Chatter.\n")
+    world.run(world.search(patience=1))
+    (gate,) = evaluations(world, "gate")
+    assert set(gate.cases) == set(world.needs)
+    assert world.kinds() == ["baseline", "rejected", "done"]
+
+
+def test_neighbours_are_run_only_where_they_can_change_the_verdict() -> None:
+    needs = {f"new-{n}": {"p": ("date",)} for n in range(2)} | {f"old-{n}": {"p": ()} for n in range(9)}
+    world = World(needs, spoils={"date": tuple(f"old-{n}" for n in range(9))})
+    world.run(world.search(neighbours=3, patience=1))
+    first, second = evaluations(world, "gate")
+    assert set(first.cases) == {"new-0", "new-1"}
+    assert len(second.cases) == 3
+    assert world.kinds() == ["baseline", "rejected", "done"]
+
+
+def test_an_edit_that_reaches_no_request_is_told_apart() -> None:
+    world = words_world(["date"])
+    search, tasks = begin(world)
+    for task in tasks:
+        world.tell(search, world.answer(task))
+    (gate,) = search.ask()
+    assert isinstance(gate, Evaluate)
+    seed = search.results[search.seed.id]
+    told = world.tell(search, Evaluated(gate.candidate.id, {case: seed[case] for case in gate.cases}))
+    assert [decision.kind for decision in told] == ["not in effect"]
+
+
+def test_texts_that_were_tried_are_not_run_again() -> None:
+    world = words_world(["date"], editor=lambda world, task, name: task.parent.texts[name] + "Chatter.\n")
+    search = world.run(world.search(patience=5, stuck_after=99))
+    assert world.kinds() == ["baseline", "rejected", *["duplicate"] * 4, "done"]
+    assert len(evaluations(world, "gate")) == 1
+    assert search.done == "5 proposals in a row brought no gain"
+
+
+def test_replies_without_an_edit_end_the_search_before_patience_does() -> None:
+    world = words_world(["date"], editor=lambda world, task, name: None)
+    search = world.run(world.search(invalid=3, groups=1))
+    assert search.done == "3 replies in a row held no edit that could be used"
+    assert world.kinds() == ["baseline", "invalid", "invalid", "invalid", "done"]
+
+
+def test_a_reply_that_repeats_the_parent_holds_no_edit() -> None:
+    world = words_world(["date"], editor=lambda world, task, name: task.parent.texts[name])
+    assert "no edit" in world.run(world.search(invalid=2)).done
+
+
+def test_the_reason_of_a_refused_reply_is_told() -> None:
+    search, (task,) = begin(words_world(["date"]))
+    assert isinstance(task, Reflect)
+    (decision,) = search.tell(Reflected(task.proposal, rejections=("it lost the placeholder {x}",)))
+    assert (decision.kind, decision.reason) == ("invalid", "it lost the placeholder {x}")
+
+
+def test_the_next_try_is_told_what_was_discarded_and_how_often_it_was_tried() -> None:
+    def vain(world: World, task: Reflect, name: str) -> str:
+        return f"{task.parent.texts[name]}Chatter {task.proposal}.\n"
+
+    world = words_world(["date"], editor=vain)
+    world.run(world.search(patience=8, stuck_after=99))
+    asked = reflections(world)
+    assert [task.attempt for task in asked] == list(range(8))
+    assert [len(task.discarded) for task in asked] == [0, 1, 2, 3, 4, 5, 5, 5]
+    assert asked[1].discarded[0].reason == "mean score 0.00 on the cases shown, 0.00 before"
+
+
+def test_many_failures_are_shared_out_among_several_reflections_and_their_edits_united() -> None:
+    world = words_world(["date", "price", "queue", "card"], 6, editor=one_word)
+    search = world.run(world.search(minibatch=6, groups=4, alike=1.0))
+    first = reflections(world)[:4]
+    assert {task.parent.id for task in first} == {search.seed.id}
+    assert len({case for task in first for case in task.failing}) == 24
+    united = evaluations(world, "gate")[0].candidate
+    assert united.proposal == "p1+p2+p3+p4"
+    assert len(united.texts["prompt"].splitlines()) == 5
+
+
+def test_a_child_that_still_fails_much_is_reflected_on_before_it_is_run_on_all() -> None:
+    world = words_world(["date", "price", "queue", "card"], 6, editor=one_word)
+    search = world.run(world.search(minibatch=6, groups=1, alike=0.0))
+    assert search.done == "every case passes"
+    assert world.kinds().count("accepted") == 4
+    assert world.kinds().count("frontier") == 1
+
+
+def test_without_chains_every_accepted_child_is_run_on_all() -> None:
+    world = words_world(["date", "price"], 6, editor=one_word)
+    search = world.run(world.search(minibatch=6, groups=1, chain_tries=0))
+    assert world.kinds().count("accepted") == world.kinds().count("frontier") == 2
+    assert len(search.frontier()) == 1
+
+
+def test_a_chain_that_fails_goes_on_with_what_passed() -> None:
+    def once(world: World, task: Reflect, name: str) -> str | None:
+        return one_word(world, task, name) if not task.parent.parents else None
+
+    world = words_world(["date", "price"], 6, editor=once)
+    search = world.run(world.search(minibatch=6, groups=1, alike=0.0, invalid=4))
+    assert "frontier" in world.kinds()
+    assert search.mean(search.best()) == 0.5
+
+
+def test_a_line_that_does_harm_is_taken_away_when_reflection_is_stuck() -> None:
+    def stubborn(world: World, task: Reflect, name: str) -> str | None:
+        text = add_rules(world, task, name)
+        return None if text is None else text + ("- mind the gap\n" if not task.parent.parents else "")
+
+    needs = {f"date-{n}": {"p": ("date",)} for n in range(6)} | {f"old-{n}": {"p": ()} for n in range(2)}
+    world = World(needs, spoils={"gap": ("old-0", "old-1")}, editor=stubborn)
+    search = world.run(world.search())
+    assert search.done == "every case passes"
+    assert search.best().origin == "pruning"
+    assert "gap" not in search.best().texts["p"]
+
+
+def test_neither_of_two_candidates_alone_reaches_what_their_merge_does() -> None:
+    """Each line of descent learns one half: reflection alone never writes both words into one text."""
+    halves = {"left": ("one",), "right": ("two",)}
+
+    def half(world: World, task: Reflect, name: str) -> str | None:
+        said = task.parent.texts[name]
+        if "one" in said or "two" in said:
+            return said + f"Chatter {task.proposal}.\n"
+        word = "one" if task.attempt % 2 else "two"
+        return said + f"- mind the {word}\n"
+
+    needs = {f"{side}-{n}": {"p": words} for side, words in halves.items() for n in range(4)}
+    world = World(needs, editor=half)
+    search = world.run(world.search(minibatch=8, groups=1))
+    assert search.done == "every case passes"
+    best = search.best()
+    assert best.origin == "merge"
+    assert all(search.mean(search.candidates[parent]) == 0.5 for parent in best.parents)
+    merges = evaluations(world, "merge")
+    assert all(task.candidate == best for task in merges)
+
+
+def test_an_evaluation_ends_once_it_can_no_longer_matter() -> None:
+    """The second child mends what the first did and breaks the old cases: the rest of them is not run."""
+    needs = {f"new-{n}": {"p": ("date",)} for n in range(2)} | {f"old-{n:02}": {"p": ()} for n in range(30)}
+    hard = {"hard": {"p": ("never",)}}
+    world = World(needs | hard, spoils={"bad": tuple(f"old-{n:02}" for n in range(30))})
+
+    def edit(world: World, task: Reflect, name: str) -> str:
+        return "Intro.\nmind the date\n" if not task.attempt else f"mind the date bad {task.proposal}\n"
+
+    world.editor = edit
+    search, tasks = begin(world, neighbours=1, stage=4, stuck_after=99)
+    while "frontier" not in world.kinds():
+        for task in tasks:
+            world.tell(search, world.answer(task))
+        tasks = search.ask()
+    seed_again = words_after(world, search)
+    assert "stopped" in seed_again or "rejected" in seed_again
+    assert all(len(results) < 33 for name, results in search.results.items() if is_bad(search, name))
+
+
+def words_after(world: World, search: Search) -> list[str]:
+    """Let the search run for another hundred tasks; return what was decided meanwhile."""
+    start = len(world.decisions)
+    for _ in range(100):
+        for task in search.ask():
+            world.tell(search, world.answer(task))
+    return [decision.kind for decision in world.decisions[start:]]
+
+
+def is_bad(search: Search, name: str) -> bool:
+    return " bad " in search.candidates[name].texts["p"]
+
+
+def test_a_stop_from_outside_ends_it_with_its_reason_and_what_was_paid_for_is_kept() -> None:
+    world = words_world(["date"])
+    search, (reflect,) = begin(world)
+    world.tell(search, world.answer(reflect))
+    (gate,) = search.ask()
+    (decision,) = search.tell(Stopped("the time is up"))
+    assert (decision.kind, search.done, search.ask()) == ("done", "the time is up", ())
+    assert isinstance(gate, Evaluate)
+    search.tell(world.answer(gate))
+    assert search.budget.spent == 6
+    assert search.best() == gate.candidate
+
+
+def test_an_evaluation_that_was_cut_short_is_given_up() -> None:
+    world = words_world(["date"])
+    search, (reflect,) = begin(world)
+    world.tell(search, world.answer(reflect))
+    (gate,) = search.ask()
+    assert isinstance(gate, Evaluate)
+    told = search.tell(Evaluated(gate.candidate.id, {}))
+    assert (told[0].kind, told[0].reason) == ("stopped", "3 of its cases were not run")
+    assert search.best() == search.seed
+
+
+def test_it_ends_when_the_budget_cannot_hold_another_candidate() -> None:
+    world = words_world(["date"], 5, editor=lambda world, task, name: f"Chatter {task.proposal}.\n")
+    search = world.run(world.search(rollouts=17))
+    assert search.budget.spent == 15
+    assert search.done == "2 rollouts are left, too few to run another candidate on every case"
+
+
+def test_results_from_the_cache_cost_nothing() -> None:
+    world = words_world(["date"], 3)
+    search, (reflect,) = begin(world, rollouts=6)
+    world.tell(search, world.answer(reflect))
+    (gate,) = search.ask()
+    assert isinstance(gate, Evaluate)
+    free = {case: CaseResult(0.0, ("prompt",), "bad", False, "k2") for case in gate.cases}
+    search.tell(Evaluated(gate.candidate.id, free))
+    assert (search.budget.spent, search.budget.remaining) == (3, 3)
+
+
+def test_a_budget_below_one_run_of_the_suite_is_refused() -> None:
+    with pytest.raises(SearchError, match="cannot hold one run of 3 cases"):
+        words_world(["date"]).search(rollouts=2)
+
+
+def test_a_retry_needs_room_in_the_budget() -> None:
+    search = words_world(["date"]).search(rollouts=4)
+    assert search.reserve_retry(1)
+    assert not search.reserve_retry(1)
+    search.tell(Retried(1, 0))
+    assert search.reserve_retry(1)
+    search.tell(Retried(1, 1))
+    assert (search.budget.spent, search.budget.remaining) == (1, 0)
+
+
+def test_an_event_that_answers_nothing_is_refused() -> None:
+    search = words_world(["date"]).search()
+    with pytest.raises(SearchError, match="no evaluation"):
+        search.tell(Evaluated("nobody", {}))
+    with pytest.raises(SearchError, match="no reflection"):
+        search.tell(Reflected("p99"))
+
+
+def test_several_proposals_are_under_way_when_that_is_asked_for() -> None:
+    world = words_world(["date", "price", "queue"], 4, editor=one_word)
+    search, tasks = begin(world, proposals_in_flight=3, groups=1, minibatch=4)
+    assert len(tasks) == 3
+    assert len({task.proposal for task in tasks if isinstance(task, Reflect)}) == 3
+    for task in tasks:
+        world.tell(search, world.answer(task))
+    world.run(search)
+    assert search.done == "every case passes"
+
+
+def test_a_proposal_waits_for_room_that_others_may_give_back() -> None:
+    world = words_world(["date", "price"], 3, editor=one_word)
+    search, tasks = begin(world, rollouts=15, proposals_in_flight=2, groups=1, minibatch=3, alike=1.0)
+    for task in tasks:
+        world.tell(search, world.answer(task))
+    while not search.done:
+        for task in search.ask():
+            event = world.answer(task)
+            if isinstance(event, Evaluated):
+                free = {
+                    case: CaseResult(one.score, one.uses, one.likeness, False, one.keys)
+                    for case, one in event.results.items()
+                }
+                event = Evaluated(event.candidate, free)
+            world.tell(search, event)
+    assert search.budget.spent == 6
+    assert search.mean(search.best()) == 1.0
+
+
+def test_trouble_does_not_count_for_or_against_a_child() -> None:
+    world = words_world(["date"], 4)
+    search, (reflect,) = begin(world)
+    world.tell(search, world.answer(reflect))
+    (gate,) = search.ask()
+    assert isinstance(gate, Evaluate)
+    results = dict(world.answer(gate).results)  # type: ignore[union-attr]
+    results["date-2"] = CaseResult(None, (), "", True, "")
+    told = search.tell(Evaluated(gate.candidate.id, results))
+    assert [decision.kind for decision in told][:2] == ["accepted", "frontier"]
+    assert search.mean(gate.candidate) == 0.75

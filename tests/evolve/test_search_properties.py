@@ -1,0 +1,176 @@
+"""Whatever a driver answers, and in whatever order: the budget holds, the state is a fold over the events."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.tasks import (
+    CaseResult,
+    Evaluate,
+    Evaluated,
+    Event,
+    Reflect,
+    Reflected,
+    Retried,
+    Retrying,
+    Task,
+)
+
+TEXTS = {"a": "Intro a.\n", "b": "Intro b.\n"}
+
+
+class Chaos:
+    """A driver that answers at random and out of order, from one seed; it checks the budget as it goes."""
+
+    def __init__(self, seed: int, cases: int, rollouts: int, in_flight: int) -> None:
+        self.rng = random.Random(seed)
+        self.settings = SearchSettings(
+            seed=seed,
+            rollouts=rollouts,
+            minibatch=self.rng.randint(1, 6),
+            neighbours=self.rng.randint(0, 3),
+            groups=self.rng.randint(1, 3),
+            chain_least=self.rng.randint(0, 4),
+            stage=self.rng.randint(1, 5),
+            patience=12,
+            proposals_in_flight=in_flight,
+        )
+        self.cases = [SearchCase(f"c{n}", self.rng.choice([1.0, 2.0, 0.5])) for n in range(cases)]
+        self.search = Search(self.cases, TEXTS, self.settings)
+        self.events: list[Event] = []
+        self.asked: list[Task] = []
+        self.open: list[Task] = []
+        self.charged = 0
+        self.retries = 0
+
+    def result(self) -> CaseResult:
+        rng = self.rng
+        score = rng.choice([None, 0.0, 0.0, 0.5, 1.0, 1.0])
+        uses = rng.choice([(), ("a",), ("b",), ("a", "b"), ("a", "b")])
+        keys = rng.choice(["", "k1", "k2", "k3"])
+        return CaseResult(score, uses, rng.choice(["", "bad date", "bad price"]), rng.random() < 0.8, keys)
+
+    def answer(self, task: Task) -> Event:
+        rng = self.rng
+        if isinstance(task, Reflect):
+            texts = {
+                name: task.parent.texts[name] + rng.choice(["", "x\n", f"{rng.randint(0, 30)}\n"])
+                for name in task.components
+                if rng.random() < 0.8
+            }
+            return Reflected(task.proposal, texts, "", dict.fromkeys(texts, "an edit"))
+        results = {case: self.result() for case in task.cases if rng.random() < 0.98}
+        self.charged += sum(result.charged for result in results.values())
+        return Evaluated(task.candidate.id, results)
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+        self.search.tell(event)
+        self.check()
+
+    def check(self) -> None:
+        held = sum(len(task.cases) for task in self.open if isinstance(task, Evaluate)) + self.retries
+        assert self.charged + held <= self.settings.rollouts
+        assert self.charged == self.search.budget.spent
+
+    def step(self) -> None:
+        new = self.search.ask()
+        self.asked += new
+        self.open += new
+        self.check()
+        if self.rng.random() < 0.2:
+            if self.search.reserve_retry(1):
+                self.events.append(Retrying(1))
+                self.retries += 1
+                self.check()
+        elif self.retries and self.rng.random() < 0.5:
+            self.retries -= 1
+            charged = self.rng.randint(0, 1)
+            self.charged += charged
+            self.tell(Retried(1, charged))
+        elif self.open:
+            task = self.open.pop(self.rng.randrange(len(self.open)))
+            self.tell(self.answer(task))
+
+    def run(self) -> None:
+        for _ in range(400):
+            if self.search.done and not self.open:
+                return
+            self.step()
+
+    def replay(self, events: list[Event]) -> Search:
+        search = Search(self.cases, TEXTS, self.settings)
+        for event in events:
+            search.tell(event)
+        return search
+
+
+runs = st.builds(Chaos, st.integers(0, 10**6), st.integers(1, 12), st.integers(12, 150), st.integers(1, 3))
+
+
+@settings(deadline=None)
+@given(runs)
+def test_the_budget_is_never_exceeded_and_frontier_and_best_hold_together(chaos: Chaos) -> None:
+    chaos.run()
+    search = chaos.search
+    members = [one.candidate for one in search.frontier()]
+    complete = {name for name in search.results if not search.pool.ledger.missing(name)}
+    assert set(members) <= complete
+    best = search.best(max_broken=0)
+    assert search.broken(best) == ()
+    anything = search.best(max_broken=len(chaos.cases))
+    assert all(search.mean(search.candidates[name]) <= search.mean(anything) + 1e-9 for name in members)
+
+
+@settings(deadline=None)
+@given(runs)
+def test_no_task_is_handed_out_twice_nor_empty(chaos: Chaos) -> None:
+    chaos.run()
+    run: set[tuple[str, str]] = set()
+    for task in chaos.asked:
+        if isinstance(task, Evaluate):
+            pairs = {(task.candidate.id, case) for case in task.cases}
+            assert pairs
+            assert len(pairs) == len(task.cases)
+            assert not run & pairs
+            run |= pairs
+    proposals = [task.proposal for task in chaos.asked if isinstance(task, Reflect)]
+    assert len(proposals) == len(set(proposals))
+    assert all(task.failing and task.components for task in chaos.asked if isinstance(task, Reflect))
+
+
+@settings(deadline=None)
+@given(runs, st.floats(0, 1))
+def test_a_replay_of_the_events_brings_back_the_search_and_what_it_waits_for(
+    chaos: Chaos, share: float
+) -> None:
+    for _ in range(int(60 * share)):
+        if chaos.search.done:
+            break
+        chaos.step()
+    chaos.open += chaos.search.ask()
+    journal = [(type(event), json.loads(json.dumps(to_json(event)))) for event in chaos.events]
+    again = chaos.replay([from_json(kind, data) for kind, data in journal])
+    waiting = () if again.done else chaos.open
+    key = lambda task: json.dumps(to_json(task), sort_keys=True)  # noqa: E731
+    assert sorted(map(key, again.ask())) == sorted(map(key, waiting))
+    assert again.frontier() == chaos.search.frontier()
+    assert again.done == chaos.search.done
+    assert again.best() == chaos.search.best()
+    assert again.budget.spent == chaos.search.budget.spent
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 8), st.integers(12, 100))
+def test_the_same_seed_and_events_give_the_same_tasks(seed: int, cases: int, rollouts: int) -> None:
+    one, other = Chaos(seed, cases, rollouts, 2), Chaos(seed, cases, rollouts, 2)
+    one.run()
+    other.run()
+    assert one.asked == other.asked
+    assert one.events == other.events
