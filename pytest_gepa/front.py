@@ -30,6 +30,7 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.suite.collect import collect_cases
 from pytest_gepa.suite.evaluate import Suite, Surroundings
 from pytest_gepa.suite.modules import environment_modules, project_packages
+from pytest_gepa.suite.pytest_internals import finish_progress
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.runner import choose_runner
 from pytest_gepa.suite.split import hold_out
@@ -209,6 +210,7 @@ class Feeder:
         for report in self._reports(rollout, item):
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        finish_progress(self._config)
 
     def _reports(self, rollout: Rollout, item: pytest.Item) -> list[pytest.TestReport]:
         reports: list[pytest.TestReport] = []

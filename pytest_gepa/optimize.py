@@ -279,7 +279,7 @@ class Optimization:
         return Reflected(
             task.proposal,
             texts={p.component: p.text for p in proposals if p.text is not None},
-            diagnosis="\n\n".join(f"{p.component}: {p.diagnosis}" for p in proposals if p.diagnosis),
+            diagnosis="\n\n".join(f"{p.component}: {p.diagnosis}" for p in proposals if p.text is not None),
             summaries={p.component: p.summary for p in proposals if p.text is not None},
             rejections=tuple(reason for p in proposals for reason in p.rejections),
         )

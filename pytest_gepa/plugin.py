@@ -138,7 +138,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """Set the mode's exit status, and print its closing lines below pytest's own summary."""
     config = session.config
-    if exit_status_key in config.stash:
+    if exit_status_key in config.stash and session.exitstatus in (
+        pytest.ExitCode.OK,
+        pytest.ExitCode.TESTS_FAILED,  # of today's prompts, which is no failure of the run
+    ):
         session.exitstatus = config.stash[exit_status_key]
     result = yield
     if closing_key in config.stash:

@@ -70,6 +70,7 @@ class Search:
         self._failures: Counter[str] = Counter()
         self._groups = max(1, settings.groups)
         self._without_gain = 0
+        self._fresh_starts = 0
         self._without_edit = 0
         self._decisions: list[Decision] = []
         if not self.budget.reserve(len(cases)):
@@ -278,7 +279,7 @@ class Search:
         self._say(kind, tip, reason, before, self.mean(tip))
         self._proposals.remove(proposal)
         if gain:
-            self._without_gain = 0
+            self._without_gain = self._fresh_starts = 0
         else:
             self._came_to_nothing(proposal, tip, reason)
         if self.pool.ledger.solved(tip.id):
@@ -351,6 +352,11 @@ class Search:
 
     def _start_from_frontier(self) -> bool:
         parent = self.pool.draw_parent(self._draw())
+        starts_due = 3 * self._without_gain // self.settings.patience
+        if parent and starts_due > self._fresh_starts:
+            # Every line on the frontier has got stuck; one that begins anew may avoid what holds them up.
+            self._fresh_starts = starts_due
+            parent = self.seed.id
         if parent is None:
             if not self._proposals:
                 self._finish("no failing case uses a prompt")

@@ -6,10 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate, ancestors
+from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.optimize import RunState
 from pytest_gepa.report.result import (
+    Change,
     ComponentChange,
     EditRecord,
+    Finding,
     FrontierEntry,
     Result,
     Spent,
@@ -160,21 +163,30 @@ def ancestry(state: RunState, candidate: Candidate, labels: Mapping[str, str]) -
         if member.origin == "seed":
             continue
         asked = [state.asked[part] for part in member.proposal.split("+") if part in state.asked]
-        failing = dict.fromkeys(labels[case] for task in asked for case in task.failing)
-        proposals = [
-            proposal for task in asked for proposal in state.proposals.get(task.proposal, {}).values()
-        ]
         records.append(
             EditRecord(
                 candidate=name,
                 origin=member.origin,
                 components=member.changed,
-                diagnosis=member.diagnosis,
-                cases=tuple(failing),
-                summaries=tuple((p.component, p.summary) for p in proposals if p.text is not None),
+                parents=member.parents,
+                changes=tuple(change for task in asked for change in _changes_of(state, task, labels)),
             )
         )
     return tuple(records)
+
+
+def _changes_of(state: RunState, task: Reflect, labels: Mapping[str, str]) -> list[Change]:
+    return [
+        Change(
+            component=proposal.component,
+            summary=proposal.summary,
+            diagnosis="" if proposal.case_diagnoses else proposal.diagnosis,
+            findings=tuple(Finding(*found) for found in proposal.case_diagnoses),
+            cases=tuple(labels[case] for case in task.failing),
+        )
+        for proposal in state.proposals.get(task.proposal, {}).values()
+        if proposal.text is not None
+    ]
 
 
 def _frontier(state: RunState, winner: Candidate) -> list[FrontierEntry]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.components import Component, encode
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, git_top, make_patch
-from pytest_gepa.report.result import EditRecord, Result
+from pytest_gepa.report.result import Change, EditRecord, Result
 from pytest_gepa.report.wording import p_words, passed, points
 
 LISTED_CASES = 40
+LISTED_FINDINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +103,36 @@ def frontier_message(tally: str, edits: Sequence[EditRecord]) -> list[PatchLine]
 
 
 def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
-    """Diagnosis, change and motivating cases of each edit; what models have written is quoted."""
+    """Each edit's changes with diagnosis and motivating cases, in short; what models have written is quoted."""
     lines: list[PatchLine] = []
     for number, edit in enumerate(edits, 1):
-        kind = "Merge" if edit.origin == "merge" else "Edit"
-        lines += [_own(""), _own(f"{kind} {number}:"), PatchLine(", ".join(edit.components))]
-        if edit.diagnosis:
-            lines.append(_own("Diagnosis:"))
-            lines += [PatchLine(line) for line in edit.diagnosis.splitlines()]
-        for component, summary in edit.summaries:
-            lines.append(_own("Change proposed:"))
-            lines += [PatchLine(line) for line in (component, *summary.splitlines())]
-        lines += _listed("Motivated by", edit.cases)
+        if edit.origin == "merge":
+            lines += [_own(""), _own(f"Step {number}, merge of {' and '.join(edit.parents)}")]
+        for change in edit.changes:
+            lines += [_own(""), _own(f"Step {number}, change proposed for"), PatchLine(change.component)]
+            lines += [PatchLine(line) for line in change.summary.splitlines()]
+            lines += _why(change)
     return lines
+
+
+def _why(change: Change) -> list[PatchLine]:
+    told = [
+        line
+        for found in change.findings[:LISTED_FINDINGS]
+        for line in (f"{short_name(found.case)}: {found.problem}", f"  {found.cause}")
+        if line.strip()
+    ]
+    if not told:
+        told = [*change.diagnosis.splitlines(), *(f"read: {short_name(case)}" for case in change.cases[:LISTED_FINDINGS])]
+    left = len(change.findings) - LISTED_FINDINGS
+    if left > 0:
+        told.append(f"and {left} more, in the report")
+    return [_own("because"), *(PatchLine(line) for line in told)]
+
+
+def short_name(nodeid: str) -> str:
+    """A nodeid without its file: `test_line[loss-in-parentheses]`."""
+    return nodeid.rsplit("::", 1)[-1]
 
 
 def _own(text: str) -> PatchLine:

@@ -33,15 +33,38 @@ class SplitScores:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What the reflecting model wrote of one failing case."""
+
+    case: str
+    problem: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that the reflecting model proposed for one component, and why.
+
+    `summary` is the changed lines, `diagnosis` its words where it did not write them case by case in `findings`,
+    `cases` the failing cases that it had read.
+    """
+
+    component: str
+    summary: str
+    diagnosis: str
+    findings: tuple[Finding, ...]
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EditRecord:
-    """One edit in a candidate's ancestry: what was changed, what the reflection wrote, which cases moved it."""
+    """One step in a candidate's ancestry: a reflection's changes, or a merge of two candidates."""
 
     candidate: str
     origin: str
     components: tuple[str, ...]
-    diagnosis: str
-    cases: tuple[str, ...]
-    summaries: tuple[tuple[str, str], ...] = ()
+    parents: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,3 +151,14 @@ def quieten(config: pytest.Config) -> None:
     if config.option.reportchars == "fE":
         config.option.reportchars = ""
     config.option.maxfail = 0
+
+
+def finish_progress(config: pytest.Config) -> None:
+    """Let the terminal reporter end its line of dots now: pytest does so only when the whole loop is over."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    write = getattr(reporter, "_write_progress_information_filling_space", None)
+    if write is None or not getattr(reporter, "_show_progress_info", False) or config.get_verbosity() > 0:
+        return
+    if getattr(reporter, "_is_last_item", False) and hasattr(reporter, "reported_progress"):
+        write()
+        reporter._show_progress_info = False
