@@ -26,7 +26,9 @@ class Journal:
     def write(self, record: str, /, **data: Any) -> None:
         """Append a record of the kind `record`; values are anything that `codec.to_json` takes."""
         self._number += 1
-        line = self._redact(json.dumps({"n": self._number, "record": record, **to_json(data)}, ensure_ascii=False))
+        line = self._redact(
+            json.dumps({"n": self._number, "record": record, **to_json(data)}, ensure_ascii=False)
+        )
         self._stream.write(line + "\n")
         self._stream.flush()
 

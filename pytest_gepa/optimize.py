@@ -23,15 +23,18 @@ from pytest_gepa.evolve.tasks import (
     Decision,
     Evaluate,
     Evaluated,
+    Event,
     Reflect,
     Reflected,
     Retried,
+    Retrying,
     Stopped,
     Task,
 )
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import MINIBATCH, BudgetPlan
 from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.guards import check_edit
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.reflect.menu import MenuChoice, MenuName
@@ -125,6 +128,7 @@ class Optimization:
             [SearchCase(case.id, case.weight) for case in self._searched],
             self._texts,
             SearchSettings(seed=settings.seed, rollouts=budget.search, minibatch=MINIBATCH),
+            guard=lambda component, parent, text: check_edit(self._texts[component], parent, text),
         )
         self.state.search = self._search
 
@@ -170,12 +174,15 @@ class Optimization:
                 message()
         self.state.search_ended = self._search.done
 
-    def _tell(self, event: Evaluated | Reflected | Stopped | Retried) -> None:
+    def _tell(self, event: Event) -> None:
         with self._lock:
             decisions = self._search.tell(event)
-        self._journal.write("event", type=type(event).__name__, event=event)
+        self._journal_event(event)
         for decision in decisions:
             self._heed(decision)
+
+    def _journal_event(self, event: Event) -> None:
+        self._journal.write("event", type=type(event).__name__, event=event)
 
     def _heed(self, decision: Decision) -> None:
         self.state.decisions.append(decision)
@@ -417,12 +424,16 @@ class _SearchAllowance:
     def reserve(self, rollouts: int) -> bool:
         """Set rollouts aside; False when they cannot be afforded."""
         with self._run._lock:
-            return self._run._search.reserve_retry(rollouts)
+            granted = self._run._search.reserve_retry(rollouts)
+        if granted:
+            self._run._crew.tell(partial(self._run._journal_event, Retrying(rollouts)))
+        return granted
 
     def settle(self, reserved: int, charged: int) -> None:
         """Close a reservation."""
         with self._run._lock:
             self._run._search.tell(Retried(reserved, charged))
+        self._run._crew.tell(partial(self._run._journal_event, Retried(reserved, charged)))
 
 
 @dataclass(frozen=True, slots=True)

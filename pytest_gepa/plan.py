@@ -10,7 +10,7 @@ from pytest_gepa.settings import DEFAULT_TRIALS, Settings
 from pytest_gepa.suite.rollout import Case
 
 SEARCH_FACTOR = 20
-MINIBATCH = 10
+MINIBATCH = 12
 PROBE_CASES = 8
 
 

@@ -1,4 +1,4 @@
-"""What the search itself costs for each candidate on a large suite: time, by part, and memory.
+"""What the search itself costs for each candidate on a large suite: CPU time, by part, and memory.
 
 python benchmarks/search/frontier_scale.py [--candidates 1000] [--cases 10000] [--whole 100]
 
@@ -33,7 +33,9 @@ def percentiles(seconds: list[float]) -> str:
 
 
 def frontier_alone(candidates: int, cases: int, weights: list[float]) -> str:
-    """Add candidates that each solve a random two thirds, so that all stay on the frontier, and draw parents."""
+    """Add candidates that each solve a random two thirds, so that all stay on the frontier, and draw
+    parents.
+    """
     spent: list[float] = []
     members = fill(candidates, cases, weights, spent)
     tracemalloc.start()
@@ -54,11 +56,11 @@ def fill(candidates: int, cases: int, weights: list[float], spent: list[float]) 
         scores = [float(rng.random() < 0.66) for _ in range(cases)]
         # A case of its own for each candidate keeps it on the frontier.
         scores[number % cases] = 2.0
-        start = time.perf_counter()
+        start = time.process_time()
         frontier.add(f"c{number}", scores)
         frontier.draw(frontier.members, rng.random())
         frontier.partners(f"c{number}")
-        spent.append(time.perf_counter() - start)
+        spent.append(time.process_time() - start)
     return frontier
 
 
@@ -86,9 +88,9 @@ def whole_search(full: int, cases: int) -> str:
                 event = Reflected(task.proposal, {"prompt.md": text}, "", {"prompt.md": "a rule"})
             else:
                 event = answer(task, passed, good, bad, names, rng)
-            start = time.perf_counter()
+            start = time.process_time()
             decisions = search.tell(event)
-            spent += time.perf_counter() - start
+            spent += time.process_time() - start
             if any(decision.kind in ("frontier", "dominated") for decision in decisions):
                 entered += 1
                 costs.append(spent)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 _WORD = re.compile(r"[^\W_]{4,}")
-_LEAST_WORDS = 2
+_LEAST_WORDS = 4
 _REPEATED = 0.6
-"""Share of a line's longer words which make another line that holds them say the same."""
+"""A line of at least so many longer words says what another says that holds this share of them."""
 
 
 @dataclass(slots=True)

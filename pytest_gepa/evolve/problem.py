@@ -33,9 +33,9 @@ class SearchSettings:
     once.
 
     After `stuck_after` failed proposals from one parent every second attempt takes an added line away
-    instead. The search ends after `patience` proposals in a row without a gain, or `invalid` replies in
-    a row without an edit that can be used. `discarded` is the number of earlier edits that a reflection
-    is told of.
+    instead. A third and two thirds of the way to `patience` a new line begins at the seed. The search
+    ends after `patience` proposals in a row without a gain, or `invalid` replies in a row without an
+    edit that can be used. `discarded` is the number of earlier edits that a reflection is told of.
     """
 
     seed: int = 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.budget import Budget
@@ -33,7 +34,7 @@ from pytest_gepa.evolve.tasks import (
     Task,
 )
 
-__all__ = ["Search", "SearchCase", "SearchError", "SearchSettings"]
+__all__ = ["Guard", "Search", "SearchCase", "SearchError", "SearchSettings"]
 
 
 class SearchError(GepaError):
@@ -42,17 +43,32 @@ class SearchError(GepaError):
     """
 
 
+Guard: TypeAlias = Callable[[str, str, str], str | None]
+"""Takes a component, its text in the parent and a new one; says why that is refused, or None. Pure."""
+
+
+def allow_all(component: str, parent: str, text: str) -> str | None:
+    """Refuse no text: the guard of a driver that has none."""
+    return None
+
+
 class Search:
     """A search over the texts of the components, driven by its caller.
 
     `pool` holds the candidates and what is known of them, `budget` the rollouts. `done` is the reason
-    for which the search ended, in words, or "".
+    for which the search ended, in words, or "". Texts that the search makes itself, by uniting, merging
+    and pruning, are put before the `guard`.
     """
 
     def __init__(
-        self, cases: Sequence[SearchCase], seed_texts: Mapping[str, str], settings: SearchSettings
+        self,
+        cases: Sequence[SearchCase],
+        seed_texts: Mapping[str, str],
+        settings: SearchSettings,
+        guard: Guard = allow_all,
     ) -> None:
         self.settings = settings
+        self._guard = guard
         self.seed = seed_candidate(seed_texts)
         self.pool = Pool(cases, self.seed)
         self.budget = Budget(settings.rollouts)
@@ -197,8 +213,12 @@ class Search:
             refusals = [reason for part in proposal.parts if part.reply for reason in part.reply.rejections]
             self._fail(proposal, "invalid", None, refusals[0] if refusals else "no edit was proposed")
             return
-        proposal.parts = useful
         child = unite(parent, useful)
+        while len(useful) > 1 and self._refused(child):
+            # Each alone was allowed.
+            useful.pop()
+            child = unite(parent, useful)
+        proposal.parts = useful
         if child.id in self.candidates:
             self._fail(proposal, "duplicate", child, "these texts have been tried before")
             return
@@ -341,6 +361,8 @@ class Search:
 
     def _start_merge(self) -> bool:
         merge = self.pool.next_merge()
+        while merge and self._refused(merge.child):
+            merge = self.pool.next_merge()
         if merge is None:
             return False
         one, other = merge.child.parents
@@ -399,7 +421,7 @@ class Search:
         untried = (
             child
             for child in prunings(self.candidates[proposal.parent], self.seed.texts)
-            if child.id not in self.candidates
+            if child.id not in self.candidates and not self._refused(child)
         )
         child = next(untried, None)
         if child is None:
@@ -408,6 +430,10 @@ class Search:
         gate = (*minibatch.failing, *minibatch.neighbours)
         self._to_gate(proposal, child, (proposal.parent,), gate, len(minibatch.failing))
         return True
+
+    def _refused(self, child: Candidate) -> bool:
+        before = self.candidates[child.parents[0]].texts
+        return any(self._guard(name, before[name], child.texts[name]) for name in child.changed)
 
     # Tasks and the end
 

@@ -1,5 +1,4 @@
-"""Evidence for a reflection: failing rollouts and passing neighbours as sections of text that fit a token
-budget.
+"""Evidence for a reflection: rollouts as sections of text that fit a token budget.
 
 How a rollout is told is in `transcript`, how parts are cut in `fit`, how a section looks on the page in the
 templates.
@@ -40,9 +39,7 @@ def gather(
     neighbours: Sequence[Exhibit],
     token_budget: int = DEFAULT_TOKENS,
 ) -> Evidence:
-    """Everything known of the failing rollouts, each test function's body once, and the neighbours in
-    short.
-    """
+    """Everything known of the failing rollouts, each test function's body once, and the neighbours in short."""
     narrator = Narrator(component, components)
     limit = _limit(token_budget)
     exhibits = _distinct(failing)
@@ -89,9 +86,7 @@ def _fitted(
 
 
 def _that_fit(sections: Sequence[Section], room: int, least: int = 0) -> tuple[list[Section], int]:
-    """The first sections that fit into `room` when cut as far as can be, `least` of them anyway; and the
-    room left.
-    """
+    """The first sections that fit into `room` when cut as far as can be, `least` of them anyway; and the room left."""
     taken: list[Section] = []
     for section in sections:
         size = least_size(section)

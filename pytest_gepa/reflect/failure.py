@@ -36,9 +36,10 @@ def read_failure(text: str, known_lines: Iterable[str] = ()) -> Failure:
     printed: list[str] = []
     said: list[str] = []
     around: list[str] = []
-    for is_error, group in groupby(lines, key=_is_error):
+    for is_error, lines_alike in groupby(lines, key=_is_error):
+        group = list(lines_alike)
         if is_error or not is_report:
-            whole = _without_margin(list(group)) if is_error else list(group)
+            whole = _without_margin(group) if is_error else group
             printed += whole
             said += whole
             continue

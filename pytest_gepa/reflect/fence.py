@@ -1,6 +1,4 @@
-"""Markdown fences around text that is not ours: writing one that the text cannot close, and reading a
-reply's own.
-"""
+"""Markdown fences around text that is not ours: writing one that the text cannot close, and reading a reply's own."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ _FENCE_LINE = re.compile(r" {0,3}(?P<run>`{3,}|~{3,})(?P<info>.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """One fenced block of a text: its info string, its content without the fence lines, and where it
-    stands.
-    """
+    """One fenced block of a text: its info string, its content without the fence lines, and where it stands."""
 
     info: str
     content: str
@@ -32,9 +28,7 @@ class UnclosedFenceError(Exception):
 
 
 def fence(text: str, info: str = "") -> str:
-    """The text between fences that are longer than any run of backticks inside it; no line end after the
-    last.
-    """
+    """The text between fences that are longer than any run of backticks inside it; no line end after the last."""
     longest = max((len(run) for run in _RUN.findall(text)), default=0)
     marks = "`" * max(3, longest + 1)
     end = "" if text.endswith("\n") or not text else "\n"

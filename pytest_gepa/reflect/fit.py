@@ -1,5 +1,4 @@
-"""Parts of evidence made to fit a budget: the least telling are cut first, from the middle, and the cut is
-stated.
+"""Parts of evidence made to fit a budget: the least telling are cut first, from the middle, visibly.
 
 What a part is and how telling it is is decided elsewhere; nothing here knows of cases or models.
 """
@@ -112,8 +111,7 @@ def least_size(section: Section) -> int:
 
 
 def thin(section: Section, most: int) -> Section:
-    """The section with at most `most` parts and one more: middle parts of little rank leave, and one line
-    says so.
+    """The section with about `most` parts: those of little rank leave from the middle, and one line says so.
 
     A run of many calls would otherwise spend the budget on headings. What tells the input, the answer and the
     failure stays whatever its number.
@@ -136,8 +134,7 @@ def thin(section: Section, most: int) -> Section:
 
 
 def fit(sections: Sequence[Section], limit: int) -> list[Section]:
-    """The sections with parts cut so that all of them together take about `limit` UTF-8 bytes, fences
-    included.
+    """The sections with parts cut so that all together take about `limit` UTF-8 bytes, fences included.
 
     Never below the floors of `least_size`: a caller that has more sections than the limit can hold leaves
     some out.

@@ -1,6 +1,4 @@
-"""The menus of edits that a reflection model is offered, and which of them it gets, by its own record.
-Pure.
-"""
+"""The menus of edits that a reflection model is offered, and which of them it gets, by its own record. Pure."""
 
 from __future__ import annotations
 

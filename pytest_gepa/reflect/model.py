@@ -38,8 +38,9 @@ class ContextTooLong(ReflectionError):
 
 @dataclass(frozen=True, slots=True)
 class ReflectionEndpoint:
-    """Where the reflection model is. `base_url` None is the SDK's default; `timeout` is seconds for one HTTP
-    request.
+    """Where the reflection model is.
+
+    `base_url` None is the SDK's default; `timeout` is in seconds, for one HTTP request.
     """
 
     model: str
@@ -186,7 +187,7 @@ class ReflectionModel:
         return self._message(error, mends.get(error.status_code, other))
 
     def _message(self, error: object, mend: str) -> str:
-        where = self.settings.base_url or "the SDK's default base URL"
+        where = re.sub(r"//[^/@]*@", "//", self.settings.base_url or "the SDK's default base URL")
         said = " ".join(str(error).split())
         if self.settings.api_key:
             said = said.replace(self.settings.api_key, "<key>")

@@ -1,6 +1,4 @@
-"""One proposal: ask for an edit of one prompt, read it, apply it, check it; a rejected one is asked for once
-more.
-"""
+"""One proposal: ask for an edit of one prompt, read it, apply it, check it; a rejected one is asked for once more."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ class Reflector(Protocol):
 
 
 class EvidenceBudget:
-    """How many tokens of evidence a request may hold; halved, for all that follow, when a model's context is
-    short.
-    """
+    """How many tokens of evidence a request may hold; halved, for all that follow, when a model's context is short."""
 
     def __init__(self, tokens: int = DEFAULT_TOKENS) -> None:
         self._tokens = tokens
@@ -53,9 +49,7 @@ class EvidenceBudget:
         return self._tokens
 
     def halve(self, used: int) -> None:
-        """Note that a request with `used` tokens of evidence was too long. Requests in flight together count
-        once.
-        """
+        """Note that a request with `used` tokens of evidence was too long. Requests in flight together count once."""
         with self._lock:
             self._tokens = min(self._tokens, used // 2)
 
@@ -198,9 +192,7 @@ def _ask(
     menu: Menu,
     budget: EvidenceBudget,
 ) -> tuple[list[ChatMessage], RawReply]:
-    """The messages sent and the reply. Halves the budget while the request does not fit the model's
-    context.
-    """
+    """The messages sent and the reply. Halves the budget while the request does not fit the model's context."""
     for halvings in count():
         tokens = min(budget.tokens, RULE_TOKENS) if menu.name == "rule" else budget.tokens
         messages = [*build(token_budget=tokens), *follow_up]
@@ -226,9 +218,7 @@ def _read(raw: RawReply, parent_text: str, original_text: str, menu: Menu) -> tu
 
 
 def _nodeid(case: str, failing: Sequence[Exhibit]) -> str:
-    """The nodeid of the failing case that the model means by its number or its nodeid, else the model's own
-    words.
-    """
+    """The nodeid of the failing case that the model means by its number or its nodeid, else the model's own words."""
     nodeids = [exhibit.case.nodeid for exhibit in failing]
     named = next((nodeid for nodeid in nodeids if nodeid in case), "")
     number = _CASE_NUMBER.fullmatch(case.strip())

@@ -1,5 +1,4 @@
-"""Reading a reflection model's reply, strictly: what is not plainly an edit is rejected with a reason, never
-guessed at.
+"""Reading a reflection model's reply, strictly: what is not plainly an edit is rejected, never guessed at.
 
 Whether an edit can be applied, and may be, is not decided here.
 """
@@ -22,16 +21,14 @@ _MOST_DIAGNOSIS = 2_000
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )", re.MULTILINE)
 _ELISION = re.compile(
-    r"^[ \t>*-]{0,10}(?:\.\.\.|…|\[|\(|<!--|//|#)\W{0,10}(?:the )?(?:rest|remainder)"
-    r"(?: of (?:the )?[\w ]{1,40}?)?(?: (?:is|are|stays?|remains?))? (?:unchanged|(?:the )?same|as before|as it is)\W{0,20}$",
+    r"^[ \t>*-]{0,10}(?:\.\.\.|…|\[|\(|<!--|//|#)\W{0,10}(?:the )?(?:rest|remainder)(?: of (?:the )?[\w ]{1,40}?)?"
+    r"(?: (?:is|are|stays?|remains?))? (?:unchanged|(?:the )?same|as before|as it is)\W{0,20}$",
     re.IGNORECASE | re.MULTILINE,
 )
 
 
 class ReplyError(GepaError):
-    """A reply that holds no usable edit. `reason` opens with a few fixed words, and tells the model what to
-    mend.
-    """
+    """A reply that cannot be used; `reason` opens with a few fixed words, and tells the model what to mend."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -52,8 +49,7 @@ class Reply:
 
 
 def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Reply:
-    """Read a whole reply. Raises `ReplyError` on refusals, truncated, empty and ambiguous replies, and wrong
-    shapes.
+    """Read a whole reply. Raises `ReplyError` on refused, truncated, empty, ambiguous and malformed ones.
 
     Understood are the menu's JSON, bare or in the only fence, and the whole new text in the only fence,
     which is an edit of kind "rewrite". Closed thoughts (`<think>...</think>`) are dropped.
@@ -76,9 +72,7 @@ def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Repl
 
 
 def _without_thoughts(text: str) -> str:
-    """The text without `<think>` blocks that stand outside fences. A server may leave out the first opening
-    tag.
-    """
+    """The text without `<think>` blocks that stand outside fences; the first may lack its opening tag."""
     kept: list[str] = []
     first = _THOUGHT.search(text)
     if first and first[1] and not _inside_a_fence(text, first.start()):

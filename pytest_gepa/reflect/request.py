@@ -36,8 +36,7 @@ def build_request(
     token_budget: int = DEFAULT_TOKENS,
     attempt: int = 0,
 ) -> list[ChatMessage]:
-    """One system and one user message that ask for an edit of the prompt `component_id`, whose text is
-    `text`.
+    """One system and one user message that ask for an edit of the prompt `component_id`, whose text is `text`.
 
     `discarded` holds (summary, reason) of edits of this text that were tried, oldest first. `components`
     holds every prompt's text under the candidate that was run. `token_budget` bounds the evidence, not the
@@ -75,9 +74,7 @@ def build_request(
 
 
 def correction(reply: str, reason: str) -> list[ChatMessage]:
-    """Two messages that follow a request: the reply that was rejected, in short if it is long, and the
-    reason.
-    """
+    """Two messages that follow a request: the reply that was rejected, in short if it is long, and the reason."""
     return [
         {"role": "assistant", "content": cut_middle(scrub(reply), 6_000).strip() or "(nothing)"},
         {"role": "user", "content": _render("correction.j2", {"reason": reason})},

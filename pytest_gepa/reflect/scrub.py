@@ -52,9 +52,7 @@ def scrub(text: str) -> str:
 
 
 def scrub_output(text: str) -> str:
-    """As `scrub`, for captured output and logs: without times, durations, pids, ports and HTTP request
-    lines.
-    """
+    """As `scrub`, for captured output and logs: without times, durations, pids, ports and HTTP request lines."""
     text = scrub(text)
     for pattern, replacement in _IN_OUTPUT:
         text = pattern.sub(replacement, text)

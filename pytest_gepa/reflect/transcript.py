@@ -1,5 +1,4 @@
-"""A rollout told in order, as the parts of one section: parameters, model calls, logged steps, output,
-failure.
+"""A rollout told in order, as the parts of one section: parameters, model calls, steps, output, failure.
 
 What the request says elsewhere is replaced by a reference; how much of the rest fits is decided in `fit`.
 """
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.prompts.placeholders import literal_segments
+from pytest_gepa.reflect.conversation import Conversation, collapsed, last_asked
 from pytest_gepa.reflect.failure import Failure, read_failure
 from pytest_gepa.reflect.fit import Part, Rank, Section, cut_middle
 from pytest_gepa.reflect.scrub import scrub, scrub_output
@@ -23,9 +23,10 @@ _REPEATED_LEAST = 200
 """A message shorter than this is rather shown again than referred to."""
 
 _TOLD_CALLS = 4
-"""Of the calls that use the prompt in question, so many, the last ones, keep their input and answer
-longest.
-"""
+"""Of the calls that use the prompt to edit, so many, the last ones, keep their input and answer longest."""
+
+_SEGMENTS = 8
+"""So many pieces of the prompt, the longest, are looked for in a request."""
 
 _BRIEF = {"input": 900, "answer": 500, "failure": 1200}
 """Bytes of each text in a short section."""
@@ -43,40 +44,30 @@ class Narrator:
     """Tells rollouts for one request; remembers which long messages earlier sections have shown already."""
 
     def __init__(self, component: str, components: Mapping[str, str]) -> None:
-        """`component` is the id of the prompt to edit, `components` every prompt's text under the candidate
-        shown.
-        """
+        """`component` is the prompt to edit, `components` every prompt's text under the candidate shown."""
         self._texts: dict[str, str] = {}
         for name, text in sorted(components.items(), key=lambda item: (item[0] != component, item[0])):
             if text.strip():
                 self._texts.setdefault(text.strip(), name)
         self._target = next((text for text, name in self._texts.items() if name == component), "")
         self._target_name = component
-        self._segments = (
-            sorted(literal_segments(self._target), key=len, reverse=True)[:8] if self._target else []
-        )
+        self._segments = sorted(literal_segments(self._target), key=len, reverse=True)[:_SEGMENTS]
         self._shown: dict[str, str] = {}
 
     def failing(self, exhibit: Exhibit, number: int) -> Section:
         """All that is known of a failing rollout, in order."""
         failure = _read_failure(exhibit)
+        trajectory = exhibit.rollout.trajectory
+        steps = ((f"Logged {one_line(step.name)!r}:", scrub(step.value)) for step in trajectory.steps)
+        outputs = (
+            (f"{one_line(title)}:", scrub_output(text).strip("\n")) for title, text in trajectory.output
+        )
+        around = [("Code on the way to the failure:", failure.around)]
         parts = [
             *self._parameters(exhibit.case),
-            *self._calls(exhibit.rollout.trajectory.calls, number),
-            *(
-                self._block(f"Logged {one_line(step.name)!r}:", scrub(step.value), Rank.middle)
-                for step in exhibit.rollout.trajectory.steps
-            ),
-            *(
-                self._block(f"{one_line(title)}:", told, Rank.output)
-                for title, text in exhibit.rollout.trajectory.output
-                if (told := scrub_output(text).strip("\n"))
-            ),
-            *(
-                [Part("Code on the way to the failure:", failure.around, Rank.output)]
-                if failure.around
-                else []
-            ),
+            *self._calls(trajectory.calls, number),
+            *(self._block(label, text, Rank.middle) for label, text in steps),
+            *(self._block(label, text, Rank.output) for label, text in (*outputs, *around) if text),
             Part("Failure:", _said(failure.said, exhibit.rollout), Rank.failure),
         ]
         return Section(one_line(exhibit.case.nodeid), tuple(parts))
@@ -100,7 +91,7 @@ class Narrator:
             (call for call in reversed(answered) if self._uses_target(call)),
             answered[-1] if answered else None,
         )
-        asked = _last_asked(call) if call else None
+        asked = last_asked(call) if call else None
         if call is None or asked is None or self._reference(asked):
             yield from (
                 Part(part.label, cut_middle(part.text, _BRIEF["input"]), ranks[0], part.info)
@@ -122,12 +113,12 @@ class Narrator:
             yield Part("Parameters:", "\n".join(lines), Rank.input)
 
     def _calls(self, calls: Sequence[Call], number: int) -> Iterator[Part]:
-        groups = _collapsed(calls)
+        groups = collapsed(calls)
         if not groups:
             yield Part("No call to a model was seen.", "", Rank.input)
         answered = [index for index, (call, _) in enumerate(groups) if call.answer is not None]
         using = [index for index in answered if self._uses_target(groups[index][0])][-_TOLD_CALLS:]
-        conversation = _Conversation()
+        conversation = Conversation()
         tools: tuple[str, ...] = ()
         for index, (call, times) in enumerate(groups):
             prefix = f"Call {index + 1}, " if len(groups) > 1 else ""
@@ -138,21 +129,21 @@ class Narrator:
             known = conversation.known(call)
             yield from self._request(call, prefix, known, Rank.input if is_told else Rank.middle, number)
             conversation.add(call)
-            rank = (
-                Rank.answer if answered and index == answered[-1] else Rank.input if is_told else Rank.middle
-            )
-            yield from self._outcome(call, prefix, times, rank)
+            rank = Rank.input if is_told else Rank.middle
+            yield from self._outcome(call, prefix, times, Rank.answer if index in answered[-1:] else rank)
 
     def _request(self, call: Call, prefix: str, known: int, rank: Rank, number: int) -> Iterator[Part]:
-        if known:
-            several = "message" if known == 1 else f"{known} messages"
-            yield Part(f"{prefix}begins with {several} shown above.", "", Rank.middle)
-        asked = _last_asked(call)
+        asked = last_asked(call)
         names = {made.id: made.name for message in call.request for made in message.tool_calls}
-        for message in call.request[known:]:
-            yield from self._message(
-                message, prefix, rank if message is asked else Rank.middle, names, number
-            )
+        # A reference is as short as a word on what was shown, and says more.
+        shown = sum(not self._reference(message) for message in call.request[:known])
+        if shown:
+            several = "message" if shown == 1 else f"{shown} messages"
+            yield Part(f"{prefix}sends {several} shown above again.", "", Rank.middle)
+        for at, message in enumerate(call.request):
+            if at >= known or self._reference(message):
+                its_rank = rank if message is asked else Rank.middle
+                yield from self._message(message, prefix, its_rank, names, number)
 
     def _message(
         self, message: Message, prefix: str, rank: Rank, names: Mapping[str, str], number: int
@@ -176,20 +167,14 @@ class Narrator:
         again = f" ({times} times the same)" if times > 1 else ""
         if call.answer is not None:
             if call.answer.reasoning:
-                yield self._block(f"{prefix}reasoning:", scrub(call.answer.reasoning), Rank.reasoning)
+                yield self._block(_label(prefix, "reasoning:"), scrub(call.answer.reasoning), Rank.reasoning)
             cut = " (it was cut off at the token limit)" if call.finish_reason == "length" else ""
-            label = f"{prefix}answer{again}{cut}:"
-            yield self._block(label[:1].upper() + label[1:], _words(call.answer), rank)
-        if call.error or call.answer is None:
+            yield self._block(_label(prefix, f"answer{again}{cut}:"), _words(call.answer), rank)
+        if call.answer is None or call.error:
+            trouble = "error" if call.answer is not None else "no complete answer came"
             status = f" with status {call.status}" if call.status not in (None, 200) else ""
-            label = (
-                f"{prefix}no complete answer came{status}{again}:"
-                if call.answer is None
-                else f"{prefix}error:"
-            )
-            yield self._block(
-                label[:1].upper() + label[1:], scrub(call.error) or "(no reason given)", Rank.middle
-            )
+            reason = scrub(call.error) or "(no reason given)"
+            yield self._block(_label(prefix, f"{trouble}{status}{again}:"), reason, Rank.middle)
 
     def _block(self, label: str, text: str, rank: Rank) -> Part:
         if name := self._texts.get(text.strip()):
@@ -207,9 +192,7 @@ class Narrator:
         return text.replace(self._target, f"(the text of {self._target_name})")
 
     def _uses_target(self, call: Call) -> bool:
-        """Whether the prompt to edit, placeholders filled, is likely in the request: half of its longest
-        pieces are.
-        """
+        """Whether the request is likely to hold the prompt to edit: half of its longest pieces are there."""
         if not self._segments:
             return False
         contents = [message.content for message in call.request if message.role not in ("assistant", "tool")]
@@ -217,38 +200,8 @@ class Narrator:
         return 2 * seen >= len(self._segments)
 
 
-class _Conversation:
-    """The messages told so far, as a tree: where a later request begins as an earlier one did, only the rest
-    is new.
-    """
-
-    def __init__(self) -> None:
-        self._children: dict[tuple[int, str, str, tuple[tuple[str, str], ...]], int] = {}
-
-    def known(self, call: Call) -> int:
-        """How many of the request's first messages were told before."""
-        node = 0
-        for count, message in enumerate(call.request):
-            child = self._children.get(self._key(node, message))
-            if child is None:
-                return count
-            node = child
-        return len(call.request)
-
-    def add(self, call: Call) -> None:
-        """Remember a call's request and answer."""
-        node = 0
-        for message in (*call.request, *((call.answer,) if call.answer else ())):
-            node = self._children.setdefault(self._key(node, message), len(self._children) + 1)
-
-    @staticmethod
-    def _key(node: int, message: Message) -> tuple[int, str, str, tuple[tuple[str, str], ...]]:
-        return (
-            node,
-            message.role,
-            message.content,
-            tuple((made.name, made.arguments) for made in message.tool_calls),
-        )
+def _label(prefix: str, words: str) -> str:
+    return f"{prefix}{words}" if prefix else words[:1].upper() + words[1:]
 
 
 def one_line(text: str, most: int = 300) -> str:
@@ -271,36 +224,6 @@ def _said(text: str, rollout: Rollout) -> str:
     if rollout.feedback and rollout.feedback not in text:
         lines.append(scrub(rollout.feedback))
     return "\n".join(lines) or "The case failed without a message."
-
-
-def _collapsed(calls: Sequence[Call]) -> list[tuple[Call, int]]:
-    """Calls with the number of times that each was made in a row with the same request and the same
-    outcome.
-    """
-    groups: list[tuple[Call, int]] = []
-    for call in calls:
-        if groups and _alike(groups[-1][0], call):
-            groups[-1] = (call, groups[-1][1] + 1)
-        else:
-            groups.append((call, 1))
-    return groups
-
-
-def _alike(one: Call, other: Call) -> bool:
-    if (one.error, one.status, one.answer is None) != (other.error, other.status, other.answer is None):
-        return False
-    if one.answer is not None and other.answer is not None and _words(one.answer) != _words(other.answer):
-        return False
-    return one.request == other.request
-
-
-def _last_asked(call: Call) -> Message | None:
-    """The last user message, or the last of all that is not the model's."""
-    messages = [message for message in call.request if message.role != "assistant"]
-    return next(
-        (message for message in reversed(messages) if message.role == "user"),
-        messages[-1] if messages else None,
-    )
 
 
 def _words(message: Message) -> str:

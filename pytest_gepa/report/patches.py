@@ -123,7 +123,10 @@ def _why(change: Change) -> list[PatchLine]:
         if line.strip()
     ]
     if not told:
-        told = [*change.diagnosis.splitlines(), *(f"read: {short_name(case)}" for case in change.cases[:LISTED_FINDINGS])]
+        told = [
+            *change.diagnosis.splitlines(),
+            *(f"read: {short_name(case)}" for case in change.cases[:LISTED_FINDINGS]),
+        ]
     left = len(change.findings) - LISTED_FINDINGS
     if left > 0:
         told.append(f"and {left} more, in the report")

@@ -41,6 +41,7 @@ class Overlay:
             self._by_path[os.path.realpath(prompt.path)] = (prompt.component, copy)
             self._content[prompt.component] = prompt.content
         # The base name is compared first: a real path costs system calls, and nearly every open is of another file.
+        # A symlink may have any name.
         self._names = {os.path.basename(prompt.path) for prompt in prompts}
         self._names |= {os.path.basename(path) for path in self._by_path}
 
@@ -58,7 +59,7 @@ class Overlay:
             path = os.fsdecode(file)  # type: ignore[arg-type]
         except TypeError:
             return None
-        if os.path.basename(path) not in self._names:
+        if os.path.basename(path) not in self._names and not os.path.islink(path):
             return None
         return self._by_path.get(os.path.realpath(path))
 

@@ -11,7 +11,9 @@ CHILD = derive(SEED, {"a": "1"})
 
 
 def ledger_of(seed: str, child: str, weights: dict[str, float] | None = None) -> Ledger:
-    """Scores as one letter a case: 1, 0, ? for no evidence, - for not run. The cases are called 0, 1, 2 ..."""
+    """Scores as one letter a case: 1, 0, ? for no evidence, - for not run. The cases are called 0, 1, 2
+    ...
+    """
     ledger = Ledger([SearchCase(str(n), (weights or {}).get(str(n), 1.0)) for n in range(len(seed))])
     ledger.record_seed(SEED.id, results(seed, "before"))
     ledger.record(CHILD.id, results(child, "after"))

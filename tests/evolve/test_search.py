@@ -224,6 +224,43 @@ def test_a_line_that_does_harm_is_taken_away_when_reflection_is_stuck() -> None:
     assert "gap" not in search.best().texts["p"]
 
 
+def test_when_every_line_is_stuck_a_new_one_begins_at_the_seed() -> None:
+    def dead_end(world: World, task: Reflect, name: str) -> str | None:
+        """The first line of descent can never hold the second word."""
+        text = task.parent.texts[name]
+        if "first" in text:
+            return f"{text}Chatter {task.proposal}.\n"
+        return f"{text}first one\n" if not task.attempt else f"{text}- mind one two\n"
+
+    needs = {f"c{n}": {"p": ("one",)} for n in range(4)} | {"last": {"p": ("one", "two")}}
+    world = World(needs, editor=dead_end)
+    search = world.run(world.search(groups=1, patience=9))
+    assert search.done == "every case passes"
+    assert search.best().parents == (search.seed.id,)
+
+
+def test_texts_that_the_search_makes_itself_are_put_before_the_guard() -> None:
+    asked: list[tuple[str, str, str]] = []
+
+    def guard(component: str, parent: str, text: str) -> str | None:
+        asked.append((component, parent, text))
+        return "too long" if len(text.splitlines()) > 3 or "mind the date" not in text else None
+
+    def word(world: World, task: Reflect, name: str) -> str:
+        return f"{task.parent.texts[name]}- mind the date and {task.proposal}\n"
+
+    world = words_world(["date", "price", "queue", "card"], 6, editor=word, guard=guard)
+    search = world.run(world.search(minibatch=6, groups=4, patience=6))
+    assert asked[0][:2] == ("prompt", world.texts["prompt"])
+    # Four reflections on the seed would have made five lines of it; two of them were let in.
+    assert evaluations(world, "gate")[0].candidate.proposal == "p1+p2"
+    assert all(
+        len(task.candidate.texts["prompt"].splitlines()) <= 3 for task in evaluations(world, "gate")[:1]
+    )
+    pruned = [one for one in search.candidates.values() if one.origin == "pruning"]
+    assert all("mind the date" in one.texts["prompt"] for one in pruned)
+
+
 def test_neither_of_two_candidates_alone_reaches_what_their_merge_does() -> None:
     """Each line of descent learns one half: reflection alone never writes both words into one text."""
     halves = {"left": ("one",), "right": ("two",)}

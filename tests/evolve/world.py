@@ -1,4 +1,6 @@
-"""A world small enough to reason about: a case passes when every word it needs stands in the right component."""
+"""A world small enough to reason about: a case passes when every word it needs stands in the right
+component.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Guard, Search, SearchCase, SearchSettings, allow_all
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Event, Reflect, Reflected
 
 Editor = Callable[["World", Reflect, str], str | None]
@@ -27,6 +29,7 @@ class World:
     spoils: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     editor: Editor = add_rules
+    guard: Guard = allow_all
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -39,7 +42,7 @@ class World:
     def search(self, **settings: object) -> Search:
         given = {"rollouts": 40 * len(self.needs), **settings}
         cases = [SearchCase(case, self.weights.get(case, 1.0)) for case in self.needs]
-        return Search(cases, self.texts, SearchSettings(**given))  # type: ignore[arg-type]
+        return Search(cases, self.texts, SearchSettings(**given), self.guard)  # type: ignore[arg-type]
 
     def lacking(self, candidate: Candidate, case: str, component: str) -> list[str]:
         said = candidate.texts[component].split()

@@ -1,0 +1,44 @@
+"""Runners shared by the tests of child sessions, and the building of projects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.suite.runner import Runner, choose_runner
+from tests.suite.world import Build, Project
+
+PRELOAD = ("pytest", "pytest_gepa.suite.session", "openai", "openai.resources.chat", "jinja2")
+
+@pytest.fixture(scope="session")
+def fork_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    runner = choose_runner("fork", tmp_path_factory.mktemp("fork"), PRELOAD, [])
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(scope="session")
+def spawn_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    runner = choose_runner("spawn", tmp_path_factory.mktemp("spawn"), (), [])
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(scope="session", params=["fork_runner", "spawn_runner"])
+def runner(request: pytest.FixtureRequest) -> Runner:
+    """Either runner."""
+    chosen: Runner = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Builds a project of the given files."""
+
+    def build(files: Mapping[str, str]) -> Project:
+        top: Path = tmp_path_factory.mktemp("world")
+        return Project(top / "project", top / "temp", files)
+
+    return build

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pytest_gepa.suite.evaluate import Evaluation
+from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.runner import Runner
+from tests.fake_openai import Answer, FakeOpenAI
+from tests.suite.world import Build, evaluate
+
+PLAIN = """
+    import sys
+    import pytest
+
+    @pytest.fixture
+    def broken():
+        raise ValueError("no database")
+
+    @pytest.fixture
+    def broken_at_the_end():
+        yield
+        raise ValueError("cannot close")
+
+    def test_passes():
+        pass
+
+    def test_fails():
+        assert "yes" == "no"
+
+    @pytest.mark.skip(reason="later")
+    def test_is_skipped():
+        pass
+
+    def test_skips_itself():
+        pytest.skip("not here")
+
+    @pytest.mark.xfail
+    def test_is_expected_to_fail_and_does():
+        assert False
+
+    @pytest.mark.xfail(run=False)
+    def test_is_expected_to_fail_and_not_run():
+        assert False
+
+    @pytest.mark.xfail
+    def test_is_expected_to_fail_and_does_not():
+        pass
+
+    @pytest.mark.xfail(strict=True)
+    def test_is_expected_strictly_to_fail_and_does_not():
+        pass
+
+    def test_has_a_broken_setup(broken):
+        pass
+
+    def test_has_a_broken_teardown(broken_at_the_end):
+        pass
+
+    def test_leaves_the_interpreter():
+        sys.exit(3)
+
+    def test_ends_the_session():
+        pytest.exit("enough")
+
+    def test_runs_after_all_of_them():
+        pass
+
+    def test_scores_by_degrees(gepa):
+        gepa.score(0.25, feedback="nearly")
+
+    @pytest.mark.gepa(threshold=0.5)
+    def test_scores_below_its_threshold(gepa):
+        gepa.score(0.25)
+
+    @pytest.mark.gepa(threshold=0.5)
+    def test_scores_above_its_threshold(gepa):
+        gepa.score(0.75)
+"""
+PLAIN_OUTCOMES = {
+    "test_passes": ("passed", 1.0),
+    "test_fails": ("failed", 0.0),
+    "test_is_skipped": ("skipped", None),
+    "test_skips_itself": ("skipped", None),
+    "test_is_expected_to_fail_and_does": ("xfailed", None),
+    "test_is_expected_to_fail_and_not_run": ("xfailed", None),
+    "test_is_expected_to_fail_and_does_not": ("xpassed", None),
+    "test_is_expected_strictly_to_fail_and_does_not": ("xpassed", None),
+    "test_has_a_broken_setup": ("error", None),
+    "test_has_a_broken_teardown": ("error", None),
+    "test_leaves_the_interpreter": ("failed", 0.0),
+    "test_ends_the_session": ("crashed", None),
+    "test_runs_after_all_of_them": ("passed", 1.0),
+    "test_scores_by_degrees": ("passed", 0.25),
+    "test_scores_below_its_threshold": ("failed", 0.25),
+    "test_scores_above_its_threshold": ("passed", 0.75),
+}
+APP = """
+    import json, os
+    from pathlib import Path
+
+    import openai
+
+    PROMPT = Path(__file__).parent / "prompts" / "greet.md"
+
+    def ask(question, **options):
+        client = openai.OpenAI(base_url=os.environ["FAKE_URL"], api_key="none", max_retries=0)
+        with client.with_options(**options) as client:
+            answer = client.chat.completions.create(
+                model="fake",
+                messages=[
+                    {"role": "system", "content": PROMPT.read_text()},
+                    {"role": "user", "content": question},
+                ],
+            )
+        return answer.choices[0].message.content
+"""
+MODEL = """
+    import json, os
+
+    import openai
+    import pytest
+
+    from app import ask
+
+    class AppError(Exception):
+        pass
+
+    def test_right_answer():
+        assert ask("hello") == "answer to hello"
+
+    def test_wrong_answer():
+        assert ask("hello") == "something else"
+
+    def test_app_cannot_read_the_answer():
+        json.loads(ask("hello"))
+
+    def test_rate_limit():
+        ask("429")
+
+    def test_server_error():
+        ask("500")
+
+    def test_unauthorized():
+        ask("401")
+
+    def test_connection_refused():
+        ask("hello", base_url=os.environ["CLOSED_URL"])
+
+    def test_no_answer_in_time():
+        ask("never", timeout=0.2)
+
+    def test_fallback_after_an_error():
+        try:
+            answer = ask("500")
+        except openai.APIError:
+            answer = "sorry"
+        assert answer == "answer to hello"
+
+    def test_error_wrapped_by_the_app():
+        try:
+            ask("401")
+        except openai.APIError as error:
+            raise AppError("cannot help") from error
+
+    def test_error_replaced_by_the_app():
+        try:
+            ask("401")
+        except openai.APIError:
+            raise AppError("cannot help")
+
+    def test_error_within_a_group():
+        try:
+            ask("401")
+        except openai.APIError as error:
+            group = AppError("several things went wrong")
+            group.exceptions = (ValueError("a"), error)
+        raise group
+
+    def test_second_attempt_is_answered():
+        assert ask("once", max_retries=1) == "something else"
+
+    def test_expects_the_error():
+        with pytest.raises(openai.InternalServerError):
+            ask("500")
+"""
+MODEL_OUTCOMES = {
+    "test_right_answer": "passed",
+    "test_wrong_answer": "failed",
+    "test_app_cannot_read_the_answer": "failed",
+    "test_rate_limit": "error",
+    "test_server_error": "error",
+    "test_unauthorized": "error",
+    "test_connection_refused": "error",
+    "test_no_answer_in_time": "error",
+    "test_fallback_after_an_error": "error",
+    "test_error_wrapped_by_the_app": "error",
+    "test_error_replaced_by_the_app": "error",
+    "test_error_within_a_group": "error",
+    "test_second_attempt_is_answered": "failed",
+    "test_expects_the_error": "passed",
+}
+
+
+@pytest.fixture(scope="module")
+def plain(build: Build, runner: Runner) -> dict[str, Rollout]:
+    project = build({"test_plain.py": PLAIN})
+    suite = project.suite(runner, [f"test_plain.py::{name}" for name in PLAIN_OUTCOMES])
+    return _by_name(evaluate(suite))
+
+
+@pytest.mark.parametrize("name", PLAIN_OUTCOMES)
+def test_a_case_without_a_model_has_its_outcome_and_score(plain: dict[str, Rollout], name: str) -> None:
+    assert (plain[name].outcome.value, plain[name].score) == PLAIN_OUTCOMES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("test_fails", "assert 'yes' == 'no'"),
+        ("test_has_a_broken_setup", "no database"),
+        ("test_has_a_broken_teardown", "cannot close"),
+        ("test_leaves_the_interpreter", "SystemExit: 3"),
+        ("test_ends_the_session", "enough"),
+    ],
+)
+def test_a_failure_is_told_in_words(plain: dict[str, Rollout], name: str, words: str) -> None:
+    assert words in plain[name].trajectory.failure
+
+
+def test_feedback_travels_with_the_score(plain: dict[str, Rollout]) -> None:
+    assert plain["test_scores_by_degrees"].feedback == "nearly"
+
+
+@pytest.fixture(scope="module")
+def asked(build: Build, fork_runner: Runner) -> Iterator[dict[str, Rollout]]:
+    project = build({"app.py": APP, "test_model.py": MODEL})
+    suite = project.suite(fork_runner, [f"test_model.py::{name}" for name in MODEL_OUTCOMES])
+    is_over = threading.Event()
+    seen: set[str] = set()
+
+    def reply(request: dict[str, Any]) -> Answer:
+        question = request["messages"][1]["content"]
+        if question == "never":
+            is_over.wait(60)
+        if question in ("429", "500", "401"):
+            return int(question), {"error": {"message": f"this is {question}"}}
+        if question == "once" and question not in seen:
+            seen.add(question)
+            return 429, {"error": {"message": "too fast"}}
+        return f"answer to {question}"
+
+    with FakeOpenAI(reply) as server, pytest.MonkeyPatch.context() as patch, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        patch.setenv("FAKE_URL", server.base_url)
+        patch.setenv("CLOSED_URL", f"http://127.0.0.1:{closed.getsockname()[1]}/v1")
+        yield _by_name(evaluate(suite))
+        is_over.set()
+
+
+@pytest.mark.parametrize("name", MODEL_OUTCOMES)
+def test_an_error_of_the_model_s_server_is_never_a_failure(asked: dict[str, Rollout], name: str) -> None:
+    assert asked[name].outcome.value == MODEL_OUTCOMES[name]
+    assert (asked[name].score is None) == (MODEL_OUTCOMES[name] == "error")
+
+
+def test_the_trajectory_shows_the_error_of_the_call(asked: dict[str, Rollout]) -> None:
+    (call,) = asked["test_fallback_after_an_error"].trajectory.calls
+
+    assert (call.status, call.answer) == (500, None)
+    assert "this is 500" in call.error
+
+
+def test_the_trajectory_shows_request_and_answer(asked: dict[str, Rollout]) -> None:
+    trajectory = asked["test_wrong_answer"].trajectory
+
+    assert [message.role for message in trajectory.calls[0].request] == ["system", "user"]
+    assert trajectory.answer == "answer to hello"
+
+
+def _by_name(evaluation: Evaluation) -> dict[str, Rollout]:
+    return {case.split("::")[1]: rollout for case, rollout in evaluation.rollouts.items()}

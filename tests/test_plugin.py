@@ -1,0 +1,413 @@
+"""The plugin's manners without a flag, its settings, and what it refuses before anything is sent."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pytest_gepa.plugin import settings_key
+from pytest_gepa.settings import Settings
+from tests.harness import ALONE, KEY, TODAY, Project, Run, cases_of, files_below, no_request
+
+PLAN = ("--gepa-plan", "--gepa-reflection-model=reflector")
+MARKED = """\
+import pytest
+
+
+@pytest.mark.gepa(trials=3, threshold=0.9, split="holdout", weight=2)
+def test_passes_whatever_its_score(gepa):
+    gepa.log("found", ["anything", object()])
+    gepa.score(0.0, feedback="poor")
+
+
+@pytest.mark.gepa(threshold=0.1)
+def test_fails_whatever_its_score(gepa):
+    gepa.score(1)
+    assert 1 == 2
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, "1", True, None, float("nan")])
+def test_refuses_what_is_no_score(gepa, score):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        gepa.score(score)
+"""
+MODULES = """\
+import sys
+
+
+def pytest_unconfigure(config):
+    print("", *sys.modules, sep="\\nloaded: ")
+"""
+HOOKS = """\
+def pytest_gepa_run_finished(result, directory):
+    raise AssertionError("nothing has run")
+
+
+def pytest_gepa_candidate_evaluated(candidate, texts, scores):
+    raise AssertionError("nothing has run")
+"""
+
+
+def usage_error(run: Run) -> str:
+    """The one message of a session that ended with a usage error before anything was sent."""
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.everything
+    assert no_request(run)
+    assert not (run.rootdir / ".gepa").exists()
+    assert "Traceback" not in run.everything
+    assert "INTERNALERROR" not in run.everything
+    messages = [line for line in run.err.splitlines() if line.strip()]
+    assert len(messages) == 1, run.err
+    assert messages[0].lstrip().startswith("ERROR: ")
+    return messages[0]
+
+
+# Without a flag
+
+
+def imported(run: Run) -> set[str]:
+    """The modules that were loaded at the end of a session of `MODULES`."""
+    assert run.code == 0, run.everything
+    return set(re.findall(r"^loaded: (\S+)$", run.out, re.M))
+
+
+def test_without_a_flag_only_three_small_modules_are_imported_and_no_file_appears(project: Project):
+    # `-X importtime` would miss what pytest loads by `importlib.import_module`, which is the plugin itself.
+    project.write({"conftest.py": MODULES})
+    before = files_below(project.root)
+    ours = imported(project.pytest("--co")) - imported(project.pytest("--co", "-p", "no:gepa"))
+    assert ours == {"pytest_gepa", "pytest_gepa.plugin", "pytest_gepa.hookspecs"}
+    assert files_below(project.root) == before
+
+
+def test_without_a_flag_a_suite_runs_as_if_the_plugin_were_not_there(project: Project):
+    project.write({"pytest.ini": f"[pytest]\ngepa_budget = 9999\ngepa_prompts = {KEY}/*\n"})
+    before = files_below(project.root)
+    run = project.pytest("-rA", "--durations=0", "-vv")
+    alone = project.pytest("-rA", "--durations=0", "-vv", "-p", "no:gepa")
+    assert run.code == alone.code == pytest.ExitCode.TESTS_FAILED
+    assert outcome_lines(run) == outcome_lines(alone)
+    assert "gepa:" not in run.everything
+    assert (len(run.task_requests), len(run.reflections)) == (12, 0)
+    assert files_below(project.root) == before
+
+
+def outcome_lines(run: Run) -> list[str]:
+    return [line for line in run.lines if re.search(r"PASSED|FAILED|ERROR|passed|failed", line)][:-1]
+
+
+def test_the_marker_and_the_fixture_do_nothing_without_a_flag(project: Project):
+    project.write({"test_marked.py": MARKED})
+    run = project.pytest("--strict-markers", "test_marked.py")
+    assert "1 failed, 7 passed" in run.lines[-1]
+    assert not (project.root / ".gepa").exists()
+
+
+def test_a_conftest_may_implement_the_hooks_without_a_flag(project: Project):
+    project.write({"conftest.py": HOOKS, "test_marked.py": MARKED})
+    run = project.pytest("test_marked.py")
+    assert "1 failed, 7 passed" in run.lines[-1]
+
+
+def test_blocked_it_is_gone(project: Project):
+    project.write({"test_marked.py": MARKED})
+    run = project.pytest("-p", "no:gepa", "--strict-markers", "test_marked.py")
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "'gepa' not found in `markers` configuration option" in run.out
+    assert "gepa" not in project.pytest("-p", "no:gepa", "--help").out
+    refused = project.pytest("-p", "no:gepa", "--gepa-plan")
+    assert refused.code == pytest.ExitCode.USAGE_ERROR
+    assert "unrecognized arguments: --gepa-plan" in refused.err
+
+
+def test_it_does_nothing_in_the_workers_of_xdist(project: Project):
+    project.write({"test_marked.py": MARKED, "conftest.py": HOOKS})
+    run = project.pytest("-n2", "test_marked.py", env={"PYTEST_ADDOPTS": ""})
+    assert "2 workers" in run.out
+    assert "1 failed, 7 passed" in run.lines[-1]
+    assert not (project.root / ".gepa").exists()
+
+
+def test_the_help_names_every_option_and_ini_key(project: Project):
+    text = project.pytest("--help").out
+    for name in ("optimize", "plan", "prompts", "reflection-model", "budget", "max-minutes", "concurrency"):
+        assert f"--gepa-{name}" in text
+    for name in ("trials", "holdout", "seed", "timeout", "max-broken", "fail-on"):
+        assert f"--gepa-{name}" in text
+    for name in ("prompts", "reflection_model", "budget", "max_broken", "isolation"):
+        assert re.search(rf"^  gepa_{name} ", text, re.M)
+    assert not re.search(r"^  gepa_(optimize|plan) ", text, re.M)
+
+
+# Settings
+
+
+def resolved(pytester: pytest.Pytester, *args: str, ini: str = "") -> Settings:
+    pytester.makeini(f"[pytest]\n{ini}\n")
+    return pytester.parseconfigure("--gepa-plan", *ALONE.split(), *args).stash[settings_key]
+
+
+def test_settings_have_their_defaults(pytester: pytest.Pytester):
+    settings = resolved(pytester)
+    assert (settings.prompts, settings.prompts_base) == ((), pytester.path)
+    assert (settings.reflection_model, settings.budget, settings.minutes) == (None, None, None)
+    assert (settings.concurrency, settings.trials, settings.holdout) == (8, None, 0.0)
+    assert (settings.seed, settings.timeout, settings.max_broken) == (0, 120.0, 0)
+    assert (settings.fail_on, settings.isolation) == (None, "auto")
+
+
+def test_settings_come_from_the_ini_file(pytester: pytest.Pytester):
+    ini = """\
+gepa_reflection_model = gpt
+gepa_budget = 500
+gepa_max_minutes = 1.5
+gepa_concurrency = 3
+gepa_trials = 2
+gepa_holdout = 0.25
+gepa_seed = -7
+gepa_timeout = 9.5
+gepa_max_broken = 1
+gepa_fail_on = not-proven
+gepa_isolation = spawn
+gepa_prompts =
+    a/*.md
+    b/*.txt
+"""
+    settings = resolved(pytester, ini=ini)
+    assert (settings.reflection_model, settings.budget, settings.minutes) == ("gpt", 500, 1.5)
+    assert (settings.concurrency, settings.trials, settings.holdout) == (3, 2, 0.25)
+    assert (settings.seed, settings.timeout, settings.max_broken) == (-7, 9.5, 1)
+    assert (settings.fail_on, settings.isolation) == ("not-proven", "spawn")
+    assert settings.prompts == ("a/*.md", "b/*.txt")
+
+
+def test_an_option_wins_over_its_ini_key(pytester: pytest.Pytester):
+    settings = resolved(
+        pytester, "--gepa-seed=0", "--gepa-prompts=c/*", "--gepa-prompts", "d/*", ini="gepa_seed=7\ngepa_prompts=a"
+    )
+    assert settings.seed == 0
+    assert settings.prompts == ("c/*", "d/*")
+
+
+def test_a_zero_on_the_command_line_wins_over_the_ini_file(pytester: pytest.Pytester):
+    ini = "gepa_max_broken = 3\ngepa_holdout = 0.5"
+    settings = resolved(pytester, "--gepa-max-broken=0", "--gepa-holdout=0", ini=ini)
+    assert (settings.max_broken, settings.holdout) == (0, 0.0)
+
+
+@pytest.mark.parametrize("budget", ["'60'", "60"])
+def test_settings_come_from_pyproject(pytester: pytest.Pytester, budget: str):
+    pytester.makepyprojecttoml(
+        f"[tool.pytest.ini_options]\ngepa_budget = {budget}\ngepa_prompts = ['a/*.md', 'b.txt']\n"
+    )
+    settings = pytester.parseconfigure("--gepa-plan", *ALONE.split()).stash[settings_key]
+    assert (settings.budget, settings.prompts) == (60, ("a/*.md", "b.txt"))
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("--gepa-budget=many", "a whole number of 1 or more"),
+        ("--gepa-budget=0", "a whole number of 1 or more"),
+        ("--gepa-budget=1.5", "a whole number of 1 or more"),
+        ("--gepa-max-minutes=0", "a number above 0"),
+        ("--gepa-max-minutes=nan", "a number above 0"),
+        ("--gepa-max-minutes=inf", "a number above 0"),
+        ("--gepa-concurrency=0", "a whole number of 1 or more"),
+        ("--gepa-trials=0", "a whole number of 1 or more"),
+        ("--gepa-holdout=1", "a number of 0 or more below 1"),
+        ("--gepa-holdout=-0.1", "a number of 0 or more below 1"),
+        ("--gepa-seed=x", "a whole number"),
+        ("--gepa-timeout=0", "a number above 0"),
+        ("--gepa-max-broken=-1", "a whole number of 0 or more"),
+        ("--gepa-fail-on=never", "not-proven"),
+    ],
+)
+def test_a_bad_option_is_refused_with_what_would_do(pytester: pytest.Pytester, given: str, wanted: str):
+    option, _, value = given.partition("=")
+    with pytest.raises(pytest.UsageError) as caught:
+        resolved(pytester, given)
+    message = str(caught.value)
+    assert message.startswith(f"{option}: '{value}'")
+    assert wanted in message
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("gepa_budget = lots", "gepa_budget in {ini}: 'lots' will not do; give a whole number of 1 or more"),
+        ("gepa_isolation = docker", "gepa_isolation in {ini}: 'docker' is none of auto, fork, spawn"),
+        ("gepa_budgt = 5", "{ini}: there is no setting gepa_budgt; did you mean gepa_budget?"),
+        ("gepa_optimize = true", "{ini}: gepa_optimize is a mode, not a setting; give --gepa-optimize when you want"),
+        ("gepa_plan = true", "{ini}: gepa_plan is a mode, not a setting; give --gepa-plan when you want"),
+    ],
+)
+def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(pytester: pytest.Pytester, line: str, wanted: str):
+    with pytest.raises(pytest.UsageError) as caught:
+        resolved(pytester, ini=line)
+    assert wanted.format(ini=pytester.path / "tox.ini") in str(caught.value)
+
+
+def test_an_ini_key_like_no_other_is_refused_with_all_that_are_known(pytester: pytest.Pytester):
+    with pytest.raises(pytest.UsageError, match="no setting gepa_zzz; known are gepa_prompts, gepa_reflection_model"):
+        resolved(pytester, ini="gepa_zzz = 5")
+
+
+# What is refused before anything is sent
+
+
+def test_a_project_without_prompts(project: Project):
+    (project.root / "prompts/route.md").unlink()
+    message = usage_error(project.optimize())
+    assert f"no prompt file found for prompts/**/* in {project.root}" in message
+    assert "--gepa-prompts" in message
+    assert "gepa_prompts" in message
+
+
+def test_no_reflection_model(project: Project):
+    message = usage_error(project.pytest("--gepa-optimize"))
+    assert all(word in message for word in ("--gepa-reflection-model", "GEPA_REFLECTION_MODEL"))
+
+
+def test_a_misspelt_ini_key(project: Project):
+    project.write({"pytest.ini": "[pytest]\ngepa_budgt = 5\n"})
+    assert "did you mean gepa_budget?" in usage_error(project.optimize())
+
+
+@pytest.mark.parametrize("flag", ["--collect-only", "--pdb", "--trace"])
+def test_flags_that_exclude_a_run(project: Project, flag: str):
+    assert flag in usage_error(project.optimize(flag))
+
+
+def test_a_budget_that_is_too_small_names_the_smallest_that_would_do(project: Project):
+    message = usage_error(project.optimize("--gepa-budget=40"))
+    found = re.search(r"baseline \((\d+)\), one minibatch \((\d+)\) and the confirm run \((\d+)\)", message)
+    assert found is not None
+    baseline, minibatch, confirm = map(int, found.groups())
+    assert (baseline, confirm) == (12, 24)
+    assert message.endswith(f"the smallest that can is --gepa-budget {baseline + minibatch + confirm}")
+
+
+@pytest.mark.parametrize(
+    ("marker", "wanted"),
+    [
+        ("trials=0", "@pytest.mark.gepa(trials=0): give a whole number of 1 or more"),
+        ("split='holdin'", "@pytest.mark.gepa(split='holdin'): give 'search' or 'holdout'"),
+        ("trails=3", "there is no such keyword; known are trials, threshold, split, weight"),
+    ],
+)
+def test_a_malformed_marker(project: Project, marker: str, wanted: str):
+    test = f"import pytest\n\n\n@pytest.mark.gepa({marker})\ndef test_one():\n    assert 0\n"
+    project.write({"test_one.py": test})
+    message = usage_error(project.optimize("test_one.py"))
+    assert message.startswith("ERROR: gepa: test_one.py::test_one: ")
+    assert wanted in message
+
+
+def test_a_prompt_that_is_not_utf_8(project: Project):
+    project.write({"prompts/latin.md": "Größe".encode("latin-1")})
+    message = usage_error(project.optimize())
+    assert "prompts/latin.md" in message
+    assert "UTF-8" in message
+
+
+@pytest.mark.parametrize("how", ["--gepa-holdout=0.99", "split='holdout'"])
+def test_nothing_left_to_search_with(project: Project, how: str):
+    args = [how] if how.startswith("--") else []
+    if not args:
+        text = (project.root / "test_route.py").read_text(encoding="utf-8")
+        project.write({"test_route.py": text.replace("import pytest\n", f"import pytest\npytestmark = pytest.mark.gepa({how})\n")})
+    message = usage_error(project.optimize(*args))
+    assert "every case is held out" in message
+    assert "--gepa-holdout" in message
+
+
+def test_no_cases_end_as_pytest_ends_them(project: Project):
+    run = project.optimize("-k", "nothing_is_called_so")
+    assert run.code == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert no_request(run)
+    assert not (project.root / ".gepa").exists()
+
+
+def test_collection_errors_end_as_pytest_ends_them(project: Project):
+    project.write({"test_broken.py": "import no_such_module_anywhere\n"})
+    run = project.optimize()
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "1 error during collection" in run.out
+    assert no_request(run)
+    assert not (project.root / ".gepa").exists()
+
+
+# The plan, and where globs resolve
+
+
+def test_the_plan_is_printed_and_nothing_is_run(project: Project):
+    before = files_below(project.root)
+    run = project.pytest(*PLAN, "--gepa-seed=3")
+    assert run.code == 0, run.everything
+    assert no_request(run)
+    assert files_below(project.root) == before
+    run.matches(
+        "gepa: plan only, nothing is run, seed 3",
+        "*= gepa =*",
+        "prompts * 1",
+        f"  prompts/route.md: {len(TODAY)} characters",
+        "cases * 12 (12 search, 0 held out)",
+        "reflection model * reflector",
+        "*at most * rollouts*",
+    )
+
+
+def planned(run: Run) -> list[str]:
+    """The prompts that a plan names."""
+    assert run.code == 0, run.everything
+    return re.findall(r"^  (\S+): [\d,]+ characters", run.out, re.M)
+
+
+@pytest.fixture
+def nested(project: Project) -> Project:
+    """Prompts in more than one place, and the same names at the top and in a subdirectory."""
+    project.write(
+        {
+            "pytest.ini": "[pytest]\ngepa_prompts = texts/*.md\n",
+            "texts/top.md": "top",
+            "deep/texts/deep.md": "deep",
+            "deep/test_deep.py": "def test_deep():\n    pass\n",
+        }
+    )
+    return project
+
+
+def test_globs_of_the_ini_file_resolve_against_its_directory(nested: Project):
+    assert planned(nested.pytest(*PLAN)) == ["texts/top.md"]
+    assert planned(nested.pytest(*PLAN, cwd=nested.root / "deep")) == ["texts/top.md"]
+
+
+def test_globs_of_an_ini_file_that_was_named_resolve_against_its_directory(nested: Project):
+    nested.write({"deep/other.ini": "[pytest]\ngepa_prompts = texts/*.md\n"})
+    run = nested.pytest(*PLAN, "-c", "deep/other.ini", "--rootdir", str(nested.root), "deep")
+    assert planned(run) == ["deep/texts/deep.md"]
+
+
+def test_globs_of_the_command_line_resolve_against_the_directory_that_it_is_given_in(nested: Project):
+    run = nested.pytest(*PLAN, "--gepa-prompts=texts/*.md", cwd=nested.root / "deep")
+    assert planned(run) == ["deep/texts/deep.md"]
+
+
+def test_a_prompt_outside_of_the_rootdir_is_refused(nested: Project):
+    outside = nested.root.parent / "outside.md"
+    outside.write_text("not ours", encoding="utf-8")
+    message = usage_error(nested.pytest(*PLAN, "--gepa-prompts=../outside.md"))
+    assert "outside.md" in message
+
+
+def test_both_modes_at_once_only_plan(project: Project):
+    run = project.optimize("--gepa-plan")
+    assert run.code == 0
+    assert no_request(run)
+
+
+def test_a_plan_says_when_the_cases_are_too_few_to_prove_anything(project: Project):
+    project.cases(cases_of(["animal"]))
+    run = project.pytest(*PLAN)
+    run.matches("provable * nothing: 3 cases are too few *")
