@@ -16,7 +16,7 @@ import pytest
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import GepaError
 from pytest_gepa.journal import Journal
-from pytest_gepa.optimize import Optimization, RunState
+from pytest_gepa.optimize import Optimization
 from pytest_gepa.plan import BudgetPlan, plan_budget
 from pytest_gepa.plugin import INITIAL_SYS_PATH, closing_key, exit_status_key
 from pytest_gepa.prompts.components import DEFAULT_PATTERNS, Component, find_components
@@ -26,6 +26,7 @@ from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, print_section
 from pytest_gepa.report.write import new_run_directory, state_directory, write_run
+from pytest_gepa.run_state import RunState
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.collect import collect_cases
 from pytest_gepa.suite.evaluate import Suite, Surroundings

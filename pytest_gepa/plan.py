@@ -42,8 +42,8 @@ def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
     smallest = searched + minibatch + least_confirm
     if settings.budget is not None and settings.budget < smallest:
         raise SettingsError(
-            f"a budget of {settings.budget} rollouts cannot hold the baseline ({searched}), one minibatch ({minibatch}) "
-            f"and the confirm run ({least_confirm}); the smallest that can is --gepa-budget {smallest}"
+            f"a budget of {settings.budget} rollouts cannot hold the baseline ({searched}), one minibatch "
+            f"({minibatch}) and the confirm run ({least_confirm}); the smallest that can is --gepa-budget {smallest}"
         )
     trials = settings.trials or _affordable_trials(settings.budget, cases)
     probe = 0 if settings.trials or trials == 1 else min(searched, PROBE_CASES)

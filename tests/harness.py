@@ -215,7 +215,7 @@ class Project:
 
     @property
     def environ(self) -> dict[str, str]:
-        kept = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+        kept = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
         return {
             **{name: os.environ[name] for name in kept if name in os.environ},
             "OPENAI_BASE_URL": self.server.base_url,

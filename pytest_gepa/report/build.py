@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
-from pytest_gepa.optimize import RunState
 from pytest_gepa.report.result import (
     Change,
     ComponentChange,
@@ -19,6 +18,7 @@ from pytest_gepa.report.result import (
     SplitScores,
     Trouble,
 )
+from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.verdict.judge import CaseScore, Tally, Verdict, judge
 
@@ -34,7 +34,6 @@ def build_result(
 ) -> Result:
     """The result of a run that has ended, in whatever way."""
     search = state.search
-    assert search is not None
     winner = state.winner or search.seed
     labels = {case.id: case.nodeid for case in cases}
     verdict, reason = _verdict(state, winner)
@@ -79,7 +78,6 @@ def build_result(
 
 
 def _verdict(state: RunState, winner: Candidate) -> tuple[str, str]:
-    assert state.search is not None
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:
@@ -91,7 +89,6 @@ def _verdict(state: RunState, winner: Candidate) -> tuple[str, str]:
 
 def _judge(state: RunState, winner: Candidate, cases: Sequence[Case], seed: int) -> Verdict | None:
     """The comparison over these cases as far as the confirm run got; None before its first trial ended."""
-    assert state.search is not None
     before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, winner.id))
     if not before or not after:
         return None
@@ -154,7 +151,6 @@ def _changes(
 
 def ancestry(state: RunState, candidate: Candidate, labels: Mapping[str, str]) -> tuple[EditRecord, ...]:
     """The edits that made a candidate, oldest first, each with its diagnosis and the cases that moved it."""
-    assert state.search is not None
     family = state.search.candidates
     age = {name: position for position, name in enumerate(family)}
     records = []
@@ -190,7 +186,6 @@ def _changes_of(state: RunState, task: Reflect, labels: Mapping[str, str]) -> li
 
 
 def _frontier(state: RunState, winner: Candidate) -> list[FrontierEntry]:
-    assert state.search is not None
     entries = []
     for standing in state.search.frontier():
         if standing.candidate in (winner.id, state.search.seed.id):
@@ -202,7 +197,6 @@ def _frontier(state: RunState, winner: Candidate) -> list[FrontierEntry]:
 
 def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
     """Cases that ended in trouble under today's prompts or in the confirm run, each once."""
-    assert state.search is not None
     seed = state.search.seed.id
     rollouts = [rollout for (name, _), rollout in state.rollouts.items() if name == seed]
     rollouts += [rollout for side in state.confirm.values() for rollout in side.values()]

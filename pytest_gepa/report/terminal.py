@@ -11,9 +11,9 @@ from rich.status import Status
 from rich.text import Text
 
 from pytest_gepa.evolve.tasks import Decision
-from pytest_gepa.optimize import RunState
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.wording import count, duration, p_words, passed, points, printable
+from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Rollout
 
 PHASES = {
@@ -67,7 +67,6 @@ class Terminal:
             self._status = None
 
     def _progress_line(self, phase: str, state: RunState) -> str:
-        assert state.search is not None
         best = max((standing.mean for standing in state.search.frontier()), default=0.0)
         elapsed = duration(time.monotonic() - state.started)
         return (
@@ -76,7 +75,6 @@ class Terminal:
         )
 
     def _decision_line(self, decision: Decision, state: RunState) -> str:
-        assert state.search is not None
         candidate = state.search.candidates.get(decision.candidate)
         what = ", ".join(candidate.changed) if candidate is not None else ""
         scores = ""

@@ -12,13 +12,13 @@ from pathlib import Path
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import PatchError
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.optimize import RunState
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.patch import PatchLine, git_apply_check
 from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
 from pytest_gepa.report.result import FrontierEntry, Result
+from pytest_gepa.run_state import RunState
 
 
 def state_directory(rootdir: Path) -> Path:
@@ -55,7 +55,6 @@ def write_run(
     base: PatchBase,
 ) -> Result:
     """Write patches, `result.json` and `report.md`; the result comes back with the paths of its patches."""
-    assert state.search is not None
     winner = state.winner or state.search.seed
     if winner.id != state.search.seed.id:
         name = "best.patch" if result.verdict == "proven" else f"frontier/{winner.id}.patch"

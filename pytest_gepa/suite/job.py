@@ -36,10 +36,10 @@ class PromptFile:
 class Job:
     """Everything a child session needs to run some cases under one candidate in one trial; self-contained.
 
-    `cases` are case ids, `files` the test files that hold them. `timeout` is in seconds a case. `forking` is "after collection" (the session
-    forks a runner for each share of its cases) or "never" (it asks for its cases and runs them itself). With
-    `tell_modules` it ends by telling which modules of the environment it loaded. The environment variables travel
-    in the message, never on disk.
+    `cases` are case ids, `files` the test files that hold them. `timeout` is in seconds a case. `forking` is
+    "after collection" (the session forks workers that ask for its cases) or "never" (it asks for its cases and runs
+    them itself). With `tell_modules` it ends by telling which modules of the environment it loaded. The environment
+    variables travel in the message, never on disk.
     """
 
     id: str

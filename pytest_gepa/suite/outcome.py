@@ -29,19 +29,27 @@ PYTEST_TIMEOUT = re.compile(r"Timeout \(?>\s*[\d.]+s\)?")
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """Whether an exception, or one that it was raised from, tells of the infrastructure."""
+    """Whether an exception, or one that led to it or is part of it, tells of the infrastructure."""
     seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
         seen.add(id(current))
-        for base in type(current).__mro__:
-            package = (
-                base.__module__ if base.__module__ in INFRASTRUCTURE else base.__module__.split(".", 1)[0]
-            )
-            if base.__name__ in INFRASTRUCTURE.get(package, ()):
-                return True
-        current = current.__cause__
+        if any(_is_listed(base) for base in type(current).__mro__):
+            return True
+        waiting += [current.__cause__, None if current.__suppress_context__ else current.__context__]
+        members = getattr(current, "exceptions", None)  # an exception group, which Python 3.10 has as a backport
+        if isinstance(members, tuple):
+            waiting += [member for member in members if isinstance(member, BaseException)]
     return False
+
+
+def _is_listed(kind: type) -> bool:
+    module = kind.__module__
+    package = module if module in INFRASTRUCTURE else module.split(".", 1)[0]
+    return kind.__name__ in INFRASTRUCTURE.get(package, ())
 
 
 def unanswered(calls: Sequence[Call]) -> str:

@@ -101,14 +101,16 @@ def run_phases(item: pytest.Item, next_item: Callable[[], pytest.Item | None]) -
 
     `next_item` is asked only before the teardown, so that a process which takes its cases one by one keeps the
     fixtures that its next case shares. Plugins that rerun failing items are passed over on purpose: a rerun would be
-    a second rollout.
+    a second rollout. An item that raises `pytest.exit` is torn down too, for others come after it.
     """
     if hasattr(item, "_request") and not item._request:
         item._initrequest()  # type: ignore[attr-defined]
-    setup = call_and_report(item, "setup", log=True)
-    if setup.passed:
-        call_and_report(item, "call", log=True)
-    call_and_report(item, "teardown", log=True, nextitem=next_item())
+    try:
+        setup = call_and_report(item, "setup", log=True)
+        if setup.passed:
+            call_and_report(item, "call", log=True)
+    finally:
+        call_and_report(item, "teardown", log=True, nextitem=next_item())
     if hasattr(item, "_request"):
         item._request = False
         item.funcargs = None  # type: ignore[attr-defined]

@@ -193,8 +193,10 @@ class ChildSession:
         self._running, self._trouble = [], ""
         self.recorder.begin(case)
         started = time.monotonic()
-        with contextlib.suppress(pytest.exit.Exception):
+        try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        except pytest.exit.Exception as error:
+            self._trouble = f"pytest.exit: {error}"
         rollout = self._rollout(case, item, time.monotonic() - started)
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
 

@@ -56,7 +56,7 @@ def test_a_short_text_is_not_touched() -> None:
 
 def test_cuts_fall_on_line_ends_where_one_is_near() -> None:
     assert cut_middle("a line of words\n" * 100, 200) == (
-        "a line of words\n" * 4 + "[... 1,488 characters cut ...]\n" + "a line of words\n" * 3
+        "a line of words\n" * 4 + "[... 1,473 characters cut ...]\n" + "a line of words\n" * 4
     )
 
 

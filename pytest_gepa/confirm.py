@@ -1,0 +1,126 @@
+"""The confirm run: seed and winner again, fresh and paired; never read from another run nor shared with the search."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from pytest_gepa.crew import Crew
+from pytest_gepa.evolve.budget import Budget
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.journal import Journal
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.run_state import RunState, Screen, rollout_fields
+from pytest_gepa.suite.evaluate import Evaluation, Suite
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+
+
+class ConfirmRun:
+    """Runs both sides on every case, held-out ones included; its rollouts go to `state.confirm`."""
+
+    def __init__(
+        self,
+        run: str,
+        state: RunState,
+        cases: Mapping[str, Case],
+        plan: BudgetPlan,
+        suite: Suite,
+        journal: Journal,
+        screen: Screen,
+    ) -> None:
+        self._run = run
+        self._state = state
+        self._cases = cases
+        self._plan = plan
+        self._suite = suite
+        self._journal = journal
+        self._screen = screen
+        self._crew = Crew()
+        self._lock = threading.Lock()
+        self._budget = Budget(plan.limit - state.search.budget.spent)
+
+    def run(self, winner: Candidate) -> None:
+        """Run it to its end. Raises what the work raises, and `KeyboardInterrupt`."""
+        state, seed = self._state, self._state.search.seed
+        trials = self._plan.trials
+        if self._plan.probe and not self._is_flaky():
+            trials = 1
+        state.trials = trials
+        self._journal.write("confirm", winner=winner.id, trials=trials)
+        self._screen.confirming(trials)
+        rounds = [
+            [case.id for case in self._cases.values() if trial < (case.trials or trials)]
+            for trial in range(max(trials, *(case.trials or 0 for case in self._cases.values())))
+        ]
+        # Reserved as a whole, so that no retry can eat a later trial's share.
+        self._reserve_share(2 * sum(len(cases) for cases in rounds))
+        for trial, cases in enumerate(rounds):
+            for candidate in (seed, winner):
+                self._crew.start(partial(self._repeat, candidate, cases, f"{self._run}/confirm/{trial}"))
+            for _ in range(2):
+                name, evaluation = self._next()
+                side = state.confirm.setdefault(name, {})
+                side.update({(case, trial): rollout for case, rollout in evaluation.rollouts.items()})
+        state.is_confirmed = True
+
+    def _is_flaky(self) -> bool:
+        """Repeat some cases under today's prompts: does any answer or outcome differ from the baseline's?"""
+        seed, rollouts = self._state.search.seed, self._state.rollouts
+        known = [
+            case for case in self._cases if (r := rollouts.get((seed.id, case))) and r.outcome.is_evidence
+        ]
+        step = max(1, len(known) // self._plan.probe)
+        chosen = known[::step][: self._plan.probe]
+        self._reserve_share(len(chosen))
+        self._crew.start(partial(self._repeat, seed, chosen, f"{self._run}/repeat/0"))
+        _, evaluation = self._next()
+        return any(
+            _said(found) != _said(rollouts[seed.id, case]) for case, found in evaluation.rollouts.items()
+        )
+
+    def _reserve_share(self, rollouts: int) -> None:
+        with self._lock:
+            if not self._budget.reserve(rollouts):
+                raise AssertionError("the confirm run's share was kept from the start")
+
+    def _next(self) -> tuple[str, Evaluation]:
+        while True:
+            message = self._crew.next()
+            self._state.confirm_spent = self._budget.spent
+            if not callable(message):
+                result: tuple[str, Evaluation] = message
+                return result
+            message()
+
+    def _repeat(self, candidate: Candidate, cases: Sequence[str], trial: str) -> tuple[str, Evaluation]:
+        evaluation = self._suite.run(
+            candidate.id,
+            candidate.texts,
+            cases,
+            trial,
+            allowance=self,
+            on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout)),
+        )
+        self.settle(len(cases), sum(evaluation.charged.values()))
+        return candidate.id, evaluation
+
+    def _note(self, rollout: Rollout) -> None:
+        self._state.count(rollout)
+        self._journal.write("rollout", **rollout_fields(rollout))
+        self._screen.progress("confirm run", self._state)
+
+    def reserve(self, rollouts: int) -> bool:
+        """Set rollouts aside for a retry; False when they cannot be afforded. Called by the suite's threads."""
+        with self._lock:
+            return self._budget.reserve(rollouts)
+
+    def settle(self, reserved: int, charged: int) -> None:
+        """Close a reservation."""
+        with self._lock:
+            self._budget.settle(reserved, charged)
+
+
+def _said(rollout: Rollout) -> tuple[Outcome, tuple[str, ...]]:
+    answers = (call.answer.content if call.answer else "" for call in rollout.trajectory.calls)
+    return rollout.outcome, tuple(answers)

@@ -1,0 +1,274 @@
+"""Drives the search: hands its tasks to threads, tells it their results, keeps the journal. One thread decides."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from pytest_gepa.crew import Crew
+from pytest_gepa.errors import ReflectionError
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.tasks import (
+    CaseResult,
+    Decision,
+    Evaluate,
+    Evaluated,
+    Event,
+    Reflect,
+    Reflected,
+    Retried,
+    Retrying,
+    Stopped,
+    Task,
+)
+from pytest_gepa.journal import Journal
+from pytest_gepa.reflect.evidence import Exhibit
+from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.reflect.menu import MenuChoice
+from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
+from pytest_gepa.run_state import RunState, Screen, as_fields, rollout_fields
+from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+
+SEARCH_TRIAL = "search/0"
+
+
+class SearchDriver:
+    """Runs one search to its end. `minutes` bounds it, None for no bound."""
+
+    def __init__(
+        self,
+        state: RunState,
+        cases: Mapping[str, Case],
+        suite: Suite,
+        model: ReflectionModel,
+        journal: Journal,
+        screen: Screen,
+        minutes: float | None,
+    ) -> None:
+        self._state = state
+        self._search = state.search
+        self._cases = cases
+        self._suite = suite
+        self._model = model
+        self._journal = journal
+        self._screen = screen
+        self._minutes = minutes
+        self._crew = Crew()
+        self._lock = (
+            threading.Lock()
+        )  # retries are told to the search from the threads that wait for rollouts
+        self._menus = MenuChoice()
+        self._evidence = EvidenceBudget()
+
+    def run(self) -> None:
+        """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
+        minutes = self._minutes
+        deadline = None if minutes is None else self._state.started + 60 * minutes
+        while True:
+            with self._lock:
+                for task in self._search.ask():
+                    self._begin(task)
+            if not self._crew.busy:
+                break
+            try:
+                message = self._crew.next(
+                    None if deadline is None else max(0.05, deadline - time.monotonic())
+                )
+            except queue.Empty:
+                deadline = None
+                self._tell(Stopped(f"the {minutes:g} minutes are over"))
+                continue
+            if isinstance(message, (Evaluated, Reflected)):
+                self._tell(message)
+            else:
+                message()
+        self._state.search_ended = self._search.done
+
+    def _tell(self, event: Event) -> None:
+        with self._lock:
+            decisions = self._search.tell(event)
+        self._journal_event(event)
+        for decision in decisions:
+            self._heed(decision)
+
+    def _journal_event(self, event: Event) -> None:
+        self._journal.write("event", type=type(event).__name__, event=event)
+
+    def _heed(self, decision: Decision) -> None:
+        self._state.decisions.append(decision)
+        candidate = self._search.candidates.get(decision.candidate)
+        record = {}
+        if decision.kind in ("accepted", "rejected", "merge", "duplicate", "not in effect") and candidate:
+            record = {
+                "changed": candidate.changed,
+                "origin": candidate.origin,
+                "proposal": candidate.proposal,
+            }
+        self._journal.write("decision", **as_fields(decision), **record)
+        if decision.kind in ("accepted", "rejected") and candidate is not None:
+            self._grade_menus(candidate, gained=decision.kind == "accepted")
+        self._screen.decision(decision, self._state)
+
+    def _grade_menus(self, candidate: Candidate, *, gained: bool) -> None:
+        for name in candidate.proposal.split("+"):
+            if any(proposal.text is not None for proposal in self._state.proposals.get(name, {}).values()):
+                self._menus = self._menus.record(self._state.menus[name], "gain" if gained else "no gain")
+
+    def _begin(self, task: Task) -> None:
+        if isinstance(task, Evaluate):
+            self._journal.write(
+                "evaluate",
+                candidate=task.candidate,
+                purpose=task.purpose,
+                cases=task.cases,
+                trial=SEARCH_TRIAL,
+            )
+            self._crew.start(partial(self._evaluate, task))
+        else:
+            self._state.asked[task.proposal] = task
+            self._state.menus[task.proposal] = self._menus.current
+            self._journal.write(
+                "reflect",
+                proposal=task.proposal,
+                parent=task.parent.id,
+                parent_mean=self._search.mean(task.parent),
+                best_mean=max((standing.mean for standing in self._search.frontier()), default=None),
+                components=task.components,
+                failing=task.failing,
+                neighbours=task.neighbours,
+            )
+            self._crew.start(partial(self._reflect, task, self._menus))
+
+    def _evaluate(self, task: Evaluate) -> Evaluated:
+        inherited = {} if task.purpose == "baseline" else self._modelless(task.cases)
+        wanted = [case for case in task.cases if case not in inherited]
+        evaluation = self._suite.run(
+            task.candidate.id,
+            task.candidate.texts,
+            wanted,
+            SEARCH_TRIAL,
+            allowance=self,
+            on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
+        )
+        results = {
+            case: _case_result(rollout, evaluation.charged[case])
+            for case, rollout in evaluation.rollouts.items()
+        }
+        results.update({case: _case_result(rollout, False) for case, rollout in inherited.items()})
+        return Evaluated(task.candidate.id, results)
+
+    def _modelless(self, cases: Sequence[str]) -> dict[str, Rollout]:
+        """The cases that reached no model and read no prompt: their result is the same under every candidate."""
+        seed = self._search.seed.id
+        known = ((case, self._state.rollouts.get((seed, case))) for case in cases)
+        return {
+            case: r
+            for case, r in known
+            if r and r.outcome.is_evidence and not r.trajectory.calls and not r.reads
+        }
+
+    def _note(self, rollout: Rollout, purpose: str) -> None:
+        """Keep a rollout; runs in the deciding thread."""
+        state = self._state
+        state.rollouts[rollout.candidate, rollout.case] = rollout
+        state.count(rollout)
+        self._journal.write("rollout", **rollout_fields(rollout))
+        if purpose == "baseline":
+            self._screen.baseline_rollout(rollout)
+        self._screen.progress(purpose, state)
+
+    def _reflect(self, task: Reflect, menus: MenuChoice) -> Reflected:
+        inner = Crew()
+        for component in task.components:
+            inner.start(partial(self._propose, task, component, menus))
+        proposals = sorted((inner.next() for _ in task.components), key=lambda proposal: proposal.component)
+        self._crew.tell(partial(self._keep_proposals, task, proposals))
+        return Reflected(
+            task.proposal,
+            texts={p.component: p.text for p in proposals if p.text is not None},
+            diagnosis="\n\n".join(f"{p.component}: {p.diagnosis}" for p in proposals if p.text is not None),
+            summaries={p.component: p.summary for p in proposals if p.text is not None},
+            rejections=tuple(reason for p in proposals for reason in p.rejections),
+        )
+
+    def _propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+        try:
+            return self._ask(task, component, menus)
+        except ReflectionError as error:
+            # What has been found so far is worth a confirm run, so the search ends here and not the session.
+            self._crew.tell(partial(self._reflection_failed, str(error)))
+            return Proposal(component, None)
+
+    def _reflection_failed(self, reason: str) -> None:
+        if not self._state.reflection_failed:
+            self._state.reflection_failed = reason
+            self._tell(Stopped(f"the reflection model cannot be used: {reason}"))
+
+    def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+        rollouts, parent = self._state.rollouts, task.parent
+        exhibits = {
+            case: Exhibit(self._cases[case], rollouts[parent.id, case])
+            for case in (*task.failing, *task.neighbours)
+            if (parent.id, case) in rollouts
+        }
+        involved = [exhibits[case] for case in task.failing if component in exhibits[case].rollout.uses]
+        return propose(
+            component,
+            parent.texts[component],
+            self._search.seed.texts[component],
+            failing=involved or [exhibits[case] for case in task.failing],
+            neighbours=[exhibits[case] for case in task.neighbours if case in exhibits],
+            discarded=[(edit.summary, edit.reason) for edit in task.discarded if edit.component == component],
+            components=parent.texts,
+            attempt=task.attempt,
+            model=self._model,
+            menu=menus.menu,
+            budget=self._evidence,
+        )
+
+    def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
+        """Keep what the model said; runs in the deciding thread."""
+        self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
+        for proposal in proposals:
+            self._state.reflections += proposal.calls
+            self._state.input_tokens += proposal.input_tokens
+            self._state.output_tokens += proposal.output_tokens
+            self._state.rejections.update(proposal.rejections)
+            if proposal.text is None and proposal.rejections:
+                self._menus = self._menus.record(self._state.menus[task.proposal], "invalid")
+            self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
+
+    def reserve(self, rollouts: int) -> bool:
+        """Set rollouts aside for a retry; False when they cannot be afforded. Called by the suite's threads."""
+        with self._lock:
+            granted = self._search.reserve_retry(rollouts)
+        if granted:
+            self._crew.tell(partial(self._journal_event, Retrying(rollouts)))
+        return granted
+
+    def settle(self, reserved: int, charged: int) -> None:
+        """Close such a reservation."""
+        with self._lock:
+            self._search.tell(Retried(reserved, charged))
+        self._crew.tell(partial(self._journal_event, Retried(reserved, charged)))
+
+
+def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
+    keys = "\n".join(rollout.request_keys)
+    return CaseResult(
+        score=rollout.score,
+        uses=rollout.uses or rollout.reads,
+        likeness="" if rollout.outcome is Outcome.passed else _likeness(rollout),
+        charged=charged,
+        keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",
+    )
+
+
+def _likeness(rollout: Rollout) -> str:
+    return f"{read_failure(rollout.trajectory.failure).said}\n{rollout.feedback}".strip()

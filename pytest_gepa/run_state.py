@@ -1,0 +1,81 @@
+"""What is known of a run while it goes on, and where it shows itself. Kept by one thread, read by the report."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.search import Search
+from pytest_gepa.evolve.tasks import Decision, Reflect
+from pytest_gepa.reflect.menu import MenuName
+from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.suite.rollout import Rollout
+
+
+class Screen(Protocol):
+    """Where a run shows itself while it goes on."""
+
+    def baseline_rollout(self, rollout: Rollout) -> None:
+        """A case has been run under today's prompts."""
+
+    def progress(self, phase: str, state: RunState) -> None:
+        """A rollout has come in."""
+
+    def decision(self, decision: Decision, state: RunState) -> None:
+        """The search has decided something."""
+
+    def confirming(self, trials: int) -> None:
+        """The confirm run begins."""
+
+
+@dataclass(slots=True)
+class RunState:
+    """What is known of a run so far; the result is made from it, however the run ends."""
+
+    search: Search
+    rollouts: dict[tuple[str, str], Rollout] = field(default_factory=dict)
+    proposals: dict[str, Mapping[str, Proposal]] = field(default_factory=dict)
+    menus: dict[str, MenuName] = field(default_factory=dict)
+    asked: dict[str, Reflect] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    rejections: Counter[str] = field(default_factory=Counter)
+    confirm: dict[str, dict[tuple[str, int], Rollout]] = field(default_factory=dict)
+    confirm_spent: int = 0
+    trials: int = 0
+    winner: Candidate | None = None
+    cached: int = 0
+    reflections: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    task_models: set[str] = field(default_factory=set)
+    search_ended: str = ""
+    reflection_failed: str = ""
+    is_confirmed: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> int:
+        """Rollouts that were charged."""
+        return self.search.budget.spent + self.confirm_spent
+
+    def count(self, rollout: Rollout) -> None:
+        """Add what a rollout cost, of whatever phase."""
+        calls = rollout.trajectory.calls
+        self.cached += bool(calls) and not rollout.charged
+        self.task_models.update(call.model for call in calls if call.model)
+        self.input_tokens += sum(call.input_tokens for call in calls if not call.cached)
+        self.output_tokens += sum(call.output_tokens for call in calls if not call.cached)
+
+
+def as_fields(record: Any) -> dict[str, object]:
+    """A dataclass as keyword arguments for the journal."""
+    return {item.name: getattr(record, item.name) for item in fields(record)}
+
+
+def rollout_fields(rollout: Rollout) -> dict[str, object]:
+    """A rollout for the journal: pytest's reports say again what its trajectory holds."""
+    return {**as_fields(rollout), "reports": ()}

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.reflect.menu import FULL, RULE, Menu, MenuChoice, ReplyOutcome
+
+
+def after(*outcomes: ReplyOutcome, choice: MenuChoice | None = None) -> MenuChoice:
+    """The choice after these replies, each under the menu that was current."""
+    choice = choice or MenuChoice()
+    for outcome in outcomes:
+        choice = choice.record(choice.current, outcome)
+    return choice
+
+
+RULE_CHOICE = after("invalid", "invalid")
+
+
+def test_a_model_starts_with_the_full_menu() -> None:
+    assert MenuChoice().menu is FULL
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "menu"),
+    [
+        (["invalid"], FULL),
+        (["invalid", "invalid"], RULE),
+        (["invalid", "gain", "no gain", "invalid"], RULE),
+        (["invalid", "gain", "no gain", "gain", "invalid"], FULL),
+        (["no gain"] * 3, FULL),
+        (["no gain"] * 4, RULE),
+        (["no gain", "no gain", "invalid", "no gain", "no gain"], RULE),
+        (["no gain"] * 3 + ["gain"] + ["no gain"] * 3, FULL),
+    ],
+)
+def test_the_record_decides(outcomes: list[ReplyOutcome], menu: Menu) -> None:
+    assert after(*outcomes).menu is menu
+
+
+def test_the_full_menu_is_tried_again_after_six_fruitless_rules() -> None:
+    assert after(*["no gain"] * 5, choice=RULE_CHOICE).menu is RULE
+    again = after(*["no gain", "invalid"] * 3, choice=RULE_CHOICE)
+    assert again == MenuChoice()
+    assert after(*["no gain"] * 5, "gain", *["no gain"] * 5, choice=RULE_CHOICE).menu is RULE
+
+
+def test_replies_still_under_way_at_a_change_count_only_if_they_bring_a_gain() -> None:
+    assert RULE_CHOICE.record("full", "invalid") == RULE_CHOICE
+    assert RULE_CHOICE.record("full", "gain") == MenuChoice()
+    assert MenuChoice().record("rule", "no gain") == MenuChoice()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["full", "rule"]), st.sampled_from(["invalid", "no gain", "gain"]))))
+def test_the_record_survives_json_and_stays_small(replies: list[tuple[Any, Any]]) -> None:
+    choice = MenuChoice()
+    for menu, outcome in replies:
+        choice = choice.record(menu, outcome)
+        assert from_json(MenuChoice, to_json(choice)) == choice
+        assert len(choice.recent) <= 4
+
+
+@pytest.mark.parametrize("menu", [FULL, RULE], ids=lambda menu: menu.name)
+def test_schemas_are_strict(menu: Menu) -> None:
+    def objects(schema: Any) -> list[Any]:
+        nested = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+        return [schema, *(found for item in nested for found in objects(item))]
+
+    for schema in objects(menu.schema):
+        if schema["type"] == "object":
+            assert schema["additionalProperties"] is False
+            assert schema["required"] == list(schema["properties"])

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.reflect.fence import find_fences
+from pytest_gepa.reflect.fit import estimate_tokens
+from pytest_gepa.reflect.menu import FULL, RULE, Menu
+from pytest_gepa.reflect.request import build_request, correction
+from tests.reflect.exhibits import COMPONENTS, FAILURE, ROUTE, ROUTE_TEXT, call, exhibit, passing, route_call
+
+MENUS = pytest.mark.parametrize("menu", [FULL, RULE], ids=lambda menu: menu.name)
+
+
+def user_message(menu: Menu = FULL, **changes: object) -> str:
+    arguments: dict[str, object] = {
+        "component_id": ROUTE,
+        "text": ROUTE_TEXT,
+        "failing": [exhibit()],
+        "neighbours": [passing()],
+        "discarded": [],
+        "menu": menu,
+        "components": COMPONENTS,
+    }
+    messages = build_request(**{**arguments, **changes})  # type: ignore[arg-type]
+    assert [message["role"] for message in messages] == ["system", "user"]
+    return messages[1]["content"]
+
+
+@MENUS
+def test_the_prompt_is_the_first_block_and_stands_in_no_other(menu: Menu) -> None:
+    text = user_message(menu)
+    assert text.startswith("# Prompt to edit: prompts/route.md\n```\n")
+    blocks = [block.content.strip() for block in find_fences(text)]
+    assert blocks[0] == ROUTE_TEXT.strip()
+    assert blocks.count(ROUTE_TEXT.strip()) == 1
+    assert text.count("You route tickets") == 1
+
+
+@MENUS
+@given(prompt=st.text(alphabet=st.sampled_from("ab{}% `#\n"), min_size=1, max_size=80))
+def test_any_prompt_is_shown_exactly(menu: Menu, prompt: str) -> None:
+    run = exhibit(call(("system", prompt), ("user", "ticket 5")))
+    text = user_message(menu, text=prompt, failing=[run], components={ROUTE: prompt})
+    first, *others = find_fences(text)
+    assert first.content == (prompt if prompt.endswith("\n") else prompt + "\n")
+    assert prompt not in [block.content.removesuffix("\n") for block in others] or not prompt.strip()
+
+
+@MENUS
+def test_every_failure_line_is_whole(menu: Menu) -> None:
+    text = user_message(menu)
+    assert "## Failing case 1: tests/test_route.py::test_route[double-charge]" in text
+    lines = text.partition("Failure:")[2].split("\n")
+    printed = [line[1:].strip() for line in FAILURE.split("\n") if line.startswith("E")]
+    assert set(printed) <= {line.strip() for line in lines}
+    assert not any(line.startswith("E ") for line in lines)
+
+
+def test_other_prompts_are_only_named() -> None:
+    text = user_message()
+    assert "not to be edited now: prompts/reply.md" in text
+    assert "kind reply" not in text
+
+
+def test_passing_cases_and_discarded_edits_are_shown_in_short() -> None:
+    text = user_message(discarded=[("+ Answer in one word.\n- Answer with the queue's name.", "no gain")])
+    assert "## Passing case: tests/test_route.py::test_route[lost-parcel]" in text
+    assert "Discarded: no gain\n```\n+ Answer in one word.\n- Answer with the queue's name.\n```" in text
+
+
+def test_of_many_discarded_edits_the_latest_are_shown() -> None:
+    text = user_message(discarded=[(f"+ rule {n}", "no gain") for n in range(9)])
+    assert "rule 2" not in text
+    assert "rule 8" in text
+
+
+@MENUS
+def test_a_further_attempt_reads_differently(menu: Menu) -> None:
+    texts = [user_message(menu, attempt=attempt) for attempt in range(3)]
+    assert len(set(texts)) == 3
+
+
+@MENUS
+def test_the_same_evidence_gives_the_same_request(menu: Menu) -> None:
+    assert user_message(menu) == user_message(menu)
+
+
+def test_the_rule_menu_fits_a_small_context_whatever_the_evidence() -> None:
+    long = [exhibit(route_call("word " * 9_000, "answer " * 900), failure="x\n" * 9_000, name=f"{n}") for n in range(9)]
+    messages = build_request(ROUTE, ROUTE_TEXT, long, [passing()], [("+ x" * 999, "no gain")] * 9, RULE, COMPONENTS)
+    assert messages[1]["content"].count("## Failing case") == 3
+    assert sum(estimate_tokens(message["content"]) for message in messages) < 2_600
+
+
+def test_a_correction_quotes_the_reply_and_gives_the_reason() -> None:
+    reply, wish = correction("{}", 'wrong shape: "edits" is missing')
+    assert reply == {"role": "assistant", "content": "{}"}
+    assert 'wrong shape: "edits" is missing' in wish["content"]
+    assert correction("", "empty reply")[0]["content"] == "(nothing)"
+    assert len(correction("x" * 90_000, "truncated")[0]["content"]) < 7_000

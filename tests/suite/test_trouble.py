@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_gepa.suite import evaluate as evaluate_module
+from pytest_gepa.suite.evaluate import Evaluation
+from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.runner import Runner
+from tests.suite.world import PROMPT, Build, Project, Purse, evaluate, outcomes
+
+DEADLY = """
+    import multiprocessing, os, signal, subprocess, sys, threading
+
+    def test_first():
+        pass
+
+    def test_exits():
+        os._exit(3)
+
+    def test_is_fine_after_the_exit():
+        pass
+
+    def test_violates_a_segment():
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def test_interrupts():
+        raise KeyboardInterrupt
+
+    def test_last():
+        pass
+"""
+HANGING = """
+    import os, threading
+
+    def test_first():
+        pass
+
+    def test_hangs():
+        threading.Event().wait()
+
+    def test_hangs_and_has_a_child():
+        if not os.fork():
+            threading.Event().wait()
+        threading.Event().wait()
+
+    def test_last():
+        pass
+"""
+LEAVES_A_CHILD = """
+    import os, threading
+
+    def test_leaves_a_child_behind():
+        if not os.fork():
+            threading.Event().wait()
+
+    def test_last():
+        pass
+"""
+SHRINKING = """
+    from pathlib import Path
+
+    import pytest
+
+    LINES = (Path(__file__).parent / "prompts" / "greet.md").read_text().splitlines()
+
+    @pytest.mark.parametrize("line", LINES)
+    def test_line(line):
+        assert line
+
+    def test_other():
+        pass
+"""
+BROKEN = """
+    from pathlib import Path
+
+    if "today" not in (Path(__file__).parent / "prompts" / "greet.md").read_text():
+        raise ValueError("where is today?")
+
+    def test_inside():
+        pass
+
+    def test_inside_as_well():
+        pass
+"""
+FLAKY = """
+    from pathlib import Path
+
+    import pytest
+
+    TRIES = Path(__file__).parent.parent / "temp"
+
+    def attempt(name):
+        file = TRIES / name
+        file.write_text(file.read_text() + "x" if file.exists() else "x")
+        return len(file.read_text())
+
+    def test_fine():
+        pass
+
+    def test_refused_twice():
+        if attempt("twice") < 3:
+            raise ConnectionError("no route")
+
+    def test_refused_always():
+        attempt("always")
+        raise ConnectionError("no route")
+"""
+
+
+@pytest.fixture(scope="module")
+def project(build: Build) -> Project:
+    return build(
+        {
+            "test_deadly.py": DEADLY,
+            "test_hanging.py": HANGING,
+            "test_leaving.py": LEAVES_A_CHILD,
+            "test_shrinking.py": SHRINKING,
+            "test_broken.py": BROKEN,
+            "test_healthy.py": "def test_healthy():\n    pass\n",
+        }
+    )
+
+
+def names(source: str, file: str) -> list[str]:
+    found = [line.split("(")[0].split()[1] for line in source.splitlines() if "def test_" in line]
+    return [f"{file}::{name}" for name in found]
+
+
+def test_a_case_that_takes_its_process_down_is_lost_alone(project: Project, runner: Runner) -> None:
+    evaluation = evaluate(project.suite(runner, names(DEADLY, "test_deadly.py")))
+
+    assert outcomes(evaluation) == {
+        "test_first": "passed",
+        "test_exits": "crashed",
+        "test_is_fine_after_the_exit": "passed",
+        "test_violates_a_segment": "crashed",
+        "test_interrupts": "crashed",
+        "test_last": "passed",
+    }
+    told = {case.split("::")[1]: rollout.trajectory.failure for case, rollout in evaluation.rollouts.items()}
+    assert "exited with code 3" in told["test_exits"]
+    assert "SIGSEGV" in told["test_violates_a_segment"]
+
+
+def test_a_case_that_hangs_is_lost_alone(project: Project, runner: Runner) -> None:
+    evaluation = evaluate(project.suite(runner, names(HANGING, "test_hanging.py"), timeout=1.5))
+
+    assert outcomes(evaluation) == {
+        "test_first": "passed",
+        "test_hangs": "timeout",
+        "test_hangs_and_has_a_child": "timeout",
+        "test_last": "passed",
+    }
+    rollout = evaluation.rollouts["test_hanging.py::test_hangs"]
+    assert (rollout.score, rollout.charged) == (None, True)
+    assert rollout.trajectory.failure == "no answer within 1.5 seconds"
+
+
+def test_a_process_that_a_case_leaves_behind_holds_nothing_up(project: Project, runner: Runner) -> None:
+    evaluation = evaluate(project.suite(runner, names(LEAVES_A_CHILD, "test_leaving.py")))
+
+    assert outcomes(evaluation) == {"test_leaves_a_child_behind": "passed", "test_last": "passed"}
+
+
+def test_a_case_that_is_not_there_under_the_candidate_has_vanished(project: Project, runner: Runner) -> None:
+    cases = [f"test_shrinking.py::test_line[{number}]" for number in range(3)] + ["test_shrinking.py::test_other"]
+    suite = project.suite(runner, cases)
+
+    assert set(outcomes(evaluate(suite, "One.\nTwo.\nThree.\n")).values()) == {"passed"}
+    fewer = evaluate(suite, "One.\n")
+    assert outcomes(fewer) == {
+        "test_line[0]": "passed",
+        "test_line[1]": "vanished",
+        "test_line[2]": "vanished",
+        "test_other": "passed",
+    }
+    assert "not collected" in fewer.rollouts[cases[1]].trajectory.failure
+    assert fewer.charged[cases[1]] is False
+
+
+def test_a_module_that_breaks_under_the_candidate_has_vanished_for_its_reason(
+    project: Project, runner: Runner
+) -> None:
+    inside, healthy = names(BROKEN, "test_broken.py"), "test_healthy.py::test_healthy"
+
+    rollouts = evaluate(project.suite(runner, [*inside, healthy]), "Never.\n").rollouts
+
+    assert [rollouts[case].outcome.value for case in inside] == ["vanished", "vanished"]
+    assert all("where is today?" in rollouts[case].trajectory.failure for case in inside)
+    assert rollouts[healthy].outcome.value == "passed"
+
+
+def test_each_vanished_case_is_told_the_reason_of_its_own_file(project: Project, runner: Runner) -> None:
+    gone = "test_shrinking.py::test_line[1]"
+
+    rollouts = evaluate(project.suite(runner, ["test_broken.py::test_inside", gone]), "Never.\n").rollouts
+
+    assert "where is today?" not in rollouts[gone].trajectory.failure
+    assert "where is today?" in rollouts["test_broken.py::test_inside"].trajectory.failure
+
+
+def test_a_conftest_that_breaks_under_the_candidate_is_told_for_every_case(
+    build: Build, runner: Runner
+) -> None:
+    broken = BROKEN.split("def test_")[0]
+    project = build({"conftest.py": broken, "test_healthy.py": "def test_one(): pass\ndef test_two(): pass\n"})
+
+    suite = project.suite(runner, ["test_healthy.py::test_one", "test_healthy.py::test_two"], concurrency=2)
+    rollouts = evaluate(suite, "Never.\n").rollouts
+
+    assert {rollout.outcome.value for rollout in rollouts.values()} == {"vanished"}
+    assert all("where is today?" in rollout.trajectory.failure for rollout in rollouts.values())
+
+
+@pytest.fixture
+def flaky(build: Build, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setattr(evaluate_module, "BACKOFF_SECONDS", (0.0, 0.0))
+    return build({"test_flaky.py": FLAKY})
+
+
+def test_trouble_is_tried_again_from_the_allowance_and_within_bounds(
+    flaky: Project, fork_runner: Runner
+) -> None:
+    purse, heard = Purse(rollouts=10), list[Rollout]()
+
+    evaluation = _evaluate_flaky(flaky, fork_runner, purse, heard)
+
+    assert outcomes(evaluation) == {
+        "test_fine": "passed",
+        "test_refused_twice": "passed",
+        "test_refused_always": "error",
+    }
+    assert (flaky.temp / "always").read_text() == "xxx"
+    assert purse.asked == [2, 2]
+    assert purse.settled == [(2, 0), (2, 0)]
+    assert sorted(rollout.case for rollout in heard) == sorted(evaluation.rollouts)
+    assert not any(evaluation.charged.values())
+
+
+def test_trouble_is_not_tried_again_when_the_allowance_refuses(flaky: Project, fork_runner: Runner) -> None:
+    purse, heard = Purse(rollouts=1), list[Rollout]()
+
+    evaluation = _evaluate_flaky(flaky, fork_runner, purse, heard)
+
+    assert outcomes(evaluation)["test_refused_twice"] == "error"
+    assert (flaky.temp / "always").read_text() == "x"
+    assert (purse.asked, purse.settled) == ([2], [])
+    assert len(heard) == 3
+
+
+def test_failures_and_vanished_cases_are_not_tried_again(project: Project, fork_runner: Runner) -> None:
+    purse = Purse(rollouts=10)
+    suite = project.suite(fork_runner, ["test_shrinking.py::test_line[1]", "test_shrinking.py::test_line[0]"])
+
+    evaluate(suite, "\n", allowance=purse)
+
+    assert purse.asked == []
+
+
+def _evaluate_flaky(project: Project, runner: Runner, purse: Purse, heard: list[Rollout]) -> Evaluation:
+    return evaluate(project.suite(runner, names(FLAKY, "test_flaky.py")), allowance=purse, heard=heard)
