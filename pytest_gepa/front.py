@@ -169,7 +169,9 @@ def _finish(
     journal.write("result", result=result)
     changed = [components[change.component].path.resolve() for change in result.changes]
     command = base.command(settings.rootdir / result.patch, config.invocation_params.dir, changed)
-    config.stash[closing_key] = closing_lines(result, command)
+    config.stash[closing_key] = closing_lines(
+        result, os.path.relpath(directory, config.invocation_params.dir), command
+    )
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0

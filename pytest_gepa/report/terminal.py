@@ -102,8 +102,8 @@ def opening_lines(
     ]
 
 
-def closing_lines(result: Result, command: str) -> list[str]:
-    """The closing section, the line to type last."""
+def closing_lines(result: Result, directory: str, command: str) -> list[str]:
+    """The closing section, the line to type last. `directory` is the run's, as seen from where the user is."""
     lines: list[str] = []
     if result.broken:
         lines.append(f"BREAKS {count(len(result.broken), 'case')}: {', '.join(result.broken)}")
@@ -140,17 +140,17 @@ def closing_lines(result: Result, command: str) -> list[str]:
         f"{count(spent.reflections, 'reflection')}, {spent.input_tokens + spent.output_tokens:,} tokens, "
         f"price unknown, {duration(spent.seconds)}"
     )
-    return [printable(line) for line in lines] + _last_lines(result, command)
+    return [printable(line) for line in lines] + _last_lines(result, directory, command)
 
 
-def _last_lines(result: Result, command: str) -> list[str]:
-    directory = f".gepa/runs/{result.run}"
+def _last_lines(result: Result, directory: str, command: str) -> list[str]:
     others = f"; {len(result.frontier)} more on the frontier" if result.frontier else ""
     lines = [f"report               {directory}/report.md{others}"]
     if result.verdict == "proven":
         return [*lines, "review the patch, then take it with:", command]
     if result.patch:
-        lines.append(f"kept for reading     {result.patch} (not proven: not advised)")
+        place = f"{directory}/frontier/{result.patch.rsplit('/', 1)[-1]}"
+        lines.append(f"kept for reading     {place} ({result.verdict}, so not advised)")
     return lines
 
 

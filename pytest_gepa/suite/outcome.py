@@ -40,7 +40,9 @@ def is_infrastructure(error: BaseException) -> bool:
         if any(_is_listed(base) for base in type(current).__mro__):
             return True
         waiting += [current.__cause__, None if current.__suppress_context__ else current.__context__]
-        members = getattr(current, "exceptions", None)  # an exception group, which Python 3.10 has as a backport
+        members = getattr(
+            current, "exceptions", None
+        )  # an exception group, which Python 3.10 has as a backport
         if isinstance(members, tuple):
             waiting += [member for member in members if isinstance(member, BaseException)]
     return False

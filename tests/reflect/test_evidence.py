@@ -86,10 +86,11 @@ def test_a_message_that_was_rendered_from_a_prompt_is_shown() -> None:
 
 
 def test_the_prompt_to_edit_is_not_repeated_inside_longer_messages() -> None:
-    text = told(exhibit(call(("user", f"{ROUTE_TEXT}\nTicket: charged twice"))))
-    assert "user:\n```\n(the text of prompts/route.md)\n\nTicket: charged twice\n```" in text.replace(
-        "(the text of prompts/route.md)\n\n\n", "(the text of prompts/route.md)\n\n"
-    )
+    text = told(exhibit(call(("user", f"{ROUTE_TEXT}Ticket: charged twice"))))
+    assert "user:\n```\n(the text of prompts/route.md)\nTicket: charged twice\n```" in text
+    components = {ROUTE: "Be brief.\n"}
+    text = told(exhibit(call(("user", "Be brief.\nTicket: charged twice"))), components=components)
+    assert "user:\n```\nBe brief.\nTicket: charged twice\n```" in text
 
 
 def test_tool_calls_and_results_are_told_without_the_providers_ids() -> None:
@@ -184,7 +185,7 @@ def test_of_a_pipeline_the_call_that_used_the_prompt_is_shown_in_short() -> None
 
 
 WORDS = st.text(alphabet=st.sampled_from("ab `\n#é漢"), max_size=30)
-LONG = st.builds(lambda text, times: text * times, WORDS, st.sampled_from([1, 1, 1, 50, 4000]))
+LONG = st.builds(lambda text, times: text * times, WORDS, st.sampled_from([1, 1, 1, 50, 1500]))
 MESSAGES = st.lists(st.builds(Message, st.sampled_from(["system", "user", "assistant", "tool"]), LONG, LONG), max_size=4)
 CALLS = st.lists(
     st.builds(
@@ -209,6 +210,7 @@ EXHIBITS = st.lists(
     ),
     min_size=1,
     max_size=4,
+    unique_by=lambda run: run.case.id,
 )
 
 
