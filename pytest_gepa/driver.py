@@ -235,12 +235,14 @@ class SearchDriver:
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
         """Keep what the model said; runs in the deciding thread."""
         self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
+        has_edit = any(proposal.text is not None for proposal in proposals)
         for proposal in proposals:
             self._state.reflections += proposal.calls
             self._state.input_tokens += proposal.input_tokens
             self._state.output_tokens += proposal.output_tokens
             self._state.rejections.update(proposal.rejections)
-            if proposal.text is None and proposal.rejections:
+            # "Not to blame" is an answer where another prompt was edited; where none was, the reply was of no use.
+            if proposal.text is None and (proposal.rejections or not has_edit):
                 self._menus = self._menus.record(self._state.menus[task.proposal], "invalid")
             self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
 
