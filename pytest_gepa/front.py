@@ -220,6 +220,8 @@ class Feeder:
         for data in rollout.reports:
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=dict(data))
             report.nodeid = item.nodeid
+            if isinstance(report.longrepr, list):
+                report.longrepr = tuple(report.longrepr)  # of a skip, which JSON has no other way to hold
             reports.append(report)
         if reports:
             return reports

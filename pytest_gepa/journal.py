@@ -20,17 +20,24 @@ class Journal:
     def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
         self._redact = redact
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._stream = os.fdopen(descriptor, "w", encoding="utf-8")
+        # What UTF-8 cannot hold, half of a surrogate pair, becomes the escape by which JSON spells it.
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
         self._number = 0
 
     def write(self, record: str, /, **data: Any) -> None:
         """Append a record of the kind `record`; values are anything that `codec.to_json` takes."""
         self._number += 1
-        line = self._redact(
-            json.dumps({"n": self._number, "record": record, **to_json(data)}, ensure_ascii=False)
-        )
-        self._stream.write(line + "\n")
+        values = {"n": self._number, "record": record, **self._redacted(to_json(data))}
+        self._stream.write(json.dumps(values, ensure_ascii=False) + "\n")
         self._stream.flush()
+
+    def _redacted(self, value: Any) -> Any:
+        """The value with each text in it redacted by itself, so that no redaction can reach beyond its end."""
+        if isinstance(value, str):
+            return self._redact(value)
+        if isinstance(value, dict):
+            return {key: self._redacted(item) for key, item in value.items()}
+        return [self._redacted(item) for item in value] if isinstance(value, list) else value
 
     def close(self) -> None:
         """Close the file."""

@@ -11,7 +11,12 @@ from typing import TypeVar
 import pytest
 
 from pytest_gepa.plugin import INI_ONLY, MODES, SETTINGS
-from pytest_gepa.suite.pytest_internals import quieten, switch_off_distribution, unknown_ini_keys
+from pytest_gepa.suite.pytest_internals import (
+    quieten,
+    switch_off_distribution,
+    unknown_ini_keys,
+    watch_parameters,
+)
 
 T = TypeVar("T", int, float)
 
@@ -61,6 +66,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     _check_options(config)
     workers = switch_off_distribution(config)
     quieten(config)
+    watch_parameters(config)
     prompts, base = _prompts(config)
     return Settings(
         mode=mode,

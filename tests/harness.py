@@ -31,7 +31,16 @@ TIMEOUT = 120.0
 # Plugins that happen to be installed beside ours cost a second for each session.
 ALONE = " ".join(
     f"-p no:{name}"
-    for name in ("anyio", "asyncio", "hypothesispytest", "platformdirs", "pytest_cov", "timeout", "xdist", "xdist.looponfail")
+    for name in (
+        "anyio",
+        "asyncio",
+        "hypothesispytest",
+        "platformdirs",
+        "pytest_cov",
+        "timeout",
+        "xdist",
+        "xdist.looponfail",
+    )
 )
 KINDS = ("fruit", "animal", "city", "tool")
 WORDS = ("one", "two", "three")
@@ -39,7 +48,7 @@ PROMPT = "prompts/route.md"
 TODAY = "Answer with the word and its mark.\n- The mark of a fruit is FRU.\n"
 
 # The SDK is imported when a case runs: sessions that end before that need not pay for it.
-APP = '''\
+APP = """\
 from functools import cache
 from pathlib import Path
 
@@ -60,8 +69,8 @@ def route(kind, word):
     ]
     reply = client().chat.completions.create(model="task", messages=messages)
     return reply.choices[0].message.content
-'''
-TESTS = '''\
+"""
+TESTS = """\
 import pytest
 
 from app import route
@@ -72,7 +81,7 @@ CASES = {cases}
 @pytest.mark.parametrize(("kind", "word"), CASES)
 def test_route(kind, word):
     assert route(kind, word) == f"{{word}}-{{kind[:3].upper()}}"
-'''
+"""
 
 
 def rule(kind: str) -> str:
@@ -106,7 +115,9 @@ def prompt_in(request: Body) -> str:
 
 def failing_kinds(request: Body) -> list[str]:
     """The kinds that the failing cases of a reflection request show, each once."""
-    sections = request["messages"][1]["content"].partition("# Failing cases")[2].partition("# Passing cases")[0]
+    sections = (
+        request["messages"][1]["content"].partition("# Failing cases")[2].partition("# Passing cases")[0]
+    )
     return list(dict.fromkeys(re.findall(r"^kind = '(\w+)'", sections, re.M)))
 
 
@@ -120,6 +131,8 @@ class World:
         self.reflections: list[Body] = []
 
     def reply(self, request: Body) -> Answer:
+        if not request:
+            return ""  # the client was ended between its headers and its body
         if request["model"] == "task":
             self.task_requests.append(request)
             return self.task(request)
@@ -169,7 +182,9 @@ class Run:
 
     @cached_property
     def directory(self) -> Path:
-        runs = sorted((self.rootdir / ".gepa/runs").iterdir(), key=lambda path: int(path.name.rsplit("-", 1)[1]))
+        runs = sorted(
+            (self.rootdir / ".gepa/runs").iterdir(), key=lambda path: int(path.name.rsplit("-", 1)[1])
+        )
         return runs[-1]
 
     @cached_property
@@ -179,7 +194,9 @@ class Run:
 
     @cached_property
     def journal(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.directory / "journal.jsonl").read_text("utf-8").splitlines()]
+        return [
+            json.loads(line) for line in (self.directory / "journal.jsonl").read_text("utf-8").splitlines()
+        ]
 
     def records(self, kind: str) -> list[dict[str, Any]]:
         return [record for record in self.journal if record["record"] == kind]
@@ -331,7 +348,9 @@ def files_below(root: Path) -> set[str]:
     """The files of a project, less those that pytest and Python leave without any plugin."""
     usual = {"__pycache__", ".pytest_cache", ".git"}
     return {
-        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not usual & set(path.parts)
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and not usual & set(path.parts)
     }
 
 

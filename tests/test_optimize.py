@@ -25,7 +25,6 @@ from tests.harness import (
     cases_of,
     edits,
     failing_kinds,
-    files_below,
     mode,
     new_project,
     prompt_in,
@@ -35,7 +34,7 @@ from tests.harness import (
 )
 
 # Each case says the key in every place from which a careless tool would copy it.
-TELLTALE = '''\
+TELLTALE = """\
 import logging
 import os
 
@@ -53,8 +52,8 @@ def test_route(kind, word, gepa):
     logging.getLogger().warning("the key is %s", key)
     gepa.log("key", key)
     assert route(kind, word) == f"{{word}}-{{kind[:3].upper()}}", f"asked with {{key}}"
-'''
-HOOKS = '''\
+"""
+HOOKS = """\
 import json
 
 
@@ -69,7 +68,26 @@ def pytest_gepa_candidate_evaluated(candidate, texts, scores):
 
 def pytest_gepa_run_finished(result, directory):
     record(hook="finished", verdict=result["verdict"], directory=directory)
-'''
+"""
+OTHERS = """\
+import pytest
+
+from app import route
+
+
+def test_sum():
+    assert 1 + 1 == 3
+
+
+@pytest.mark.skip(reason="not today")
+def test_skipped():
+    assert route("animal", "four") == "four-ANI"
+
+
+@pytest.mark.xfail(reason="known")
+def test_xfailed():
+    assert route("animal", "five") == "five-ANI"
+"""
 CONFIRM = "/confirm/"
 
 
@@ -312,11 +330,16 @@ def test_a_gain_on_too_few_cases_is_not_proven(project: Project):
 
 
 def test_a_run_that_finds_nothing_better_is_not_proven(project: Project):
+    # Answers that no model should give: half of a surrogate pair, and what steers a terminal.
+    project.world.task = lambda request: (
+        answer if (answer := str(answer_by_rules(request)))[-1] != "?" else "\ud83d \x1b[2J \x00 \u202e"
+    )
     project.world.reflect = lambda request: edits(f"- Think {len(project.world.reflections)} times.")
     run = project.optimize("--gepa-budget=60")
     assert (run.code, run.result["verdict"]) == (0, "not proven")
     assert run.patches == []
     assert run.result["winner"] == run.result["baseline"] == {"passed": 3, "total": 12, "score": 0.25}
+    assert "\x1b" not in run.out
     assert "git apply" not in run.everything
 
 
@@ -340,8 +363,9 @@ def stubborn(request: Body) -> Answer:
     return propose_one_rule(request) if number % 3 == 2 else edits(f"- Consider this {number} times.")
 
 
-@pytest.mark.parametrize("budget", ["the smallest", "70", "110"])
+@pytest.mark.parametrize("budget", ["the smallest", "45", "65"])
 def test_the_budget_is_never_exceeded(project: Project, budget: str):
+    project.cases(cases_of(words=["one", "two"]))
     project.world.reflect = stubborn
     if budget == "the smallest":
         refused = project.optimize("--gepa-budget=1")
@@ -352,7 +376,7 @@ def test_the_budget_is_never_exceeded(project: Project, budget: str):
     assert len(run.reflections) >= 1
     assert len(run.task_requests) == run.result["spent"]["rollouts"] <= int(budget)
     if run.result["winner"] != run.result["baseline"]:
-        assert len(rollouts(run, CONFIRM)) == 24 * run.result["trials"]
+        assert len(rollouts(run, CONFIRM)) == 16 * run.result["trials"]
 
 
 # Replies of the reflection model
@@ -392,7 +416,9 @@ def test_a_whole_text_in_one_fence_is_understood(project: Project):
     project.cases(cases_of(["fruit", "animal"]))
 
     def reflect(request: Body) -> Answer:
-        return f"The rule is missing.\n\n```markdown\n{prompt_in(request)}- {rule('animal')}\n```\n\nGood luck!"
+        return (
+            f"The rule is missing.\n\n```markdown\n{prompt_in(request)}- {rule('animal')}\n```\n\nGood luck!"
+        )
 
     project.world.reflect = reflect
     run = project.optimize("--gepa-trials=1")
@@ -404,7 +430,7 @@ def test_a_whole_text_in_one_fence_is_understood(project: Project):
 # What is held out
 
 
-SECRETIVE = '''\
+SECRETIVE = """\
 import pytest
 
 from app import route
@@ -417,7 +443,7 @@ def test_route(kind, word):
     got = route(kind, word)
     known = {{word: f"{{word}}-{{kind[:3].upper()}}" for kind, word in {known}}}
     assert got == known.get(word, f"{{word}}-{{kind[:3].upper()}}"), known
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -588,10 +614,11 @@ def test_ctrl_c_while_cases_run_ends_them(project: Project):
         return answer_by_rules(request)
 
     project.world.task = task
-    run = project.optimize("--gepa-concurrency=3")
+    run = project.optimize()
     assert_interrupted(project, run)
     assert run.patches == []
     assert run.reflections == []
+    assert run.result["spent"]["rollouts"] >= 3  # the three whose answers had come
 
 
 def test_ctrl_c_in_the_confirm_run_leaves_the_winner_unconfirmed(project: Project):
@@ -645,18 +672,21 @@ def test_a_case_in_trouble_is_no_failure_of_the_prompt(project: Project):
     assert name not in (*result["fixed"], *result["broken"])
     (trouble,) = result["trouble"]
     assert (trouble["case"], trouble["outcome"]) == (name, "error")
-    assert "out of order" in trouble["reason"]
-    assert not any("Failing case" in line and name in line for r in run.reflections for line in told(r).splitlines())
-    run.matches("no evidence from * test_route.py::test_route?animal-two?: error: *out of order*")
+    assert not any(name in told(request) for request in run.reflections)
+    run.matches("no evidence from * test_route.py::test_route?animal-two?: error: *")
+    assert "3 failed, 3 passed" in run.out  # the user's own session tells what pytest saw
     assert len(run.task_requests) == result["spent"]["rollouts"]
 
 
-def test_a_failing_case_that_reaches_no_model_is_run_but_not_searched_with(project: Project):
+def test_cases_that_tell_nothing_about_a_prompt_are_run_but_not_searched_with(project: Project):
     project.cases(cases_of(["fruit", "animal"]))
-    project.write({"test_sum.py": "def test_sum():\n    assert 1 + 1 == 3\n"})
+    project.write({"test_others.py": OTHERS})
     run = project.optimize("--gepa-trials=1")
+    assert run.code == 0, run.everything
+    assert "4 failed, 3 passed, 1 skipped, 1 xfailed" in run.out
+    # The sum is a failure without a model, which the winner does not mend; the others are no evidence.
     assert run.result["winner"] == {"passed": 6, "total": 7, "score": pytest.approx(6 / 7)}
-    assert not any("test_sum" in told(request) for request in run.reflections)
-    assert len(run.task_requests) == run.result["spent"]["rollouts"]
+    assert run.result["trouble"] == []
     assert failing_kinds(run.reflections[0]) == ["animal"]
-    assert files_below(project.root) >= {"test_sum.py"}
+    assert not any("test_others" in told(request) for request in run.reflections)
+    assert len(run.task_requests) == run.result["spent"]["rollouts"]

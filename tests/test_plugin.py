@@ -183,7 +183,12 @@ gepa_prompts =
 
 def test_an_option_wins_over_its_ini_key(pytester: pytest.Pytester):
     settings = resolved(
-        pytester, "--gepa-seed=0", "--gepa-prompts=c/*", "--gepa-prompts", "d/*", ini="gepa_seed=7\ngepa_prompts=a"
+        pytester,
+        "--gepa-seed=0",
+        "--gepa-prompts=c/*",
+        "--gepa-prompts",
+        "d/*",
+        ini="gepa_seed=7\ngepa_prompts=a",
     )
     assert settings.seed == 0
     assert settings.prompts == ("c/*", "d/*")
@@ -238,18 +243,25 @@ def test_a_bad_option_is_refused_with_what_would_do(pytester: pytest.Pytester, g
         ("gepa_budget = lots", "gepa_budget in {ini}: 'lots' will not do; give a whole number of 1 or more"),
         ("gepa_isolation = docker", "gepa_isolation in {ini}: 'docker' is none of auto, fork, spawn"),
         ("gepa_budgt = 5", "{ini}: there is no setting gepa_budgt; did you mean gepa_budget?"),
-        ("gepa_optimize = true", "{ini}: gepa_optimize is a mode, not a setting; give --gepa-optimize when you want"),
+        (
+            "gepa_optimize = true",
+            "{ini}: gepa_optimize is a mode, not a setting; give --gepa-optimize when you want",
+        ),
         ("gepa_plan = true", "{ini}: gepa_plan is a mode, not a setting; give --gepa-plan when you want"),
     ],
 )
-def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(pytester: pytest.Pytester, line: str, wanted: str):
+def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(
+    pytester: pytest.Pytester, line: str, wanted: str
+):
     with pytest.raises(pytest.UsageError) as caught:
         resolved(pytester, ini=line)
     assert wanted.format(ini=pytester.path / "tox.ini") in str(caught.value)
 
 
 def test_an_ini_key_like_no_other_is_refused_with_all_that_are_known(pytester: pytest.Pytester):
-    with pytest.raises(pytest.UsageError, match="no setting gepa_zzz; known are gepa_prompts, gepa_reflection_model"):
+    with pytest.raises(
+        pytest.UsageError, match="no setting gepa_zzz; known are gepa_prompts, gepa_reflection_model"
+    ):
         resolved(pytester, ini="gepa_zzz = 5")
 
 
@@ -311,13 +323,12 @@ def test_a_prompt_that_is_not_utf_8(project: Project):
     assert "UTF-8" in message
 
 
-@pytest.mark.parametrize("how", ["--gepa-holdout=0.99", "split='holdout'"])
-def test_nothing_left_to_search_with(project: Project, how: str):
-    args = [how] if how.startswith("--") else []
-    if not args:
-        text = (project.root / "test_route.py").read_text(encoding="utf-8")
-        project.write({"test_route.py": text.replace("import pytest\n", f"import pytest\npytestmark = pytest.mark.gepa({how})\n")})
-    message = usage_error(project.optimize(*args))
+@pytest.mark.parametrize(
+    ("share", "mark"), [("0.99", ""), ("0", "pytestmark = pytest.mark.gepa(split='holdout')")]
+)
+def test_nothing_left_to_search_with(project: Project, share: str, mark: str):
+    project.write({"test_one.py": f"import pytest\n\n{mark}\n\n\ndef test_one():\n    assert 0\n"})
+    message = usage_error(project.optimize("test_one.py", f"--gepa-holdout={share}"))
     assert "every case is held out" in message
     assert "--gepa-holdout" in message
 
@@ -411,3 +422,9 @@ def test_a_plan_says_when_the_cases_are_too_few_to_prove_anything(project: Proje
     project.cases(cases_of(["animal"]))
     run = project.pytest(*PLAN)
     run.matches("provable * nothing: 3 cases are too few *")
+
+
+def test_a_session_without_a_terminal_reporter_can_plan(project: Project):
+    run = project.pytest(*PLAN, "-p", "no:terminal")
+    assert run.code == 0, run.everything
+    assert no_request(run)

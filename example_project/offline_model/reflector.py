@@ -8,6 +8,7 @@ request's text.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -24,6 +25,7 @@ FOUND = 0.6
 CAREFUL, CAREFUL_WHEN_WARNED = 0.25, 0.6
 WRONG_LESSON = 0.2
 REWRITES, FORGETS = 0.2, 0.2
+_PLACE = re.compile(r"^.*\.py:\d+.*$", re.MULTILINE)
 _FILLERS = ("Read the whole excerpt before you answer.", "Check the answer once more against the excerpt.")
 _WARNINGS = {
     "entity": ("own accounts", "separate financial statements"),
@@ -71,8 +73,12 @@ def _as_json(edit: Edit) -> dict[str, str]:
 
 
 def _chance(request: Request, *about: str) -> float:
-    """A number in [0, 1) hashed from the request and from what it decides."""
-    digest = blake2b("\x1f".join((request.text, *about)).encode("utf-8", "replace"), digest_size=8).digest()
+    """A number in [0, 1) hashed from the request and from what it decides.
+
+    Where the test files stand is no part of the problem: the same cases get the same answer from any directory.
+    """
+    text = _PLACE.sub("", request.text)
+    digest = blake2b("\x1f".join((text, *about)).encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 

@@ -50,8 +50,8 @@ def collapsed(calls: Sequence[Call]) -> list[tuple[Call, int]]:
 def last_asked(call: Call) -> Message | None:
     """The last user message of a request, or the last of all that is not the model's."""
     messages = [message for message in call.request if message.role != "assistant"]
-    users = [message for message in messages if message.role == "user"]
-    return (users or messages or [None])[-1]
+    asked = [message for message in messages if message.role == "user"] or messages
+    return asked[-1] if asked else None
 
 
 def _alike(one: Call, other: Call) -> bool:

@@ -83,8 +83,6 @@ def cut_middle(text: str, limit: int) -> str:
     if room < 2:
         return _mark(len(text))
     head, tail = _beginning(text, room - room // 2), _end(text, room // 2)
-    if len(head) + len(tail) >= len(text):
-        return text
     return f"{head}\n{_mark(len(text) - len(head) - len(tail))}\n{tail}"
 
 

@@ -16,7 +16,7 @@ from pytest_gepa.reflect.scrub import scrub, scrub_output
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall
 
-_INLINE_LEAST = 80
+_INLINE_LEAST = 60
 """A shorter prompt is not looked for inside longer messages: it may stand there by chance."""
 
 _REPEATED_LEAST = 200

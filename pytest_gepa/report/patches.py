@@ -135,7 +135,8 @@ def _why(change: Change) -> list[PatchLine]:
 
 def short_name(nodeid: str) -> str:
     """A nodeid without its file: `test_line[loss-in-parentheses]`."""
-    return nodeid.rsplit("::", 1)[-1]
+    name, bracket, parameters = nodeid.partition("[")
+    return name.rsplit("::", 1)[-1] + bracket + parameters
 
 
 def _own(text: str) -> PatchLine:

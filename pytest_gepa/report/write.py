@@ -69,9 +69,9 @@ def write_run(
         )
         entries.append(_with_patch(entry, os.path.relpath(path, directory.parents[2])))
     result = replace(result, frontier=tuple(entries))
-    _write(
-        directory / "result.json", (json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n").encode()
-    )
+    # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
+    text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
+    _write(directory / "result.json", text.encode("utf-8", "backslashreplace"))
     _write(directory / "report.md", render_markdown(result).encode("utf-8", "backslashreplace"))
     return result
 

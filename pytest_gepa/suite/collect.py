@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,7 +96,7 @@ def _marker_problem(key: str, value: object) -> str:
     if key == "threshold":
         return "" if is_number and 0 <= value <= 1 else "give a number from 0 to 1"  # type: ignore[operator]
     if key == "weight":
-        return "" if is_number and value > 0 else "give a number above 0"  # type: ignore[operator]
+        return "" if is_number and 0 < value < math.inf else "give a number above 0"  # type: ignore[operator]
     if key == "split":
         return "" if value in ("search", "holdout") else "give 'search' or 'holdout'"
     return f"there is no such keyword; known are {', '.join(MARKER_KEYS)}"
@@ -115,14 +115,17 @@ def function_source(function: object) -> str:
 
     Decorators go because parametrize lists hold the inputs and the expected values of every other case.
     """
-    if function is None:
-        return ""
     try:
-        source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))  # type: ignore[arg-type]
-        tree = ast.parse(source)
-    except (OSError, TypeError, SyntaxError, ValueError):
+        lines, _ = inspect.getsourcelines(inspect.unwrap(function))  # type: ignore[arg-type]
+        margin = lines[0][: -len(lines[0].lstrip())]
+        # A method is parsed inside a block: text at the left margin in it would keep it from being dedented.
+        head = ["if True:\n"] if margin else []
+        node: ast.AST = ast.parse("".join(head + lines)).body[0]
+    except (OSError, TypeError, SyntaxError, ValueError, IndexError):
         return ""
-    node = tree.body[0] if tree.body else None
+    if isinstance(node, ast.If):
+        node = node.body[0]
     if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return ""
-    return "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])
+    own = lines[node.lineno - 1 - len(head) : (node.end_lineno or node.lineno) - len(head)]
+    return "".join(line.removeprefix(margin) for line in own).rstrip("\n")

@@ -119,6 +119,8 @@ class Suite:
     def _attempt(
         self, candidate: str, texts: Mapping[str, str], cases: Sequence[str], trial: str, concurrency: int
     ) -> dict[str, Rollout]:
+        if self._stopping.is_set():
+            return {}
         job = self._job(candidate, texts, cases, trial, concurrency)
         results: dict[str, Rollout] = {}
         broken: list[str] = []

@@ -18,7 +18,7 @@ from typing import Any
 from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite.job import Channel, Job, encode_job
 from pytest_gepa.suite.runner import Emit
-from pytest_gepa.suite.supervise import Supervisor
+from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
 
 ANSWER_BYTES = 1 << 20
 
@@ -37,13 +37,17 @@ class ForkRunner:
         self._prompts = list(prompts)
         self._lock = threading.Lock()
         self._server: _Server | None = None
+        self._retired: list[_Server] = []
         self._sessions: set[ForkedSession] = set()
         self._supervisors: set[Supervisor] = set()
         self._has_learned = False
         self._collect_each = False
+        self._stopped = False
 
     def run(self, job: Job, emit: Emit) -> None:
         """Run a job to its end."""
+        if self._stopped:
+            return
         if not self._has_learned:
             job = replace(job, tell_modules=True)
         if not self._collect_each and self._run_session(job, emit):
@@ -58,12 +62,14 @@ class ForkRunner:
         )
         self._supervisors.add(supervisor)
         try:
-            supervisor.run(job.cases)
+            if not self._stopped:
+                supervisor.run(job.cases)
         finally:
             self._supervisors.discard(supervisor)
 
     def stop(self) -> None:
-        """End every child at once."""
+        """End every child at once, and start none any more."""
+        self._stopped = True
         for supervisor in list(self._supervisors):
             supervisor.stop()
         for session in list(self._sessions):
@@ -72,18 +78,24 @@ class ForkRunner:
     def close(self) -> None:
         """End the fork server."""
         with self._lock:
-            if self._server is not None:
-                self._server.close()
-                self._server = None
+            servers = [*self._retired, *filter(None, [self._server])]
+            self._retired, self._server = [], None
+        for server in servers:
+            server.close()
 
     def _run_session(self, job: Job, emit: Emit) -> bool:
         """Whether the session could fork its own workers; if not, no case has been run."""
         session = self._open(job)
         try:
-            while (message := session.channel.receive()) is not None:
+            # The end is told, as a process that a case has left behind may hold the stream open.
+            while (message := session.channel.receive()) is not None and message["event"] != "end":
                 if message["event"] == "unforkable":
                     return False
                 self._hand_on(message, emit)
+        except TimeoutError:
+            emit(
+                {"event": "broken", "reason": f"the child session was silent for {_patience(job):g} seconds"}
+            )
         finally:
             session.kill()
             session.channel.close()
@@ -104,29 +116,43 @@ class ForkRunner:
             self._has_learned = True
             self._preload = list(dict.fromkeys([*self._preload, *names]))
             if self._server is not None and not self._server.preload(self._preload, self._prompts):
-                self._restart()
+                self._preload = _without_tainted(self._preload, self._server)
+                self._retired.append(self._server)  # sessions of it may be at work
+                self._server = self._clean_server()
 
     def _open(self, job: Job) -> ForkedSession:
         with self._lock:
             if self._server is None:
-                self._server = _Server(self._temp)
-                if not self._server.preload(self._preload, self._prompts):
-                    self._restart()
-            session = self._server.fork(self._temp / f"{job.id}.log", self._sessions)
+                self._server = self._clean_server()
+            session = self._server.fork(self._temp / f"{job.id}.log", self._sessions, _patience(job))
+        if self._stopped:  # `stop` came meanwhile, from another thread, and did not see this session
+            session.kill()
         try:
             session.send(job)
         except OSError as error:
-            raise RunnerError(f"the child session for job {job.id} died at once: {error}") from error
+            if not self._stopped:
+                raise RunnerError(f"the child session for job {job.id} died at once: {error}") from error
         return session
 
-    def _restart(self) -> None:
-        """Begin again without the modules that read a prompt; with none at all if a module started a thread."""
-        assert self._server is not None
-        tainted = {name.split(".", 1)[0] for name in self._server.readers}
-        self._preload = [name for name in self._preload if tainted and name.split(".", 1)[0] not in tainted]
-        self._server.close()
-        self._server = _Server(self._temp)
-        self._server.preload(self._preload, self._prompts)
+    def _clean_server(self) -> _Server:
+        """A server with all of the preload that reads no prompt and starts no thread."""
+        while True:
+            server = _Server(self._temp)
+            if server.preload(self._preload, self._prompts) or not self._preload:
+                return server
+            self._preload = _without_tainted(self._preload, server)
+            server.close()
+
+
+def _without_tainted(preload: Sequence[str], server: _Server) -> list[str]:
+    """The modules left without the packages that read a prompt; none at all if one started a thread."""
+    tainted = {name.split(".", 1)[0] for name in server.readers}
+    return [name for name in preload if tainted and name.split(".", 1)[0] not in tainted]
+
+
+def _patience(job: Job) -> float:
+    """Seconds after which a silent session is given up: it ends its own workers well before."""
+    return STARTUP_SECONDS + job.timeout
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,9 +206,10 @@ class _Server:
         self.readers = answer["readers"]
         return not self.readers and answer["threads"] == 1
 
-    def fork(self, log: Path, siblings: set[ForkedSession]) -> ForkedSession:
-        """Fork a session whose output goes to `log`."""
+    def fork(self, log: Path, siblings: set[ForkedSession], patience: float) -> ForkedSession:
+        """Fork a session whose output goes to `log`; reading from it ends after `patience` seconds of silence."""
         ours, theirs = socket.socketpair()
+        ours.settimeout(patience)
         with log.open("ab") as output:
             pid = self._ask({"do": "run"}, [theirs.fileno(), output.fileno()])["pid"]
         theirs.close()

@@ -52,8 +52,10 @@ def _answer(control: socket.socket, message: dict[str, Any]) -> None:
 
 def _watch(paths: Collection[str], opened: set[str]) -> None:
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(arguments[0], str) and arguments[0] in paths:
-            opened.add(arguments[0])
+        if event == "open" and isinstance(arguments[0], (str, bytes)):
+            path = os.path.realpath(os.fsdecode(arguments[0]))
+            if path in paths:
+                opened.add(path)
 
     sys.addaudithook(audit)
 

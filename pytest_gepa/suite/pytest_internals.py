@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import argparse
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from _pytest.runner import call_and_report
 # exist are set, so plugins that are not installed cost nothing.
 CHILD_OPTIONS: Mapping[str, Any] = {
     "basetemp": None,
+    "cacheclear": False,
     "collectonly": False,
     "deselect": [],
     "dist": "no",
@@ -22,6 +26,7 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "inline_snapshot": "disable",
     "keyword": "",
     "lf": False,
+    "log_file": os.devnull,
     "loadscopereorder": False,
     "looponfail": False,
     "markexpr": "",
@@ -50,18 +55,36 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "verbose": 2,
     "xmlpath": None,
 }
-FILE_WRITING_PLUGINS = ("lfplugin", "nfplugin", "stepwiseplugin")
+
+# Plugins were imported before pytest could rewrite their asserts; under `-W error` its warning would end the session.
+CHILD_ARGUMENTS = ("--capture=fd", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+
+
+def child_arguments(args: Sequence[str]) -> list[str]:
+    """The command line of a child session: the user's own, and what must be known before options are changed."""
+    end = args.index("--") if "--" in args else len(args)
+    return [*args[:end], *CHILD_ARGUMENTS, *args[end:]]
+
+
+def adapt_early_options(config: pytest.Config) -> None:
+    """The same for plugins that begin their work before the configuration is complete, as pytest-cov does."""
+    _set_child_options(config.known_args_namespace)
 
 
 def adapt_child_config(config: pytest.Config, files: Sequence[str]) -> None:
     """Make a child session collect `files` and do nothing else that its user asked of his own session."""
-    for name, value in CHILD_OPTIONS.items():
-        if hasattr(config.option, name):
-            setattr(config.option, name, value)
+    _set_child_options(config.option)
+    watch_parameters(config)
     for name in vars(config.option):
         if name.startswith("gepa_"):
             setattr(config.option, name, None)
     config.args = list(files)
+
+
+def _set_child_options(options: argparse.Namespace) -> None:
+    for name, value in CHILD_OPTIONS.items():
+        if hasattr(options, name):
+            setattr(options, name, value)
 
 
 def switch_off_distribution(config: pytest.Config) -> int | None:
@@ -74,16 +97,14 @@ def switch_off_distribution(config: pytest.Config) -> int | None:
         setattr(config.option, name, CHILD_OPTIONS[name])
     if isinstance(wanted, int):
         return wanted
-    import os
-
     return len(tx) or os.cpu_count() or 1
 
 
-def drop_file_writing_plugins(config: pytest.Config) -> None:
-    """Take out the plugins that would write the user's cache directory at the end of a child session."""
-    for name in FILE_WRITING_PLUGINS:
-        if config.pluginmanager.hasplugin(name):
-            config.pluginmanager.unregister(name=name)
+def redirect_cache(config: pytest.Config, directory: Path) -> None:
+    """Give the session a cache directory of its own, in place of the user's `.pytest_cache`."""
+    cache = getattr(config, "cache", None)
+    if cache is not None:
+        cache._cachedir = directory
 
 
 def restart_capture(config: pytest.Config) -> None:
@@ -116,12 +137,39 @@ def run_phases(item: pytest.Item, next_item: Callable[[], pytest.Item | None]) -
         item.funcargs = None  # type: ignore[attr-defined]
 
 
-def parameter_positions(item: pytest.Item) -> tuple[int, ...]:
+class _ParameterWatch:
+    """Notes the position in each parameter set before pytest replaces it by the number of the whole combination."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Iterator[None]:
+        yield
+        positions = metafunc.config.stash[_positions_key]
+        for callspec in metafunc._calls:
+            positions[id(callspec)] = callspec, _in_order(callspec.indices)
+
+
+_Positions = tuple[int, ...]
+# By the id of the call specification, which is kept so that no other can have that id.
+_positions_key: pytest.StashKey[dict[int, tuple[object, _Positions]]] = pytest.StashKey()
+
+
+def watch_parameters(config: pytest.Config) -> None:
+    """Have `parameter_positions` know the positions of the items that are collected from now on."""
+    config.stash[_positions_key] = {}
+    config.pluginmanager.register(_ParameterWatch(), "gepa-parameters")
+
+
+def parameter_positions(item: pytest.Item) -> _Positions:
     """The item's position in each of its parameter sets, by argument name; () when it has none."""
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return ()
-    return tuple(position for _, position in sorted(callspec.indices.items()))
+    noted = item.config.stash.get(_positions_key, {}).get(id(callspec))
+    return noted[1] if noted else _in_order(callspec.indices)
+
+
+def _in_order(indices: Mapping[str, int]) -> _Positions:
+    return tuple(position for _, position in sorted(indices.items()))
 
 
 def parameters(item: pytest.Item) -> dict[str, object]:

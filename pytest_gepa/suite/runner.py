@@ -25,7 +25,7 @@ class Runner(Protocol):
         """
 
     def stop(self) -> None:
-        """End every child at once; running jobs then return, with cases missing."""
+        """End every child at once and start none any more; jobs then return at once, with cases missing."""
 
     def close(self) -> None:
         """Give back what the runner holds, when no job runs."""

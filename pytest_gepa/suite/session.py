@@ -24,7 +24,9 @@ from pytest_gepa.suite.outcome import failure_text, is_infrastructure, outcome_o
 from pytest_gepa.suite.overlay import Overlay
 from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
-    drop_file_writing_plugins,
+    adapt_early_options,
+    child_arguments,
+    redirect_cache,
     restart_capture,
     run_phases,
 )
@@ -42,11 +44,13 @@ CAPTURED_CHARACTERS = 100_000
 
 def run_job(job: Job, channel: Channel) -> None:
     """Run a job in this process, which must be a fresh one: the overlay and the capture stay for its lifetime."""
-    Path(job.temp).mkdir(parents=True, exist_ok=True)
+    # A directory for each session: pytest clears the temporary directories of others that share a root with it.
+    temp = Path(job.temp) / f"session-{os.getpid()}"
+    temp.mkdir(parents=True)
     os.chdir(job.cwd)
     os.environ.clear()
     os.environ.update(job.environ)
-    os.environ["PYTEST_DEBUG_TEMPROOT"] = job.temp
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
     os.environ["GEPA_CANDIDATE"] = job.candidate
     sys.path[:] = job.sys_path
     sys.argv[:] = ["pytest", *job.args]
@@ -54,31 +58,31 @@ def run_job(job: Job, channel: Channel) -> None:
     random.seed()
     recorder = Recorder()
     leaks: set[str] = set()
-    copies = Path(job.temp) / f"prompts-{os.getpid()}"
+    copies = temp / "prompts"
     copies.mkdir(mode=0o700)
     Overlay(job.prompts, str(copies), on_read=recorder.add_read, on_leak=leaks.add).install()
     cache = ResponseCache(Path(job.cache)) if job.cache else None
     capture.install(recorder, cache, job.trial)
-    session = ChildSession(job, channel, recorder, leaks)
-    code = pytest.main([*job.args, "--capture=fd"], plugins=[session])
+    session = ChildSession(job, temp, channel, recorder, leaks)
+    code = pytest.main(child_arguments(job.args), plugins=[session])
     if not session.collected:
-        session.emit(
-            {"event": "broken", "reason": session.broken or f"pytest ended with exit code {int(code)}"}
-        )
+        reason = next(iter(session.broken.values()), f"pytest ended with exit code {int(code)}")
+        session.emit({"event": "broken", "reason": reason})
     session.emit({"event": "end"})
 
 
 class ChildSession:
     """The plugin inside a child session: selects the job's cases, runs them, sends rollouts."""
 
-    def __init__(self, job: Job, channel: Channel, recorder: Recorder, leaks: set[str]) -> None:
+    def __init__(self, job: Job, temp: Path, channel: Channel, recorder: Recorder, leaks: set[str]) -> None:
         self.job = job
+        self.temp = temp
         self.channel = channel
         self.recorder = recorder
         self.leaks = leaks
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
-        self.broken = ""
+        self.broken: dict[str, str] = {}
         self._running: list[pytest.TestReport] = []
         self._trouble = ""
         self._redactor = Redactor(job.environ)
@@ -91,6 +95,15 @@ class ChildSession:
         except OSError:
             os._exit(1)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Iterator[None]:
+        adapt_early_options(early_config)
+        try:
+            return (yield)
+        except Exception as error:
+            self.broken[""] = self._redactor.redact(str(error))
+            raise
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
         adapt_child_config(config, self.job.files)
@@ -98,11 +111,14 @@ class ChildSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        drop_file_writing_plugins(session.config)
+        redirect_cache(session.config, self.temp / "pytest-cache")
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        self.broken[""] = self._redactor.redact(str(excrepr))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed and not self.broken:
-            self.broken = self._redactor.redact(f"{report.nodeid}: {report.longreprtext}")
+        if report.failed:
+            self.broken[report.nodeid] = self._redactor.redact(f"{report.nodeid}: {report.longreprtext}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -115,17 +131,12 @@ class ChildSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.collected = True
-        for case in self.job.cases:
-            if case not in self.items:
-                reason = self.broken or "the case was not collected under this candidate"
-                self.emit({"event": "lost", "case": case, "outcome": "vanished", "reason": reason})
-        if self.job.forking == "after collection":
-            if not self._can_fork():
-                self.emit({"event": "unforkable"})
-                return True
-            self._run_forked(session)
-        else:
+        if self.job.forking != "after collection":
             self._run_items(self.channel)
+        elif self._can_fork():
+            self._run_forked()
+        else:
+            self.emit({"event": "unforkable"})
         return True
 
     @pytest.hookimpl(tryfirst=True)
@@ -150,7 +161,10 @@ class ChildSession:
         """Whether nothing has happened by now that a fork would break: threads, or a model called in collection."""
         return threading.active_count() == 1 and not self.recorder.stray
 
-    def _run_forked(self, session: pytest.Session) -> None:
+    def _run_forked(self) -> None:
+        for case in self.job.cases:
+            if case not in self.items:
+                self._tell_vanished(case)
         supervisor = Supervisor(
             spawn=self._fork,
             workers=self.job.concurrency,
@@ -162,14 +176,20 @@ class ChildSession:
     def _fork(self, siblings: Sequence[Channel]) -> ForkedWorker:
         return ForkedWorker.start(self._run_worker, [*siblings, self.channel])
 
+    def _tell_vanished(self, case: str) -> None:
+        reasons = (text for node, text in self.broken.items() if case.startswith(node.removeprefix(".")))
+        reason = next(reasons, "the case was not collected under this candidate")
+        self.emit({"event": "lost", "case": case, "outcome": "vanished", "reason": reason})
+
     def _run_worker(self, channel: Channel) -> None:
-        temp = Path(self.job.temp) / f"worker-{os.getpid()}"
+        temp = self.temp / f"worker-{os.getpid()}"
         temp.mkdir()
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
         random.seed()
         self.channel = channel
         restart_capture(next(iter(self.items.values())).config)
         self._run_items(channel)
+        self.emit({"event": "end"})
 
     def _run_items(self, channel: Channel) -> None:
         self._feed = channel
@@ -180,13 +200,16 @@ class ChildSession:
             self.emit({"event": "modules", "names": environment_modules()})
 
     def _advance(self) -> pytest.Item | None:
-        self.emit({"event": "next"})
-        answer = self._feed.receive()
-        if answer is None:
-            os._exit(1)
-        case = answer["case"]
-        self._next = None if case is None else self.items[case]
-        return self._next
+        while True:
+            self.emit({"event": "next"})
+            answer = self._feed.receive()
+            if answer is None:
+                os._exit(1)
+            case = answer["case"]
+            if case is None or case in self.items:
+                self._next = None if case is None else self.items[case]
+                return self._next
+            self._tell_vanished(case)
 
     def _run_one(self, item: pytest.Item) -> None:
         case = next(name for name, known in self.items.items() if known is item)

@@ -26,6 +26,7 @@ class SpawnRunner:
     def __init__(self, temp: Path) -> None:
         self._temp = temp
         self._running: set[Supervisor] = set()
+        self._stopped = False
 
     def run(self, job: Job, emit: Emit) -> None:
         """Run a job to its end."""
@@ -37,12 +38,14 @@ class SpawnRunner:
         supervisor = Supervisor(spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit)
         self._running.add(supervisor)
         try:
-            supervisor.run(job.cases)
+            if not self._stopped:
+                supervisor.run(job.cases)
         finally:
             self._running.discard(supervisor)
 
     def stop(self) -> None:
-        """End every child at once."""
+        """End every child at once, and start none any more."""
+        self._stopped = True
         for supervisor in list(self._running):
             supervisor.stop()
 

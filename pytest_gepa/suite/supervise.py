@@ -42,6 +42,7 @@ class _Post:
     has_worked: bool = False
     timed_out: bool = False
     finished: bool = False
+    broken: str = ""
 
 
 class Supervisor:
@@ -68,6 +69,7 @@ class Supervisor:
         self._posts: dict[Channel, _Post] = {}
         self._selector = selectors.DefaultSelector()
         self._stillborn = 0
+        self._broken = ""
         self._stopping = False
 
     def run(self, cases: Sequence[str]) -> None:
@@ -80,11 +82,13 @@ class Supervisor:
                 self._step()
         finally:
             for post in list(self._posts.values()):
-                post.worker.kill()
-                self._forget(post)
+                self._end(post)
             self._selector.close()
         for case in self._queue:
-            self._lose(case, "crashed", "no worker process could be started for this case")
+            if self._broken:
+                self._lose(case, "vanished", self._broken)
+            else:
+                self._lose(case, "crashed", "no worker process could be started for this case")
 
     def stop(self) -> None:
         """End the workers and start no more; `run` then returns. May be called from another thread."""
@@ -94,10 +98,14 @@ class Supervisor:
             post.worker.kill()
 
     def _start(self) -> None:
+        if self._stopping:
+            return
         worker = self._spawn(list(self._posts))
         post = _Post(worker, time.monotonic() + max(self._timeout, STARTUP_SECONDS))
         self._posts[worker.channel] = post
         self._selector.register(worker.channel, selectors.EVENT_READ)
+        if self._stopping:  # `stop` came meanwhile, from its own thread, and did not see this worker
+            worker.kill()
 
     def _step(self) -> None:
         nearest = min(post.deadline for post in self._posts.values())
@@ -106,13 +114,13 @@ class Supervisor:
             messages, is_open = post.worker.channel.arrived()
             for message in messages:
                 self._hear(post, message)
-            if not is_open:
+            if post.finished or not is_open:
                 self._bury(post)
         now = time.monotonic()
-        for post in self._posts.values():
-            if post.deadline < now and not post.timed_out:
-                post.timed_out = True
-                post.worker.kill()
+        for post in [post for post in self._posts.values() if post.deadline < now]:
+            # Not left to the end of its stream, which a process that the case has started may hold open.
+            post.timed_out = True
+            self._bury(post)
 
     def _hear(self, post: _Post, message: Mapping[str, Any]) -> None:
         post.deadline = time.monotonic() + self._timeout
@@ -128,30 +136,36 @@ class Supervisor:
         if event == "end":
             post.finished = True
             return
-        if event == "rollout":
+        if event == "broken":
+            post.broken = message["reason"]
+            return
+        if event in ("rollout", "lost"):
             with contextlib.suppress(ValueError):
-                post.assigned.remove(message["rollout"]["case"])
+                post.assigned.remove(message["rollout"]["case"] if event == "rollout" else message["case"])
         self._emit(message)
 
     def _bury(self, post: _Post) -> None:
-        self._forget(post)
-        how = post.worker.reap()
+        how = self._end(post)
         if post.assigned:
             case = post.assigned.popleft()
             if post.timed_out:
                 self._lose(case, "timeout", f"no answer within {self._timeout:g} seconds")
             else:
-                self._lose(case, "crashed", f"the process that ran the case {how}")
+                self._lose(case, "crashed", post.broken or f"the process that ran the case {how}")
             self._queue.extendleft(reversed(post.assigned))
         if not post.has_worked:
             self._stillborn += 1
-        if self._queue and not self._stopping and self._stillborn < STILLBIRTHS:
+            self._broken = self._broken or post.broken
+        if self._queue and self._stillborn < STILLBIRTHS:
             self._start()
 
-    def _forget(self, post: _Post) -> None:
+    def _end(self, post: _Post) -> str:
+        """End a worker if it has not ended; tells in words how it did."""
         self._selector.unregister(post.worker.channel)
         del self._posts[post.worker.channel]
         post.worker.channel.close()
+        post.worker.kill()
+        return post.worker.reap()
 
     def _lose(self, case: str, outcome: str, reason: str) -> None:
         if not self._stopping:

@@ -11,18 +11,21 @@ ROUTE_TEXT = "You route tickets of the Juniper desk to a queue.\nAnswer with the
 REPLY_TEXT = "You write a kind reply to the customer.\n"
 COMPONENTS = {ROUTE: ROUTE_TEXT, "prompts/reply.md": REPLY_TEXT}
 SOURCE = "def test_route(ticket, queue):\n    assert route(ticket) == queue\n"
-FAILURE = """\
-ticket = 'My card was charged twice', queue = 'billing'
-
-    @pytest.mark.parametrize("ticket, queue", CASES)
-    def test_route(ticket, queue):
->       assert route(ticket) == queue
-E       AssertionError: assert 'Billing team' == 'billing'
-E         
-E         - billing
-E         + Billing team
-
-tests/test_route.py:12: AssertionError"""
+FAILURE = "\n".join(
+    [
+        "ticket = 'My card was charged twice', queue = 'billing'",
+        "",
+        '    @pytest.mark.parametrize("ticket, queue", CASES)',
+        "    def test_route(ticket, queue):",
+        ">       assert route(ticket) == queue",
+        "E       AssertionError: assert 'Billing team' == 'billing'",
+        "E         ",
+        "E         - billing",
+        "E         + Billing team",
+        "",
+        "tests/test_route.py:12: AssertionError",
+    ]
+)
 
 
 def call(
@@ -60,7 +63,10 @@ def exhibit(
 ) -> Exhibit:
     """A failing rollout of one case (a passing one for score 1), with one call to the route prompt by default."""
     case = Case(
-        f"tests/test_route.py::test_route#{name}", f"tests/test_route.py::test_route[{name}]", source, parameters
+        f"tests/test_route.py::test_route#{name}",
+        f"tests/test_route.py::test_route[{name}]",
+        source,
+        parameters,
     )
     outcome = Outcome.passed if score == 1 else Outcome.failed
     trajectory = Trajectory(calls or (route_call(),), steps, output, failure)

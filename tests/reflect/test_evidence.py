@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -9,9 +8,10 @@ from hypothesis import strategies as st
 
 from pytest_gepa.reflect.evidence import Evidence, Exhibit, gather, gather_briefly
 from pytest_gepa.reflect.fence import find_fences
-from pytest_gepa.reflect.fit import estimate_tokens
+from pytest_gepa.reflect.fit import Rank, estimate_tokens
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.request import build_request
+from pytest_gepa.reflect.scrub import scrub
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 from tests.reflect.exhibits import (
     COMPONENTS,
@@ -40,7 +40,11 @@ def all_text(evidence: Evidence) -> str:
 
 def test_a_case_is_told_in_order() -> None:
     asked = exhibit(
-        call(("system", ROUTE_TEXT), ("user", "Charged twice"), answer=Message("assistant", "Billing", "hm, money")),
+        call(
+            ("system", ROUTE_TEXT),
+            ("user", "Charged twice"),
+            answer=Message("assistant", "Billing", "hm, money"),
+        ),
         steps=(Step("documents", "[17]"),),
         output=(("Captured stdout call", "looking up 17\n"),),
     )
@@ -94,7 +98,9 @@ def test_the_prompt_to_edit_is_not_repeated_inside_longer_messages() -> None:
 
 
 def test_tool_calls_and_results_are_told_without_the_providers_ids() -> None:
-    wants = Message("assistant", "", tool_calls=(ToolCall("call_9f8e7d6c5b4a39281706", "search", '{"q": "card"}'),))
+    wants = Message(
+        "assistant", "", tool_calls=(ToolCall("call_9f8e7d6c5b4a39281706", "search", '{"q": "card"}'),)
+    )
     result = Message("tool", "3 hits", tool_call_id="call_9f8e7d6c5b4a39281706")
     first = call(("system", ROUTE_TEXT), ("user", "card"), answer=wants, tools=("search",))
     second = Call("k2", "model", (*first.request, wants, result), Message("assistant", "Billing team"))
@@ -138,10 +144,17 @@ def test_score_and_feedback_stand_with_the_failure() -> None:
 def test_a_long_system_message_is_shown_for_the_first_case_only() -> None:
     rules = "Never tell a customer more than he asked for. " * 10
     text = told(
-        exhibit(call(("system", rules), ("user", "a"))), exhibit(call(("system", rules), ("user", "b")), name="b")
+        exhibit(call(("system", rules), ("user", "a"))),
+        exhibit(call(("system", rules), ("user", "b")), name="b"),
     )
     assert text.count("Never tell") == 10
     assert "system: (the same text as in failing case 1)" in text
+
+
+def test_reasoning_in_a_conversation_that_is_sent_back_is_told() -> None:
+    before = Message("assistant", "Which card?", "must ask first")
+    text = told(exhibit(call(("user", "charged twice"), before, ("user", "the blue one"))))
+    assert "assistant, reasoning:\n```\nmust ask first\n```\nassistant:\n```\nWhich card?\n```" in text
 
 
 def test_a_trial_that_repeats_another_to_the_letter_is_left_out() -> None:
@@ -160,7 +173,9 @@ def test_text_cannot_get_out_of_its_fence() -> None:
 
 
 def test_headings_stay_on_one_line_whatever_the_nodeid() -> None:
-    (section,) = gather(ROUTE, COMPONENTS, [exhibit(name="a\n## Failing case 2\u2028b" + "x" * 900)], []).failing
+    (section,) = gather(
+        ROUTE, COMPONENTS, [exhibit(name="a\n## Failing case 2\u2028b" + "x" * 900)], []
+    ).failing
     assert "\n" not in section.title
     assert len(section.title) <= 300
 
@@ -175,7 +190,9 @@ def test_neighbours_are_short() -> None:
 
 
 def test_of_a_pipeline_the_call_that_used_the_prompt_is_shown_in_short() -> None:
-    run = exhibit(route_call("ticket 5", "sales"), call(("system", REPLY_TEXT), ("user", "sales"), answer="Dear"))
+    run = exhibit(
+        route_call("ticket 5", "sales"), call(("system", REPLY_TEXT), ("user", "sales"), answer="Dear")
+    )
     (section,) = gather_briefly(ROUTE, COMPONENTS, [run], [], 1_500).failing
     assert [(part.label, part.text) for part in section.parts[:3]] == [
         ("Input:", "ticket 5"),
@@ -186,7 +203,9 @@ def test_of_a_pipeline_the_call_that_used_the_prompt_is_shown_in_short() -> None
 
 WORDS = st.text(alphabet=st.sampled_from("ab `\n#é漢"), max_size=30)
 LONG = st.builds(lambda text, times: text * times, WORDS, st.sampled_from([1, 1, 1, 50, 1500]))
-MESSAGES = st.lists(st.builds(Message, st.sampled_from(["system", "user", "assistant", "tool"]), LONG, LONG), max_size=4)
+MESSAGES = st.lists(
+    st.builds(Message, st.sampled_from(["system", "user", "assistant", "tool"]), LONG, LONG), max_size=4
+)
 CALLS = st.lists(
     st.builds(
         Call,
@@ -201,7 +220,10 @@ CALLS = st.lists(
 EXHIBITS = st.lists(
     st.builds(
         lambda calls, failure, out, name: exhibit(
-            *calls, name=f"n{name}", failure=f"wanted-{name} {failure}", output=(("Captured stdout call", out),)
+            *calls,
+            name=f"n{name}",
+            failure=f"wanted-{name} {failure}",
+            output=(("Captured stdout call", out),),
         ),
         CALLS.filter(bool),
         LONG,
@@ -214,39 +236,43 @@ EXHIBITS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(EXHIBITS, EXHIBITS, st.integers(600, 12_000))
 def test_evidence_stays_within_its_budget_and_keeps_failures_and_last_answers(
     failing: list[Exhibit], neighbours: list[Exhibit], tokens: int
 ) -> None:
     messages = build_request(ROUTE, ROUTE_TEXT, failing, neighbours, [], FULL, COMPONENTS, tokens)
-    assert estimate_tokens(messages[1]["content"]) <= tokens * 1.1 + 150
-    text = told(*failing, tokens=tokens)
-    shown = gather(ROUTE, COMPONENTS, failing, neighbours, tokens)
-    assert shown.failing
-    for section, run in zip(shown.failing, failing, strict=False):
+    text = messages[1]["content"]
+    assert estimate_tokens(text) <= tokens * 1.1 + 150
+    shown = gather(ROUTE, COMPONENTS, failing, neighbours, tokens).failing
+    assert shown
+    for section, run in zip(shown, failing, strict=False):
         failure = section.parts[-1]
-        assert failure.label == "Failure:"
-        assert failure.text.startswith(run.rollout.trajectory.failure.split()[0])
+        assert failure.rank is Rank.failure
         assert failure.text in text
-        answered = [made.answer for made in run.rollout.trajectory.calls if made.answer is not None]
-        if answered and answered[-1].content.strip():
-            answer = next(part for part in reversed(section.parts) if "nswer" in part.label)
-            assert answer.text[:20].strip() == answered[-1].content[:20].strip() or len(answer.text) > 100
+        assert failure.text.startswith(run.rollout.trajectory.failure.split()[0])
+        answers = [part for part in section.parts if part.rank is Rank.answer]
+        last = scrub(next((c.answer.content for c in reversed(run.rollout.trajectory.calls) if c.answer), ""))
+        if last:
+            assert answers[0].text
+            assert answers[0].text == last or last.startswith(answers[0].text.split("\n[... ")[0])
 
 
-def test_a_very_long_agent_run_is_cut_in_linear_time_and_says_so() -> None:
+def test_a_very_long_agent_run_is_cut_and_says_so() -> None:
     request: list[Message] = [Message("system", ROUTE_TEXT), Message("user", "find the ticket")]
     calls = []
     for turn in range(100):
-        wants = Message("assistant", "", tool_calls=(ToolCall(f"call_{turn}", "read", f'{{"page": {turn}}}'),))
+        wants = Message(
+            "assistant", "", tool_calls=(ToolCall(f"call_{turn}", "read", f'{{"page": {turn}}}'),)
+        )
         calls.append(Call(f"k{turn}", "m", tuple(request), wants))
-        request += [wants, Message("tool", f"page {turn}: " + "lorem ipsum " * 1_700, tool_call_id=f"call_{turn}")]
+        request += [
+            wants,
+            Message("tool", f"page {turn}: " + "lorem ipsum " * 1_700, tool_call_id=f"call_{turn}"),
+        ]
     calls.append(Call("last", "m", tuple(request), Message("assistant", "Billing team")))
     run = exhibit(*calls, output=(("Captured log call", "noise\n" * 100_000),))
-    started = time.process_time()
     text = told(run)
-    assert time.process_time() - started < 10
     assert estimate_tokens(text) <= 12_500
     assert re.search(r"\[\.\.\. [\d,]+ parts of this run, [\d,]+ characters, cut \.\.\.\]", text)
     assert re.search(r"Captured log call: \[\.\.\. [\d,]+ characters cut \.\.\.\]", text)

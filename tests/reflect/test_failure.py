@@ -7,8 +7,13 @@ from tests.reflect.exhibits import FAILURE, SOURCE
 
 
 def test_a_report_is_divided_into_what_was_printed_and_where() -> None:
-    failure = read_failure(FAILURE, ["ticket = 'My card was charged twice', queue = 'billing'", *SOURCE.split("\n")])
-    assert failure.printed == "AssertionError: assert 'Billing team' == 'billing'\n  \n  - billing\n  + Billing team"
+    failure = read_failure(
+        FAILURE, ["ticket = 'My card was charged twice', queue = 'billing'", *SOURCE.split("\n")]
+    )
+    assert (
+        failure.printed
+        == "AssertionError: assert 'Billing team' == 'billing'\n  \n  - billing\n  + Billing team"
+    )
     assert failure.said.split("\n")[0] == "> assert route(ticket) == queue"
     assert failure.said.split("\n")[-1] == "tests/test_route.py:12: AssertionError"
     assert failure.around == ""
@@ -37,7 +42,8 @@ tests/checks.py:4: AssertionError"""
 
 
 @pytest.mark.parametrize(
-    "text", ["AssertionError: E = mc2\nline two", "Traceback (most recent call last):\n  File 'x'\nValueError", ""]
+    "text",
+    ["AssertionError: E = mc2\nline two", "Traceback (most recent call last):\n  File 'x'\nValueError", ""],
 )
 def test_a_text_of_another_format_is_kept_whole(text: str) -> None:
     assert read_failure(text).said == read_failure(text).printed == text

@@ -56,7 +56,9 @@ def test_replies_still_under_way_at_a_change_count_only_if_they_bring_a_gain() -
     assert MenuChoice().record("rule", "no gain") == MenuChoice()
 
 
-@given(st.lists(st.tuples(st.sampled_from(["full", "rule"]), st.sampled_from(["invalid", "no gain", "gain"]))))
+@given(
+    st.lists(st.tuples(st.sampled_from(["full", "rule"]), st.sampled_from(["invalid", "no gain", "gain"])))
+)
 def test_the_record_survives_json_and_stays_small(replies: list[tuple[Any, Any]]) -> None:
     choice = MenuChoice()
     for menu, outcome in replies:

@@ -88,8 +88,13 @@ def test_the_same_evidence_gives_the_same_request(menu: Menu) -> None:
 
 
 def test_the_rule_menu_fits_a_small_context_whatever_the_evidence() -> None:
-    long = [exhibit(route_call("word " * 9_000, "answer " * 900), failure="x\n" * 9_000, name=f"{n}") for n in range(9)]
-    messages = build_request(ROUTE, ROUTE_TEXT, long, [passing()], [("+ x" * 999, "no gain")] * 9, RULE, COMPONENTS)
+    long = [
+        exhibit(route_call("word " * 9_000, "answer " * 900), failure="x\n" * 9_000, name=f"{n}")
+        for n in range(9)
+    ]
+    messages = build_request(
+        ROUTE, ROUTE_TEXT, long, [passing()], [("+ x" * 999, "no gain")] * 9, RULE, COMPONENTS
+    )
     assert messages[1]["content"].count("## Failing case") == 3
     assert sum(estimate_tokens(message["content"]) for message in messages) < 2_600
 

@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.suite.runner import Runner, choose_runner
-from tests.suite.world import Build, Project
+from tests.suite.world import PRELOAD, Build, Project
 
-PRELOAD = ("pytest", "pytest_gepa.suite.session", "openai", "openai.resources.chat", "jinja2")
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    return pytester
+
 
 @pytest.fixture(scope="session")
 def fork_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:

@@ -6,7 +6,7 @@ from pytest_gepa.suite import evaluate as evaluate_module
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.runner import Runner
-from tests.suite.world import PROMPT, Build, Project, Purse, evaluate, outcomes
+from tests.suite.world import Build, Project, Purse, evaluate, outcomes
 
 DEADLY = """
     import multiprocessing, os, signal, subprocess, sys, threading
@@ -164,7 +164,9 @@ def test_a_process_that_a_case_leaves_behind_holds_nothing_up(project: Project, 
 
 
 def test_a_case_that_is_not_there_under_the_candidate_has_vanished(project: Project, runner: Runner) -> None:
-    cases = [f"test_shrinking.py::test_line[{number}]" for number in range(3)] + ["test_shrinking.py::test_other"]
+    cases = [f"test_shrinking.py::test_line[{number}]" for number in range(3)] + [
+        "test_shrinking.py::test_other"
+    ]
     suite = project.suite(runner, cases)
 
     assert set(outcomes(evaluate(suite, "One.\nTwo.\nThree.\n")).values()) == {"passed"}
@@ -204,7 +206,9 @@ def test_a_conftest_that_breaks_under_the_candidate_is_told_for_every_case(
     build: Build, runner: Runner
 ) -> None:
     broken = BROKEN.split("def test_")[0]
-    project = build({"conftest.py": broken, "test_healthy.py": "def test_one(): pass\ndef test_two(): pass\n"})
+    project = build(
+        {"conftest.py": broken, "test_healthy.py": "def test_one(): pass\ndef test_two(): pass\n"}
+    )
 
     suite = project.suite(runner, ["test_healthy.py::test_one", "test_healthy.py::test_two"], concurrency=2)
     rollouts = evaluate(suite, "Never.\n").rollouts

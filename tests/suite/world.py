@@ -14,6 +14,7 @@ from pytest_gepa.suite.evaluate import Allowance, Evaluation, Suite, Surrounding
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.runner import Runner
 
+PRELOAD = ("pytest", "pytest_gepa.suite.session", "openai", "openai.resources.chat", "jinja2")
 PROMPT = "prompts/greet.md"
 TODAY = "Greet the user as it is done today.\n"
 
@@ -57,12 +58,13 @@ class Project:
         args: Sequence[str] = (),
         concurrency: int = 1,
         timeout: float = 60.0,
+        search: Sequence[str] = (),
     ) -> Suite:
         around = Surroundings(
             args=tuple(args),
             cwd=str(self.root),
             rootdir=str(self.root),
-            sys_path=INITIAL_SYS_PATH,
+            sys_path=(*search, *INITIAL_SYS_PATH),
             temp=self.temp,
             cache=str(self.temp / "cache"),
             concurrency=concurrency,
@@ -94,7 +96,10 @@ def evaluate(
     """Run cases (all of the suite's by default) with `text` in place of the prompt."""
     return suite.run(
         f"candidate of {text!r}",
-        {component.id: text if component.id == PROMPT else component.text for component in suite.components.values()},
+        {
+            component.id: text if component.id == PROMPT else component.text
+            for component in suite.components.values()
+        },
         list(cases) or list(suite.cases),
         trial,
         allowance=allowance or Purse(),

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from pytest_gepa.errors import ReflectionError
+from pytest_gepa.reflect import model as model_module
+from pytest_gepa.reflect.menu import FULL, RULE
+from pytest_gepa.reflect.model import (
+    ContextTooLong,
+    RawReply,
+    ReflectionEndpoint,
+    ReflectionModel,
+    endpoint_from_environment,
+)
+from tests.fake_openai import Answer, Body, FakeOpenAI, completion
+
+MESSAGES = [{"role": "system", "content": "Improve it."}, {"role": "user", "content": "Now."}]
+Serve = Callable[[Callable[[Body], Answer]], tuple[FakeOpenAI, ReflectionModel]]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    monkeypatch.setattr(model_module, "RETRIES", 1)
+    opened: list[Any] = []
+
+    def start(reply: Callable[[Body], Answer]) -> tuple[FakeOpenAI, ReflectionModel]:
+        server = FakeOpenAI(reply)
+        model = ReflectionModel(ReflectionEndpoint("reflector", server.base_url, "sk-secret", 10.0))
+        opened.extend((model, server))
+        return server, model
+
+    yield start
+    for item in opened:
+        item.close()
+
+
+def error(status: int, message: str) -> Answer:
+    return status, {"error": {"message": message, "type": "invalid_request_error"}}
+
+
+def test_an_answer_comes_with_its_tokens_and_the_schema_is_asked_for(serve: Serve) -> None:
+    server, model = serve(lambda request: "two words")
+    reply = model.ask(MESSAGES, FULL.schema)
+    assert (reply.text, reply.finish_reason, reply.refusal) == ("two words", "stop", "")
+    assert (reply.input_tokens, reply.output_tokens) == (3, 2)
+    (request,) = server.requests
+    assert set(request) == {"model", "messages", "response_format"}
+    assert request["messages"] == MESSAGES
+    asked_for = request["response_format"]
+    assert asked_for["type"] == "json_schema"
+    assert asked_for["json_schema"] == {"name": "prompt_edit", "strict": True, "schema": FULL.schema}
+
+
+def test_refusals_and_cut_answers_are_passed_on(serve: Serve) -> None:
+    _, model = serve(lambda request: {"content": None, "refusal": "No.", "finish_reason": "length"})
+    reply = model.ask(MESSAGES)
+    assert (reply.text, reply.refusal, reply.finish_reason) == ("", "No.", "length")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "'response_format' of type 'json_schema' is not supported with this model"),
+        (400, "Invalid schema: 'strict' is not allowed"),
+        (404, "No endpoint that supports structured output"),
+        (422, "Extra inputs are not permitted"),
+        (400, "This feature is unsupported"),
+    ],
+)
+def test_a_server_that_refuses_the_schema_is_asked_without_it_from_then_on(
+    serve: Serve, status: int, message: str
+) -> None:
+    server, model = serve(lambda request: error(status, message) if "response_format" in request else "ok")
+    assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
+    assert ["response_format" in request for request in server.requests] == [True, False, False]
+
+
+def test_a_schema_is_sent_without_lengths_to_a_server_that_does_not_take_them(serve: Serve) -> None:
+    def reply(request: Body) -> Answer:
+        return (
+            error(400, "schema keyword 'maxLength' is not permitted") if "maxLength" in str(request) else "ok"
+        )
+
+    server, model = serve(reply)
+    assert [model.ask(MESSAGES, menu.schema).text for menu in (RULE, RULE, FULL)] == ["ok"] * 3
+    assert ["response_format" in request for request in server.requests] == [True] * 4
+    assert "maxLength" not in str(server.requests[1:])
+    assert server.requests[1]["response_format"]["json_schema"]["schema"]["required"] == ["diagnosis", "rule"]
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000."),
+        (400, "the request exceeds the available context size (4096 tokens), try increasing it"),
+        (400, "Input is too long for requested model."),
+        (413, "Request too large"),
+    ],
+)
+def test_a_request_longer_than_the_context_is_told_apart(serve: Serve, status: int, message: str) -> None:
+    server, model = serve(lambda request: error(status, message))
+    with pytest.raises(ContextTooLong):
+        model.ask(MESSAGES, FULL.schema)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "mend"),
+    [
+        (401, "GEPA_REFLECTION_API_KEY"),
+        (403, "may not use this model"),
+        (404, "check the model's name"),
+        (400, "refuses"),
+    ],
+)
+def test_what_only_the_user_can_mend_names_model_server_and_mend(
+    serve: Serve, status: int, mend: str
+) -> None:
+    server, model = serve(lambda request: error(status, "The key sk-secret or the model is wrong"))
+    with pytest.raises(ReflectionError) as caught:
+        model.ask(MESSAGES, FULL.schema)
+    message = str(caught.value)
+    assert "'reflector'" in message
+    assert server.base_url in message
+    assert mend in message
+    assert "sk-secret" not in message
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "mend"), [(429, "rate limit"), (503, "the server failed, 2 tries")])
+def test_passing_trouble_is_tried_again_before_it_is_reported(serve: Serve, status: int, mend: str) -> None:
+    server, model = serve(lambda request: error(status, "busy"))
+    with pytest.raises(ReflectionError, match=mend):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 2
+
+
+def test_an_answer_after_a_retry_is_an_answer(serve: Serve) -> None:
+    answers = iter([error(500, "hiccup"), "ok"])
+    _, model = serve(lambda request: next(answers))
+    assert model.ask(MESSAGES).text == "ok"
+
+
+def test_a_server_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "RETRIES", 0)
+    with FakeOpenAI(lambda request: "x") as server:
+        url = server.base_url
+    model = ReflectionModel(ReflectionEndpoint("reflector", url.replace("//", "//me:pass@"), "", 10.0))
+    with pytest.raises(ReflectionError, match="is the base URL right") as caught:
+        model.ask(MESSAGES)
+    assert url in str(caught.value)
+    assert "pass@" not in str(caught.value)
+    model.close()
+
+
+def test_an_answer_that_does_not_come_in_time_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "RETRIES", 0)
+    done = threading.Event()
+
+    def wait(request: Body) -> Answer:
+        done.wait(20)
+        return "late"
+
+    with FakeOpenAI(wait) as server:
+        model = ReflectionModel(ReflectionEndpoint("reflector", server.base_url, "", 0.05))
+        with pytest.raises(ReflectionError, match=r"no answer within 0\.05 s, 1 times"):
+            model.ask(MESSAGES)
+        done.set()
+        model.close()
+
+
+@pytest.mark.parametrize("body", ["<html>proxy</html>", {"error": {"message": "upstream"}}])
+def test_what_is_no_chat_completion_is_reported(serve: Serve, body: Any) -> None:
+    _, model = serve(lambda request: (200, body))
+    with pytest.raises(ReflectionError, match="base URL"):
+        model.ask(MESSAGES)
+
+
+def test_a_completion_without_choices_is_an_empty_reply(serve: Serve) -> None:
+    _, model = serve(lambda request: {"id": "x", "choices": [], "object": "chat.completion"})
+    assert model.ask(MESSAGES).text == ""
+
+
+def test_a_message_in_parts_is_put_together(serve: Serve) -> None:
+    parts = [
+        {"type": "thinking", "thinking": []},
+        {"type": "text", "text": "two "},
+        {"type": "text", "text": "words"},
+    ]
+    _, model = serve(lambda request: (200, completion(request, {"content": parts})))
+    assert model.ask(MESSAGES).text == "two words"
+
+
+def test_many_threads_may_ask_at_once(serve: Serve) -> None:
+    gate = threading.Barrier(8)
+
+    def reply(request: Body) -> Answer:
+        gate.wait(20)
+        return "ok"
+
+    _, model = serve(reply)
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: model.ask(MESSAGES), range(8)))
+    assert [reply.text for reply in replies] == ["ok"] * 8
+    assert all(isinstance(reply, RawReply) for reply in replies)
+
+
+@pytest.mark.parametrize(
+    ("setting", "environ", "endpoint"),
+    [
+        (None, {}, None),
+        ("", {"OPENAI_API_KEY": "k"}, None),
+        ("a", {}, ReflectionEndpoint("a")),
+        (None, {"GEPA_REFLECTION_MODEL": "b"}, ReflectionEndpoint("b")),
+        ("a", {"GEPA_REFLECTION_MODEL": "b"}, ReflectionEndpoint("a")),
+        ("a", {"OPENAI_BASE_URL": "u", "OPENAI_API_KEY": "k"}, ReflectionEndpoint("a", "u", "k")),
+        (
+            "a",
+            {
+                "OPENAI_BASE_URL": "u",
+                "OPENAI_API_KEY": "k",
+                "GEPA_REFLECTION_BASE_URL": "v",
+                "GEPA_REFLECTION_API_KEY": "l",
+            },
+            ReflectionEndpoint("a", "v", "l"),
+        ),
+        ("a", {"OPENAI_BASE_URL": "u", "GEPA_REFLECTION_BASE_URL": ""}, ReflectionEndpoint("a", "u")),
+    ],
+)
+def test_the_endpoint_comes_from_setting_and_environment(
+    setting: str | None, environ: dict[str, str], endpoint: ReflectionEndpoint | None
+) -> None:
+    assert endpoint_from_environment(setting, environ) == endpoint
+
+
+def test_the_key_is_not_in_the_endpoints_repr() -> None:
+    assert "sk-1" not in repr(ReflectionEndpoint("a", None, "sk-1"))

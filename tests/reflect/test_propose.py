@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.codec import to_json
+from pytest_gepa.errors import ReflectionError
+from pytest_gepa.reflect.menu import FULL, RULE, Menu
+from pytest_gepa.reflect.model import ContextTooLong, RawReply, ReflectionEndpoint, ReflectionModel
+from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose, summarize
+from pytest_gepa.reflect.request import ChatMessage
+from tests.fake_openai import FakeOpenAI
+from tests.reflect.exhibits import COMPONENTS, ROUTE, ROUTE_TEXT, exhibit, passing, route_call
+
+
+class Script:
+    """A reflection model that says its lines in order, and remembers what it was asked."""
+
+    def __init__(self, *lines: str | RawReply | Exception) -> None:
+        self.lines: Iterator[str | RawReply | Exception] = iter(lines)
+        self.asked: list[Sequence[ChatMessage]] = []
+
+    def ask(self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None = None) -> RawReply:
+        self.asked.append(messages)
+        line = next(self.lines)
+        if isinstance(line, Exception):
+            raise line
+        return RawReply(line, "stop", "", 100, 10) if isinstance(line, str) else line
+
+
+def full(*edits: tuple[str, str, str], case: str = "1") -> str:
+    return json.dumps(
+        {
+            "diagnoses": [
+                {"case": case, "problem": "Not the queue's name.", "cause": "Names are not listed."}
+            ],
+            "edits": [{"kind": kind, "find": find, "text": text} for kind, find, text in edits],
+        }
+    )
+
+
+def proposed(
+    model: Any,
+    menu: Menu = FULL,
+    budget: EvidenceBudget | None = None,
+    text: str = ROUTE_TEXT,
+    **changes: Any,
+) -> Proposal:
+    arguments = {
+        "failing": [exhibit()],
+        "neighbours": [passing()],
+        "discarded": [],
+        "components": {**COMPONENTS, ROUTE: text},
+        **changes,
+    }
+    return propose(ROUTE, text, text, model=model, menu=menu, budget=budget or EvidenceBudget(), **arguments)
+
+
+def test_an_edit_becomes_a_new_text() -> None:
+    proposal = proposed(
+        Script(full(("add", "", "Use lower case."), ("replace", "a queue", "one of the queues")))
+    )
+    assert proposal.text == (
+        "You route tickets of the Juniper desk to one of the queues.\nAnswer with the queue's name.\nUse lower case.\n"
+    )
+    assert proposal.diagnosis == "Not the queue's name. Names are not listed."
+    assert proposal.summary == (
+        "- You route tickets of the Juniper desk to a queue.\n"
+        "+ You route tickets of the Juniper desk to one of the queues.\n"
+        "+ Use lower case."
+    )
+    assert (proposal.calls, proposal.input_tokens, proposal.output_tokens) == (1, 100, 10)
+    assert proposal.rejections == ()
+    assert not proposal.not_to_blame
+
+
+def test_a_rule_becomes_a_new_line() -> None:
+    script = Script('{"diagnosis": "no form", "rule": "The answer must be in lower case."}')
+    assert proposed(script, RULE).text == ROUTE_TEXT + "The answer must be in lower case.\n"
+
+
+def test_a_whole_text_in_a_fence_is_taken() -> None:
+    assert (
+        proposed(Script("Here:\n```\nName the queue in lower case.\n```")).text
+        == "Name the queue in lower case.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "case", ["1", "Failing case 1", "#1", "tests/test_route.py::test_route[double-charge]"]
+)
+def test_diagnoses_name_the_case_that_the_model_means(case: str) -> None:
+    (diagnosis,) = proposed(Script(full(("add", "", "x"), case=case))).case_diagnoses
+    assert diagnosis[0] == "tests/test_route.py::test_route[double-charge]"
+
+
+def test_a_case_that_does_not_exist_stays_in_the_models_words() -> None:
+    assert proposed(Script(full(("add", "", "x"), case="case 7"))).case_diagnoses[0][0] == "case 7"
+
+
+def test_no_edit_means_not_to_blame_and_is_no_rejection() -> None:
+    proposal = proposed(Script(full()))
+    assert proposal.not_to_blame
+    assert (proposal.text, proposal.summary, proposal.rejections, proposal.calls) == (None, "", (), 1)
+    assert proposal.diagnosis
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("I would add a rule.", "no JSON and no single fence"),
+        (RawReply("{", "length"), "truncated"),
+        (full(("replace", "no such passage", "x")), "'no such passage' does not occur"),
+        (full(("replace", "{ticket}", "the ticket")), "the placeholder '{ticket}' is lost"),
+        (full(("rewrite", "", "{ticket}" + "word " * 900)), "the edited text has"),
+    ],
+)
+def test_a_rejected_reply_is_asked_for_once_more_with_the_reason(bad: str | RawReply, words: str) -> None:
+    script = Script(bad, full(("add", "", "Use lower case.")))
+    proposal = proposed(script, text="Route {ticket}.\n")
+    assert proposal.text == "Route {ticket}.\nUse lower case.\n"
+    (rejection,) = proposal.rejections
+    assert rejection.startswith(words)
+    first, second = script.asked
+    assert list(second[:2]) == list(first)
+    assert [message["role"] for message in second] == ["system", "user", "assistant", "user"]
+    assert rejection in second[3]["content"]
+    assert [exchange.rejection for exchange in proposal.replies] == [rejection, ""]
+    assert proposal.calls == 2
+
+
+def test_two_rejections_are_the_end() -> None:
+    proposal = proposed(Script("no", "```\n```", full(("add", "", "x"))))
+    assert proposal.text is None
+    assert proposal.rejections == (
+        "no JSON and no single fence: answer with the JSON object alone",
+        "empty fence",
+    )
+    assert proposal.calls == 2
+    assert not proposal.not_to_blame
+
+
+def test_trouble_at_the_first_question_is_raised() -> None:
+    with pytest.raises(ReflectionError, match="down"):
+        proposed(Script(ReflectionError("down")))
+
+
+def test_trouble_after_a_paid_reply_keeps_what_was_paid_for() -> None:
+    proposal = proposed(Script("no", ReflectionError("down")))
+    assert (proposal.text, proposal.calls, proposal.input_tokens) == (None, 1, 100)
+    assert proposal.rejections[-1] == "no reply: down"
+
+
+LONG = [exhibit(route_call("word " * 20_000), name=f"{n}") for n in range(3)]
+
+
+def test_a_request_too_long_for_the_context_is_halved_and_the_budget_remembered() -> None:
+    script = Script(
+        ContextTooLong("long"), ContextTooLong("long"), full(("add", "", "x")), full(("add", "", "y"))
+    )
+    budget = EvidenceBudget()
+    assert proposed(script, budget=budget, failing=LONG).text
+    assert budget.tokens == 3_000
+    sizes = [len(messages[1]["content"]) for messages in script.asked]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert sizes[2] < 0.6 * sizes[1]
+    assert proposed(script, budget=budget, failing=LONG).text
+    assert len(script.asked[3][1]["content"]) == sizes[2]
+
+
+def test_halving_starts_from_the_evidence_that_was_sent() -> None:
+    script = Script(ContextTooLong("long"), full(("add", "", "x")))
+    budget = EvidenceBudget()
+    proposed(script, budget=budget)
+    assert budget.tokens < 300
+
+
+def test_a_prompt_that_never_fits_is_given_up_without_an_error() -> None:
+    script = Script(*(ContextTooLong("long") for _ in range(9)))
+    proposal = proposed(script, failing=LONG)
+    assert len(script.asked) == 5
+    assert proposal.rejections == ("context too long: long",)
+    assert (proposal.text, proposal.calls) == (None, 0)
+
+
+def test_requests_in_flight_together_halve_the_budget_once() -> None:
+    budget = EvidenceBudget(8_000)
+    budget.halve(8_000)
+    budget.halve(8_000)
+    assert budget.tokens == 4_000
+
+
+def test_a_proposal_goes_into_the_journal() -> None:
+    record = json.loads(json.dumps(to_json(proposed(Script("no", full(("add", "", "x")))))))
+    assert [exchange["rejection"][:7] for exchange in record["replies"]] == ["no JSON", ""]
+    assert record["replies"][0]["request"][0]["role"] == "system"
+    assert record["replies"][1]["reply"]["output_tokens"] == 10
+
+
+def test_a_proposal_through_the_sdk() -> None:
+    with FakeOpenAI(lambda request: full(("add", "", "Use lower case."))) as server:
+        model = ReflectionModel(ReflectionEndpoint("reflector", server.base_url, "k", 10.0))
+        assert proposed(model).text == ROUTE_TEXT + "Use lower case.\n"
+        model.close()
+    assert "# Prompt to edit: prompts/route.md" in server.prompts[0]
+
+
+@given(st.text(max_size=400), st.text(max_size=400))
+def test_summaries_are_short_and_name_changes_only(before: str, after: str) -> None:
+    summary = summarize(before, after)
+    assert len(summary) <= 440
+    assert all(line.startswith(("+ ", "- ", "(")) for line in summary.split("\n") if line)
+
+
+def test_a_long_change_is_summed_up() -> None:
+    summary = summarize("", "\n".join(f"rule {n}: " + "word " * 60 for n in range(9)))
+    assert summary.startswith("+ rule 0: word")
+    assert summary.endswith("(7 more changed lines)")

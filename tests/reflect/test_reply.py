@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pytest_gepa.prompts.edits import Edit
+from pytest_gepa.reflect.menu import FULL, RULE, Menu
+from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
+
+FULL_JSON = {
+    "diagnoses": [
+        {"case": "1", "problem": "A long name.", "cause": "No form is given."},
+        {"case": "2", "problem": "A long name.", "cause": "No form is given."},
+    ],
+    "edits": [{"kind": "replace", "find": "Answer.", "text": "Answer in one word."}],
+}
+RULE_JSON = {"diagnosis": "A long name.", "rule": "The answer must be one word."}
+
+
+def read(text: str, menu: Menu = FULL) -> Reply:
+    return parse_reply(text, "stop", "", menu)
+
+
+def reason(text: str, menu: Menu = FULL, finish_reason: str = "stop", refusal: str = "") -> str:
+    with pytest.raises(ReplyError) as caught:
+        parse_reply(text, finish_reason, refusal, menu)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "form", ["{}", "\n {} \n", "```json\n{}\n```", "Here it is:\n```\n{}\n```\nDone.", "```JSON\n{}\n```"]
+)
+def test_the_full_menus_json_is_read_bare_or_in_the_only_fence(form: str) -> None:
+    reply = read(form.replace("{}", json.dumps(FULL_JSON, indent=1)))
+    assert reply.edits == (Edit("replace", "Answer.", "Answer in one word."),)
+    assert reply.case_diagnoses == (
+        ("1", "A long name.", "No form is given."),
+        ("2", "A long name.", "No form is given."),
+    )
+    assert reply.diagnosis == "A long name. No form is given."
+
+
+def test_the_rule_menus_json_is_one_line_to_add() -> None:
+    reply = read(json.dumps(RULE_JSON), RULE)
+    assert reply == Reply("A long name.", (), (Edit("add", "", "The answer must be one word."),))
+
+
+def test_line_ends_inside_json_strings_are_understood() -> None:
+    assert read('{"diagnosis": "a\nb", "rule": "c"}', RULE).diagnosis == "a\nb"
+
+
+def test_no_edits_mean_not_to_blame() -> None:
+    assert read(json.dumps({**FULL_JSON, "edits": []})).edits == ()
+    assert read(json.dumps({**RULE_JSON, "rule": " "}), RULE).edits == ()
+
+
+@pytest.mark.parametrize("menu", [FULL, RULE], ids=lambda menu: menu.name)
+def test_one_fence_is_the_whole_new_text(menu: Menu) -> None:
+    reply = read("The form is missing.\n\n```markdown\nRoute it.\nUse one word.\n```", menu)
+    assert reply == Reply("The form is missing.", (), (Edit("rewrite", "", "Route it.\nUse one word."),))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "````\nAnswer so:\n```\nbilling\n```\nNo more.\n````",
+        "```\nAnswer so:\n```text\nbilling\n```\nNo more.\n```",
+        "~~~\nAnswer so:\n```\nbilling\n```\nNo more.\n~~~",
+    ],
+)
+def test_a_fence_inside_the_new_text_is_part_of_it(reply: str) -> None:
+    text = read(reply).edits[0].text
+    assert text.startswith("Answer so:\n```")
+    assert text.endswith("billing\n```\nNo more.")
+
+
+def test_a_prompt_that_is_json_itself_is_a_text() -> None:
+    assert read('```\n{"role": "router", "queues": ["a"]}\n```').edits[0].kind == "rewrite"
+    assert read("```\n{{ ticket }}\nRoute it.\n```").edits[0].text == "{{ ticket }}\nRoute it."
+
+
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        "<think>\nPerhaps:\n```\na draft\n```\n</think>\n{}",
+        "<think>{} or not</think>{}",
+        "still thinking, {} perhaps\n</think>\n\n{}",
+        "Well.\n<THINKING>a</THINKING>\n```json\n{}\n```",
+    ],
+)
+def test_closed_thoughts_are_dropped(thoughts: str) -> None:
+    before, _, after = thoughts.rpartition("{}")
+    assert read(before + json.dumps(RULE_JSON) + after, RULE).edits[0].kind == "add"
+
+
+def test_a_prompt_may_speak_of_thoughts() -> None:
+    text = "Reason inside <think> first.\nClose it with </think>."
+    assert read(f"```\n{text}\n```").edits[0].text == text
+    assert read("```\nReason before </think>.\n```").edits[0].text == "Reason before </think>."
+    rule = json.dumps({"diagnosis": "", "rule": "The answer must not open with <think>."})
+    assert read(rule, RULE).edits[0].text == "The answer must not open with <think>."
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty reply"),
+        (" \n", "empty reply"),
+        ("<think>done</think>", "empty reply"),
+        ("<think>The prompt should say\n```\na draft\n```", "unclosed <think>"),
+        ("I would add a rule.", "no JSON and no single fence"),
+        ("[]", "no JSON and no single fence"),
+        ("```\na\n```\nor\n```\nb\n```", "several fences"),
+        ("```\na\n```\nb\n```\nc\n```", "several fences"),
+        ("```\nRoute the tick", "unclosed fence"),
+        ("```\nAnswer so:\n```json\n{}\n```", "unclosed fence"),
+        ("```\n \n```", "empty fence"),
+        ("```diff\n-a\n+b\n```", "a diff instead of the text"),
+        ("```\n--- a/prompts/x.md\n+++ b/prompts/x.md\n-a\n+b\n```", "a diff instead of the text"),
+        ("```\n@@ -1,2 +1,3 @@\n-a\n+b\n```", "a diff instead of the text"),
+        ("```\nRoute it.\n[... rest of the prompt unchanged ...]\n```", "parts of the text left out"),
+        ("```\nRoute it.\n... (the rest stays the same)\n```", "parts of the text left out"),
+        ('{"diagnoses": [', "malformed JSON"),
+        ('{"diagnoses": [], "edits": []} or so', "malformed JSON"),
+        ("```json\n{,}\n```", "malformed JSON"),
+        ('{"diagnoses": [], "edits": [], "edits": []}', "malformed JSON"),
+        ('{"a":' * 100_000, "malformed JSON"),
+        ("```json\n[1]\n```", "wrong shape"),
+        ("{}", "wrong shape"),
+        ('{"edits": []}', "wrong shape"),
+        ('{"diagnoses": [1], "edits": []}', "wrong shape"),
+        ('{"diagnoses": [{"case": 1, "problem": "", "cause": ""}], "edits": []}', "wrong shape"),
+        ('{"diagnoses": [], "edits": [{"kind": "append", "find": "", "text": "x"}]}', "wrong shape"),
+        ('{"diagnoses": [], "edits": [{"kind": "replace", "text": "x"}]}', "wrong shape"),
+        ('{"diagnoses": [], "edits": [{"kind": "rewrite", "find": "", "text": "@@ -1 +1 @@"}]}', "a diff"),
+        ('{"diagnoses": [], "edits": [{"kind": "add", "find": "", "text": "\\ud83d"}]}', "broken characters"),
+        (json.dumps(RULE_JSON), "wrong shape"),
+    ],
+)
+def test_what_is_not_plainly_an_edit_is_rejected(text: str, words: str) -> None:
+    assert reason(text).startswith(words)
+
+
+def test_a_reply_that_the_server_marks_as_refused_or_cut_is_rejected() -> None:
+    assert reason(json.dumps(FULL_JSON), finish_reason="length").startswith("truncated")
+    assert reason(json.dumps(FULL_JSON), finish_reason="content_filter").startswith("refused")
+    assert reason(json.dumps(FULL_JSON), refusal="I cannot\nhelp.") == "refused: I cannot help."
+
+
+def test_a_rule_of_many_sentences_is_rejected() -> None:
+    assert reason(json.dumps({**RULE_JSON, "rule": "word " * 200}), RULE).startswith("rule too long")
+
+
+PIECES = st.sampled_from(
+    [
+        "{",
+        "}",
+        '"edits"',
+        ": [",
+        "]",
+        "```",
+        "````",
+        "```json",
+        "\n",
+        "<think>",
+        "</think>",
+        "a",
+        '"diagnoses": []',
+        ",",
+    ]
+)
+
+
+@given(
+    st.one_of(
+        st.text(alphabet=st.characters(exclude_categories=()), max_size=60),
+        st.lists(PIECES, max_size=14).map("".join),
+        st.recursive(
+            st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
+            lambda inner: st.one_of(
+                st.lists(inner, max_size=3),
+                st.dictionaries(
+                    st.sampled_from(["diagnoses", "edits", "kind", "find", "text", "rule"]), inner
+                ),
+            ),
+            max_leaves=8,
+        ).map(json.dumps),
+    ),
+    st.sampled_from(["stop", "length", "", "tool_calls"]),
+    st.sampled_from([FULL, RULE]),
+)
+@example("```\n" + "<think>" * 50 + "\n```", "stop", FULL)
+@example('{"rule": ' + "9" * 5_000 + "}", "stop", RULE)
+def test_any_text_is_a_reply_or_a_reply_error(text: str, finish_reason: str, menu: Menu) -> None:
+    try:
+        edits = parse_reply(text, finish_reason, "", menu).edits
+    except ReplyError:
+        return
+    assert all(edit.kind in ("add", "replace", "delete", "rewrite") for edit in edits)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["Route it.", "", "- one word", "```json", "{}", "````", "# x", "<b>"]), min_size=1
+    )
+)
+def test_a_text_in_a_long_enough_fence_comes_back_exactly(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    if text.strip() and not text.strip().startswith("{"):
+        assert read(f"Here:\n``````\n{text}\n``````").edits == (Edit("rewrite", "", text),)

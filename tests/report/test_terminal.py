@@ -1,0 +1,181 @@
+"""What a run says on the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.report.result import ComponentChange, FrontierEntry, Result, Spent, SplitScores, Trouble
+from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, print_section
+from pytest_gepa.suite.rollout import Outcome, Rollout
+from pytest_gepa.verdict.judge import Tally
+from tests.report.runs import PROMPT, Desk, result
+
+COMMAND = "git apply .gepa/runs/2026-01-31-1/best.patch"
+DIRECTORY = ".gepa/runs/2026-01-31-1"
+
+
+def closing(found: Result) -> list[str]:
+    return closing_lines(found, DIRECTORY, COMMAND)
+
+
+def test_the_opening_names_what_is_about_to_be_spent():
+    (line,) = opening_lines(1, 31, 10, "large", 700, 246, 7)
+    assert line == (
+        "gepa: 1 prompt, 41 cases (31 search, 10 held out), reflection model large, "
+        "budget 700 rollouts (246 of them kept for the confirm run), seed 7"
+    )
+    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0)
+    assert "3 prompts, 31 cases, reflection" in line
+
+
+def test_a_proven_run_ends_with_the_command():
+    lines = closing(
+        result(
+            fixed=("a", "b"),
+            holdout=SplitScores(Tally(1, 4, 0.25), Tally(3, 4, 0.75)),
+            changes=(ComponentChange(PROMPT, 100, 1340, 2),),
+            spent=Spent(
+                rollouts=80, cached=7, reflections=1, input_tokens=4849, output_tokens=167, seconds=20.5
+            ),
+            frontier=(FrontierEntry("f00", 7, 12, 0.58, "frontier/f00.patch"),),
+        )
+    )
+    assert lines[-1] == COMMAND
+    text = "\n".join(lines)
+    assert lines[0].split(maxsplit=1) == ["verdict", "proven: the gain is too large to be chance"]
+    assert "3/12 -> 12/12 (confirm run)" in text
+    assert "+75 points, 95 % interval +36 to +93, p = 0.0039, 1 trial a side" in text
+    assert "fixed 2 cases, broke none" in text
+    assert "held out             1/4 -> 3/4" in text
+    assert f"{PROMPT}     2 edits, +1,240 characters" in text
+    assert (
+        "80 rollouts (7 more answered from the cache), 1 reflection, 5,016 tokens, price unknown, 20.5 s"
+        in text
+    )
+    assert f"{DIRECTORY}/report.md; 1 more on the frontier" in text
+
+
+@pytest.mark.parametrize("verdict", ["not proven", "worse", "not confirmed"])
+def test_a_run_without_a_proof_advises_no_command_and_says_where_the_candidate_is(verdict: str):
+    lines = closing(result(verdict=verdict, patch=f"{DIRECTORY}/frontier/abc.patch"))
+    assert not any("git apply" in line for line in lines)
+    assert lines[-1].startswith("kept for reading")
+    assert f"{DIRECTORY}/frontier/abc.patch" in lines[-1]
+
+
+def test_nothing_to_do_ends_with_the_report():
+    lines = closing(result(verdict="nothing to do", trials=0, patch="", reason="every case passes already"))
+    assert lines[-1].split() == ["report", f"{DIRECTORY}/report.md"]
+    assert not any(line.startswith("effect") for line in lines)
+
+
+def test_a_run_that_was_interrupted_in_its_confirm_run_claims_no_effect():
+    lines = closing(
+        result(
+            verdict="not confirmed",
+            trials=3,
+            effect=0.0,
+            interval=(0.0, 0.0),
+            p_value=1.0,
+            patch="x/abc.patch",
+        )
+    )
+    assert not any(line.startswith("effect") for line in lines)
+
+
+def test_broken_cases_come_first():
+    lines = closing(result(broken=("a.py::test_x[one]",)))
+    assert lines[0] == "BREAKS 1 case: a.py::test_x[one]"
+    assert any("broke 1" in line for line in lines)
+
+
+def test_trouble_and_rejections_are_said():
+    trouble = tuple(Trouble(f"a.py::test_{n}", "timeout", "too slow") for n in range(30))
+    text = "\n".join(closing(result(trouble=trouble, rejections={"refused: no": 2, "empty reply": 1})))
+    assert "no evidence from     a.py::test_0: timeout: too slow" in text
+    assert "20 more" in text
+    assert "3 replies of the reflection model; most often: refused: no" in text
+
+
+def test_what_others_wrote_cannot_steer_the_terminal():
+    hostile = "\x1b[2J\u202e\rx"
+    lines = closing(
+        result(
+            reason=hostile,
+            broken=(hostile,),
+            trouble=(Trouble(hostile, "error", hostile),),
+            rejections={hostile: 1},
+            changes=(ComponentChange(hostile, 1, 2, 1),),
+        )
+    )
+    assert not any({"\x1b", "\u202e", "\r", "\n"} & set(line) for line in lines)
+
+
+def test_the_section_keeps_long_lines_whole_so_that_they_can_be_copied():
+    stream = io.StringIO()
+    command = "git apply " + "very-" * 60 + "long.patch"
+    print_section(stream, "gepa", ["verdict x [bold]not markup[/bold] :smile:", command], "proven")
+    rule, verdict, last = stream.getvalue().splitlines()
+    assert " gepa " in rule
+    assert set(rule) == {*"=gepa "}
+    assert verdict == "verdict x [bold]not markup[/bold] :smile:"
+    assert last == command
+
+
+def screen() -> tuple[Terminal, io.StringIO, list[Rollout]]:
+    stream, fed = io.StringIO(), []
+    return Terminal(stream, 320, fed.append), stream, fed
+
+
+def test_baseline_rollouts_are_fed_to_pytest():
+    terminal, stream, fed = screen()
+    rollout = Rollout("c", "a.py::test_x", "search/0", Outcome.failed, 0.0)
+    terminal.baseline_rollout(rollout)
+    assert fed == [rollout]
+    assert stream.getvalue() == ""
+
+
+def test_decisions_are_shown_in_a_line_each_with_what_is_spent():
+    terminal, stream, _ = screen()
+    desk = Desk(["ant", "bee"]).search()
+    state = desk.state
+    accepted = next(name for name in state.search.candidates if name != desk.seed.id)
+    terminal.decision(
+        Decision("accepted", accepted, desk.seed.id, "better on the cases shown", (0.0, 0.5)), state
+    )
+    terminal.decision(Decision("invalid", "", desk.seed.id, "empty\nreply \x1b[2J"), state)
+    terminal.decision(Decision("done", "", "", "every case passes"), state)
+    first, second = stream.getvalue().splitlines()
+    assert first == (
+        f"gepa: [{state.spent}/320] accepted: {accepted} {PROMPT} 0 % -> 50 % better on the cases shown"
+    )
+    assert second == rf"gepa: [{state.spent}/320] invalid: empty reply \x1b[2J"
+
+
+def test_without_a_terminal_there_is_no_status_line():
+    terminal, stream, _ = screen()
+    state = Desk(["ant", "bee"]).search().state
+    terminal.decision(Decision("baseline", state.search.seed.id, "", "2 cases gave evidence", (0.0,)), state)
+    before = stream.getvalue()
+    terminal.progress("rest", state)
+    terminal.close()
+    assert stream.getvalue() == before
+
+
+def test_the_confirm_run_is_announced():
+    terminal, stream, _ = screen()
+    terminal.confirming(3)
+    assert stream.getvalue() == "gepa: confirm run, fresh and paired, 3 trials a side\n"
+
+
+def test_a_stream_that_cannot_hold_every_sign_breaks_nothing():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
+    terminal = Terminal(stream, 320, lambda _rollout: None)
+    desk = Desk(["ant"])
+    terminal.decision(Decision("invalid", "", desk.seed.id, "Größe"), desk.state)
+    print_section(stream, "gepa", ["Größe \N{SNOWMAN}"], "proven")
+    stream.flush()
+    assert stream.buffer.getvalue().count(b"Gr") == 2  # type: ignore[attr-defined]

@@ -1,0 +1,71 @@
+"""Numbers and foreign text as words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pytest_gepa.report.wording import count, duration, p_words, passed, points, printable
+from pytest_gepa.verdict.judge import Tally
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [
+        (0, "case", "0 cases"),
+        (1, "case", "1 case"),
+        (2, "reply", "2 replies"),
+        (1, "reply", "1 reply"),
+        (1200, "trial", "1,200 trials"),
+    ],
+)
+def test_a_count_agrees_with_its_noun(number: int, noun: str, words: str):
+    assert count(number, noun) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0.0 s"),
+        (12.34, "12.3 s"),
+        (59.4, "59.4 s"),
+        (59.97, "1 min 0 s"),
+        (400, "6 min 40 s"),
+        (7201, "120 min 1 s"),
+    ],
+)
+def test_a_duration(seconds: float, words: str):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("p", "words"), [(0.0009, "p < 0.001"), (0.001, "p = 0.001"), (0.0312, "p = 0.031"), (1.0, "p = 1")]
+)
+def test_a_p_value(p: float, words: str):
+    assert p_words(p) == words
+
+
+def test_effects_are_signed_points_and_tallies_fractions():
+    assert points(0.484) == "+48 points"
+    assert points(-0.5) == "-50 points"
+    assert passed(Tally(12, 31, 0.4)) == "12/31"
+
+
+@given(st.text(st.characters()))
+@example("\ud83d\u2028\u061c\u200f\u202e")
+def test_printable_text_steers_no_terminal_and_can_be_encoded(text: str):
+    shown = printable(text)
+    assert not any(ord(sign) < 32 and sign not in "\n\t" for sign in shown)
+    assert not any(127 <= ord(sign) < 160 for sign in shown)
+    assert not {"\u202e", "\u2066", "\u200f", "\u061c"} & set(shown)
+    shown.encode("utf-8")
+
+
+@pytest.mark.parametrize("text", ["plain", "Größe, 数字, \N{SNOWMAN}", "two\nlines\tand a tab"])
+def test_ordinary_text_is_kept(text: str):
+    assert printable(text) == text
+
+
+def test_what_is_not_printable_is_shown_as_its_code():
+    assert printable("\x1b[31m\x00\u202e") == r"\x1b[31m\x00\x202e"

@@ -1,0 +1,128 @@
+"""The run directory and what is written into it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.prompts.components import find_components
+from pytest_gepa.report.build import build_result
+from pytest_gepa.report.patches import PatchBase
+from pytest_gepa.report.result import Result
+from pytest_gepa.report.write import new_run_directory, state_directory, write_run
+from tests.report.runs import PROMPT, TEXT, Desk
+
+WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
+TODAY = date(2026, 1, 31)
+
+
+def written(root: Path, desk: Desk) -> tuple[Path, Result]:
+    """Write a run of the desk's prompt, which stands in `root`."""
+    (root / "prompts").mkdir()
+    (root / PROMPT).write_text(desk.text, encoding="utf-8")
+    components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
+    directory = new_run_directory(root, TODAY)
+    labels = {case.id: case.nodeid for case in desk.cases}
+    result = build_result(directory.name, desk.state, desk.cases, 0, "large")
+    return directory, write_run(
+        directory, result, desk.state, components, labels, PatchBase(root, is_git=False)
+    )
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_runs_of_a_day_are_numbered_from_one(tmp_path: Path):
+    names = [new_run_directory(tmp_path, TODAY).name for _ in range(3)]
+    assert names == ["2026-01-31-1", "2026-01-31-2", "2026-01-31-3"]
+    assert new_run_directory(tmp_path, date(2026, 2, 1)).name == "2026-02-01-1"
+
+
+def test_the_state_directory_is_private_and_ignored_by_git(tmp_path: Path):
+    directory = new_run_directory(tmp_path, TODAY)
+    assert {mode(path) for path in (directory, directory.parent, tmp_path / ".gepa")} == {0o700}
+    assert (tmp_path / ".gepa/.gitignore").read_text(encoding="utf-8") == "*\n"
+
+
+def test_a_gitignore_of_the_users_own_is_kept(tmp_path: Path):
+    (state_directory(tmp_path) / ".gitignore").write_text("cache\n", encoding="utf-8")
+    state_directory(tmp_path)
+    assert (tmp_path / ".gepa/.gitignore").read_text(encoding="utf-8") == "cache\n"
+
+
+def test_a_proven_winner_becomes_the_best_patch(tmp_path: Path):
+    directory, result = written(tmp_path, Desk(WORDS).search().choose().confirm())
+    assert result.patch == ".gepa/runs/2026-01-31-1/best.patch"
+    assert (
+        (directory / "best.patch")
+        .read_text(encoding="utf-8")
+        .startswith("gepa: 0/7 -> 7/7 cases, proven better\n")
+    )
+    assert {mode(path) for path in directory.iterdir() if path.is_file()} == {0o600}
+    assert (tmp_path / PROMPT).read_text(encoding="utf-8") == TEXT
+
+
+@pytest.mark.parametrize("words", [WORDS[:3]])
+def test_a_winner_that_is_not_proven_goes_to_the_frontier(tmp_path: Path, words: tuple[str, ...]):
+    directory, result = written(tmp_path, Desk(words).search().choose().confirm())
+    assert result.verdict == "not proven"
+    assert not (directory / "best.patch").exists()
+    assert result.patch.startswith(".gepa/runs/2026-01-31-1/frontier/")
+    assert (
+        (tmp_path / result.patch)
+        .read_text(encoding="utf-8")
+        .startswith("gepa: 0/3 -> 3/3 cases, NOT PROVEN\n")
+    )
+
+
+def test_other_candidates_of_the_frontier_get_a_patch_each(tmp_path: Path):
+    def two_at_once(_desk: Desk, task: object) -> str:
+        del task
+        return f"{TEXT}- ant\n- bee\n"
+
+    desk = Desk(["ant", "bee", "!ant", "cat"], edit=two_at_once).search(reflections=1).choose()
+    directory, result = written(tmp_path, desk)
+    (entry,) = result.frontier
+    assert entry.patch == f".gepa/runs/{directory.name}/frontier/{entry.candidate}.patch"
+    assert (
+        (tmp_path / entry.patch)
+        .read_text(encoding="utf-8")
+        .startswith("gepa: frontier candidate, 2/4 cases (search score, unconfirmed)\n")
+    )
+    assert result.patch == ""
+
+
+def test_the_result_on_disk_is_the_result(tmp_path: Path):
+    directory, result = written(tmp_path, Desk(WORDS, held_out=["hen"]).search().choose().confirm())
+    data = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    assert data == to_json(result)
+    assert from_json(Result, data) == result
+
+
+def test_half_of_a_surrogate_pair_in_a_reason_breaks_nothing(tmp_path: Path):
+    desk = Desk(WORDS).search().choose().confirm()
+    desk.state.rejections.update(["wrong shape: \ud83d"])
+    directory, _ = written(tmp_path, desk)
+    data = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+    assert len(data["rejections"]) == 1
+    assert (directory / "report.md").exists()
+
+
+def test_a_prompt_that_was_changed_meanwhile_is_left_alone_and_the_patch_is_written(tmp_path: Path):
+    desk = Desk(WORDS).search().choose().confirm()
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / PROMPT).write_text(TEXT, encoding="utf-8")
+    components = {found.id: found for found in find_components(tmp_path, tmp_path, ["prompts/*.md"])}
+    (tmp_path / PROMPT).write_text("Changed by its owner.\n", encoding="utf-8")
+    directory = new_run_directory(tmp_path, TODAY)
+    labels = {case.id: case.nodeid for case in desk.cases}
+    result = build_result(directory.name, desk.state, desk.cases, 0, "large")
+    write_run(directory, result, desk.state, components, labels, PatchBase(tmp_path, is_git=False))
+    assert (directory / "best.patch").exists()
+    assert (tmp_path / PROMPT).read_text(encoding="utf-8") == "Changed by its owner.\n"

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pytest_gepa.suite.evaluate import Evaluation
+from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.runner import Runner, choose_runner
+from tests.fake_openai import FakeOpenAI
+from tests.suite.world import PRELOAD, Build, Project, evaluate, logged, outcomes
+
+AT_ONCE = 3
+CASES = tuple(f"test_meet.py::test_meets[{number}]" for number in range(6))
+TESTS = """
+    import json, os, urllib.request
+    from pathlib import Path
+
+    import pytest
+
+    DIARY = Path(__file__).parent.parent / "temp" / "diary"
+
+    def note(line):
+        with DIARY.open("a") as stream:
+            stream.write(f"{line} {os.getpid()}\\n")
+
+    def meet(question):
+        body = json.dumps({"messages": [{"role": "user", "content": question}]}).encode()
+        with urllib.request.urlopen(os.environ["FAKE_URL"] + "/chat/completions", body) as answer:
+            return json.load(answer)["choices"][0]["message"]["content"]
+
+    note("imported")
+
+    @pytest.fixture(scope="session")
+    def session_wide():
+        note("set up")
+        yield
+        note("torn down")
+
+    @pytest.fixture
+    def own():
+        yield
+        note("closed")
+
+    @pytest.mark.parametrize("number", range(6))
+    def test_meets(gepa, number, session_wide, own, tmp_path, tmp_path_factory):
+        file = tmp_path / "mine"
+        assert not file.exists()
+        file.write_text(str(number))
+        print(f"before {number}")
+        assert meet(f"hello from {number}") == "all are here"
+        print(f"after {number}")
+        gepa.log("pid", os.getpid())
+        gepa.log("root", str(tmp_path_factory.getbasetemp().parent))
+        gepa.log("text", file.read_text())
+"""
+
+
+@pytest.fixture(scope="module")
+def meeting() -> Iterator[FakeOpenAI]:
+    """A server that answers only when as many requests are in flight as cases may be."""
+    barrier = threading.Barrier(AT_ONCE)
+
+    def reply(_request: dict[str, Any]) -> str:
+        barrier.wait(timeout=60)
+        return "all are here"
+
+    with FakeOpenAI(reply) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAKE_URL", server.base_url)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def project(build: Build) -> Project:
+    return build({"test_meet.py": TESTS})
+
+
+@pytest.fixture(scope="module")
+def met(project: Project, runner: Runner, meeting: FakeOpenAI) -> tuple[Evaluation, Counter[str]]:
+    """An evaluation of cases that overlap, and what they noted in their diary: lines without the process id."""
+    diary = project.temp / "diary"
+    diary.unlink(missing_ok=True)
+    evaluation = evaluate(project.suite(runner, CASES, concurrency=AT_ONCE))
+    return evaluation, Counter(line.rpartition(" ")[0] for line in diary.read_text().splitlines())
+
+
+def test_as_many_cases_run_at_once_as_may(met: tuple[Evaluation, Counter[str]]) -> None:
+    rollouts = met[0].rollouts.values()
+
+    assert [rollout.outcome.value for rollout in rollouts] == ["passed"] * len(CASES)
+    assert len({logged(rollout, "pid") for rollout in rollouts}) == AT_ONCE
+
+
+def test_every_process_has_a_root_of_its_own_for_temporary_files(
+    met: tuple[Evaluation, Counter[str]],
+) -> None:
+    roots: dict[str, set[str]] = {}
+    for rollout in met[0].rollouts.values():
+        roots.setdefault(logged(rollout, "pid"), set()).add(logged(rollout, "root"))
+
+    assert [len(of_one) for of_one in roots.values()] == [1] * AT_ONCE
+    assert len(set.union(*roots.values())) == AT_ONCE
+
+
+def test_cases_find_their_own_files_and_output(met: tuple[Evaluation, Counter[str]]) -> None:
+    for number, case in enumerate(CASES):
+        rollout = met[0].rollouts[case]
+        assert logged(rollout) == str(number)
+        assert dict(rollout.trajectory.output)["Captured stdout call"] == f"before {number}\nafter {number}\n"
+
+
+def test_session_fixtures_live_once_in_each_process(met: tuple[Evaluation, Counter[str]]) -> None:
+    diary = met[1]
+
+    assert (diary["set up"], diary["torn down"]) == (AT_ONCE, AT_ONCE)
+    assert diary["closed"] == len(CASES)
+
+
+def test_nothing_is_left_of_the_temporary_files(
+    project: Project, met: tuple[Evaluation, Counter[str]]
+) -> None:
+    assert met
+    assert not list(project.temp.glob("job-*"))
+
+
+def test_the_fork_server_collects_once(project: Project, fork_runner: Runner, meeting: FakeOpenAI) -> None:
+    assert _imports(project, fork_runner) == 1
+
+
+def test_a_subprocess_collects_for_itself(
+    project: Project, spawn_runner: Runner, meeting: FakeOpenAI
+) -> None:
+    assert _imports(project, spawn_runner) == AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "unsafe",
+    [
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
+        "import openai\n"
+        "client = openai.OpenAI(base_url='http://127.0.0.1:9', api_key='none', max_retries=0)\n"
+        "try:\n"
+        "    client.chat.completions.create(model='m', messages=[])\n"
+        "except openai.APIConnectionError:\n"
+        "    pass\n",
+    ],
+    ids=["a thread was started", "a model was called"],
+)
+def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
+    build: Build, meeting: FakeOpenAI, unsafe: str
+) -> None:
+    project = build({"conftest.py": unsafe, "test_meet.py": TESTS})
+    runner = choose_runner("fork", project.temp, PRELOAD, [])
+
+    first, later = _imports(project, runner), _imports(project, runner)
+    runner.close()
+
+    assert (first, later) == (1 + AT_ONCE, AT_ONCE)
+
+
+def test_the_output_of_one_process_s_cases_is_told_apart(build: Build, runner: Runner) -> None:
+    tests = """
+        import os, subprocess, sys
+
+        def test_first():
+            print("first")
+            print("first error", file=sys.stderr)
+
+        def test_second():
+            subprocess.run(["echo", "second"])
+            os.write(2, b"second error")
+    """
+    suite = build({"test_says.py": tests}).suite(
+        runner, ["test_says.py::test_first", "test_says.py::test_second"]
+    )
+
+    first, second = (dict(rollout.trajectory.output) for rollout in evaluate(suite).rollouts.values())
+
+    assert (first["Captured stdout call"], first["Captured stderr call"]) == ("first\n", "first error\n")
+    assert (second["Captured stdout call"], second["Captured stderr call"]) == ("second\n", "second error")
+
+
+def test_the_cases_that_wait_go_to_whichever_process_is_free(
+    build: Build, runner: Runner, meeting: FakeOpenAI
+) -> None:
+    tests = (
+        TESTS
+        + """
+    def test_quick():
+        pass
+    """
+    )
+    project = build({"test_meet.py": tests})
+    cases = [CASES[0], "test_meet.py::test_quick", CASES[1], CASES[2]]
+    heard: list[Rollout] = []
+
+    evaluation = evaluate(project.suite(runner, cases, concurrency=AT_ONCE), heard=heard)
+
+    assert set(outcomes(evaluation).values()) == {"passed"}
+    assert sorted(rollout.case for rollout in heard) == sorted(cases)
+
+
+def _imports(project: Project, runner: Runner) -> int:
+    diary = project.temp / "diary"
+    diary.unlink(missing_ok=True)
+    evaluation = evaluate(project.suite(runner, CASES[:AT_ONCE], concurrency=AT_ONCE))
+    assert set(outcomes(evaluation).values()) == {"passed"}
+    return sum(line.startswith("imported") for line in diary.read_text().splitlines())

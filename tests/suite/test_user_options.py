@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import importlib.util
+import shlex
+
+import pytest
+
+from pytest_gepa.suite.runner import Runner
+from tests.suite.world import Build, Project, evaluate, outcomes
+
+TESTS = """
+    import logging
+
+    import pytest
+
+    import app
+
+    def test_fails():
+        assert app.double(1) == 3
+
+    def test_fails_too():
+        raise ValueError("no")
+
+    @pytest.mark.llm
+    def test_passes(gepa, request):
+        print("printed")
+        logging.getLogger("app").warning("logged")
+        if request.config.pluginmanager.hasplugin("cacheprovider"):
+            request.config.cache.set("app/value", 1)
+"""
+FILES = {"app.py": "def double(x):\n    return 2 * x\n", "test_app.py": TESTS}
+CASES = ("test_app.py::test_fails", "test_app.py::test_fails_too", "test_app.py::test_passes")
+OUTCOMES = {"test_fails": "failed", "test_fails_too": "failed", "test_passes": "passed"}
+PLUGINS = {"xdist": "xdist", "cov": "pytest_cov", "timeout": "pytest_timeout", "asyncio": "pytest_asyncio"}
+OPTIONS = (
+    "-x",
+    "--maxfail=1",
+    "-m 'not llm'",
+    "-k test_fails_too",
+    "--lf",
+    "--ff",
+    "--nf",
+    "--sw",
+    "--sw-skip",
+    "--cache-clear",
+    "-n 2",
+    "-n auto --dist loadfile",
+    "--junitxml=junit.xml",
+    "--log-file=out.log",
+    "--basetemp=tmp",
+    "--durations=5",
+    "--setup-only",
+    "--setup-plan",
+    "--cov=app --cov-report=xml --cov-report=html",
+    "--cov --cov-append",
+    "--timeout=30",
+    "-p no:terminal",
+    "-p no:cacheprovider",
+    "-p no:gepa_unknown",
+    "-q",
+    "-qq --tb=no --no-header --no-summary",
+    "-s",
+    "-vv --capture=sys",
+    "--deselect test_app.py::test_passes",
+    "--strict-markers --strict-config",
+    "-W error -o asyncio_default_fixture_loop_scope=function",
+    "-x -- test_app.py",
+    "--import-mode=importlib",
+    "-rA --color=yes --showlocals",
+    "test_app.py::test_fails",
+    "--gepa-optimize --gepa-budget=3 --gepa-reflection-model=none",
+)
+
+
+def is_installed(options: str) -> bool:
+    needed = {name for option, name in PLUGINS.items() if f"--{option}" in options}
+    needed |= {"xdist"} if options.startswith("-n") else set()
+    return all(importlib.util.find_spec(name) for name in needed)
+
+
+@pytest.fixture(scope="module")
+def project(build: Build) -> Project:
+    ini = "[pytest]\npythonpath = .\nmarkers =\n    llm: asks a model\n"
+    return build({"pytest.ini": ini, ".pytest_cache/v/app/value": "0", **FILES})
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_what_a_user_asks_of_his_own_session_does_not_reach_the_cases(
+    project: Project, fork_runner: Runner, options: str
+) -> None:
+    if not is_installed(options):
+        pytest.skip("its plugin is not installed")
+    before = project.snapshot()
+
+    evaluation = evaluate(project.suite(fork_runner, CASES, args=shlex.split(options)))
+
+    assert outcomes(evaluation) == OUTCOMES
+    assert project.snapshot() == before
+
+
+@pytest.mark.parametrize("options", ["-x --lf -n 2 --junitxml=junit.xml -m 'not llm' -s", "--cov=app --sw"])
+def test_nor_does_it_reach_those_of_a_subprocess(
+    project: Project, spawn_runner: Runner, options: str
+) -> None:
+    if not is_installed("-n --cov"):
+        pytest.skip("its plugin is not installed")
+    before = project.snapshot()
+
+    evaluation = evaluate(project.suite(spawn_runner, CASES, args=shlex.split(options)))
+
+    assert outcomes(evaluation) == OUTCOMES
+    assert project.snapshot() == before
+
+
+def test_options_from_the_environment_and_the_ini_file_do_not_reach_the_cases(
+    build: Build, fork_runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-x -k test_fails_too --junitxml=junit.xml")
+    ini = """
+        [pytest]
+        addopts = -x --lf -m "not llm" --log-file=out.log
+        cache_dir = state
+        log_file = log.txt
+        markers =
+            llm: asks a model
+    """
+    project = build({"pytest.ini": ini, "app.py": "def double(x):\n    return 2 * x\n", "test_app.py": TESTS})
+    before = project.snapshot()
+
+    assert outcomes(evaluate(project.suite(fork_runner, CASES))) == OUTCOMES
+    assert project.snapshot() == before
+
+
+def test_the_arguments_of_the_running_session_s_workers_do_not_reach_the_cases(
+    build: Build, fork_runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "another")
+    monkeypatch.setenv("COV_CORE_SOURCE", "app")
+    monkeypatch.setenv("OF_THE_USER", "kept")
+    project = build(
+        {
+            "test_env.py": """
+                import os
+
+                def test_env(gepa):
+                    assert os.environ["PYTEST_CURRENT_TEST"].startswith("test_env.py::test_env")
+                    assert not {"PYTEST_XDIST_WORKER", "COV_CORE_SOURCE"} & set(os.environ)
+                    assert os.environ["OF_THE_USER"] == "kept"
+            """
+        }
+    )
+
+    assert outcomes(evaluate(project.suite(fork_runner, ["test_env.py::test_env"]))) == {"test_env": "passed"}
+
+
+def test_the_time_limit_of_pytest_timeout_is_a_timeout(build: Build, fork_runner: Runner) -> None:
+    if not is_installed("--timeout"):
+        pytest.skip("its plugin is not installed")
+    tests = """
+        import threading
+
+        def test_hangs():
+            threading.Event().wait()
+
+        def test_last():
+            pass
+    """
+    project = build({"test_slow.py": tests})
+    suite = project.suite(
+        fork_runner, ["test_slow.py::test_hangs", "test_slow.py::test_last"], args=["--timeout=0.5"]
+    )
+
+    assert outcomes(evaluate(suite)) == {"test_hangs": "timeout", "test_last": "passed"}
+
+
+@pytest.mark.parametrize("options", ["", "-s", "--capture=no --tb=no", "-p no:terminal"])
+def test_output_and_failure_are_kept_whatever_the_user_shows(
+    project: Project, fork_runner: Runner, options: str
+) -> None:
+    evaluation = evaluate(project.suite(fork_runner, CASES, args=shlex.split(options)))
+
+    failed, _, passed = evaluation.rollouts.values()
+    assert "assert 2 == 3" in failed.trajectory.failure
+    output = dict(passed.trajectory.output)
+    assert output["Captured stdout call"] == "printed\n"
+    assert "logged" in output["Captured log call"]
