@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 
 from pytest_gepa.confirm import ConfirmRun
 from pytest_gepa.driver import SearchDriver
+from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import MINIBATCH, BudgetPlan
@@ -61,5 +63,15 @@ class Optimization:
         except BaseException:
             self._suite.stop()
             if state.winner is None:
-                state.winner = search.best(self._max_broken)
+                state.winner = self._best_so_far()
             raise
+
+    def _best_so_far(self) -> Candidate:
+        """What an interrupted run has to show: at worst a candidate that breaks a case, or has run on a few only."""
+        search = self.state.search
+        for most_broken in (self._max_broken, sys.maxsize):
+            best = search.best(most_broken)
+            if best.id != search.seed.id:
+                return best
+        accepted = [decision.candidate for decision in self.state.decisions if decision.kind == "accepted"]
+        return search.candidates[accepted[-1]] if accepted else search.seed

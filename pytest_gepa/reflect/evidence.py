@@ -52,19 +52,14 @@ def gather(
 
 
 def gather_briefly(
-    component: str,
-    components: Mapping[str, str],
-    failing: Sequence[Exhibit],
-    neighbours: Sequence[Exhibit],
-    token_budget: int,
+    component: str, components: Mapping[str, str], failing: Sequence[Exhibit], token_budget: int
 ) -> Evidence:
-    """Input, answer and failure only, of as many rollouts as the budget holds."""
+    """Input, answer and failure only, of as many failing rollouts as the budget holds."""
     narrator = Narrator(component, components)
     limit = _limit(token_budget)
     told = [narrator.failing_briefly(exhibit) for exhibit in failing]
-    shown, room = _that_fit(told, limit, least=1)
-    passing, _ = _that_fit([narrator.passing(exhibit) for exhibit in neighbours], room)
-    return _fitted([], shown, passing, limit, len(told) - len(shown))
+    shown, _ = _that_fit(told, limit, least=1)
+    return _fitted([], shown, [], limit, len(told) - len(shown))
 
 
 def _limit(token_budget: int) -> int:

@@ -19,7 +19,7 @@ from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.menu import Menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
-from pytest_gepa.reflect.request import RULE_TOKENS, ChatMessage, build_request, correction
+from pytest_gepa.reflect.request import ChatMessage, build_request, correction
 from pytest_gepa.reflect.transcript import one_line
 
 _TRIES = 2
@@ -37,7 +37,7 @@ class Reflector(Protocol):
 
 
 class EvidenceBudget:
-    """How many tokens of evidence a request may hold; halved, for all that follow, when a model's context is short."""
+    """How many tokens of evidence a request may hold; lowered, for all that follow, to what a model has taken."""
 
     def __init__(self, tokens: int = DEFAULT_TOKENS) -> None:
         self._tokens = tokens
@@ -48,10 +48,10 @@ class EvidenceBudget:
         """The budget as it stands."""
         return self._tokens
 
-    def halve(self, used: int) -> None:
-        """Note that a request with `used` tokens of evidence was too long. Requests in flight together count once."""
+    def lower(self, tokens: int) -> None:
+        """Note that more evidence than this was too long for the model, and this was not."""
         with self._lock:
-            self._tokens = min(self._tokens, used // 2)
+            self._tokens = min(self._tokens, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,17 +192,22 @@ def _ask(
     menu: Menu,
     budget: EvidenceBudget,
 ) -> tuple[list[ChatMessage], RawReply]:
-    """The messages sent and the reply. Halves the budget while the request does not fit the model's context."""
+    """The messages sent and the reply. Evidence is halved while the request does not fit the model's context."""
+    tokens = budget.tokens
     for halvings in count():
-        tokens = min(budget.tokens, RULE_TOKENS) if menu.name == "rule" else budget.tokens
         messages = [*build(token_budget=tokens), *follow_up]
         try:
-            return messages, model.ask(messages, menu.schema)
+            raw = model.ask(messages, menu.schema)
         except ContextTooLong:
+            # If even little evidence is too much, the prompt itself is too long, and others keep their budget.
             if halvings == _HALVINGS:
                 raise
-            # Halving a budget that was not used up would send the same request again.
-            budget.halve(min(tokens, estimate_tokens(messages[1]["content"])))
+            # Half of a budget that was not used up would give the same request again.
+            tokens = min(tokens, estimate_tokens(messages[1]["content"])) // 2
+            continue
+        if halvings:
+            budget.lower(tokens)
+        return messages, raw
     raise AssertionError("count() does not end")
 
 

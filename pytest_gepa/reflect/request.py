@@ -16,11 +16,10 @@ from pytest_gepa.reflect.transcript import one_line
 
 ChatMessage = dict[str, str]
 
-RULE_TOKENS = 1_500
+_RULE_TOKENS = 1_500
 """Most evidence under the rule menu: such a model takes in little, and its context may be 4,096 tokens."""
 
 _RULE_FAILING = 3
-_RULE_NEIGHBOURS = 0
 _DISCARDED: Mapping[MenuName, tuple[int, int]] = {"full": (6, 500), "rule": (3, 200)}
 """How many discarded edits are shown, and bytes of each."""
 
@@ -47,12 +46,9 @@ def build_request(
     known = {**components, component_id: text}
     shown, summary_bytes = _DISCARDED[menu.name]
     if menu.name == "rule":
+        # No neighbours: small models take an answer that passed for the one that is wanted everywhere.
         evidence = gather_briefly(
-            component_id,
-            known,
-            failing[:_RULE_FAILING],
-            neighbours[:_RULE_NEIGHBOURS],
-            min(token_budget, RULE_TOKENS),
+            component_id, known, failing[:_RULE_FAILING], min(token_budget, _RULE_TOKENS)
         )
     else:
         evidence = gather(component_id, known, failing, neighbours, token_budget)

@@ -75,7 +75,7 @@ def winner_message(result: Result) -> list[PatchLine]:
     before, after = result.baseline, result.winner
     if result.verdict == "not confirmed":
         title = f"gepa: NOT CONFIRMED candidate, search score {passed(before)} -> {passed(after)}"
-        score = f"The run ended before its confirm run: {result.reason}."
+        score = f"Not confirmed: {result.reason}."
     else:
         title = f"gepa: {passed(before)} -> {passed(after)} cases, {_verdict_words(result)}"
         low, high = result.interval
@@ -89,7 +89,8 @@ def winner_message(result: Result) -> list[PatchLine]:
         lines.append(_own(f"Held-out cases: {passed(held.baseline)} -> {passed(held.winner)}."))
     models = ", ".join(f"{role} {' and '.join(names) or 'unknown'}" for role, names in result.models.items())
     lines += [_own("Models:"), PatchLine(models), _own(f"Seed: {result.seed}")]
-    lines += _listed("Fixed", result.fixed) + _listed("Broken", result.broken)
+    if result.trials:
+        lines += _listed("Fixed", result.fixed) + _listed("Broken", result.broken)
     return lines + edit_lines(result.edits)
 
 

@@ -33,6 +33,7 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "maxfail": 0,
     "maxprocesses": None,
     "newfirst": False,
+    "no_summary": True,
     "no_cov": True,
     "numprocesses": None,
     "pastebin": None,

@@ -193,7 +193,7 @@ def test_of_a_pipeline_the_call_that_used_the_prompt_is_shown_in_short() -> None
     run = exhibit(
         route_call("ticket 5", "sales"), call(("system", REPLY_TEXT), ("user", "sales"), answer="Dear")
     )
-    (section,) = gather_briefly(ROUTE, COMPONENTS, [run], [], 1_500).failing
+    (section,) = gather_briefly(ROUTE, COMPONENTS, [run], 1_500).failing
     assert [(part.label, part.text) for part in section.parts[:3]] == [
         ("Input:", "ticket 5"),
         ("Answer:", "sales"),

@@ -182,16 +182,18 @@ def test_halving_starts_from_the_evidence_that_was_sent() -> None:
 
 def test_a_prompt_that_never_fits_is_given_up_without_an_error() -> None:
     script = Script(*(ContextTooLong("long") for _ in range(9)))
-    proposal = proposed(script, failing=LONG)
+    budget = EvidenceBudget()
+    proposal = proposed(script, failing=LONG, budget=budget)
+    assert budget.tokens == EvidenceBudget().tokens
     assert len(script.asked) == 5
     assert proposal.rejections == ("context too long: long",)
     assert (proposal.text, proposal.calls) == (None, 0)
 
 
-def test_requests_in_flight_together_halve_the_budget_once() -> None:
+def test_the_budget_is_only_lowered() -> None:
     budget = EvidenceBudget(8_000)
-    budget.halve(8_000)
-    budget.halve(8_000)
+    budget.lower(4_000)
+    budget.lower(6_000)
     assert budget.tokens == 4_000
 
 

@@ -70,6 +70,10 @@ def test_passing_cases_and_discarded_edits_are_shown_in_short() -> None:
     assert "Discarded: no gain\n```\n+ Answer in one word.\n- Answer with the queue's name.\n```" in text
 
 
+def test_the_rule_menu_shows_no_passing_case() -> None:
+    assert "lost-parcel" not in user_message(RULE)
+
+
 def test_of_many_discarded_edits_the_latest_are_shown() -> None:
     text = user_message(discarded=[(f"+ rule {n}", "no gain") for n in range(9)])
     assert "rule 2" not in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -116,10 +116,8 @@ class Desk:
         self.state.winner = self.state.search.best()
         return self
 
-    def confirm(self, trials: int = 1, of: int | None = None, sides: Mapping[str, str] | None = None) -> Desk:
-        """Run both sides on every case in `trials` trials `of` those wanted; `sides` replaces a case's outcome by
-        candidate id.
-        """
+    def confirm(self, trials: int = 1, of: int | None = None) -> Desk:
+        """Run both sides on every case in `trials` trials, as if interrupted if that is less than `of`."""
         state = self.state
         assert state.winner is not None
         state.trials = of or trials

@@ -7,8 +7,6 @@ import stat
 from datetime import date
 from pathlib import Path
 
-import pytest
-
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.prompts.components import find_components
 from pytest_gepa.report.build import build_result
@@ -68,9 +66,8 @@ def test_a_proven_winner_becomes_the_best_patch(tmp_path: Path):
     assert (tmp_path / PROMPT).read_text(encoding="utf-8") == TEXT
 
 
-@pytest.mark.parametrize("words", [WORDS[:3]])
-def test_a_winner_that_is_not_proven_goes_to_the_frontier(tmp_path: Path, words: tuple[str, ...]):
-    directory, result = written(tmp_path, Desk(words).search().choose().confirm())
+def test_a_winner_that_is_not_proven_goes_to_the_frontier(tmp_path: Path):
+    directory, result = written(tmp_path, Desk(WORDS[:3]).search().choose().confirm())
     assert result.verdict == "not proven"
     assert not (directory / "best.patch").exists()
     assert result.patch.startswith(".gepa/runs/2026-01-31-1/frontier/")

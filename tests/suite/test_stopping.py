@@ -178,14 +178,9 @@ def test_a_runner_may_be_closed_twice_and_without_having_run(own_runner: Runner)
 READER = "from pathlib import Path\n\nTEXT = (Path(__file__).parent / 'greet.md').read_text()\n"
 THREADED = "import threading\n\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
 LIBRARY_TESTS = """
-    import sys, threading
-
     import library_user
 
     def test_library(gepa):
-        gepa.log("text", library_user.TEXT)
-
-    def test_preloaded(gepa):
         gepa.log("text", library_user.TEXT)
 """
 
@@ -214,6 +209,62 @@ def test_a_preloaded_module_that_reads_a_prompt_is_dropped_with_those_that_impor
     assert seen == ["One.\n", "Two.\n"]
 
 
+LIBRARY_THAT_STARTS_A_THREAD = """
+    import os, threading, urllib.request
+
+    urllib.request.urlopen(os.environ["FAKE_URL"] + "/chat/completions", b'{"who": "library"}')
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+USES_LIBRARY = """
+    import os, sys, sysconfig, urllib.request
+
+    def test_imports_it_as_if_it_were_installed():
+        import library_thread
+        library_thread.__file__ = os.path.join(sysconfig.get_paths()["purelib"], "library_thread.py")
+
+    def test_works_meanwhile():
+        urllib.request.urlopen(os.environ["FAKE_URL"] + "/chat/completions", b'{"who": "case"}')
+
+    def test_later():
+        assert "library_thread" not in sys.modules
+"""
+
+
+def test_cases_go_on_when_a_module_that_cannot_be_preloaded_is_learnt_of(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imports: list[str] = []
+    is_preloaded = threading.Event()
+
+    def reply(request: dict[str, Any]) -> str:
+        if request["who"] == "library":
+            imports.append("by the case" if not imports else "by the fork server")
+            if len(imports) == 2:
+                is_preloaded.set()
+        else:
+            is_preloaded.wait(60)
+        return "go on"
+
+    project = build(
+        {"libraries/library_thread.py": LIBRARY_THAT_STARTS_A_THREAD, "test_library.py": USES_LIBRARY}
+    )
+    libraries = str(project.root / "libraries")
+    monkeypatch.setenv("PYTHONPATH", libraries)
+    runner = choose_runner("fork", tmp_path, PRELOAD, [])
+    names = ("test_imports_it_as_if_it_were_installed", "test_works_meanwhile", "test_later")
+    cases = [f"test_library.py::{name}" for name in names]
+    suite = project.suite(runner, cases, concurrency=2, search=[libraries])
+    with FakeOpenAI(reply) as server:
+        monkeypatch.setenv("FAKE_URL", server.base_url)
+        first = evaluate(suite, cases=cases[:2])
+        later = evaluate(suite, cases=cases[2:])
+    runner.close()
+
+    assert imports == ["by the case", "by the fork server"]
+    assert set(outcomes(first).values()) == {"passed"}
+    assert outcomes(later) == {"test_later": "passed"}
+
+
 def test_secrets_of_the_environment_reach_the_case_and_not_the_disk(
     project: Project, own_runner: Runner, waiting: Waiting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +285,7 @@ def test_secrets_of_the_environment_reach_the_case_and_not_the_disk(
     waiting.is_over.set()
     thread.join(60)
 
-    assert while_running == []
+    assert while_running == _files_with(secret, tmp_path, project.temp) == []
     rollout = results[0].rollouts["test_secret.py::test_secret"]
     assert rollout.outcome.value == "failed"
     assert secret not in repr((rollout.trajectory, rollout.feedback))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_gepa.suite import evaluate as evaluate_module
+from pytest_gepa.suite import fork, supervise
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.runner import Runner
@@ -215,6 +216,22 @@ def test_a_conftest_that_breaks_under_the_candidate_is_told_for_every_case(
 
     assert {rollout.outcome.value for rollout in rollouts.values()} == {"vanished"}
     assert all("where is today?" in rollout.trajectory.failure for rollout in rollouts.values())
+
+
+def test_a_session_that_never_collects_is_given_up(
+    build: Build, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork, "STARTUP_SECONDS", 0.5)
+    monkeypatch.setattr(supervise, "STARTUP_SECONDS", 0.5)
+    project = build({"conftest.py": "import threading\nthreading.Event().wait()\n"})
+    suite = project.suite(runner, ["test_it.py::test_one", "test_it.py::test_two"], timeout=0.5)
+
+    rollouts = evaluate(suite).rollouts.values()
+
+    assert {rollout.score for rollout in rollouts} == {None}
+    assert all(rollout.outcome.is_trouble for rollout in rollouts)
+    told = "silent" if runner.name == "fork server" else "no worker process could be started"
+    assert all(told in rollout.trajectory.failure for rollout in rollouts)
 
 
 @pytest.fixture

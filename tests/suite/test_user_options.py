@@ -68,6 +68,8 @@ OPTIONS = (
     "--import-mode=importlib",
     "-rA --color=yes --showlocals",
     "test_app.py::test_fails",
+    "--pdb",
+    "--trace",
     "--gepa-optimize --gepa-budget=3 --gepa-reflection-model=none",
 )
 

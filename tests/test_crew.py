@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import queue
+import threading
+
+import pytest
+
+from pytest_gepa.crew import Crew
+
+
+def test_results_become_messages() -> None:
+    crew = Crew()
+    for number in range(5):
+        crew.start(lambda number=number: number)  # type: ignore[misc]
+
+    assert sorted(crew.next() for _ in range(5)) == [0, 1, 2, 3, 4]
+
+
+def test_the_crew_is_busy_until_every_result_was_taken() -> None:
+    crew = Crew()
+    go_on = threading.Event()
+    crew.start(go_on.wait)
+    crew.start(lambda: "done")
+
+    assert (crew.busy, crew.next(), crew.busy) == (2, "done", 1)
+    go_on.set()
+    assert (crew.next(), crew.busy) == (True, 0)
+
+
+def test_what_is_told_in_between_comes_first_and_leaves_the_crew_busy() -> None:
+    crew = Crew()
+
+    def work() -> str:
+        crew.tell("in between")
+        return "done"
+
+    crew.start(work)
+
+    assert (crew.next(), crew.busy) == ("in between", 1)
+    assert (crew.next(), crew.busy) == ("done", 0)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)])
+def test_an_error_of_a_piece_of_work_is_raised_where_the_messages_are_read(error: BaseException) -> None:
+    crew = Crew()
+
+    def work() -> None:
+        raise error
+
+    crew.start(work)
+
+    with pytest.raises(type(error)) as caught:
+        crew.next()
+    assert caught.value is error
+    assert crew.busy == 0
+
+
+def test_waiting_ends_after_the_time_that_was_given() -> None:
+    with pytest.raises(queue.Empty):
+        Crew().next(timeout=0.001)
+
+
+def test_work_that_never_ends_does_not_keep_the_process() -> None:
+    crew = Crew()
+    started = threading.Event()
+    is_daemon: list[bool] = []
+
+    def work() -> None:
+        is_daemon.append(threading.current_thread().daemon)
+        started.set()
+
+    crew.start(work)
+
+    assert started.wait(60)
+    assert is_daemon == [True]
