@@ -31,6 +31,7 @@ from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
+from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState, Screen, as_fields, rollout_fields
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -65,6 +66,7 @@ class SearchDriver:
         )  # retries are told to the search from the threads that wait for rollouts
         self._menus = MenuChoice()
         self._evidence = EvidenceBudget()
+        self._withholder = Withholder(list(cases.values()))
 
     def run(self) -> None:
         """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
@@ -213,7 +215,7 @@ class SearchDriver:
     def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
         rollouts, parent = self._state.rollouts, task.parent
         exhibits = {
-            case: Exhibit(self._cases[case], rollouts[parent.id, case])
+            case: self._withholder.exhibit(Exhibit(self._cases[case], rollouts[parent.id, case]))
             for case in (*task.failing, *task.neighbours)
             if (parent.id, case) in rollouts
         }

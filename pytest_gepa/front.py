@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +15,7 @@ import pytest
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import GepaError
+from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.journal import Journal
 from pytest_gepa.optimize import Optimization
 from pytest_gepa.plan import BudgetPlan, plan_budget
@@ -90,10 +91,23 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
             "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
             "or the environment variable GEPA_REFLECTION_MODEL"
         )
-    cases = hold_out(collect_cases(session.items), settings.holdout)
+    redact = Redactor(os.environ).redact
+    cases = tuple(
+        _redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout)
+    )
     if not any(case.split == "search" for case in cases):
         raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
     return Inputs(cases, components, endpoint, plan_budget(settings, cases))
+
+
+def _redacted(case: Case, redact: Callable[[str], str]) -> Case:
+    """The case as others may see it: a key may be among the parameters of a test."""
+    return replace(
+        case,
+        nodeid=redact(case.nodeid),
+        source=redact(case.source),
+        parameters=tuple((name, redact(value)) for name, value in case.parameters),
+    )
 
 
 def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> None:
@@ -126,7 +140,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         ),
     )
     feeder = Feeder(session, inputs.cases)
-    terminal = Terminal(stream, inputs.budget.limit, feeder.feed)
+    terminal = HookedTerminal(config, stream, inputs.budget.limit, feeder.feed)
     suite = _suite(config, settings, inputs, temp)
     model = ReflectionModel(inputs.endpoint)
     optimization = Optimization(
@@ -197,6 +211,28 @@ def _suite(config: pytest.Config, settings: Settings, inputs: Inputs, temp: Path
     return Suite(
         inputs.cases, inputs.components, around, choose_runner(settings.isolation, temp, preload, prompts)
     )
+
+
+class HookedTerminal(Terminal):
+    """The terminal, which also calls the hook for candidates that have been run on every search case."""
+
+    def __init__(
+        self, config: pytest.Config, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
+    ) -> None:
+        super().__init__(stream, budget, feed)
+        self._config = config
+
+    def decision(self, decision: Decision, state: RunState) -> None:
+        """Print what the search has decided, and tell the plugins."""
+        super().decision(decision, state)
+        if decision.kind in ("baseline", "frontier", "dominated"):
+            candidate = state.search.candidates[decision.candidate]
+            results = state.search.results[candidate.id]
+            self._config.hook.pytest_gepa_candidate_evaluated(
+                candidate=candidate.id,
+                texts=dict(candidate.texts),
+                scores={case: result.score for case, result in results.items() if result.score is not None},
+            )
 
 
 class Feeder:

@@ -45,6 +45,7 @@ class RunState:
     rejections: Counter[str] = field(default_factory=Counter)
     confirm: dict[str, dict[tuple[str, int], Rollout]] = field(default_factory=dict)
     confirm_spent: int = 0
+    charged: int = 0
     trials: int = 0
     winner: Candidate | None = None
     cached: int = 0
@@ -59,12 +60,13 @@ class RunState:
 
     @property
     def spent(self) -> int:
-        """Rollouts that were charged."""
-        return self.search.budget.spent + self.confirm_spent
+        """Rollouts that were charged: settled ones, and those heard of in an evaluation that was cut off."""
+        return max(self.charged, self.search.budget.spent + self.confirm_spent)
 
     def count(self, rollout: Rollout) -> None:
         """Add what a rollout cost, of whatever phase."""
         calls = rollout.trajectory.calls
+        self.charged += rollout.charged
         self.cached += bool(calls) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
         self.input_tokens += sum(call.input_tokens for call in calls if not call.cached)

@@ -97,3 +97,15 @@ def test_no_secret_reaches_the_disk_and_every_line_stays_json(path: Path, secret
     assert secret not in json.dumps(json.loads(line), ensure_ascii=False)
     assert json.loads(line)["nested"]["a"] == ["[redacted]", '"[redacted]"']
     assert secret not in line
+
+
+@pytest.mark.parametrize(
+    "text", ["-----BEGIN PRIVATE KEY----- that never ends", "half a pair: \ud83d", '{"api_key": "', "bearer "]
+)
+def test_a_redaction_cannot_reach_beyond_the_text_that_called_for_it(path: Path, text: str) -> None:
+    journal = Journal(path, Redactor({}).redact)
+    journal.write("rollout", text=text, after="kept")
+    journal.close()
+
+    (record,) = read_journal(path)
+    assert record["after"] == "kept"

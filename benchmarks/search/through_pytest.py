@@ -2,8 +2,8 @@
 
     python benchmarks/search/through_pytest.py --simbench PATH [--worlds W1 W2 W3] [--seeds 10]
 
-Needs `uvicorn` and `uvloop` for the simulated model server in PATH. Every project is a fresh copy, so nothing is answered
-from an earlier run's cache. Both models are simulated: the figures say nothing about real ones.
+Needs `uvicorn` and `uvloop` for the simulated model server in PATH. Every project is a fresh copy, so nothing is
+answered from an earlier run's cache. Both models are simulated: the figures say nothing about real ones.
 """
 
 from __future__ import annotations

@@ -83,8 +83,10 @@ class MenuChoice:
         return MENUS[self.current]
 
     def record(self, menu: MenuName, outcome: ReplyOutcome) -> MenuChoice:
-        """The choice after a reply under `menu`. "invalid": rejected before a rollout; "no gain": run, not
-        accepted.
+        """The choice after a reply under `menu`.
+
+        "invalid": rejected before a rollout was spent. "no gain": tried and not accepted, or no prompt of the
+        request was held to blame: a model that always says so is of no use either.
         """
         if menu != self.current:
             return MenuChoice("full") if (menu, outcome) == ("full", "gain") else self

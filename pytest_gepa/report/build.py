@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
+from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.result import (
     Change,
     ComponentChange,
@@ -22,6 +24,7 @@ from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.verdict.judge import CaseScore, Tally, Verdict, judge
 
+_PLACE = re.compile(r"\S+:\d+: \w+")
 REASONS = {
     "proven": "the gain is too large to be chance",
     "not proven": "so small a difference may be chance",
@@ -36,35 +39,35 @@ def build_result(
     search = state.search
     winner = state.winner or search.seed
     labels = {case.id: case.nodeid for case in cases}
-    verdict, reason = _verdict(state, winner)
-    judged = _judge(state, winner, [case for case in cases if case.split == "search"], seed)
-    held_out = [case for case in cases if case.split == "holdout"]
-    held = _judge(state, winner, held_out, seed) if held_out and state.is_confirmed else None
-    if judged is not None:
-        if state.is_confirmed:
-            verdict, reason = judged.kind, REASONS[judged.kind]
-        sides = (judged.baseline, judged.winner)
-        changed = (
-            tuple(labels[case] for case in judged.fixed),
-            tuple(labels[case] for case in judged.broken),
-        )
-    else:
-        sides = (_search_tally(state, search.seed.id), _search_tally(state, winner.id))
-        changed = ((), ())
-    numbers = judged if judged is not None and state.is_confirmed else None
+    verdict, reason = _unconfirmed(state, winner)
+    effect, interval, p_value = 0.0, (0.0, 0.0), 1.0
+    baseline, after = _search_tally(state, search.seed.id), _search_tally(state, winner.id)
+    fixed: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    holdout = None
+    if state.is_confirmed:
+        judged = _judge(state, winner, [case for case in cases if case.split == "search"], seed)
+        verdict, reason = judged.kind, REASONS[judged.kind]
+        effect, interval, p_value = judged.effect, judged.interval, judged.p_value
+        baseline, after = judged.baseline, judged.winner
+        fixed, broken = (tuple(labels[case] for case in group) for group in (judged.fixed, judged.broken))
+        held_out = [case for case in cases if case.split == "holdout"]
+        if held_out:
+            held = _judge(state, winner, held_out, seed)
+            holdout = SplitScores(held.baseline, held.winner)
     return Result(
         run=run,
         verdict=verdict,
         reason=reason,
-        effect=numbers.effect if numbers else 0.0,
-        interval=numbers.interval if numbers else (0.0, 0.0),
-        p_value=numbers.p_value if numbers else 1.0,
-        baseline=sides[0],
-        winner=sides[1],
-        holdout=SplitScores(held.baseline, held.winner) if held else None,
-        fixed=changed[0],
-        broken=changed[1],
-        trials=state.trials,
+        effect=effect,
+        interval=interval,
+        p_value=p_value,
+        baseline=baseline,
+        winner=after,
+        holdout=holdout,
+        fixed=fixed,
+        broken=broken,
+        trials=state.trials if state.is_confirmed else 0,
         spent=_spent(state),
         models={"task": tuple(sorted(state.task_models)), "reflection": (reflection_model,)},
         seed=seed,
@@ -77,22 +80,28 @@ def build_result(
     )
 
 
-def _verdict(state: RunState, winner: Candidate) -> tuple[str, str]:
+def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
+    """Verdict and reason of a run without a whole confirm run."""
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:
         return "not confirmed", "the run was interrupted in its confirm run"
-    if not state.reflections and not state.reflection_failed:
+    if not _has_work(state):
         return "nothing to do", state.search_ended
     return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
 
 
-def _judge(state: RunState, winner: Candidate, cases: Sequence[Case], seed: int) -> Verdict | None:
-    """The comparison over these cases as far as the confirm run got; None before its first trial ended."""
+def _has_work(state: RunState) -> bool:
+    """Whether a case fails under today's prompts that one of them could mend."""
+    seed = state.search.seed.id
+    results = state.search.results.get(seed, {})
+    return any(result.score is not None and result.score < 1 and result.uses for result in results.values())
+
+
+def _judge(state: RunState, winner: Candidate, cases: Sequence[Case], seed: int) -> Verdict:
+    """The comparison of both sides of the confirm run over these cases."""
     before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, winner.id))
-    if not before or not after:
-        return None
-    trials = 1 + max(trial for _, trial in (*before, *after))
+    trials = 1 + max((trial for _, trial in (*before, *after)), default=0)
     scores = [
         CaseScore(case.id, _scores(before, case.id, trials), _scores(after, case.id, trials))
         for case in cases
@@ -203,11 +212,13 @@ def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
     found: dict[str, Trouble] = {}
     for rollout in rollouts:
         if rollout.outcome.is_trouble:
-            lines = rollout.trajectory.failure.strip().splitlines()
-            found.setdefault(
-                rollout.case,
-                Trouble(
-                    labels[rollout.case], rollout.outcome.value, lines[-1] if lines else "no reason known"
-                ),
-            )
+            reason = _reason(rollout.trajectory.failure)
+            found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
+
+
+def _reason(failure: str) -> str:
+    """The message of the last error in a failure, without the code around it."""
+    lines = [line for line in read_failure(failure).said.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(">") and not _PLACE.fullmatch(line)]
+    return (told or lines or ["no reason known"])[-1].strip()

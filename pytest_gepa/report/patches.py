@@ -89,7 +89,7 @@ def winner_message(result: Result) -> list[PatchLine]:
         lines.append(_own(f"Held-out cases: {passed(held.baseline)} -> {passed(held.winner)}."))
     models = ", ".join(f"{role} {' and '.join(names) or 'unknown'}" for role, names in result.models.items())
     lines += [_own("Models:"), PatchLine(models), _own(f"Seed: {result.seed}")]
-    if result.trials:
+    if result.has_confirm:
         lines += _listed("Fixed", result.fixed) + _listed("Broken", result.broken)
     return lines + edit_lines(result.edits)
 
@@ -109,6 +109,12 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
     for number, edit in enumerate(edits, 1):
         if edit.origin == "merge":
             lines += [_own(""), _own(f"Step {number}, merge of {' and '.join(edit.parents)}")]
+        if edit.origin == "pruning":
+            lines += [
+                _own(""),
+                _own(f"Step {number}, an added line taken away again in"),
+                PatchLine(", ".join(edit.components)),
+            ]
         for change in edit.changes:
             lines += [_own(""), _own(f"Step {number}, change proposed for"), PatchLine(change.component)]
             lines += [PatchLine(line) for line in change.summary.splitlines()]

@@ -129,3 +129,8 @@ class Result:
     rejections: Mapping[str, int] = field(default_factory=dict)
     trouble: tuple[Trouble, ...] = ()
     patch: str = ""
+
+    @property
+    def has_confirm(self) -> bool:
+        """Whether a whole confirm run stands behind the figures."""
+        return self.trials > 0 and self.verdict != "not confirmed"

@@ -23,6 +23,7 @@ PHASES = {
     "rest": "running the other cases",
 }
 SHOWN = ("accepted", "rejected", "merge", "frontier", "duplicate", "not in effect", "invalid", "stopped")
+LISTED_TROUBLE = 10
 STYLES = {"proven": "bold green", "worse": "bold red"}
 
 
@@ -46,7 +47,7 @@ class Terminal:
             if self._status is None:
                 self._status = Status("", console=self._console)
                 self._status.start()
-            self._status.update(printable(self._progress_line(phase, state)))
+            self._status.update(_encodable(self._console.file, self._progress_line(phase, state)))
 
     def decision(self, decision: Decision, state: RunState) -> None:
         """Print what the search has decided."""
@@ -54,7 +55,8 @@ class Terminal:
             self._baseline_over = True
             self._console.print()
         if decision.kind in SHOWN:
-            self._console.print(Text(printable(self._decision_line(decision, state)), style=_style(decision)))
+            line = _encodable(self._console.file, self._decision_line(decision, state))
+            self._console.print(Text(line, style=_style(decision)))
 
     def confirming(self, trials: int) -> None:
         """Say that the confirm run begins."""
@@ -86,6 +88,12 @@ class Terminal:
         )
 
 
+def _encodable(stream: IO[str], text: str) -> str:
+    """Printable text that the stream's encoding can hold: a terminal in ASCII must not end a paid run."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
 def _style(decision: Decision) -> str:
     return {"accepted": "green", "frontier": "green", "rejected": "dim"}.get(decision.kind, "")
 
@@ -108,9 +116,9 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
     if result.broken:
         lines.append(f"BREAKS {count(len(result.broken), 'case')}: {', '.join(result.broken)}")
     lines.append(f"verdict              {result.verdict}: {result.reason}")
-    where = "confirm run" if result.trials else "search"
+    where = "confirm run" if result.has_confirm else "search"
     lines.append(f"search cases         {passed(result.baseline)} -> {passed(result.winner)} ({where})")
-    if result.trials:
+    if result.has_confirm:
         low, high = (100 * bound for bound in result.interval)
         lines.append(
             f"effect               {points(result.effect)}, 95 % interval {low:+.0f} to {high:+.0f}, "
@@ -126,8 +134,10 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
         lines.append(
             f"{change.component:<20} {count(change.edits, 'edit')}, {change.after - change.before:+,} characters"
         )
-    for item in result.trouble[:10]:
-        lines.append(f"no evidence from     {item.case}: {item.outcome}: {item.reason}")
+    shown = result.trouble[:LISTED_TROUBLE]
+    lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
+    if len(result.trouble) > len(shown):
+        lines.append(f"                     and {len(result.trouble) - len(shown)} more, in the report")
     if result.rejections:
         total = sum(result.rejections.values())
         common = next(iter(result.rejections))
@@ -159,4 +169,8 @@ def print_section(stream: IO[str], title: str, lines: Sequence[str], verdict: st
     console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
     console.print(Text(f" {title} ".center(min(console.width, 100), "="), style="bold"))
     for line in lines:
-        console.print(Text(line, style=STYLES.get(verdict, "") if line.startswith("verdict") else ""))
+        console.print(
+            Text(
+                _encodable(stream, line), style=STYLES.get(verdict, "") if line.startswith("verdict") else ""
+            )
+        )

@@ -89,23 +89,19 @@ class Suite:
 
         `on_rollout` hears each case once, when its result is final. Cases are missing after `stop`.
         """
-        first = self._attempt(candidate, texts, cases, trial, self._around.concurrency)
+        first = self._attempt(candidate, texts, cases, trial, self._around.concurrency, on_rollout)
         final = dict(first)
-        for rollout in first.values():
-            if not _is_retried(rollout):
-                on_rollout(rollout)
         for pause in BACKOFF_SECONDS[:RETRIES]:
             again = [case for case, rollout in final.items() if _is_retried(rollout)]
             if not again or self._stopping.is_set() or not allowance.reserve(len(again)):
                 break
             if any(final[case].outcome is Outcome.error for case in again):
                 self._stopping.wait(pause)
-            results = self._attempt(candidate, texts, again, trial, max(1, self._around.concurrency // 4))
+            results = self._attempt(
+                candidate, texts, again, trial, max(1, self._around.concurrency // 4), on_rollout
+            )
             allowance.settle(len(again), sum(rollout.charged for rollout in results.values()))
             final.update(results)
-            for rollout in results.values():
-                if not _is_retried(rollout):
-                    on_rollout(rollout)
         for rollout in final.values():
             if _is_retried(rollout):
                 on_rollout(rollout)
@@ -117,21 +113,30 @@ class Suite:
         self.runner.stop()
 
     def _attempt(
-        self, candidate: str, texts: Mapping[str, str], cases: Sequence[str], trial: str, concurrency: int
+        self,
+        candidate: str,
+        texts: Mapping[str, str],
+        cases: Sequence[str],
+        trial: str,
+        concurrency: int,
+        on_rollout: Callable[[Rollout], None],
     ) -> dict[str, Rollout]:
-        if self._stopping.is_set():
-            return {}
+        """Run cases once; results that no retry will replace are handed on as they come."""
         job = self._job(candidate, texts, cases, trial, concurrency)
         results: dict[str, Rollout] = {}
         broken: list[str] = []
 
+        def keep(rollout: Rollout) -> None:
+            is_new = rollout.case not in results
+            results[rollout.case] = rollout
+            if is_new and not _is_retried(rollout):
+                on_rollout(rollout)
+
         def hear(message: Mapping[str, Any]) -> None:
             if message["event"] == "rollout":
-                rollout = from_json(Rollout, message["rollout"])
-                results[rollout.case] = rollout
+                keep(from_json(Rollout, message["rollout"]))
             elif message["event"] == "lost":
-                case = message["case"]
-                results[case] = _lost(job, case, Outcome(message["outcome"]), message["reason"])
+                keep(_lost(job, message["case"], Outcome(message["outcome"]), message["reason"]))
             elif message["event"] == "broken":
                 broken.append(message["reason"])
 
@@ -144,7 +149,7 @@ class Suite:
             for case in cases:
                 if case not in results:
                     outcome = Outcome.vanished if broken else Outcome.crashed
-                    results[case] = _lost(job, case, outcome, reason)
+                    keep(_lost(job, case, outcome, reason))
         return {case: results[case] for case in cases if case in results}
 
     def _job(

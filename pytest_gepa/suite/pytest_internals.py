@@ -197,10 +197,9 @@ def quieten(config: pytest.Config) -> None:
 
     They are the material of the search, by the dozen, and the closing section tells what became of them.
     """
-    if config.option.tbstyle == "auto":
-        config.option.tbstyle = "no"
-    if config.option.reportchars == "fE":
-        config.option.reportchars = ""
+    for name, default, quiet in (("tbstyle", "auto", "no"), ("reportchars", "fE", "")):
+        if getattr(config.option, name, None) == default:
+            setattr(config.option, name, quiet)
     config.option.maxfail = 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pytest_gepa.trace.trajectory import Call, Message, Step, Trajectory
@@ -76,32 +76,35 @@ class Redactor:
         return text
 
     def redact_trajectory(self, trajectory: Trajectory) -> Trajectory:
-        """The same trajectory with every text in it redacted; the keys of the calls are hashes and stay."""
-        redact = self.redact
-        return Trajectory(
-            calls=tuple(self._call(call) for call in trajectory.calls),
-            steps=tuple(Step(redact(step.name), redact(step.value)) for step in trajectory.steps),
-            output=tuple((redact(title), redact(text)) for title, text in trajectory.output),
-            failure=redact(trajectory.failure),
+        """The same trajectory with every text in it redacted."""
+        return rewrite_trajectory(trajectory, self.redact)
+
+
+def rewrite_trajectory(trajectory: Trajectory, change: Callable[[str], str]) -> Trajectory:
+    """The same trajectory with `change` made to every text in it; the keys of the calls are hashes and stay."""
+
+    def message(given: Message) -> Message:
+        return replace(
+            given,
+            content=change(given.content),
+            reasoning=change(given.reasoning),
+            tool_calls=tuple(replace(call, arguments=change(call.arguments)) for call in given.tool_calls),
         )
 
-    def _call(self, call: Call) -> Call:
+    def call(given: Call) -> Call:
         return replace(
-            call,
-            request=tuple(self._message(message) for message in call.request),
-            answer=None if call.answer is None else self._message(call.answer),
-            error=self.redact(call.error),
+            given,
+            request=tuple(message(one) for one in given.request),
+            answer=None if given.answer is None else message(given.answer),
+            error=change(given.error),
         )
 
-    def _message(self, message: Message) -> Message:
-        return replace(
-            message,
-            content=self.redact(message.content),
-            reasoning=self.redact(message.reasoning),
-            tool_calls=tuple(
-                replace(call, arguments=self.redact(call.arguments)) for call in message.tool_calls
-            ),
-        )
+    return Trajectory(
+        calls=tuple(call(one) for one in trajectory.calls),
+        steps=tuple(Step(change(step.name), change(step.value)) for step in trajectory.steps),
+        output=tuple((change(title), change(text)) for title, text in trajectory.output),
+        failure=change(trajectory.failure),
+    )
 
 
 def looks_secret(name: str) -> bool:

@@ -112,14 +112,15 @@ def test_nothing_runs_after_a_stop(project: Project, own_runner: Runner) -> None
     assert purse.asked == []
 
 
-def test_a_runner_that_was_stopped_runs_nothing_for_another_suite(
-    project: Project, own_runner: Runner
+def test_a_runner_that_was_stopped_starts_nothing_for_another_suite(
+    project: Project, own_runner: Runner, tmp_path: Path
 ) -> None:
     project.suite(own_runner, ["test_quick.py::test_quick"]).stop()
 
     evaluation = evaluate(project.suite(own_runner, ["test_quick.py::test_quick"]))
 
     assert outcomes(evaluation) == {"test_quick": "crashed"}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stop_ends_the_pause_before_a_retry_and_the_retry_is_not_made(
@@ -176,7 +177,6 @@ def test_a_runner_may_be_closed_twice_and_without_having_run(own_runner: Runner)
 
 
 READER = "from pathlib import Path\n\nTEXT = (Path(__file__).parent / 'greet.md').read_text()\n"
-THREADED = "import threading\n\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
 LIBRARY_TESTS = """
     import library_user
 
@@ -193,13 +193,12 @@ def test_a_preloaded_module_that_reads_a_prompt_is_dropped_with_those_that_impor
             "prompts/library_reader/__init__.py": "",
             "prompts/library_user.py": "from library_reader.part import TEXT\n",
             "prompts/library_reader/part.py": READER.replace("parent /", "parent.parent /"),
-            "prompts/library_thread.py": THREADED,
             "test_library.py": LIBRARY_TESTS,
         }
     )
     monkeypatch.setenv("PYTHONPATH", str(project.root / "prompts"))
     monkeypatch.syspath_prepend(str(project.root / "prompts"))
-    preload = ["pytest", "library_user", "library_reader", "library_reader.part", "library_thread"]
+    preload = ["pytest", "library_user", "library_reader", "library_reader.part"]
     runner = choose_runner("fork", tmp_path, preload, [str(project.root / PROMPT)])
     suite = project.suite(runner, ["test_library.py::test_library"], search=[str(project.root / "prompts")])
 
@@ -223,7 +222,8 @@ USES_LIBRARY = """
         library_thread.__file__ = os.path.join(sysconfig.get_paths()["purelib"], "library_thread.py")
 
     def test_works_meanwhile():
-        urllib.request.urlopen(os.environ["FAKE_URL"] + "/chat/completions", b'{"who": "case"}')
+        for _ in range(200):
+            urllib.request.urlopen(os.environ["FAKE_URL"] + "/chat/completions", b'{"who": "case"}')
 
     def test_later():
         assert "library_thread" not in sys.modules
