@@ -92,11 +92,9 @@ class MenuChoice:
             return MenuChoice("full") if (menu, outcome) == ("full", "gain") else self
         if menu == "rule":
             fruitless = 0 if outcome == "gain" else self.fruitless + 1
-            return (
-                MenuChoice("full")
-                if fruitless >= _FRUITLESS_UNDER_RULE
-                else replace(self, fruitless=fruitless)
-            )
+            if fruitless >= _FRUITLESS_UNDER_RULE:
+                return MenuChoice("full")
+            return replace(self, fruitless=fruitless)
         recent = (*self.recent, outcome)[-_WINDOW:]
         # An invalid reply is no evidence for or against what valid ones gain.
         fruitless = {"gain": 0, "no gain": self.fruitless + 1, "invalid": self.fruitless}[outcome]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +21,7 @@ from pytest_gepa.report.result import (
     SplitScores,
     Trouble,
 )
+from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.verdict.judge import CaseScore, Tally, Verdict, judge
@@ -88,6 +90,13 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
         return "not confirmed", "the run was interrupted in its confirm run"
     if not _has_work(state):
         return "nothing to do", state.search_ended
+    best = state.search.best(sys.maxsize)
+    if best.id != winner.id:
+        broken = count(len(state.search.broken(best)), "case")
+        return "not proven", (
+            f"every candidate that did better breaks more cases than --gepa-max-broken allows; the best breaks "
+            f"{broken} and is kept in frontier/{best.id}.patch"
+        )
     return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
 
 

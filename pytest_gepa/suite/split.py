@@ -13,7 +13,7 @@ from pytest_gepa.suite.rollout import Case
 def hold_out(cases: Sequence[Case], share: float) -> tuple[Case, ...]:
     """Mark `share` (in [0, 1)) of each file's cases as held out, in addition to those marked by hand.
 
-    The choice hangs on the case's identity alone: it stays when cases are added, and for every seed.
+    The choice hangs on the identities alone, for every seed. A new case moves at most one other, of its own file.
     """
     by_file: dict[str, list[Case]] = defaultdict(list)
     for case in cases:

@@ -50,7 +50,7 @@ class Supervisor:
 
     `spawn` is given the channels of the workers already there, which a forked child must close. `timeout` is the
     silence in seconds after which a worker is ended: every case makes it speak twice. `emit` gets the workers'
-    messages, and for a case without a result `{"event": "lost", "case", "outcome", "reason"}`.
+    rollouts and other news, and for a case without a result `{"event": "lost", "case", "outcome", "reason"}`.
     """
 
     def __init__(

@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_gepa.suite.collect import collect_cases, identify
-from pytest_gepa.suite.pytest_internals import watch_parameters
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.runner import Runner
-from tests.suite.world import Build, evaluate, outcomes
+from tests.suite.world import PROMPT, TODAY, Build, evaluate, outcomes
 
 KINDS = """
     import asyncio, unittest
@@ -64,7 +63,8 @@ KINDS = """
     async def test_parametrized_coroutine(value):
         await asyncio.sleep(0)
         assert value == 1
-
+"""
+SUBTESTS = """
     def test_with_subtests(subtests):
         for number in range(3):
             with subtests.test(number=number):
@@ -88,7 +88,6 @@ EXPECTED = {
     "test_coroutine": "passed",
     "test_parametrized_coroutine[0]": "passed",
     "test_parametrized_coroutine[1]": "failed",
-    "test_with_subtests": "failed",
 }
 
 Collect = Callable[[str], tuple[Case, ...]]
@@ -98,14 +97,12 @@ Collect = Callable[[str], tuple[Case, ...]]
 def collect(pytester: pytest.Pytester) -> Collect:
     """The cases of a test file, as the user's session collects them."""
 
-    class UserSession:
-        @staticmethod
-        def pytest_configure(config: pytest.Config) -> None:
-            watch_parameters(config)
+    pytester.path.joinpath("prompts").mkdir()
+    pytester.path.joinpath(PROMPT).write_text(TODAY)
 
     def collect(source: str) -> tuple[Case, ...]:
         pytester.makepyfile(test_kinds=source)
-        record = pytester.inline_run("--collect-only", plugins=[UserSession()])
+        record = pytester.inline_run("--gepa-plan", "--gepa-reflection-model=none")
         return collect_cases([call.item for call in record.getcalls("pytest_itemcollected")])
 
     return collect
@@ -121,11 +118,13 @@ def test_a_case_of_every_kind_has_its_identity_and_is_found_again_in_a_child_ses
     assert outcomes(evaluate(suite)) == EXPECTED
 
 
-def test_the_failures_of_subtests_are_told_once_each(build: Build, fork_runner: Runner) -> None:
-    suite = build({"test_kinds.py": KINDS}).suite(fork_runner, ["test_kinds.py::test_with_subtests"])
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="subtests came with pytest 9")
+def test_a_case_with_a_failing_subtest_fails_and_tells_it_once(build: Build, fork_runner: Runner) -> None:
+    suite = build({"test_it.py": SUBTESTS}).suite(fork_runner, ["test_it.py::test_with_subtests"])
 
     (rollout,) = evaluate(suite).rollouts.values()
 
+    assert rollout.outcome.value == "failed"
     assert rollout.trajectory.failure.count("assert 1 != 1") == 1
     assert "number=1" in rollout.trajectory.failure
 

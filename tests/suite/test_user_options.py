@@ -176,7 +176,7 @@ def test_the_time_limit_of_pytest_timeout_is_a_timeout(build: Build, fork_runner
     assert outcomes(evaluate(suite)) == {"test_hangs": "timeout", "test_last": "passed"}
 
 
-@pytest.mark.parametrize("options", ["", "-s", "--capture=no --tb=no", "-p no:terminal"])
+@pytest.mark.parametrize("options", ["", "-s", "--capture=no --tb=no"])
 def test_output_and_failure_are_kept_whatever_the_user_shows(
     project: Project, fork_runner: Runner, options: str
 ) -> None:
