@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -158,12 +161,26 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         optimization.run()
     finally:
         # Whatever ended the run: what was paid for is written down.
-        terminal.close()
-        suite.runner.close()
-        model.close()
-        _finish(config, settings, inputs, directory, optimization.state, journal, redactor)
-        journal.close()
-        shutil.rmtree(temp, ignore_errors=True)
+        with _undisturbed():
+            terminal.close()
+            suite.runner.close()
+            model.close()
+            _finish(config, settings, inputs, directory, optimization.state, journal)
+            journal.close()
+            shutil.rmtree(temp, ignore_errors=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no second Ctrl-C cut short the second or so in which results are written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _finish(
@@ -173,7 +190,6 @@ def _finish(
     directory: Path,
     state: RunState,
     journal: Journal,
-    redactor: Redactor,
 ) -> None:
     result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
     components = {component.id: component for component in inputs.components}
