@@ -108,6 +108,9 @@ class ConfirmRun:
     def _note(self, rollout: Rollout) -> None:
         self._state.count(rollout)
         self._journal.write("rollout", **rollout_fields(rollout))
+        is_today = rollout.candidate == self._state.search.seed.id and rollout.trial.endswith("/confirm/0")
+        if is_today and self._cases[rollout.case].split == "holdout":
+            self._screen.baseline_rollout(rollout)  # the first time that it runs
         self._screen.progress("confirm run", self._state)
 
     def reserve(self, rollouts: int) -> bool:

@@ -163,6 +163,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         # Whatever ended the run: what was paid for is written down.
         with _undisturbed():
             terminal.close()
+            feeder.flush()
             suite.runner.close()
             model.close()
             _finish(config, settings, inputs, directory, optimization.state, journal)
@@ -257,9 +258,23 @@ class Feeder:
     def __init__(self, session: pytest.Session, cases: Sequence[Case]) -> None:
         self._config = session.config
         self._items = dict(zip((case.id for case in cases), session.items, strict=True))
+        searched = [case.id for case in cases if case.split == "search"]
+        self._order = [*searched, *(case.id for case in cases if case.split == "holdout")]
+        self._waiting: dict[str, Rollout] = {}
 
     def feed(self, rollout: Rollout) -> None:
-        """Hand on the reports of one case under the nodeid that it has in the user's session."""
+        """Hand on what has come in, in the order of collection: cases that run at once end in any order."""
+        self._waiting[rollout.case] = rollout
+        while self._order and self._order[0] in self._waiting:
+            self._hand_on(self._waiting.pop(self._order.pop(0)))
+
+    def flush(self) -> None:
+        """Hand on what still waits for a case that will not come."""
+        for case in [case for case in self._order if case in self._waiting]:
+            self._hand_on(self._waiting.pop(case))
+
+    def _hand_on(self, rollout: Rollout) -> None:
+        """The reports of one case, under the nodeid that it has in the user's session."""
         item, hook = self._items[rollout.case], self._config.hook
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in self._reports(rollout, item):
