@@ -19,6 +19,7 @@ import pytest
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.feed import Feeder
 from pytest_gepa.journal import Journal
 from pytest_gepa.optimize import Optimization
 from pytest_gepa.plan import BudgetPlan, plan_budget
@@ -35,7 +36,6 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.suite.collect import collect_cases
 from pytest_gepa.suite.evaluate import Suite, Surroundings
 from pytest_gepa.suite.modules import environment_modules, project_packages
-from pytest_gepa.suite.pytest_internals import finish_progress
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.runner import choose_runner
 from pytest_gepa.suite.split import hold_out
@@ -250,58 +250,6 @@ class HookedTerminal(Terminal):
                 texts=dict(candidate.texts),
                 scores={case: result.score for case, result in results.items() if result.score is not None},
             )
-
-
-class Feeder:
-    """Feeds the baseline's reports into the user's session, so that it looks and counts like a pytest run."""
-
-    def __init__(self, session: pytest.Session, cases: Sequence[Case]) -> None:
-        self._config = session.config
-        self._items = dict(zip((case.id for case in cases), session.items, strict=True))
-        searched = [case.id for case in cases if case.split == "search"]
-        self._order = [*searched, *(case.id for case in cases if case.split == "holdout")]
-        self._waiting: dict[str, Rollout] = {}
-
-    def feed(self, rollout: Rollout) -> None:
-        """Hand on what has come in, in the order of collection: cases that run at once end in any order."""
-        self._waiting[rollout.case] = rollout
-        while self._order and self._order[0] in self._waiting:
-            self._hand_on(self._waiting.pop(self._order.pop(0)))
-
-    def flush(self) -> None:
-        """Hand on what still waits for a case that will not come."""
-        for case in [case for case in self._order if case in self._waiting]:
-            self._hand_on(self._waiting.pop(case))
-
-    def _hand_on(self, rollout: Rollout) -> None:
-        """The reports of one case, under the nodeid that it has in the user's session."""
-        item, hook = self._items[rollout.case], self._config.hook
-        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports(rollout, item):
-            hook.pytest_runtest_logreport(report=report)
-        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        finish_progress(self._config)
-
-    def _reports(self, rollout: Rollout, item: pytest.Item) -> list[pytest.TestReport]:
-        reports: list[pytest.TestReport] = []
-        for data in rollout.reports:
-            report = self._config.hook.pytest_report_from_serializable(config=self._config, data=dict(data))
-            report.nodeid = item.nodeid
-            if isinstance(report.longrepr, list):
-                report.longrepr = tuple(report.longrepr)  # of a skip, which JSON has no other way to hold
-            reports.append(report)
-        if reports:
-            return reports
-        return [
-            pytest.TestReport(
-                nodeid=item.nodeid,
-                location=item.location,
-                keywords={},
-                outcome="failed",
-                longrepr=f"{rollout.outcome.value}: {rollout.trajectory.failure}",
-                when="setup",
-            )
-        ]
 
 
 def print_closing(config: pytest.Config, lines: list[str]) -> None:
