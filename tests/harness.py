@@ -157,6 +157,11 @@ def propose_one_rule(request: Body) -> Answer:
     return edits(f"- {rule(missing[0])}") if missing else edits()
 
 
+def _hear_interrupts() -> None:
+    """A shell that runs the tests in the background has them ignore Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Run:
     """What a session left behind."""
@@ -263,6 +268,7 @@ class Project:
             text=True,
             encoding="utf-8",
             start_new_session=True,
+            preexec_fn=_hear_interrupts,
         )
         try:
             out, err = self.process.communicate(timeout=TIMEOUT)
