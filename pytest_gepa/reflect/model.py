@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pytest_gepa.errors import ReflectionError
 from pytest_gepa.reflect.request import ChatMessage
@@ -67,16 +68,24 @@ def endpoint_from_environment(
     """The endpoint that the settings and the environment name, None if no model is named.
 
     `model_setting` wins over GEPA_REFLECTION_MODEL; server and key come from GEPA_REFLECTION_BASE_URL and
-    GEPA_REFLECTION_API_KEY, else from OPENAI_BASE_URL and OPENAI_API_KEY. Empty variables count as unset.
+    GEPA_REFLECTION_API_KEY, else from OPENAI_BASE_URL and OPENAI_API_KEY. Empty variables count as unset. The key
+    of the one server is not sent to another host, unless that is this machine.
     """
     model = model_setting or environ.get("GEPA_REFLECTION_MODEL")
     if not model:
         return None
-    return ReflectionEndpoint(
-        model,
-        environ.get("GEPA_REFLECTION_BASE_URL") or environ.get("OPENAI_BASE_URL") or None,
-        environ.get("GEPA_REFLECTION_API_KEY") or environ.get("OPENAI_API_KEY") or "",
-    )
+    usual = environ.get("OPENAI_BASE_URL") or None
+    base_url = environ.get("GEPA_REFLECTION_BASE_URL") or usual
+    key = environ.get("GEPA_REFLECTION_API_KEY") or ""
+    if not key and _may_have_key(base_url, usual):
+        key = environ.get("OPENAI_API_KEY") or ""
+    return ReflectionEndpoint(model, base_url, key)
+
+
+def _may_have_key(base_url: str | None, usual: str | None) -> bool:
+    """Whether a server may be sent the key that was given for the usual one: it is that host, or this machine."""
+    host, usual_host = (urlsplit(url or "").hostname for url in (base_url, usual))
+    return host == usual_host or host in ("localhost", "127.0.0.1", "::1")
 
 
 class ReflectionModel:

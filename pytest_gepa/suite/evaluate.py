@@ -16,9 +16,11 @@ from pytest_gepa.prompts.components import Component, encode
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
+from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.trajectory import Trajectory
 
 RETRIES = 2
+LOG_CHARACTERS = 4_000
 BACKOFF_SECONDS = (1.0, 5.0)
 SCRUBBED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "PYTEST_VERSION", "COV_CORE_")
 
@@ -145,12 +147,23 @@ class Suite:
         finally:
             shutil.rmtree(job.temp, ignore_errors=True)
         if not self._stopping.is_set():
-            reason = broken[0] if broken else f"the child session ended early; its output is in {job.id}.log"
+            reason = broken[0] if broken else self._last_words(job)
             for case in cases:
                 if case not in results:
                     outcome = Outcome.vanished if broken else Outcome.crashed
                     keep(_lost(job, case, outcome, reason))
         return {case: results[case] for case in cases if case in results}
+
+    def _last_words(self, job: Job) -> str:
+        """Why a session may have ended early, from the end of what it printed."""
+        try:
+            output = (self._around.temp / f"{job.id}.log").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            output = ""
+        lines = Redactor(job.environ).redact(output[-LOG_CHARACTERS:]).strip().splitlines()
+        return "the child session ended early" + (
+            f"; its last words: {' / '.join(lines[-3:])}" if lines else ""
+        )
 
     def _job(
         self, candidate: str, texts: Mapping[str, str], cases: Sequence[str], trial: str, concurrency: int

@@ -230,6 +230,16 @@ def test_many_threads_may_ask_at_once(serve: Serve) -> None:
             ReflectionEndpoint("a", "v", "l"),
         ),
         ("a", {"OPENAI_BASE_URL": "u", "GEPA_REFLECTION_BASE_URL": ""}, ReflectionEndpoint("a", "u")),
+        (
+            "a",
+            {"OPENAI_API_KEY": "k", "GEPA_REFLECTION_BASE_URL": "https://elsewhere.example/v1"},
+            ReflectionEndpoint("a", "https://elsewhere.example/v1"),
+        ),
+        (
+            "a",
+            {"OPENAI_API_KEY": "k", "GEPA_REFLECTION_BASE_URL": "http://127.0.0.1:8103/v1"},
+            ReflectionEndpoint("a", "http://127.0.0.1:8103/v1", "k"),
+        ),
     ],
 )
 def test_the_endpoint_comes_from_setting_and_environment(
