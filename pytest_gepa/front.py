@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 
@@ -36,6 +36,7 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.suite.collect import collect_cases
 from pytest_gepa.suite.evaluate import Suite, Surroundings
 from pytest_gepa.suite.modules import environment_modules, project_packages
+from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.runner import choose_runner
 from pytest_gepa.suite.split import hold_out
@@ -129,7 +130,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         budget=inputs.budget,
         reflection_model=inputs.endpoint.model,
     )
-    stream = _stream(config)
+    stream = terminal_stream(config)
     _print_lines(
         stream,
         opening_lines(
@@ -255,15 +256,7 @@ class HookedTerminal(Terminal):
 def print_closing(config: pytest.Config, lines: list[str]) -> None:
     """Print the closing section below pytest's own summary."""
     verdict = config.stash.get(verdict_key, "")
-    print_section(_stream(config), "gepa", lines, verdict)
-
-
-def _stream(config: pytest.Config) -> IO[str]:
-    reporter: Any = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is None:
-        return open(os.devnull, "w", encoding="utf-8")
-    stream: IO[str] = reporter._tw._file
-    return stream
+    print_section(terminal_stream(config), "gepa", lines, verdict)
 
 
 def _print_lines(stream: IO[str], lines: Sequence[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +46,10 @@ class PatchBase:
 
 
 def _relative(path: Path, start: Path) -> Path:
-    import os
-
     return Path(os.path.relpath(path.resolve(), start))
 
 
 def _quoted(path: Path) -> str:
-    import shlex
-
     return shlex.quote(str(path))
 
 

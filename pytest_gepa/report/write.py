@@ -12,12 +12,12 @@ from pathlib import Path
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import PatchError
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.components import Component, encode
 from pytest_gepa.prompts.patch import PatchLine, git_apply_check
 from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
-from pytest_gepa.report.result import FrontierEntry, Result
+from pytest_gepa.report.result import Result
 from pytest_gepa.run_state import RunState
 
 
@@ -67,17 +67,13 @@ def write_run(
         path = _write_patch(
             directory / f"frontier/{candidate.id}.patch", candidate, components, base, message
         )
-        entries.append(_with_patch(entry, os.path.relpath(path, directory.parents[2])))
+        entries.append(replace(entry, patch=os.path.relpath(path, directory.parents[2])))
     result = replace(result, frontier=tuple(entries))
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
     text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
     _write(directory / "result.json", text.encode("utf-8", "backslashreplace"))
     _write(directory / "report.md", render_markdown(result).encode("utf-8", "backslashreplace"))
     return result
-
-
-def _with_patch(entry: FrontierEntry, patch: str) -> FrontierEntry:
-    return replace(entry, patch=patch)
 
 
 def _write_patch(
@@ -90,16 +86,12 @@ def _write_patch(
     path.parent.mkdir(mode=0o700, exist_ok=True)
     _write(path, candidate_patch(candidate, components, base, message))
     problem = git_apply_check(path, base.top)
-    unchanged = all(component.path.read_bytes() == _today(component) for component in components.values())
+    unchanged = all(
+        component.path.read_bytes() == encode(component, component.text) for component in components.values()
+    )
     if problem is not None and unchanged:
         raise PatchError(f"{path}: git would not take this patch: {problem}")
     return path
-
-
-def _today(component: Component) -> bytes:
-    from pytest_gepa.prompts.components import encode
-
-    return encode(component, component.text)
 
 
 def _write(path: Path, data: bytes) -> None:

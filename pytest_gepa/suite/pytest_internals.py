@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from _pytest.runner import call_and_report
@@ -212,3 +212,12 @@ def finish_progress(config: pytest.Config) -> None:
     if getattr(reporter, "_is_last_item", False) and hasattr(reporter, "reported_progress"):
         write()
         reporter._show_progress_info = False
+
+
+def terminal_stream(config: pytest.Config) -> IO[str]:
+    """Where the terminal reporter writes, so that our lines and pytest's come out in order; nowhere without one."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    stream: IO[str] = reporter._tw._file
+    return stream
