@@ -43,6 +43,16 @@ class Crew:
         """Put a message between results, from inside a piece of work."""
         self._messages.put((message, False))
 
+    def waiting(self) -> list[Any]:
+        """The messages that have come and were not read, failures left out: what an interrupted run still learns."""
+        found = []
+        while not self._messages.empty():
+            message, is_result = self._messages.get()
+            self.busy -= is_result
+            if not isinstance(message, Failure):
+                found.append(message)
+        return found
+
     def next(self, timeout: float | None = None) -> Any:
         """Wait for the next message; raises what a piece of work raised, and `queue.Empty` after `timeout` seconds."""
         message, is_result = self._messages.get(timeout=timeout)

@@ -92,6 +92,12 @@ class SearchDriver:
                 message()
         self._state.search_ended = self._search.done
 
+    def keep_waiting(self) -> None:
+        """Note the rollouts and replies that had come when the run was interrupted: they are paid for."""
+        for message in self._crew.waiting():
+            if callable(message):
+                message()
+
     def _tell(self, event: Event) -> None:
         with self._lock:
             decisions = self._search.tell(event)

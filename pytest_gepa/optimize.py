@@ -63,6 +63,7 @@ class Optimization:
         except BaseException:
             self._suite.stop()
             if state.winner is None:
+                self._driver.keep_waiting()
                 state.winner = self._best_so_far()
             raise
 

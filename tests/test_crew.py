@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from pytest_gepa.crew import Crew
+from pytest_gepa.crew import Crew, Failure
 
 
 def test_results_become_messages() -> None:
@@ -73,3 +73,12 @@ def test_work_that_never_ends_does_not_keep_the_process() -> None:
 
     assert started.wait(60)
     assert is_daemon == [True]
+
+
+def test_what_has_come_and_was_not_read_is_there_after_an_interrupt():
+    crew = Crew()
+    crew.tell("a rollout")
+    crew.tell(Failure(ValueError("no use")))
+    crew.tell("a reply")
+    assert crew.waiting() == ["a rollout", "a reply"]
+    assert crew.waiting() == []
