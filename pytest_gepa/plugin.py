@@ -64,8 +64,17 @@ SETTINGS = (
     Setting("timeout", "S", "seconds that one case may take (default: 120)"),
     Setting("max-broken", "N", "most cases that pass today and may fail under the winner (default: 0)"),
     Setting("fail-on", "RULE", "'not-proven': exit with 1 unless a gain is proven"),
+    Setting(
+        "replay",
+        "MODE",
+        "stored answers: auto (use them, ask for the rest), only (never use the network), off (default: auto)",
+    ),
 )
-INI_ONLY = (Setting("isolation", "", "how child sessions are made: auto, fork or spawn (default: auto)"),)
+INI_ONLY = (
+    Setting("isolation", "", "how child sessions are made: auto, fork or spawn (default: auto)"),
+    Setting("edits", "", "kinds of edit that the reflection model may make (default: all)"),
+    Setting("cache_size", "", "most megabytes of stored answers; the oldest go first (default: 1000)"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,6 +89,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="prompt files to improve, may be repeated (default: prompts/**/* with the usual text suffixes)",
     )
     parser.addini("gepa_prompts", "prompt files to improve: globs, one a line", type="linelist")
+    parser.addini(
+        "gepa_redact",
+        "regular expressions of secrets that no file and no model may see, one a line",
+        type="linelist",
+    )
     for setting in SETTINGS:
         group.addoption(f"--gepa-{setting.name}", metavar=setting.metavar, help=setting.help)
     for setting in (*SETTINGS, *INI_ONLY):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TypeVar
 import pytest
 
 from pytest_gepa.plugin import INI_ONLY, MODES, SETTINGS
+from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.suite.pytest_internals import (
     quieten,
     switch_off_distribution,
@@ -25,6 +27,8 @@ DEFAULT_TRIALS = 3
 DEFAULT_TIMEOUT = 120.0
 ISOLATIONS = ("auto", "fork", "spawn")
 FAIL_RULES = ("not-proven",)
+REPLAY_MODES = ("auto", "only", "off")
+DEFAULT_CACHE_MEGABYTES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class Settings:
 
     `prompts` are globs, () for the default ones; they resolve against `prompts_base`. `budget` counts rollouts, None
     for the default; `minutes` is None for no limit; `trials` None to choose by the suite's flakiness; `holdout` a share
-    in [0, 1); `timeout` seconds a case.
+    in [0, 1); `timeout` seconds a case. `edits` are the kinds of edit that are allowed. `redact` are regular
+    expressions of the user's own. `cache_size` is in bytes.
     """
 
     mode: str
@@ -51,6 +56,10 @@ class Settings:
     max_broken: int
     fail_on: str | None
     isolation: str
+    replay: str = "auto"
+    edits: tuple[str, ...] = KINDS
+    redact: tuple[str, ...] = ()
+    cache_size: int = DEFAULT_CACHE_MEGABYTES * 10**6
 
     @property
     def headline(self) -> str:
@@ -61,7 +70,11 @@ class Settings:
 
 def resolve(config: pytest.Config, mode: str) -> Settings:
     """Read and check every setting. Raises `pytest.UsageError`, naming the mend, for one that cannot be."""
-    known = ["gepa_prompts", *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY))]
+    known = [
+        "gepa_prompts",
+        "gepa_redact",
+        *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY)),
+    ]
     _check_ini_keys(config, known)
     _check_options(config)
     workers = switch_off_distribution(config)
@@ -84,6 +97,10 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         max_broken=_number(config, "max-broken", int, least=0) or 0,
         fail_on=_choice(config, "fail-on", FAIL_RULES),
         isolation=_choice(config, "isolation", ISOLATIONS) or "auto",
+        replay=_choice(config, "replay", REPLAY_MODES) or "auto",
+        edits=_edits(config),
+        redact=_patterns(config),
+        cache_size=10**6 * (_number(config, "cache_size", int, least=1) or DEFAULT_CACHE_MEGABYTES),
     )
 
 
@@ -122,6 +139,35 @@ def _prompts(config: pytest.Config) -> tuple[tuple[str, ...], Path]:
     if from_ini:
         return tuple(from_ini), config.inipath.parent if config.inipath else config.rootpath
     return (), config.rootpath
+
+
+def _edits(config: pytest.Config) -> tuple[str, ...]:
+    """The kinds of edit that are allowed, in the order of `KINDS`."""
+    text, label = _raw(config, "edits")
+    if text is None:
+        return KINDS
+    given = text.replace(",", " ").split()
+    unknown = [kind for kind in given if kind not in KINDS]
+    if unknown or not given:
+        raise pytest.UsageError(f"{label}: {text!r} will not do; name some of {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in given)
+
+
+def _patterns(config: pytest.Config) -> tuple[str, ...]:
+    """The user's own patterns of secrets."""
+    patterns = tuple(config.getini("gepa_redact"))
+    for pattern in patterns:
+        try:
+            matches_nothing = re.compile(pattern).search("")
+        except re.error as error:
+            raise pytest.UsageError(
+                f"gepa_redact in {config.inipath}: {pattern!r} is no regular expression: {error}"
+            ) from None
+        if matches_nothing:
+            raise pytest.UsageError(
+                f"gepa_redact in {config.inipath}: {pattern!r} matches an empty text; make it match a secret"
+            )
+    return patterns
 
 
 def _raw(config: pytest.Config, name: str) -> tuple[str | None, str]:

@@ -72,7 +72,7 @@ def test_a_job_is_one_line_of_ascii(job: Job) -> None:
 @settings(deadline=None)
 @given(st.binary(), texts)
 def test_a_prompt_file_keeps_its_bytes(content: bytes, text: str) -> None:
-    assert PromptFile.of("id", "/path", text, content).content == content
+    assert PromptFile.of("/path", {"id": text}, content).content == content
 
 
 @settings(deadline=None)

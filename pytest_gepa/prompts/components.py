@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -28,7 +28,8 @@ class Component:
 
     `id` is its path relative to the rootdir with forward slashes (`prompts/route.md`). `text` has "\\n" line
     ends only; `newline` is the file's own ("\\n" or "\\r\\n"), and `bom` says whether it opens with a UTF-8
-    byte order mark. A file of mixed line ends is held as it is, with `newline` "".
+    byte order mark. A file of mixed line ends is held as it is, with `newline` "". `address` is the place of
+    the text inside its file, "" where the text is the whole file; `source` is the whole file as it was read.
     """
 
     id: str
@@ -36,6 +37,8 @@ class Component:
     text: str
     newline: str = "\n"
     bom: bool = False
+    address: str = ""
+    source: bytes = field(default=b"", repr=False)
 
 
 def find_components(root: Path, base: Path, patterns: Sequence[str]) -> tuple[Component, ...]:
@@ -86,7 +89,17 @@ def read_component(root: Path, path: Path) -> Component:
     if "\0" in content:
         raise _NotTextError(f"{id}: holds NUL bytes; a prompt must be UTF-8 text")
     text, newline = _without_line_ends(content)
-    return Component(id, target, text, newline, bom=data.startswith(codecs.BOM_UTF8))
+    return Component(id, target, text, newline, bom=data.startswith(codecs.BOM_UTF8), source=data)
+
+
+def compose(components: Iterable[Component], texts: Mapping[str, str]) -> dict[Path, bytes]:
+    """Return each file of `components` with the texts that `texts` has for them by id, as bytes by path.
+
+    A component without a text there keeps its own. Raises `PromptError` for a text that its file cannot hold.
+    """
+    return {
+        component.path: encode(component, texts.get(component.id, component.text)) for component in components
+    }
 
 
 def encode(component: Component, text: str) -> bytes:

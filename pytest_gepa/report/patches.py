@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.prompts.components import Component, encode
+from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, git_top, make_patch
 from pytest_gepa.report.result import Change, EditRecord, Result
 from pytest_gepa.report.wording import p_words, passed, points
@@ -57,12 +57,13 @@ def candidate_patch(
     candidate: Candidate, components: Mapping[str, Component], base: PatchBase, message: Sequence[PatchLine]
 ) -> bytes:
     """The patch that turns today's files into the candidate's. Raises `PatchError` if it would not do exactly that."""
-    changes = []
-    for name, component in components.items():
-        if candidate.texts[name] != component.text:
-            path = component.path.resolve().relative_to(base.top.resolve()).as_posix()
-            old = encode(component, component.text)
-            changes.append(FileChange(path, old, encode(component, candidate.texts[name])))
+    before = compose(components.values(), {})
+    after = compose(components.values(), candidate.texts)
+    changes = [
+        FileChange(path.resolve().relative_to(base.top.resolve()).as_posix(), before[path], data)
+        for path, data in after.items()
+        if data != before[path]
+    ]
     patch = make_patch(changes, message)
     check_patch(patch, changes)
     return patch

@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import PatchError
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.prompts.components import Component, encode
+from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import PatchLine, git_apply_check
 from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown
@@ -86,9 +86,7 @@ def _write_patch(
     path.parent.mkdir(mode=0o700, exist_ok=True)
     _write(path, candidate_patch(candidate, components, base, message))
     problem = git_apply_check(path, base.top)
-    unchanged = all(
-        component.path.read_bytes() == encode(component, component.text) for component in components.values()
-    )
+    unchanged = all(path.read_bytes() == data for path, data in compose(components.values(), {}).items())
     if problem is not None and unchanged:
         raise PatchError(f"{path}: git would not take this patch: {problem}")
     return path

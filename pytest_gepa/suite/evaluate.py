@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_gepa.codec import from_json
-from pytest_gepa.prompts.components import Component, encode
+from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
@@ -171,8 +171,12 @@ class Suite:
         around = self._around
         name = f"job-{next(self._numbers)}"
         prompts = tuple(
-            PromptFile.of(id, str(component.path), texts[id], encode(component, texts[id]))
-            for id, component in self.components.items()
+            PromptFile.of(
+                str(path),
+                {id: texts[id] for id, component in self.components.items() if component.path == path},
+                data,
+            )
+            for path, data in compose(self.components.values(), texts).items()
         )
         files = dict.fromkeys(case.split("::", 1)[0] for case in cases)
         return Job(

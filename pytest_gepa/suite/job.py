@@ -14,17 +14,16 @@ from pytest_gepa.codec import from_json, to_json
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
-    """A component's file as the candidate has it: `data` is the whole file, base64."""
+    """A file as the candidate has it: the components in it by id, with their texts, and the whole file in base64."""
 
-    component: str
     path: str
-    text: str
+    texts: Mapping[str, str]
     data: str
 
     @classmethod
-    def of(cls, component: str, path: str, text: str, data: bytes) -> PromptFile:
+    def of(cls, path: str, texts: Mapping[str, str], data: bytes) -> PromptFile:
         """Build from the file's bytes."""
-        return cls(component, path, text, base64.b64encode(data).decode("ascii"))
+        return cls(path, dict(texts), base64.b64encode(data).decode("ascii"))
 
     @property
     def content(self) -> bytes:

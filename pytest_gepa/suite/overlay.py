@@ -14,9 +14,19 @@ import pathlib
 import sys
 import tokenize
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_gepa.suite.job import PromptFile
+
+
+@dataclass(frozen=True, slots=True)
+class _Redirection:
+    """What a prompt file's path leads to: the components in it, the copy on disk, and its bytes."""
+
+    components: tuple[str, ...]
+    copy: str
+    content: bytes
 
 
 class Overlay:
@@ -32,14 +42,14 @@ class Overlay:
     ) -> None:
         self._on_read = on_read
         self._on_leak = on_leak
-        self._by_path: dict[str, tuple[str, str]] = {}
-        self._content: dict[str, bytes] = {}
+        self._by_path: dict[str, _Redirection] = {}
         for number, prompt in enumerate(prompts):
             copy = os.path.join(directory, f"{number}-{os.path.basename(prompt.path)}")
             with open(copy, "wb") as stream:
                 stream.write(prompt.content)
-            self._by_path[os.path.realpath(prompt.path)] = (prompt.component, copy)
-            self._content[prompt.component] = prompt.content
+            self._by_path[os.path.realpath(prompt.path)] = _Redirection(
+                tuple(prompt.texts), copy, prompt.content
+            )
         # The base name is compared first: a real path costs system calls, and nearly every open is of another file.
         # A symlink may have any name.
         self._names = {os.path.basename(prompt.path) for prompt in prompts}
@@ -52,7 +62,7 @@ class Overlay:
         self._patch_loaders()
         sys.addaudithook(self._audit)
 
-    def _component(self, file: object) -> tuple[str, str] | None:
+    def _redirection(self, file: object) -> _Redirection | None:
         if isinstance(file, int):
             return None
         try:
@@ -64,12 +74,15 @@ class Overlay:
         return self._by_path.get(os.path.realpath(path))
 
     def _redirect(self, file: Any) -> Any:
-        found = self._component(file)
+        found = self._redirection(file)
         if found is None:
             return file
-        component, copy = found
-        self._on_read(component)
-        return copy
+        self._tell(found, self._on_read)
+        return found.copy
+
+    def _tell(self, found: _Redirection, listener: Callable[[str], None]) -> None:
+        for component in found.components:
+            listener(component)
 
     def _patch_open(self) -> None:
         original = io.open
@@ -102,11 +115,11 @@ class Overlay:
         get_data = importlib.machinery.SourceFileLoader.get_data
 
         def overlaid(loader: Any, path: str) -> bytes:
-            found = overlay._component(path)
+            found = overlay._redirection(path)
             if found is None:
                 return get_data(loader, path)
-            overlay._on_read(found[0])
-            return overlay._content[found[0]]
+            overlay._tell(found, overlay._on_read)
+            return found.content
 
         for loader in (importlib.machinery.SourceFileLoader, importlib.machinery.SourcelessFileLoader):
             loader.get_data = overlaid  # type: ignore[assignment]
@@ -119,6 +132,6 @@ class Overlay:
             return
         if isinstance(mode, str) and "r" not in mode:
             return
-        found = self._component(path)
+        found = self._redirection(path)
         if found is not None:
-            self._on_leak(found[0])
+            self._tell(found, self._on_leak)

@@ -53,12 +53,26 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Grade:
+    """One part of a case's score: an objective of `gepa.score(name=)`, a subtest, or a soft check.
+
+    `kind` is "objective", "subtest" or "check"; `score` is in [0, 1]; `feedback` says in words what was wrong.
+    """
+
+    name: str
+    score: float
+    feedback: str = ""
+    kind: str = "objective"
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """One run of one case under one candidate in one trial.
 
-    `score` is in [0, 1], None for trouble and skips. `charged` says whether at least one model response did not come
-    from the cache. `uses` holds the ids of the components whose text reached a request; `reads` of those whose file
-    was opened. `reports` are pytest's own reports, serialised, to be fed into the user's session.
+    `score` is in [0, 1], None for trouble and skips. `grades` are the parts that it is made of, () where it has none.
+    `charged` says whether at least one model response did not come from the cache. `uses` holds the ids of the
+    components whose text reached a request; `reads` of those whose file was opened. `reports` are pytest's own
+    reports, serialised, to be fed into the user's session.
     """
 
     candidate: str
@@ -68,6 +82,7 @@ class Rollout:
     score: float | None
     trajectory: Trajectory = field(default_factory=Trajectory)
     feedback: str = ""
+    grades: tuple[Grade, ...] = ()
     charged: bool = False
     uses: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()

@@ -86,7 +86,7 @@ class ChildSession:
         self._running: list[pytest.TestReport] = []
         self._trouble = ""
         self._redactor = Redactor(job.environ)
-        self._texts = {prompt.component: prompt.text for prompt in job.prompts}
+        self._texts = {id: text for prompt in job.prompts for id, text in prompt.texts.items()}
 
     def emit(self, message: Mapping[str, Any]) -> None:
         """Send one event to whoever gave the job; an absent parent ends the process, as nobody waits for it."""

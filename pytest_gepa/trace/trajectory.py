@@ -32,6 +32,11 @@ class Call:
     `key` identifies the request by content, without trial (see `pytest_gepa.trace.cache`). `answer` is None when
     no complete answer came; `error` then says why, and `status` is the HTTP status or None when none arrived.
     `tools` holds the names of the tools offered. Tokens are the server's own count, 0 when it sent none.
+
+    `kind` is "chat", "embedding" (recorded as a step: its vectors are no text), or "other" for an endpoint whose
+    protocol is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
+    log probability of the answer's tokens, None where the server sent none. `shared` says that the call was made
+    in a fixture of a wider scope than one case: it belongs to every case that uses the fixture.
     """
 
     key: str
@@ -47,6 +52,10 @@ class Call:
     cached: bool = False
     streamed: bool = False
     seconds: float = 0.0
+    kind: str = "chat"
+    alternatives: tuple[Message, ...] = ()
+    logprob: float | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
