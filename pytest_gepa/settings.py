@@ -72,8 +72,8 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     """Read and check every setting. Raises `pytest.UsageError`, naming the mend, for one that cannot be."""
     known = [
         "gepa_prompts",
-        "gepa_redact",
         *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY)),
+        "gepa_redact",
     ]
     _check_ini_keys(config, known)
     _check_options(config)
