@@ -1,18 +1,32 @@
-"""A scripted OpenAI-compatible server on 127.0.0.1, for tests: chat completions, whole or streamed. No model
-in it."""
+"""A scripted server of the OpenAI API on 127.0.0.1, for tests: chat and legacy completions, Responses, embeddings,
+and Anthropic's messages, whole or streamed. No model in it; what it sends is built in `wire`."""
 
 from __future__ import annotations
 
 import json
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-Body = dict[str, Any]
-Answer = str | Body | tuple[int, Any]
+from tests import wire
+from tests.wire import Body, chunks, completion, tool_call
+
+__all__ = ["Answer", "Body", "FakeOpenAI", "Reply", "Stream", "chunks", "completion", "tool_call"]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A response of status 200 whose body is sent piece by piece as it stands; `cut_off` hangs up before the end."""
+
+    pieces: Iterable[bytes]
+    content_type: str = "text/event-stream"
+    cut_off: bool = False
+
+
+Answer = str | Body | list[Any] | tuple[int, Any] | Stream
 Reply = Callable[[Body], Answer]
 
 
@@ -22,11 +36,15 @@ class FakeOpenAI:
     `reply` gets the request's JSON body and returns one of
 
     - a string: the content of the assistant's message;
-    - a dict: the message (`{"content": ..., "tool_calls": [...], "reasoning_content": ...}`; a key
-      `finish_reason` is moved to its place), or, if it has `choices` or the path is no chat completion, the
-      whole response body;
-    - `(status, body)`: a plain response; a dict body is sent as JSON, a string as text. Never streamed.
+    - a dict: the message (`{"content": ..., "refusal": ..., "tool_calls": [...], "reasoning_content": ...}`, see
+      `wire` for what each API takes beside; a key `finish_reason` is moved to its place), or, if it has the field
+      that makes it one (`choices`, `output`, `data`, a list as `content` for Anthropic) or the path is of no API
+      known here, the whole response body;
+    - a list: messages, each a string or a dict, for the choices of one chat completion; vectors for embeddings;
+    - `(status, body)`: a plain response; a dict body is sent as JSON, a string as text. Never streamed;
+    - a `Stream`: sent as it stands.
 
+    Whole bodies of an API known here are sent as its events when the request asks for a stream.
     It may run in several threads at once, and may block. What it raises is raised again where the server is
     left. `requests` holds the bodies in order of arrival, `paths` the paths beside them. Use it as a context
     manager, or call `close()`:
@@ -50,12 +68,11 @@ class FakeOpenAI:
 
     @property
     def prompts(self) -> list[str]:
-        """The text of the last message of every chat request, in order of arrival."""
-        return [
-            _text(request["messages"][-1].get("content"))
-            for request in self.requests
-            if "messages" in request
-        ]
+        """The text of the last message (the last input of a response) of every request but those for embeddings,
+        in order of arrival."""
+        asked = zip(list(self.requests), list(self.paths), strict=False)
+        texts = [_last_text(request) for request, path in asked if "/embeddings" not in path]
+        return [text for text in texts if text is not None]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -73,58 +90,49 @@ class FakeOpenAI:
             raise self.errors[0]
 
 
-def tool_call(name: str, arguments: Any, id: str = "call_1") -> Body:
-    """One entry of a message's `tool_calls`."""
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+def _last_text(request: Body) -> str | None:
+    if "messages" in request:
+        return wire.text_of(request["messages"][-1].get("content"))
+    given = request.get("input")
+    if isinstance(given, list) and given and isinstance(given[-1], dict):
+        return wire.text_of(given[-1].get("content"))
+    return given if isinstance(given, str) else None
 
 
-def completion(request: Body, message: Body) -> Body:
-    """The whole body of a chat completion that answers `request` with `message`. Tokens are counted as
-    words."""
-    message = {"role": "assistant", "content": None, **message}
-    finish = message.pop("finish_reason", None) or ("tool_calls" if message.get("tool_calls") else "stop")
-    sent = sum(len(_text(item.get("content")).split()) for item in request.get("messages", []))
-    got = len(_text(message["content"]).split())
-    return {
-        "id": "chatcmpl-fake",
-        "object": "chat.completion",
-        "created": 1,
-        "model": request.get("model", "fake"),
-        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
-        "usage": {"prompt_tokens": sent, "completion_tokens": got, "total_tokens": sent + got},
-    }
+def _whole(path: str, request: Body, answer: Any) -> Any:
+    """The whole body that answers a request; dicts that are one already stay as they are."""
+    given = answer if isinstance(answer, dict) else {}
+    messages = [{"content": one} if isinstance(one, str) else one for one in _listed(answer)]
+    if path.endswith("/chat/completions"):
+        return given if "choices" in given else completion(request, *messages)
+    if path.endswith("/completions"):
+        return given if "choices" in given else wire.text_completion(request, messages[0])
+    if path.endswith("/responses"):
+        return given if "output" in given else wire.response(request, messages[0])
+    if path.endswith("/messages"):
+        is_whole = isinstance(given.get("content"), list)
+        return given if is_whole else wire.anthropic_message(request, messages[0])
+    if path.endswith("/embeddings"):
+        vectors = answer if isinstance(answer, list) else None
+        return given if "data" in given else wire.embeddings(request, vectors)
+    return {"content": answer} if isinstance(answer, str) else answer
 
 
-def chunks(request: Body, whole: Body) -> Iterator[Body]:
-    """The same completion as the chunks of a stream; the usage comes last, and only if the request asks for
-    it."""
-    head = {"id": whole["id"], "object": "chat.completion.chunk", "created": 1, "model": whole["model"]}
-
-    def chunk(delta: Body, finish: str | None = None) -> Body:
-        return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
-
-    message = whole["choices"][0]["message"]
-    yield chunk({"role": "assistant", "content": ""})
-    for name in ("reasoning_content", "content", "refusal"):
-        for word in re.findall(r"\S+\s*|\s+", message.get(name) or ""):
-            yield chunk({name: word})
-    for index, call in enumerate(message.get("tool_calls") or ()):
-        arguments = call["function"]["arguments"]
-        yield chunk(
-            {"tool_calls": [{**call, "index": index, "function": {**call["function"], "arguments": ""}}]}
-        )
-        for start in range(0, len(arguments), 8):
-            piece = {"arguments": arguments[start : start + 8]}
-            yield chunk({"tool_calls": [{"index": index, "function": piece}]})
-    yield chunk({}, whole["choices"][0]["finish_reason"])
-    if (request.get("stream_options") or {}).get("include_usage"):
-        yield {**head, "choices": [], "usage": whole["usage"]}
+def _listed(answer: Any) -> list[Any]:
+    return answer if isinstance(answer, list) else [answer]
 
 
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        return " ".join(str(part.get("text", "")) for part in content)
-    return content or ""
+def _events(path: str, request: Body, whole: Any) -> Iterable[bytes] | None:
+    """The same answer as a stream; None where an API of this path has none."""
+    if path.endswith("/chat/completions"):
+        return wire.data_lines(chunks(request, whole))
+    if path.endswith("/completions"):
+        return wire.data_lines(wire.text_chunks(request, whole))
+    if path.endswith("/responses"):
+        return wire.named_events(wire.response_events(whole))
+    if path.endswith("/messages"):
+        return wire.named_events(wire.anthropic_events(whole))
+    return None
 
 
 class _Server(ThreadingHTTPServer):
@@ -152,17 +160,18 @@ class _Handler(BaseHTTPRequestHandler):
             fake.errors.append(error)
             answer = (400, f"the reply raised {error!r}")
         if isinstance(answer, tuple):
-            status, content = answer
-            self._send(status, content)
+            self._send(*answer)
             return
-        message = {"content": answer} if isinstance(answer, str) else answer
-        is_chat = self.path.partition("?")[0].rstrip("/").endswith("/chat/completions")
-        if "choices" not in message and is_chat:
-            message = completion(body, message)
-        if body.get("stream") and is_chat:
-            self._stream(chunks(body, message))
+        if isinstance(answer, Stream):
+            self._stream(answer)
+            return
+        path = self.path.partition("?")[0].rstrip("/")
+        whole = _whole(path, body, answer)
+        events = _events(path, body, whole) if body.get("stream") else None
+        if events is None:
+            self._send(200, whole)
         else:
-            self._send(200, message)
+            self._stream(Stream(events))
 
     def do_GET(self) -> None:
         self._send(
@@ -180,16 +189,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, events: Iterator[Body]) -> None:
+    def _stream(self, stream: Stream) -> None:
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-type", stream.content_type)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for text in (*(json.dumps(event) for event in events), "[DONE]"):
-            data = f"data: {text}\n\n".encode()
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
+        try:
+            for piece in stream.pieces:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.wfile.flush()
+        except OSError:
+            raise
+        except Exception as error:
+            self.server.fake.errors.append(error)
+            raise
+        if stream.cut_off:
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep the test's output clean."""
