@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from pytest_gepa.crew import Crew
@@ -25,6 +26,7 @@ from pytest_gepa.evolve.tasks import (
     Stopped,
     Task,
 )
+from pytest_gepa.inherit import modelless, untouched
 from pytest_gepa.journal import Journal
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.failure import read_failure
@@ -154,7 +156,7 @@ class SearchDriver:
             self._crew.start(partial(self._reflect, task, self._menus))
 
     def _evaluate(self, task: Evaluate) -> Evaluated:
-        inherited = {} if task.purpose == "baseline" else self._modelless(task.cases)
+        inherited = {} if task.purpose == "baseline" else self._inherited(task)
         wanted = [case for case in task.cases if case not in inherited]
         evaluation = self._suite.run(
             task.candidate.id,
@@ -171,15 +173,20 @@ class SearchDriver:
         results.update({case: _case_result(rollout, False) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
 
-    def _modelless(self, cases: Sequence[str]) -> dict[str, Rollout]:
-        """The cases that reached no model and read no prompt: their result is the same under every candidate."""
-        seed = self._search.seed.id
-        known = ((case, self._state.rollouts.get((seed, case))) for case in cases)
-        return {
-            case: r
-            for case, r in known
-            if r and r.outcome.is_evidence and not r.trajectory.calls and not r.reads
-        }
+    def _inherited(self, task: Evaluate) -> dict[str, Rollout]:
+        """The rollouts that need not be run: their result cannot differ from one that is there."""
+        candidate, search = task.candidate, self._search
+        parents = [search.candidates[parent] for parent in candidate.parents]
+        spared = untouched(candidate, parents, self._state.rollouts, self._cases, task.cases)
+        if spared:
+            self._crew.tell(partial(self._keep_inherited, candidate, spared))
+        return {**spared, **modelless(search.seed, self._state.rollouts, task.cases)}
+
+    def _keep_inherited(self, candidate: Candidate, rollouts: Mapping[str, Rollout]) -> None:
+        """Note rollouts that a candidate has from a parent; runs in the deciding thread."""
+        for case, rollout in rollouts.items():
+            self._state.rollouts[candidate.id, case] = replace(rollout, candidate=candidate.id, charged=False)
+        self._journal.write("inherited", candidate=candidate.id, cases=list(rollouts))
 
     def _note(self, rollout: Rollout, purpose: str) -> None:
         """Keep a rollout; runs in the deciding thread."""

@@ -30,7 +30,7 @@ from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, print_section
-from pytest_gepa.report.write import new_run_directory, state_directory, write_run
+from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory, state_directory, write_run
 from pytest_gepa.run_state import RunState
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.collect import collect_cases
@@ -40,6 +40,7 @@ from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.runner import choose_runner
 from pytest_gepa.suite.split import hold_out
+from pytest_gepa.suite.usage import load_usage, save_usage, usage_of
 from pytest_gepa.trace.redact import Redactor
 
 verdict_key = pytest.StashKey[str]()
@@ -66,7 +67,12 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
         inputs = find_inputs(session, settings)
         if settings.mode == "plan":
             lines = plan_lines(
-                settings, inputs.cases, inputs.components, inputs.endpoint.model, inputs.budget
+                settings,
+                inputs.cases,
+                inputs.components,
+                inputs.endpoint.model,
+                inputs.budget,
+                load_usage(settings.rootdir / STATE_DIRECTORY),
             )
             session.config.stash[closing_key] = lines
             session.config.stash[verdict_key] = "plan"
@@ -199,6 +205,7 @@ def _finish(
     labels = {case.id: case.nodeid for case in inputs.cases}
     result = write_run(directory, result, state, components, labels, base)
     journal.write("result", result=result)
+    _keep_usage(directory, state)
     changed = [components[change.component].path.resolve() for change in result.changes]
     command = base.command(settings.rootdir / result.patch, config.invocation_params.dir, changed)
     config.stash[closing_key] = closing_lines(
@@ -210,6 +217,14 @@ def _finish(
     config.hook.pytest_gepa_run_finished(result=to_json(result), directory=str(directory))
     if state.reflection_failed and not state.reflections:
         raise GepaError(state.reflection_failed)
+
+
+def _keep_usage(directory: Path, state: RunState) -> None:
+    """Note which prompt reached which cases, for the next plan."""
+    seed = state.search.seed
+    shown = [run for (who, _), run in state.rollouts.items() if who == seed.id]
+    shown += [run for (_, trial), run in state.confirm.get(seed.id, {}).items() if trial == 0]
+    save_usage(directory.parents[1], usage_of(directory.name, seed.texts, shown))
 
 
 def _suite(config: pytest.Config, settings: Settings, inputs: Inputs, temp: Path) -> Suite:

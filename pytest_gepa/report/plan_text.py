@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.placeholders import placeholders
-from pytest_gepa.report.wording import count
+from pytest_gepa.report.wording import count, printable
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.verdict.judge import least_gain
+
+LISTED_FILES = 4
 
 
 def plan_lines(
-    settings: Settings, cases: Sequence[Case], components: Sequence[Component], model: str, budget: BudgetPlan
+    settings: Settings,
+    cases: Sequence[Case],
+    components: Sequence[Component],
+    model: str,
+    budget: BudgetPlan,
+    usage: Mapping[str, CaseUsage],
 ) -> list[str]:
-    """The lines of `--gepa-plan`."""
+    """The lines of `--gepa-plan`; `usage` is what earlier runs have shown, by case id."""
     searched = sum(case.split == "search" for case in cases)
     held_out = len(cases) - searched
     lines = [f"prompts              {len(components)}"]
@@ -26,7 +35,7 @@ def plan_lines(
         lines.append(f"  {component.id}: {len(component.text):,} characters{keeps}")
     lines += [
         f"cases                {len(cases)} ({searched} search, {held_out} held out)",
-        "who reads what       unknown until the baseline",
+        *_usage_lines(cases, components, usage),
         f"reflection model     {model}",
         f"budget               at most {count(budget.limit, 'rollout')}; a rollout is one run of one case",
         f"  baseline           {searched} = {count(searched, 'search case')}",
@@ -34,6 +43,7 @@ def plan_lines(
         f"  repeats            {budget.probe}, to see whether answers repeat exactly",
         f"  confirm run        at most {budget.confirm} = 2 sides x {count(len(cases), 'case')} x "
         f"{count(budget.trials, 'trial')}",
+        *_expected_lines(cases, budget, usage),
         "price                unknown: no price table is read",
     ]
     least = least_gain(searched)
@@ -47,3 +57,55 @@ def plan_lines(
         f"seed {settings.seed}, concurrency {settings.concurrency}, {settings.timeout:g} s a case; nothing was run"
     )
     return lines
+
+
+def _usage_lines(
+    cases: Sequence[Case], components: Sequence[Component], usage: Mapping[str, CaseUsage]
+) -> list[str]:
+    """Which prompt reaches which cases, as far as runs have shown it."""
+    known = [case for case in cases if case.id in usage]
+    if not known:
+        return ["who reads what       unknown until the baseline"]
+    runs = sorted({usage[case.id].run for case in known})
+    several = f"runs {runs[0]} to {runs[-1]}" if len(runs) > 1 else f"run {runs[0]}"
+    lines = [f"who reads what       as {several} showed"]
+    for component in components:
+        users = [case for case in known if component.id in usage[case.id].components]
+        readers = [case for case in known if component.id in usage[case.id].reads and case not in users]
+        calls = sum(usage[case.id].components[component.id] for case in users)
+        each = f", {calls / len(users):.3g} calls a case" if users else ""
+        lines.append(f"  {component.id}: {_where(users)}{each}")
+        if readers:
+            lines.append(f"    opened, and seen in no request: {_where(readers)}")
+    names = {component.id for component in components}
+    others = [case for case in known if names.isdisjoint(usage[case.id].touches)]
+    unknown = [case for case in cases if case.id not in usage]
+    lines += [f"  none of these: {_where(others)}"] if others else []
+    return lines + ([f"  not known yet: {_where(unknown)}"] if unknown else [])
+
+
+def _where(cases: Sequence[Case]) -> str:
+    """How many cases, and in which files."""
+    files = Counter(case.id.split("::", 1)[0] for case in cases)
+    if not files:
+        return "no case"
+    named = [f"{printable(file)} {number}" for file, number in files.most_common(LISTED_FILES)]
+    more = [f"{len(files) - LISTED_FILES} more files"] if len(files) > LISTED_FILES else []
+    return f"{count(len(cases), 'case')} ({', '.join([*named, *more])})"
+
+
+def _expected_lines(cases: Sequence[Case], budget: BudgetPlan, usage: Mapping[str, CaseUsage]) -> list[str]:
+    """Calls and tokens to expect, from what the same cases took before."""
+    known = [usage[case.id] for case in cases if case.id in usage]
+    calls = sum(case.calls for case in known)
+    if not calls:
+        return []
+    each = len(known)
+    into, out = sum(case.input_tokens for case in known), sum(case.output_tokens for case in known)
+    share = budget.limit / each
+    return [
+        f"a rollout            {calls / each:.3g} calls, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
+        f"{sum(case.seconds for case in known) / each:.2g} s, as before",
+        f"all of the budget    {share * calls:,.0f} calls, {share * into:,.0f} tokens in, {share * out:,.0f} out, "
+        "less what is stored; reflections apart",
+    ]

@@ -20,10 +20,12 @@ from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_mess
 from pytest_gepa.report.result import Result
 from pytest_gepa.run_state import RunState
 
+STATE_DIRECTORY = ".gepa"
+
 
 def state_directory(rootdir: Path) -> Path:
     """`.gepa` in the rootdir, which git ignores without being told."""
-    directory = rootdir / ".gepa"
+    directory = rootdir / STATE_DIRECTORY
     directory.mkdir(mode=0o700, exist_ok=True)
     ignore = directory / ".gitignore"
     if not ignore.exists():

@@ -24,10 +24,31 @@ def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[st
     anew is found. A component of under 16 characters must be a message of its own; one that has no literal
     piece of 16 must show all its pieces, in order, within one message.
     """
-    contents = {message.content for call in calls for message in call.request if message.content}
-    messages = [_squeeze(content) for content in sorted(contents)]
+    messages = _messages(calls)
     haystack = "\0".join(messages)
     return tuple(id for id, text in texts.items() if _is_used(text, messages, haystack))
+
+
+def components_touched(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
+    """The ids of the components of which any piece is in a request: those not named have no part in the calls.
+
+    A single literal piece of 16 characters is enough, and a component that has none counts as touched: what
+    is used is among them, and now and then what merely shares a line with it.
+    """
+    haystack = "\0".join(_messages(calls))
+    return tuple(id for id, text in texts.items() if _is_touched(text, haystack))
+
+
+def _messages(calls: Sequence[Call]) -> list[str]:
+    """The texts of all requests, each once, without what white space there is between words."""
+    contents = {message.content for call in calls for message in call.request if message.content}
+    return [_squeeze(content) for content in sorted(contents)]
+
+
+def _is_touched(text: str, haystack: str) -> bool:
+    whole, segments = _parts(text)
+    tellable = [segment for segment in segments if len(segment) >= SHORT]
+    return not tellable or whole in haystack or any(segment in haystack for segment in tellable)
 
 
 def _is_used(text: str, messages: Sequence[str], haystack: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import CaseUsage
 from tests.report.runs import case
 
 HERE = Path("/nowhere")
@@ -46,8 +47,10 @@ def cases(searched: int, held_out: int = 0) -> list[Case]:
     return found + [case(f"h{n}", split="holdout") for n in range(held_out)]
 
 
-def text(settings: Settings, chosen: Sequence[Case]) -> str:
-    return "\n".join(plan_lines(settings, chosen, COMPONENTS, "large", plan_budget(settings, chosen)))
+def text(settings: Settings, chosen: Sequence[Case], usage: Mapping[str, CaseUsage] | None = None) -> str:
+    return "\n".join(
+        plan_lines(settings, chosen, COMPONENTS, "large", plan_budget(settings, chosen), usage or {})
+    )
 
 
 def test_a_plan_names_prompts_cases_and_costs():
@@ -114,3 +117,33 @@ def test_a_confirm_run_with_more_trials_takes_no_more_than_a_third_of_a_given_bu
     plan = plan_budget(replace(SETTINGS, budget=budget), cases(12))
     assert plan.trials == 1 or 3 * plan.confirm <= budget
     assert plan.search >= 12 + min(12, MINIBATCH)
+
+
+def test_the_plan_tells_which_prompt_reaches_which_cases_as_runs_have_shown_it():
+    chosen = cases(4)
+    both = {"prompts/a.md": 1, "prompts/b.md": 3}
+    usage = {
+        chosen[0].id: CaseUsage(both, ("prompts/a.md",), 4, 400, 40, 2.0, "2026-01-31-2"),
+        chosen[1].id: CaseUsage({"prompts/a.md": 1}, ("prompts/b.md",), 2, 200, 20, 1.0, "2026-01-31-1"),
+        chosen[2].id: CaseUsage({}, (), 0, 0, 0, 0.0, "2026-01-31-1"),
+        "test_gone.py::test_that_is_no_more": CaseUsage(
+            {"prompts/a.md": 9}, (), 9, 9, 9, 9.0, "2025-01-01-1"
+        ),
+    }
+    told = text(SETTINGS, chosen, usage)
+    assert "who reads what       as runs 2026-01-31-1 to 2026-01-31-2 showed\n" in told
+    assert "  prompts/a.md: 2 cases (test_a.py 2), 1 calls a case\n" in told
+    assert "  prompts/b.md: 1 case (test_a.py 1), 3 calls a case\n" in told
+    assert "    opened, and seen in no request: 1 case (test_a.py 1)\n" in told
+    assert "  none of these: 1 case (test_a.py 1)\n" in told
+    assert "  not known yet: 1 case (test_a.py 1)\n" in told
+    assert "a rollout            2 calls, 200 tokens in, 20 out, 1 s, as before\n" in told
+    limit = plan_budget(SETTINGS, chosen).limit
+    assert f"all of the budget    {2 * limit} calls, {200 * limit:,} tokens in, {20 * limit:,} out" in told
+
+
+def test_a_plan_names_a_few_of_many_files():
+    chosen = [Case(f"test_{n}.py::test", f"test_{n}.py::test") for n in range(6)]
+    usage = {one.id: CaseUsage({"prompts/a.md": 1}, (), 1, 0, 0, 0.0, "2026-01-31-1") for one in chosen}
+    told = text(SETTINGS, chosen, usage)
+    assert "prompts/a.md: 6 cases (test_0.py 1, test_1.py 1, test_2.py 1, test_3.py 1, 2 more files)" in told

@@ -1,0 +1,53 @@
+"""Which results a candidate has without a run: those of cases that what it changed has no part in. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.trace.attribution import components_touched
+
+Rollouts = Mapping[tuple[str, str], Rollout]
+"""Rollouts by candidate and case."""
+
+
+def untouched(
+    candidate: Candidate,
+    parents: Iterable[Candidate],
+    rollouts: Rollouts,
+    cases: Iterable[str],
+    wanted: Sequence[str],
+) -> dict[str, Rollout]:
+    """The rollouts of `wanted` cases that a candidate has from a parent, by case.
+
+    Under that parent no piece of a prompt that differs was part of the case's requests, so the same requests would
+    go out again. Only a prompt whose text was seen to arrive in one of all `cases` can be known to be missing in
+    another.
+    """
+    everything = list(cases)
+    found: dict[str, Rollout] = {}
+    for parent in parents:
+        changed = {name for name, text in candidate.texts.items() if text != parent.texts[name]}
+        runs = _evidence(rollouts, parent.id, everything)
+        if changed <= {name for run in runs.values() for name in run.uses}:
+            texts = {name: parent.texts[name] for name in changed}
+            found.update({case: runs[case] for case in wanted if case in runs and _misses(texts, runs[case])})
+    return found
+
+
+def modelless(seed: Candidate, rollouts: Rollouts, wanted: Iterable[str]) -> dict[str, Rollout]:
+    """The cases that reached no model and read no prompt: their result is the same under every candidate."""
+    runs = _evidence(rollouts, seed.id, wanted)
+    return {case: run for case, run in runs.items() if not run.trajectory.calls and not run.reads}
+
+
+def _evidence(rollouts: Rollouts, candidate: str, cases: Iterable[str]) -> dict[str, Rollout]:
+    known = ((case, rollouts.get((candidate, case))) for case in cases)
+    return {case: run for case, run in known if run is not None and run.outcome.is_evidence}
+
+
+def _misses(texts: Mapping[str, str], rollout: Rollout) -> bool:
+    """Whether a rollout had calls, and nothing of these prompts had any part in it."""
+    calls = rollout.trajectory.calls
+    return bool(calls) and texts.keys().isdisjoint(rollout.reads) and not components_touched(texts, calls)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.suite.rollout import Outcome, Rollout
+from pytest_gepa.suite.usage import FILE, CaseUsage, load_usage, save_usage, usage_of
+from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+
+TEXTS = {"route.md": "You sort tickets into queues.\n", "reply.md": "You write a friendly reply.\n"}
+
+
+def call(*contents: str) -> Call:
+    messages = tuple(Message("system", content) for content in contents)
+    return Call("key", "m", messages, Message("assistant", "ok"), input_tokens=10, output_tokens=1)
+
+
+def rollout(*calls: Call, outcome: Outcome = Outcome.passed, reads: tuple[str, ...] = ()) -> Rollout:
+    return Rollout("c", "case", "search/0", outcome, 1.0, Trajectory(calls), reads=reads, seconds=0.5)
+
+
+def test_components_are_counted_by_the_calls_that_hold_their_text():
+    shown = rollout(
+        call(TEXTS["route.md"]), call(TEXTS["reply.md"]), call("no prompt"), call(TEXTS["reply.md"])
+    )
+    usage = usage_of("run-1", TEXTS, [shown])["case"]
+    assert usage == CaseUsage({"reply.md": 2, "route.md": 1}, (), 4, 40, 4, 0.5, "run-1")
+
+
+def test_a_prompt_that_is_only_opened_is_touched_and_not_used():
+    usage = usage_of("run-1", TEXTS, [rollout(call("else"), reads=("route.md",))])["case"]
+    assert usage.components == {}
+    assert usage.touches == {"route.md"}
+
+
+def test_a_case_in_trouble_that_reached_no_model_teaches_nothing():
+    assert usage_of("run-1", TEXTS, [rollout(outcome=Outcome.crashed)]) == {}
+
+
+def test_what_one_run_learns_is_added_to_what_others_have(tmp_path: Path):
+    one, two, newer = (
+        CaseUsage({"a": 1}, run="r1"),
+        CaseUsage({"b": 2}, run="r1"),
+        CaseUsage({"b": 1}, run="r2"),
+    )
+    save_usage(tmp_path, {"case one": one, "case two": two})
+    save_usage(tmp_path, {"case two": newer})
+    assert load_usage(tmp_path) == {"case one": one, "case two": newer}
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"version": 99, "cases": {}}', '{"version": 1}', '{"version": 1, "cases": {"a": 3}}'],
+)
+def test_a_damaged_file_is_as_none(tmp_path: Path, content: str):
+    (tmp_path / FILE).write_text(content)
+    assert load_usage(tmp_path) == {}
