@@ -1,12 +1,12 @@
-"""The collector of the running case: calls, logged steps, score, and which prompt files were opened. No
-I/O."""
+"""The collector of the running case: calls, logged steps, scores, and which prompt files were opened. No I/O."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from pytest_gepa.trace.trajectory import Call, Step
 
@@ -14,27 +14,44 @@ MOST_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """A score that the test gave itself, in [0, 1], and what it said to it; `name` is "" for the score of the case."""
+
+    name: str
+    value: float
+    feedback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a case left behind. `score` is None when the test gave none; `reads` are component ids, sorted."""
+    """What a case left behind.
+
+    `calls` begin with those of the wider fixtures that the case uses, marked as shared; `made` are the calls that
+    were made while it ran, those of a fixture that was set up for it included. `reads` are ids of components whose
+    file was opened for the case, `imported` of those that were opened before any case, at import; both sorted.
+    """
 
     calls: tuple[Call, ...] = ()
+    made: tuple[Call, ...] = ()
     steps: tuple[Step, ...] = ()
-    score: float | None = None
-    feedback: str = ""
+    scores: tuple[Score, ...] = ()
     reads: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
 
 
 class Slot:
     """The place of one call in its case's record: held from the start of the request, filled when it has
     ended.
 
-    A case that ends first keeps what the slot held at the time; what is put later is dropped.
+    A case that ends first keeps what the slot held at the time; what is put later is dropped. `number` counts the
+    calls of the process in the order of their start.
     """
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "number")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, number: int = 0) -> None:
         self._call = call
+        self.number = number
 
     @property
     def call(self) -> Call:
@@ -46,25 +63,48 @@ class Slot:
         self._call = call
 
 
+@dataclass(eq=False, slots=True)
+class Held:
+    """What was seen while a fixture of a wider scope than one case was set up: it belongs to every case that uses it.
+
+    `below` are the holds of the fixtures that it is built on. Identical requests are numbered within the fixture, so
+    that their numbers do not hang on the case for which it happens to be set up.
+    """
+
+    slots: list[Slot] = field(default_factory=list)
+    reads: set[str] = field(default_factory=set)
+    ordinals: dict[str, set[int]] = field(default_factory=dict)
+    below: tuple[Held, ...] = ()
+
+    def whole(self) -> Iterator[Held]:
+        """This hold and all that are below it; some may come twice."""
+        yield self
+        for held in self.below:
+            yield from held.whole()
+
+
 class Recorder:
     """Collects for one case at a time, from any thread or task of the process.
 
     The current case is global, not a context variable: those are lost in thread pools and outlive their test
-    in background tasks. Calls made while no case is current go to `stray`.
+    in background tasks. What is seen while a wider fixture is set up goes to its hold (`hold`, `let_go`). Calls made
+    while no case is current, and in the teardown of wider fixtures (`leave`, `return_to`), go to `stray`.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._problems: list[str] = []
-        self._stray: list[Slot] = []
+        self._numbers = itertools.count()
         self._case: str | None = None
-        self._calls: list[Slot] = self._stray
+        self._had_case = False
+        self._stray = Held()
+        self._own = Held()
+        self._made: list[Held] = []
+        # Where calls and reads go: to the last of these.
+        self._places: list[Held] = [self._stray]
         self._steps: list[Step] = []
-        self._score: float | None = None
-        self._feedback = ""
-        self._reads: set[str] = set()
-        self._stray_ordinals: dict[str, set[int]] = {}
-        self._ordinals = self._stray_ordinals
+        self._scores: dict[str, Score] = {}
+        self._imported: set[str] = set()
 
     @property
     def current(self) -> str | None:
@@ -75,7 +115,7 @@ class Recorder:
     def stray(self) -> tuple[Call, ...]:
         """The calls of no case, in order of their start."""
         with self._lock:
-            return tuple(slot.call for slot in self._stray)
+            return tuple(slot.call for slot in self._stray.slots)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -90,36 +130,76 @@ class Recorder:
                     f"case {self._case} is still running: {case_id} cannot begin in the same process"
                 )
             self._case = case_id
-            self._calls, self._steps, self._ordinals = [], [], {}
-            self._score, self._feedback, self._reads = None, "", set()
+            self._had_case = True
+            self._own = Held()
+            self._made = []
+            self._places = [self._stray, self._own]
+            self._steps, self._scores = [], {}
 
-    def end(self) -> Recorded:
-        """End the running case and hand over its record. Raises `RuntimeError` when none is running."""
+    def end(self, uses: Iterable[Held] = ()) -> Recorded:
+        """End the running case and hand over its record, that of the holds which it `uses` included.
+
+        Raises `RuntimeError` when none is running.
+        """
         with self._lock:
             if self._case is None:
                 raise RuntimeError("no case is running")
+            wider = {id(held): held for top in (*uses, *self._made) for held in top.whole()}
+            shared = {slot.number: slot for held in wider.values() for slot in held.slots}
+            own = tuple(slot.call for slot in self._own.slots)
+            paid = {slot.number: slot.call for held in self._made for slot in held.slots}
             recorded = Recorded(
-                calls=tuple(slot.call for slot in self._calls),
+                calls=(*(replace(shared[number].call, shared=True) for number in sorted(shared)), *own),
+                made=(*paid.values(), *own),
                 steps=tuple(self._steps),
-                score=self._score,
-                feedback=self._feedback,
-                reads=tuple(sorted(self._reads)),
+                scores=tuple(self._scores.values()),
+                reads=tuple(sorted(self._own.reads.union(*(held.reads for held in wider.values())))),
+                imported=tuple(sorted(self._imported)),
             )
             self._case = None
-            self._calls, self._ordinals = self._stray, self._stray_ordinals
+            self._places = [self._stray]
             return recorded
+
+    def hold(self, below: Iterable[Held] = ()) -> Held:
+        """Begin to keep what is seen for a wider fixture, until `let_go`. Holds may be nested."""
+        held = Held(below=tuple(below))
+        with self._lock:
+            self._places.append(held)
+            self._made.append(held)
+        return held
+
+    def let_go(self, held: Held) -> None:
+        """End a hold. One that was opened within another belongs to that, too."""
+        with self._lock:
+            if held not in self._places:
+                return  # the case has ended meanwhile
+            del self._places[self._places.index(held) :]
+            outer = self._places[-1]
+            if outer not in (self._stray, self._own):
+                outer.below = (*outer.below, held)
+
+    def leave(self) -> None:
+        """Let calls belong to no case for a while: a wider fixture is torn down, and any case may be the last."""
+        with self._lock:
+            self._places.append(self._stray)
+
+    def return_to(self) -> None:
+        """End what `leave` began."""
+        with self._lock:
+            if len(self._places) > 1 and self._places[-1] is self._stray:
+                self._places.pop()
 
     def add_call(self, call: Call) -> Slot:
         """Record a call at its place in the order; the slot takes what is known of it later."""
-        slot = Slot(call)
         with self._lock:
-            self._calls.append(slot)
+            slot = Slot(call, next(self._numbers))
+            self._places[-1].slots.append(slot)
         return slot
 
     def claim(self, key: str) -> Ordinal:
         """Number a request among the identical ones of the case: the lowest number that is not taken."""
         with self._lock:
-            taken = self._ordinals.setdefault(key, set())
+            taken = self._places[-1].ordinals.setdefault(key, set())
             number = next(number for number in range(len(taken) + 1) if number not in taken)
             taken.add(number)
             return Ordinal(number, taken)
@@ -138,17 +218,11 @@ class Recorder:
             if self._case is not None:
                 self._steps.append(step)
 
-    def score(self, value: object, feedback: str = "") -> None:
-        """Set the case's score and feedback; a later call replaces both. No case: dropped.
-
-        Raises `ValueError` for what is not a number in [0, 1]; booleans count as numbers.
-        """
-        number = _number(value)
-        if number is None or not 0.0 <= number <= 1.0:
-            raise ValueError(f"a score is a number from 0 to 1, not {value!r}")
+    def score(self, value: float, feedback: str = "", name: str = "") -> None:
+        """Set the case's score, or that of an objective by name; a later call replaces both. No case: dropped."""
         with self._lock:
             if self._case is not None:
-                self._score, self._feedback = number, str(feedback)
+                self._scores[name] = Score(name, value, feedback)
 
     def add_problem(self, text: str) -> None:
         """Note that something could not be recorded."""
@@ -157,10 +231,11 @@ class Recorder:
                 self._problems.append(text)
 
     def add_read(self, component: str) -> None:
-        """Note that a component's file was opened."""
+        """Note that a component's file was opened: for the case or fixture, or at import if there was no case yet."""
         with self._lock:
-            if self._case is not None:
-                self._reads.add(component)
+            if self._case is None and not self._had_case:
+                self._imported.add(component)
+            self._places[-1].reads.add(component)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +258,3 @@ def as_text(value: object) -> str:
             return repr(value)
         except Exception:
             return f"<{type(value).__name__} that has no repr>"
-
-
-def _number(value: object) -> float | None:
-    """The value as a float. NumPy's and torch's scalars have `__float__`; strings would be parsed, so not
-    them."""
-    if isinstance(value, (str, bytes, bytearray)):
-        return None
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except Exception:
-        return None
-    return None if math.isnan(number) else number
