@@ -230,7 +230,8 @@ class ChildSession:
         failure = failure_text(reports)
         score = None
         if outcome.is_evidence:
-            score = recorded.score if recorded.score is not None else float(outcome is Outcome.passed)
+            given = recorded.scores[0].value if recorded.scores else None
+            score = given if given is not None else float(outcome is Outcome.passed)
             least = threshold(item)
             if least is not None and score < least:
                 outcome = Outcome.failed
@@ -253,8 +254,8 @@ class ChildSession:
             outcome=outcome,
             score=score,
             trajectory=self._redactor.redact_trajectory(trajectory),
-            feedback=self._redactor.redact(recorded.feedback),
-            charged=any(not call.cached and call.status is not None for call in calls),
+            feedback=self._redactor.redact("\n".join(score.feedback for score in recorded.scores)),
+            charged=any(not call.cached and call.status is not None for call in recorded.made),
             uses=components_used(self._texts, calls),
             reads=tuple(sorted(recorded.reads)),
             seconds=seconds,

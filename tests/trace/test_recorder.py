@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import threading
-from fractions import Fraction
+from dataclasses import replace
 
 import pytest
 
-from pytest_gepa.trace.recorder import Recorded, Recorder, as_text
+from pytest_gepa.trace.recorder import Recorded, Recorder, Score, as_text
 from pytest_gepa.trace.trajectory import Call, Step
 
 
@@ -26,8 +26,8 @@ def test_a_case_collects_calls_steps_score_and_reads() -> None:
     assert recorder.end() == Recorded(
         calls=(call("1"),),
         steps=(Step("docs", '["x", "é"]'),),
-        score=0.25,
-        feedback="too long",
+        made=(call("1"),),
+        scores=(Score("", 0.25, "too long"),),
         reads=("prompts/a.md", "prompts/b.md"),
     )
     assert recorder.current is None
@@ -60,10 +60,12 @@ def test_calls_of_no_case_are_stray_and_logs_of_no_case_are_dropped() -> None:
     recorder.add_call(call("early"))
     recorder.log("x", 1)
     recorder.score(0.5)
-    recorder.add_read("p")
     recorder.begin("a")
     assert recorder.end() == Recorded()
     recorder.add_call(call("late"))
+    recorder.add_read("p")
+    recorder.begin("b")
+    assert recorder.end() == Recorded()
     assert [stray.key for stray in recorder.stray] == ["early", "late"]
 
 
@@ -110,28 +112,104 @@ def test_no_number_is_given_twice_to_concurrent_requests() -> None:
     assert sorted(numbers) == list(range(400))
 
 
-@pytest.mark.parametrize("value", [0, 1, 0.5, True, Fraction(1, 3)])
-def test_numbers_from_0_to_1_are_scores(value: object) -> None:
+def test_a_later_score_of_a_name_replaces_the_one_before_at_its_place() -> None:
     recorder = Recorder()
     recorder.begin("a")
-    recorder.score(value)
-    assert recorder.end().score == pytest.approx(float(value))  # type: ignore[arg-type]
+    recorder.score(0.2, "early", "tone")
+    recorder.score(0.5, "", "facts")
+    recorder.score(0.8, name="tone")
+    assert recorder.end().scores == (Score("tone", 0.8), Score("facts", 0.5))
 
 
-@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf"), "0.5", None, [1], 1j])
-def test_other_values_are_no_scores(value: object) -> None:
-    recorder = Recorder()
-    with pytest.raises(ValueError, match="number from 0 to 1"):
-        recorder.score(value)
-
-
-def test_a_later_score_replaces_the_one_before() -> None:
+def test_what_a_wider_fixture_did_belongs_to_each_case_that_uses_it_and_comes_first() -> None:
     recorder = Recorder()
     recorder.begin("a")
-    recorder.score(0.2, "early")
-    recorder.score(0.8)
-    recorded = recorder.end()
-    assert (recorded.score, recorded.feedback) == (0.8, "")
+    recorder.add_call(call("before"))
+    held = recorder.hold()
+    recorder.add_call(call("fixture"))
+    recorder.add_read("p")
+    recorder.let_go(held)
+    recorder.add_call(call("after"))
+    first = recorder.end()
+    recorder.begin("b")
+    recorder.add_call(call("own"))
+    second = recorder.end([held])
+    recorder.begin("c")
+    third = recorder.end()
+
+    shared = replace(call("fixture"), shared=True)
+    assert (first.calls, first.reads) == ((shared, call("before"), call("after")), ("p",))
+    assert (second.calls, second.reads) == ((shared, call("own")), ("p",))
+    assert (third.calls, third.reads) == ((), ())
+    assert [[made.key for made in record.made] for record in (first, second)] == [
+        ["fixture", "before", "after"],
+        ["own"],
+    ]
+
+
+def test_a_fixture_brings_those_that_it_is_built_on_and_those_that_it_asked_for() -> None:
+    recorder = Recorder()
+    recorder.begin("a")
+    base = recorder.hold()
+    recorder.add_call(call("base"))
+    recorder.let_go(base)
+    outer = recorder.hold([base])
+    inner = recorder.hold()
+    recorder.add_call(call("inner"))
+    recorder.let_go(inner)
+    recorder.add_call(call("outer"))
+    recorder.let_go(outer)
+    recorder.end()
+    recorder.begin("b")
+    assert [made.key for made in recorder.end([outer, base]).calls] == ["base", "inner", "outer"]
+    recorder.begin("c")
+    assert [made.key for made in recorder.end([inner]).calls] == ["inner"]
+
+
+def test_the_numbers_of_a_fixture_s_requests_do_not_hang_on_the_case() -> None:
+    recorder = Recorder()
+    recorder.begin("a")
+    numbers = [recorder.claim("x").number]
+    held = recorder.hold()
+    numbers.append(recorder.claim("x").number)
+    recorder.let_go(held)
+    numbers.append(recorder.claim("x").number)
+    assert numbers == [0, 0, 1]
+
+
+def test_calls_in_the_teardown_of_a_wider_fixture_are_stray() -> None:
+    recorder = Recorder()
+    recorder.begin("a")
+    recorder.leave()
+    recorder.add_call(call("teardown"))
+    recorder.return_to()
+    recorder.add_call(call("own"))
+    assert [made.key for made in recorder.end().calls] == ["own"]
+    assert [stray.key for stray in recorder.stray] == ["teardown"]
+
+
+def test_a_hold_that_outlives_its_case_leaves_the_next_one_alone() -> None:
+    recorder = Recorder()
+    recorder.begin("a")
+    held = recorder.hold()
+    recorder.end()
+    recorder.begin("b")
+    recorder.let_go(held)
+    recorder.return_to()
+    recorder.add_call(call("own"))
+    assert recorder.end().calls == (call("own"),)
+
+
+def test_a_prompt_that_is_read_before_the_first_case_is_imported_by_all() -> None:
+    recorder = Recorder()
+    recorder.add_read("p")
+    recorder.begin("a")
+    recorder.add_read("q")
+    first = recorder.end()
+    recorder.begin("b")
+    second = recorder.end()
+    assert (first.reads, first.imported) == (("q",), ("p",))
+    assert (second.reads, second.imported) == ((), ("p",))
 
 
 def test_logged_values_become_text_whatever_they_are() -> None:
