@@ -13,21 +13,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from pytest_gepa.trace.cache import BEHAVIOUR_HEADERS, ResponseCache, request_key, stored_key
-from pytest_gepa.trace.exchange import CachePlace, Exchange, StreamedBody, describe
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.exchange import Exchange, StreamedBody, Target, begin, describe
 from pytest_gepa.trace.http_library import NAMES, HttpLibrary
 from pytest_gepa.trace.import_hook import ImportWatch
-from pytest_gepa.trace.protocols import FALLBACK, recognise
 from pytest_gepa.trace.recorder import Recorder
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """Where calls are recorded, and the answers stored and found."""
-
-    recorder: Recorder
-    cache: ResponseCache | None
-    trial: str | None
+from pytest_gepa.trace.stored import StoredAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +30,18 @@ class _Patch:
     ours: Callable[..., Any]
 
 
-_target: _Target | None = None
+_target: Target | None = None
 _patches: list[_Patch] = []
 
 
-def install(recorder: Recorder, cache: ResponseCache | None, trial: str | None) -> None:
+def install(recorder: Recorder, cache: ResponseCache | None, trial: str | None, replay: str = "auto") -> None:
     """Record the calls of this process from now on, in modules already imported and those imported later.
 
-    Answers are looked up and stored only with a cache and a trial. Installed again, it changes recorder,
-    cache and trial for the requests to come. The caller closes the cache.
+    See `Target` for the parameters. Installed again, it changes them for the requests to come. The caller closes
+    the cache.
     """
     global _target
-    _target = _Target(recorder, cache, trial)
+    _target = Target(recorder, cache, trial, replay)
     _watch.start()
     for name in NAMES:
         module = sys.modules.get(name)
@@ -96,11 +87,13 @@ def _patch(module: Any) -> None:
 def _sync_send(library: HttpLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(self: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        exchange = _begin(library, self, request, stream)
+        exchange = _begin(library, self, request)
         if exchange is None:
             return original(self, request, stream=stream, **options)
         try:
-            response = _stored_response(library, exchange, self, request)
+            # A closed client raises, with a stored answer as without one.
+            answer = None if self.is_closed else exchange.stored()
+            response = None if answer is None else _replay(library, exchange, self, request, answer)
             if response is None:
                 response = original(self, request, stream=stream, **options)
                 _answered(library, exchange, response)
@@ -109,6 +102,8 @@ def _sync_send(library: HttpLibrary, original: Callable[..., Any]) -> Callable[.
                     hook(request)
                 for hook in self.event_hooks["response"]:
                     hook(response)
+                if not stream:
+                    response.read()
         except BaseException as error:
             _failed(exchange, error)
             raise
@@ -120,11 +115,13 @@ def _sync_send(library: HttpLibrary, original: Callable[..., Any]) -> Callable[.
 def _async_send(library: HttpLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     async def send(self: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        exchange = _begin(library, self, request, stream)
+        exchange = _begin(library, self, request)
         if exchange is None:
             return await original(self, request, stream=stream, **options)
         try:
-            response = _stored_response(library, exchange, self, request)
+            # A closed client raises, with a stored answer as without one.
+            answer = None if self.is_closed else await exchange.stored_async()
+            response = None if answer is None else _replay(library, exchange, self, request, answer)
             if response is None:
                 response = await original(self, request, stream=stream, **options)
                 _answered(library, exchange, response)
@@ -133,6 +130,8 @@ def _async_send(library: HttpLibrary, original: Callable[..., Any]) -> Callable[
                     await hook(request)
                 for hook in self.event_hooks["response"]:
                     await hook(response)
+                if not stream:
+                    await response.aread()
         except BaseException as error:
             _failed(exchange, error)
             raise
@@ -141,56 +140,38 @@ def _async_send(library: HttpLibrary, original: Callable[..., Any]) -> Callable[
     return send
 
 
-def _begin(library: HttpLibrary, client: Any, request: Any, stream: bool) -> Exchange | None:
+def _begin(library: HttpLibrary, client: Any, request: Any) -> Exchange | None:
     """Take the request's place in the record; None for what is no call to a model."""
     target = _target
     if target is None or request.method != "POST":
         return None
     try:
-        return _recognised(target, library, client, request, stream)
-    except Exception as error:
-        target.recorder.add_problem(describe(error))
-        return None
-
-
-def _recognised(
-    target: _Target, library: HttpLibrary, client: Any, request: Any, stream: bool
-) -> Exchange | None:
-    try:
         body = request.content
     except Exception:
         # A body that is a stream (an upload, a generator) can be read once, and that is the transport's.
         return None
-    recognised = recognise(request.method, request.url.path, request.headers.get("content-type", ""), body)
-    if recognised is None:
-        return None
-    protocol, asked = recognised
-    if protocol is FALLBACK and library.is_in_process(client, request):
-        return None
-    headers = {name: request.headers[name] for name in BEHAVIOUR_HEADERS if name in request.headers}
-    key = request_key(request.method, str(request.url), headers, body)
-    place = None
-    if target.cache is not None and target.trial is not None:
-        may_store = protocol.cacheable and not stream and not asked.stream
-        if may_store and library.is_network(client, request):
-            ordinal = target.recorder.claim(key)
-            place = CachePlace(target.cache, stored_key(key, target.trial, ordinal.number), ordinal)
-    return Exchange(target.recorder, protocol, asked, key, place)
+    return begin(
+        target,
+        method=request.method,
+        url=str(request.url),
+        headers=request.headers,
+        body=body,
+        is_network=lambda: library.is_network(client, request),
+        is_in_process=lambda: library.is_in_process(client, request),
+    )
 
 
-def _stored_response(library: HttpLibrary, exchange: Exchange, client: Any, request: Any) -> Any:
-    """The stored answer as a response, recorded; None when the request must be sent."""
+def _replay(library: HttpLibrary, exchange: Exchange, client: Any, request: Any, answer: StoredAnswer) -> Any:
+    """A stored answer as a response, recorded; None when it cannot be made, and the request must be sent."""
     response: Any = None
 
-    def look_up() -> None:
+    def build() -> None:
         nonlocal response
-        # A closed client raises, with a stored answer as without one.
-        body = None if client.is_closed else exchange.stored_body()
-        if body is not None:
-            response = library.stored_response(request, body)
-            exchange.answered_from_cache(body)
+        made = library.stored_response(client, request, answer)
+        exchange.replayed(answer)
+        response = made
 
-    exchange.guarded(look_up)
+    exchange.guarded(build)
     return response
 
 

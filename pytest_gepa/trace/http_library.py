@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Iterator
 from types import FunctionType
 from typing import Any, Protocol
 
+from pytest_gepa.trace.stored import StoredAnswer
+
 NAMES = ("httpx", "httpx2")
 """The modules that are understood."""
 
@@ -41,6 +43,7 @@ class HttpLibrary:
     def __init__(self, module: Any) -> None:
         self.module = module
         self._sync_tee, self._async_tee = _tees(module)
+        self._stored_stream = _stored_stream(module)
 
     def listen(self, response: Any, listener: StreamListener) -> None:
         """Put a listener on the body of a response that has not been read."""
@@ -58,11 +61,13 @@ class HttpLibrary:
         ).content
         return content
 
-    def stored_response(self, request: Any, body: bytes) -> Any:
-        """A response of status 200 with a stored JSON body, read already, as if it had come at once."""
-        headers = {"content-type": "application/json"}
-        response = self.module.Response(200, headers=headers, content=body, request=request)
+    def stored_response(self, client: Any, request: Any, answer: StoredAnswer) -> Any:
+        """A response with a stored answer whose body has still to be read, of a client of either kind."""
+        headers = {"content-type": answer.content_type} if answer.content_type else {}
+        stream = self._stored_stream(answer)
+        response = self.module.Response(answer.status, headers=headers, stream=stream, request=request)
         response.elapsed = datetime.timedelta(0)
+        response.default_encoding = getattr(client, "_default_encoding", response.default_encoding)
         return response
 
     def is_network(self, client: Any, request: Any) -> bool:
@@ -131,6 +136,23 @@ def _aiohttp_is_genuine() -> bool:
     session = getattr(sys.modules.get("aiohttp"), "ClientSession", None)
     request = getattr(session, "_request", None)
     return isinstance(request, FunctionType) and request.__globals__.get("__name__") == "aiohttp.client"
+
+
+def _stored_stream(module: Any) -> type:
+    """The stream class that plays a stored answer to clients of both kinds, in the pieces that it came in."""
+
+    class StoredStream(module.SyncByteStream, module.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, answer: StoredAnswer) -> None:
+            self._answer = answer
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield from self._answer.pieces()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in self._answer.pieces():
+                yield piece
+
+    return StoredStream
 
 
 def _tees(module: Any) -> tuple[type, type]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.trace import capture
+from pytest_gepa.trace import capture, exchange
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.http_library import HttpLibrary
 from pytest_gepa.trace.recorder import Recorder
@@ -456,21 +456,63 @@ def test_a_closed_client_raises_with_a_stored_answer_too(bench: Bench) -> None:
         bench.post(client)
 
 
-def test_a_response_that_is_asked_for_as_a_stream_is_always_sent(bench: Bench) -> None:
+def test_a_stored_answer_can_be_read_as_a_stream(bench: Bench) -> None:
     with bench.library.Client() as client:
-        bench.post(client)
+        first = bench.post(client)
+        bench.recorder.begin("case")
         with client.stream("POST", bench.url, json=ask()) as response:
-            assert b"".join(response.iter_raw())
+            assert not response.is_closed
+            assert b"".join(response.iter_raw()) == first.content
+        assert response.is_closed
+    assert bench.sent == 1
+
+
+def test_a_stored_stream_comes_event_by_event(bench: Bench) -> None:
+    body = ask(stream=True, stream_options={"include_usage": True})
+    with bench.library.Client() as client:
+        pieces = []
+        for _ in range(2):
+            bench.recorder.begin("case")
+            with client.stream("POST", bench.url, json=body) as response:
+                assert response.headers["content-type"] == "text/event-stream"
+                pieces.append(list(response.iter_raw()))
+            calls = bench.recorder.end().calls
+            assert (calls[0].answer, calls[0].streamed) == (Message("assistant", "answer 1"), True)
+            assert calls[0].output_tokens == 2
+    assert bench.sent == 1
+    assert pieces[0] == pieces[1]
+    assert len(pieces[1]) == 6
+
+    async def run() -> list[bytes]:
+        async with bench.library.AsyncClient() as client:
+            bench.recorder.begin("case")
+            async with client.stream("POST", bench.url, json=body) as response:
+                found = [piece async for piece in response.aiter_raw()]
+            bench.recorder.end()
+            return found
+
+    assert asyncio.run(run()) == pieces[0]
+    assert bench.sent == 1
+
+
+def test_a_stream_that_is_left_early_is_not_stored(bench: Bench) -> None:
+    with bench.library.Client() as client:
+        for _ in range(2):
+            bench.recorder.begin("case")
+            with client.stream("POST", bench.url, json=ask(stream=True)) as response:
+                next(response.iter_raw(chunk_size=1))
+            bench.recorder.end()
     assert bench.sent == 2
 
 
-def test_a_request_for_a_stream_is_always_sent_also_to_a_server_that_does_not_stream(bench: Bench) -> None:
+def test_a_request_for_a_stream_that_is_answered_as_a_whole_is_stored(bench: Bench) -> None:
     bench.server.reply = lambda request: (200, WHOLE)
     with bench.library.Client() as client:
-        client.post(bench.url, json=ask(stream=True))
-        bench.recorder.begin("case")
-        client.post(bench.url, json=ask(stream=True))
-    assert bench.sent == 2
+        for _ in range(2):
+            bench.recorder.begin("case")
+            assert client.post(bench.url, json=ask(stream=True)).json() == WHOLE
+            bench.recorder.end()
+    assert bench.sent == 1
 
 
 def test_a_transport_around_a_genuine_one_may_use_stored_answers(bench: Bench) -> None:
@@ -621,7 +663,7 @@ def test_what_goes_wrong_in_recording_is_noted_and_the_request_is_sent(
     try:
         with library.Client(transport=mock(library)) as client:
             with monkeypatch.context() as patch:
-                patch.setattr(capture, "request_key", lambda *args: 1 / 0)
+                patch.setattr(exchange, "request_key", lambda *args: 1 / 0)
                 assert client.post(URL, json=ask()).json() == WHOLE
             with monkeypatch.context() as patch:
                 patch.setattr(capture.Exchange, "answered", lambda *args: 1 / 0)

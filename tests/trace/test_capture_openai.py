@@ -364,9 +364,11 @@ def test_without_a_trial_or_a_cache_nothing_is_stored(world: World) -> None:
     assert not world.cache.directory.exists()
 
 
-def test_streams_are_not_stored(world: World) -> None:
-    world.ask("q", stream=True)
-    assert answers(world.ask("q", stream=True)) == ["answer 2"]
+def test_a_stream_is_bought_once(world: World) -> None:
+    first, again = world.ask("q", stream=True), world.ask("q", stream=True)
+    assert answers(first) == answers(again) == ["answer 1"]
+    assert [call.cached for call in (*first, *again)] == [False, True]
+    assert answers(world.ask("q")) == ["answer 2"], "a request for a whole answer is another request"
 
 
 def test_a_retry_finds_the_answer_that_a_retry_bought(world: World) -> None:
