@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -54,7 +54,11 @@ def collect_cases(items: Sequence[pytest.Item]) -> tuple[Case, ...]:
 
 def threshold(item: pytest.Item) -> float | None:
     """The score in [0, 1] below which the item counts as failed, None unless its marker names one."""
-    value = _marker(item).get("threshold")
+    return _threshold(_marker(item))
+
+
+def _threshold(marker: Mapping[str, Any]) -> float | None:
+    value = marker.get("threshold")
     return None if value is None else float(value)
 
 
@@ -69,6 +73,7 @@ def _case(name: str, item: pytest.Item) -> Case:
         split=marker.get("split", "search"),
         weight=float(marker.get("weight", 1.0)),
         trials=marker.get("trials"),
+        threshold=_threshold(marker),
     )
 
 

@@ -82,16 +82,24 @@ def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, t
         return Outcome.xfailed if hasattr(call, "wasxfail") else Outcome.skipped
     if hasattr(call, "wasxfail"):
         return Outcome.xpassed
-    if call.passed:
+    failed = [report for report in reports if report.when == "call" and report.failed]
+    if not failed:
         return Outcome.passed
-    text = call.longreprtext
-    if text.startswith("[XPASS(strict)]"):
+    texts = [report.longreprtext for report in failed]
+    # The latter is what pytest says of an `expectedFailure` of unittest that passes.
+    if any(text.startswith("[XPASS(strict)]") or text == "Unexpected success" for text in texts):
         return Outcome.xpassed
-    if PYTEST_TIMEOUT.search(text.rsplit("\n", 3)[-1]) or "Failed: Timeout" in text:
+    if any(PYTEST_TIMEOUT.search(text.rsplit("\n", 3)[-1]) or "Failed: Timeout" in text for text in texts):
         return Outcome.timeout
     if trouble or unanswered(calls):
         return Outcome.error
     return Outcome.failed
+
+
+def crash_message(report: pytest.TestReport) -> str:
+    """The message of what a report failed with, introspection included, without the code around it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message) if crash is not None else report.longreprtext
 
 
 def failure_text(reports: Sequence[pytest.TestReport]) -> str:

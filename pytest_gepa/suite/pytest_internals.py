@@ -138,6 +138,19 @@ def run_phases(item: pytest.Item, next_item: Callable[[], pytest.Item | None]) -
         item.funcargs = None  # type: ignore[attr-defined]
 
 
+def active_fixtures(request: object) -> dict[str, pytest.FixtureDef[Any]]:
+    """The fixtures that the item of a request has in use by now, by name; {} for an item that takes none."""
+    return dict(getattr(request, "_fixture_defs", {}))
+
+
+def has_raised(item: pytest.Item, call: pytest.CallInfo[None]) -> bool:
+    """Whether a phase has raised, asked before any plugin makes a report of it.
+
+    An item of unittest keeps what was raised in a list, from which pytest takes it for the report.
+    """
+    return call.excinfo is not None or bool(getattr(item, "_excinfo", None))
+
+
 class _ParameterWatch:
     """Notes the position in each parameter set before pytest replaces it by the number of the whole combination."""
 

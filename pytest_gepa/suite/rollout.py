@@ -40,7 +40,8 @@ class Case:
     `id` is its identity: file, qualified name and position in its parameter set. `nodeid` is a label, which a prompt
     in the parametrize arguments may change. `source` is the test function without decorators, `parameters` this
     case's own values as (name, repr) pairs. `split` is "search" or "holdout". `trials` is the confirm run's number
-    of repetitions for this case, or None for the run's own.
+    of repetitions for this case, or None for the run's own. `threshold` is the score in [0, 1] from which on it counts
+    as passed, None where the asserts alone decide. `weight` is its weight in every mean.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Case:
     split: str = "search"
     weight: float = 1.0
     trials: int | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,9 @@ class Rollout:
 
     `score` is in [0, 1], None for trouble and skips. `grades` are the parts that it is made of, () where it has none.
     `charged` says whether at least one model response did not come from the cache. `uses` holds the ids of the
-    components whose text reached a request; `reads` of those whose file was opened. `reports` are pytest's own
-    reports, serialised, to be fed into the user's session.
+    components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture that
+    it uses; `imported` of those that were opened before any case, at import, for all cases of the session. `reports`
+    are pytest's own reports, serialised, to be fed into the user's session.
     """
 
     candidate: str
@@ -86,6 +89,7 @@ class Rollout:
     charged: bool = False
     uses: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
     seconds: float = 0.0
     reports: tuple[dict[str, object], ...] = ()
 

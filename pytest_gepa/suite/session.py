@@ -17,10 +17,12 @@ import pytest
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.plugin import recorder_key
-from pytest_gepa.suite.collect import identify, threshold
+from pytest_gepa.suite.case_watch import CaseWatch
+from pytest_gepa.suite.child_rollout import RolloutMaker
+from pytest_gepa.suite.collect import identify
+from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import environment_modules
-from pytest_gepa.suite.outcome import failure_text, is_infrastructure, outcome_of
 from pytest_gepa.suite.overlay import Overlay
 from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
@@ -30,16 +32,16 @@ from pytest_gepa.suite.pytest_internals import (
     restart_capture,
     run_phases,
 )
-from pytest_gepa.suite.rollout import Outcome, Rollout
+from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
 from pytest_gepa.trace import capture
-from pytest_gepa.trace.attribution import components_used
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.trajectory import Trajectory
 
-CAPTURED_CHARACTERS = 100_000
+TOLD_STRAYS = 50
+"""So many calls of no case are told in full by one process."""
 
 
 def run_job(job: Job, channel: Channel) -> None:
@@ -64,11 +66,11 @@ def run_job(job: Job, channel: Channel) -> None:
     cache = ResponseCache(Path(job.cache)) if job.cache else None
     capture.install(recorder, cache, job.trial)
     session = ChildSession(job, temp, channel, recorder, leaks)
-    code = pytest.main(child_arguments(job.args), plugins=[session])
+    code = pytest.main(child_arguments(job.args), plugins=[session, *session.watches])
     if not session.collected:
         reason = next(iter(session.broken.values()), f"pytest ended with exit code {int(code)}")
         session.emit({"event": "broken", "reason": reason})
-    session.emit({"event": "end"})
+    session.end()
 
 
 class ChildSession:
@@ -83,10 +85,16 @@ class ChildSession:
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
         self.broken: dict[str, str] = {}
-        self._running: list[pytest.TestReport] = []
-        self._trouble = ""
         self._redactor = Redactor(job.environ)
-        self._texts = {id: text for prompt in job.prompts for id, text in prompt.texts.items()}
+        self._maker = RolloutMaker(job, self._redactor)
+        self._checks = SoftChecks(recorder.add_problem)
+        self._watch = CaseWatch(self._checks)
+        self._fixtures = FixtureWatch(recorder)
+
+    @property
+    def watches(self) -> tuple[object, ...]:
+        """The plugins that listen beside this one."""
+        return self._checks, self._watch, self._fixtures
 
     def emit(self, message: Mapping[str, Any]) -> None:
         """Send one event to whoever gave the job; an absent parent ends the process, as nobody waits for it."""
@@ -94,6 +102,14 @@ class ChildSession:
             self.channel.send(message)
         except OSError:
             os._exit(1)
+
+    def end(self) -> None:
+        """Send the calls that belonged to no case, and that this was all."""
+        calls = self.recorder.stray
+        if calls:
+            told = self._redactor.redact_trajectory(Trajectory(calls[:TOLD_STRAYS])).calls
+            self.emit({"event": "stray", "calls": to_json(told)})
+        self.emit({"event": "end"})
 
     @pytest.hookimpl(wrapper=True)
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Iterator[None]:
@@ -146,17 +162,6 @@ class ChildSession:
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._running.append(report)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Iterator[None] | pytest.TestReport:
-        if call.excinfo is not None and is_infrastructure(call.excinfo.value):
-            self._trouble = f"{call.excinfo.typename}: {call.excinfo.value}"
-        return (yield)  # type: ignore[misc]
-
     def _can_fork(self) -> bool:
         """Whether nothing has happened by now that a fork would break: threads, or a model called in collection."""
         return threading.active_count() == 1 and not self.recorder.stray
@@ -189,7 +194,7 @@ class ChildSession:
         self.channel = channel
         restart_capture(next(iter(self.items.values())).config)
         self._run_items(channel)
-        self.emit({"event": "end"})
+        self.end()
 
     def _run_items(self, channel: Channel) -> None:
         self._feed = channel
@@ -213,66 +218,26 @@ class ChildSession:
 
     def _run_one(self, item: pytest.Item) -> None:
         case = next(name for name, known in self.items.items() if known is item)
-        self._running, self._trouble = [], ""
+        self._watch.begin()
         self.recorder.begin(case)
         started = time.monotonic()
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         except pytest.exit.Exception as error:
-            self._trouble = f"pytest.exit: {error}"
-        rollout = self._rollout(case, item, time.monotonic() - started)
+            self._watch.trouble = f"pytest.exit: {error}"
+        seconds = time.monotonic() - started
+        recorded = self.recorder.end(self._fixtures.used())
+        rollout = self._maker.make(case, item, self._watch, recorded, seconds, self._leak())
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
 
-    def _rollout(self, case: str, item: pytest.Item, seconds: float) -> Rollout:
-        recorded = self.recorder.end()
-        reports, calls = self._running, tuple(recorded.calls)
-        outcome = outcome_of(reports, calls, trouble=self._trouble)
-        failure = failure_text(reports)
-        score = None
-        if outcome.is_evidence:
-            given = recorded.scores[0].value if recorded.scores else None
-            score = given if given is not None else float(outcome is Outcome.passed)
-            least = threshold(item)
-            if least is not None and score < least:
-                outcome = Outcome.failed
-        if self.leaks:
-            outcome, score = Outcome.error, None
-            failure = (
-                f"the prompt file {sorted(self.leaks)[0]} was read in a way that the overlay cannot redirect "
-                "(for instance io.FileIO), so the candidate was not in effect"
-            )
-        trajectory = Trajectory(
-            calls=calls,
-            steps=tuple(recorded.steps),
-            output=_sections(reports),
-            failure=failure or self._trouble,
+    def _leak(self) -> str:
+        """How a prompt file was read past the overlay, "" if none was."""
+        if not self.leaks:
+            return ""
+        return (
+            f"the prompt file {sorted(self.leaks)[0]} was read in a way that the overlay cannot redirect "
+            "(for instance io.FileIO), so the candidate was not in effect"
         )
-        return Rollout(
-            candidate=self.job.candidate,
-            case=case,
-            trial=self.job.trial,
-            outcome=outcome,
-            score=score,
-            trajectory=self._redactor.redact_trajectory(trajectory),
-            feedback=self._redactor.redact("\n".join(score.feedback for score in recorded.scores)),
-            charged=any(not call.cached and call.status is not None for call in recorded.made),
-            uses=components_used(self._texts, calls),
-            reads=tuple(sorted(recorded.reads)),
-            seconds=seconds,
-            reports=tuple(self._serialised(item.config, report) for report in reports),
-        )
-
-    def _serialised(self, config: pytest.Config, report: pytest.TestReport) -> dict[str, object]:
-        data: dict[str, object] = config.hook.pytest_report_to_serializable(config=config, report=report)
-        return data
-
-
-def _sections(reports: Sequence[pytest.TestReport]) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str] = {}
-    for report in reports:
-        for title, text in report.sections:
-            found[title] = text[-CAPTURED_CHARACTERS:]
-    return tuple(found.items())
 
 
 def report_crash(channel: Channel) -> None:

@@ -1,0 +1,92 @@
+"""One case that has been run, as the rollout that a child session sends: outcome, score, trajectory, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_gepa.suite.case_watch import CaseWatch
+from pytest_gepa.suite.collect import threshold
+from pytest_gepa.suite.job import Job
+from pytest_gepa.suite.outcome import failure_text, outcome_of
+from pytest_gepa.suite.pytest_internals import is_subtest
+from pytest_gepa.suite.rollout import Grade, Outcome, Rollout
+from pytest_gepa.suite.scoring import Scored, score_case
+from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.recorder import Recorded
+from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.trajectory import Trajectory
+
+CAPTURED_CHARACTERS = 100_000
+
+
+class RolloutMaker:
+    """Makes rollouts of one job. Nothing leaves it that the redactor has not seen, pytest's own reports excepted."""
+
+    def __init__(self, job: Job, redactor: Redactor) -> None:
+        self._job = job
+        self._redactor = redactor
+        self._texts = {id: text for prompt in job.prompts for id, text in prompt.texts.items()}
+
+    def make(
+        self, case: str, item: pytest.Item, watch: CaseWatch, recorded: Recorded, seconds: float, leak: str
+    ) -> Rollout:
+        """The rollout of a case that has ended. `leak` says how it read a prompt past the overlay, "" if it did not."""
+        outcome = outcome_of(watch.reports, recorded.calls, trouble=watch.trouble)
+        scored = score_case(
+            outcome,
+            recorded.scores,
+            watch.units,
+            body_failed=watch.body_failed,
+            threshold=threshold(item),
+        )
+        failure = failure_text(watch.reports) or scored.below
+        if leak:
+            scored, failure = Scored(Outcome.error, None), leak
+        trajectory = Trajectory(
+            calls=recorded.calls,
+            steps=recorded.steps,
+            output=_sections(watch.reports),
+            failure=failure or watch.trouble,
+        )
+        redact = self._redactor.redact
+        return Rollout(
+            candidate=self._job.candidate,
+            case=case,
+            trial=self._job.trial,
+            outcome=scored.outcome,
+            score=scored.score,
+            trajectory=self._redactor.redact_trajectory(trajectory),
+            feedback=redact(scored.feedback),
+            grades=tuple(
+                Grade(redact(grade.name), grade.score, redact(grade.feedback), grade.kind)
+                for grade in scored.grades
+            ),
+            charged=any(not call.cached and call.status is not None for call in recorded.made),
+            uses=components_used(self._texts, recorded.calls),
+            reads=recorded.reads,
+            imported=recorded.imported,
+            seconds=seconds,
+            reports=_serialised(item.config, watch.reports, scored.below),
+        )
+
+
+def _serialised(
+    config: pytest.Config, reports: Sequence[pytest.TestReport], below: str
+) -> tuple[dict[str, object], ...]:
+    """The reports as JSON. That of a case below its threshold says so, where all asserts held."""
+    for report in reports:
+        if below and report.when == "call" and report.passed and not is_subtest(report):
+            report.outcome, report.longrepr = "failed", below
+    return tuple(
+        config.hook.pytest_report_to_serializable(config=config, report=report) for report in reports
+    )
+
+
+def _sections(reports: Sequence[pytest.TestReport]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for report in reports:
+        for title, text in report.sections:
+            found[title] = text[-CAPTURED_CHARACTERS:]
+    return tuple(found.items())

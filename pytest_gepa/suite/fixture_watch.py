@@ -1,0 +1,54 @@
+"""What fixtures of a wider scope than one case did, kept for every case that uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pytest_gepa.suite.pytest_internals import active_fixtures
+from pytest_gepa.trace.recorder import Held, Recorder
+
+
+class FixtureWatch:
+    """A plugin that has the recorder hold what is seen while a wider fixture is set up.
+
+    A fixture is wider when its value outlives the case: by its own scope, or by that of its parameters.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._held: dict[pytest.FixtureDef[Any], Held] = {}
+        self._used: list[pytest.FixtureDef[Any]] = []
+
+    def used(self) -> list[Held]:
+        """The holds of the fixtures that the case used whose teardown has begun."""
+        used, self._used = self._used, []
+        return [self._held[fixture] for fixture in used if fixture in self._held]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Iterator[None]:
+        """Keep what is seen, and from then on leave its teardown to no case: any case may be the last."""
+        # By name, as the fixture asks for them now: one that overrides another of its name asks for that one.
+        active = active_fixtures(request)
+        below = [active[name] for name in fixturedef.argnames if name in active]
+        if fixturedef.scope == "function" == request.scope:
+            self._used += below
+            return (yield)
+        request.addfinalizer(self._recorder.return_to)  # the first to be added is the last to be run
+        held = self._held[fixturedef] = self._recorder.hold(
+            self._held[fixture] for fixture in below if fixture in self._held
+        )
+        try:
+            return (yield)
+        finally:
+            self._recorder.let_go(held)
+            request.addfinalizer(self._recorder.leave)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Note which fixtures the case has used, those that it asked for by `getfixturevalue` included."""
+        self._used += active_fixtures(getattr(item, "_request", None)).values()

@@ -1,0 +1,112 @@
+"""The checks of pytest-check that a case makes, each with its result: the library itself logs failures only.
+
+Nothing is imported: where its plugin is not loaded, nothing happens.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_gepa.suite.rollout import Grade
+
+NO_CHECKS = frozenset({"assert_equal", "check_func"})
+"""Public functions of pytest-check that make no check when they are called."""
+
+# The library shows the frames between a check and the test, and stops at the first that lies in site-packages.
+FRAME_FILE = "<pytest-gepa>"
+
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class SoftChecks:
+    """A plugin that counts checks. `take` hands over those made since it was last asked."""
+
+    def __init__(self, on_problem: Callable[[str], None]) -> None:
+        self._on_problem = on_problem
+        self._made: list[Grade] = []
+        self._seen: set[str] = set()
+        self._inside = threading.local()
+        self._module: Any = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self) -> Iterator[None]:
+        """Begin before any file of the project can take a function by name; its plugin has been loaded by now."""
+        module = sys.modules.get("pytest_check")
+        if module is not None and self._module is None:
+            self._module = module
+            try:
+                self._watch(module)
+            except Exception as error:  # another version: then only what failed is known
+                self._on_problem(
+                    f"the checks of pytest-check are not counted: {type(error).__name__}: {error}"
+                )
+        return (yield)
+
+    def take(self) -> tuple[Grade, ...]:
+        """The checks made since the last call, in order, those that failed without our seeing them last."""
+        if self._module is None:
+            return ()
+        made, seen = self._made, self._seen
+        self._made, self._seen = [], set()
+        unseen = [text for text in self._failures() if text not in seen]
+        return (*made, *(_grade(len(made) + number, [text]) for number, text in enumerate(unseen, start=1)))
+
+    def _failures(self) -> Sequence[str]:
+        failures: Sequence[str] = self._module.check_log.get_failures()
+        return failures
+
+    def _number_of_failures(self) -> int:
+        number: int = self._module.check_log.get_num_failures()
+        return number
+
+    def _watch(self, module: Any) -> None:
+        for name in set(module.check_functions.__all__) - NO_CHECKS:
+            counted = self._counted(getattr(module.check_functions, name))
+            setattr(module, name, counted)
+            setattr(module.check, name, counted)
+        for context in (type(module.check), module.check_raises.CheckRaisesContext):
+            context.__exit__ = self._counted(context.__exit__)
+        decorate = module.check_functions.check_func
+
+        @functools.wraps(decorate)
+        def check_func(function: Callable[..., Any]) -> Callable[..., Any]:
+            return self._counted(decorate(function))
+
+        module.check_func = module.check.check_func = check_func
+
+    def _counted(self, check: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            if getattr(self._inside, "a_check", False):
+                return check(*args, **kwargs)
+            failures, number = len(self._failures()), self._number_of_failures()
+            self._inside.a_check = True
+            returned = False
+            try:
+                result = check(*args, **kwargs)
+                returned = True
+                return result
+            finally:
+                self._inside.a_check = False
+                failed = self._number_of_failures() > number
+                if failed or returned:  # what raises for another reason has found nothing out
+                    self._note(self._failures()[failures:] or [""] if failed else [])
+
+        counted.__code__ = counted.__code__.replace(co_filename=FRAME_FILE)
+        return functools.wraps(check)(counted)
+
+    def _note(self, failures: Sequence[str]) -> None:
+        self._seen.update(failures)
+        self._made.append(_grade(len(self._made) + 1, failures))
+
+
+def _grade(number: int, failures: Sequence[str]) -> Grade:
+    told = (_COLOR.sub("", text).removeprefix("FAILURE: ").strip() for text in failures)
+    return Grade(f"check {number}", 0.0 if failures else 1.0, "\n".join(told), "check")
