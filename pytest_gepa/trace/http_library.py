@@ -9,16 +9,16 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import AsyncIterator, Iterator
-from types import FunctionType
 from typing import Any, Protocol
 
+from pytest_gepa.trace.genuine import is_of
 from pytest_gepa.trace.stored import StoredAnswer
 
 NAMES = ("httpx", "httpx2")
 """The modules that are understood."""
 
 _PACKAGES_ON_AIOHTTP = frozenset({"httpx_aiohttp", "litellm"})
-_OWN_PACKAGES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
+_OWN_PACKAGES = ("httpx", "httpx2", "httpcore", "httpcore2")
 
 
 class StreamListener(Protocol):
@@ -94,7 +94,7 @@ class HttpLibrary:
             (client, "_send_single_request"),
             *([(pool, name)] if pool is not None else []),
         ]
-        return all(_is_genuine(owner, step) for owner, step in steps)
+        return all(is_of(owner, step, *_OWN_PACKAGES) for owner, step in steps)
 
     def is_in_process(self, client: Any, request: Any) -> bool:
         """Whether a request goes to an application in this process: the code under test, rather than a
@@ -114,18 +114,6 @@ def _attributes(thing: Any) -> list[Any]:
     return list(getattr(thing, "__dict__", {}).values())
 
 
-def _is_genuine(owner: Any, name: str) -> bool:
-    """Whether a method is a plain function of the libraries themselves.
-
-    Its globals tell: `__module__` is copied by `functools.wraps`, and what was remembered at the start may
-    have been replaced by then.
-    """
-    function = getattr(getattr(owner, name, None), "__func__", None)
-    if not isinstance(function, FunctionType):
-        return False
-    return str(function.__globals__.get("__name__", "")).partition(".")[0] in _OWN_PACKAGES
-
-
 def _delegate(tee: Any, name: str) -> Any:
     if name.startswith("__") or "_inner" not in vars(tee):
         raise AttributeError(name)
@@ -133,9 +121,7 @@ def _delegate(tee: Any, name: str) -> Any:
 
 
 def _aiohttp_is_genuine() -> bool:
-    session = getattr(sys.modules.get("aiohttp"), "ClientSession", None)
-    request = getattr(session, "_request", None)
-    return isinstance(request, FunctionType) and request.__globals__.get("__name__") == "aiohttp.client"
+    return is_of(getattr(sys.modules.get("aiohttp"), "ClientSession", None), "_request", "aiohttp")
 
 
 def _stored_stream(module: Any) -> type:

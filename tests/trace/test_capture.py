@@ -666,7 +666,7 @@ def test_what_goes_wrong_in_recording_is_noted_and_the_request_is_sent(
                 patch.setattr(exchange, "request_key", lambda *args: 1 / 0)
                 assert client.post(URL, json=ask()).json() == WHOLE
             with monkeypatch.context() as patch:
-                patch.setattr(capture.Exchange, "answered", lambda *args: 1 / 0)
+                patch.setattr(exchange.Exchange, "answered", lambda *args: 1 / 0)
                 assert client.post(URL, json=ask()).json() == WHOLE
     finally:
         capture.uninstall()

@@ -1,0 +1,188 @@
+"""Requests through aiohttp, seen at `ClientSession._request`, which all its public methods call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_gepa.trace.exchange import Exchange, StreamedBody
+from pytest_gepa.trace.genuine import is_of, sockets_are_genuine
+from pytest_gepa.trace.hooks.aiohttp_body import hearing_reader, make_audible
+from pytest_gepa.trace.hooks.inflate import inflate
+from pytest_gepa.trace.outermost import sending
+from pytest_gepa.trace.stored import StoredAnswer
+from pytest_gepa.trace.wire import Wire, bytes_of
+
+
+class AiohttpHook:
+    """See `wire.Hook`."""
+
+    names = ("aiohttp",)
+
+    def is_loaded(self, module: Any) -> bool:
+        """See `wire.Hook`."""
+        return hasattr(module, "ClientSession") and hasattr(module, "StreamReader")
+
+    def patch(self, module: Any, wire: Wire) -> None:
+        """See `wire.Hook`."""
+        make_audible(wire.patches, module.ClientResponse)
+        reader = hearing_reader(module.StreamReader)
+        session = module.ClientSession
+        wire.patches.replace(session, "_request", lambda original: _request(wire, module, reader, original))
+
+
+def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any]) -> Callable[..., Any]:
+    async def _request(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
+        body, exchange = None, None
+        if wire.target is not None and str(method).upper() == "POST":
+            body = _body(self, options)
+            exchange = _begin(wire, self, str_or_url, body, options)
+        if exchange is None or body is None:
+            return await original(self, method, str_or_url, **options)
+        try:
+            # A closed session raises, with a stored answer as without one.
+            answer = None if self.closed else await exchange.stored_async()
+            response = None if answer is None else _replay(module, exchange, self, str_or_url, answer)
+            if response is None:
+                with sending(body):
+                    response = await original(self, method, str_or_url, **options)
+                _answered(reader, exchange, self, response, options)
+            else:
+                await _check_status(self, response, options)
+        except BaseException as error:
+            failure = error
+            exchange.guarded(lambda: exchange.failed(failure))
+            raise
+        return response
+
+    return _request
+
+
+def _body(session: Any, options: Mapping[str, Any]) -> bytes | None:
+    """The bytes that will be sent; None when they cannot be known beforehand."""
+    if options.get("json") is None:
+        return bytes_of(options.get("data"))
+    try:
+        dumps = getattr(session, "_json_serialize_bytes", None) or session.json_serialize
+        return bytes_of(dumps(options["json"]))
+    except Exception:
+        return None  # the original meets the same
+
+
+def _begin(
+    wire: Wire, session: Any, str_or_url: Any, body: bytes | None, options: Mapping[str, Any]
+) -> Exchange | None:
+    try:
+        url = session._build_url(str_or_url)
+        if options.get("params"):
+            url = url.update_query(options["params"])
+        headers = dict(session._prepare_headers(options.get("headers")))
+    except Exception:
+        return None  # the original says what is wrong with it
+    if options.get("json") is not None and not any(name.lower() == "content-type" for name in headers):
+        headers["content-type"] = "application/json"
+    return wire.begin(
+        method="POST",
+        url=str(url),
+        headers=headers,
+        body=body,
+        is_network=lambda: _is_network(session),
+    )
+
+
+def _is_network(session: Any) -> bool:
+    """Whether a request would really leave the process. In doubt it does not."""
+    return (
+        is_of(session, "_request", "aiohttp")
+        and is_of(session.connector, "connect", "aiohttp")
+        and sockets_are_genuine()
+    )
+
+
+def _answered(
+    reader: Any, exchange: Exchange, session: Any, response: Any, options: Mapping[str, Any]
+) -> None:
+    """Record a response: at once if its body is here, else when the caller has read it."""
+
+    def record() -> None:
+        status = response.status
+        content_type = response.headers.get("content-type", "").lower()
+        if response._body is not None:  # a middleware has read it
+            exchange.answered(status, content_type, response._body)
+        elif type(response.content).__name__ == "EmptyStreamReader":
+            exchange.answered(status, content_type, b"")
+        else:
+            decodes = options.get("auto_decompress")
+            decodes = getattr(session, "_auto_decompress", True) if decodes is None else decodes
+            encoding = "" if decodes else response.headers.get("content-encoding", "")
+            listener = StreamedBody(exchange, status, content_type, encoding, inflate if encoding else bytes)
+            response.content = reader(response.content, listener)
+
+    exchange.guarded(record)
+
+
+def _replay(module: Any, exchange: Exchange, session: Any, str_or_url: Any, answer: StoredAnswer) -> Any:
+    """A stored answer as a response, recorded; None when it cannot be made, and the request must be sent."""
+    response: Any = None
+
+    def build() -> None:
+        nonlocal response
+        made = _stored_response(module, session, session._build_url(str_or_url), answer)
+        exchange.replayed(answer)
+        response = made
+
+    exchange.guarded(build)
+    return response
+
+
+class _Sent:
+    """Stands in for the writer of a request that is not sent."""
+
+    output_size = 0
+
+
+def _stored_response(module: Any, session: Any, url: Any, answer: StoredAnswer) -> Any:
+    # Imported here, as it is needed only where aiohttp is.
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
+    headers = {"content-type": answer.content_type} if answer.content_type else {}
+    raw = tuple((name.encode(), value.encode()) for name, value in headers.items())
+    multidict = type(session._prepare_headers(None))
+    about = {
+        "writer": None,
+        "continue100": None,
+        "timer": None,
+        "request_info": module.RequestInfo(url, "POST", multidict(), url),
+        "traces": [],
+        "loop": loop,
+        "session": session,
+        "stream_writer": _Sent(),
+        "request_headers": multidict(),
+        "original_url": url,
+    }
+    kind = session._response_class
+    known = inspect.signature(module.ClientResponse.__init__).parameters
+    response = kind("POST", url, **{name: value for name, value in about.items() if name in known})
+    response.status, response.reason = answer.status, "OK"
+    response.version = module.HttpVersion11
+    response._headers = multidict(headers)
+    response._raw_headers = raw
+    response.content = module.StreamReader(module.client_proto.ResponseHandler(loop), 2**16, loop=loop)
+    for piece in answer.pieces():
+        response.content.begin_http_chunk_receiving()
+        response.content.feed_data(piece)
+        response.content.end_http_chunk_receiving()
+    response.content.feed_eof()
+    return response
+
+
+async def _check_status(session: Any, response: Any, options: Mapping[str, Any]) -> None:
+    """Do what the session does with the status of every response: the application may look at it there."""
+    check = options.get("raise_for_status")
+    check = session.raise_for_status if check is None else check
+    if callable(check):
+        await check(response)
+    elif check:
+        response.raise_for_status()

@@ -1,0 +1,144 @@
+"""Requests through httpx and httpx2, seen at `Client.send` and `AsyncClient.send`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pytest_gepa.trace.exchange import Exchange, StreamedBody
+from pytest_gepa.trace.http_library import NAMES, HttpLibrary
+from pytest_gepa.trace.outermost import sending
+from pytest_gepa.trace.stored import StoredAnswer
+from pytest_gepa.trace.wire import Wire
+
+
+class HttpxHook:
+    """See `wire.Hook`."""
+
+    names = NAMES
+
+    def is_loaded(self, module: Any) -> bool:
+        """See `wire.Hook`."""
+        return hasattr(module, "AsyncClient")
+
+    def patch(self, module: Any, wire: Wire) -> None:
+        """See `wire.Hook`."""
+        library = HttpLibrary(module)
+        wire.patches.replace(module.Client, "send", lambda original: _sync_send(wire, library, original))
+        wire.patches.replace(
+            module.AsyncClient, "send", lambda original: _async_send(wire, library, original)
+        )
+
+
+def _sync_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    def send(self: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
+        exchange = _begin(wire, library, self, request)
+        if exchange is None:
+            return original(self, request, stream=stream, **options)
+        try:
+            # A closed client raises, with a stored answer as without one.
+            answer = None if self.is_closed else exchange.stored()
+            response = None if answer is None else _replay(library, exchange, self, request, answer)
+            if response is None:
+                with sending(request.content):
+                    response = original(self, request, stream=stream, **options)
+                _answered(library, exchange, response)
+            else:
+                for hook in self.event_hooks["request"]:
+                    hook(request)
+                for hook in self.event_hooks["response"]:
+                    hook(response)
+                if not stream:
+                    response.read()
+        except BaseException as error:
+            _failed(exchange, error)
+            raise
+        return response
+
+    return send
+
+
+def _async_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    async def send(self: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
+        exchange = _begin(wire, library, self, request)
+        if exchange is None:
+            return await original(self, request, stream=stream, **options)
+        try:
+            # A closed client raises, with a stored answer as without one.
+            answer = None if self.is_closed else await exchange.stored_async()
+            response = None if answer is None else _replay(library, exchange, self, request, answer)
+            if response is None:
+                with sending(request.content):
+                    response = await original(self, request, stream=stream, **options)
+                _answered(library, exchange, response)
+            else:
+                for hook in self.event_hooks["request"]:
+                    await hook(request)
+                for hook in self.event_hooks["response"]:
+                    await hook(response)
+                if not stream:
+                    await response.aread()
+        except BaseException as error:
+            _failed(exchange, error)
+            raise
+        return response
+
+    return send
+
+
+def _begin(wire: Wire, library: HttpLibrary, client: Any, request: Any) -> Exchange | None:
+    """Take the request's place in the record; None for what is no call to a model."""
+    if wire.target is None or request.method != "POST":
+        return None
+    try:
+        body = request.content
+    except Exception:
+        # A body that is a stream (an upload, a generator) can be read once, and that is the transport's.
+        return None
+    return wire.begin(
+        method=request.method,
+        url=str(request.url),
+        headers=request.headers,
+        body=body,
+        is_network=lambda: library.is_network(client, request),
+        is_in_process=lambda: library.is_in_process(client, request),
+    )
+
+
+def _replay(library: HttpLibrary, exchange: Exchange, client: Any, request: Any, answer: StoredAnswer) -> Any:
+    """A stored answer as a response, recorded; None when it cannot be made, and the request must be sent."""
+    response: Any = None
+
+    def build() -> None:
+        nonlocal response
+        made = library.stored_response(client, request, answer)
+        exchange.replayed(answer)
+        response = made
+
+    exchange.guarded(build)
+    return response
+
+
+def _answered(library: HttpLibrary, exchange: Exchange, response: Any) -> None:
+    """Record a response: at once if its body is here, else when the caller has read it."""
+
+    def record() -> None:
+        status = response.status_code
+        content_type = response.headers.get("content-type", "").lower()
+        try:
+            body = response.content
+        except Exception:
+            # Not read yet. Mock transports hand over bodies that are, also when a stream is asked for.
+            encoded = response.headers.get("content-encoding", "")
+            listener = StreamedBody(
+                exchange, status, content_type, encoded, lambda raw: library.decode(raw, encoded)
+            )
+            library.listen(response, listener)
+        else:
+            exchange.answered(status, content_type, body)
+
+    exchange.guarded(record)
+
+
+def _failed(exchange: Exchange, error: BaseException) -> None:
+    exchange.guarded(lambda: exchange.failed(error))
