@@ -13,6 +13,7 @@ from pytest_gepa.suite.outcome import failure_text, outcome_of
 from pytest_gepa.suite.pytest_internals import is_subtest
 from pytest_gepa.suite.rollout import Grade, Outcome, Rollout
 from pytest_gepa.suite.scoring import Scored, score_case
+from pytest_gepa.trace import renderings
 from pytest_gepa.trace.attribution import components_used
 from pytest_gepa.trace.recorder import Recorded
 from pytest_gepa.trace.redact import Redactor
@@ -67,6 +68,7 @@ class RolloutMaker:
             uses=components_used(self._texts, recorded.calls),
             reads=recorded.reads,
             imported=recorded.imported,
+            renderings=renderings.taken(redact),
             seconds=seconds,
             reports=_serialised(item.config, watch.reports, scored.below),
         )

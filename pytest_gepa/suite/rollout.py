@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pytest_gepa.trace.renderings import Rendering
 from pytest_gepa.trace.trajectory import Trajectory
 
 
@@ -74,8 +75,9 @@ class Rollout:
     `score` is in [0, 1], None for trouble and skips. `grades` are the parts that it is made of, () where it has none.
     `charged` says whether at least one model response did not come from the cache. `uses` holds the ids of the
     components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture that
-    it uses; `imported` of those that were opened before any case, at import, for all cases of the session. `reports`
-    are pytest's own reports, serialised, to be fed into the user's session.
+    it uses; `imported` of those that were opened before any case, at import, for all cases of the session.
+    `renderings` tell what the components' Jinja2 templates were rendered with. `reports` are pytest's own reports,
+    serialised, to be fed into the user's session.
     """
 
     candidate: str
@@ -90,6 +92,7 @@ class Rollout:
     uses: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
+    renderings: tuple[Rendering, ...] = ()
     seconds: float = 0.0
     reports: tuple[dict[str, object], ...] = ()
 
