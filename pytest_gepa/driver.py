@@ -281,9 +281,12 @@ def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
     return CaseResult(
         score=rollout.score,
         uses=rollout.uses or rollout.reads,
-        likeness="" if rollout.outcome is Outcome.passed else _likeness(rollout),
+        likeness="" if rollout.outcome is Outcome.passed and rollout.score == 1 else _likeness(rollout),
         charged=charged,
         keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",
+        passed=rollout.outcome is Outcome.passed if rollout.outcome.is_evidence else None,
+        # A prompt that was read at import is seen by whoever looks at it there: no sign of use, no proof of none.
+        depends=bool(rollout.imported),
     )
 
 

@@ -37,9 +37,11 @@ def untouched(
 
 
 def modelless(seed: Candidate, rollouts: Rollouts, wanted: Iterable[str]) -> dict[str, Rollout]:
-    """The cases that reached no model and read no prompt: their result is the same under every candidate."""
+    """The cases that reached no model and for which no prompt was read, at import neither: nothing can change them."""
     runs = _evidence(rollouts, seed.id, wanted)
-    return {case: run for case, run in runs.items() if not run.trajectory.calls and not run.reads}
+    return {
+        case: run for case, run in runs.items() if not (run.trajectory.calls or run.reads or run.imported)
+    }
 
 
 def _evidence(rollouts: Rollouts, candidate: str, cases: Iterable[str]) -> dict[str, Rollout]:

@@ -38,7 +38,7 @@ class Optimization:
     ) -> None:
         texts = {component.id: component.text for component in components}
         search = Search(
-            [SearchCase(case.id, case.weight) for case in cases if case.split == "search"],
+            [_search_case(case) for case in cases if case.split == "search"],
             texts,
             SearchSettings(seed=settings.seed, rollouts=plan.search, minibatch=MINIBATCH),
             guard=lambda component, parent, text: check_edit(texts[component], parent, text),
@@ -76,3 +76,8 @@ class Optimization:
                 return best
         accepted = [decision.candidate for decision in self.state.decisions if decision.kind == "accepted"]
         return search.candidates[accepted[-1]] if accepted else search.seed
+
+
+def _search_case(case: Case) -> SearchCase:
+    """Without a threshold of its own a case has something left to mend until it has full marks."""
+    return SearchCase(case.id, case.weight, 1.0 if case.threshold is None else case.threshold)

@@ -64,7 +64,7 @@ class Showcase:
         for case in cases:
             before, after = ledger.evidence(parent, case), ledger.evidence(child, case)
             if before is not None and after is not None:
-                self.fragile[case] += ledger.is_pass(case, before) and not ledger.is_pass(case, after)
+                self.fragile[case] += ledger.passes(parent, case) and not ledger.passes(child, case)
 
     def discard(self, parent: str, parts: Sequence[Part], reason: str) -> None:
         """Remember that the edits of this parent which these reflections made came to nothing, and why."""

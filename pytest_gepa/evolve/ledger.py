@@ -27,6 +27,7 @@ class Ledger:
         self.active: tuple[str, ...] = ()
         self.weights: tuple[float, ...] = ()
         self._seed: dict[str, float] = {}
+        self._seed_passes: dict[str, bool] = {}
         self._seed_uses: dict[str, tuple[str, ...]] = {}
         self._inherited: dict[str, CaseResult] = {}
 
@@ -36,8 +37,9 @@ class Ledger:
         for case, result in self.results[seed].items():
             if result.score is not None:
                 self._seed[case] = result.score
+                self._seed_passes[case] = self._passed(case, result.score, result.passed)
                 self._seed_uses[case] = result.uses
-                if not (result.keys or result.uses or result.charged):
+                if not (result.keys or result.uses or result.charged or result.depends):
                     self._inherited[case] = result
         self.active = tuple(self._seed)
         self.weights = tuple(self.cases[case].weight for case in self.active)
@@ -90,18 +92,32 @@ class Ledger:
         return sum(weight * score for weight, score in scores) / total if total else 0.0
 
     def is_pass(self, case: str, score: float) -> bool:
-        """Whether a score reaches the case's threshold."""
+        """Whether a score reaches the case's threshold: below it there is something left to mend."""
         return score >= self.cases[case].threshold - TIE
 
+    def passes(self, candidate: str, case: str) -> bool:
+        """Whether an active case ended as passed under the candidate, under the seed where nothing is known.
+
+        A case that was graded may have passed with something left to mend.
+        """
+        own = self.results.get(candidate, {}).get(case)
+        if own is None or own.score is None:
+            return self._seed_passes[case]
+        return self._passed(case, own.score, own.passed)
+
+    def _passed(self, case: str, score: float, passed: bool | None) -> bool:
+        return self.is_pass(case, score) if passed is None else passed
+
     def divide(self, candidate: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the cases that failed and those that passed under the candidate, of those that gave
-        evidence.
+        """Return the cases with something left to mend under the candidate, and the others, of those that
+        gave evidence.
         """
         failing: list[str] = []
         passing: list[str] = []
         for case, result in self.results.get(candidate, {}).items():
             if result.score is not None and case in self._seed:
-                (passing if self.is_pass(case, result.score) else failing).append(case)
+                is_done = result.passed is not False and self.is_pass(case, result.score)
+                (passing if is_done else failing).append(case)
         return tuple(failing), tuple(passing)
 
     def workable(self, candidate: str) -> dict[str, str]:
@@ -113,13 +129,14 @@ class Ledger:
         return {case: results[case].likeness for case in failing if results[case].uses}
 
     def solved(self, candidate: str) -> bool:
-        """Whether the candidate passes every active case."""
-        return all(self.is_pass(case, self.score(candidate, case)) for case in self.active)
+        """Whether nothing is left to mend in any active case."""
+        return all(
+            self.passes(candidate, case) and self.is_pass(case, self.score(candidate, case))
+            for case in self.active
+        )
 
     def broken(self, candidate: str) -> tuple[str, ...]:
         """Return the cases that the seed passes and the candidate fails."""
         return tuple(
-            case
-            for case in self.active
-            if self.is_pass(case, self._seed[case]) and not self.is_pass(case, self.score(candidate, case))
+            case for case in self.active if self._seed_passes[case] and not self.passes(candidate, case)
         )

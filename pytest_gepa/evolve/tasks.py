@@ -63,6 +63,8 @@ class CaseResult:
     reached the case's requests. `likeness` is failure text for grouping, "" when passed. `charged` says
     whether the rollout counts against the budget. `keys` is a digest of the request keys in order (""
     when the case reached no model): equal to the parent's means that the case is untouched by the edit.
+    `passed` is how it ended, None to go by the score and the case's threshold. `depends` says that its
+    result may hang on a prompt although nothing of one was seen to reach it.
     """
 
     score: float | None
@@ -70,6 +72,8 @@ class CaseResult:
     likeness: str = ""
     charged: bool = True
     keys: str = ""
+    passed: bool | None = None
+    depends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pytest_gepa.report.result import (
 )
 from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
-from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.verdict.judge import CaseScore, Tally, Verdict, judge
 
 _PLACE = re.compile(r"\S+:\d+: \w+")
@@ -101,10 +101,8 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
 
 
 def _has_work(state: RunState) -> bool:
-    """Whether a case fails under today's prompts that one of them could mend."""
-    seed = state.search.seed.id
-    results = state.search.results.get(seed, {})
-    return any(result.score is not None and result.score < 1 and result.uses for result in results.values())
+    """Whether a case has something to mend under today's prompts, and one of them could."""
+    return bool(state.search.pool.ledger.workable(state.search.seed.id))
 
 
 def _judge(state: RunState, winner: Candidate, cases: Sequence[Case], seed: int) -> Verdict:
@@ -112,7 +110,14 @@ def _judge(state: RunState, winner: Candidate, cases: Sequence[Case], seed: int)
     before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, winner.id))
     trials = 1 + max((trial for _, trial in (*before, *after)), default=0)
     scores = [
-        CaseScore(case.id, _scores(before, case.id, trials), _scores(after, case.id, trials))
+        CaseScore(
+            case.id,
+            _scores(before, case.id, trials),
+            _scores(after, case.id, trials),
+            weight=case.weight,
+            seed_passed=_passes(before, case.id, trials),
+            winner_passed=_passes(after, case.id, trials),
+        )
         for case in cases
     ]
     return judge(scores, seed=seed)
@@ -123,18 +128,21 @@ def _scores(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> 
     return tuple(rollout.score if rollout else None for rollout in found)
 
 
+def _passes(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> tuple[bool | None, ...]:
+    found = (side.get((case, trial)) for trial in range(trials))
+    return tuple(rollout.outcome is Outcome.passed if rollout else None for rollout in found)
+
+
 def _search_tally(state: RunState, candidate: str) -> Tally:
-    scores = [
-        rollout.score
-        for (name, _), rollout in state.rollouts.items()
+    known = state.search.pool.ledger.cases
+    graded = [
+        (known[case].weight, rollout.score, rollout.outcome is Outcome.passed)
+        for (name, case), rollout in state.rollouts.items()
         if name == candidate and rollout.score is not None
     ]
-    passed = sum(
-        rollout.outcome.value == "passed"
-        for (name, _), rollout in state.rollouts.items()
-        if name == candidate and rollout.score is not None
-    )
-    return Tally(passed, len(scores), sum(scores) / len(scores) if scores else 0.0)
+    total = sum(weight for weight, _, _ in graded)
+    score = sum(weight * score for weight, score, _ in graded) / total if total else 0.0
+    return Tally(sum(passed for _, _, passed in graded), len(graded), score)
 
 
 def _spent(state: RunState) -> Spent:

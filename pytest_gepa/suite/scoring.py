@@ -6,7 +6,7 @@ The rules are told to users in `docs/scoring.md`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pytest_gepa.suite.rollout import Grade, Outcome
@@ -55,7 +55,7 @@ def score_case(
     elif units:
         scored = _shared(outcome, units, body_failed=body_failed, is_graded=threshold is not None)
     else:
-        scored = Scored(outcome, float(outcome is Outcome.passed))
+        scored = Scored(outcome, _mean([], failed=outcome is Outcome.failed))
     if threshold is None or scored.outcome is Outcome.failed or scored.score is None:
         return scored
     if scored.score >= threshold - ROUNDING:
@@ -67,17 +67,18 @@ def score_case(
 def _given(outcome: Outcome, given: Sequence[Score]) -> Scored:
     """The mean of the scores that the test gave; the asserts alone decide whether it passed."""
     grades = tuple(Grade(score.name, score.value, score.feedback) for score in given if score.name)
+    failed = outcome is Outcome.failed
+    score = _mean([score.value for score in given], failed=failed)
     told = [_told(grade) for grade in grades] or [score.feedback for score in given]
-    return Scored(outcome, _mean(score.value for score in given), grades, "\n".join(filter(None, told)))
+    if failed:
+        told.append(f"{score:.3g} of 1 in all, as an assert that failed counts as a score of 0")
+    return Scored(outcome, score, grades, "\n".join(filter(None, told)))
 
 
 def _shared(outcome: Outcome, units: Sequence[Grade], *, body_failed: bool, is_graded: bool) -> Scored:
-    """The share of the units that passed. A body that failed beside them is one more, so full marks are out of reach.
-
-    Under a threshold units are degrees: the share decides, and no longer each of them.
-    """
+    """The share of the units that passed. Under a threshold they are degrees: the share decides, not each of them."""
     body_failed = body_failed or (outcome is Outcome.failed and all(unit.score == 1 for unit in units))
-    score = _mean([*(unit.score for unit in units), *([0.0] if body_failed else [])])
+    score = _mean([unit.score for unit in units], failed=body_failed)
     if is_graded and not body_failed:
         outcome = Outcome.passed
     worst = sorted(range(len(units)), key=lambda position: units[position].score)[:MOST_GRADES]
@@ -101,6 +102,7 @@ def _told(grade: Grade) -> str:
     return f"{grade.name} {grade.score:.3g} of 1{said}"
 
 
-def _mean(scores: Iterable[float]) -> float:
-    values = list(scores)
+def _mean(parts: Sequence[float], *, failed: bool) -> float:
+    """The mean of the parts of a score. An assert that failed is one more, of 0: no such case has full marks."""
+    values = [*parts, 0.0] if failed else [*parts] or [1.0]
     return math.fsum(values) / len(values)

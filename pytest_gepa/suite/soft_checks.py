@@ -36,11 +36,11 @@ class SoftChecks:
         self._module: Any = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_load_initial_conftests(self) -> Iterator[None]:
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Iterator[None]:
         """Begin before any file of the project can take a function by name; its plugin has been loaded by now."""
-        module = sys.modules.get("pytest_check")
-        if module is not None and self._module is None:
-            self._module = module
+        plugin = sys.modules.get("pytest_check.plugin")
+        if plugin is not None and early_config.pluginmanager.is_registered(plugin):
+            module = self._module = sys.modules["pytest_check"]
             try:
                 self._watch(module)
             except Exception as error:  # another version: then only what failed is known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,19 +23,23 @@ class CaseScore:
     """One case's scores, in [0, 1], under the seed and under the winner, trial by trial.
 
     The scores at one position belong to one trial. None, or a position that one side lacks, means that this
-    side has no evidence from the trial, and so the pair is left out. A score of `threshold` or more passes;
-    where pytest fails a case for anything below full marks (subtests), that is 1.0.
+    side has no evidence from the trial, and so the pair is left out. `seed_passed` and `winner_passed` say for
+    each trial whether the case passed; without them a score of `threshold` or more passes. `weight` is the
+    case's weight in every mean.
     """
 
     case: str
     seed: tuple[float | None, ...]
     winner: tuple[float | None, ...]
     threshold: float = 0.5
+    weight: float = 1.0
+    seed_passed: tuple[bool | None, ...] = ()
+    winner_passed: tuple[bool | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """One side of the comparison: how many cases have a mean score that passes, and the mean over cases."""
+    """One side of the comparison: how many cases passed at least half of their trials, and the weighted mean score."""
 
     passed: int
     total: int
@@ -45,7 +50,7 @@ class Tally:
 class Verdict:
     """What the confirm run says. `kind` is "proven" (better), "not proven" or "worse".
 
-    `effect` is the mean over cases of winner less seed, in [-1, 1], `interval` its 95 % interval, and
+    `effect` is the weighted mean over cases of winner less seed, in [-1, 1], `interval` its 95 % interval, and
     `p_value` that of the sign-flip test that it is 0. `fixed` failed every seed trial and passed every winner
     trial, `broken` the reverse. `undecided` had no trial on both sides and count in nothing else.
     """
@@ -64,36 +69,42 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class _Pairs:
     case: str
+    weight: Fraction
     seed: tuple[Fraction, ...]
     winner: tuple[Fraction, ...]
-    threshold: float
+    seed_passed: tuple[bool, ...]
+    winner_passed: tuple[bool, ...]
 
 
 def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) -> Verdict:
-    """Compare seed and winner over the cases, each case weighing the same however many trials it has.
+    """Compare seed and winner over the cases, each with its own weight however many trials it has.
 
     "Proven" and "worse" need a two-sided p below `alpha`. `seed` is for the test's random patterns, where it
-    needs them. Raises `ValueError` for a score outside [0, 1] or two entries for one case.
+    needs them. Raises `ValueError` for a score outside [0, 1], a weight that is not above 0, or two entries for one
+    case.
     """
     if len({score.case for score in scores}) < len(scores):
         raise ValueError("a case has more than one entry")
     pairs = [_pairs(score) for score in scores]
     decided = [pair for pair in pairs if pair.seed]
     differences = [_mean(pair.winner) - _mean(pair.seed) for pair in decided]
-    effect = _mean(differences)
-    p_value = sign_flip_p(differences, seed=seed)
+    weights = [pair.weight for pair in decided]
+    effect = _weighted(differences, weights)
+    p_value = sign_flip_p(
+        [difference * weight for difference, weight in zip(differences, weights, strict=True)], seed=seed
+    )
     kind = NOT_PROVEN
     if p_value < alpha:
         kind = PROVEN if effect > 0 else WORSE
     return Verdict(
         kind=kind,
         effect=float(effect),
-        interval=paired_interval(differences),
+        interval=paired_interval(differences, weights),
         p_value=p_value,
-        baseline=_tally([(pair.seed, pair.threshold) for pair in decided]),
-        winner=_tally([(pair.winner, pair.threshold) for pair in decided]),
-        fixed=tuple(pair.case for pair in decided if _turned(pair.seed, pair.winner, pair.threshold)),
-        broken=tuple(pair.case for pair in decided if _turned(pair.winner, pair.seed, pair.threshold)),
+        baseline=_tally([pair.seed for pair in decided], [pair.seed_passed for pair in decided], weights),
+        winner=_tally([pair.winner for pair in decided], [pair.winner_passed for pair in decided], weights),
+        fixed=tuple(pair.case for pair in decided if _turned(pair.seed_passed, pair.winner_passed)),
+        broken=tuple(pair.case for pair in decided if _turned(pair.winner_passed, pair.seed_passed)),
         undecided=tuple(pair.case for pair in pairs if not pair.seed),
     )
 
@@ -107,19 +118,29 @@ def least_gain(n_cases: int, alpha: float = 0.05) -> int | None:
 
 
 def _pairs(score: CaseScore) -> _Pairs:
+    if not 0 < score.weight < math.inf:
+        raise ValueError(f"{score.case}: its weight of {score.weight} is not a number above 0")
     common = [
-        (_exact(before), _exact(after))
-        for before, after in zip(score.seed, score.winner, strict=False)
+        (before, after, trial)
+        for trial, (before, after) in enumerate(zip(score.seed, score.winner, strict=False))
         if before is not None and after is not None
     ]
-    if any(not 0 <= value <= 1 for pair in common for value in pair):
+    if any(not 0 <= value <= 1 for before, after, _ in common for value in (before, after)):
         raise ValueError(f"{score.case}: a score lies outside [0, 1]")
     return _Pairs(
         score.case,
-        tuple(before for before, _ in common),
-        tuple(after for _, after in common),
-        score.threshold,
+        Fraction(score.weight).limit_denominator(_PRECISION),
+        tuple(_exact(before) for before, _, _ in common),
+        tuple(_exact(after) for _, after, _ in common),
+        tuple(_passed(before, score.seed_passed[trial:], score.threshold) for before, _, trial in common),
+        tuple(_passed(after, score.winner_passed[trial:], score.threshold) for _, after, trial in common),
     )
+
+
+def _passed(score: float, known: Sequence[bool | None], threshold: float) -> bool:
+    """Whether a trial passed: as is `known` (its first), else by its score."""
+    passed = known[0] if known else None
+    return score >= threshold - _ROUNDING if passed is None else passed
 
 
 def _exact(score: float) -> Fraction:
@@ -131,17 +152,18 @@ def _mean(values: Sequence[Fraction]) -> Fraction:
     return sum(values, Fraction()) / len(values) if values else Fraction()
 
 
-def _tally(sides: Sequence[tuple[tuple[Fraction, ...], float]]) -> Tally:
-    means = [_mean(values) for values, _ in sides]
-    passed = sum(_passes(mean, threshold) for mean, (_, threshold) in zip(means, sides, strict=True))
-    return Tally(passed, len(sides), float(_mean(means)))
+def _weighted(values: Sequence[Fraction], weights: Sequence[Fraction]) -> Fraction:
+    total = sum(weights, Fraction())
+    products = (value * weight for value, weight in zip(values, weights, strict=True))
+    return sum(products, Fraction()) / total if total else Fraction()
 
 
-def _turned(before: Sequence[Fraction], after: Sequence[Fraction], threshold: float) -> bool:
-    return not any(_passes(score, threshold) for score in before) and all(
-        _passes(score, threshold) for score in after
-    )
+def _tally(
+    scores: Sequence[Sequence[Fraction]], passed: Sequence[Sequence[bool]], weights: Sequence[Fraction]
+) -> Tally:
+    number = sum(2 * sum(trials) >= len(trials) for trials in passed)
+    return Tally(number, len(scores), float(_weighted([_mean(values) for values in scores], weights)))
 
 
-def _passes(score: Fraction, threshold: float) -> bool:
-    return float(score) >= threshold - _ROUNDING
+def _turned(before: Sequence[bool], after: Sequence[bool]) -> bool:
+    return not any(before) and all(after)
