@@ -15,8 +15,11 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from pytest_gepa.suite.redirect import install
+from pytest_gepa.suite.redirect.table import PromptCopy, Table
 
 MESSAGE_BYTES = 1 << 20
 
@@ -25,9 +28,8 @@ def main(control_descriptor: int) -> None:
     """Serve until the parent closes its end; then end all that was started."""
     control = socket.socket(fileno=control_descriptor)
     children: set[int] = set()
-    watched: set[str] = set()
-    opened: set[str] = set()
-    _watch(watched, opened)
+    install.prepare()  # before there are modules that keep a reference to `open`
+    watch = _Watch()
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 2)
         if not data:
@@ -35,8 +37,7 @@ def main(control_descriptor: int) -> None:
         message = json.loads(data)
         _reap(children)
         if message["do"] == "preload":
-            watched.update(message["prompts"])
-            _answer(control, _preload(message["names"], opened))
+            _answer(control, _preload(message["names"], message["prompts"], watch))
         elif message["do"] == "run":
             pid = _fork_session(control, descriptors)
             children.add(pid)
@@ -50,30 +51,36 @@ def _answer(control: socket.socket, message: dict[str, Any]) -> None:
     control.send(json.dumps(message).encode("ascii"))
 
 
-def _watch(paths: Collection[str], opened: set[str]) -> None:
-    def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and isinstance(arguments[0], (str, bytes)):
-            path = os.path.realpath(os.fsdecode(arguments[0]))
-            if path in paths:
-                opened.add(path)
+class _Watch:
+    """Notes while modules are imported whether one opens a prompt, or the compiled form of one."""
 
-    sys.addaudithook(audit)
+    def __init__(self) -> None:
+        self.table = Table(())
+        self.has_opened = False
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and self.table.files and not isinstance(arguments[0], int):
+            found = self.table.find(arguments[0]) or self.table.find_compiled(arguments[0])
+            self.has_opened = self.has_opened or found is not None
 
 
-def _preload(names: Sequence[str], opened: set[str]) -> dict[str, Any]:
+def _preload(names: Sequence[str], prompts: Sequence[str], watch: _Watch) -> dict[str, Any]:
     """Import modules; tells those that read a prompt, and whether the process is still single-threaded."""
     readers, failed = [], []
+    watch.table = Table(tuple(PromptCopy(path, (), path) for path in prompts))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in names:
-            opened.clear()
+            watch.has_opened = False
             if name not in sys.modules:
                 try:
                     importlib.import_module(name)
                 except BaseException:
                     failed.append(name)
-            if opened:
+            if watch.has_opened:
                 readers.append(name)
+    watch.table = Table(())
     gc.collect()
     gc.freeze()  # keeps the shared pages shared: a collection in a child would write to every object's header
     return {"readers": readers, "failed": failed, "threads": _threads()}

@@ -1,137 +1,102 @@
 """The overlay: reads of a component's file are answered with the candidate's text; the file itself is untouched.
 
-Every way in which Python opens a file by name is redirected to a temporary copy, so that `fileno` and `mmap` work too.
-An audit hook sees the reads that went around it. Lives in child processes only: an audit hook cannot be taken back.
+Lives in child sessions only, for patches and an audit hook stay. How reads are redirected is told in `redirect`.
 """
 
 from __future__ import annotations
 
-import builtins
-import importlib.machinery
-import io
+import json
 import os
-import pathlib
-import sys
-import tokenize
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_gepa.suite.job import PromptFile
+from pytest_gepa.suite.redirect import install
+from pytest_gepa.suite.redirect.current import Listener, current
+from pytest_gepa.suite.redirect.table import PromptCopy
 
 
-@dataclass(frozen=True, slots=True)
-class _Redirection:
-    """What a prompt file's path leads to: the components in it, the copy on disk, and its bytes."""
+class Overlay(Listener):
+    """The overlay of the process that runs cases. `on_read` is told the id of each component that is read."""
 
-    components: tuple[str, ...]
-    copy: str
-    content: bytes
-
-
-class Overlay:
-    """Redirects reads of prompt files; `on_read` and `on_leak` are told the component's id."""
-
-    def __init__(
-        self,
-        prompts: Sequence[PromptFile],
-        directory: str,
-        *,
-        on_read: Callable[[str], None],
-        on_leak: Callable[[str], None],
-    ) -> None:
+    def __init__(self, on_read: Callable[[str], None]) -> None:
         self._on_read = on_read
-        self._on_leak = on_leak
-        self._by_path: dict[str, _Redirection] = {}
+        self._reports: dict[str, int] = {}
+        self._leaks: dict[str, str] = {}
+        self._trouble = ""
+
+    def install(self, prompts: Sequence[PromptFile], directory: Path, root: str) -> None:
+        """Redirect the prompts' files from now on; `directory`, which is made, keeps the candidate's texts.
+
+        `root` is the project's directory.
+        """
+        directory.mkdir(mode=0o700)
+        files = []
         for number, prompt in enumerate(prompts):
-            copy = os.path.join(directory, f"{number}-{os.path.basename(prompt.path)}")
-            with open(copy, "wb") as stream:
-                stream.write(prompt.content)
-            self._by_path[os.path.realpath(prompt.path)] = _Redirection(
-                tuple(prompt.texts), copy, prompt.content
+            copy = directory / f"{number}-{os.path.basename(prompt.path)}"
+            copy.write_bytes(prompt.content)
+            files.append(PromptCopy(prompt.path, tuple(prompt.texts), str(copy)))
+        install.install(tuple(files), self, root)
+        self._describe(directory)
+
+    def begin_worker(self, directory: Path) -> None:
+        """Go on in a fork of the process that installed the overlay; `directory`, which is made, is its own.
+
+        What children of the former process report is heard here too: it is not known for whom they read.
+        """
+        directory.mkdir(mode=0o700)
+        current.listener = self
+        self._describe(directory)
+
+    def hear_children(self) -> None:
+        """Take in what child processes have reported since the last time."""
+        for path, done in self._reports.items():
+            try:
+                with open(path, "rb") as stream:
+                    stream.seek(done)
+                    text = stream.read()
+            except OSError:  # nothing was reported
+                continue
+            whole = text[: text.rfind(b"\n") + 1]
+            self._reports[path] = done + len(whole)
+            for line in whole.splitlines():
+                self._hear(json.loads(line))
+
+    def problem(self) -> str:
+        """Why what this process has seen may not be the candidate's text, "" if nothing speaks against it.
+
+        It stands for the rest of the process: a text that was read once may be kept.
+        """
+        if self._trouble:
+            return (
+                "the candidate was not in effect: the overlay could not be set up in a Python child "
+                f"({self._trouble}); run it with the Python of the session, or call its code in the test's own process"
             )
-        # The base name is compared first: a real path costs system calls, and nearly every open is of another file.
-        # A symlink may have any name.
-        self._names = {os.path.basename(prompt.path) for prompt in prompts}
-        self._names |= {os.path.basename(path) for path in self._by_path}
+        for component, how in sorted(self._leaks.items()):
+            return (
+                f"the candidate was not in effect: {component} was read past the overlay, as {how}; read it with "
+                "open(), pathlib or importlib.resources, in the test's own process or in a Python child"
+            )
+        return ""
 
-    def install(self) -> None:
-        """Patch the ways of opening a file and add the audit hook; for the rest of the process."""
-        self._patch_open()
-        self._patch_os_open()
-        self._patch_loaders()
-        sys.addaudithook(self._audit)
+    def read(self, file: PromptCopy) -> None:
+        """A prompt file was read and the candidate's text given."""
+        for component in file.components:
+            self._on_read(component)
 
-    def _redirection(self, file: object) -> _Redirection | None:
-        if isinstance(file, int):
-            return None
-        try:
-            path = os.fsdecode(file)  # type: ignore[arg-type]
-        except TypeError:
-            return None
-        if os.path.basename(path) not in self._names and not os.path.islink(path):
-            return None
-        return self._by_path.get(os.path.realpath(path))
+    def leak(self, file: PromptCopy, how: str) -> None:
+        """A prompt file was read past the overlay."""
+        for component in file.components:
+            self._leaks.setdefault(component, how)
 
-    def _redirect(self, file: Any) -> Any:
-        found = self._redirection(file)
-        if found is None:
-            return file
-        self._tell(found, self._on_read)
-        return found.copy
+    def _describe(self, directory: Path) -> None:
+        install.describe(str(directory))
+        self._reports[install.report_of(current.description)] = 0
 
-    def _tell(self, found: _Redirection, listener: Callable[[str], None]) -> None:
-        for component in found.components:
-            listener(component)
-
-    def _patch_open(self) -> None:
-        original = io.open
-
-        def open(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if isinstance(mode, str) and "r" in mode and "+" not in mode:
-                file = self._redirect(file)
-            return original(file, mode, *args, **kwargs)
-
-        builtins.open = open
-        io.open = open
-        if hasattr(tokenize, "_builtin_open"):
-            tokenize._builtin_open = open
-        accessor = getattr(pathlib, "_NormalAccessor", None)  # Python 3.10 keeps its own reference
-        if accessor is not None:
-            accessor.open = staticmethod(open)
-
-    def _patch_os_open(self) -> None:
-        original = os.open
-
-        def open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-            if dir_fd is None and flags & os.O_ACCMODE == os.O_RDONLY:
-                path = self._redirect(path)
-            return original(path, flags, mode, dir_fd=dir_fd)
-
-        os.open = open
-
-    def _patch_loaders(self) -> None:
-        overlay = self
-        get_data = importlib.machinery.SourceFileLoader.get_data
-
-        def overlaid(loader: Any, path: str) -> bytes:
-            found = overlay._redirection(path)
-            if found is None:
-                return get_data(loader, path)
-            overlay._tell(found, overlay._on_read)
-            return found.content
-
-        for loader in (importlib.machinery.SourceFileLoader, importlib.machinery.SourcelessFileLoader):
-            loader.get_data = overlaid  # type: ignore[assignment]
-
-    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open":
-            return
-        path, mode, flags = arguments
-        if isinstance(path, int) or (isinstance(flags, int) and flags & os.O_ACCMODE == os.O_WRONLY):
-            return
-        if isinstance(mode, str) and "r" not in mode:
-            return
-        found = self._redirection(path)
-        if found is not None:
-            self._tell(found, self._on_leak)
+    def _hear(self, line: dict[str, Any]) -> None:
+        for component in line.get("read", ()):
+            self._on_read(component)
+        for component in line.get("leak", ()):
+            self._leaks.setdefault(component, f"{line['how']}, in a child process")
+        self._trouble = self._trouble or line.get("trouble", "")

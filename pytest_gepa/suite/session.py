@@ -34,7 +34,7 @@ from pytest_gepa.suite.pytest_internals import (
 )
 from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
-from pytest_gepa.trace import capture
+from pytest_gepa.trace import capture, renderings
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
@@ -59,13 +59,15 @@ def run_job(job: Job, channel: Channel) -> None:
     sys.dont_write_bytecode = True
     random.seed()
     recorder = Recorder()
-    leaks: set[str] = set()
-    copies = temp / "prompts"
-    copies.mkdir(mode=0o700)
-    Overlay(job.prompts, str(copies), on_read=recorder.add_read, on_leak=leaks.add).install()
+    overlay = Overlay(recorder.add_read)
+    overlay.install(job.prompts, temp / "prompts", job.rootdir)
     cache = ResponseCache(Path(job.cache)) if job.cache else None
     capture.install(recorder, cache, job.trial)
-    session = ChildSession(job, temp, channel, recorder, leaks)
+    renderings.install(
+        {id: text for prompt in job.prompts for id, text in prompt.texts.items()},
+        {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
+    )
+    session = ChildSession(job, temp, channel, recorder, overlay)
     code = pytest.main(child_arguments(job.args), plugins=[session, *session.watches])
     if not session.collected:
         reason = next(iter(session.broken.values()), f"pytest ended with exit code {int(code)}")
@@ -76,12 +78,12 @@ def run_job(job: Job, channel: Channel) -> None:
 class ChildSession:
     """The plugin inside a child session: selects the job's cases, runs them, sends rollouts."""
 
-    def __init__(self, job: Job, temp: Path, channel: Channel, recorder: Recorder, leaks: set[str]) -> None:
+    def __init__(self, job: Job, temp: Path, channel: Channel, recorder: Recorder, overlay: Overlay) -> None:
         self.job = job
         self.temp = temp
         self.channel = channel
         self.recorder = recorder
-        self.leaks = leaks
+        self.overlay = overlay
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
         self.broken: dict[str, str] = {}
@@ -190,6 +192,7 @@ class ChildSession:
         temp = self.temp / f"worker-{os.getpid()}"
         temp.mkdir()
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
+        self.overlay.begin_worker(temp / "prompts")
         random.seed()
         self.channel = channel
         restart_capture(next(iter(self.items.values())).config)
@@ -226,18 +229,10 @@ class ChildSession:
         except pytest.exit.Exception as error:
             self._watch.trouble = f"pytest.exit: {error}"
         seconds = time.monotonic() - started
+        self.overlay.hear_children()
         recorded = self.recorder.end(self._fixtures.used())
-        rollout = self._maker.make(case, item, self._watch, recorded, seconds, self._leak())
+        rollout = self._maker.make(case, item, self._watch, recorded, seconds, self.overlay.problem())
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
-
-    def _leak(self) -> str:
-        """How a prompt file was read past the overlay, "" if none was."""
-        if not self.leaks:
-            return ""
-        return (
-            f"the prompt file {sorted(self.leaks)[0]} was read in a way that the overlay cannot redirect "
-            "(for instance io.FileIO), so the candidate was not in effect"
-        )
 
 
 def report_crash(channel: Channel) -> None:

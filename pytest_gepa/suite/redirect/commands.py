@@ -1,0 +1,164 @@
+"""Which prompt files a command hands to a program that cannot be redirected: any but a Python that loads its `site`."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from .table import PromptCopy
+
+    Find = Callable[[object], "PromptCopy | None"]
+
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash")
+LAUNCHERS = (
+    "env",
+    "exec",
+    "nice",
+    "nohup",
+    "time",
+    "timeout",
+    "setsid",
+    "stdbuf",
+    "uv",
+    "uvx",
+    "poetry",
+    "pdm",
+    "hatch",
+    "pipenv",
+)
+"""Programs that start another with the same environment, and read nothing of what they hand on."""
+
+OPERATORS = frozenset("();<>|&\n")
+
+
+def reached(find: Find, executable: Any, words: Any, cwd: Any) -> Iterator[tuple[PromptCopy, str]]:
+    """The prompt files that a command names, each with the program that is to read it."""
+    given = [words] if isinstance(words, (str, bytes, os.PathLike)) else list(words)
+    decoded = [os.fsdecode(word) for word in given if isinstance(word, (str, bytes, os.PathLike))]
+    if not decoded:
+        return
+    directory = os.fsdecode(cwd) if cwd is not None else ""
+    if executable is not None:
+        decoded[0] = os.fsdecode(executable)
+    yield from _simple(find, decoded, directory)
+
+
+def _simple(find: Find, words: Sequence[str], directory: str) -> Iterator[tuple[PromptCopy, str]]:
+    name = os.path.basename(words[0])
+    if name in SHELLS and "-c" in words[:-1]:
+        yield from _script(find, words[words.index("-c") + 1], directory)
+        words = [words[0], *words[words.index("-c") + 2 :]]
+    elif _is_redirected(words):
+        return
+    for word in words[1:]:
+        found = _named(find, word, directory)
+        if found is not None:
+            yield found, repr(name)
+
+
+def _script(find: Find, text: str, directory: str) -> Iterator[tuple[PromptCopy, str]]:
+    """The same for a line of the shell, read roughly: each simple command in it, and the files that it reads itself."""
+    command: list[str] = []
+    tokens = _tokens(text)
+    for at, token in enumerate(tokens):
+        if not OPERATORS.issuperset(token):
+            command.append(token)
+            continue
+        if "<" in token and at + 1 < len(tokens):
+            found = _named(find, tokens[at + 1], directory)
+            if found is not None:
+                yield found, "'sh'"
+        if "<" not in token and ">" not in token:
+            yield from _command(find, command, directory)
+            command = []
+    yield from _command(find, command, directory)
+
+
+def _command(find: Find, words: list[str], directory: str) -> Iterator[tuple[PromptCopy, str]]:
+    while words and "=" in words[0].partition("/")[0]:  # variables set for this command
+        words = words[1:]
+    if words:
+        yield from _simple(find, words, directory)
+
+
+def _tokens(text: str) -> list[str]:
+    import shlex
+
+    # What a substitution runs is a command of its own.
+    plain = text.replace("$(", " ; ").replace("`", " ; ")
+    try:
+        scanner = shlex.shlex(plain, posix=True, punctuation_chars="();<>|&\n")
+        scanner.whitespace = " \t\r"
+        scanner.whitespace_split = True
+        return list(scanner)
+    except ValueError:  # a quote that is not closed
+        return plain.replace('"', " ").replace("'", " ").split()
+
+
+def _named(find: Find, word: str, directory: str) -> PromptCopy | None:
+    """The prompt file whose path a word is, or holds after a sign that sets it off, as in `--file=path` and `@path`."""
+    starts = [0, *(at + 1 for at, sign in enumerate(word) if sign in "=@:,")]
+    for start in starts:
+        found = find(os.path.join(directory, word[start:]))
+        if found is not None:
+            return found
+    return None
+
+
+def _is_redirected(words: Sequence[str]) -> bool:
+    """Whether the program is a Python that will load the overlay by itself."""
+    at = 0
+    if os.path.basename(words[0]) in LAUNCHERS:
+        at = next((i for i, word in enumerate(words) if is_python(word)), 0)
+    return is_python(words[at]) and not _is_isolated(words[at + 1 :])
+
+
+def is_python(program: str) -> bool:
+    """Whether a program is a Python interpreter, or a script for one."""
+    import re
+
+    if re.fullmatch(r"(?:python|pypy)[\d.]*w?(?:\.exe)?", os.path.basename(program)):
+        return True
+    return b"python" in _interpreter(program)
+
+
+def _interpreter(program: str) -> bytes:
+    """The first line of a script, b"" for what is none."""
+    places = [""] if os.path.dirname(program) else os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for place in places:
+        try:
+            descriptor = os.open(os.path.join(place, program), os.O_RDONLY)
+        except (OSError, ValueError):
+            continue
+        try:
+            line = os.read(descriptor, 200).partition(b"\n")[0]
+        except OSError:  # a directory
+            return b""
+        finally:
+            os.close(descriptor)
+        return line if line.startswith(b"#!") else b""
+    return b""
+
+
+def _is_isolated(options: Sequence[str]) -> bool:
+    """Whether Python is told to pass over its environment or its `site` (-I, -E, -S)."""
+    skips = False
+    for option in options:
+        if skips:
+            skips = False
+            continue
+        if not option.startswith("-") or option.startswith("--") or option == "-":
+            return False
+        for at, sign in enumerate(option[1:], start=2):
+            if sign in "IES":
+                return True
+            if sign in "cm":
+                return False
+            if sign in "WX":  # they take an argument, here or in the next word
+                skips = at == len(option)
+                break
+    return False

@@ -1,0 +1,76 @@
+"""The audit hook: reads past the overlay, programs that are given a prompt's path, and compiled forms of a prompt."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from .commands import reached
+from .current import current
+from .opening import ACCESS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def watch() -> None:
+    """Add the hook; it cannot be taken back."""
+    sys.addaudithook(_hear)
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    handler = _HANDLERS.get(event)
+    if handler is not None and current.table.files:
+        handler(*arguments)
+
+
+def _opened(path: Any, mode: Any, flags: Any) -> None:
+    if isinstance(path, int):
+        return
+    if current.table.holds_python and current.table.find_compiled(path) is not None:
+        # Compiled from today's source; and what is compiled now must not outlive this process.
+        number = errno.ENOENT if _reads(mode, flags) else errno.EACCES
+        raise OSError(number, os.strerror(number), path)
+    if not _reads(mode, flags) or current.is_expected(path):
+        return
+    found = current.table.find(path)
+    if found is not None:
+        updates = "+" in mode if isinstance(mode, str) else flags & ACCESS == os.O_RDWR
+        how = (
+            "opened for reading and writing at once"
+            if updates
+            else "opened in a way that cannot be redirected"
+        )
+        current.leak(found, f"it was {how}")
+
+
+def _reads(mode: Any, flags: Any) -> bool:
+    """Whether what is in the file may be read: by the mode of `fopen`, or by the flags of the system call."""
+    if isinstance(flags, int) and flags:
+        return flags & ACCESS != os.O_WRONLY and not flags & os.O_TRUNC
+    return not isinstance(mode, str) or "r" in mode or "a+" in mode.replace("b", "")
+
+
+def _program(executable: Any, words: Any, cwd: Any = None) -> None:
+    for found, name in reached(current.table.find, executable, words, cwd):
+        current.leak(found, f"the program {name} was given its path")
+
+
+def _database(path: Any, *_: Any) -> None:
+    found = current.table.find(path)
+    if found is not None:
+        current.leak(found, "it was opened by sqlite3")
+
+
+_HANDLERS: dict[str, Callable[..., None]] = {
+    "open": _opened,
+    "subprocess.Popen": lambda executable, words, cwd, _env: _program(executable, words, cwd),
+    "os.posix_spawn": lambda path, words, _env: _program(path, words),
+    "os.exec": lambda path, words, _env: _program(path, words),
+    "os.spawn": lambda _mode, path, words, _env: _program(path, words),
+    "os.system": lambda command: _program("sh", ("sh", "-c", command)),
+    "sqlite3.connect": _database,
+}
