@@ -1,202 +1,241 @@
-"""The chat-completions protocol of OpenAI and its many imitators: bodies of bytes to messages, and no I/O.
+"""The completions protocols of OpenAI and their many imitators, chat and legacy: bodies of bytes to messages, no I/O.
 
-Reading is tolerant: what a server leaves out is empty, what it adds is ignored. Streams are read in `sse`.
+Reading is tolerant: what a server leaves out is empty, what it adds is ignored. Streams are read in `chat_stream`.
+`ChatRequest` and `Answer` are what the modules of all protocols read into.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_gepa.trace.fields import (
+    THOUGHTS,
+    dump,
+    encoded_size,
+    first_text,
+    flatten,
+    items_of,
+    mean,
+    media,
+    object_of,
+    objects_of,
+    read_error,
+    read_object,
+    read_usage,
+    refusal,
+    schema_text,
+    text_of,
+    texts_of_tools,
+)
 from pytest_gepa.trace.trajectory import Message, ToolCall
+
+FILTERED = "stopped by the content filter of the server"
+"""What an answer says that a filter has stopped before its first word."""
+
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a request asks: the model, the messages so far, the names of the tools offered, whether to
-    stream."""
+    """What a request asks: the model, the messages so far, the names of the tools offered, whether to stream.
+
+    `kind`, `tool_texts` and `answer_format` are as in `Call`.
+    """
 
     model: str
     messages: tuple[Message, ...]
     tools: tuple[str, ...] = ()
     stream: bool = False
+    kind: str = "chat"
+    tool_texts: tuple[str, ...] = ()
+    answer_format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered. Tokens are its own count, 0 when it sent none. `error` is a failure that it
-    reports."""
+    """What a server answered. Tokens are its own count, 0 when it sent none. `error` is a failure that it reports.
+
+    A refusal is a message whose content begins with `[refusal]`: the model's own words, or a note that a content
+    filter stopped it. `alternatives` and `logprob` are as in `Call`.
+    """
 
     message: Message | None
     finish_reason: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
     error: str = ""
+    alternatives: tuple[Message, ...] = ()
+    logprob: float | None = None
+    cache_read_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
-def is_chat(method: str, path: str) -> bool:
-    """Whether an HTTP request of this method and path (without query) asks for a chat completion."""
-    return method.upper() == "POST" and path.rstrip("/").endswith("/chat/completions")
+# Requests
 
 
 def read_request(body: bytes) -> ChatRequest | None:
-    """Read the body of a request; None when it holds no list of messages."""
+    """Read the body of a request for a chat completion; None when it holds no list of messages."""
     data = read_object(body)
     if data is None or not isinstance(data.get("messages"), list):
         return None
+    tools = [*objects_of(data.get("tools")), *objects_of(data.get("functions"))]
+    schema = _schema(object_of(data.get("response_format")))
     return ChatRequest(
         model=text_of(data.get("model")),
-        messages=tuple(read_message(item) for item in data["messages"] if isinstance(item, dict)),
-        tools=_tool_names([*items_of(data.get("tools")), *items_of(data.get("functions"))]),
+        messages=tuple(map(read_message, objects_of(data["messages"]))),
+        tools=tuple(filter(None, map(_tool_name, tools))),
         stream=bool(data.get("stream")),
+        tool_texts=texts_of_tools(tools, schema),
+        answer_format=schema_text(schema),
     )
 
 
-def read_answer(body: bytes) -> Answer | None:
-    """Read the body of a response that was not streamed; None when it is no JSON object.
-
-    Of several choices the first is taken.
-    """
+def read_prompt(body: bytes) -> ChatRequest | None:
+    """Read the body of a request for a legacy completion; None when it holds no prompt. Several are a message each."""
     data = read_object(body)
-    if data is None:
+    prompt = data.get("prompt") if data is not None else None
+    if data is None or not isinstance(prompt, (str, list)):
         return None
-    choices = [item for item in items_of(data.get("choices")) if isinstance(item, dict)]
-    choice = choices[0] if choices else {}
-    message = choice.get("message")
-    input_tokens, output_tokens = read_usage(data.get("usage"))
+    is_texts = isinstance(prompt, list) and all(isinstance(one, str) for one in prompt)
+    prompts = (
+        [str(one) for one in prompt] if is_texts else [prompt if isinstance(prompt, str) else "[tokens]"]
+    )
+    messages = tuple(Message("user", one) for one in prompts)
+    return ChatRequest(text_of(data.get("model")), messages, stream=bool(data.get("stream")))
+
+
+def _schema(response_format: Mapping[str, Any]) -> Any:
+    """The schema that an answer must follow; the name of the format where there is none, as of any JSON object."""
+    kind = text_of(response_format.get("type"))
+    if kind == "json_schema":
+        return object_of(response_format.get("json_schema")).get("schema")
+    return "" if kind == "text" else kind
+
+
+def _tool_name(tool: Mapping[str, Any]) -> str:
+    detail = tool.get("function") or tool.get("custom")
+    named = detail if isinstance(detail, dict) else tool
+    return text_of(named.get("name")) or text_of(tool.get("type"))
+
+
+# Answers
+
+
+def read_answer(body: bytes) -> Answer | None:
+    """Read the body of a response that was not streamed; None when it is no JSON object."""
+    data = read_object(body)
+    return None if data is None else answer_of(data)
+
+
+def answer_of(data: Mapping[str, Any]) -> Answer:
+    """Read a completion: of several choices the first is the answer, the others are alternatives to it."""
+    choices = objects_of(data.get("choices"))
+    messages = [_choice_message(choice) for choice in choices]
+    first = choices[0] if choices else {}
     return Answer(
-        message=read_message({"role": "assistant", **message}) if isinstance(message, dict) else None,
-        finish_reason=text_of(choice.get("finish_reason")),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        error=read_error(data.get("error")),
+        message=messages[0] if messages else None,
+        finish_reason=text_of(first.get("finish_reason")),
+        error=read_error(data.get("error")) or read_error(first.get("error")),
+        alternatives=tuple(message for message in messages[1:] if message is not None),
+        logprob=mean(logprobs_of(first)),
+        **read_usage(data.get("usage"))._asdict(),
     )
 
 
 def is_complete(body: bytes) -> bool:
     """Whether a response body is a finished answer, every choice of it with a message and a finish reason."""
-    data = read_object(body)
-    choices = items_of(data.get("choices")) if data is not None else []
+    choices = items_of((read_object(body) or {}).get("choices"))
     return bool(choices) and all(
-        isinstance(choice, dict)
-        and isinstance(choice.get("message"), dict)
-        and bool(choice.get("finish_reason"))
+        isinstance(choice, dict) and bool(choice.get("finish_reason")) and _said(choice) is not None
         for choice in choices
     )
+
+
+def logprobs_of(choice: Mapping[str, Any]) -> Iterator[Any]:
+    """The log probabilities of a choice's tokens, the refusal's included, as the server has put them."""
+    given = object_of(choice.get("logprobs"))
+    for entry in (*objects_of(given.get("content")), *objects_of(given.get("refusal"))):
+        yield entry.get("logprob")
+    yield from items_of(given.get("token_logprobs"))
+
+
+def _said(choice: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The message of a choice; the text of a legacy one as such; None if it has neither."""
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return message
+    return {"content": choice["text"]} if isinstance(choice.get("text"), str) else None
+
+
+def _choice_message(choice: Mapping[str, Any]) -> Message | None:
+    said = _said(choice)
+    if said is None:
+        return None
+    message = read_message({"role": "assistant", **said})
+    is_silent = not message.content and not message.tool_calls
+    if is_silent and choice.get("finish_reason") == "content_filter":
+        return replace(message, content=refusal(FILTERED))
+    return message
+
+
+# Messages
 
 
 def read_message(data: Mapping[str, Any]) -> Message:
     """Read one message of a request or an answer.
 
-    Content parts are joined, those that are no text become `[image]`, `[audio]` and the like. A refusal that
-    comes in place of content is put there as `[refusal] ...`.
+    Content parts are joined, those that are no text noted as in `fields.flatten`; so are sounds and images beside
+    the content, of sounds also what was said. A refusal is put there as `[refusal] ...`.
     """
-    content = flatten(data.get("content"))
-    refusal = text_of(data.get("refusal"))
-    calls = [read_tool_call(item) for item in items_of(data.get("tool_calls")) if isinstance(item, dict)]
+    refused = text_of(data.get("refusal"))
+    contents = [flatten(data.get("content")), *_media(data), refusal(refused) if refused else ""]
+    calls = [read_tool_call(item) for item in objects_of(data.get("tool_calls"))]
     if isinstance(data.get("function_call"), dict):
         calls.append(read_tool_call({"function": data["function_call"]}))
     return Message(
         role=text_of(data.get("role")),
-        content=content if content or not refusal else f"[refusal] {refusal}",
+        content="\n".join(filter(None, contents)),
         reasoning=read_reasoning(data),
         tool_calls=tuple(calls),
         tool_call_id=text_of(data.get("tool_call_id")),
     )
 
 
+def _media(data: Mapping[str, Any]) -> Iterator[str]:
+    audio = object_of(data.get("audio"))
+    if isinstance(audio.get("transcript"), str):
+        yield audio["transcript"]
+    if isinstance(audio.get("data"), str) and audio["data"]:
+        yield f"[audio, {encoded_size(audio['data']):,} bytes]"
+    # In a request: the sound of an earlier answer, by its id.
+    elif audio and "transcript" not in audio:
+        yield "[audio]"
+    yield from (media("image", image) for image in objects_of(data.get("images")))
+
+
 def read_reasoning(data: Mapping[str, Any]) -> str:
-    """The reasoning of a message or delta: under its own names, or as `thinking` parts among the content."""
-    named = flatten(data.get("reasoning_content")) or flatten(data.get("reasoning"))
-    thoughts = [part.get("thinking") for part in items_of(data.get("content")) if isinstance(part, dict)]
-    return named or "\n".join(filter(None, map(flatten, thoughts)))
+    """The reasoning of a message or delta: under one of the names that servers give it, or as parts of the content."""
+    for name in _REASONING:
+        if isinstance(data.get(name), (str, list)) and (said := flatten(data[name])):
+            return said
+    parts = [*objects_of(data.get("reasoning_details")), *objects_of(data.get("thinking_blocks"))]
+    parts += [part for part in objects_of(data.get("content")) if part.get("type") in THOUGHTS]
+    return "\n".join(filter(None, map(_thought, parts)))
+
+
+def _thought(part: Mapping[str, Any]) -> str:
+    said = part.get("thinking")
+    return flatten(said) if said is not None else first_text(part, "text", "summary", "content")
 
 
 def read_tool_call(data: Mapping[str, Any]) -> ToolCall:
     """Read one entry of `tool_calls`; arguments that are no text, as some servers send them, become JSON."""
-    detail = data.get("function") or data.get("custom")
-    detail = detail if isinstance(detail, dict) else {}
+    detail = object_of(data.get("function") or data.get("custom"))
     arguments = detail.get("arguments", detail.get("input"))
     return ToolCall(
         id=text_of(data.get("id")),
         name=text_of(detail.get("name")),
-        arguments=arguments
-        if isinstance(arguments, str)
-        else ""
-        if arguments is None
-        else json.dumps(arguments),
+        arguments="" if arguments is None else dump(arguments),
     )
-
-
-def read_usage(data: Any) -> tuple[int, int]:
-    """Tokens in and out, under the names of either of OpenAI's protocols."""
-    usage = data if isinstance(data, dict) else {}
-    return _count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens")
-
-
-def read_error(data: Any) -> str:
-    """The text of an `error` field, an object or a string, "" if there is none."""
-    if isinstance(data, dict):
-        return text_of(data.get("message")) or json.dumps(data)
-    return text_of(data)
-
-
-def flatten(content: Any) -> str:
-    """The text of a message's content: a string, a list of parts, or nothing."""
-    if isinstance(content, (list, tuple)):
-        return "\n".join(filter(None, map(_part, content)))
-    return _part(content)
-
-
-def read_object(body: bytes | str) -> dict[str, Any] | None:
-    """Parse a JSON object, None for anything else."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
-def items_of(value: Any) -> Sequence[Any]:
-    """The value if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def text_of(value: Any) -> str:
-    """The value if it is a string, "" for None, else its `str`."""
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _part(part: Any) -> str:
-    if not isinstance(part, dict):
-        return text_of(part)
-    for name in ("text", "refusal", "content"):
-        if isinstance(part.get(name), str):
-            return str(part[name])
-    kind = text_of(part.get("type"))
-    if kind in ("thinking", "reasoning"):
-        return ""
-    for word in ("image", "audio", "video", "file"):
-        if word in kind:
-            return f"[{word}]"
-    return f"[{kind or 'part'}]"
-
-
-def _tool_names(tools: Sequence[Any]) -> tuple[str, ...]:
-    names = []
-    for tool in tools:
-        if isinstance(tool, dict):
-            detail = tool.get("function") or tool.get("custom")
-            named = detail if isinstance(detail, dict) else tool
-            names.append(text_of(named.get("name")) or text_of(tool.get("type")))
-    return tuple(filter(None, names))
-
-
-def _count(usage: Mapping[str, Any], *names: str) -> int:
-    for name in names:
-        value = usage.get(name)
-        if isinstance(value, (int, float)) and value > 0:
-            return int(value)
-    return 0

@@ -1,16 +1,22 @@
-"""The protocols that capture can read, one object each, tried in order. A further one is a class and a place
-here."""
+"""The protocols that capture can read, one object each, tried in order. A further one is a module with its functions
+and a place here."""
 
 from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_gepa.trace import chat
+from pytest_gepa.trace import anthropic_messages, chat, embeddings, gemini, ollama, responses
+from pytest_gepa.trace.anthropic_messages import MessagesStream
 from pytest_gepa.trace.chat import Answer, ChatRequest
-from pytest_gepa.trace.sse import ChatStream
+from pytest_gepa.trace.chat_stream import ChatStream
+from pytest_gepa.trace.fields import DEEPEST, is_data, read_object, read_usage, text_of
+from pytest_gepa.trace.gemini import GeminiStream
+from pytest_gepa.trace.responses_stream import ResponsesStream
+from pytest_gepa.trace.sse import is_events
 from pytest_gepa.trace.trajectory import Message
 
 LONGEST_TEXT = 20_000
@@ -20,11 +26,14 @@ _SECRET_FIELD = re.compile(
     r"secret|password|passwd|credential|api_?key|(?:^|_)token$|authorization", re.IGNORECASE
 )
 
-_ENCODED = re.compile(r"[\w+/-]{1000,}=*", re.ASCII)
+_MODEL_IN_PATH = re.compile(r"/(?:deployments|models|engines)/([^/:]+)")
 
 
 class EventStream(typing.Protocol):
-    """Reads a stream of server-sent events as it comes; see `ChatStream`."""
+    """Reads a stream of server-sent events as it comes; see `ChatStream`.
+
+    `done` says that the stream has said all that it will, `complete` that what it has said is a finished answer.
+    """
 
     done: bool
 
@@ -40,19 +49,20 @@ class Protocol(typing.Protocol):
     `cacheable` says that a complete answer to the same request may be used again.
     """
 
-    cacheable: bool
+    @property
+    def cacheable(self) -> bool: ...  # noqa: D102
 
     def matches(self, method: str, path: str, content_type: str) -> bool:
         """Whether a request is of this protocol; the path comes without query, the content type in lower
         case."""
         ...
 
-    def read_request(self, body: bytes) -> ChatRequest | None:
+    def read_request(self, path: str, body: bytes) -> ChatRequest | None:
         """What is asked; None when the body is not as this protocol has it."""
         ...
 
     def read_answer(self, body: bytes, content_type: str) -> Answer | None:
-        """What is answered, by a whole body."""
+        """What is answered, by a whole body; a stream that nobody announced is read as one."""
         ...
 
     def is_complete(self, body: bytes) -> bool:
@@ -62,36 +72,6 @@ class Protocol(typing.Protocol):
     def stream(self) -> EventStream | None:
         """A reader for an answer that comes as server-sent events; None to take the whole body as text."""
         ...
-
-
-class ChatCompletions:
-    """Chat completions as OpenAI defined them."""
-
-    cacheable = True
-
-    def matches(self, method: str, path: str, content_type: str) -> bool:
-        """Go by the path alone: some clients send no content type."""
-        return chat.is_chat(method, path)
-
-    def read_request(self, body: bytes) -> ChatRequest | None:
-        """See `chat.read_request`."""
-        return chat.read_request(body)
-
-    def read_answer(self, body: bytes, content_type: str) -> Answer | None:
-        """See `chat.read_answer`; an event stream that nobody announced is read as one."""
-        if body.lstrip().startswith((b"data:", b"event:", b":")):
-            stream = self.stream()
-            stream.feed(body)
-            return stream.answer()
-        return chat.read_answer(body)
-
-    def is_complete(self, body: bytes) -> bool:
-        """See `chat.is_complete`."""
-        return chat.is_complete(body)
-
-    def stream(self) -> ChatStream:
-        """See `sse.ChatStream`."""
-        return ChatStream()
 
 
 class JsonPost:
@@ -104,14 +84,15 @@ class JsonPost:
         """Go by the content type."""
         return method.upper() == "POST" and "json" in content_type
 
-    def read_request(self, body: bytes) -> ChatRequest | None:
+    def read_request(self, path: str, body: bytes) -> ChatRequest | None:
         """All strings of the body, in order, but the model's name and what is named like a secret."""
-        data = chat.read_object(body)
+        data = read_object(body)
         if data is None:
             return None
         texts = _strings({name: value for name, value in data.items() if name != "model"})
         message = Message(role="user", content="\n".join(texts))
-        return ChatRequest(chat.text_of(data.get("model")), (message,), stream=bool(data.get("stream")))
+        stream = bool(data.get("stream"))
+        return ChatRequest(text_of(data.get("model")), (message,), stream=stream, kind="other")
 
     def read_answer(self, body: bytes, content_type: str) -> Answer | None:
         """The text of the body, cut; a note of the size of one that is no text."""
@@ -119,8 +100,8 @@ class JsonPost:
         if kind and not kind.startswith("text/") and not re.search(r"json|xml|event-stream", kind):
             return Answer(Message("assistant", f"[{kind}, {len(body)} bytes]"))
         text = body[: 4 * LONGEST_TEXT].decode("utf-8", "replace")
-        usage = chat.read_usage((chat.read_object(body) or {}).get("usage"))
-        return Answer(Message("assistant", text[:LONGEST_TEXT]), "", *usage)
+        usage = read_usage((read_object(body) or {}).get("usage"))._asdict()
+        return Answer(Message("assistant", text[:LONGEST_TEXT]), "", **usage)
 
     def is_complete(self, body: bytes) -> bool:
         """Not known of a protocol that is not known."""
@@ -131,32 +112,127 @@ class JsonPost:
         return
 
 
-PROTOCOLS: tuple[Protocol, ...] = (ChatCompletions(),)
-"""The protocols that are understood."""
-
 FALLBACK: Protocol = JsonPost()
-"""For what none of them matches."""
+"""For what no other protocol matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A protocol that is known by the end of its paths, whatever the prefix, and read by the functions of its module.
+
+    Paths decide alone: some clients send no content type. `events` makes the reader of its streams. `otherwise`
+    reads an answer of another form: many an application has paths of its own that end as those of this API do.
+    """
+
+    paths: tuple[str, ...]
+    request: Callable[[bytes], ChatRequest | None]
+    answer: Callable[[bytes], Answer | None]
+    complete: Callable[[bytes], bool]
+    events: Callable[[], EventStream] | None = None
+    otherwise: Protocol | None = FALLBACK
+
+    @property
+    def cacheable(self) -> bool:
+        """All of these answer the same request with the same kind of answer."""
+        return True
+
+    def matches(self, method: str, path: str, content_type: str) -> bool:
+        """See `Protocol`."""
+        return method.upper() == "POST" and path.rstrip("/").endswith(self.paths)
+
+    def read_request(self, path: str, body: bytes) -> ChatRequest | None:
+        """See `Protocol`; what the body leaves to the path is read there."""
+        asked = self.request(body)
+        if asked is None:
+            return None
+        named = _MODEL_IN_PATH.search(path)
+        model = asked.model or (named.group(1) if named else "")
+        return replace(asked, model=model, stream=asked.stream or ":stream" in path)
+
+    def read_answer(self, body: bytes, content_type: str) -> Answer | None:
+        """See `Protocol`."""
+        stream = self.stream() if is_events(body) else None
+        if stream is not None:
+            stream.feed(body)
+        answer = self.answer(body) if stream is None else stream.answer()
+        is_read = answer is not None and (answer.message is not None or answer.error)
+        return answer if is_read or self.otherwise is None else self.otherwise.read_answer(body, content_type)
+
+    def is_complete(self, body: bytes) -> bool:
+        """See `Protocol`."""
+        stream = self.stream() if is_events(body) else None
+        if stream is None:
+            return self.complete(body)
+        stream.feed(body)
+        answer = stream.answer()
+        return stream.done and stream.complete and answer is not None and not answer.error
+
+    def stream(self) -> EventStream | None:
+        """See `Protocol`."""
+        return self.events() if self.events is not None else None
+
+
+PROTOCOLS: tuple[Protocol, ...] = (
+    Api(
+        ("/chat/completions",),
+        chat.read_request,
+        chat.read_answer,
+        chat.is_complete,
+        ChatStream,
+        otherwise=None,
+    ),
+    Api(
+        ("/responses",), responses.read_request, responses.read_answer, responses.is_complete, ResponsesStream
+    ),
+    Api(
+        # Anthropic's own, and the same on Google's Vertex.
+        ("/messages", ":rawPredict", ":streamRawPredict"),
+        anthropic_messages.read_request,
+        anthropic_messages.read_answer,
+        anthropic_messages.is_complete,
+        MessagesStream,
+    ),
+    Api(
+        # OpenAI's and its imitators', that of others and of Ollama, and Google's two.
+        ("/embeddings", "/embed", ":embedContent", ":batchEmbedContents"),
+        embeddings.read_request,
+        embeddings.read_answer,
+        embeddings.is_complete,
+    ),
+    Api(("/completions",), chat.read_prompt, chat.read_answer, chat.is_complete, ChatStream),
+    Api(("/api/chat", "/api/generate"), ollama.read_request, ollama.read_answer, ollama.is_complete),
+    Api(
+        (":generateContent", ":streamGenerateContent"),
+        gemini.read_request,
+        gemini.read_answer,
+        gemini.is_complete,
+        GeminiStream,
+    ),
+)
+"""The protocols that are understood."""
 
 
 def recognise(method: str, path: str, content_type: str, body: bytes) -> tuple[Protocol, ChatRequest] | None:
     """The first protocol that understands a request, and what is asked; None when it is no call to record."""
     for protocol in (*PROTOCOLS, FALLBACK):
         if protocol.matches(method, path, content_type.lower()):
-            request = protocol.read_request(body)
+            request = protocol.read_request(path, body)
             if request is not None:
                 return protocol, request
     return None
 
 
-def _strings(value: Any, name: str = "") -> Iterator[str]:
+def _strings(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
-        if value.startswith("data:") or _ENCODED.fullmatch(value):
+        if is_data(value):
             yield f"[{len(value)} characters of data]"
         elif not _SECRET_FIELD.search(name):
             yield value
+    elif depth >= DEEPEST:
+        return
     elif isinstance(value, dict):
         for inner, item in value.items():
-            yield from _strings(item, inner)
+            yield from _strings(item, inner, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            yield from _strings(item, name)
+            yield from _strings(item, name, depth + 1)

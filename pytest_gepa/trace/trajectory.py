@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that the model asked for: `arguments` is the JSON text as the model wrote it."""
+    """A tool that the model asked for: `arguments` is the JSON text as the model wrote it.
+
+    `result` is what came back, where the server has run the tool itself and says so in the same answer.
+    """
 
     id: str
     name: str
     arguments: str
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,17 @@ class Call:
 
     `key` identifies the request by content, without trial (see `pytest_gepa.trace.cache`). `answer` is None when
     no complete answer came; `error` then says why, and `status` is the HTTP status or None when none arrived.
-    `tools` holds the names of the tools offered. Tokens are the server's own count, 0 when it sent none.
+    `tools` holds the names of the tools offered, `tool_texts` the descriptions of these, of their parameters and of
+    the answer's fields, `answer_format` the schema that the answer was to follow ("" for none). Tokens are the
+    server's own count, 0 when it sent none; those read from its cache are among the input, those of reasoning among
+    the output.
 
     `kind` is "chat", "embedding" (recorded as a step: its vectors are no text), or "other" for an endpoint whose
     protocol is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
     log probability of the answer's tokens, None where the server sent none. `shared` says that the call was made
     in a fixture of a wider scope than one case: it belongs to every case that uses the fixture.
+
+    Beside the roles of the protocols there is "note": what a request refers to without holding it.
     """
 
     key: str
@@ -56,6 +65,10 @@ class Call:
     alternatives: tuple[Message, ...] = ()
     logprob: float | None = None
     shared: bool = False
+    tool_texts: tuple[str, ...] = ()
+    answer_format: str = ""
+    cache_read_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +94,9 @@ class Trajectory:
 
     @property
     def answer(self) -> str:
-        """The text of the last complete answer, "" if there was none."""
-        for call in reversed(self.calls):
-            if call.answer is not None:
-                return call.answer.content
+        """The text of the last complete answer of a model, else of another endpoint, "" if there was none."""
+        for kind in ("chat", "other"):
+            for call in reversed(self.calls):
+                if call.answer is not None and call.kind == kind:
+                    return call.answer.content
         return ""

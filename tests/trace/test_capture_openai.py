@@ -276,16 +276,11 @@ def test_concurrent_calls_stand_in_the_order_of_their_start(server: FakeOpenAI, 
 def test_other_endpoints_are_recorded_as_text(
     server: FakeOpenAI, client: openai.OpenAI, recorder: Recorder
 ) -> None:
-    server.reply = lambda request: {
-        "object": "list",
-        "data": [{"embedding": [0.5], "index": 0}],
-        "model": "e",
-    }
-    client.embeddings.create(model="e", input="hello", encoding_format="float")
+    server.reply = lambda request: {"id": "modr-1", "model": "o", "results": []}
+    client.moderations.create(model="o", input="hello")
     call = only(recorder)
-    assert (call.model, call.request) == ("e", (Message("user", "hello\nfloat"),))
-    assert call.answer is not None
-    assert '"embedding": [0.5]' in call.answer.content
+    assert (call.kind, call.model, call.request) == ("other", "o", (Message("user", "hello"),))
+    assert call.answer == Message("assistant", '{"id": "modr-1", "model": "o", "results": []}')
 
 
 # The cache
