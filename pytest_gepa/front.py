@@ -24,7 +24,8 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.optimize import Optimization
 from pytest_gepa.plan import BudgetPlan, plan_budget
 from pytest_gepa.plugin import INITIAL_SYS_PATH, closing_key, exit_status_key
-from pytest_gepa.prompts.components import DEFAULT_PATTERNS, Component, find_components
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
@@ -173,6 +174,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             feeder.flush()
             suite.runner.close()
             model.close()
+            optimization.state.stray = suite.stray
             _finish(config, settings, inputs, directory, optimization.state, journal)
             journal.close()
             shutil.rmtree(temp, ignore_errors=True)
@@ -204,6 +206,8 @@ def _finish(
     base = PatchBase.of(settings.rootdir)
     labels = {case.id: case.nodeid for case in inputs.cases}
     result = write_run(directory, result, state, components, labels, base)
+    if state.stray:
+        journal.write("stray", calls=state.stray)
     journal.write("result", result=result)
     _keep_usage(directory, state)
     changed = [components[change.component].path.resolve() for change in result.changes]

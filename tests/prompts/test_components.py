@@ -8,13 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import PromptError
-from pytest_gepa.prompts.components import (
-    DEFAULT_PATTERNS,
-    Component,
-    encode,
-    find_components,
-    read_component,
-)
+from pytest_gepa.prompts.components import Component, encode
+from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
+from pytest_gepa.prompts.reading import read_component
 
 
 @pytest.fixture
@@ -84,12 +80,13 @@ def test_a_pattern_that_names_a_folder_takes_the_prompt_files_in_it(root):
     assert ids(root, "texts") == ["texts/a.md", "texts/deep/b.txt"]
 
 
-@pytest.mark.parametrize("pattern", ["texts/*.py", "texts/load.py", "texts/*.sh"])
-def test_a_program_is_never_a_component(root, pattern):
+@pytest.mark.parametrize("pattern", ["texts/*.py", "texts/*.sh"])
+def test_a_program_is_no_component_unless_it_is_named_outright(root, pattern):
     write(root / "texts/load.py", b"import os\n")
     write(root / "texts/run.sh", b"ls\n")
-    with pytest.raises(PromptError, match="is a program"):
+    with pytest.raises(PromptError, match="is a program; name it outright"):
         ids(root, pattern)
+    assert ids(root, "texts/load.py", "texts/run.sh") == ["texts/load.py", "texts/run.sh"]
 
 
 def test_a_program_behind_the_name_of_a_prompt_is_none_either(root):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.evolve.candidate import derive, seed_candidate
-from pytest_gepa.prompts.components import Component, find_components
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.finding import find_components
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, make_patch
 from pytest_gepa.report.patches import (
     PatchBase,

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from pytest_gepa.codec import from_json, to_json
-from pytest_gepa.prompts.components import find_components
+from pytest_gepa.prompts.finding import find_components
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.result import Result

@@ -1,0 +1,120 @@
+"""Changing a spelling as little as possible: the stretches in which two texts differ, and their place in the source.
+
+Also which characters may stand in a source as they are."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+Spell = Callable[[str], str | None]
+"""How a stretch of text is written in some style; None if that style cannot hold it."""
+
+_MOST_PAIRS = 1_000_000  # of lines or words that are compared; the time goes with it
+_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
+_JOINERS = "\u200c\u200d"  # needed by Persian, Indic scripts and emoji
+
+
+class Hunk(NamedTuple):
+    """`text` in place of the characters from `start` to `end` of the old text."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A stretch of source that spells `text`: `offsets[i]` is where character i begins in it.
+
+    One offset more tells where the last one ends. Source between `start` and the first offset, as well as behind
+    the last, spells nothing: quotes, line ends that do not count.
+    """
+
+    start: int
+    end: int
+    text: str
+    offsets: Sequence[int]
+
+
+def hunks(old: str, new: str) -> list[Hunk]:
+    """The stretches in which two texts differ, in order: lines are compared, then words inside changed lines."""
+    found = [
+        hunk
+        for lines in _compared(old.splitlines(keepends=True), new.splitlines(keepends=True))
+        for hunk in _narrowed(lines, old[lines.start : lines.end])
+    ]
+    limits = [*(hunk.start for hunk in found[1:]), len(old)][: len(found)]
+    return [_slid_to_line(old, hunk, limit) for hunk, limit in zip(found, limits, strict=True)]
+
+
+def spliced(source: str, spelled: Spelled, changes: Iterable[Hunk], spell: Spell) -> str | None:
+    """The source from `spelled.start` to its end with `changes` made to its text; None if `spell` cannot write one."""
+    made = []
+    position = spelled.start
+    for hunk in changes:
+        written = spell(hunk.text) if hunk.text else ""
+        if written is None:
+            return None
+        made += [source[position : spelled.offsets[hunk.start]], written]
+        position = spelled.offsets[hunk.end]
+    return "".join([*made, source[position : spelled.end]])
+
+
+def is_shown(character: str) -> bool:
+    """Whether a reader of the source would see the character; those that he would not are written as escapes."""
+    if " " <= character <= "~":
+        return True
+    return character in _JOINERS or unicodedata.category(character) not in _HIDDEN
+
+
+def _narrowed(hunk: Hunk, old: str) -> Iterator[Hunk]:
+    """Narrow a hunk of whole lines down to the words that differ."""
+    if old and hunk.text:
+        inner = _compared(_WORD.findall(old), _WORD.findall(hunk.text))
+    else:
+        inner = [Hunk(0, len(old), hunk.text)]
+    for start, end, text in inner:
+        yield Hunk(hunk.start + start, hunk.start + end, text)
+
+
+def _slid_to_line(old: str, hunk: Hunk, limit: int) -> Hunk:
+    """Let what is put in or taken out begin with a line, where the same change can be seen so."""
+    start, end, text = hunk
+    moved = old[start:end] or text
+    if text and end > start:
+        return hunk
+    for shift in range(len(moved)):
+        if start + shift and old[start + shift - 1] == "\n":
+            return Hunk(start + shift, end + shift, text[shift:] + text[:shift])
+        if end + shift >= limit or old[end + shift] != moved[shift]:
+            break
+    return hunk
+
+
+def _compared(old: Sequence[str], new: Sequence[str]) -> list[Hunk]:
+    """Compare two sequences of parts; places are counted in characters."""
+    head = 0
+    while head < min(len(old), len(new)) and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    before, after = old[head : len(old) - tail], new[head : len(new) - tail]
+    if len(before) * len(after) > _MOST_PAIRS:
+        operations = [("replace", 0, len(before), 0, len(after))]
+    else:
+        operations = list(SequenceMatcher(None, before, after, autojunk=False).get_opcodes())
+    places = [0]
+    for part in old:
+        places.append(places[-1] + len(part))
+    return [
+        Hunk(places[head + i], places[head + j], "".join(after[k:m]))
+        for tag, i, j, k, m in operations
+        if tag != "equal"
+    ]
