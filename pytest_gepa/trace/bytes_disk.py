@@ -9,12 +9,30 @@ process.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import diskcache
-from diskcache.core import MODE_BINARY, MODE_RAW, UNKNOWN
+from diskcache.core import DBNAME, DEFAULT_SETTINGS, METADATA, MODE_BINARY, MODE_RAW, UNKNOWN
+
+# By default diskcache drops rows at 1 GiB. All settings are given, lest a planted row is one.
+_SETTINGS = {
+    **DEFAULT_SETTINGS,
+    "eviction_policy": "none",
+    "cull_limit": 0,
+    "statistics": 0,
+    "tag_index": 0,
+    "disk_min_file_size": 2**15,
+}
+
+_DAY = 86_400.0
+# The time at which a row expires tells when it was wanted: so much before. diskcache reads it at no cost with a
+# value, where its own eviction policies write at each read.
+_LIFE = 3_650 * _DAY
 
 _OWN_FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")
 
@@ -24,18 +42,90 @@ class Refused(OSError):
 
 
 class Database(diskcache.Cache):  # type: ignore[misc]
-    """A diskcache that leaves no connection behind when it cannot be opened.
+    """A diskcache of bytes that knows which of them nobody has wanted for long.
 
-    Python would warn of it later, in the middle of somebody's test.
+    It leaves no connection behind when it cannot be opened: Python would warn of it later, in the middle of
+    somebody's test. Its methods raise what diskcache and SQLite raise.
     """
 
-    def __init__(self, directory: str, timeout: float, **settings: Any) -> None:
+    def __init__(self, directory: str, timeout: float) -> None:
+        _refuse_planted_settings(Path(directory) / DBNAME, timeout)
         try:
-            super().__init__(directory, timeout=timeout, disk=BytesDisk, **settings)
+            super().__init__(directory, timeout=timeout, disk=BytesDisk, **_SETTINGS)
         except Exception:
             with contextlib.suppress(Exception):
                 self.close()
             raise
+
+    def find(self, key: str) -> bytes | None:
+        """The bytes of a key, which is noted as wanted, to the day."""
+        value, expires = self.get(key, expire_time=True)
+        if value is None:
+            return None
+        if not isinstance(expires, float) or expires < time.time() + _LIFE - _DAY:
+            # A reader must not fail for the sake of a note.
+            with contextlib.suppress(diskcache.Timeout):
+                self.touch(key, expire=_LIFE)
+        found: bytes = value
+        return found
+
+    def keep(self, key: str, value: bytes) -> None:
+        """Store the bytes of a key."""
+        self.set(key, value, expire=_LIFE)
+
+    def names(self) -> list[str]:
+        """All keys that are text."""
+        rows = self._sql("SELECT key FROM Cache ORDER BY key").fetchall()
+        return [key for (key,) in rows if type(key) is str]
+
+    def figures(self) -> tuple[int, int, float | None, float | None]:
+        """Bytes on disk, number of rows, and when the oldest and the newest of them were wanted."""
+        ((entries, oldest, newest),) = self._sql(
+            "SELECT COUNT(*), MIN(expire_time), MAX(expire_time) FROM Cache"
+        ).fetchall()
+        wanted = [when - _LIFE if isinstance(when, float) else None for when in (oldest, newest)]
+        return self.volume(), entries, wanted[0], wanted[1]
+
+    def trim(self, limit: int, target: int) -> int:
+        """Where more than `limit` bytes are on disk, remove the oldest rows down to `target`; how many went."""
+        removed = 0
+        if self.volume() <= limit:
+            return 0
+        while (excess := self.volume() - target) > 0:
+            count = self.expire(now=self._cutoff(excess))
+            if not count:
+                # Rows whose time is none: not of our making.
+                return removed + int(self.clear())
+            removed += count
+        return removed
+
+    def _cutoff(self, excess: int) -> float:
+        """The time before which the rows hold so many bytes; the end of time when all of them hold less."""
+        rows = self._sql(
+            "SELECT expire_time, size + LENGTH(COALESCE(value, '')) FROM Cache ORDER BY expire_time"
+        )
+        with contextlib.closing(rows):
+            for when, size in rows:
+                excess -= size
+                if excess <= 0 and isinstance(when, float):
+                    return math.nextafter(when, math.inf)
+        return math.inf
+
+
+def _refuse_planted_settings(path: Path, timeout: float) -> None:
+    """Raise `Refused` for a setting that diskcache does not have: it would make any row an attribute of its own."""
+    if not path.exists():
+        return
+    with contextlib.closing(sqlite3.connect(path, timeout=timeout)) as connection:
+        try:
+            names = {name for (name,) in connection.execute("SELECT key FROM Settings")}
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return
+    planted = names - {*DEFAULT_SETTINGS, *METADATA}
+    if planted:
+        raise Refused(f"a setting that is not diskcache's: {sorted(map(str, planted))[0]}")
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]

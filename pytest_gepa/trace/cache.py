@@ -1,73 +1,38 @@
 """The response cache: answers on disk by the content of their request, so that each is paid for once.
 
-Also the content keys themselves. What may be stored, and when a stored answer is used, is decided in
-`capture`.
+What may be stored, and when a stored answer is used, is decided in `exchange`; the keys are made in `keys`.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import hashlib
-import json
 import os
+import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-BEHAVIOUR_HEADERS = ("anthropic-beta", "anthropic-version", "openai-beta")
-"""The headers that change an answer. No other header is part of a key."""
+from pytest_gepa.trace.flights import Flights
 
-NO_CONTENT = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "user"})
-"""Fields of a body that say who asks, not what."""
+TRIM_TO = 0.9
+"""A cache that has outgrown its limit is cut to this share of it, so that not every run must cut."""
 
-SECRET_QUERY = frozenset(
-    {"access_token", "api-key", "api_key", "apikey", "auth", "key", "password", "secret", "sig", "signature"}
-    | {"subscription-key", "token", "x-api-key"}
-)
-"""Query parameters that are left out of a key, in lower case."""
-
-_PORTS = {"http": 80, "https": 443}
 _TIMEOUT = 10.0
 
-# By default diskcache drops rows at 1 GiB. All that change its ways are given, lest a planted row sets them.
-_SETTINGS = {
-    "eviction_policy": "none",
-    "cull_limit": 0,
-    "statistics": 0,
-    "tag_index": 0,
-    "disk_min_file_size": 2**15,
-}
 
+@dataclass(frozen=True, slots=True)
+class CacheFigures:
+    """What a cache holds: bytes on disk, answers, and when (seconds since 1970) the one that was left alone for
+    longest, and the one that was wanted last, were last stored or used, to the day. None where there are no
+    answers."""
 
-def request_key(method: str, url: str, headers: Mapping[str, str], body: bytes) -> str:
-    """The identity of a request by content: SHA-256, in hex, of method, URL, behaviour headers and body.
-
-    Equal keys mean that a server is asked the same: user names, keys and tokens, the order of JSON fields and
-    of headers do not count. `headers` may have names in any case. Neither trial nor case is part of it.
-    """
-    parts = urlsplit(url)
-    query = [(name, value) for name, value in parse_qsl(parts.query, True) if not _is_secret(name)]
-    given = {name.lower(): value for name, value in headers.items()}
-    identity = {
-        "method": method.upper(),
-        "scheme": parts.scheme.lower(),
-        "host": (parts.hostname or "").lower(),
-        "port": parts.port or _PORTS.get(parts.scheme.lower()),
-        "path": parts.path,
-        "query": query,
-        "headers": {name: given[name] for name in BEHAVIOUR_HEADERS if name in given},
-        "body": _body_identity(body),
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def stored_key(request_key: str, trial: str, ordinal: int) -> str:
-    """The key under which an answer is stored: the request, the trial, and which of the identical requests of
-    its case it is, so that repeats and best-of-n sampling stay independent."""
-    return f"{request_key}:{trial}:{ordinal}"
+    size: int
+    entries: int
+    oldest: float | None
+    newest: float | None
 
 
 class ResponseCache:
@@ -75,12 +40,13 @@ class ResponseCache:
 
     The database is opened at the first use, so that a process may fork before; a child that inherits an open
     one opens its own. When it cannot be opened, or fails for good, `broken` says why and nothing is stored or
-    found any more.
+    found any more. `flights` are the requests whose answers are awaited for it.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.broken = ""
+        self.flights = Flights(directory / "flights")
         self._lock = threading.Lock()
         self._database: Any = None
         self._pid = 0
@@ -88,15 +54,41 @@ class ResponseCache:
 
     def get(self, key: str) -> bytes | None:
         """The bytes stored under a key; None when there are none, or when the row is not of our making."""
-        value = self._use(lambda database: database.get(key))
+        value = self._use(lambda database: database.find(key))
         return value if isinstance(value, bytes) else None
 
     def put(self, key: str, value: bytes) -> None:
         """Store bytes under a key, in place of any before; dropped when the database is busy for too long."""
-        self._use(lambda database: database.set(key, value))
+        self._use(lambda database: database.keep(key, value))
+
+    def items(self) -> Iterator[tuple[str, bytes]]:
+        """All keys and bytes that are of our making, by key."""
+        for key in self._use(lambda database: database.names()) or ():
+            value = self.get(key)
+            if value is not None:
+                yield key, value
+
+    def figures(self) -> CacheFigures | None:
+        """What is stored; None when the database cannot be read."""
+        found = self._use(lambda database: database.figures())
+        return None if found is None else CacheFigures(*found)
+
+    def trim(self, limit: int) -> int:
+        """Remove answers until at most `limit` bytes are on disk, those first that nobody has wanted for longest;
+        tells how many went."""
+        return self._use(lambda database: database.trim(limit, int(TRIM_TO * limit))) or 0
+
+    def clear(self) -> None:
+        """Remove every answer. What is no database of ours is removed as a whole."""
+        self._use(lambda database: database.clear())
+        if self.broken:
+            self.close()
+            shutil.rmtree(self.directory)
+            self.broken = ""
 
     def close(self) -> None:
         """Close the database; the next use opens it again."""
+        self.flights.close()
         with self._lock:
             atexit.unregister(self.close)
             database, self._database = self._database, None
@@ -135,7 +127,7 @@ class ResponseCache:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(OSError):
                 self.directory.chmod(0o700)
-            self._database = Database(path, _TIMEOUT, **_SETTINGS)
+            self._database = Database(path, _TIMEOUT)
             self._pid = os.getpid()
             atexit.register(self.close)
         return self._database
@@ -155,17 +147,3 @@ class ResponseCache:
         if self._database is not None and threading.current_thread() is not threading.main_thread():
             with contextlib.suppress(Exception):
                 self._database.close()
-
-
-def _is_secret(name: str) -> bool:
-    return name.lower() in SECRET_QUERY or name.lower().startswith("x-amz-")
-
-
-def _body_identity(body: bytes) -> Any:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return {"sha256": hashlib.sha256(body).hexdigest()}
-    if isinstance(data, dict):
-        return {name: value for name, value in data.items() if name not in NO_CONTENT}
-    return data

@@ -7,6 +7,7 @@ must not be able to tell. What is done for each of them is in `hooks`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 from pytest_gepa.trace.cache import ResponseCache
@@ -26,13 +27,20 @@ HOOKS: tuple[Hook, ...] = (HttpxHook(), RequestsHook(), Urllib3Hook(), AiohttpHo
 _wire = Wire()
 
 
-def install(recorder: Recorder, cache: ResponseCache | None, trial: str | None, replay: str = "auto") -> None:
+def install(
+    recorder: Recorder,
+    cache: ResponseCache | None,
+    trial: str | None,
+    replay: str = "auto",
+    recording: ResponseCache | None = None,
+    redact: Callable[[str], str] | None = None,
+) -> None:
     """Record the calls of this process from now on, in modules already imported and those imported later.
 
     See `Target` for the parameters. Installed again, it changes them for the requests to come. The caller closes
-    the cache.
+    cache and recording.
     """
-    _wire.target = Target(recorder, cache, trial, replay)
+    _wire.target = Target(recorder, cache, trial, replay, recording, redact)
     _watch.start()
     for hook in HOOKS:
         for name in hook.names:

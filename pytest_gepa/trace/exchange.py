@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from pytest_gepa.trace.cache import ResponseCache, request_key, stored_key
+from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.chat import Answer, ChatRequest
+from pytest_gepa.trace.keys import Identity, identify
 from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
 from pytest_gepa.trace.recorder import Ordinal, Recorder
-from pytest_gepa.trace.stored import StoredAnswer, decode
-from pytest_gepa.trace.trajectory import Call
+from pytest_gepa.trace.replay import NotRecorded, Place, Stores
+from pytest_gepa.trace.stored import StoredAnswer
+from pytest_gepa.trace.trajectory import Call, Message
 
 LONGEST_ERROR = 2_000
 """Characters that are kept of the body of an error."""
 
 LONGEST_BODY = 8 * 1024 * 1024
 """Bytes that are kept of a streamed body in order to read it at its end."""
+
+LONGEST_REMINDER = 80
+"""Characters of a request by which a message reminds of it."""
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 CLOSED_EARLY = "closed before the answer was complete"
 CUT_OFF = "the stream ended before the answer was complete"
@@ -30,14 +38,20 @@ UNREADABLE = "a response without a message that can be read"
 class Target:
     """Where the calls of a process are recorded, and the answers stored and found.
 
-    Nothing is looked up or stored without a cache or a trial. `replay` is the setting of that name; with "only" a
-    request that has no stored answer is not sent.
+    Nothing is looked up or stored without a trial. For the rest see `replay.Stores`.
     """
 
     recorder: Recorder
     cache: ResponseCache | None = None
     trial: str | None = None
     replay: str = "auto"
+    recording: ResponseCache | None = None
+    redact: Callable[[str], str] | None = None
+
+    @property
+    def stores(self) -> Stores:
+        """Where answers are."""
+        return Stores(self.cache, self.recording, self.replay, self.redact)
 
 
 def begin(
@@ -59,30 +73,55 @@ def begin(
     """
     try:
         given = {name.lower(): value for name, value in headers.items()}
-        recognised = recognise(method, urlsplit(url).path, given.get("content-type", ""), body)
+        path = urlsplit(url).path
+        recognised = recognise(method, path, given.get("content-type", ""), body)
         if recognised is None:
             return None
         protocol, asked = recognised
         if protocol is FALLBACK and is_in_process():
             return None
-        key = request_key(method, url, given, body)
-        place = None
-        if target.cache is not None and target.trial is not None and protocol.cacheable and is_network():
-            ordinal = target.recorder.claim(key)
-            place = CachePlace(target.cache, stored_key(key, target.trial, ordinal.number), ordinal)
-        return Exchange(target.recorder, protocol, asked, key, place)
+        identity = identify(method, url, given, body)
+        claim = None
+        if target.trial is not None and target.stores.used and _is_model_call(protocol, asked, url):
+            claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
+        return Exchange(target.recorder, protocol, asked, identity.request, claim)
     except Exception as error:
         target.recorder.add_problem(describe(error))
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class CachePlace:
-    """Where the answer to a request is stored: under which key, and the number that the request took."""
+def _is_model_call(protocol: Protocol, asked: ChatRequest, url: str) -> bool:
+    """Whether a request may be answered from what is stored.
 
-    cache: ResponseCache
-    key: str
+    One of an unknown protocol that names no model and stays on this machine may as well go to a server that the test
+    has started: the code under test, which must run.
+    """
+    return protocol is not FALLBACK or bool(asked.model) or urlsplit(url).hostname not in _LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The place where the answer to a request is, the number that the request took there, and what was asked for."""
+
+    place: Place
     ordinal: Ordinal
+    asked: str
+
+
+def _claim(
+    target: Target,
+    trial: str,
+    protocol: Protocol,
+    identity: Identity,
+    asked: str,
+    is_network: Callable[[], bool],
+) -> Claim | None:
+    """Number a request among the identical ones of its case; None for one that does not leave the process."""
+    if not is_network():
+        return None
+    ordinal = target.recorder.claim(identity.content)
+    place = Place(target.stores, identity, trial, ordinal.number, reusable=protocol.cacheable)
+    return Claim(place, ordinal, asked)
 
 
 class Exchange:
@@ -92,11 +131,12 @@ class Exchange:
     """
 
     def __init__(
-        self, recorder: Recorder, protocol: Protocol, request: ChatRequest, key: str, place: CachePlace | None
+        self, recorder: Recorder, protocol: Protocol, request: ChatRequest, key: str, claim: Claim | None
     ) -> None:
         self._recorder = recorder
         self.protocol = protocol
-        self._place = place
+        self._claim = claim
+        self._is_stored = False
         self._started = time.perf_counter()
         self._ended = False
         self._call = Call(
@@ -108,51 +148,93 @@ class Exchange:
             error=NOT_ENDED,
             tools=request.tools,
             streamed=request.stream,
+            kind=request.kind,
+            tool_texts=request.tool_texts,
+            answer_format=request.answer_format,
         )
         self._slot = recorder.add_call(self._call)
 
     def stored(self) -> StoredAnswer | None:
         """The stored answer to this very request, None if it must be sent.
 
-        The hook makes a response of its library from it and tells so by `replayed`.
+        The hook makes a response of its library from it and tells so by `replayed`. While another process is getting
+        the answer, this waits for it. Raises `NotRecorded` for a request that must not be sent.
         """
-        answer: StoredAnswer | None = None
-
-        def look_up() -> None:
-            nonlocal answer
-            data = self._place.cache.get(self._place.key) if self._place is not None else None
-            found = decode(data) if data is not None else None
-            answer = found if found is not None and is_whole(self.protocol, found) else None
-
-        self.guarded(look_up)
+        answer = self._found()
+        if answer is None and self._claim is not None:
+            self._refuse_if_closed_off()
+            with self._noting():
+                answer = self._claim.place.wait(self._is_good)
         return answer
 
     async def stored_async(self) -> StoredAnswer | None:
         """The same for a hook of an asynchronous client."""
-        return self.stored()
+        answer = self._found()
+        if answer is None and self._claim is not None:
+            self._refuse_if_closed_off()
+            with self._noting():
+                answer = await self._claim.place.wait_async(self._is_good)
+        return answer
+
+    def _found(self) -> StoredAnswer | None:
+        if self._claim is not None:
+            with self._noting():
+                return self._claim.place.find(self._is_good)
+        return None
+
+    def _is_good(self, answer: StoredAnswer) -> bool:
+        return is_whole(self.protocol, answer)
+
+    def _takes_number(self, answer: StoredAnswer) -> bool:
+        """Whether the next request like this one is another sample, rather than another try of the same."""
+        return self._is_good(answer) or (not self.protocol.cacheable and 200 <= answer.status < 300)
+
+    def _refuse_if_closed_off(self) -> None:
+        claim = self._claim
+        if claim is None or not claim.place.is_closed_off:
+            return
+        why = (
+            "its answer held a secret and was not recorded"
+            if claim.place.is_withheld()
+            else "no stored answer"
+        )
+        last = next((message.content for message in reversed(self._call.request) if message.content), "")
+        begins = " ".join(last.split())[:LONGEST_REMINDER]
+        text = f"{why}: {claim.asked}, model {self._call.model or 'not named'}, last message {begins!r}"
+        self._recorder.add_refusal(text)
+        raise NotRecorded(text)
 
     def replayed(self, answer: StoredAnswer) -> None:
         """End with a stored answer, which the application now gets."""
-        call = self._of_answer(self.protocol.read_answer(answer.body, answer.content_type))
-        self._end(replace(call, status=answer.status, cached=True))
+        if self._claim is not None:
+            self._claim.place.keep_again(answer)
+            self._is_stored = self._takes_number(answer)
+        self._end(replace(self._of_response(answer), cached=True))
 
     def answered(self, status: int, content_type: str, body: bytes) -> None:
         """End with a whole response, its content encoding undone; it is stored if it is complete."""
-        self._store(StoredAnswer(status, content_type, body))
+        answer = StoredAnswer(status, content_type, body)
+        call = self._of_response(answer)
+        self._store(answer, call.answer)
+        self._end(call)
+
+    def _of_response(self, response: StoredAnswer) -> Call:
+        status, body = response.status, response.body
         if 200 <= status < 300:
-            self._end(replace(self._of_answer(self.protocol.read_answer(body, content_type)), status=status))
-        else:
-            text = body[: 4 * LONGEST_ERROR].decode("utf-8", "replace")[:LONGEST_ERROR]
-            self._end(replace(self._call, status=status, error=text or f"status {status}"))
+            return replace(
+                self._of_answer(self.protocol.read_answer(body, response.content_type)), status=status
+            )
+        text = body[: 4 * LONGEST_ERROR].decode("utf-8", "replace")[:LONGEST_ERROR]
+        return replace(self._call, status=status, error=text or f"status {status}")
 
     def streamed(
         self, status: int, answer: Answer | None, trouble: str, whole: StoredAnswer | None = None
     ) -> None:
         """End with what a stream has brought. `trouble` says why it is not complete, "" if it is; `whole` is what
         has come of it, None if that was not kept."""
-        if whole is not None:
-            self._store(whole)
         call = replace(self._of_answer(answer), status=status)
+        if whole is not None:
+            self._store(whole, call.answer)
         if trouble:
             so_far = call.answer.content[:LONGEST_ERROR] if call.answer is not None else ""
             parts = (
@@ -170,10 +252,8 @@ class Exchange:
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Run a step of ours so that what goes wrong in it is noted, and never reaches the application."""
-        try:
+        with self._noting():
             step()
-        except Exception as error:
-            self._recorder.add_problem(describe(error))
 
     @property
     def ended(self) -> bool:
@@ -182,14 +262,24 @@ class Exchange:
 
     @property
     def may_store(self) -> bool:
-        """Whether a complete answer would be stored."""
-        return self._place is not None
+        """Whether an answer would be stored."""
+        return self._claim is not None
 
-    def _store(self, answer: StoredAnswer) -> None:
-        place = self._place
-        if place is not None and is_whole(self.protocol, answer):
-            place.cache.put(place.key, answer.encode())
-            self._place = None
+    def _store(self, answer: StoredAnswer, said: Message | None) -> None:
+        if self._claim is None:
+            return
+        arguments = [call.arguments for call in said.tool_calls] if said is not None else []
+        texts = [said.content, said.reasoning, *arguments] if said is not None else []
+        self._is_stored = self._takes_number(answer)
+        self._claim.place.keep(answer, *texts, is_finished=self._is_stored)
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        """What goes wrong in a step of ours is noted, and never reaches the application."""
+        try:
+            yield
+        except Exception as error:
+            self._recorder.add_problem(describe(error))
 
     def _of_answer(self, answer: Answer | None) -> Call:
         if answer is None:
@@ -201,15 +291,21 @@ class Exchange:
             finish_reason=answer.finish_reason,
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
+            alternatives=answer.alternatives,
+            logprob=answer.logprob,
+            cache_read_tokens=answer.cache_read_tokens,
+            reasoning_tokens=answer.reasoning_tokens,
         )
 
     def _end(self, call: Call) -> None:
         if self._ended:
             return
         self._ended = True
-        if self._place is not None and not call.cached:
-            # No answer was stored: the number is free again, so that a retry looks for the same one.
-            self._recorder.release(self._place.ordinal)
+        if self._claim is not None:
+            self._claim.place.leave()
+            if not self._is_stored:
+                # The number is free again, so that a retry looks for the same answer.
+                self._recorder.release(self._claim.ordinal)
         self._slot.put(replace(call, seconds=time.perf_counter() - self._started))
 
 

@@ -29,6 +29,7 @@ class Recorded:
     `calls` begin with those of the wider fixtures that the case uses, marked as shared; `made` are the calls that
     were made while it ran, those of a fixture that was set up for it included. `reads` are ids of components whose
     file was opened for the case, `imported` of those that were opened before any case, at import; both sorted.
+    `refused` are the requests that were not sent, in words, as no answer to them was stored.
     """
 
     calls: tuple[Call, ...] = ()
@@ -37,6 +38,7 @@ class Recorded:
     scores: tuple[Score, ...] = ()
     reads: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 class Slot:
@@ -105,6 +107,7 @@ class Recorder:
         self._steps: list[Step] = []
         self._scores: dict[str, Score] = {}
         self._imported: set[str] = set()
+        self._refused: list[str] = []
 
     @property
     def current(self) -> str | None:
@@ -134,7 +137,7 @@ class Recorder:
             self._own = Held()
             self._made = []
             self._places = [self._stray, self._own]
-            self._steps, self._scores = [], {}
+            self._steps, self._scores, self._refused = [], {}, []
 
     def end(self, uses: Iterable[Held] = ()) -> Recorded:
         """End the running case and hand over its record, that of the holds which it `uses` included.
@@ -155,6 +158,7 @@ class Recorder:
                 scores=tuple(self._scores.values()),
                 reads=tuple(sorted(self._own.reads.union(*(held.reads for held in wider.values())))),
                 imported=tuple(sorted(self._imported)),
+                refused=tuple(self._refused),
             )
             self._case = None
             self._places = [self._stray]
@@ -229,6 +233,11 @@ class Recorder:
         with self._lock:
             if len(self._problems) < MOST_PROBLEMS:
                 self._problems.append(text)
+
+    def add_refusal(self, text: str) -> None:
+        """Note a request that is not sent, as no answer to it is stored; the application may not have let it show."""
+        with self._lock:
+            self._refused.append(text)
 
     def add_read(self, component: str) -> None:
         """Note that a component's file was opened: for the case or fixture, or at import if there was no case yet."""

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.trace.bytes_disk import BytesDisk
-from pytest_gepa.trace.cache import ResponseCache, request_key, stored_key
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.keys import identify, split_key, stored_key
 
 URL = "https://api.example.com/v1/chat/completions"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0}
@@ -29,9 +30,8 @@ LARGE = bytes(range(256)) * 1000
 def key_of(
     method: str = "POST", url: str = URL, headers: dict[str, str] | None = None, body: Any = BODY
 ) -> str:
-    return request_key(
-        method, url, headers or {}, body if isinstance(body, bytes) else json.dumps(body).encode()
-    )
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return identify(method, url, headers or {}, data).request
 
 
 @pytest.fixture

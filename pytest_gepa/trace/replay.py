@@ -1,0 +1,178 @@
+"""Where the answer to one request is found and kept: by `--gepa-replay`, in the cache and in the run's recording.
+
+What becomes of a call in the record of its case is the business of `exchange`; how a recording is written and read as
+files that of `pytest_gepa.recording`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.keys import Identity, stored_key
+from pytest_gepa.trace.stored import StoredAnswer, decode
+
+LONGEST_WAIT = 60.0
+"""Seconds that a request waits at most for the answer that another process is getting; then it goes out itself."""
+
+_PAUSES = (0.002, 0.1)  # seconds between two looks: the first, and the longest that it grows to
+
+WITHHELD = b"withheld"
+"""Stands in a recording for an answer that held a secret."""
+
+
+class NotRecorded(BaseException):
+    """A request without a stored answer, under `--gepa-replay=only`.
+
+    Not an `Exception`: an application that makes do without an answer (`except Exception`) would turn what was not
+    recorded into a failure of the prompt.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where the answers of a process are.
+
+    `cache` is shared by all runs, `recording` belongs to one; either may be missing. `replay` is the setting of that
+    name: with "auto" the cache is read and both are written, with "only" both are read and nothing is written. ("off"
+    is to have neither.) `redact` gives a text without its secrets: an answer that holds any is not stored.
+    """
+
+    cache: ResponseCache | None = None
+    recording: ResponseCache | None = None
+    replay: str = "auto"
+    redact: Callable[[str], str] | None = None
+
+    @property
+    def used(self) -> bool:
+        """Whether a request has any business here."""
+        return self.cache is not None or self.recording is not None or self.replay == "only"
+
+    def close(self) -> None:
+        """Close both."""
+        for store in (self.cache, self.recording):
+            if store is not None:
+                store.close()
+
+
+class Place:
+    """Where the answer to one request is: it is that of a trial, and the `ordinal`-th of identical ones in its case.
+
+    The cache is used for what is `reusable`; of other requests only the recording of a run knows the answer.
+    """
+
+    def __init__(
+        self, stores: Stores, identity: Identity, trial: str, ordinal: int, *, reusable: bool
+    ) -> None:
+        self._stores = stores
+        self._cache = stores.cache if reusable else None
+        self._key = stored_key(identity.request, trial, ordinal)
+        # Servers move: a recording is of what was asked, not of whom.
+        self._recorded_key = stored_key(identity.content, trial, ordinal)
+        self._in_flight = False
+
+    @property
+    def is_closed_off(self) -> bool:
+        """Whether the request must not be sent, found or not."""
+        return self._stores.replay == "only"
+
+    def find(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
+        """The stored answer; `is_good` judges one that comes from the cache."""
+        recording = self._stores.recording
+        if self.is_closed_off and recording is not None:
+            data = recording.get(self._recorded_key)
+            answer = decode(data) if data is not None else None
+            if answer is not None:
+                return answer
+        return self._cached(is_good)
+
+    def is_withheld(self) -> bool:
+        """Whether the recording had an answer that it must not hold."""
+        recording = self._stores.recording
+        return recording is not None and recording.get(self._recorded_key) == WITHHELD
+
+    def wait(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
+        """After nothing was found: the answer that another process is getting, or None when it is this one's turn."""
+        for pause in self._pauses():
+            time.sleep(pause)
+            if (answer := self._cached(is_good)) is not None:
+                return answer
+        # It may have come between the last look and the turn.
+        return self._cached(is_good)
+
+    async def wait_async(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
+        """The same in an event loop."""
+        for pause in self._pauses():
+            await _sleep(pause)
+            if (answer := self._cached(is_good)) is not None:
+                return answer
+        return self._cached(is_good)
+
+    def keep(self, answer: StoredAnswer, *texts: str, is_finished: bool) -> None:
+        """Store an answer: a finished one in the cache, any in the recording, one with a secret in neither.
+
+        `texts` are what the answer says, where a secret in it may be cut into pieces.
+        """
+        if self.is_closed_off:
+            return
+        is_secret = self._holds_secret(answer, *texts)
+        if self._cache is not None and is_finished and not is_secret:
+            self._cache.put(self._key, answer.encode())
+        self._record(WITHHELD if is_secret else answer.encode(), is_finished=is_finished)
+
+    def keep_again(self, answer: StoredAnswer) -> None:
+        """Note that a stored answer was used: it is part of the run's recording."""
+        if not self.is_closed_off:
+            self._record(answer.encode(), is_finished=True)
+
+    def leave(self) -> None:
+        """The request has ended, with an answer or without: others need not wait for it any more."""
+        if self._in_flight and self._cache is not None:
+            self._in_flight = False
+            self._cache.flights.land(self._key)
+
+    def _cached(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
+        data = self._cache.get(self._key) if self._cache is not None else None
+        answer = decode(data) if data is not None else None
+        return answer if answer is not None and is_good(answer) else None
+
+    def _pauses(self) -> Iterator[float]:
+        """Seconds to sleep, one after the other, until the request is this process's own to send."""
+        cache = self._cache
+        if cache is None:
+            return
+        pause, longest = _PAUSES
+        deadline = time.monotonic() + LONGEST_WAIT
+        while not (taken := cache.flights.take_off(self._key)) and time.monotonic() < deadline:
+            yield pause
+            pause = min(2 * pause, longest)
+        self._in_flight = taken
+
+    def _record(self, data: bytes, *, is_finished: bool) -> None:
+        recording = self._stores.recording
+        if recording is None:
+            return
+        present = recording.get(self._recorded_key)
+        if present is None or (is_finished and present != data):
+            recording.put(self._recorded_key, data)
+
+    def _holds_secret(self, answer: StoredAnswer, *texts: str) -> bool:
+        redact = self._stores.redact
+        if redact is None:
+            return False
+        body = answer.body.decode("utf-8", "replace")
+        return any(redact(text) != text for text in (body, *texts))
+
+
+async def _sleep(seconds: float) -> None:
+    """Sleep in whatever event loop is running: anyio, which is there with httpx, knows several."""
+    anyio = sys.modules.get("anyio")
+    if anyio is not None:
+        await anyio.sleep(seconds)
+    else:
+        import asyncio
+
+        await asyncio.sleep(seconds)
