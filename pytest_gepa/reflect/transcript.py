@@ -13,7 +13,7 @@ from pytest_gepa.reflect.conversation import Conversation, collapsed, last_asked
 from pytest_gepa.reflect.failure import Failure, read_failure
 from pytest_gepa.reflect.fit import Part, Rank, Section, cut_middle
 from pytest_gepa.reflect.scrub import scrub, scrub_output
-from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall
 
 _INLINE_LEAST = 60
@@ -122,6 +122,7 @@ class Narrator:
         tools: tuple[str, ...] = ()
         for index, (call, times) in enumerate(groups):
             prefix = f"Call {index + 1}, " if len(groups) > 1 else ""
+            prefix += "made once for several cases, " if call.shared else ""
             if call.tools and call.tools != tools:
                 tools = call.tools
                 yield Part(f"{prefix}tools offered: {one_line(', '.join(tools), 400)}", "", Rank.middle)
@@ -219,7 +220,9 @@ def _read_failure(exhibit: Exhibit) -> Failure:
 def _said(text: str, rollout: Rollout) -> str:
     """A failure's text with the score and the feedback that the test itself gave."""
     lines = [text] if text else []
-    if rollout.score is not None and 0 < rollout.score < 1:
+    # A zero goes without saying, unless every assert held.
+    least = -1 if rollout.outcome is Outcome.passed else 0
+    if rollout.score is not None and least < rollout.score < 1:
         lines.append(f"Score: {rollout.score:.3g} of 1")
     if rollout.feedback and rollout.feedback not in text:
         lines.append(scrub(rollout.feedback))

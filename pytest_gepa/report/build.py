@@ -24,8 +24,10 @@ from pytest_gepa.report.result import (
 from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.trajectory import Call
 from pytest_gepa.verdict.judge import CaseScore, Tally, Verdict, judge
 
+STRAY_CHARACTERS = 100
 _PLACE = re.compile(r"\S+:\d+: \w+")
 REASONS = {
     "proven": "the gain is too large to be chance",
@@ -79,6 +81,7 @@ def build_result(
         frontier=tuple(_frontier(state, winner)),
         rejections=dict(state.rejections.most_common()),
         trouble=tuple(_trouble(state, labels)),
+        stray=tuple(_asked(call) for call in state.stray),
     )
 
 
@@ -232,6 +235,13 @@ def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
             reason = _reason(rollout.trajectory.failure)
             found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
+
+
+def _asked(call: Call) -> str:
+    """A call by its model and what it was asked last."""
+    said = " ".join(call.request[-1].content.split()) if call.request else ""
+    shown = said if len(said) <= STRAY_CHARACTERS else f"{said[:STRAY_CHARACTERS]} ..."
+    return f"{call.model or 'unknown model'}: {shown}"
 
 
 def _reason(failure: str) -> str:

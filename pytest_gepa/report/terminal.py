@@ -138,6 +138,11 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
     lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
     if len(result.trouble) > len(shown):
         lines.append(f"                     and {len(result.trouble) - len(shown)} more, in the report")
+    if result.stray:
+        lines.append(
+            f"calls of no case     {count(len(result.stray), 'request')} at import, in collection, in the teardown of "
+            f"a shared fixture or in the background; the first: {result.stray[0]}"
+        )
     if result.rejections:
         total = sum(result.rejections.values())
         common = next(iter(result.rejections))

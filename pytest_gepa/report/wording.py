@@ -27,8 +27,10 @@ def p_words(p_value: float) -> str:
 
 
 def passed(tally: Tally) -> str:
-    """`12/31`."""
-    return f"{tally.passed}/{tally.total}"
+    """`12/31`, and the mean score where that says something else: `12/31 (score 0.62)`."""
+    share = tally.passed / tally.total if tally.total else 0.0
+    graded = f" (score {tally.score:.2f})" if abs(tally.score - share) >= 0.005 else ""
+    return f"{tally.passed}/{tally.total}{graded}"
 
 
 def duration(seconds: float) -> str:

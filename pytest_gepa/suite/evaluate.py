@@ -17,7 +17,7 @@ from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
 from pytest_gepa.trace.redact import Redactor
-from pytest_gepa.trace.trajectory import Trajectory
+from pytest_gepa.trace.trajectory import Call, Trajectory
 
 RETRIES = 2
 LOG_CHARACTERS = 4_000
@@ -76,6 +76,12 @@ class Suite:
         self._around = surroundings
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
+        self._stray: dict[str, Call] = {}
+
+    @property
+    def stray(self) -> tuple[Call, ...]:
+        """The calls that belonged to no case, as its sessions told them, each request once."""
+        return tuple(self._stray.values())
 
     def run(
         self,
@@ -141,6 +147,9 @@ class Suite:
                 keep(_lost(job, message["case"], Outcome(message["outcome"]), message["reason"]))
             elif message["event"] == "broken":
                 broken.append(message["reason"])
+            elif message["event"] == "stray":
+                for call in from_json(tuple[Call, ...], message["calls"]):
+                    self._stray.setdefault(call.key, call)
 
         try:
             self.runner.run(job, hear)

@@ -20,8 +20,9 @@ class Runner(Protocol):
     def run(self, job: Job, emit: Emit) -> None:
         """Run a job to its end, handing on the events of its sessions.
 
-        Events are `rollout`, `lost` (a case whose process gave no result, with `outcome` and `reason`) and `broken`
-        (a session that could not collect). Blocks; several jobs may run at once, each in a thread of its own.
+        Events are `rollout`, `lost` (a case whose process gave no result, with `outcome` and `reason`), `broken` (a
+        session that could not collect) and `stray` (calls to a model that belong to no case). Blocks; several jobs may
+        run at once, each in a thread of its own.
         """
 
     def stop(self) -> None:

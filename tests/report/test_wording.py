@@ -49,7 +49,9 @@ def test_a_p_value(p: float, words: str):
 def test_effects_are_signed_points_and_tallies_fractions():
     assert points(0.484) == "+48 points"
     assert points(-0.5) == "-50 points"
-    assert passed(Tally(12, 31, 0.4)) == "12/31"
+    assert passed(Tally(12, 31, 12 / 31)) == "12/31"
+    assert passed(Tally(12, 31, 0.4)) == "12/31 (score 0.40)"
+    assert passed(Tally(0, 0, 0.0)) == "0/0"
 
 
 @given(st.text(st.characters()))
