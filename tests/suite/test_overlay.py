@@ -8,7 +8,9 @@ from tests.suite.world import PROMPT, TODAY, Build, Project, evaluate, logged, o
 
 CANDIDATE = "Greet them as it was never done, ümläuts and all.\n"
 READS = """
-    import codecs, importlib.resources, io, linecache, mmap, os, pkgutil, shutil, subprocess, warnings
+    import asyncio, codecs, fileinput, importlib.resources, io, linecache, mmap, os, pickle, pkgutil, shutil
+    import subprocess, threading, tokenize, warnings
+    from io import open as its_own_open
     from pathlib import Path
 
     import jinja2
@@ -90,6 +92,114 @@ READS = """
     def test_path_with_dots(see):
         see(Path(ROOT, "prompts", "..", "prompts", ".", "greet.md").read_text(encoding="utf-8"))
 
+    def test_hard_link(see, tmp_path):
+        os.link(FILE, tmp_path / "linked")
+        see((tmp_path / "linked").read_text(encoding="utf-8"))
+
+    def test_chain_of_links(see, tmp_path):
+        (tmp_path / "one").symlink_to(FILE)
+        os.symlink("one", tmp_path / "two")
+        see((tmp_path / "two").read_text(encoding="utf-8"))
+
+    def test_link_to_a_hard_link(see, tmp_path):
+        os.link(FILE, tmp_path / "linked")
+        (tmp_path / "one").symlink_to("linked")
+        see((tmp_path / "one").read_text(encoding="utf-8"))
+
+    def test_open_code(see):
+        with io.open_code(str(FILE)) as stream:
+            see(stream.read().decode())
+
+    def test_os_open_from_a_directory(see):
+        directory = os.open(FILE.parent, os.O_RDONLY)
+        with os.fdopen(os.open("greet.md", os.O_RDONLY, dir_fd=directory), encoding="utf-8") as stream:
+            see(stream.read())
+        os.close(directory)
+
+    def test_opener(see):
+        with open(FILE, encoding="utf-8", opener=os.open) as stream:
+            see(stream.read())
+
+    def test_opener_from_a_directory(see):
+        directory = os.open(FILE.parent, os.O_RDONLY)
+        opener = lambda name, flags: os.open(name, flags, dir_fd=directory)
+        with open("greet.md", encoding="utf-8", opener=opener) as stream:
+            see(stream.read())
+        os.close(directory)
+
+    def test_tokenize_open(see):
+        with tokenize.open(str(FILE)) as stream:
+            see(stream.read())
+
+    def test_fileinput(see):
+        with fileinput.input(FILE, encoding="utf-8") as lines:
+            see("".join(lines))
+
+    def test_open_imported_by_name(see):
+        with its_own_open(FILE, encoding="utf-8") as stream:
+            see(stream.read())
+
+    class Reader:
+        open_text = open
+        open_descriptor = os.open
+
+    def test_open_as_an_attribute_of_a_class(see):
+        with Reader().open_text(FILE, encoding="utf-8") as stream:
+            see(stream.read())
+
+    def test_os_open_as_an_attribute_of_a_class(see):
+        with os.fdopen(Reader().open_descriptor(FILE, os.O_RDONLY), encoding="utf-8") as stream:
+            see(stream.read())
+
+    def test_open_that_was_pickled(see):
+        with pickle.loads(pickle.dumps(open))(FILE, encoding="utf-8") as stream:
+            see(stream.read())
+
+    def test_resource_as_a_file(see):
+        with importlib.resources.as_file(importlib.resources.files("prompts") / "greet.md") as path:
+            see(path.read_text(encoding="utf-8"))
+
+    def test_package_loader(see):
+        environment = jinja2.Environment(loader=jinja2.PackageLoader("prompts", ""), keep_trailing_newline=True)
+        see(environment.get_template("greet.md").render())
+
+    def test_compiled_templates_of_another_text(see, tmp_path):
+        cache = jinja2.FileSystemBytecodeCache(str(tmp_path))
+        stale = jinja2.DictLoader({"greet.md": "Stale."})
+        jinja2.Environment(loader=stale, bytecode_cache=cache).get_template("greet.md").render()
+        loader = jinja2.FileSystemLoader(FILE.parent)
+        environment = jinja2.Environment(loader=loader, bytecode_cache=cache, keep_trailing_newline=True)
+        see(environment.get_template("greet.md").render())
+
+    def test_template_that_is_looked_at_again(see):
+        loader = jinja2.FileSystemLoader(FILE.parent)
+        environment = jinja2.Environment(loader=loader, auto_reload=True, keep_trailing_newline=True)
+        environment.get_template("greet.md")
+        see(environment.get_template("greet.md").render())
+
+    def test_copy_of_the_directory(see, tmp_path):
+        see((Path(shutil.copytree(FILE.parent, tmp_path / "copy")) / "greet.md").read_text(encoding="utf-8"))
+
+    def test_thread(see):
+        texts = []
+        thread = threading.Thread(target=lambda: texts.append(FILE.read_text(encoding="utf-8")))
+        thread.start()
+        thread.join()
+        see(texts[0])
+
+    def test_asyncio_thread(see):
+        see(asyncio.run(asyncio.to_thread(FILE.read_text, encoding="utf-8")))
+
+    def test_cleared_environment(see, monkeypatch):
+        for name in os.environ:
+            monkeypatch.delenv(name)
+        see(FILE.read_text(encoding="utf-8"))
+
+    def test_name_of_the_stream(gepa):
+        with open(FILE, encoding="utf-8") as stream, open(FILE, "rb") as binary:
+            assert stream.name == binary.name == str(FILE)
+            gepa.log("text", stream.read())
+
     def test_standard_input_of_a_program(see):
         with open(FILE) as stream:
             see(subprocess.run(["cat"], stdin=stream, capture_output=True).stdout.decode())
@@ -108,6 +218,18 @@ ODD = """
     def test_open_for_update():
         with open(PROMPTS / "greet.md", "r+") as stream:
             assert stream.read()
+
+    def test_open_for_appending_and_reading():
+        with open(PROMPTS / "greet.md", "a+") as stream:
+            stream.seek(0)
+            assert stream.read()
+
+    def test_os_open_for_update():
+        os.close(os.open(PROMPTS / "greet.md", os.O_RDWR))
+
+    def test_sqlite():
+        import sqlite3
+        sqlite3.connect(PROMPTS / "greet.md").close()
 
     def test_writes(gepa):
         with open(PROMPTS / "notes.md", "a") as stream:
@@ -143,8 +265,8 @@ def project(build: Build) -> Project:
 
 
 @pytest.fixture(scope="module")
-def reads(project: Project, fork_runner: Runner) -> Evaluation:
-    return evaluate(project.suite(fork_runner, [f"test_reads.py::{way}" for way in WAYS]), CANDIDATE)
+def reads(project: Project, runner: Runner) -> Evaluation:
+    return evaluate(project.suite(runner, [f"test_reads.py::{way}" for way in WAYS]), CANDIDATE)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -152,9 +274,9 @@ def test_a_way_of_reading_gives_the_text_of_the_candidate(reads: Evaluation, way
     assert logged(reads.rollouts[f"test_reads.py::{way}"]) == CANDIDATE
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "test_linecache"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_way_of_reading_is_told_as_a_read(reads: Evaluation, way: str) -> None:
-    assert reads.rollouts[f"test_reads.py::{way}"].reads == (PROMPT,)
+    assert PROMPT in reads.rollouts[f"test_reads.py::{way}"].reads
 
 
 def test_the_file_itself_keeps_its_bytes(project: Project, reads: Evaluation) -> None:
@@ -162,7 +284,16 @@ def test_the_file_itself_keeps_its_bytes(project: Project, reads: Evaluation) ->
     assert (project.root / PROMPT).read_text() == TODAY
 
 
-@pytest.mark.parametrize("case", ["test_file_io", "test_open_for_update"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "test_file_io",
+        "test_open_for_update",
+        "test_open_for_appending_and_reading",
+        "test_os_open_for_update",
+        "test_sqlite",
+    ],
+)
 def test_a_read_around_the_overlay_is_an_error_and_never_a_score(
     project: Project, fork_runner: Runner, case: str
 ) -> None:
@@ -171,6 +302,8 @@ def test_a_read_around_the_overlay_is_an_error_and_never_a_score(
     assert (rollout.outcome.value, rollout.score) == ("error", None)
     assert "not in effect" in rollout.trajectory.failure
     assert PROMPT in rollout.trajectory.failure
+    assert "(test_odd.py:" in rollout.trajectory.failure  # where it is
+    assert "read it with open()" in rollout.trajectory.failure  # how to mend it
 
 
 def test_what_a_case_writes_goes_to_the_real_file(project: Project, fork_runner: Runner) -> None:

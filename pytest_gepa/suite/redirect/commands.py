@@ -62,6 +62,12 @@ def _simple(find: Find, words: Sequence[str], directory: str) -> Iterator[tuple[
 
 def _script(find: Find, text: str, directory: str) -> Iterator[tuple[PromptCopy, str]]:
     """The same for a line of the shell, read roughly: each simple command in it, and the files that it reads itself."""
+    import re
+
+    # What a substitution runs is a command of its own.
+    for inner in re.findall(r"\$\(([^()]*)\)|`([^`]*)`", text):
+        yield from _script(find, "".join(inner), directory)
+    text = re.sub(r"\$\([^()]*\)|`[^`]*`", " ", text)
     command: list[str] = []
     tokens = _tokens(text)
     for at, token in enumerate(tokens):
@@ -88,15 +94,13 @@ def _command(find: Find, words: list[str], directory: str) -> Iterator[tuple[Pro
 def _tokens(text: str) -> list[str]:
     import shlex
 
-    # What a substitution runs is a command of its own.
-    plain = text.replace("$(", " ; ").replace("`", " ; ")
     try:
-        scanner = shlex.shlex(plain, posix=True, punctuation_chars="();<>|&\n")
+        scanner = shlex.shlex(text, posix=True, punctuation_chars="();<>|&\n")
         scanner.whitespace = " \t\r"
         scanner.whitespace_split = True
         return list(scanner)
     except ValueError:  # a quote that is not closed
-        return plain.replace('"', " ").replace("'", " ").split()
+        return text.replace('"', " ").replace("'", " ").split()
 
 
 def _named(find: Find, word: str, directory: str) -> PromptCopy | None:

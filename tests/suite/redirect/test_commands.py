@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.suite.redirect.commands import is_python, reached
+from pytest_gepa.suite.redirect.table import PromptCopy, Table
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
+    """One prompt, `prompts/greet.md`, from where the process stands; and a script for Python beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "greet.md").write_text("Greet.")
+    (tmp_path / "tool").write_text(f"#!{sys.executable}\nprint(1)\n")
+    (tmp_path / "shell-tool").write_text("#!/bin/sh\n")
+    return Table((PromptCopy(str(tmp_path / "prompts" / "greet.md"), ("prompts/greet.md",), "copy"),))
+
+
+def programs(known: Table, words: object, cwd: object = None) -> list[str]:
+    return [name for _, name in reached(known.find, None, words, cwd)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat prompts/greet.md",
+        "cat ./prompts/../prompts/greet.md",
+        "/bin/cat -n prompts/greet.md",
+        "jq --rawfile=prompts/greet.md .",
+        "curl -d @prompts/greet.md localhost",
+        "python -I prompts/greet.md",
+        "python3.12 -sE -c pass prompts/greet.md",
+        "python -W ignore -S prompts/greet.md",
+        "pypy3 -X dev -I prompts/greet.md",
+        "./shell-tool prompts/greet.md",
+        "uv run mytool prompts/greet.md",
+        "missing-tool prompts/greet.md",
+    ],
+)
+def test_a_program_that_is_given_a_prompt_and_loads_no_overlay_is_told(known: Table, command: str) -> None:
+    assert len(programs(known, shlex.split(command))) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat prompts/other.md",
+        "cat prompts",
+        "python app.py prompts/greet.md",
+        "python3 -m app --prompt=prompts/greet.md",
+        "python -Werror -X importtime -c 'x' -I prompts/greet.md",
+        "python - prompts/greet.md",
+        "./tool prompts/greet.md",
+        "env MODE=x python app.py prompts/greet.md",
+        "timeout 5 python app.py prompts/greet.md",
+        "uv run python app.py prompts/greet.md",
+        "prompts/greet.md",
+    ],
+)
+def test_a_python_and_a_program_that_is_given_none_are_not(known: Table, command: str) -> None:
+    assert programs(known, shlex.split(command)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("cat prompts/greet.md", ["'cat'"]),
+        ("cd . && cat prompts/greet.md | wc -l", ["'cat'"]),
+        ("python app.py prompts/greet.md; cat prompts/greet.md", ["'cat'"]),
+        ("python app.py < prompts/greet.md", ["'sh'"]),
+        ("python app.py 'prompts/greet.md' > out 2>&1", []),
+        ("X=1 python app.py prompts/greet.md", []),
+        ("X=1 Y=prompts/greet.md head -1 prompts/greet.md", ["'head'"]),
+        ('echo "$(cat prompts/greet.md)"', ["'cat'"]),
+        ("echo `cat prompts/greet.md`", ["'cat'"]),
+        ("(cat prompts/greet.md)", ["'cat'"]),
+        ("echo 'not closed; cat prompts/greet.md", ["'echo'"]),
+        ("true\ncat prompts/greet.md", ["'cat'"]),
+        ("bash -c 'cat prompts/greet.md'", ["'cat'"]),
+        ("", []),
+        (";;", []),
+    ],
+)
+def test_a_line_of_the_shell_is_read_command_by_command(known: Table, line: str, told: list[str]) -> None:
+    assert programs(known, ["/bin/sh", "-c", line]) == told
+
+
+def test_words_may_be_bytes_or_paths_and_a_command_a_single_one(known: Table) -> None:
+    assert programs(known, [b"cat", Path("prompts/greet.md")]) == ["'cat'"]
+    assert programs(known, "cat") == programs(known, []) == []
+
+
+def test_paths_go_from_where_the_program_is_started(known: Table, tmp_path: Path) -> None:
+    assert programs(known, ["cat", "greet.md"], tmp_path / "prompts") == ["'cat'"]
+    assert programs(known, ["cat", "greet.md"]) == []
+
+
+def test_the_executable_decides_and_not_the_name_that_it_is_given(known: Table) -> None:
+    assert [name for _, name in reached(known.find, "/bin/cat", ["python", "prompts/greet.md"], None)] == [
+        "'cat'"
+    ]
+
+
+@pytest.mark.parametrize("name", ["python", "python3", "python3.13", "/usr/bin/pypy3.10", sys.executable])
+def test_interpreters_are_known_by_name(name: str) -> None:
+    assert is_python(name)
+
+
+@pytest.mark.parametrize("name", ["pythonic", "ipython-like.txt", "cat", "/", "", "no/such/program"])
+def test_other_programs_are_not(name: str) -> None:
+    assert not is_python(name)
+
+
+def test_a_script_is_known_by_its_first_line_wherever_it_is_found(
+    known: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"/nowhere:{tmp_path}")
+
+    assert is_python("tool")
+    assert not is_python("shell-tool")
