@@ -51,8 +51,7 @@ def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any])
             else:
                 await _check_status(self, response, options)
         except BaseException as error:
-            failure = error
-            exchange.guarded(lambda: exchange.failed(failure))
+            _failed(exchange, error)
             raise
         return response
 
@@ -120,6 +119,15 @@ def _answered(
             response.content = reader(response.content, listener)
 
     exchange.guarded(record)
+
+
+def _failed(exchange: Exchange, error: BaseException) -> None:
+    """Record an exception; one that the session made of a status (`raise_for_status`) with that."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and status >= 400:
+        exchange.guarded(lambda: exchange.answered(status, "text/plain", str(error).encode()))
+    else:
+        exchange.guarded(lambda: exchange.failed(error))
 
 
 def _replay(module: Any, exchange: Exchange, session: Any, str_or_url: Any, answer: StoredAnswer) -> Any:
