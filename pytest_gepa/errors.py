@@ -23,5 +23,9 @@ class ReflectionError(GepaError):
     """The reflection model cannot be reached or refuses the request; more of the same would not help."""
 
 
+class ReplayError(GepaError):
+    """A recorded run cannot be replayed: answers are missing, or there is no recording at all."""
+
+
 class RunnerError(GepaError):
     """Cases cannot be run in child sessions at all, as opposed to one case that goes wrong."""

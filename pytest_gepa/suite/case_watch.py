@@ -10,13 +10,15 @@ from pytest_gepa.suite.outcome import crash_message, is_infrastructure
 from pytest_gepa.suite.pytest_internals import has_raised, is_subtest
 from pytest_gepa.suite.rollout import Grade
 from pytest_gepa.suite.soft_checks import SoftChecks
+from pytest_gepa.trace.replay import NotRecorded
 
 
 class CaseWatch:
     """A plugin that listens to one case at a time, from `begin` on.
 
     `units` are its subtests and soft checks in order, `body_failed` says that it failed beside them, and `trouble` is
-    the infrastructure's error that it met, "" if none.
+    the infrastructure's error that it met, "" if none. `refused` tells of requests that were not sent: those of a
+    wider fixture fail every case that uses it.
     """
 
     def __init__(self, checks: SoftChecks) -> None:
@@ -28,6 +30,7 @@ class CaseWatch:
         self.reports: list[pytest.TestReport] = []
         self.units: list[Grade] = []
         self.trouble = ""
+        self.refused: tuple[str, ...] = ()
         self.body_failed = False
         self._has_raised = False
         self._batch: Sequence[Grade] = ()
@@ -40,6 +43,8 @@ class CaseWatch:
         """Look at a phase, or a subtest, before plugins turn failed checks into an exception of their own."""
         if call.excinfo is not None and is_infrastructure(call.excinfo.value):
             self.trouble = f"{call.excinfo.typename}: {call.excinfo.value}"
+        if call.excinfo is not None and isinstance(call.excinfo.value, NotRecorded):
+            self.refused = (*self.refused, str(call.excinfo.value))
         self._has_raised = has_raised(item, call)
         self._batch = self._checks.take()
         return (yield)  # type: ignore[misc]

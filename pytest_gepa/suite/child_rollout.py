@@ -45,6 +45,9 @@ class RolloutMaker:
         failure = failure_text(watch.reports) or scored.below
         if leak:
             scored, failure = Scored(Outcome.error, None), leak
+        # Whatever the application made of it, and pytest of that: without the answer there is no evidence.
+        if refused := recorded.refused or watch.refused:
+            scored, failure = Scored(Outcome.unrecorded, None), "\n".join(refused)
         trajectory = Trajectory(
             calls=recorded.calls,
             steps=recorded.steps,

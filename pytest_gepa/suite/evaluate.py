@@ -6,21 +6,24 @@ import itertools
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_gepa.codec import from_json
+from pytest_gepa.errors import ReplayError
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
 from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.replay import NotRecorded
 from pytest_gepa.trace.trajectory import Call, Trajectory
 
 RETRIES = 2
 LOG_CHARACTERS = 4_000
+TOLD_MISSING = 10
 BACKOFF_SECONDS = (1.0, 5.0)
 SCRUBBED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "PYTEST_VERSION", "COV_CORE_")
 
@@ -48,7 +51,11 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every child session shares: arguments and directories of the user's own session."""
+    """What every child session shares: arguments and directories of the user's own session.
+
+    For a replay: `stand_ins` are environment variables, taken where the user's environment has none, and `charges`
+    tells by candidate, case and trial which rollouts were charged in the run that is replayed.
+    """
 
     args: tuple[str, ...]
     cwd: str
@@ -58,6 +65,10 @@ class Surroundings:
     cache: str
     concurrency: int
     timeout: float
+    replay: str = "auto"
+    recording: str = ""
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    charges: Mapping[tuple[str, str, str], bool] | None = None
 
 
 class Suite:
@@ -95,7 +106,8 @@ class Suite:
     ) -> Evaluation:
         """Run cases; trouble is retried while the allowance lasts. Blocks; safe to call from several threads.
 
-        `on_rollout` hears each case once, when its result is final. Cases are missing after `stop`.
+        `on_rollout` hears each case once, when its result is final. Cases are missing after `stop`. Raises
+        `ReplayError` when only stored answers may be used and some are missing.
         """
         first = self._attempt(candidate, texts, cases, trial, self._around.concurrency, on_rollout)
         final = dict(first)
@@ -113,7 +125,21 @@ class Suite:
         for rollout in final.values():
             if _is_retried(rollout):
                 on_rollout(rollout)
+        self._check_recorded(final.values())
         return Evaluation(final, {case: rollout.charged for case, rollout in first.items()})
+
+    def _check_recorded(self, rollouts: Iterable[Rollout]) -> None:
+        missing = [(rollout, why) for rollout in rollouts if (why := _missing(rollout))]
+        if missing:
+            told = [f"{self.cases[rollout.case].nodeid}: {why}" for rollout, why in missing[:TOLD_MISSING]]
+            if len(missing) > TOLD_MISSING:
+                told.append(f"and {len(missing) - TOLD_MISSING} more")
+            lines = "".join(f"\n  {line}" for line in told)
+            raise ReplayError(
+                f"{len(missing)} of the cases asked for what is not recorded, and nothing was sent:{lines}\n"
+                "Tests, prompts or settings are not those of the recorded run; record one of today's without "
+                "--gepa-replay=only"
+            )
 
     def stop(self) -> None:
         """End every child; evaluations in flight return what they have."""
@@ -135,6 +161,9 @@ class Suite:
         broken: list[str] = []
 
         def keep(rollout: Rollout) -> None:
+            if self._around.charges is not None:
+                paid = self._around.charges.get((rollout.candidate, rollout.case, rollout.trial), False)
+                rollout = replace(rollout, charged=paid)
             is_new = rollout.case not in results
             results[rollout.case] = rollout
             if is_new and not _is_retried(rollout):
@@ -198,12 +227,14 @@ class Suite:
             args=around.args,
             cwd=around.cwd,
             rootdir=around.rootdir,
-            environ=child_environment(os.environ),
+            environ={**around.stand_ins, **child_environment(os.environ)},
             sys_path=around.sys_path,
             temp=str(around.temp / name),
             cache=around.cache,
             concurrency=concurrency,
             timeout=around.timeout,
+            replay=around.replay,
+            recording=around.recording,
         )
 
 
@@ -213,7 +244,16 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_retried(rollout: Rollout) -> bool:
-    return rollout.outcome.is_trouble and rollout.outcome is not Outcome.vanished
+    return not rollout.outcome.is_final
+
+
+def _missing(rollout: Rollout) -> str:
+    """Which request of a rollout was not sent, "" if there was none; one at import ends the whole collection."""
+    lines = rollout.trajectory.failure.splitlines()
+    if rollout.outcome is Outcome.unrecorded:
+        return lines[0]
+    told = (line for line in lines if f"{NotRecorded.__name__}: " in line)
+    return next(told, "") if rollout.outcome is Outcome.vanished else ""
 
 
 def _lost(job: Job, case: str, outcome: Outcome, reason: str) -> Rollout:

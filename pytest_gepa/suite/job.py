@@ -38,7 +38,8 @@ class Job:
     `cases` are case ids, `files` the test files that hold them. `timeout` is in seconds a case. `forking` is
     "after collection" (the session forks workers that ask for its cases) or "never" (it asks for its cases and runs
     them itself). With `tell_modules` it ends by telling which modules of the environment it loaded. The environment
-    variables travel in the message, never on disk.
+    variables travel in the message, never on disk. `cache` and `recording` are directories, "" for none; `replay` is
+    the setting of that name.
     """
 
     id: str
@@ -58,6 +59,8 @@ class Job:
     timeout: float = 120.0
     forking: str = "after collection"
     tell_modules: bool = False
+    replay: str = "auto"
+    recording: str = ""
 
 
 def encode_line(message: Mapping[str, Any]) -> bytes:

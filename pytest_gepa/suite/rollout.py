@@ -22,6 +22,7 @@ class Outcome(str, Enum):
     xpassed = "xpassed"
     vanished = "vanished"
     stopped = "stopped"
+    unrecorded = "unrecorded"
 
     @property
     def is_evidence(self) -> bool:
@@ -31,7 +32,18 @@ class Outcome(str, Enum):
     @property
     def is_trouble(self) -> bool:
         """Whether the outcome tells of the infrastructure: retried with bounds, then reported, never a zero."""
-        return self in (Outcome.error, Outcome.timeout, Outcome.crashed, Outcome.vanished)
+        return self in (
+            Outcome.error,
+            Outcome.timeout,
+            Outcome.crashed,
+            Outcome.vanished,
+            Outcome.unrecorded,
+        )
+
+    @property
+    def is_final(self) -> bool:
+        """Whether to run the case again could not change the outcome."""
+        return not self.is_trouble or self in (Outcome.vanished, Outcome.unrecorded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pytest_gepa.codec import to_json
 from pytest_gepa.plugin import recorder_key
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_rollout import RolloutMaker
+from pytest_gepa.suite.closed_off import close_off
 from pytest_gepa.suite.collect import identify
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
@@ -61,8 +62,16 @@ def run_job(job: Job, channel: Channel) -> None:
     recorder = Recorder()
     overlay = Overlay(recorder.add_read)
     overlay.install(job.prompts, temp / "prompts", job.rootdir)
-    cache = ResponseCache(Path(job.cache)) if job.cache else None
-    capture.install(recorder, cache, job.trial)
+    capture.install(
+        recorder,
+        ResponseCache(Path(job.cache)) if job.cache else None,
+        job.trial,
+        job.replay,
+        ResponseCache(Path(job.recording)) if job.recording else None,
+        Redactor(job.environ).redact,
+    )
+    if job.replay == "only":
+        close_off(recorder.add_refusal)
     renderings.install(
         {id: text for prompt in job.prompts for id, text in prompt.texts.items()},
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
