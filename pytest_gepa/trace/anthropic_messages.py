@@ -16,7 +16,6 @@ from pytest_gepa.trace.fields import (
     dump,
     first_text,
     flatten,
-    items_of,
     object_of,
     objects_of,
     read_error,
@@ -33,6 +32,7 @@ from pytest_gepa.trace.trajectory import Message, ToolCall
 
 REDACTED_THINKING = "[reasoning that the server keeps to itself]"
 NO_RESULT = "[the message does not hold its result]"
+NOTHING = "[nothing came back]"
 
 
 # Requests
@@ -145,7 +145,7 @@ def message_of(blocks: Iterable[Mapping[str, Any]]) -> Message:
         elif _is_result(block):
             id = text_of(block.get("tool_use_id"))
             if id in calls:
-                calls[id] = replace(calls[id], result=_result(block) or NO_RESULT)
+                calls[id] = replace(calls[id], result=_result(block) or NOTHING)
         else:
             texts.append(block)
     # Citations split a text into blocks in the middle of its sentences.
@@ -164,7 +164,8 @@ def _read_call(block: Mapping[str, Any]) -> ToolCall:
 
 def _result(block: Mapping[str, Any]) -> str:
     """What a tool gave back: of found pages the title and address, of programs what they printed."""
-    lines = [_told(one) for one in items_of(block.get("content")) or [block.get("content")]]
+    content = block.get("content")
+    lines = map(_told, content if isinstance(content, list) else [content])
     text = "\n".join(filter(None, lines))
     return f"[error] {text}" if block.get("is_error") else text
 

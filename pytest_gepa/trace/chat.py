@@ -25,6 +25,7 @@ from pytest_gepa.trace.fields import (
     read_object,
     read_usage,
     refusal,
+    schema_of,
     schema_text,
     text_of,
     texts_of_tools,
@@ -81,7 +82,7 @@ def read_request(body: bytes) -> ChatRequest | None:
     if data is None or not isinstance(data.get("messages"), list):
         return None
     tools = [*objects_of(data.get("tools")), *objects_of(data.get("functions"))]
-    schema = _schema(object_of(data.get("response_format")))
+    schema = schema_of(object_of(data.get("response_format")))
     return ChatRequest(
         model=text_of(data.get("model")),
         messages=tuple(map(read_message, objects_of(data["messages"]))),
@@ -104,14 +105,6 @@ def read_prompt(body: bytes) -> ChatRequest | None:
     )
     messages = tuple(Message("user", one) for one in prompts)
     return ChatRequest(text_of(data.get("model")), messages, stream=bool(data.get("stream")))
-
-
-def _schema(response_format: Mapping[str, Any]) -> Any:
-    """The schema that an answer must follow; the name of the format where there is none, as of any JSON object."""
-    kind = text_of(response_format.get("type"))
-    if kind == "json_schema":
-        return object_of(response_format.get("json_schema")).get("schema")
-    return "" if kind == "text" else kind
 
 
 def _tool_name(tool: Mapping[str, Any]) -> str:

@@ -246,6 +246,15 @@ def texts_of_tools(*definitions: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for one in definitions for text in descriptions(one) if text.strip()))
 
 
+def schema_of(form: Mapping[str, Any]) -> Any:
+    """The schema that the format of an answer names, in either of OpenAI's protocols; the kind of the format where it
+    has none, as of any JSON object; "" for plain text."""
+    kind = text_of(form.get("type"))
+    if kind == "json_schema":
+        return form.get("schema") or object_of(form.get("json_schema")).get("schema")
+    return "" if kind == "text" else kind
+
+
 def schema_text(schema: Any) -> str:
     """A schema as one line of JSON, cut; "" for none."""
     return dump(schema)[:LONGEST_SCHEMA] if schema else ""

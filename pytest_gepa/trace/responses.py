@@ -1,68 +1,37 @@
-"""OpenAI's Responses API: bodies of bytes to messages, no I/O. Streams are read in `responses_stream`.
-
-The items of one turn of the model (its reasoning, calls and messages) become one message, in a request as in an
-answer, so that what is sent back is known again. Calls of tools that the server runs carry what these gave back.
-"""
+"""OpenAI's Responses API: bodies of bytes to messages, no I/O. Items are read in `response_items`, streams in
+`responses_stream`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pytest_gepa.trace.chat import FILTERED, Answer, ChatRequest
 from pytest_gepa.trace.fields import (
-    dump,
-    first_text,
     flatten,
-    is_data,
-    items_of,
     mean,
-    media,
     object_of,
     objects_of,
     read_error,
     read_object,
     read_usage,
     refusal,
+    schema_of,
     schema_text,
-    tell,
     text_of,
     texts_of_tools,
-    without_data,
 )
-from pytest_gepa.trace.trajectory import Message, ToolCall
+from pytest_gepa.trace.response_items import message_of, read_items
+from pytest_gepa.trace.trajectory import Message
 
 CONTINUES = "[continues an earlier response, whose messages are not in the request]"
 IN_CONVERSATION = "[continues a conversation that the server keeps]"
-REFERS = "[refers to an item of an earlier response]"
-NO_RESULT = "[the response does not hold its result]"
-WAITS = "[waits for approval]"
 
 FINISHED = frozenset({"completed", "incomplete"})
 """The states of a response that has come to its end, if need be at a limit."""
 
-_SERVER_RUNS = frozenset(
-    {"web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call"}
-    | {"mcp_list_tools"}
-)
-_OTHER_CALLS = frozenset({"mcp_list_tools", "mcp_approval_request", "program"})
-_RESULTS = ("results", "outputs", "output", "result", "sources", "tools", "error")
-_NO_ARGUMENTS = frozenset(
-    {
-        "id",
-        "type",
-        "status",
-        "call_id",
-        "name",
-        "server_label",
-        "env",
-        "container_id",
-        "fingerprint",
-        "caller",
-    }
-    | {"encrypted_content", "pending_safety_checks", "approval_request_id", "created_by", *_RESULTS}
-)
+_NOT_FINISHED = frozenset({"failed", "cancelled", "queued", "in_progress"})
 
 
 # Requests
@@ -76,7 +45,7 @@ def read_request(body: bytes) -> ChatRequest | None:
     ):
         return None
     tools = objects_of(data.get("tools"))
-    schema = _schema(object_of(object_of(data.get("text")).get("format")))
+    schema = schema_of(object_of(object_of(data.get("text")).get("format")))
     return ChatRequest(
         model=text_of(data.get("model")),
         messages=tuple(_messages(data)),
@@ -111,50 +80,9 @@ def _stored_prompt(prompt: Mapping[str, Any]) -> str:
     return "\n".join([f"[the prompt {text_of(prompt.get('id'))}, kept by the server]", *lines])
 
 
-def _schema(form: Mapping[str, Any]) -> Any:
-    kind = text_of(form.get("type"))
-    if kind == "json_schema":
-        return form.get("schema")
-    return "" if kind == "text" else kind
-
-
 def _tool_name(tool: Mapping[str, Any]) -> str:
     kind, name = text_of(tool.get("type")), text_of(tool.get("name") or tool.get("server_label"))
-    return name if kind in ("function", "custom", "") or not name else f"{kind} {name}"
-
-
-def read_items(items: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
-    """The items of a request as messages."""
-    turn = _Turn()
-    for item in items:
-        if turn.takes(item):
-            turn.add(item)
-            continue
-        if turn.begun:
-            yield turn.message()
-            turn = _Turn()
-        yield _other_item(item)
-    if turn.begun:
-        yield turn.message()
-
-
-def _other_item(item: Mapping[str, Any]) -> Message:
-    """An item that is not the model's own: a message of the application, a tool's output, a reference."""
-    kind = _kind(item)
-    if kind == "message":
-        return Message(text_of(item.get("role")), flatten(item.get("content")))
-    if kind.endswith("_output"):
-        output = next((item[name] for name in ("output", "result", "tools") if name in item), None)
-        return Message("tool", tell(output), tool_call_id=text_of(item.get("call_id") or item.get("id")))
-    if kind == "item_reference":
-        return Message("note", REFERS)
-    told = {name: value for name, value in item.items() if name not in ("type", "id", "encrypted_content")}
-    said = tell(told) if told else ""
-    return Message("note", f"[{kind}] {said}".rstrip())
-
-
-def _kind(item: Mapping[str, Any]) -> str:
-    return text_of(item.get("type")) or ("message" if "role" in item else "item")
+    return name if kind in ("function", "custom") else " ".join(filter(None, (kind, name)))
 
 
 # Answers
@@ -173,7 +101,7 @@ def answer_of(data: Mapping[str, Any]) -> Answer:
     error = read_error(data.get("error"))
     usage = read_usage(data.get("usage"))._asdict()
     if error or status not in FINISHED:
-        state = f"the response is {status}" if status else ""
+        state = f"the response is {status}" if status in _NOT_FINISHED else ""
         return Answer(None, status, error=error or state, **usage)
     reason = text_of(object_of(data.get("incomplete_details")).get("reason"))
     items = objects_of(output)
@@ -186,14 +114,6 @@ def answer_of(data: Mapping[str, Any]) -> Answer:
     return Answer(message, reason or status, logprob=logprob, **usage)
 
 
-def message_of(output: Iterable[Mapping[str, Any]]) -> Message:
-    """The items of an answer as one message."""
-    turn = _Turn()
-    for item in output:
-        turn.add(item)
-    return turn.message()
-
-
 def is_complete(body: bytes) -> bool:
     """Whether a response body is a finished answer: completed, or incomplete for a limit or a filter."""
     data = read_object(body) or {}
@@ -203,119 +123,3 @@ def is_complete(body: bytes) -> bool:
         and isinstance(data.get("output"), list)
         and not data.get("error")
     )
-
-
-class _Turn:
-    """Collects the items of one turn of the model."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
-        self._calls: list[ToolCall] = []
-        self._cited: dict[str, None] = {}
-
-    def takes(self, item: Mapping[str, Any]) -> bool:
-        """Whether an item of a request is the model's own."""
-        kind = _kind(item)
-        if kind == "message":
-            return item.get("role") == "assistant"
-        return kind == "reasoning" or kind.endswith("_call") or kind in _OTHER_CALLS
-
-    def add(self, item: Mapping[str, Any]) -> None:
-        """Take an item of the model, or the output of a tool that the server has run for it."""
-        self.begun = True
-        kind = _kind(item)
-        if kind == "message":
-            self._texts.append(flatten(item.get("content")))
-            self._cited.update(dict.fromkeys(_citations(item)))
-        elif kind == "reasoning":
-            self._thoughts += [flatten(item.get("summary")), *_thoughts(item)]
-        elif kind.endswith("_output"):
-            self._give(text_of(item.get("call_id")), _other_item(item).content)
-        elif self.takes(item):
-            self._calls.append(_read_call(item))
-        else:
-            self._texts.append(_other_item(item).content)
-
-    def message(self) -> Message:
-        """All of it as one message."""
-        return Message(
-            "assistant",
-            "\n".join(filter(None, self._texts)),
-            "\n".join(filter(None, self._thoughts)),
-            tuple(self._with_citations(call) for call in self._calls),
-        )
-
-    def _give(self, id: str, result: str) -> None:
-        for index, call in enumerate(self._calls):
-            if call.id == id:
-                self._calls[index] = replace(call, result=result)
-
-    def _with_citations(self, call: ToolCall) -> ToolCall:
-        """What an answer cites is all that is known of a search unless its results were asked for."""
-        if self._cited and call.result == NO_RESULT and call.name in ("web_search", "file_search"):
-            return replace(call, result="\n".join(["[cited in the answer:]", *self._cited]))
-        return call
-
-
-def _thoughts(item: Mapping[str, Any]) -> Iterator[str]:
-    return (first_text(part, "text") for part in objects_of(item.get("content")))
-
-
-def _citations(item: Mapping[str, Any]) -> Iterator[str]:
-    for part in objects_of(item.get("content")):
-        for note in objects_of(part.get("annotations")):
-            if said := " ".join(
-                filter(None, map(text_of, (note.get("title"), note.get("url"), note.get("filename"))))
-            ):
-                yield said
-
-
-def _read_call(item: Mapping[str, Any]) -> ToolCall:
-    """A call of any kind: what it asks as arguments, and what came back if the server has run it."""
-    kind = _kind(item)
-    id = text_of(item.get("call_id") or item.get("id"))
-    name = kind.removesuffix("_call")
-    if item.get("name"):
-        name = ".".join(filter(None, map(text_of, (item.get("server_label"), item["name"]))))
-    given = item.get("arguments", item.get("input"))
-    if given is None:
-        given = _arguments(item)
-    result = ""
-    if kind == "mcp_approval_request":
-        result = WAITS
-    elif kind in _SERVER_RUNS:
-        result = _result(item) or NO_RESULT
-    return ToolCall(id, name, dump(without_data(given)) if not isinstance(given, str) else given, result)
-
-
-def _arguments(item: Mapping[str, Any]) -> dict[str, Any]:
-    asked = {name: value for name, value in item.items() if name not in _NO_ARGUMENTS and value is not None}
-    if set(asked) == {"action"} and isinstance(asked["action"], dict):
-        asked = {name: value for name, value in asked["action"].items() if name not in ("sources", "env")}
-    if item.get("type") == "mcp_list_tools":
-        asked = {"server": item.get("server_label")}
-    return asked
-
-
-def _result(item: Mapping[str, Any]) -> str:
-    """What a tool gave back, as text."""
-    if item.get("type") == "image_generation_call" and isinstance(item.get("result"), str):
-        return media("image", {"data": item["result"]})
-    holders = (item, object_of(item.get("action")))
-    results = [holder[name] for holder in holders for name in _RESULTS if holder.get(name)]
-    state = text_of(item.get("status"))
-    failed = [f"[{state}]"] if state in ("failed", "incomplete") else []
-    return "\n".join([*(_told(result) for result in results), *failed])
-
-
-def _told(result: Any) -> str:
-    """A result as text: of found files the name and the passage, of pages and tools the address or the name."""
-    lines = []
-    for one in items_of(result) or [result]:
-        said = object_of(one)
-        name = first_text(said, "filename", "url", "name", "logs")
-        text = first_text(said, "text", "description")
-        lines.append(": ".join(filter(None, (name, text))) if name and not is_data(name) else tell(one))
-    return "\n".join(filter(None, lines))

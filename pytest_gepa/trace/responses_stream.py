@@ -15,7 +15,8 @@ from pytest_gepa.trace.fields import (
     read_usage,
     text_of,
 )
-from pytest_gepa.trace.responses import FINISHED, answer_of, message_of
+from pytest_gepa.trace.response_items import message_of
+from pytest_gepa.trace.responses import FINISHED, answer_of
 from pytest_gepa.trace.sse import Event, Events
 
 _ENDS = tuple(f"response.{state}" for state in ("completed", "incomplete", "failed", "cancelled"))
