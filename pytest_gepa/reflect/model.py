@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_gepa.errors import ReflectionError
 from pytest_gepa.reflect.request import ChatMessage
+from pytest_gepa.trace import chat
+from pytest_gepa.trace.fields import read_object, read_usage, text_of
+from pytest_gepa.trace.keys import identify
+from pytest_gepa.trace.replay import Place, Stores
+from pytest_gepa.trace.stored import StoredAnswer
 
 if TYPE_CHECKING:
     import openai
 
 RETRIES = 4
 """How often the SDK tries again on 408, 409, 429, 5xx and lost connections, backing off."""
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+"""The SDK's, by which stored answers are told from those of other servers."""
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds for one HTTP request; a reasoning model may think for minutes."""
@@ -52,7 +62,7 @@ class ReflectionEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class RawReply:
-    """A reply as it came. Tokens are the server's own count, 0 when it sent none."""
+    """A reply as it came. Tokens are the server's own count, 0 when it sent none or the reply was stored before."""
 
     text: str
     finish_reason: str = ""
@@ -89,39 +99,37 @@ def _may_have_key(base_url: str | None, usual: str | None) -> bool:
 
 
 class ReflectionModel:
-    """Asks the model, from any number of threads. Remembers when the server does not take a schema."""
+    """Asks the model, from any number of threads. Remembers when the server does not take a schema.
 
-    def __init__(self, settings: ReflectionEndpoint) -> None:
+    Answers are looked up and kept in `stores`, as those of `trial`.
+    """
+
+    def __init__(
+        self, settings: ReflectionEndpoint, stores: Stores | None = None, trial: str = "reflect"
+    ) -> None:
         self.settings = settings
+        self._stores = stores or Stores()
+        self._trial = trial
         self._level = 0
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
+        self._asked: Counter[str] = Counter()
 
     def ask(self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None = None) -> RawReply:
         """One answer to a chat, as JSON of the schema where the server takes one.
 
         A schema that the server refuses is sent without its lengths, then not at all, and so for the rest of
-        the run. Raises `ContextTooLong`, and `ReflectionError` for anything that more of the same would not help.
+        the run. Raises `ContextTooLong`, and `ReflectionError` for anything that more of the same would not help, or
+        when only stored answers may be used and this one is missing.
         """
-        import openai
-
         started = time.monotonic()
-        try:
-            completion = self._complete(messages, schema)
-        except openai.APIStatusError as error:
-            if _is_too_long(error):
-                raise ContextTooLong(
-                    self._message(error, "the request is longer than its context")
-                ) from error
-            raise ReflectionError(self._status_message(error)) from error
-        except openai.APITimeoutError as error:
-            mend = f"no answer within {self.settings.timeout:g} s, {RETRIES + 1} times"
-            raise ReflectionError(self._message(error, mend)) from error
-        except (openai.OpenAIError, ValueError) as error:
-            raise ReflectionError(
-                self._message(error, "is the base URL right, and the server up?")
-            ) from error
-        return self._reply(completion, time.monotonic() - started)
+        answer, is_stored = self._complete(messages, schema)
+        if answer.status != 200:
+            if _is_too_long(answer):
+                raise ContextTooLong(self._message(_said(answer), "the request is longer than its context"))
+            raise ReflectionError(self._status_message(answer))
+        reply = self._reply(answer, time.monotonic() - started)
+        return replace(reply, input_tokens=0, output_tokens=0) if is_stored else reply
 
     def close(self) -> None:
         """Close the connections. The next question opens new ones."""
@@ -130,22 +138,66 @@ class ReflectionModel:
         if client is not None:
             client.close()
 
-    def _complete(self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None) -> Any:
-        import openai
-
-        # Plain dicts: the SDK's typed unions differ between its major versions.
-        create: Any = self._connected().chat.completions.create
+    def _complete(
+        self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None
+    ) -> tuple[StoredAnswer, bool]:
+        """The server's last word on a chat, and whether it was stored."""
         ways = [(level, way) for level, way in enumerate(_ways(schema)) if level >= self._level]
         # A way that is no other than the one before it would be refused as well.
         ways = [pair for at, pair in enumerate(ways) if at == 0 or pair[1] != ways[at - 1][1]]
         for (_, way), following in zip(ways, [*ways[1:], None], strict=True):
-            try:
-                return create(model=self.settings.model, messages=list(messages), **way)
-            except openai.APIStatusError as error:
-                if following is None or not _refuses_schema(error):
-                    raise
-                self._level = max(self._level, following[0])
+            found = self._answer({"model": self.settings.model, "messages": list(messages), **way})
+            if found is not None and not _refuses_schema(found[0]):
+                return found
+            if following is None:
+                if found is None:
+                    raise ReflectionError(
+                        f"reflection model {self.settings.model!r}: no stored answer, and nothing was sent; record a "
+                        "run with today's tests, prompts and settings, without --gepa-replay=only"
+                    )
+                return found
+            self._level = max(self._level, following[0])
         raise AssertionError("the last way returns or raises")
+
+    def _answer(self, body: dict[str, Any]) -> tuple[StoredAnswer, bool] | None:
+        """The answer to a request, and whether it was stored; None when it is not stored and must not be sent."""
+        url = (self.settings.base_url or DEFAULT_BASE_URL).rstrip("/") + "/chat/completions"
+        identity = identify("POST", url, {}, json.dumps(body).encode())
+        with self._lock:
+            ordinal = self._asked[identity.content]
+            self._asked[identity.content] += 1
+        place = Place(self._stores, identity, self._trial, ordinal, reusable=True)
+        try:
+            answer = place.find(_is_good)
+            if answer is None and place.is_closed_off:
+                return None
+            answer = answer or place.wait(_is_good)
+            if answer is not None:
+                place.keep_again(answer)
+                return answer, True
+            answer = self._send(body)
+            place.keep(answer, is_finished=_is_good(answer))
+            return answer, False
+        finally:
+            place.leave()
+
+    def _send(self, body: dict[str, Any]) -> StoredAnswer:
+        import openai
+
+        try:
+            # Plain dicts: the SDK's typed unions differ between its major versions.
+            create: Any = self._connected().chat.completions.with_raw_response.create
+            response = create(**body).http_response
+        except openai.APIStatusError as error:
+            response = error.response
+        except openai.APITimeoutError as error:
+            mend = f"no answer within {self.settings.timeout:g} s, {RETRIES + 1} times"
+            raise ReflectionError(self._message(error, mend)) from error
+        except (openai.OpenAIError, ValueError) as error:
+            mend = "is the base URL right, and the server up?"
+            raise ReflectionError(self._message(error, mend)) from error
+        content_type = response.headers.get("content-type", "").lower()
+        return StoredAnswer(response.status_code, content_type, response.content)
 
     def _connected(self) -> openai.OpenAI:
         import openai
@@ -161,27 +213,29 @@ class ReflectionModel:
                 )
             return self._client
 
-    def _reply(self, completion: Any, seconds: float) -> RawReply:
-        choices = getattr(completion, "choices", None)
+    def _reply(self, answer: StoredAnswer, seconds: float) -> RawReply:
+        completion = read_object(answer.body) or {}
+        choices = completion.get("choices")
         if not isinstance(choices, list):
-            # The SDK hands over a web page as a string, and an error sent with status 200 as an empty
-            # completion.
-            detail = str(getattr(completion, "error", None) or completion)
+            # A web page, or an error sent with status 200.
+            detail = completion.get("error") or answer.body.decode("utf-8", "replace")
             raise ReflectionError(
                 self._message(detail, "the answer is no chat completion; does the base URL end in /v1?")
             )
-        usage = getattr(completion, "usage", None)
-        message = choices[0].message if choices else None
+        choice = choices[0] if choices and isinstance(choices[0], dict) else {}
+        message = choice.get("message")
+        message = message if isinstance(message, dict) else {}
+        usage = read_usage(completion.get("usage"))
         return RawReply(
-            text=_text(getattr(message, "content", None)),
-            finish_reason=(choices[0].finish_reason or "") if choices else "",
-            refusal=getattr(message, "refusal", None) or "",
-            input_tokens=getattr(usage, "prompt_tokens", None) or 0,
-            output_tokens=getattr(usage, "completion_tokens", None) or 0,
+            text=_text(message.get("content")),
+            finish_reason=text_of(choice.get("finish_reason")),
+            refusal=text_of(message.get("refusal")),
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
             seconds=seconds,
         )
 
-    def _status_message(self, error: openai.APIStatusError) -> str:
+    def _status_message(self, answer: StoredAnswer) -> str:
         mends = {
             401: "check GEPA_REFLECTION_API_KEY, or OPENAI_API_KEY",
             403: "the key may not use this model: check GEPA_REFLECTION_API_KEY, or OPENAI_API_KEY",
@@ -189,11 +243,9 @@ class ReflectionModel:
             429: f"its rate limit or quota is used up, {RETRIES + 1} tries; lower --gepa-concurrency",
         }
         other = (
-            f"the server failed, {RETRIES + 1} tries"
-            if error.status_code >= 500
-            else "it refuses the request"
+            f"the server failed, {RETRIES + 1} tries" if answer.status >= 500 else "it refuses the request"
         )
-        return self._message(error, mends.get(error.status_code, other))
+        return self._message(_said(answer), mends.get(answer.status, other))
 
     def _message(self, error: object, mend: str) -> str:
         where = re.sub(r"//[^/@]*@", "//", self.settings.base_url or "the SDK's default base URL")
@@ -219,22 +271,24 @@ def _without_lengths(schema: Any) -> Any:
     return [_without_lengths(item) for item in schema] if isinstance(schema, list) else schema
 
 
-def _refuses_schema(error: openai.APIStatusError) -> bool:
-    if error.status_code not in (400, 404, 422):
+def _refuses_schema(answer: StoredAnswer) -> bool:
+    if answer.status not in (400, 404, 422):
         return False
-    said = _said(error)
-    return bool(_NAMES_SCHEMA.search(said) or (_NOT_SUPPORTED.search(said) and not _is_too_long(error)))
+    said = _said(answer)
+    return bool(_NAMES_SCHEMA.search(said) or (_NOT_SUPPORTED.search(said) and not _is_too_long(answer)))
 
 
-def _is_too_long(error: openai.APIStatusError) -> bool:
-    return error.status_code == 413 or (
-        error.status_code in (400, 422) and bool(_TOO_LONG.search(_said(error)))
-    )
+def _is_too_long(answer: StoredAnswer) -> bool:
+    return answer.status == 413 or (answer.status in (400, 422) and bool(_TOO_LONG.search(_said(answer))))
 
 
-def _said(error: openai.APIStatusError) -> str:
+def _said(answer: StoredAnswer) -> str:
     """The beginning of the server's message; further on it may quote the request, which must not be read."""
-    return str(error)[:1_000]
+    return f"status {answer.status}: {answer.body.decode('utf-8', 'replace')}"[:1_000]
+
+
+def _is_good(answer: StoredAnswer) -> bool:
+    return answer.status == 200 and chat.is_complete(answer.body)
 
 
 def _text(content: object) -> str:
