@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from pytest_gepa.suite.outcome import crash_message, is_infrastructure
-from pytest_gepa.suite.pytest_internals import has_raised, is_subtest
+from pytest_gepa.suite.pytest_internals import is_subtest, raised
 from pytest_gepa.suite.rollout import Grade
 from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.trace.replay import NotRecorded
@@ -41,11 +41,12 @@ class CaseWatch:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Iterator[None] | pytest.TestReport:
         """Look at a phase, or a subtest, before plugins turn failed checks into an exception of their own."""
-        if call.excinfo is not None and is_infrastructure(call.excinfo.value):
-            self.trouble = f"{call.excinfo.typename}: {call.excinfo.value}"
-        if call.excinfo is not None and isinstance(call.excinfo.value, NotRecorded):
-            self.refused = (*self.refused, str(call.excinfo.value))
-        self._has_raised = has_raised(item, call)
+        error = raised(item, call)
+        if error is not None and is_infrastructure(error):
+            self.trouble = f"{type(error).__name__}: {error}"
+        if isinstance(error, NotRecorded):
+            self.refused = (*self.refused, str(error))
+        self._has_raised = error is not None
         self._batch = self._checks.take()
         return (yield)  # type: ignore[misc]
 

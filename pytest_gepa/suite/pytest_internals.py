@@ -143,12 +143,14 @@ def active_fixtures(request: object) -> dict[str, pytest.FixtureDef[Any]]:
     return dict(getattr(request, "_fixture_defs", {}))
 
 
-def has_raised(item: pytest.Item, call: pytest.CallInfo[None]) -> bool:
-    """Whether a phase has raised, asked before any plugin makes a report of it.
+def raised(item: pytest.Item, call: pytest.CallInfo[None]) -> BaseException | None:
+    """What a phase or subtest has raised, asked before any plugin makes a report of it.
 
-    An item of unittest keeps what was raised in a list, from which pytest takes it for the report.
+    An item of unittest keeps what was raised in a list, of which pytest takes the first for the report.
     """
-    return call.excinfo is not None or bool(getattr(item, "_excinfo", None))
+    kept = getattr(item, "_excinfo", None)
+    excinfo = kept[0] if kept else call.excinfo
+    return None if excinfo is None else excinfo.value
 
 
 class _ParameterWatch:

@@ -17,6 +17,12 @@ PLAIN = """
     import sys
     import pytest
 
+    class Group(Exception):
+        # As the exception groups of Python 3.11 and of the backport.
+        def __init__(self, message, *exceptions):
+            super().__init__(message)
+            self.exceptions = exceptions
+
     @pytest.fixture
     def broken():
         raise ValueError("no database")
@@ -80,7 +86,104 @@ PLAIN = """
     @pytest.mark.gepa(threshold=0.5)
     def test_scores_above_its_threshold(gepa):
         gepa.score(0.75)
+
+    def test_expects_an_exception():
+        with pytest.raises(ValueError, match="no database"):
+            raise ValueError("no database")
+
+    def test_expects_an_exception_that_does_not_come():
+        with pytest.raises(ValueError):
+            pass
+
+    def test_calls_fail():
+        pytest.fail("not polite")
+
+    def test_needs_a_module_that_is_not_there():
+        pytest.importorskip("no_such_module_anywhere")
+
+    def test_expects_to_fail_when_it_is_under_way():
+        pytest.xfail("not yet")
+
+    @pytest.mark.xfail(raises=ValueError)
+    def test_is_expected_to_fail_in_another_way():
+        assert False
+
+    @pytest.mark.xfail(strict=True)
+    def test_is_expected_strictly_to_fail_and_does():
+        assert False
+
+    def test_raises_a_group():
+        raise Group("two things went wrong", ValueError("a"), AssertionError("b"))
+
+    def test_raises_a_group_with_a_broken_connection_in_it():
+        raise Group("two things went wrong", ValueError("a"), ConnectionError("no route"))
+
+    @pytest.mark.parametrize("answer", ["right", "wrong"])
+    def test_with_parameters(answer):
+        assert answer == "right"
+
+    class TestInAClass:
+        def test_passes(self):
+            pass
+
+        def test_fails(self):
+            assert "yes" == "no"
 """
+UNITTEST = """
+    import unittest
+
+    class TestCase(unittest.TestCase):
+        def test_passes(self):
+            self.assertEqual(1, 1)
+
+        def test_fails(self):
+            self.assertEqual("yes", "no")
+
+        def test_raises(self):
+            raise ValueError("odd")
+
+        def test_meets_a_broken_connection(self):
+            raise ConnectionError("no route")
+
+        def test_skips_itself(self):
+            self.skipTest("not here")
+
+        @unittest.expectedFailure
+        def test_is_expected_to_fail_and_does(self):
+            self.assertEqual(1, 2)
+
+        @unittest.expectedFailure
+        def test_is_expected_to_fail_and_does_not(self):
+            pass
+
+    class TestBrokenSetup(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls):
+            raise ValueError("no database")
+
+        def test_never_runs(self):
+            pass
+
+    class TestAsync(unittest.IsolatedAsyncioTestCase):
+        async def test_fails(self):
+            self.assertEqual("yes", "no")
+"""
+DOCTESTS = '''
+    def double(number):
+        """Twice the number.
+
+        >>> double(2)
+        4
+        """
+        return 2 * number
+
+    def triple(number):
+        """
+        >>> triple(2)
+        6
+        """
+        return 2 * number
+'''
 PLAIN_OUTCOMES = {
     "test_passes": ("passed", 1.0),
     "test_fails": ("failed", 0.0),
@@ -98,6 +201,30 @@ PLAIN_OUTCOMES = {
     "test_scores_by_degrees": ("passed", 0.25),
     "test_scores_below_its_threshold": ("failed", 0.25),
     "test_scores_above_its_threshold": ("passed", 0.75),
+    "test_expects_an_exception": ("passed", 1.0),
+    "test_expects_an_exception_that_does_not_come": ("failed", 0.0),
+    "test_calls_fail": ("failed", 0.0),
+    "test_needs_a_module_that_is_not_there": ("skipped", None),
+    "test_expects_to_fail_when_it_is_under_way": ("xfailed", None),
+    "test_is_expected_to_fail_in_another_way": ("failed", 0.0),
+    "test_is_expected_strictly_to_fail_and_does": ("xfailed", None),
+    "test_raises_a_group": ("failed", 0.0),
+    "test_raises_a_group_with_a_broken_connection_in_it": ("error", None),
+    "test_with_parameters[0]": ("passed", 1.0),
+    "test_with_parameters[1]": ("failed", 0.0),
+    "TestInAClass::test_passes": ("passed", 1.0),
+    "TestInAClass::test_fails": ("failed", 0.0),
+}
+UNITTEST_OUTCOMES = {
+    "TestCase::test_passes": ("passed", 1.0),
+    "TestCase::test_fails": ("failed", 0.0),
+    "TestCase::test_raises": ("failed", 0.0),
+    "TestCase::test_meets_a_broken_connection": ("error", None),
+    "TestCase::test_skips_itself": ("skipped", None),
+    "TestCase::test_is_expected_to_fail_and_does": ("xfailed", None),
+    "TestCase::test_is_expected_to_fail_and_does_not": ("xpassed", None),
+    "TestBrokenSetup::test_never_runs": ("error", None),
+    "TestAsync::test_fails": ("failed", 0.0),
 }
 APP = """
     import json, os
@@ -213,6 +340,38 @@ def plain(build: Build, runner: Runner) -> dict[str, Rollout]:
     return _by_name(evaluate(suite))
 
 
+@pytest.fixture(scope="module")
+def unittests(build: Build, runner: Runner) -> dict[str, Rollout]:
+    project = build({"test_unittest.py": UNITTEST})
+    suite = project.suite(runner, [f"test_unittest.py::{name}" for name in UNITTEST_OUTCOMES])
+    return _by_name(evaluate(suite))
+
+
+@pytest.mark.parametrize("name", UNITTEST_OUTCOMES)
+def test_a_case_of_unittest_has_its_outcome_and_score(unittests: dict[str, Rollout], name: str) -> None:
+    assert (unittests[name].outcome.value, unittests[name].score) == UNITTEST_OUTCOMES[name]
+
+
+def test_a_doctest_passes_or_fails_like_any_case(build: Build, runner: Runner) -> None:
+    text = "Sums\n\n>>> 1 + 1\n3\n"
+    project = build({"numbers_of.py": DOCTESTS, "sums.txt": text})
+    cases = [
+        "numbers_of.py::numbers_of.double",
+        "numbers_of.py::numbers_of.triple",
+        "sums.txt::sums.txt",
+    ]
+    suite = project.suite(runner, cases, args=["--doctest-modules", "--doctest-glob=*.txt"])
+
+    found = [evaluate(suite).rollouts[case] for case in cases]
+
+    assert [(rollout.outcome.value, rollout.score) for rollout in found] == [
+        ("passed", 1.0),
+        ("failed", 0.0),
+        ("failed", 0.0),
+    ]
+    assert "Expected:" in found[1].trajectory.failure
+
+
 @pytest.mark.parametrize("name", PLAIN_OUTCOMES)
 def test_a_case_without_a_model_has_its_outcome_and_score(plain: dict[str, Rollout], name: str) -> None:
     assert (plain[name].outcome.value, plain[name].score) == PLAIN_OUTCOMES[name]
@@ -226,6 +385,10 @@ def test_a_case_without_a_model_has_its_outcome_and_score(plain: dict[str, Rollo
         ("test_has_a_broken_teardown", "cannot close"),
         ("test_leaves_the_interpreter", "SystemExit: 3"),
         ("test_ends_the_session", "enough"),
+        ("test_calls_fail", "not polite"),
+        ("test_expects_an_exception_that_does_not_come", "DID NOT RAISE"),
+        ("test_raises_a_group", "two things went wrong"),
+        ("test_scores_below_its_threshold", "the score of 0.25 is below the threshold of 0.5"),
     ],
 )
 def test_a_failure_is_told_in_words(plain: dict[str, Rollout], name: str, words: str) -> None:
@@ -283,4 +446,4 @@ def test_the_trajectory_shows_request_and_answer(asked: dict[str, Rollout]) -> N
 
 
 def _by_name(evaluation: Evaluation) -> dict[str, Rollout]:
-    return {case.split("::")[1]: rollout for case, rollout in evaluation.rollouts.items()}
+    return {case.split("::", 1)[1]: rollout for case, rollout in evaluation.rollouts.items()}
