@@ -158,7 +158,8 @@ def _arguments(item: Mapping[str, Any]) -> dict[str, Any]:
         asked = {name: value for name, value in asked["action"].items() if name not in ("sources", "env")}
     if item.get("type") == "mcp_list_tools":
         asked = {"server": item.get("server_label")}
-    return asked
+    # Clients send items back with their fields in an order of their own.
+    return dict(sorted(asked.items()))
 
 
 def _result(item: Mapping[str, Any]) -> str:

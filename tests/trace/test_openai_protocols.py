@@ -222,7 +222,7 @@ def test_a_conversation_with_tools_is_recorded_turn_by_turn(
         "",
         "hm",
         (
-            ToolCall("ws_1", "web_search", '{"type": "search", "query": "France"}', "https://w/f"),
+            ToolCall("ws_1", "web_search", '{"query": "France", "type": "search"}', "https://w/f"),
             ToolCall("call_1", "look", '{"city": "Paris"}'),
         ),
     )

@@ -238,7 +238,7 @@ def test_a_response_that_has_not_come_to_its_end_is_an_error(fields: Any, error:
                     "sources": [{"type": "url", "url": "https://w/f"}],
                 },
             },
-            ToolCall("i", "web_search", '{"type": "search", "query": "capital"}', "https://w/f"),
+            ToolCall("i", "web_search", '{"query": "capital", "type": "search"}', "https://w/f"),
         ),
         (
             {"type": "web_search_call", "action": {"type": "open_page", "url": "https://w/f"}},
@@ -314,7 +314,7 @@ def test_a_response_that_has_not_come_to_its_end_is_an_error(fields: Any, error:
                 "call_id": "c",
                 "action": {"type": "exec", "command": ["ls"], "env": {"API_KEY": "s3cret"}},
             },
-            ToolCall("c", "local_shell", '{"type": "exec", "command": ["ls"]}'),
+            ToolCall("c", "local_shell", '{"command": ["ls"], "type": "exec"}'),
         ),
         (
             {"type": "custom_tool_call", "call_id": "c", "name": "run", "input": "free text"},
