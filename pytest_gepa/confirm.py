@@ -49,13 +49,17 @@ class ConfirmRun:
         state.trials = trials
         self._journal.write("confirm", winner=winner.id, trials=trials)
         self._screen.confirming(trials)
+        # What stands in the winner's texts as an example says nothing about it.
+        judged = [case for case in self._cases.values() if case.id not in winner.examples]
         rounds = [
-            [case.id for case in self._cases.values() if trial < (case.trials or trials)]
-            for trial in range(max(trials, *(case.trials or 0 for case in self._cases.values())))
+            [case.id for case in judged if trial < (case.trials or trials)]
+            for trial in range(max([trials, *(case.trials or 0 for case in judged)]))
         ]
         # Reserved as a whole, so that no retry can eat a later trial's share.
         self._reserve_share(2 * sum(len(cases) for cases in rounds))
         for trial, cases in enumerate(rounds):
+            if not cases:
+                continue
             for candidate in (seed, winner):
                 self._crew.start(partial(self._repeat, candidate, cases, f"{self._run}/confirm/{trial}"))
             for _ in range(2):

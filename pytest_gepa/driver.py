@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import queue
 import threading
 import time
@@ -28,6 +29,9 @@ from pytest_gepa.evolve.tasks import (
 )
 from pytest_gepa.inherit import modelless, untouched
 from pytest_gepa.journal import Journal
+from pytest_gepa.prompts.edits import KINDS
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.reflect.menu import MenuChoice
@@ -42,7 +46,7 @@ SEARCH_TRIAL = "search/0"
 
 
 class SearchDriver:
-    """Runs one search to its end. `minutes` bounds it, None for no bound."""
+    """Runs one search to its end. `minutes` bounds it, None for no bound; `kinds` are the kinds of edit allowed."""
 
     def __init__(
         self,
@@ -53,6 +57,8 @@ class SearchDriver:
         journal: Journal,
         screen: Screen,
         minutes: float | None,
+        guard: Guard,
+        kinds: tuple[str, ...] = KINDS,
     ) -> None:
         self._state = state
         self._search = state.search
@@ -66,7 +72,8 @@ class SearchDriver:
         self._lock = (
             threading.Lock()
         )  # retries are told to the search from the threads that wait for rollouts
-        self._menus = MenuChoice()
+        self._menus = MenuChoice(kinds=kinds)
+        self._guard = guard
         self._evidence = EvidenceBudget()
         self._withholder = Withholder(list(cases.values()))
 
@@ -121,9 +128,23 @@ class SearchDriver:
                 "proposal": candidate.proposal,
             }
         self._journal.write("decision", **as_fields(decision), **record)
+        if decision.kind == "baseline":
+            self._teach_guard()
         if decision.kind in ("accepted", "rejected") and candidate is not None:
             self._grade_menus(candidate, gained=decision.kind == "accepted")
         self._screen.decision(decision, self._state)
+
+    def _teach_guard(self) -> None:
+        """Tell the guard what the baseline has shown, before the first edit is asked for."""
+        seed = self._search.seed.id
+        known = {case: self._state.rollouts.get((seed, case)) for case in self._cases}
+        runs = {case: run for case, run in known.items() if run is not None}
+        inputs = {
+            case: [asked.content for call in run.trajectory.calls if (asked := last_asked(call))]
+            for case, run in runs.items()
+        }
+        seen = [one for run in runs.values() for one in run.renderings]
+        self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen])
 
     def _grade_menus(self, candidate: Candidate, *, gained: bool) -> None:
         for name in candidate.proposal.split("+"):
@@ -210,6 +231,7 @@ class SearchDriver:
             diagnosis="\n\n".join(f"{p.component}: {p.diagnosis}" for p in proposals if p.text is not None),
             summaries={p.component: p.summary for p in proposals if p.text is not None},
             rejections=tuple(reason for p in proposals for reason in p.rejections),
+            examples=tuple(example for p in proposals for example in p.examples),
         )
 
     def _propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
@@ -236,7 +258,7 @@ class SearchDriver:
         return propose(
             component,
             parent.texts[component],
-            self._search.seed.texts[component],
+            self._guard,
             failing=involved or [exhibits[case] for case in task.failing],
             neighbours=[exhibits[case] for case in task.neighbours if case in exhibits],
             discarded=[(edit.summary, edit.reason) for edit in task.discarded if edit.component == component],
@@ -245,6 +267,7 @@ class SearchDriver:
             model=self._model,
             menu=menus.menu,
             budget=self._evidence,
+            examples=parent.taken,
         )
 
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:

@@ -26,6 +26,7 @@ from pytest_gepa.plan import BudgetPlan, plan_budget
 from pytest_gepa.plugin import INITIAL_SYS_PATH, closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
+from pytest_gepa.prompts.guards import check_markers
 from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
@@ -96,6 +97,7 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
             f"no prompt file found for {looked} in {settings.prompts_base}; name yours with --gepa-prompts GLOB "
             "or gepa_prompts in the ini file"
         )
+    check_markers({component.id: component.text for component in components})
     endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
     if endpoint is None:
         raise GepaError(

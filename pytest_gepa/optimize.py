@@ -12,8 +12,9 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import MINIBATCH, BudgetPlan
-from pytest_gepa.prompts.components import Component
-from pytest_gepa.prompts.guards import check_edit
+from pytest_gepa.prompts.components import Component, format_problem
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.run_state import RunState, Screen
 from pytest_gepa.settings import Settings
@@ -37,17 +38,20 @@ class Optimization:
         screen: Screen,
     ) -> None:
         texts = {component.id: component.text for component in components}
+        guard = make_guard(components, cases)
         search = Search(
             [_search_case(case) for case in cases if case.split == "search"],
             texts,
             SearchSettings(seed=settings.seed, rollouts=plan.search, minibatch=MINIBATCH),
-            guard=lambda component, parent, text: check_edit(texts[component], parent, text),
+            guard=guard.check,
         )
         by_id = {case.id: case for case in cases}
         self.state = RunState(search)
         self._max_broken = settings.max_broken
         self._suite = suite
-        self._driver = SearchDriver(self.state, by_id, suite, model, journal, screen, settings.minutes)
+        self._driver = SearchDriver(
+            self.state, by_id, suite, model, journal, screen, settings.minutes, guard, settings.edits
+        )
         # The budget that the search leaves is known only when it has ended, so the confirm run is made then.
         self._confirm_run = partial(ConfirmRun, run, self.state, by_id, plan, suite, journal, screen)
 
@@ -81,3 +85,19 @@ class Optimization:
 def _search_case(case: Case) -> SearchCase:
     """Without a threshold of its own a case has something left to mend until it has full marks."""
     return SearchCase(case.id, case.weight, 1.0 if case.threshold is None else case.threshold)
+
+
+def make_guard(components: Sequence[Component], cases: Sequence[Case]) -> Guard:
+    """The guard of a run. Raises `PromptError` for malformed markers of protected regions."""
+    by_id = {component.id: component for component in components}
+    texts = {id: component.text for id, component in by_id.items()}
+    strings = [
+        CaseText(case.id, case_values(case.parameters, case.source), is_held_out=case.split == "holdout")
+        for case in cases
+    ]
+
+    def problem(component: str, text: str) -> str | None:
+        reason = format_problem(by_id[component], text)
+        return None if reason is None else f"not for this format: {reason}"
+
+    return Guard(texts, Leaks(strings, texts.values()), problem)

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pytest_gepa.prompts.examples import Example, cases_of, still_kept
+
 
 def candidate_id(texts: Mapping[str, str]) -> str:
     """Name texts by what they are: the first 12 hex digits of SHA-256 over the sorted (component, text)
@@ -23,7 +25,7 @@ class Candidate:
     `texts` maps each component's id to its text. `changed` names the components that differ from the
     first parent. `origin` is "seed", "reflection" or "merge"; `proposal` is the id of the proposal
     (several joined by "+") that made it, and `diagnosis` is what the reflection wrote about the
-    failures.
+    failures. `taken` are the search cases that stand in the texts as examples.
     """
 
     id: str
@@ -33,6 +35,12 @@ class Candidate:
     origin: str = "seed"
     diagnosis: str = ""
     proposal: str = ""
+    taken: tuple[Example, ...] = field(default=(), hash=False)
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """The ids of the cases that stand in the texts as examples, sorted: what it does on them says nothing."""
+        return cases_of(self.taken)
 
     @property
     def length(self) -> int:
@@ -53,14 +61,24 @@ def derive(
     origin: str = "reflection",
     diagnosis: str = "",
     proposal: str = "",
+    taken: tuple[Example, ...] = (),
 ) -> Candidate:
     """Make a child of `parent` in which the components in `texts` have new texts; `others` are further
     parents.
+
+    Examples of the parent's, and those in `taken`, are the child's as long as they stand in its texts.
     """
     combined = {name: texts.get(name, text) for name, text in parent.texts.items()}
     changed = tuple(name for name, text in combined.items() if text != parent.texts[name])
     return Candidate(
-        candidate_id(combined), combined, (parent.id, *others), changed, origin, diagnosis, proposal
+        id=candidate_id(combined),
+        texts=combined,
+        parents=(parent.id, *others),
+        changed=changed,
+        origin=origin,
+        diagnosis=diagnosis,
+        proposal=proposal,
+        taken=still_kept((*parent.taken, *taken), combined),
     )
 
 

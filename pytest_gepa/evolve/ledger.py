@@ -5,9 +5,17 @@ broken ones).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from pytest_gepa.evolve.problem import TIE, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
+
+
+class Mark(NamedTuple):
+    """What counts for a candidate on one case."""
+
+    score: float
+    passed: bool
 
 
 class Ledger:
@@ -16,7 +24,8 @@ class Ledger:
     A case takes part (is in `active`) when the seed's run gave evidence on it. A candidate without
     evidence on such a case is given neither a zero nor the benefit of the doubt: the seed's score
     stands, as nothing is known to have changed. A case that reaches no model under the seed is not run
-    again: every candidate inherits its result.
+    again: every candidate inherits its result. A case that a candidate is not judged by, as it stands in
+    its texts as an example, stands for it as `leave_out` found it.
     """
 
     def __init__(self, cases: Sequence[SearchCase]) -> None:
@@ -30,6 +39,7 @@ class Ledger:
         self._seed_passes: dict[str, bool] = {}
         self._seed_uses: dict[str, tuple[str, ...]] = {}
         self._inherited: dict[str, CaseResult] = {}
+        self._left_out: dict[str, Mapping[str, Mark]] = {}
 
     def record_seed(self, seed: str, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline; it decides which cases take part."""
@@ -48,6 +58,23 @@ class Ledger:
         """Add results of a candidate."""
         known = self.results.setdefault(candidate, dict(self._inherited))
         known.update((case, result) for case, result in results.items() if case in self._seed)
+
+    def leave_out(self, candidate: str, cases: Iterable[str], elders: Iterable[str]) -> None:
+        """Judge the candidate not by its own results on these cases, but as the worst of its elders stands there."""
+        names = tuple(elders)
+        worst = {
+            case: Mark(
+                min(self.score(name, case) for name in names), all(self.passes(name, case) for name in names)
+            )
+            for case in cases
+            if case in self._seed
+        }
+        if worst:
+            self._left_out[candidate] = worst
+
+    def left_out(self, candidate: str) -> Mapping[str, Mark]:
+        """Return the cases that the candidate is not judged by, with what stands there for it."""
+        return self._left_out.get(candidate, {})
 
     def missing(self, candidate: str) -> tuple[str, ...]:
         """Return the active cases on which the candidate has not been run."""
@@ -72,6 +99,8 @@ class Ledger:
 
     def score(self, candidate: str, case: str) -> float:
         """Return the score that counts for the candidate on an active case: its own, else the seed's."""
+        if (given := self.left_out(candidate).get(case)) is not None:
+            return given.score
         own = self.evidence(candidate, case)
         return self._seed[case] if own is None else own
 
@@ -79,7 +108,13 @@ class Ledger:
         """Return the score on every active case, in their order."""
         known = self.results.get(candidate, {})
         own = ((known[case].score if case in known else None, seed) for case, seed in self._seed.items())
-        return [seed if score is None else score for score, seed in own]
+        scores = [seed if score is None else score for score, seed in own]
+        if given := self.left_out(candidate):
+            return [
+                given[case].score if case in given else score
+                for case, score in zip(self._seed, scores, strict=True)
+            ]
+        return scores
 
     def sum(self, candidate: str, cases: Iterable[str]) -> float:
         """Return the weighted sum of the scores on these cases."""
@@ -100,6 +135,8 @@ class Ledger:
 
         A case that was graded may have passed with something left to mend.
         """
+        if (given := self.left_out(candidate).get(case)) is not None:
+            return given.passed
         own = self.results.get(candidate, {}).get(case)
         if own is None or own.score is None:
             return self._seed_passes[case]
@@ -124,15 +161,18 @@ class Ledger:
         """Return the failing cases that an edit can reach, as they used a component, with their failure
         texts.
         """
-        results = self.results.get(candidate, {})
+        results, left_out = self.results.get(candidate, {}), self.left_out(candidate)
         failing, _ = self.divide(candidate)
-        return {case: results[case].likeness for case in failing if results[case].uses}
+        return {
+            case: results[case].likeness for case in failing if results[case].uses and case not in left_out
+        }
 
     def solved(self, candidate: str) -> bool:
-        """Whether nothing is left to mend in any active case."""
+        """Whether nothing is left to mend in any active case that the candidate is judged by."""
         return all(
             self.passes(candidate, case) and self.is_pass(case, self.score(candidate, case))
             for case in self.active
+            if case not in self.left_out(candidate)
         )
 
     def broken(self, candidate: str) -> tuple[str, ...]:

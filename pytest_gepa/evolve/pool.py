@@ -46,6 +46,15 @@ class Pool:
         self.frontier = Frontier(self.ledger.weights)
         self.enter(self.seed)
 
+    def add(self, candidate: Candidate) -> None:
+        """Take in a new candidate, of which nothing has been measured yet; its parents are here already.
+
+        A case that stands in its texts as an example counts for it as for the worst of its parents and the seed: it
+        can win nothing by the example, and not hide either what it broke.
+        """
+        self.candidates[candidate.id] = candidate
+        self.ledger.leave_out(candidate.id, candidate.examples, (self.seed.id, *candidate.parents))
+
     def enter(self, candidate: Candidate) -> bool:
         """Take in a candidate that has been run on every case; return whether it is a gain.
 
@@ -74,6 +83,8 @@ class Pool:
     def best(self, max_broken: int) -> Candidate:
         """Return the best that breaks at most `max_broken` cases: by mean, fewest broken, shortest,
         newest.
+
+        Two of which one has a case as an example are compared on the cases that neither has.
         """
         means = self.frontier.means
         allowed = [name for name in means if self._broken[name] <= max_broken]
@@ -81,10 +92,22 @@ class Pool:
             return self.seed
         top = max(means[name] for name in allowed)
         age = {name: position for position, name in enumerate(means)}
-        return min(
+        best = min(
             (self.candidates[name] for name in allowed if means[name] >= top - TIE),
             key=lambda one: (self._broken[one.id], one.length, -age[one.id]),
         )
+        for name in sorted(allowed, key=lambda name: (-means[name], age[name])):
+            rival = self.candidates[name]
+            if (rival.examples or best.examples) and self._is_ahead(rival, best):
+                best = rival
+        return best
+
+    def _is_ahead(self, one: Candidate, other: Candidate) -> bool:
+        """Whether a candidate is better than another on the cases that neither has as an example."""
+        ledger = self.ledger
+        left_out = {*one.examples, *other.examples}
+        fair = [case for case in ledger.active if case not in left_out]
+        return ledger.sum(one.id, fair) > ledger.sum(other.id, fair) + TIE
 
     def draw_parent(self, number: float) -> str | None:
         """Return the member of the frontier on which a number in [0, 1) falls, of those that an edit
@@ -134,7 +157,14 @@ class Pool:
         base, preferred, second = (self.candidates[name] for name in (ancestor, one, other))
         texts = merge_components(base.texts, preferred.texts, second.texts)
         diagnoses = dict.fromkeys(side.diagnosis for side in (preferred, second) if side.diagnosis)
-        return derive(preferred, texts, others=(other,), origin="merge", diagnosis="\n\n".join(diagnoses))
+        return derive(
+            preferred,
+            texts,
+            others=(other,),
+            origin="merge",
+            diagnosis="\n\n".join(diagnoses),
+            taken=second.taken,
+        )
 
 
 def _alternate(one: list[str], other: list[str]) -> tuple[str, ...]:

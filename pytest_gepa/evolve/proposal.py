@@ -72,7 +72,11 @@ def unite(parent: Candidate, parts: Sequence[Part]) -> Candidate:
         combined[name] = merge_all(before, versions)
     diagnoses = dict.fromkeys(part.reply.diagnosis for part in parts if part.reply and part.reply.diagnosis)
     return derive(
-        parent, combined, diagnosis="\n\n".join(diagnoses), proposal="+".join(part.id for part in parts)
+        parent,
+        combined,
+        diagnosis="\n\n".join(diagnoses),
+        proposal="+".join(part.id for part in parts),
+        taken=tuple(example for part in parts if part.reply for example in part.reply.examples),
     )
 
 

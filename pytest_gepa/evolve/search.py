@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from pytest_gepa.errors import GepaError
@@ -43,11 +43,12 @@ class SearchError(GepaError):
     """
 
 
-Guard: TypeAlias = Callable[[str, str, str], str | None]
-"""Takes a component, its text in the parent and a new one; says why that is refused, or None. Pure."""
+Guard: TypeAlias = Callable[[str, str, str, Collection[str]], "str | None"]
+"""Takes a component, its text in the parent, a new one and the cases that stand in the candidate's texts as examples;
+says why the new text is refused, or None. Pure."""
 
 
-def allow_all(component: str, parent: str, text: str) -> str | None:
+def allow_all(component: str, parent: str, text: str, examples: Collection[str]) -> str | None:
     """Refuse no text: the guard of a driver that has none."""
     return None
 
@@ -233,7 +234,7 @@ class Search:
         """Run a new candidate on the `first` cases of its gate; the others follow if they can change
         the verdict.
         """
-        self.pool.candidates[child.id] = child
+        self.pool.add(child)
         proposal.child, proposal.rivals, proposal.gate = child, rivals, gate
         self._run(proposal, gate[:first])
 
@@ -433,7 +434,9 @@ class Search:
 
     def _refused(self, child: Candidate) -> bool:
         before = self.candidates[child.parents[0]].texts
-        return any(self._guard(name, before[name], child.texts[name]) for name in child.changed)
+        return any(
+            self._guard(name, before[name], child.texts[name], child.examples) for name in child.changed
+        )
 
     # Tasks and the end
 

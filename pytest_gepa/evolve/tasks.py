@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.prompts.examples import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class Reflected:
     """Event: what a `Reflect` gave.
 
     `texts` holds the new text of each component whose edit passed the guards; `summaries` its edit as
-    short text. `rejections` are the reasons for which replies were refused.
+    short text. `rejections` are the reasons for which replies were refused. `examples` are the search
+    cases that the edits have taken whole into the texts.
     """
 
     proposal: str
@@ -97,6 +99,7 @@ class Reflected:
     diagnosis: str = ""
     summaries: Mapping[str, str] = field(default_factory=dict, hash=False)
     rejections: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

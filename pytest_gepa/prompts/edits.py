@@ -8,32 +8,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.errors import GepaError
+from pytest_gepa.prompts.protected import editable_end
+from pytest_gepa.prompts.sections import SectionError, section_body
 
-KINDS = ("add", "replace", "delete", "rewrite")
+KINDS = ("add", "example", "replace", "delete", "section", "rewrite")
 
 _BULLET = re.compile(
     r"(?P<indent>[ \t]*)(?:(?P<mark>[-*+•])|(?P<number>\d{1,3})(?P<stop>[.)]))(?P<gap>[ \t]+)(?=\S)"
 )
 _RULE = re.compile(r"[ \t]*([-*_])(?:[ \t]*\1)+[ \t]*")
+_ADDITIONS = ("add", "example")
 _SEARCHED_LINES = 500
 _SHOWN = 60
 
 
 class EditError(GepaError):
-    """An edit cannot be made; the message tells the model that proposed it what to do instead."""
+    """An edit cannot be made; the message opens with a few fixed words, and tells the model what to do instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
     """One change to a component's text; `kind` is one of `KINDS`.
 
-    `add` puts `text` after the line that holds `find`, or at the end if `find` is empty. `replace` and
-    `delete` act on `find`. `rewrite` gives the whole text, and `find` is empty.
+    `add` puts `text` after the line that holds `find`, or at the end if `find` is empty. `example` does the same
+    with an example; `case` is then the failing case that it was taken from, as the model named it, "" for an
+    invented one. `replace` and `delete` act on `find`. `section` gives the section under the heading `find` a new
+    body. `rewrite` gives the whole text, and `find` is empty.
     """
 
     kind: str
     find: str = ""
     text: str = ""
+    case: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +63,49 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
         _check_shape(edit)
     if any(edit.kind == "rewrite" for edit in edits):
         return _rewritten(text, edits)
-    at_end = [edit for edit in edits if edit.kind == "add" and not edit.find.strip()]
+    at_end = [edit for edit in edits if edit.kind in _ADDITIONS and not edit.find.strip()]
     result = _spliced(text, [_located(text, edit) for edit in edits if edit not in at_end])
     for edit in at_end:
-        result = _appended(result, edit.text)
+        # What is protected up to the end stays the end.
+        end = editable_end(result)
+        before = _appended(result[:end], edit)
+        line_end = "\n" if end < len(result) and not before.endswith("\n") else ""
+        result = before + line_end + result[end:]
     return _with_end_of(text, result)
 
 
 def _check_shape(edit: Edit) -> None:
     if edit.kind not in KINDS:
-        raise EditError(f"{_shown(edit.kind)} is no kind of edit; use one of {', '.join(KINDS)}")
-    if edit.kind in ("add", "rewrite") and not edit.text.strip():
         raise EditError(
-            f"the text of this edit of kind {edit.kind} is empty; write the text that it is to put in"
+            f"no such kind: {_shown(edit.kind)} is no kind of edit; use one of {', '.join(KINDS)}"
+        )
+    if edit.kind not in ("replace", "delete") and not edit.text.strip():
+        raise EditError(
+            f"empty edit: the text of this edit of kind {edit.kind} is empty; write the text that it is to put in"
         )
     if edit.kind in ("replace", "delete") and not edit.find.strip():
-        raise EditError(f"an edit of kind {edit.kind} needs in `find` the passage that it acts on")
+        raise EditError(
+            f"nothing to find: an edit of kind {edit.kind} needs in `find` the passage that it acts on"
+        )
+    if edit.kind == "section" and not edit.find.strip():
+        raise EditError("nothing to find: an edit of kind section needs in `find` the heading of the section")
     if edit.kind == "delete" and edit.text.strip() not in ("", edit.find.strip()):
         raise EditError(
-            "an edit of kind delete takes no text; use replace to put something in the passage's place"
+            "text in a deletion: an edit of kind delete takes no text; use replace to put something in the "
+            "passage's place"
         )
 
 
 def _rewritten(text: str, edits: Sequence[Edit]) -> str:
     edit = edits[0]
     if len(edits) > 1:
-        raise EditError("a rewrite gives the whole text, so it must be the only edit")
+        raise EditError(
+            "rewrite with other edits: a rewrite gives the whole text, so it must be the only edit"
+        )
     if edit.find.strip() not in ("", text.strip()):
         raise EditError(
-            "a rewrite replaces the whole text: leave `find` empty, or use replace for one passage"
+            "rewrite of a passage: a rewrite replaces the whole text; leave `find` empty, or use replace for "
+            "one passage"
         )
     return _with_end_of(text, edit.text.rstrip("\n"))
 
@@ -99,20 +119,31 @@ def _with_end_of(original: str, text: str) -> str:
 
 
 def _located(text: str, edit: Edit) -> _Change:
+    if edit.kind == "section":
+        return _section(text, edit)
     places = _places(text, edit.find)
     if not places:
         raise EditError(_not_found(text, edit.find))
-    if edit.kind == "add":
+    if edit.kind in _ADDITIONS:
         return _after_line(text, places, edit)
     if len(places) > 1:
         raise EditError(
-            f"{_shown(edit.find)} occurs {len(places)} times; copy a longer passage that occurs only once"
+            f"ambiguous passage: {_shown(edit.find)} occurs {len(places)} times; copy a longer passage that "
+            "occurs only once"
         )
     start = places[0] + len(edit.find) - len(edit.find.lstrip("\n"))
     end = start + len(edit.find.strip("\n"))
     if edit.kind == "replace" and edit.text.strip():
         return _Change(start, end, edit.text.strip("\n"), edit)
     return _Change(*_deleted_span(text, start, end), "", edit)
+
+
+def _section(text: str, edit: Edit) -> _Change:
+    try:
+        body = section_body(text, edit.find, edit.text)
+    except SectionError as error:
+        raise EditError(str(error)) from None
+    return _Change(body.start, body.end, body.text, edit)
 
 
 def _places(text: str, find: str) -> list[int]:
@@ -129,11 +160,25 @@ def _after_line(text: str, places: list[int], edit: Edit) -> _Change:
     line_ends = {_line_end(text, place + length) for place in places}
     if len(line_ends) > 1:
         raise EditError(
-            f"{_shown(edit.find)} occurs on {len(line_ends)} lines; copy a longer passage that is on one only"
+            f"ambiguous passage: {_shown(edit.find)} occurs on {len(line_ends)} lines; copy a longer passage "
+            "that is on one only"
         )
     end = line_ends.pop()
     line = text[text.rfind("\n", 0, end) + 1 : end]
-    return _Change(end, end, "\n" + _as_item_like(line, edit.text.strip("\n")), edit)
+    addition = edit.text.strip("\n")
+    if _is_block(edit):
+        addition = _set_off(line, addition, text[end + 1 : _line_end(text, end + 1)])
+    return _Change(end, end, "\n" + _as_item_like(line, addition), edit)
+
+
+def _is_block(edit: Edit) -> bool:
+    """Whether the addition is a paragraph of its own: an example of several lines."""
+    return edit.kind == "example" and "\n" in edit.text.strip("\n")
+
+
+def _set_off(before: str, addition: str, after: str) -> str:
+    """Put a blank line before and after a block where text stands there."""
+    return ("\n" if before.strip() else "") + addition + ("\n" if after.strip() else "")
 
 
 def _line_end(text: str, position: int) -> int:
@@ -160,7 +205,7 @@ def _spliced(text: str, changes: Sequence[_Change]) -> str:
         if start < position and previous is not None:
             if change.text or previous.text:
                 raise EditError(
-                    f"the edits of {_shown(previous.edit.find)} and {_shown(change.edit.find)} overlap; "
+                    f"overlapping edits: those of {_shown(previous.edit.find)} and {_shown(change.edit.find)} overlap; "
                     "make one edit of them"
                 )
             start = position
@@ -170,13 +215,15 @@ def _spliced(text: str, changes: Sequence[_Change]) -> str:
     return "".join(pieces) + text[position:]
 
 
-def _appended(text: str, addition: str) -> str:
-    """Put `addition` after the last line that is not blank, as a list item if that line is one."""
-    addition = addition.strip("\n")
+def _appended(text: str, edit: Edit) -> str:
+    """Put an addition after the last line that is not blank, as a list item if that line is one."""
+    addition = edit.text.strip("\n")
     end = _line_end(text, len(text.rstrip()))
     last = text[text.rfind("\n", 0, end) + 1 : end]
     if not last.strip():
         return addition + text[end:]
+    if _is_block(edit):
+        addition = _set_off(last, addition, "")
     return text[:end] + "\n" + _as_item_like(last, addition) + text[end:]
 
 
@@ -189,7 +236,9 @@ def _as_item_like(line: str, addition: str) -> str:
 
 
 def _not_found(text: str, find: str) -> str:
-    reason = f"{_shown(find)} does not occur in the text; copy the passage exactly as it stands there"
+    reason = (
+        f"not found: {_shown(find)} does not occur in the text; copy the passage exactly as it stands there"
+    )
     wanted = find.strip().split("\n")[0].strip()
     lines = [line.strip() for line in text.split("\n")[:_SEARCHED_LINES]]
     nearest = difflib.get_close_matches(wanted[:200], [line[:200] for line in lines if line], n=1)

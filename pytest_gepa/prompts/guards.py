@@ -1,42 +1,139 @@
-"""Guards: the checks that an edited text must pass before a rollout is spent on it. Nothing is mended."""
+"""Guards: the checks that an edited text must pass before a rollout is spent on it. Nothing is mended.
+
+Every reason opens with a few fixed words before a colon, by which it is counted (`kind_of`). What stands in templates
+is checked in `templates`, copied cases in `leaks`, protected regions in `protected`, rendering in `rendering`.
+"""
 
 from __future__ import annotations
 
 import re
-import string
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from jinja2 import Environment, TemplateSyntaxError
+from pytest_gepa.errors import PromptError
+from pytest_gepa.prompts.leaks import Leaks
+from pytest_gepa.prompts.placeholders import EVERY, declared
+from pytest_gepa.prompts.protected import kept, protection_problem
+from pytest_gepa.prompts.rendering import Renderer
+from pytest_gepa.prompts.templates import template_problems
 
-from pytest_gepa.prompts.placeholders import JINJA, placeholders, syntax
+LEAST_SHARE = 0.1
+"""Share of today's characters that an edited text must have: less is a rewrite to nothing."""
 
-_SHOWN = 80
-_FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*?\n)??---[ \t\r]*(?=\n|\Z)", re.DOTALL)
-# The name of a field that reaches into what it is given: `{x.y}`, `{0[key]}`.
-_REACHING_NAME = re.compile(r"\w*(?:\.\w+|\[[^\[\]]*\])+")
-_SIMPLE_NAME = re.compile(r"(?:[^\W\d]\w*|\d*)(?:\.\w+|\[[^\[\]]*\])*")
-_FORMAT_LEVELS = 2  # a field may stand in another one's specification, but no deeper
 _JOINERS = "\u200c\u200d"  # needed by Persian, Indic scripts and emoji
 # Control, format (right-to-left overrides, invisible tags), surrogate, line and paragraph separator.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Letters and marks that show nothing: fillers, joiners, selectors of variants of a sign that has none.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\U000e0100-\U000e01ef]"
+    "|[\ufe00-\ufe0f]{2}"
+)
+# What a page that is rendered, or a template that is filled in, does not show.
+_COMMENT = re.compile(
+    r"<!--.*?-->|\{#.*?#\}|\{\{!.*?\}\}|<%#.*?%>|^[ \t]*\[[^\]\n]*\]:[ \t]*(?:#|<>)[^\n]*$",
+    re.DOTALL | re.MULTILINE,
+)
+
+FormatProblem = Callable[[str, str], "str | None"]
+"""Takes a component and a text; says why the component's file cannot hold it, or None."""
 
 
-class _Field(NamedTuple):
-    name: str
-    written: str
+def no_format_problem(component: str, text: str) -> str | None:
+    """Hold any text: the check of a file that is all text."""
+    return None
 
 
-def check_edit(original: str, parent: str, text: str) -> str | None:
-    """Return why `text`, made by editing `parent`, must not be tried, or None if nothing speaks against it.
+class Guard:
+    """All the checks of one run, made once. Safe to ask from several threads.
 
-    `original` is the component's text in the working tree, which the growth limit is taken from. The reason
-    is written for the model that proposed the edit.
+    `originals` are the components' texts in the working tree. Raises `PromptError`, naming the component, for
+    malformed markers of protected regions in one of them.
     """
-    return next(_reasons(original, parent, text), None)
+
+    def __init__(
+        self,
+        originals: Mapping[str, str],
+        leaks: Leaks | None = None,
+        format_problem: FormatProblem = no_format_problem,
+    ) -> None:
+        check_markers(originals)
+        self._originals = dict(originals)
+        self._leaks = leaks
+        self._format_problem = format_problem
+        self._renderer = Renderer(originals)
+
+    def learn(
+        self,
+        inputs: Mapping[str, Sequence[str]],
+        renderings: Iterable[tuple[str, Mapping[str, Any]]] = (),
+    ) -> None:
+        """Take what the baseline showed: the cases' inputs, and the variables that templates were rendered with."""
+        if self._leaks is not None:
+            self._leaks.learn(inputs)
+        self._renderer.learn(renderings)
+
+    def check(self, component: str, parent: str, text: str, examples: Collection[str] = ()) -> str | None:
+        """Return why `text`, made by editing `parent`, must not be tried, or None if nothing speaks against it.
+
+        `examples` are the ids of the cases that were taken whole into the candidate's texts. The reason is written
+        for the model that proposed the edit.
+        """
+        return next(self._reasons(component, parent, text, examples), None)
+
+    def whole_problem(self, example: str, case: str) -> str | None:
+        """Return why an `example` that names a case may not do so, or None: it must hold the case's input whole."""
+        if self._leaks is None or self._leaks.is_whole(example, case):
+            return None
+        return (
+            "not the whole case: this example names a case but does not hold its input whole; copy the input and the "
+            "expected answer word for word, or invent an example and name no case"
+        )
+
+    def _reasons(
+        self, component: str, parent: str, text: str, examples: Collection[str]
+    ) -> Iterator[str | None]:
+        original = self._originals[component]
+        yield from _reasons(original, parent, text, declared(component))
+        found = (
+            protection_problem(original, text),
+            self._leaks.find(text, examples) if self._leaks is not None else None,
+            self._format_problem(component, text),
+            self._renderer.problem(component, parent, text),
+        )
+        yield from (reason for reason in found if reason is not None)
+
+
+def check_edit(original: str, parent: str, text: str, within: frozenset[str] = EVERY) -> str | None:
+    """Return why `text`, made by editing `parent`, must not be tried, as far as the texts alone tell.
+
+    `original` is the component's text in the working tree, which the limits of size are taken from; `within` are the
+    template syntaxes that may be in use.
+    """
+    return next(_reasons(original, parent, text, within), None)
+
+
+def check_markers(originals: Mapping[str, str]) -> None:
+    """Raise `PromptError`, naming the component and the line, for malformed markers of protected regions."""
+    for component, text in originals.items():
+        try:
+            kept(text)
+        except PromptError as error:
+            raise PromptError(f"{component}: {error}") from None
+
+
+def kind_of(reason: str) -> str:
+    """Return the fixed words that a reason opens with, by which refusals are counted."""
+    return reason.partition(":")[0].strip()
+
+
+def count_kinds(reasons: Mapping[str, int]) -> dict[str, int]:
+    """Return how often each kind of reason came, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for reason, times in reasons.items():
+        counts[kind_of(reason)] += times
+    return dict(counts.most_common())
 
 
 def growth_limit(original: str) -> int:
@@ -44,172 +141,47 @@ def growth_limit(original: str) -> int:
     return max(2 * len(original), len(original) + 1_500)
 
 
-def _reasons(original: str, parent: str, text: str) -> Iterator[str]:
+def _reasons(original: str, parent: str, text: str, within: frozenset[str]) -> Iterator[str]:
     if not text.strip():
-        yield "the edited text is empty"
+        yield "empty text: the edited text is empty"
     if text == parent:
-        yield "the edit changes nothing"
+        yield "no change: the edit changes nothing"
     if len(text) > growth_limit(original):
-        yield f"the edited text has {len(text)} characters, at most {growth_limit(original)} are allowed"
+        yield (
+            f"too long: the edited text has {len(text)} characters, at most {growth_limit(original)} are allowed"
+        )
+    if len(text) < LEAST_SHARE * len(original):
+        yield (
+            f"too short: the edited text has {len(text)} characters, a prompt of {len(original)} must keep "
+            f"{LEAST_SHARE:.0%} of them"
+        )
     yield from _unseen_characters(parent, text)
-    yield from _front_matter(parent, text)
-    yield from _placeholder_changes(parent, text)
-    yield from _format_changes(parent, text)
-    yield from _jinja_changes(parent, text)
+    yield from template_problems(parent, text, within)
+    yield from _hidden_text(parent, text)
 
 
 def _unseen_characters(parent: str, text: str) -> Iterator[str]:
     allowed = {"\t", "\n", *_JOINERS, *parent}
     for character in sorted(set(text) - allowed):
-        if unicodedata.category(character) in _UNSEEN:
+        if unicodedata.category(character) in _UNSEEN or _BLANK.match(character):
             name = unicodedata.name(character, "a control character")
-            yield f"the edited text holds U+{ord(character):04X} ({name.lower()}), which no reader sees"
-
-
-def _front_matter(parent: str, text: str) -> Iterator[str]:
-    before, after = _FRONT_MATTER.match(parent), _FRONT_MATTER.match(text)
-    if before is None and after is not None:
-        yield "the text must not open with a block between --- lines: it would be read as front matter"
-    elif before is not None and (after is None or before.group() != after.group()):
-        yield "the front matter between the --- lines at the top is configuration: it must stay as it is"
-
-
-def _placeholder_changes(parent: str, text: str) -> Iterator[str]:
-    before, after = placeholders(parent), placeholders(text)
-    for lost in sorted(before - after):
-        yield _lost(lost)
-    syntaxes = {syntax(placeholder) for placeholder in before}
-    for new in sorted(after - before):
-        if syntax(new) in syntaxes:
-            yield f"{_shown(new)} would be a new placeholder, which nothing fills in: write it in other words"
-
-
-def _lost(placeholder: str) -> str:
-    return f"the placeholder {_shown(placeholder)} is lost: the text is filled in there, keep it as it is"
-
-
-def _format_changes(parent: str, text: str) -> Iterator[str]:
-    """Refuse what `str.format` would stumble over, or would use to read what the prompt was never given."""
-    before, after = _format_fields(parent), _format_fields(text)
-    if before is None:
-        return
-    if after is None:
-        yield "curly braces stand alone or are nested too deep, so str.format can no longer fill in the text"
-        return
-    for field in sorted((after - before).elements()):
-        if _REACHING_NAME.fullmatch(field.name):
-            yield f"the field {_shown(field.written)} reaches into its value: leave it out"
-    if not _is_for_format(parent):
-        return
-    for field in sorted((before - after).elements()):
-        if field not in after or not field.name:
-            yield _lost(field.written)
-    for field in sorted((after - before).elements()):
-        if field not in before or not field.name:
             yield (
-                f"{_shown(field.written)} would be a new placeholder, and nothing would fill it in: "
-                "double the braces, {{ and }}, or do without"
+                f"unseen character: the edited text holds U+{ord(character):04X} ({name.lower()}), which no reader sees"
             )
+    if len(_BLANK.findall(text)) > len(_BLANK.findall(parent)):
+        yield "unseen character: the edited text holds marks in a row that no reader sees"
 
 
-def _is_for_format(text: str) -> bool:
-    """Whether `text` has fields of `str.format`, and no braces that it could not fill in."""
-    fields = _format_fields(text)
-    return bool(fields) and all(_SIMPLE_NAME.fullmatch(field.name) for field in fields or ())
+def _hidden_text(parent: str, text: str) -> Iterator[str]:
+    """Refuse new comments: a rendered page does not show them, and a template's never reach the model."""
+    new = Counter(_COMMENT.findall(text)) - Counter(_COMMENT.findall(parent))
+    for comment in sorted(new):
+        # Markers of protected regions are spoken of elsewhere.
+        if "gepa:" not in comment:
+            yield f"hidden text: {comment[:80]!r} would be a comment; say it in the open, or leave it out"
+    if _hides_its_end(text) and not _hides_its_end(parent):
+        yield "hidden text: <!-- is never closed, so that a rendered page shows nothing of what follows"
 
 
-def _format_fields(text: str) -> Counter[_Field] | None:
-    """Return the fields that `str.format` would fill in, nested ones too; None if it refuses the text."""
-    fields: Counter[_Field] = Counter()
-    level = [text]
-    for _ in range(_FORMAT_LEVELS):
-        specifications = []
-        try:
-            parsed = [piece for part in level for piece in string.Formatter().parse(part)]
-        except ValueError:
-            return None
-        for _, name, specification, conversion in parsed:
-            if name is not None:
-                suffix = (f"!{conversion}" if conversion else "") + (
-                    f":{specification}" if specification else ""
-                )
-                fields[_Field(name, "{" + name + suffix + "}")] += 1
-                specifications.append(specification or "")
-        level = specifications
-    return None if any("{" in part for part in level) else fields
-
-
-def _jinja_changes(parent: str, text: str) -> Iterator[str]:
-    """Refuse template code that a model has written: it would run before anyone has reviewed it.
-
-    A file without a tag may be a template all the same. Only doubled braces in a text for `str.format` are
-    let through, as long as they call nothing and reach into nothing.
-    """
-    before, after = _jinja_tags(parent), _jinja_tags(text)
-    if before is None:
-        return
-    if after is None:
-        if before:
-            yield "the text is no longer a well-formed Jinja2 template: a tag is broken or not closed"
-        return
-    has_escapes = _is_for_format(parent) and all(syntax(name) != JINJA for name in placeholders(parent))
-    for tag in sorted(after.keys() - before.keys()):
-        if not has_escapes or after[tag]:
-            yield f"{_shown(tag)} would be new template code: leave it out"
-    if has_escapes:
-        return
-    for tag in sorted(before.keys() - after.keys()):
-        yield f"the template tag {_shown(tag)} is lost: keep it as it is"
-    if before and _parses(parent) and not _parses(text):
-        yield "the text is no longer a well-formed Jinja2 template: its blocks do not match"
-
-
-def _jinja_tags(text: str) -> dict[str, bool] | None:
-    """Return the tags of `text` as Jinja2 sees them, and whether each can call or reach into something.
-
-    None if Jinja2 would refuse the text, which therefore is no template of its.
-    """
-    tags: dict[str, bool] = {}
-    values: list[str] = []
-    kinds: list[str] = []
-    try:
-        for _, kind, value in _environment().lex(text):
-            if kind in ("variable_begin", "block_begin", "raw_begin"):
-                values, kinds = [], []
-            if kind in ("data", "whitespace") or kind.startswith("comment"):
-                continue
-            values.append(value.strip("-+ \n\t") if kind.endswith(("_begin", "_end")) else value)
-            kinds.append(kind)
-            if kind in ("variable_end", "block_end", "raw_begin"):
-                tags[" ".join(values)] = _is_active(kinds, values)
-    except TemplateSyntaxError:
-        return None
-    return tags
-
-
-def _is_active(kinds: list[str], values: list[str]) -> bool:
-    if kinds[0] != "variable_begin":
-        return True
-    return any(
-        value in ("(", "|", ".")
-        or (value == "[" and (kinds[at - 1] in ("name", "string") or values[at - 1] in ")]}"))
-        for at, value in enumerate(values)
-        if kinds[at] == "operator"
-    )
-
-
-def _parses(text: str) -> bool:
-    try:
-        _environment().parse(text)
-    except (TemplateSyntaxError, RecursionError, ValueError):  # the last for numbers of too many digits
-        return False
-    return True
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(autoescape=True)
-
-
-def _shown(passage: str) -> str:
-    return repr(passage if len(passage) <= _SHOWN else passage[: _SHOWN - 3] + "...")
+def _hides_its_end(text: str) -> bool:
+    return text.rfind("<!--") > text.rfind("-->")

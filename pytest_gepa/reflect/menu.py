@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
-MenuName = Literal["full", "rule"]
+from pytest_gepa.prompts.edits import KINDS
+
+MenuName = Literal["full", "rule", "example"]
 ReplyOutcome = Literal["invalid", "no gain", "gain"]
 
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """A kind of reply: its name and the JSON schema (strict: all is required, nothing else is allowed)."""
+    """A kind of reply: its name, the JSON schema (strict: all is required, nothing else is allowed), and the kinds of
+    edit that are allowed in a reply, in whatever form it comes.
+    """
 
     name: MenuName
     schema: Mapping[str, Any]
+    kinds: tuple[str, ...] = KINDS
 
 
 def _strict(properties: dict[str, Any]) -> dict[str, Any]:
@@ -28,59 +34,78 @@ def _strict(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
-FULL = Menu(
-    "full",
-    _strict(
-        {
-            "diagnoses": {
-                "type": "array",
-                "items": _strict({"case": _TEXT, "problem": _TEXT, "cause": _TEXT}),
-            },
-            "edits": {
-                "type": "array",
-                "items": _strict(
-                    {
-                        "kind": {"type": "string", "enum": ["add", "replace", "delete", "rewrite"]},
-                        "find": _TEXT,
-                        "text": _TEXT,
-                    }
-                ),
-            },
-        }
-    ),
-)
-"""Diagnoses and any edits: for models that can write them."""
-
 # Small models do not find the end of a string by themselves now and then.
 _SENTENCE = {"type": "string", "maxLength": 300}
-RULE = Menu("rule", _strict({"diagnosis": _SENTENCE, "rule": _SENTENCE}))
-"""One short rule to add: what a model of half a billion parameters still manages."""
+_PASSAGE = {"type": "string", "maxLength": 600}
+_NUMBER = {"type": "string", "maxLength": 2}
 
-MENUS: Mapping[MenuName, Menu] = {"full": FULL, "rule": RULE}
+
+@cache
+def full_menu(kinds: tuple[str, ...]) -> Menu:
+    """Diagnoses and any edits of these kinds: for models that can write them."""
+    edit = {"kind": {"type": "string", "enum": list(kinds)}, "find": _TEXT, "text": _TEXT}
+    if "example" in kinds:
+        edit["case"] = _TEXT
+    diagnosis = _strict({"case": _TEXT, "problem": _TEXT, "cause": _TEXT})
+    schema = _strict(
+        {
+            "diagnoses": {"type": "array", "items": diagnosis},
+            "edits": {"type": "array", "items": _strict(edit)},
+        }
+    )
+    return Menu("full", schema, kinds)
+
+
+FULL = full_menu(KINDS)
+"""All kinds of edit."""
+
+_RULE_SCHEMA = _strict({"diagnosis": _SENTENCE, "rule": _SENTENCE})
+_EXAMPLE_SCHEMA = _strict({"diagnosis": _SENTENCE, "case": _NUMBER, "input": _PASSAGE, "answer": _PASSAGE})
+
+
+@cache
+def shrunken_menus(kinds: tuple[str, ...]) -> tuple[Menu, ...]:
+    """The menus for a weak model, in the order in which it gets them, of those that add what is allowed.
+
+    One short rule is what a model of half a billion parameters still manages; one example is for a model whose rules
+    bring nothing. Of a model that answers with a whole text all the same, it is taken where that is allowed.
+    """
+    whole = tuple(kind for kind in kinds if kind == "rewrite")
+    menus = (
+        Menu("rule", _RULE_SCHEMA, ("add", *whole)),
+        Menu("example", _EXAMPLE_SCHEMA, ("example", *whole)),
+    )
+    return tuple(menu for menu in menus if menu.kinds[0] in kinds)
+
+
+RULE, EXAMPLE = shrunken_menus(KINDS)
 
 _WINDOW = 4
 _INVALID_AT_MOST = 1
 _FRUITLESS_UNDER_FULL = 4
-_FRUITLESS_UNDER_RULE = 6
+_FRUITLESS_UNDER: Mapping[MenuName, int] = {"rule": 6, "example": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class MenuChoice:
     """Which menu the model gets next, and the record of its replies since the menu last changed.
 
-    A model starts with the full menu. It gets the rule menu when 2 of its last 4 replies were invalid or 4
-    valid ones in a row gained nothing, and the full one again after 6 fruitless replies, or when a full
-    reply still under way at the change brings a gain.
+    A model starts with the full menu. It gets a shrunken one when 2 of its last 4 replies were invalid or 4
+    valid ones in a row gained nothing: rules, after 6 fruitless ones examples, and after 3 fruitless ones of
+    these the full menu again; so too when a full reply still under way at the change brings a gain. `kinds` are
+    the kinds of edit that are allowed; a menu whose kind is not is passed over.
     """
 
     current: MenuName = "full"
     recent: tuple[ReplyOutcome, ...] = ()
     fruitless: int = 0
+    kinds: tuple[str, ...] = KINDS
 
     @property
     def menu(self) -> Menu:
         """The menu to ask with."""
-        return MENUS[self.current]
+        shrunken = {menu.name: menu for menu in shrunken_menus(self.kinds)}
+        return shrunken.get(self.current) or full_menu(self.kinds)
 
     def record(self, menu: MenuName, outcome: ReplyOutcome) -> MenuChoice:
         """The choice after a reply under `menu`.
@@ -89,15 +114,22 @@ class MenuChoice:
         request was held to blame: a model that always says so is of no use either.
         """
         if menu != self.current:
-            return MenuChoice("full") if (menu, outcome) == ("full", "gain") else self
-        if menu == "rule":
+            return self._at("full") if (menu, outcome) == ("full", "gain") else self
+        if menu != "full":
             fruitless = 0 if outcome == "gain" else self.fruitless + 1
-            if fruitless >= _FRUITLESS_UNDER_RULE:
-                return MenuChoice("full")
+            if fruitless >= _FRUITLESS_UNDER[menu]:
+                return self._after(menu)
             return replace(self, fruitless=fruitless)
         recent = (*self.recent, outcome)[-_WINDOW:]
         # An invalid reply is no evidence for or against what valid ones gain.
         fruitless = {"gain": 0, "no gain": self.fruitless + 1, "invalid": self.fruitless}[outcome]
         if recent.count("invalid") > _INVALID_AT_MOST or fruitless >= _FRUITLESS_UNDER_FULL:
-            return MenuChoice("rule")
-        return MenuChoice("full", recent, fruitless)
+            return self._after("full")
+        return replace(self, recent=recent, fruitless=fruitless)
+
+    def _after(self, menu: MenuName) -> MenuChoice:
+        order: list[MenuName] = ["full", *(menu.name for menu in shrunken_menus(self.kinds))]
+        return self._at(order[(order.index(menu) + 1) % len(order)])
+
+    def _at(self, menu: MenuName) -> MenuChoice:
+        return MenuChoice(menu, kinds=self.kinds)

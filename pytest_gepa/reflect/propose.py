@@ -12,8 +12,9 @@ from itertools import count
 from typing import Any, Protocol
 
 from pytest_gepa.errors import ReflectionError
-from pytest_gepa.prompts.edits import EditError, apply_edits
-from pytest_gepa.prompts.guards import check_edit
+from pytest_gepa.prompts.edits import Edit, EditError, apply_edits
+from pytest_gepa.prompts.examples import Example, cases_of, still_kept
+from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.menu import Menu
@@ -69,7 +70,8 @@ class Proposal:
 
     `text` is the component's new text, or None if there is no edit. `rejections` says, for each reply that
     was refused, why, in a few fixed words first. `case_diagnoses` holds (nodeid, problem, cause). `summary`
-    is the change in a few lines, for people and for later requests.
+    is the change in a few lines, for people and for later requests. `examples` are the cases that the edit has
+    taken whole into the text.
     """
 
     component: str
@@ -79,6 +81,7 @@ class Proposal:
     summary: str = ""
     rejections: tuple[str, ...] = ()
     replies: tuple[Exchange, ...] = field(default=(), repr=False)
+    examples: tuple[Example, ...] = ()
 
     @property
     def not_to_blame(self) -> bool:
@@ -104,7 +107,7 @@ class Proposal:
 def propose(
     component: str,
     parent_text: str,
-    original_text: str,
+    guard: Guard,
     *,
     failing: Sequence[Exhibit],
     neighbours: Sequence[Exhibit],
@@ -114,12 +117,15 @@ def propose(
     menu: Menu,
     budget: EvidenceBudget,
     attempt: int = 0,
+    examples: Sequence[Example] = (),
 ) -> Proposal:
-    """Ask for an edit of `component`, whose text is `parent_text` in the parent and `original_text` today.
+    """Ask for an edit of `component`, whose text is `parent_text` in the parent.
 
-    The other arguments are those of `build_request`. A reply that cannot be read, applied or allowed goes
-    back to the model once, with the reason. Raises `ReflectionError` if not even a first reply comes.
+    `examples` are the cases that the parent's texts have taken whole. The other arguments are those of
+    `build_request`. A reply that cannot be read, applied or allowed goes back to the model once, with the reason.
+    Raises `ReflectionError` if not even a first reply comes.
     """
+    reader = _Reader(component, parent_text, guard, menu, failing, examples)
     build = partial(
         build_request,
         component,
@@ -148,7 +154,7 @@ def propose(
             rejections.append(f"no reply: {error}")
             break
         try:
-            reply, text = _read(raw, parent_text, original_text, menu)
+            reply, text, taken = reader.read(raw)
         except (ReplyError, EditError) as error:
             rejections.append(str(error))
             exchanges.append(Exchange(tuple(messages), raw, str(error)))
@@ -163,6 +169,7 @@ def propose(
             "" if text is None else summarize(parent_text, text),
             tuple(rejections),
             tuple(exchanges),
+            taken,
         )
     return Proposal(component, None, rejections=tuple(rejections), replies=tuple(exchanges))
 
@@ -211,22 +218,58 @@ def _ask(
     raise AssertionError("count() does not end")
 
 
-def _read(raw: RawReply, parent_text: str, original_text: str, menu: Menu) -> tuple[Reply, str | None]:
-    """The reply and the new text, None if the reply wants no change. Raises `ReplyError` and `EditError`."""
-    reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, menu)
-    if not reply.edits:
-        return reply, None
-    text = apply_edits(parent_text, reply.edits)
-    if reason := check_edit(original_text, parent_text, text):
-        raise ReplyError(reason)
-    return reply, text
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads replies to one request: applies their edits, and has the guard look at what comes of it."""
+
+    component: str
+    parent_text: str
+    guard: Guard
+    menu: Menu
+    failing: Sequence[Exhibit]
+    examples: Sequence[Example]
+
+    def read(self, raw: RawReply) -> tuple[Reply, str | None, tuple[Example, ...]]:
+        """The reply, the new text (None if no change is wanted) and the cases that were taken into it.
+
+        Raises `ReplyError` and `EditError`.
+        """
+        reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu)
+        if not reply.edits:
+            return reply, None, ()
+        taken = tuple(self._taken(edit) for edit in reply.edits if edit.case)
+        text = apply_edits(self.parent_text, reply.edits)
+        elsewhere = [example for example in self.examples if example.component != self.component]
+        here = [example for example in self.examples if example.component == self.component]
+        kept = still_kept([*here, *taken], {self.component: text})
+        if reason := self.guard.check(self.component, self.parent_text, text, cases_of([*elsewhere, *kept])):
+            raise ReplyError(reason)
+        return reply, text, taken
+
+    def _taken(self, edit: Edit) -> Example:
+        """The case that an example was taken from. Raises `ReplyError` if there is none such, or it is not whole."""
+        number = _number(edit.case, self.failing)
+        if number is None:
+            raise ReplyError(
+                f"no such case: {one_line(edit.case, 60)!r} is none of the failing cases 1 to {len(self.failing)}; "
+                "leave it empty for an invented example"
+            )
+        case = self.failing[number].case.id
+        if reason := self.guard.whole_problem(edit.text, case):
+            raise ReplyError(reason)
+        return Example(case, self.component, edit.text)
 
 
 def _nodeid(case: str, failing: Sequence[Exhibit]) -> str:
-    """The nodeid of the failing case that the model means by its number or its nodeid, else the model's own words."""
-    nodeids = [exhibit.case.nodeid for exhibit in failing]
-    named = next((nodeid for nodeid in nodeids if nodeid in case), "")
+    """The nodeid of the failing case that the model means, else the model's own words."""
+    number = _number(case, failing)
+    return one_line(case) if number is None else failing[number].case.nodeid
+
+
+def _number(case: str, failing: Sequence[Exhibit]) -> int | None:
+    """The position of the failing case that the model means by its number or its nodeid, None if that is none."""
+    named = next((at for at, exhibit in enumerate(failing) if exhibit.case.nodeid in case), None)
     number = _CASE_NUMBER.fullmatch(case.strip())
-    if not named and number and 1 <= int(number[1]) <= len(nodeids):
-        return nodeids[int(number[1]) - 1]
-    return named or one_line(case)
+    if named is None and number and 1 <= int(number[1]) <= len(failing):
+        return int(number[1]) - 1
+    return named

@@ -17,7 +17,9 @@ from pytest_gepa.reflect.fence import Fence, UnclosedFenceError, find_fences
 from pytest_gepa.reflect.menu import Menu
 
 _MOST_RULE = 600
+_MOST_EXAMPLE = 1_500
 _MOST_DIAGNOSIS = 2_000
+_NO_CASE = re.compile(r"(?:none|null|n/?a|invented|new|0|-)?\W{0,2}", re.IGNORECASE)
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )", re.MULTILINE)
 _ELISION = re.compile(
@@ -109,13 +111,16 @@ def _from_fence(text: str, menu: Menu) -> Reply:
     if not fences:
         raise ReplyError("no JSON and no single fence: answer with the JSON object alone")
     if len(fences) > 1:
-        raise ReplyError(f"several fences ({len(fences)}): it is not clear which of them is the edit")
+        raise ReplyError(
+            f"several fences: there are {len(fences)}, and it is not clear which of them is the edit"
+        )
     block = fences[0]
     if not block.content.strip():
         raise ReplyError("empty fence")
     if data := _json_in(block, menu):
         return _from_json(data, menu)
     _refuse_partial_text(block.content, block.info)
+    _refuse_kind("rewrite", menu)
     around = f"{text[: block.start]}\n{text[block.end :]}"
     return Reply(_shortened(around), (), (Edit("rewrite", "", block.content.removesuffix("\n")),))
 
@@ -160,7 +165,9 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _from_json(data: dict[str, Any], menu: Menu) -> Reply:
-    return _rule_reply(data) if menu.name == "rule" else _full_reply(data)
+    if menu.name == "full":
+        return _full_reply(data, menu)
+    return _rule_reply(data) if menu.name == "rule" else _example_reply(data)
 
 
 def _rule_reply(data: dict[str, Any]) -> Reply:
@@ -171,26 +178,55 @@ def _rule_reply(data: dict[str, Any]) -> Reply:
     return Reply(_shortened(diagnosis), (), edits)
 
 
-def _full_reply(data: dict[str, Any]) -> Reply:
+def _example_reply(data: dict[str, Any]) -> Reply:
+    """Input and answer, on a line each where they have one line. Both empty mean that there is nothing to add."""
+    diagnosis, case = _string(data, "diagnosis"), _string(data, "case").strip()
+    given, answer = _string(data, "input").strip("\n "), _string(data, "answer").strip("\n ")
+    if not given and not answer:
+        return Reply(_shortened(diagnosis), (), ())
+    if not given or not answer:
+        _wrong_shape('an example has an "input" and an "answer"')
+    if len(given) + len(answer) > _MOST_EXAMPLE:
+        raise ReplyError(f"example too long: {len(given) + len(answer)} characters; a short one is wanted")
+    lines = [
+        f"{label}{chr(10) if chr(10) in text else ' '}{text}"
+        for label, text in (("Example input:", given), ("Example answer:", answer))
+    ]
+    is_named = _NO_CASE.fullmatch(case) is None
+    return Reply(
+        _shortened(diagnosis), (), (Edit("example", "", "\n".join(lines), case if is_named else ""),)
+    )
+
+
+def _full_reply(data: dict[str, Any], menu: Menu) -> Reply:
     cases = tuple(
         (_string(item, "case"), _string(item, "problem"), _string(item, "cause"))
         for item in _objects(data, "diagnoses")
     )
-    edits = tuple(_edit(item) for item in _objects(data, "edits"))
+    edits = tuple(_edit(item, menu) for item in _objects(data, "edits"))
     # Cases that share a cause often have it word for word.
     sentences = dict.fromkeys(f"{problem.strip()} {cause.strip()}".strip() for _, problem, cause in cases)
     return Reply(_shortened("\n".join(filter(None, sentences))), cases, edits)
 
 
-def _edit(item: dict[str, Any]) -> Edit:
+def _edit(item: dict[str, Any], menu: Menu) -> Edit:
     kind = _string(item, "kind")
     if kind not in KINDS:
-        _wrong_shape(f'"kind" is {kind[:40]!r}, not one of {", ".join(KINDS)}')
-    find = _string(item, "find") if "find" in item or kind in ("replace", "delete") else ""
+        _wrong_shape(f'"kind" is {kind[:40]!r}, not one of {", ".join(menu.kinds)}')
+    _refuse_kind(kind, menu)
+    find = _string(item, "find") if "find" in item or kind in ("replace", "delete", "section") else ""
     text = _string(item, "text") if "text" in item or kind != "delete" else ""
-    if kind == "rewrite":
+    if kind in ("rewrite", "section"):
         _refuse_partial_text(text)
-    return Edit(kind, find, text)
+    # Models fill the field in for other kinds too, where it says nothing.
+    case = _string(item, "case").strip() if kind == "example" and "case" in item else ""
+    return Edit(kind, find, text, "" if _NO_CASE.fullmatch(case) else case)
+
+
+def _refuse_kind(kind: str, menu: Menu) -> None:
+    if kind not in menu.kinds:
+        what = "a whole new text" if kind == "rewrite" else f"an edit of kind {kind}"
+        raise ReplyError(f"kind not allowed: {what} is not wanted here; allowed are {', '.join(menu.kinds)}")
 
 
 def _string(data: dict[str, Any], key: str) -> str:

@@ -7,6 +7,7 @@ from functools import cache
 
 import jinja2
 
+from pytest_gepa.prompts.protected import protected_lines, told
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit, gather, gather_briefly
 from pytest_gepa.reflect.fence import fence
 from pytest_gepa.reflect.fit import cut_middle
@@ -17,10 +18,14 @@ from pytest_gepa.reflect.transcript import one_line
 ChatMessage = dict[str, str]
 
 _RULE_TOKENS = 1_500
-"""Most evidence under the rule menu: such a model takes in little, and its context may be 4,096 tokens."""
+"""Most evidence under a shrunken menu: such a model takes in little, and its context may be 4,096 tokens."""
 
 _RULE_FAILING = 3
-_DISCARDED: Mapping[MenuName, tuple[int, int]] = {"full": (6, 500), "rule": (3, 200)}
+_DISCARDED: Mapping[MenuName, tuple[int, int]] = {
+    "full": (6, 500),
+    "rule": (3, 200),
+    "example": (3, 200),
+}
 """How many discarded edits are shown, and bytes of each."""
 
 
@@ -45,7 +50,7 @@ def build_request(
     """
     known = {**components, component_id: text}
     shown, summary_bytes = _DISCARDED[menu.name]
-    if menu.name == "rule":
+    if menu.name != "full":
         # No neighbours: small models take an answer that passed for the one that is wanted everywhere.
         evidence = gather_briefly(
             component_id, known, failing[:_RULE_FAILING], min(token_budget, _RULE_TOKENS)
@@ -62,6 +67,8 @@ def build_request(
             for summary, reason in discarded[-shown:]
         ],
         "attempt": attempt,
+        "kinds": menu.kinds,
+        "protected": told(lines) if (lines := protected_lines(text)) else "",
     }
     return [
         {"role": "system", "content": _render(f"{menu.name}_system.j2", values)},

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from pytest_gepa.prompts.leaks import literals
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact import rewrite_trajectory
@@ -51,15 +51,4 @@ def _values(cases: Iterable[Case]) -> Iterator[str]:
     for case in cases:
         yield case.nodeid
         for _, shown in case.parameters:
-            yield from (value for value in (shown, *_strings(shown)) if len(value) >= SHORTEST)
-
-
-def _strings(shown: str) -> Iterator[str]:
-    """The strings and numbers inside a repr of plain data; none for that of an object."""
-    try:
-        tree = ast.parse(shown, mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float)):
-            yield str(node.value)
+            yield from (value for value in (shown, *literals(shown)) if len(value) >= SHORTEST)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
+from pytest_gepa.prompts.guards import count_kinds
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.result import (
     Change,
@@ -19,6 +20,7 @@ from pytest_gepa.report.result import (
     Result,
     Spent,
     SplitScores,
+    TakenCase,
     Trouble,
 )
 from pytest_gepa.report.wording import count
@@ -45,12 +47,14 @@ def build_result(
     labels = {case.id: case.nodeid for case in cases}
     verdict, reason = _unconfirmed(state, winner)
     effect, interval, p_value = 0.0, (0.0, 0.0), 1.0
-    baseline, after = _search_tally(state, search.seed.id), _search_tally(state, winner.id)
+    examples = _examples(winner, labels)
+    baseline, after = (_search_tally(state, name, winner.examples) for name in (search.seed.id, winner.id))
     fixed: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     holdout = None
     if state.is_confirmed:
-        judged = _judge(state, winner, [case for case in cases if case.split == "search"], seed)
+        searched = [case for case in cases if case.split == "search" and case.id not in winner.examples]
+        judged = _judge(state, winner, searched, seed)
         verdict, reason = judged.kind, REASONS[judged.kind]
         effect, interval, p_value = judged.effect, judged.interval, judged.p_value
         baseline, after = judged.baseline, judged.winner
@@ -71,6 +75,8 @@ def build_result(
         holdout=holdout,
         fixed=fixed,
         broken=broken,
+        excluded=tuple(labels[case] for case in winner.examples),
+        examples=examples,
         trials=state.trials if state.is_confirmed else 0,
         spent=_spent(state),
         models={"task": tuple(sorted(state.task_models)), "reflection": (reflection_model,)},
@@ -78,8 +84,8 @@ def build_result(
         search_ended=state.search_ended,
         changes=_changes(search.candidates, search.seed, winner),
         edits=ancestry(state, winner, labels),
-        frontier=tuple(_frontier(state, winner)),
-        rejections=dict(state.rejections.most_common()),
+        frontier=tuple(_frontier(state, winner, labels)),
+        rejections=count_kinds(state.rejections),
         trouble=tuple(_trouble(state, labels)),
         stray=tuple(_asked(call) for call in state.stray),
     )
@@ -136,12 +142,17 @@ def _passes(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> 
     return tuple(rollout.outcome is Outcome.passed if rollout else None for rollout in found)
 
 
-def _search_tally(state: RunState, candidate: str) -> Tally:
+def _examples(candidate: Candidate, labels: Mapping[str, str]) -> tuple[TakenCase, ...]:
+    return tuple(TakenCase(one.component, labels[one.case]) for one in candidate.taken)
+
+
+def _search_tally(state: RunState, candidate: str, left_out: Collection[str]) -> Tally:
+    """A candidate's score in the search, without the cases that are left out."""
     known = state.search.pool.ledger.cases
     graded = [
         (known[case].weight, rollout.score, rollout.outcome is Outcome.passed)
         for (name, case), rollout in state.rollouts.items()
-        if name == candidate and rollout.score is not None
+        if name == candidate and rollout.score is not None and case not in left_out
     ]
     total = sum(weight for weight, _, _ in graded)
     score = sum(weight * score for weight, score, _ in graded) / total if total else 0.0
@@ -208,19 +219,22 @@ def _changes_of(state: RunState, task: Reflect, labels: Mapping[str, str]) -> li
             diagnosis="" if proposal.case_diagnoses else proposal.diagnosis,
             findings=tuple(Finding(*found) for found in proposal.case_diagnoses),
             cases=tuple(labels[case] for case in task.failing),
+            examples=tuple(labels[one.case] for one in proposal.examples),
         )
         for proposal in state.proposals.get(task.proposal, {}).values()
         if proposal.text is not None
     ]
 
 
-def _frontier(state: RunState, winner: Candidate) -> list[FrontierEntry]:
+def _frontier(state: RunState, winner: Candidate, labels: Mapping[str, str]) -> list[FrontierEntry]:
     entries = []
     for standing in state.search.frontier():
         if standing.candidate in (winner.id, state.search.seed.id):
             continue
-        tally = _search_tally(state, standing.candidate)
-        entries.append(FrontierEntry(standing.candidate, tally.passed, tally.total, standing.mean, ""))
+        candidate = state.search.candidates[standing.candidate]
+        tally = _search_tally(state, candidate.id, candidate.examples)
+        examples = _examples(candidate, labels)
+        entries.append(FrontierEntry(candidate.id, tally.passed, tally.total, standing.mean, "", examples))
     return entries
 
 

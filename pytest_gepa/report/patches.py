@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, git_top, make_patch
-from pytest_gepa.report.result import Change, EditRecord, Result
+from pytest_gepa.report.result import Change, EditRecord, Result, TakenCase
 from pytest_gepa.report.wording import p_words, passed, points
 
 LISTED_CASES = 40
@@ -86,6 +86,7 @@ def winner_message(result: Result) -> list[PatchLine]:
     if result.holdout:
         held = result.holdout
         lines.append(_own(f"Held-out cases: {passed(held.baseline)} -> {passed(held.winner)}."))
+    lines += _example_lines(result.examples)
     models = ", ".join(f"{role} {' and '.join(names) or 'unknown'}" for role, names in result.models.items())
     lines += [_own("Models:"), PatchLine(models), _own(f"Seed: {result.seed}")]
     if result.has_confirm:
@@ -93,13 +94,25 @@ def winner_message(result: Result) -> list[PatchLine]:
     return lines + edit_lines(result.edits)
 
 
-def frontier_message(tally: str, edits: Sequence[EditRecord]) -> list[PatchLine]:
+def frontier_message(
+    tally: str, edits: Sequence[EditRecord], examples: Sequence[TakenCase] = ()
+) -> list[PatchLine]:
     """The message of another frontier candidate's patch."""
     return [
         _own(f"gepa: frontier candidate, {tally} cases (search score, unconfirmed)"),
         _own(""),
+        *_example_lines(examples),
         *edit_lines(edits),
     ]
+
+
+def _example_lines(examples: Sequence[TakenCase]) -> list[PatchLine]:
+    """What a reviewer must know of a prompt that holds cases of the suite."""
+    told = (
+        f"The example of {one.component} is case {one.case}, which is left out of the verdict"
+        for one in examples
+    )
+    return [PatchLine(line) for line in told]
 
 
 def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:

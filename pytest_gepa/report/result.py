@@ -42,11 +42,19 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenCase:
+    """A case, by its nodeid, that stands whole in a component's text as an example."""
+
+    component: str
+    case: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A change that the reflecting model proposed for one component, and why.
 
     `summary` is the changed lines, `diagnosis` its words where it did not write them case by case in `findings`,
-    `cases` the failing cases that it had read.
+    `cases` the failing cases that it had read. `examples` are cases that the change takes whole into the text.
     """
 
     component: str
@@ -54,6 +62,7 @@ class Change:
     diagnosis: str
     findings: tuple[Finding, ...]
     cases: tuple[str, ...]
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +88,17 @@ class ComponentChange:
 
 @dataclass(frozen=True, slots=True)
 class FrontierEntry:
-    """A candidate of the frontier other than the winner, with its (unconfirmed) search score."""
+    """A candidate of the frontier other than the winner, with its (unconfirmed) search score.
+
+    Its `examples` are cases, and count in no figure of it.
+    """
 
     candidate: str
     passed: int
     total: int
     score: float
     patch: str
+    examples: tuple[TakenCase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,8 @@ class Result:
     holdout: SplitScores | None = None
     fixed: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    examples: tuple[TakenCase, ...] = ()
     trials: int = 0
     spent: Spent = field(default_factory=Spent)
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -24,6 +24,7 @@ PHASES = {
 }
 SHOWN = ("accepted", "rejected", "merge", "frontier", "duplicate", "not in effect", "invalid", "stopped")
 LISTED_TROUBLE = 10
+LISTED_KINDS = 4
 STYLES = {"proven": "bold green", "worse": "bold red"}
 
 
@@ -126,6 +127,9 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
         )
         broken = "broke none" if not result.broken else f"broke {len(result.broken)}"
         lines.append(f"                     fixed {count(len(result.fixed), 'case')}, {broken}")
+    if result.excluded:
+        taken = f"{count(len(result.excluded), 'case')} taken into the prompts as examples"
+        lines.append(f"left out             {taken}: {', '.join(result.excluded)}")
     if result.holdout:
         lines.append(
             f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}"
@@ -145,9 +149,14 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
         )
     if result.rejections:
         total = sum(result.rejections.values())
-        common = next(iter(result.rejections))
+        kinds = [f"{kind} ({times})" for kind, times in list(result.rejections.items())[:LISTED_KINDS]]
+        more = (
+            f" and {len(result.rejections) - LISTED_KINDS} more"
+            if len(result.rejections) > LISTED_KINDS
+            else ""
+        )
         lines.append(
-            f"rejected             {count(total, 'reply')} of the reflection model; most often: {common[:80]}"
+            f"rejected             {count(total, 'reply')} of the reflection model: {', '.join(kinds)}{more}"
         )
     spent = result.spent
     lines.append(

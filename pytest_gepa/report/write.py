@@ -65,7 +65,9 @@ def write_run(
     entries = []
     for entry in result.frontier:
         candidate = state.search.candidates[entry.candidate]
-        message = frontier_message(f"{entry.passed}/{entry.total}", ancestry(state, candidate, labels))
+        message = frontier_message(
+            f"{entry.passed}/{entry.total}", ancestry(state, candidate, labels), entry.examples
+        )
         path = _write_patch(
             directory / f"frontier/{candidate.id}.patch", candidate, components, base, message
         )

@@ -242,7 +242,7 @@ def test_when_every_line_is_stuck_a_new_one_begins_at_the_seed() -> None:
 def test_texts_that_the_search_makes_itself_are_put_before_the_guard() -> None:
     asked: list[tuple[str, str, str]] = []
 
-    def guard(component: str, parent: str, text: str) -> str | None:
+    def guard(component: str, parent: str, text: str, examples: object) -> str | None:
         asked.append((component, parent, text))
         return "too long" if len(text.splitlines()) > 3 or "mind the date" not in text else None
 

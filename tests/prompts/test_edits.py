@@ -127,7 +127,7 @@ def test_a_passage_deleted_twice_is_gone_once():
 @pytest.mark.parametrize(
     ("text", "edits", "hint"),
     [
-        ("a\n", [Edit("mend", "a", "b")], "add, replace, delete, rewrite"),
+        ("a\n", [Edit("mend", "a", "b")], "add, example, replace, delete, section, rewrite"),
         ("a\n", [Edit("add", "", " \n")], "empty"),
         ("a\n", [Edit("rewrite", "", "")], "empty"),
         ("a\n", [Edit("replace", "", "b")], "needs in `find`"),

@@ -8,9 +8,16 @@ from hypothesis import strategies as st
 
 from pytest_gepa.prompts.placeholders import (
     ANGLE,
+    CAPITALS,
     DOLLAR,
+    EMBEDDED,
+    EVERY,
     FORMAT,
     JINJA,
+    MUSTACHE,
+    PRINTF,
+    SQUARE,
+    declared,
     literal_segments,
     placeholders,
     syntax,
@@ -42,6 +49,14 @@ TEMPLATE_LIKE = st.lists(
         ('{{#if a}}{{role "system"}}{{/if}}', {"{{ #if a }}", '{{ role "system" }}', "{{ /if }}"}),
         ("$x ${y} $$z $5 US$", {"$x", "${y}"}),
         ("Use <name> and <xml>this</xml>", {"<name>"}),
+        ("<<name>> and <% code %> and <%= x  y %>", {"<<name>>", "<% code %>", "<% = x y %>"}),
+        ("[[ticket]] and [[ a.b ]], but not [[1, 2]] or [x]", {"[[ticket]]", "[[ a.b ]]"}),
+        ("__TICKET__ and __TWO_WORDS__, but not __init__ or __A", {"__TICKET__", "__TWO_WORDS__"}),
+        ("%(name)s is 100 % sure", {"%(name)s"}),
+        ("Dear %s, you owe %5.2f of %d%%.", {"%s", "%5.2f", "%d"}),
+        ("Dear %s, as of %Y-%m-%d", set()),
+        ("50%s off, 100% sure", set()),
+        ("{{ .Name }} and {{- range .Items -}}", {"{{ .Name }}", "{{ range .Items }}"}),
         ("vector<int>, a < b > c, <br>, <https://example.org>, <|im_start|>", set()),
     ],
 )
@@ -83,6 +98,46 @@ def test_the_syntax_of_a_placeholder_can_be_told():
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "syntaxes"),
+    [
+        ("%s", {PRINTF}),
+        ("%(a)d", {PRINTF}),
+        ("[[a]]", {SQUARE}),
+        ("__A__", {CAPITALS}),
+        ("<% a %>", {EMBEDDED}),
+        ("<<a>>", {ANGLE}),
+    ],
+)
+def test_the_rarer_syntaxes_can_be_told_too(text, syntaxes):
+    assert {syntax(name) for name in placeholders(text)} == syntaxes
+
+
+@pytest.mark.parametrize(
+    ("component", "syntaxes"),
+    [
+        ("prompts/a.j2", {JINJA}),
+        ("prompts/a.md.JINJA2", {JINJA}),
+        ("prompts/a.hbs", {MUSTACHE}),
+        ("prompts/a.erb", {EMBEDDED}),
+        ("prompts/a.md", EVERY),
+        ("prompts/all.yaml::router.j2", EVERY),
+    ],
+)
+def test_a_files_type_says_which_syntaxes_to_look_for(component, syntaxes):
+    assert declared(component) == syntaxes
+
+
+def test_only_the_syntaxes_asked_for_are_found():
+    text = "{{ a }} {b} $c <d> {{e}}"
+    assert placeholders(text, declared("x.j2")) == {"{{ a }}", "{{ e }}"}
+    assert placeholders("{{{ a }}} {{#if b}}x{{/if}} {c}", declared("x.hbs")) == {
+        "{{{ a }}}",
+        "{{ #if b }}",
+        "{{ /if }}",
+    }
+
+
 def test_a_tag_with_a_closing_tag_anywhere_is_markup():
     assert placeholders("<text>\n{x}\n</text> <date>") == {"{x}", "<date>"}
 
@@ -93,20 +148,20 @@ def test_any_text_can_be_searched(text):
     found = placeholders(text)
     assert found == placeholders(text)
     for name in found:
-        assert syntax(name) in (FORMAT, JINJA, DOLLAR, ANGLE)
+        assert syntax(name) in EVERY
 
 
 @settings(deadline=None)
-@given(st.text(st.characters(exclude_characters="{}$<>")))
-def test_text_without_braces_dollars_and_angles_holds_no_placeholder(text):
+@given(st.text(st.characters(exclude_characters="{}$<>%[_")))
+def test_text_without_the_signs_that_open_one_holds_no_placeholder(text):
     assert placeholders(text) == frozenset()
 
 
 @settings(deadline=None)
 @given(
-    st.text(st.characters(exclude_characters="{}$<>")),
+    st.text(st.characters(exclude_characters="{}$<>%[_")),
     st.from_regex(r"[a-z_][a-z_0-9]{0,8}", fullmatch=True),
-    st.text(st.characters(exclude_characters="{}$<>")),
+    st.text(st.characters(exclude_characters="{}$<>%[_")),
 )
 def test_what_str_format_fills_in_is_found_in_any_prose(before, name, after):
     text = f"{before}{{{name}}}{after}"

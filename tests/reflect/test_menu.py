@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.codec import to_json
-from pytest_gepa.reflect.menu import FULL, RULE, Menu, MenuChoice, ReplyOutcome
+from pytest_gepa.prompts.edits import KINDS
+from pytest_gepa.reflect.menu import EXAMPLE, FULL, RULE, Menu, MenuChoice, ReplyOutcome, full_menu
 
 
 def after(*outcomes: ReplyOutcome, choice: MenuChoice | None = None) -> MenuChoice:
@@ -43,11 +44,46 @@ def test_the_record_decides(outcomes: list[ReplyOutcome], menu: Menu) -> None:
     assert after(*outcomes).menu is menu
 
 
-def test_the_full_menu_is_tried_again_after_six_fruitless_rules() -> None:
+def test_six_fruitless_rules_make_way_for_examples_and_three_of_these_for_the_full_menu() -> None:
     assert after(*["no gain"] * 5, choice=RULE_CHOICE).menu is RULE
-    again = after(*["no gain", "invalid"] * 3, choice=RULE_CHOICE)
-    assert again == MenuChoice()
+    examples = after(*["no gain", "invalid"] * 3, choice=RULE_CHOICE)
+    assert examples.menu is EXAMPLE
+    assert after("no gain", "no gain", choice=examples).menu is EXAMPLE
+    assert after("no gain", "invalid", "no gain", choice=examples) == MenuChoice()
     assert after(*["no gain"] * 5, "gain", *["no gain"] * 5, choice=RULE_CHOICE).menu is RULE
+    assert after("no gain", "no gain", "gain", "no gain", "no gain", choice=examples).menu is EXAMPLE
+
+
+@pytest.mark.parametrize(
+    ("kinds", "menus"),
+    [
+        (KINDS, ["full", "rule", "example", "full"]),
+        (("add", "replace"), ["full", "rule", "full", "rule"]),
+        (("example",), ["full", "example", "full", "example"]),
+        (("replace", "rewrite"), ["full", "full", "full", "full"]),
+    ],
+)
+def test_a_menu_whose_kind_is_forbidden_is_passed_over(kinds: tuple[str, ...], menus: list[str]) -> None:
+    choice = MenuChoice(kinds=kinds)
+    seen = [choice.menu.name]
+    while len(seen) < len(menus):
+        before = choice
+        choice = choice.record(choice.current, "no gain")
+        if choice.fruitless < before.fruitless:
+            seen.append(choice.menu.name)
+    assert seen == menus
+    assert choice.kinds == kinds
+
+
+def test_the_schema_names_the_kinds_that_are_allowed() -> None:
+    def edit(menu: Menu) -> Any:
+        return menu.schema["properties"]["edits"]["items"]["properties"]
+
+    assert edit(FULL)["kind"]["enum"] == list(KINDS)
+    assert "case" in edit(FULL)
+    narrow = full_menu(("add", "delete"))
+    assert edit(narrow)["kind"]["enum"] == ["add", "delete"]
+    assert "case" not in edit(narrow)
 
 
 def test_replies_still_under_way_at_a_change_count_only_if_they_bring_a_gain() -> None:
@@ -57,18 +93,23 @@ def test_replies_still_under_way_at_a_change_count_only_if_they_bring_a_gain() -
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["full", "rule"]), st.sampled_from(["invalid", "no gain", "gain"])))
+    st.lists(
+        st.tuples(
+            st.sampled_from(["full", "rule", "example"]), st.sampled_from(["invalid", "no gain", "gain"])
+        )
+    )
 )
 def test_the_record_survives_json_and_stays_small(replies: list[tuple[Any, Any]]) -> None:
     choice = MenuChoice()
     for menu, outcome in replies:
         choice = choice.record(menu, outcome)
         state = json.loads(json.dumps(to_json(choice)))
-        assert MenuChoice(**{**state, "recent": tuple(state["recent"])}) == choice
+        lists = {name: tuple(state[name]) for name in ("recent", "kinds")}
+        assert MenuChoice(**{**state, **lists}) == choice
         assert len(choice.recent) <= 4
 
 
-@pytest.mark.parametrize("menu", [FULL, RULE], ids=lambda menu: menu.name)
+@pytest.mark.parametrize("menu", [FULL, RULE, EXAMPLE], ids=lambda menu: menu.name)
 def test_schemas_are_strict(menu: Menu) -> None:
     def objects(schema: Any) -> list[Any]:
         nested = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import ReflectionError
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.leaks import CaseText, Leaks
 from pytest_gepa.reflect.menu import FULL, RULE, Menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply, ReflectionEndpoint, ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose, summarize
@@ -49,6 +51,7 @@ def proposed(
     menu: Menu = FULL,
     budget: EvidenceBudget | None = None,
     text: str = ROUTE_TEXT,
+    cases: Sequence[tuple[str, tuple[str, ...]]] = (),
     **changes: Any,
 ) -> Proposal:
     arguments = {
@@ -58,7 +61,8 @@ def proposed(
         "components": {**COMPONENTS, ROUTE: text},
         **changes,
     }
-    return propose(ROUTE, text, text, model=model, menu=menu, budget=budget or EvidenceBudget(), **arguments)
+    guard = Guard({**COMPONENTS, ROUTE: text}, Leaks([CaseText(*case) for case in cases], [text]))
+    return propose(ROUTE, text, guard, model=model, menu=menu, budget=budget or EvidenceBudget(), **arguments)
 
 
 def test_an_edit_becomes_a_new_text() -> None:
@@ -115,9 +119,9 @@ def test_no_edit_means_not_to_blame_and_is_no_rejection() -> None:
     [
         ("I would add a rule.", "no JSON and no single fence"),
         (RawReply("{", "length"), "truncated"),
-        (full(("replace", "no such passage", "x")), "'no such passage' does not occur"),
-        (full(("replace", "{ticket}", "the ticket")), "the placeholder '{ticket}' is lost"),
-        (full(("rewrite", "", "{ticket}" + "word " * 900)), "the edited text has"),
+        (full(("replace", "no such passage", "x")), "not found: 'no such passage' does not occur"),
+        (full(("replace", "{ticket}", "the ticket")), "placeholder lost: the placeholder '{ticket}' is lost"),
+        (full(("rewrite", "", "{ticket}" + "word " * 900)), "too long: the edited text has"),
     ],
 )
 def test_a_rejected_reply_is_asked_for_once_more_with_the_reason(bad: str | RawReply, words: str) -> None:

@@ -1,0 +1,150 @@
+"""The fragments of a text by which one could tell where it was copied from: words, numbers, codes, names. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import TypeVar
+
+Key = TypeVar("Key", str, tuple[str, str])
+
+BREAK = "\0"
+"""Stands between strings that do not follow one another; no run of words reaches across it."""
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|\0")
+# Scripts that put no space between words: each character stands alone, and two of them count as one word.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_COMMON = frozenset(
+    (
+        *(
+            "that",
+            "with",
+            "from",
+            "this",
+            "have",
+            "when",
+            "they",
+            "them",
+            "then",
+            "than",
+            "will",
+            "been",
+            "were",
+        ),
+        *("your", "into", "what", "which", "their", "there", "each", "every", "only", "must", "also", "such"),
+        *("other", "more", "most", "some", "same", "where", "after", "before", "about"),
+    )
+)
+_TELLING_LENGTH = 4
+
+_NUMBER = re.compile(r"(?<![\w.,/:-])\d{1,20}(?:[.,'_]\d{1,20})*(?![\w/:-])")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_THOUSANDS = re.compile(r"\d{1,3}(?:([.,'_])\d{3})(?:\1\d{3})*")
+_CODE = re.compile(r"[^\W_]+(?:(?:://|[-_./:@#+])[^\W_]+)+|[^\W_]+")
+_SHORTEST_CODE = 5
+_CAPITALISED = re.compile(r"[^\W\d_][\w'’]*")
+_GAP = re.compile(r"[ \t]+(?:&[ \t]+)?|-")
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in order, without case; a character of an unspaced script is a word."""
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    found: list[str] = []
+    for word in _WORD.findall(folded):
+        found += list(word) if _UNSPACED.search(word) else [word]
+    return found
+
+
+def joined(listed: list[str]) -> str:
+    """Return words as one string in which a run of them is a substring, with a space at both ends."""
+    return f" {' '.join(listed)} "
+
+
+def runs(listed: list[str], length: int, telling: int) -> Iterator[tuple[str, ...]]:
+    """Yield the shortest runs that begin at each word and have `length` words, `telling` of them telling.
+
+    A word is telling that has a digit, or four letters or more and is none of the commonest. (Lengths are as of
+    spaced scripts.)
+    """
+    for start in range(len(listed)):
+        weight = told = 0.0
+        for end in range(start, len(listed)):
+            word = listed[end]
+            if word == BREAK:
+                break
+            share = 0.5 if _UNSPACED.match(word) else 1.0
+            weight += share
+            told += share if share < 1 or _is_telling(word) else 0
+            if weight >= length:
+                if told >= telling:
+                    yield tuple(listed[start : end + 1])
+                break
+
+
+def dense_runs(listed: list[str], length: int, digits: int) -> Iterator[tuple[str, ...]]:
+    """Yield the runs of `length` words of which two or more bear `digits` digits between them."""
+    for start in range(len(listed) - length + 1):
+        run = tuple(listed[start : start + length])
+        counts = [sum(sign.isdigit() for sign in word) for word in run]
+        if BREAK not in run and sum(map(bool, counts)) > 1 and sum(counts) >= digits:
+            yield run
+
+
+def numbers(text: str) -> dict[str, bool]:
+    """Return the numbers of a text as bare digits, and whether each is long enough to be one case's own.
+
+    Those have four significant digits, or three with a decimal mark, or five places; a year is none of them.
+    Numbers of fewer than three digits are left out.
+    """
+    found: dict[str, bool] = {}
+    for match in _NUMBER.finditer(unicodedata.normalize("NFKC", text)):
+        shown = match.group()
+        digits = re.sub(r"\D", "", shown).lstrip("0")
+        if len(digits) < 3:
+            continue
+        significant = len(digits.rstrip("0"))
+        is_whole = shown.isdigit() or _THOUSANDS.fullmatch(shown) is not None
+        is_own = significant >= 4 or len(digits) >= 5 or (significant >= 3 and not is_whole)
+        found[digits] = found.get(digits, False) or (is_own and _YEAR.fullmatch(shown) is None)
+    return found
+
+
+def codes(text: str) -> set[str]:
+    """Return what is written like a code: letters and digits together, groups of digits, addresses; without case."""
+    return {
+        code.casefold()
+        for code in _CODE.findall(unicodedata.normalize("NFKC", text))
+        if len(code) >= _SHORTEST_CODE and _is_code(code)
+    }
+
+
+def names(text: str) -> list[tuple[str, str]]:
+    """Return each two capitalised words in a row, without case; an ampersand or a hyphen may stand between."""
+    pairs: list[tuple[str, str]] = []
+    previous: re.Match[str] | None = None
+    for word in _CAPITALISED.finditer(text):
+        is_capital = word.group()[0].isupper() and len(word.group()) > 1
+        if is_capital and previous is not None and _GAP.fullmatch(text, previous.end(), word.start()):
+            pairs.append((previous.group().casefold(), word.group().casefold()))
+        previous = word if is_capital else None
+    return pairs
+
+
+def uncapitalised(text: str) -> set[str]:
+    """Return the words that stand in a text without a capital."""
+    return {word for word in _CAPITALISED.findall(text) if word[0].islower()}
+
+
+def _is_telling(word: str) -> bool:
+    return any(sign.isdigit() for sign in word) or (len(word) >= _TELLING_LENGTH and word not in _COMMON)
+
+
+def _is_code(text: str) -> bool:
+    digits = sum(sign.isdigit() for sign in text)
+    letters = sum(sign.isalpha() for sign in text)
+    if "@" in text or "://" in text:
+        return letters > 0
+    if letters:
+        return digits >= 2
+    return digits >= 6 and not text.isdigit()

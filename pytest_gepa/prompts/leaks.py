@@ -1,0 +1,265 @@
+"""Leaks: what an edited text has from the cases that are to judge it. Plain strings in, a reason out.
+
+A fragment of a case's strings is a leak when it tells that case from others:
+
+- a run of `RUN` words, `TELLING` of them telling; of one word less if that is a whole string of the case; of `DENSE`
+  words if two of them bear `DIGITS` digits between them, as those of a date do;
+- a number of four significant digits, or of three with a decimal mark, or of five places, but no year;
+- a code: letters and digits together, groups of digits, an address of mail or web;
+- a name: two capitalised words in a row that nothing spells without capitals.
+
+What stands in today's prompts may stay, and what `SHARED` search cases have may be named, as labels must be. Of
+held-out cases, which no model is shown, a run of `HELD_OUT_RUN` words and a number of three digits are leaks already,
+however many of them share it, unless a search case has it too. What was taken whole from a case as an example is let
+off for that case alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_gepa.prompts import fragments
+
+RUN = 6
+TELLING = 3
+DENSE = 3
+DIGITS = 5
+HELD_OUT_RUN = 4
+SHARED = 3
+
+LONGEST = 40_000
+"""Characters of one string of a case that are looked at: its beginning and its end."""
+
+_SHOWN = 80
+_EXPLAINS = frozenset({"msg", "message", "reason", "feedback", "name", "id", "ids", "match"})
+"""Keyword arguments whose strings explain a check; a rule may well say what they say."""
+
+_TELLS = frozenset(
+    {"fail", "skip", "xfail", "log", "print", "warn", "info", "debug", "getLogger", "raises", "open"}
+)
+"""Functions whose strings are no part of a case."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseText:
+    """One case as plain strings: the values of its parameters and the literal strings of its test."""
+
+    case: str
+    values: tuple[str, ...]
+    is_held_out: bool = False
+
+
+@dataclass(slots=True)
+class _Index:
+    """Which cases have a fragment: bit sets over the cases' positions. `joined` holds each case's words."""
+
+    words: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    codes: dict[str, int] = field(default_factory=dict)
+    names: dict[tuple[str, str], int] = field(default_factory=dict)
+    wholes: dict[str, int] = field(default_factory=dict)
+    joined: list[str] = field(default_factory=list)
+    uncapitalised: set[str] = field(default_factory=set)
+
+
+class Leaks:
+    """The cases' strings, and the texts of today, in which nothing is a leak. Safe to ask from several threads."""
+
+    def __init__(self, cases: Sequence[CaseText], today: Iterable[str]) -> None:
+        self._cases = tuple(cases)
+        self._position = {case.case: position for position, case in enumerate(self._cases)}
+        self._held_out = sum(1 << at for at, case in enumerate(self._cases) if case.is_held_out)
+        searched = len(self._cases) - self._held_out.bit_count()
+        self._shared = max(2, min(SHARED, searched))
+        self._today = _Today(f"\n{fragments.BREAK}\n".join(today))
+        self._inputs: Mapping[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+        self._index = self._built()
+
+    def learn(self, inputs: Mapping[str, Sequence[str]]) -> None:
+        """Note what each case was seen to send to a model, in order. Takes the place of what was learnt before."""
+        with self._lock:
+            self._inputs = {case: tuple(texts) for case, texts in inputs.items()}
+            self._index = self._built()
+
+    def find(self, text: str, examples: Collection[str] = ()) -> str | None:
+        """Return why `text` leaks a case, or None. `examples` are the cases that were taken into it whole."""
+        exempt = sum(1 << self._position[case] for case in set(examples) if case in self._position)
+        found = next(self._found(self._index, text, exempt), None)
+        if found is None:
+            return None
+        return (
+            f"leak: {found[:_SHOWN]!r} belongs to one case, and no other case can profit from it; say in general "
+            "words what holds for every input"
+        )
+
+    def is_whole(self, text: str, case: str) -> bool:
+        """Whether `text` holds the case's input whole: word for word what it sent to a model, or what of its strings it
+        sent; where nothing is known of that, the longest of its strings.
+        """
+        given = fragments.joined(fragments.words(text))
+        inputs = [fragments.joined(fragments.words(one)) for one in self._inputs.get(case, ())]
+        position = self._position.get(case)
+        values = self._cases[position].values if position is not None else ()
+        own = [fragments.joined(fragments.words(value)) for value in values]
+        parts = [part for part in own if part.strip() and any(part in sent for sent in inputs)]
+        if not inputs:
+            parts = [max(own, key=len, default="")]
+        return any(sent.strip() and sent in given for sent in inputs[:1]) or (
+            any(part.strip() for part in parts) and all(part in given for part in parts)
+        )
+
+    def _built(self) -> _Index:
+        index = _Index(uncapitalised=set(self._today.uncapitalised))
+        for position, case in enumerate(self._cases):
+            strings = dict.fromkeys(map(_cut, (*case.values, *self._inputs.get(case.case, ()))))
+            text = f"\n{fragments.BREAK}\n".join(strings)
+            listed = fragments.words(text)
+            index.joined.append(fragments.joined(listed))
+            index.uncapitalised |= fragments.uncapitalised(text)
+            _mark(index.words, set(listed), position)
+            _mark(index.numbers, fragments.numbers(text), position)
+            _mark(index.codes, fragments.codes(text), position)
+            _mark(index.names, set(fragments.names(text)), position)
+            _mark(index.wholes, {fragments.joined(fragments.words(value)) for value in strings}, position)
+        return index
+
+    def _found(self, index: _Index, text: str, exempt: int) -> Iterator[str]:
+        """Yield the fragments of `text` that are leaks."""
+        today, listed = self._today, fragments.words(text)
+        yield from self._runs(index, fragments.dense_runs(listed, DENSE, DIGITS), exempt)
+        yield from self._runs(index, fragments.runs(listed, RUN, TELLING), exempt)
+        for code in sorted(fragments.codes(text) - today.codes):
+            if self._is_own(index.codes.get(code, 0), exempt):
+                yield code
+        for number, is_long in fragments.numbers(text).items():
+            if number not in today.numbers and self._is_own(index.numbers.get(number, 0), exempt, is_long):
+                yield number
+        for name in fragments.names(text):
+            is_name = not index.uncapitalised.intersection(name) and not today.words.issuperset(name)
+            if is_name and self._is_own(index.names.get(name, 0), exempt):
+                yield " ".join(name)
+        for run in fragments.runs(listed, RUN - 1, TELLING):
+            whole = fragments.joined(list(run))
+            if whole not in today.joined and self._is_own(index.wholes.get(whole, 0), exempt):
+                yield whole.strip()
+        if self._held_out:
+            strict = fragments.runs(listed, HELD_OUT_RUN, TELLING)
+            yield from self._runs(index, strict, exempt, is_long=False)
+
+    def _runs(
+        self, index: _Index, found: Iterable[tuple[str, ...]], exempt: int, is_long: bool = True
+    ) -> Iterator[str]:
+        for run in found:
+            cases = -1
+            for word in run:
+                cases &= index.words.get(word, 0)
+            phrase = fragments.joined(list(run))
+            if cases and phrase not in self._today.joined:
+                holding = sum(1 << at for at in _positions(cases) if phrase in index.joined[at])
+                if self._is_own(holding, exempt, is_long):
+                    yield phrase.strip()
+
+    def _is_own(self, cases: int, exempt: int, is_long: bool = True) -> bool:
+        """Whether what these cases have tells one of them from others.
+
+        What is too short for a search case (`is_long` is false) tells a held-out one all the same.
+        """
+        searched = cases & ~self._held_out
+        if not searched:
+            return bool(cases)
+        return is_long and searched.bit_count() < self._shared and not searched & exempt
+
+
+class _Today:
+    """The fragments of today's prompts, all together."""
+
+    def __init__(self, text: str) -> None:
+        listed = fragments.words(text)
+        self.words = frozenset(listed)
+        self.joined = fragments.joined(listed)
+        self.numbers = frozenset(fragments.numbers(text))
+        self.codes = frozenset(fragments.codes(text))
+        self.uncapitalised = frozenset(fragments.uncapitalised(text))
+
+
+def case_values(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str, ...]:
+    """Return the strings of a case: those in the reprs of its parameters, and the literals of its test function.
+
+    `source` is the function's, without decorators. What only explains a check is left out: docstrings, messages of
+    assertions, feedback.
+    """
+    values = [value for _, shown in parameters for value in literals(shown) or [shown]]
+    return tuple(dict.fromkeys([*values, *_strings_of_test(source)]))
+
+
+def literals(shown: str) -> list[str]:
+    """Return the strings and numbers inside a repr of plain data or of a record; none for another object's."""
+    try:
+        tree = ast.parse(shown, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return [
+        str(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, (str, int, float))
+        and not isinstance(node.value, bool)
+    ]
+
+
+def _strings_of_test(source: str) -> list[str]:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found: list[str] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+        waiting += reversed(list(_told_children(node)))
+    return found
+
+
+def _told_children(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of a node that may hold what a case is made of."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return  # a docstring, or a string that stands for a comment
+    if isinstance(node, ast.Assert):
+        yield node.test
+    elif isinstance(node, ast.Call) and _name(node.func) in _TELLS:
+        return
+    elif isinstance(node, ast.Call):
+        yield from (
+            node.func,
+            *node.args,
+            *(word.value for word in node.keywords if word.arg not in _EXPLAINS),
+        )
+    elif not isinstance(node, (ast.Raise, ast.arguments)):
+        yield from ast.iter_child_nodes(node)
+
+
+def _name(function: ast.expr) -> str:
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def _cut(text: str) -> str:
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}{fragments.BREAK}{text[-half:]}"
+
+
+def _mark(table: dict[fragments.Key, int], keys: Iterable[fragments.Key], position: int) -> None:
+    for key in keys:
+        table[key] = table.get(key, 0) | 1 << position
+
+
+def _positions(cases: int) -> Iterator[int]:
+    while cases:
+        lowest = cases & -cases
+        yield lowest.bit_length() - 1
+        cases ^= lowest

@@ -1,0 +1,197 @@
+"""What an edit may not do to a template: lose or add a placeholder, or break or add template code.
+
+Nothing here knows how the application fills a prompt in; `within` are the syntaxes that a file's type admits.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from jinja2 import Environment, TemplateSyntaxError
+
+from pytest_gepa.prompts.placeholders import EVERY, FORMAT, JINJA, placeholders, syntax
+
+_SHOWN = 80
+_FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*?\n)??---[ \t\r]*(?=\n|\Z)", re.DOTALL)
+# The name of a field that reaches into what it is given: `{x.y}`, `{0[key]}`.
+_REACHING_NAME = re.compile(r"\w*(?:\.\w+|\[[^\[\]]*\])+")
+_SIMPLE_NAME = re.compile(r"(?:[^\W\d]\w*|\d*)(?:\.\w+|\[[^\[\]]*\])*")
+_FORMAT_LEVELS = 2  # a field may stand in another one's specification, but no deeper
+
+
+class _Field(NamedTuple):
+    name: str
+    written: str
+
+
+def template_problems(parent: str, text: str, within: frozenset[str] = EVERY) -> Iterator[str]:
+    """Yield what `text`, made by editing `parent`, does to the template that `parent` may be."""
+    yield from _front_matter(parent, text)
+    yield from _placeholder_changes(parent, text, within)
+    if FORMAT in within:
+        yield from _format_changes(parent, text)
+    if JINJA in within:
+        yield from _jinja_changes(parent, text)
+
+
+def _front_matter(parent: str, text: str) -> Iterator[str]:
+    before, after = _FRONT_MATTER.match(parent), _FRONT_MATTER.match(text)
+    if before is None and after is not None:
+        yield "front matter: the text must not open with a block between --- lines, it would be read as front matter"
+    elif before is not None and (after is None or before.group() != after.group()):
+        yield "front matter: what stands between the --- lines at the top is configuration, it must stay as it is"
+
+
+def _placeholder_changes(parent: str, text: str, within: frozenset[str]) -> Iterator[str]:
+    before, after = placeholders(parent, within), placeholders(text, within)
+    for lost in sorted(before - after):
+        yield _lost(lost)
+    syntaxes = {syntax(placeholder) for placeholder in before}
+    for new in sorted(after - before):
+        if syntax(new) in syntaxes:
+            yield (
+                f"new placeholder: {_shown(new)} would be a new placeholder, which nothing fills in; write it in "
+                "other words"
+            )
+
+
+def _lost(placeholder: str) -> str:
+    return (
+        f"placeholder lost: the placeholder {_shown(placeholder)} is lost; the text is filled in there, keep it as "
+        "it is"
+    )
+
+
+def _format_changes(parent: str, text: str) -> Iterator[str]:
+    """Refuse what `str.format` would stumble over, or would use to read what the prompt was never given."""
+    before, after = _format_fields(parent), _format_fields(text)
+    if before is None:
+        return
+    if after is None:
+        yield (
+            "template broken: curly braces stand alone or are nested too deep, so str.format can no longer fill in the "
+            "text"
+        )
+        return
+    for field in sorted((after - before).elements()):
+        if _REACHING_NAME.fullmatch(field.name):
+            yield f"template code: the field {_shown(field.written)} reaches into its value; leave it out"
+    if not _is_for_format(parent):
+        return
+    for field in sorted((before - after).elements()):
+        if field not in after or not field.name:
+            yield _lost(field.written)
+    for field in sorted((after - before).elements()):
+        if field not in before or not field.name:
+            yield (
+                f"new placeholder: {_shown(field.written)} would be a new placeholder, and nothing would fill it in; "
+                "double the braces, {{ and }}, or do without"
+            )
+
+
+def _is_for_format(text: str) -> bool:
+    """Whether `text` has fields of `str.format`, and no braces that it could not fill in."""
+    fields = _format_fields(text)
+    return bool(fields) and all(_SIMPLE_NAME.fullmatch(field.name) for field in fields or ())
+
+
+def _format_fields(text: str) -> Counter[_Field] | None:
+    """Return the fields that `str.format` would fill in, nested ones too; None if it refuses the text."""
+    fields: Counter[_Field] = Counter()
+    level = [text]
+    for _ in range(_FORMAT_LEVELS):
+        specifications = []
+        try:
+            parsed = [piece for part in level for piece in string.Formatter().parse(part)]
+        except ValueError:
+            return None
+        for _, name, specification, conversion in parsed:
+            if name is not None:
+                suffix = (f"!{conversion}" if conversion else "") + (
+                    f":{specification}" if specification else ""
+                )
+                fields[_Field(name, "{" + name + suffix + "}")] += 1
+                specifications.append(specification or "")
+        level = specifications
+    return None if any("{" in part for part in level) else fields
+
+
+def _jinja_changes(parent: str, text: str) -> Iterator[str]:
+    """Refuse template code that a model has written: it would run before anyone has reviewed it.
+
+    A file without a tag may be a template all the same. Only doubled braces in a text for `str.format` are
+    let through, as long as they call nothing and reach into nothing.
+    """
+    before, after = _jinja_tags(parent), _jinja_tags(text)
+    if before is None:
+        return
+    if after is None:
+        if before:
+            yield "template broken: the text is no longer well-formed Jinja2, a tag is broken or not closed"
+        return
+    has_escapes = _is_for_format(parent) and all(syntax(name) != JINJA for name in placeholders(parent))
+    for tag in sorted(after.keys() - before.keys()):
+        if not has_escapes or after[tag]:
+            yield f"template code: {_shown(tag)} would be new template code; leave it out"
+    if has_escapes:
+        return
+    for tag in sorted(before.keys() - after.keys()):
+        yield f"placeholder lost: the template tag {_shown(tag)} is lost; keep it as it is"
+    if before and _parses(parent) and not _parses(text):
+        yield "template broken: the text is no longer well-formed Jinja2, its blocks do not match"
+
+
+def _jinja_tags(text: str) -> dict[str, bool] | None:
+    """Return the tags of `text` as Jinja2 sees them, and whether each can call or reach into something.
+
+    None if Jinja2 would refuse the text, which therefore is no template of its.
+    """
+    tags: dict[str, bool] = {}
+    values: list[str] = []
+    kinds: list[str] = []
+    try:
+        for _, kind, value in _environment().lex(text):
+            if kind in ("variable_begin", "block_begin", "raw_begin"):
+                values, kinds = [], []
+            if kind in ("data", "whitespace") or kind.startswith("comment"):
+                continue
+            values.append(value.strip("-+ \n\t") if kind.endswith(("_begin", "_end")) else value)
+            kinds.append(kind)
+            if kind in ("variable_end", "block_end", "raw_begin"):
+                tags[" ".join(values)] = _is_active(kinds, values)
+    except TemplateSyntaxError:
+        return None
+    return tags
+
+
+def _is_active(kinds: list[str], values: list[str]) -> bool:
+    if kinds[0] != "variable_begin":
+        return True
+    return any(
+        value in ("(", "|", ".")
+        or (value == "[" and (kinds[at - 1] in ("name", "string") or values[at - 1] in ")]}"))
+        for at, value in enumerate(values)
+        if kinds[at] == "operator"
+    )
+
+
+def _parses(text: str) -> bool:
+    try:
+        _environment().parse(text)
+    except (TemplateSyntaxError, RecursionError, ValueError):  # the last for numbers of too many digits
+        return False
+    return True
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(autoescape=True)
+
+
+def _shown(passage: str) -> str:
+    return repr(passage if len(passage) <= _SHOWN else passage[: _SHOWN - 3] + "...")
