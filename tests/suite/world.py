@@ -59,6 +59,7 @@ class Project:
         concurrency: int = 1,
         timeout: float = 60.0,
         search: Sequence[str] = (),
+        prompts: Sequence[str] = DEFAULT_PATTERNS,
     ) -> Suite:
         around = Surroundings(
             args=tuple(args),
@@ -70,7 +71,7 @@ class Project:
             concurrency=concurrency,
             timeout=timeout,
         )
-        components = find_components(self.root, self.root, DEFAULT_PATTERNS)
+        components = find_components(self.root, self.root, prompts)
         return Suite([Case(case, case) for case in cases], components, around, runner)
 
     def snapshot(self) -> dict[str, bytes | None]:
@@ -92,12 +93,13 @@ def evaluate(
     trial: str = "search/0",
     allowance: Allowance | None = None,
     heard: list[Rollout] | None = None,
+    prompt: str = PROMPT,
 ) -> Evaluation:
     """Run cases (all of the suite's by default) with `text` in place of the prompt."""
     return suite.run(
         f"candidate of {text!r}",
         {
-            component.id: text if component.id == PROMPT else component.text
+            component.id: text if component.id == prompt else component.text
             for component in suite.components.values()
         },
         list(cases) or list(suite.cases),

@@ -81,7 +81,9 @@ class _ForkExec(Replacement):
 
 class _Spawn(Replacement):
     def __call__(self, path: Any, argv: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._original(path, argv, env if env is None else completed(env), *args, **kwargs)
+        given = os.environ if env is None else env
+        wanted = completed(given)
+        return self._original(path, argv, env if wanted is given else wanted, *args, **kwargs)
 
 
 class _Execv(Replacement):
