@@ -18,6 +18,7 @@ from pytest_gepa.trace.fields import (
     flatten,
     object_of,
     objects_of,
+    other_texts,
     read_error,
     read_json,
     read_object,
@@ -25,7 +26,6 @@ from pytest_gepa.trace.fields import (
     schema_text,
     tell,
     text_of,
-    texts_of_tools,
 )
 from pytest_gepa.trace.sse import Event, Events
 from pytest_gepa.trace.trajectory import Message, ToolCall
@@ -54,7 +54,7 @@ def read_request(body: bytes) -> ChatRequest | None:
         messages=tuple(messages),
         tools=tuple(filter(None, (text_of(tool.get("name") or tool.get("type")) for tool in tools))),
         stream=bool(data.get("stream")),
-        tool_texts=texts_of_tools(tools, form.get("schema")),
+        other_texts=other_texts(data, "messages", "system"),
         answer_format=schema_text(form.get("schema")),
     )
 

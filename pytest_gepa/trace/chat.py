@@ -21,6 +21,7 @@ from pytest_gepa.trace.fields import (
     media,
     object_of,
     objects_of,
+    other_texts,
     read_error,
     read_object,
     read_usage,
@@ -28,7 +29,6 @@ from pytest_gepa.trace.fields import (
     schema_of,
     schema_text,
     text_of,
-    texts_of_tools,
 )
 from pytest_gepa.trace.trajectory import Message, ToolCall
 
@@ -42,7 +42,7 @@ _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 class ChatRequest:
     """What a request asks: the model, the messages so far, the names of the tools offered, whether to stream.
 
-    `kind`, `tool_texts` and `answer_format` are as in `Call`.
+    `kind`, `other_texts` and `answer_format` are as in `Call`.
     """
 
     model: str
@@ -50,7 +50,7 @@ class ChatRequest:
     tools: tuple[str, ...] = ()
     stream: bool = False
     kind: str = "chat"
-    tool_texts: tuple[str, ...] = ()
+    other_texts: tuple[str, ...] = ()
     answer_format: str = ""
 
 
@@ -88,7 +88,7 @@ def read_request(body: bytes) -> ChatRequest | None:
         messages=tuple(map(read_message, objects_of(data["messages"]))),
         tools=tuple(filter(None, map(_tool_name, tools))),
         stream=bool(data.get("stream")),
-        tool_texts=texts_of_tools(tools, schema),
+        other_texts=other_texts(data, "messages"),
         answer_format=schema_text(schema),
     )
 
@@ -104,7 +104,10 @@ def read_prompt(body: bytes) -> ChatRequest | None:
         [str(one) for one in prompt] if is_texts else [prompt if isinstance(prompt, str) else "[tokens]"]
     )
     messages = tuple(Message("user", one) for one in prompts)
-    return ChatRequest(text_of(data.get("model")), messages, stream=bool(data.get("stream")))
+    texts = other_texts(data, "prompt")
+    return ChatRequest(
+        text_of(data.get("model")), messages, stream=bool(data.get("stream")), other_texts=texts
+    )
 
 
 def _tool_name(tool: Mapping[str, Any]) -> str:

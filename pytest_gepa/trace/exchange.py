@@ -149,7 +149,7 @@ class Exchange:
             tools=request.tools,
             streamed=request.stream,
             kind=request.kind,
-            tool_texts=request.tool_texts,
+            other_texts=request.other_texts,
             answer_format=request.answer_format,
         )
         self._slot = recorder.add_call(self._call)

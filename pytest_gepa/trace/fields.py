@@ -18,6 +18,11 @@ LONGEST_SCHEMA = 4_000
 THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 """Kinds of content parts that are no words of the answer."""
 
+_SECRET_FIELD = re.compile(
+    r"secret|password|passwd|credential|api_?key|(?:^|_)token$|authorization", re.IGNORECASE
+)
+_WHO_ASKS = ("user", "metadata", "safety_identifier", "prompt_cache_key")
+_LONGER_THAN_A_NAME = 16
 _ENCODED = re.compile(r"[\w+/-]{1000,}=*", re.ASCII)
 _NO_TEXT = {
     "image": "image",
@@ -223,27 +228,40 @@ def without_data(value: Any, depth: int = 0) -> Any:
     return value
 
 
-# Tools and schemas
+# Other texts and schemas
 
 
-def descriptions(value: Any, depth: int = 0) -> Iterator[str]:
-    """The descriptions in the definition of a tool or in a schema, those of its parameters included."""
-    if depth >= DEEPEST:
+def strings(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """All strings inside a value, in order, each with the name of the field that it stands in.
+
+    Encoded data is noted by its size; what is named like a secret, and headers, are left out.
+    """
+    if isinstance(value, str):
+        if is_data(value):
+            yield name, f"[{len(value)} characters of data]"
+        elif not _SECRET_FIELD.search(name):
+            yield name, value
+    elif depth >= DEEPEST or name == "headers":
         return
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if name.endswith("description") and isinstance(item, str):
-                yield item
-            else:
-                yield from descriptions(item, depth + 1)
+    elif isinstance(value, dict):
+        for inner, item in value.items():
+            yield from strings(item, inner, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            yield from descriptions(item, depth + 1)
+            yield from strings(item, name, depth + 1)
 
 
-def texts_of_tools(*definitions: Any) -> tuple[str, ...]:
-    """All descriptions in tools and schemas, each once."""
-    return tuple(dict.fromkeys(text for one in definitions for text in descriptions(one) if text.strip()))
+def other_texts(data: Mapping[str, Any], *read: str) -> tuple[str, ...]:
+    """The texts of a request beside those in the fields that are read as messages, each once: the descriptions of
+    tools, of their parameters and of the answer's fields, and whatever else is longer than a name."""
+    skipped = {"model", *_WHO_ASKS, *read}
+    rest = {name: value for name, value in data.items() if name not in skipped}
+    told = (
+        text
+        for name, text in strings(rest)
+        if name.endswith("description") or len(text) >= _LONGER_THAN_A_NAME
+    )
+    return tuple(dict.fromkeys(text for text in told if text.strip()))
 
 
 def schema_of(form: Mapping[str, Any]) -> Any:

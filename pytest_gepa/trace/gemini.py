@@ -18,6 +18,7 @@ from pytest_gepa.trace.fields import (
     mean,
     object_of,
     objects_of,
+    other_texts,
     read_error,
     read_json,
     read_object,
@@ -25,7 +26,6 @@ from pytest_gepa.trace.fields import (
     schema_text,
     tell,
     text_of,
-    texts_of_tools,
 )
 from pytest_gepa.trace.sse import Event, Events
 from pytest_gepa.trace.trajectory import Message, ToolCall
@@ -63,7 +63,7 @@ def read_request(body: bytes) -> ChatRequest | None:
         model=text_of(data.get("model")),
         messages=tuple(messages),
         tools=tuple(filter(None, [*(text_of(one.get("name")) for one in declared), *built_in])),
-        tool_texts=texts_of_tools(declared, schema),
+        other_texts=other_texts(data, "contents", "systemInstruction", "system_instruction"),
         answer_format=schema_text(schema),
     )
 

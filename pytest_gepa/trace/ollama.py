@@ -14,11 +14,11 @@ from pytest_gepa.trace.fields import (
     items_of,
     object_of,
     objects_of,
+    other_texts,
     read_error,
     read_object,
     schema_text,
     text_of,
-    texts_of_tools,
 )
 from pytest_gepa.trace.sse import Lines
 from pytest_gepa.trace.trajectory import Message
@@ -36,7 +36,7 @@ def read_request(body: bytes) -> ChatRequest | None:
         messages=tuple(_messages(data)),
         tools=tuple(filter(None, (text_of(object_of(tool.get("function")).get("name")) for tool in tools))),
         stream=data.get("stream") is not False,
-        tool_texts=texts_of_tools(tools, data.get("format")),
+        other_texts=other_texts(data, "messages", "prompt", "system", "images"),
         answer_format=schema_text(data.get("format")),
     )
 

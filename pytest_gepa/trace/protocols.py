@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pytest_gepa.trace import anthropic_messages, chat, embeddings, gemini, ollama, responses
 from pytest_gepa.trace.anthropic_messages import MessagesStream
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.chat_stream import ChatStream
-from pytest_gepa.trace.fields import DEEPEST, is_data, read_object, read_usage, text_of
+from pytest_gepa.trace.fields import read_object, read_usage, strings, text_of
 from pytest_gepa.trace.gemini import GeminiStream
 from pytest_gepa.trace.responses_stream import ResponsesStream
 from pytest_gepa.trace.sse import is_events
@@ -21,10 +20,6 @@ from pytest_gepa.trace.trajectory import Message
 
 LONGEST_TEXT = 20_000
 """Characters that are kept of a response whose protocol is not known."""
-
-_SECRET_FIELD = re.compile(
-    r"secret|password|passwd|credential|api_?key|(?:^|_)token$|authorization", re.IGNORECASE
-)
 
 _MODEL_IN_PATH = re.compile(r"/(?:deployments|models|engines)/([^/:]+)")
 
@@ -89,8 +84,8 @@ class JsonPost:
         data = read_object(body)
         if data is None:
             return None
-        texts = _strings({name: value for name, value in data.items() if name != "model"})
-        message = Message(role="user", content="\n".join(texts))
+        said = strings({name: value for name, value in data.items() if name != "model"})
+        message = Message(role="user", content="\n".join(text for _, text in said))
         stream = bool(data.get("stream"))
         return ChatRequest(text_of(data.get("model")), (message,), stream=stream, kind="other")
 
@@ -220,19 +215,3 @@ def recognise(method: str, path: str, content_type: str, body: bytes) -> tuple[P
             if request is not None:
                 return protocol, request
     return None
-
-
-def _strings(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
-    if isinstance(value, str):
-        if is_data(value):
-            yield f"[{len(value)} characters of data]"
-        elif not _SECRET_FIELD.search(name):
-            yield value
-    elif depth >= DEEPEST:
-        return
-    elif isinstance(value, dict):
-        for inner, item in value.items():
-            yield from _strings(item, inner, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item, name, depth + 1)

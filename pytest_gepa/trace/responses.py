@@ -13,6 +13,7 @@ from pytest_gepa.trace.fields import (
     mean,
     object_of,
     objects_of,
+    other_texts,
     read_error,
     read_object,
     read_usage,
@@ -20,7 +21,6 @@ from pytest_gepa.trace.fields import (
     schema_of,
     schema_text,
     text_of,
-    texts_of_tools,
 )
 from pytest_gepa.trace.response_items import message_of, read_items
 from pytest_gepa.trace.trajectory import Message
@@ -51,7 +51,9 @@ def read_request(body: bytes) -> ChatRequest | None:
         messages=tuple(_messages(data)),
         tools=tuple(filter(None, map(_tool_name, tools))),
         stream=bool(data.get("stream")),
-        tool_texts=texts_of_tools(tools, schema),
+        other_texts=other_texts(
+            data, "input", "instructions", "prompt", "previous_response_id", "conversation"
+        ),
         answer_format=schema_text(schema),
     )
 

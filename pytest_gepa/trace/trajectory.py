@@ -35,10 +35,10 @@ class Call:
 
     `key` identifies the request by content, without trial (see `pytest_gepa.trace.cache`). `answer` is None when
     no complete answer came; `error` then says why, and `status` is the HTTP status or None when none arrived.
-    `tools` holds the names of the tools offered, `tool_texts` the descriptions of these, of their parameters and of
-    the answer's fields, `answer_format` the schema that the answer was to follow ("" for none). Tokens are the
-    server's own count, 0 when it sent none; those read from its cache are among the input, those of reasoning among
-    the output.
+    `tools` holds the names of the tools offered, `other_texts` what else a request says beside its messages: the
+    descriptions of the tools, of their parameters and of the answer's fields, and any longer text. `answer_format` is
+    the schema that the answer was to follow ("" for none). Tokens are the server's own count, 0 when it sent none;
+    those read from its cache are among the input, those of reasoning among the output.
 
     `kind` is "chat", "embedding" (recorded as a step: its vectors are no text), or "other" for an endpoint whose
     protocol is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
@@ -65,7 +65,7 @@ class Call:
     alternatives: tuple[Message, ...] = ()
     logprob: float | None = None
     shared: bool = False
-    tool_texts: tuple[str, ...] = ()
+    other_texts: tuple[str, ...] = ()
     answer_format: str = ""
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0

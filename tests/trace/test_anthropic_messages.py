@@ -62,7 +62,7 @@ def test_a_request_is_read_with_its_system_prompt_tools_and_schema() -> None:
         messages=(Message("system", "Be brief.\nBe kind."), Message("user", "Capital of France?")),
         tools=("look", "web_search"),
         stream=True,
-        tool_texts=("Looks it up.", "The place.", "The capital."),
+        other_texts=("Looks it up.", "The place.", "web_search_20250305", "The capital."),
         answer_format=json.dumps(schema),
     )
 

@@ -59,7 +59,7 @@ def test_a_request_is_read_with_its_messages_and_tools() -> None:
         ),
         tools=("look", "web_search", "old"),
         stream=True,
-        tool_texts=("Look.",),
+        other_texts=("Look.",),
     )
 
 
@@ -117,7 +117,7 @@ def test_the_schema_that_an_answer_must_follow_is_kept_and_its_descriptions() ->
     read = read_request(encode({"messages": [], "response_format": form}))
     assert read is not None
     assert read.answer_format == json.dumps(schema)
-    assert read.tool_texts == ("Its capital.",)
+    assert read.other_texts == ("Its capital.",)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("json_object", "json_object"), ("text", "")])

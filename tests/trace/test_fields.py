@@ -11,16 +11,16 @@ from pytest_gepa.trace.fields import (
     DEEPEST,
     Usage,
     count_of,
-    descriptions,
     dump,
     flatten,
     mean,
+    other_texts,
     read_json,
     read_usage,
     schema_text,
+    strings,
     tell,
     text_of,
-    texts_of_tools,
     without_data,
 )
 
@@ -85,7 +85,7 @@ def test_what_is_nested_too_deep_is_not_looked_into() -> None:
     for _ in range(3 * DEEPEST):
         deep = {"type": "tool_result", "description": "d", "content": [deep]}
     assert flatten(deep) == "[tool_result]"
-    assert len(list(descriptions(deep))) <= DEEPEST
+    assert len(list(strings(deep))) <= 2 * DEEPEST
     assert "[nested too deep]" in dump(without_data(deep))
     assert tell(deep)
     for _ in range(50_000):
@@ -128,22 +128,40 @@ def test_any_value_is_told_without_the_data_in_it() -> None:
     assert text_of({"a": [1, True]}) == '{"a": [1, true]}'
 
 
-def test_descriptions_of_tools_and_of_their_parameters_are_found() -> None:
+def test_the_texts_beside_the_messages_are_descriptions_and_what_is_longer_than_a_name() -> None:
     tool = {
         "type": "function",
         "function": {
-            "name": "look",
-            "description": "Looks it up.",
+            "name": "look_it_up_in_the_long_book",
+            "description": "Looks.",
             "parameters": {
-                "properties": {"where": {"description": "The place."}, "description": {"type": "string"}}
+                "properties": {"where": {"enum": ["a", "the city of Paris"], "description": "Place."}}
             },
         },
     }
-    server = {"type": "mcp", "server_description": "The wiki.", "headers": {"x": "secret"}}
-    assert texts_of_tools([tool, tool, server], {"description": " "}) == (
-        "Looks it up.",
-        "The place.",
-        "The wiki.",
+    server = {
+        "type": "mcp",
+        "server_description": "Wiki.",
+        "headers": {"x": "a" * 20},
+        "authorization": "b" * 20,
+    }
+    body = {
+        "model": "a model with a long name",
+        "messages": ["the messages are read"],
+        "user": "whoever asks is no content",
+        "tools": [tool, tool, server],
+        "prediction": {"type": "content", "content": "the whole text as it was"},
+        "stop": ["END"],
+        "image": LONG,
+    }
+    assert other_texts(body, "messages") == (
+        "look_it_up_in_the_long_book",
+        "Looks.",
+        "the city of Paris",
+        "Place.",
+        "Wiki.",
+        "the whole text as it was",
+        "[1000 characters of data]",
     )
 
 

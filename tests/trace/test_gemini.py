@@ -56,7 +56,7 @@ def test_a_request_is_read_with_its_parts_tools_and_schema() -> None:
             Message("tool", '{"found": true}', tool_call_id="look"),
         ),
         tools=("look", "googleSearch"),
-        tool_texts=("Looks.", "The capital."),
+        other_texts=("Looks.", "application/json", "The capital."),
         answer_format=json.dumps(schema),
     )
 

@@ -52,7 +52,7 @@ def test_a_chat_is_read_with_its_images_tools_and_format() -> None:
         ),
         tools=("look",),
         stream=True,
-        tool_texts=("Looks.", "The capital."),
+        other_texts=("Looks.", "The capital."),
         answer_format=json.dumps(schema),
     )
 

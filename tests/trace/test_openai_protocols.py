@@ -84,7 +84,7 @@ def test_a_structured_output_is_recorded_with_the_schema_that_was_asked_for(
     call = only(recorder)
     assert call.answer == Message("assistant", '{"name": "Paris"}')
     assert json.loads(call.answer_format)["required"] == ["name"]
-    assert call.tool_texts == ("A city.", "Its English name.")
+    assert call.other_texts == ("A city.", "Its English name.")
 
 
 def test_a_refused_structured_output_is_told_as_a_refusal(
@@ -114,7 +114,7 @@ def test_old_function_calls_are_recorded(
     client.chat.completions.create(model="m", messages=QUESTION, functions=[function])
     call = only(recorder)
     assert call.answer == Message("assistant", "", "", (ToolCall("", "look", '{"a": 1}'),))
-    assert (call.tools, call.tool_texts) == (("look",), ("Looks it up.",))
+    assert (call.tools, call.other_texts) == (("look",), ("Looks it up.",))
 
 
 def test_images_and_sounds_that_are_sent_are_noted_by_their_size(
@@ -191,7 +191,7 @@ def test_a_structured_response_is_recorded_with_the_schema_that_was_asked_for(
     call = only(recorder)
     assert call.answer == Message("assistant", '{"name": "Paris"}')
     assert json.loads(call.answer_format)["required"] == ["name"]
-    assert call.tool_texts == ("A city.", "Its English name.")
+    assert call.other_texts == ("A city.", "Its English name.")
 
 
 def test_a_conversation_with_tools_is_recorded_turn_by_turn(
@@ -229,7 +229,7 @@ def test_a_conversation_with_tools_is_recorded_turn_by_turn(
     assert two.request == (*ASKED, one.answer, Message("tool", "the capital", tool_call_id="call_1"))
     assert two.answer == IT_IS_PARIS
     assert two.tools == ("web_search", "look")
-    assert two.tool_texts == ("Looks it up.",)
+    assert two.other_texts == ("Looks it up.",)
 
 
 def test_a_response_that_continues_another_says_so(client: openai.OpenAI, recorder: Recorder) -> None:

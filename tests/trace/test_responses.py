@@ -165,7 +165,7 @@ def test_tools_are_named_and_their_descriptions_and_the_asked_for_schema_kept() 
     request = read_request(encode({"input": "x", "tools": tools, "text": {"format": form}}))
     assert request is not None
     assert request.tools == ("look", "web_search", "mcp wiki", "run")
-    assert request.tool_texts == ("Looks it up.", "All articles.", "Runs it.", "The capital.")
+    assert request.other_texts == ("Looks it up.", "All articles.", "Runs it.", "The capital.")
     assert request.answer_format == json.dumps(schema)
 
 
