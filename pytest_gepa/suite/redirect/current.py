@@ -30,11 +30,11 @@ class Current:
         self.listener = Listener()
         self.description = ""
         self.root = ""
-        self._expected: dict[int, str] = {}
+        self._expected: dict[int, object] = {}
 
     def expect(self, path: object) -> None:
-        """The next open of this path in this thread is the overlay's own."""
-        self._expected[get_ident()] = os.fsdecode(path)  # type: ignore[arg-type]
+        """The next open of this very object in this thread is one that the overlay has looked at."""
+        self._expected[get_ident()] = path
 
     def forget(self) -> None:
         """Expect no open in this thread any more."""
@@ -42,11 +42,7 @@ class Current:
 
     def is_expected(self, path: object) -> bool:
         """Whether an open is the one expected; only the first is."""
-        expected = self._expected.get(get_ident())
-        if expected is None or expected != os.fsdecode(path):  # type: ignore[arg-type]
-            return False
-        self.forget()
-        return True
+        return self._expected.get(get_ident()) is path and self._expected.pop(get_ident(), path) is path
 
     def leak(self, file: PromptCopy, how: str) -> None:
         """Tell of a read past the overlay, and where in the code it is."""

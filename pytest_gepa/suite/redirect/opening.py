@@ -56,12 +56,11 @@ class _Open(Replacement):
         closefd: bool = True,
         opener: Any = None,
     ) -> Any:
-        found = None
-        if isinstance(mode, str) and "r" in mode and "+" not in mode:
-            found = current.table.find(file)
-        if found is None:
+        if not isinstance(mode, str) or "r" not in mode or "+" in mode or type(file) is int:
             return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
-        if opener is None:
+        file = _as_given(file)
+        found = current.table.find(file)
+        if found is not None and opener is None:
             current.listener.read(found)
             opener = _opener(found)
         # With an opener of the case's own, the file is opened inside of it, and the overlay sees that.
@@ -80,12 +79,26 @@ class _OpenCode(Replacement):
 
 class _OsOpen(Replacement):
     def __call__(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        if flags & ACCESS == os.O_RDONLY:
-            found = current.table.find(path, dir_fd)
-            if found is not None:
-                current.listener.read(found)
-                return _os_open(found.copy, flags, mode)
-        return _os_open(path, flags, mode, dir_fd=dir_fd)
+        if flags & ACCESS != os.O_RDONLY:
+            return _os_open(path, flags, mode, dir_fd=dir_fd)
+        path = _as_given(path)
+        found = current.table.find(path, dir_fd)
+        if found is not None:
+            current.listener.read(found)
+            return _os_open(found.copy, flags, mode)
+        current.expect(path)
+        try:
+            return _os_open(path, flags, mode, dir_fd=dir_fd)
+        finally:
+            current.forget()
+
+
+def _as_given(path: Any) -> Any:
+    """The text or bytes of a path, by which the audit hook will know it again."""
+    try:
+        return os.fspath(path)
+    except TypeError:  # a descriptor, or what the builtin refuses in its own words
+        return path
 
 
 def open_copy(found: PromptCopy, path: str) -> Any:

@@ -54,20 +54,27 @@ class Table:
         if not self._by_path:
             return None
         try:
-            name = os.fsdecode(path)  # type: ignore[arg-type]
-            status = os.lstat(name, dir_fd=dir_fd)
+            name = path if type(path) is str else os.fsdecode(path)  # type: ignore[arg-type]
+            status = os.lstat(name) if dir_fd is None else os.lstat(name, dir_fd=dir_fd)
         except (TypeError, ValueError, OSError):
             return None
-        is_named = os.path.basename(name).lower() in self._names
+        is_named = name[name.rfind(os.sep) + 1 :].lower() in self._names
         if is_named or stat.S_ISLNK(status.st_mode):
-            real = os.path.realpath(_from(dir_fd, name))
-            if real in self._by_path:
-                return self._by_path[real]
-            if stat.S_ISLNK(status.st_mode):
-                try:
-                    status = os.stat(name, dir_fd=dir_fd)
-                except (ValueError, OSError):
-                    return None
+            return self._find_real(name, dir_fd, status, is_named)
+        return self._by_identity.get((status.st_dev, status.st_ino)) if status.st_nlink > 1 else None
+
+    def _find_real(
+        self, name: str, dir_fd: int | None, status: os.stat_result, is_named: bool
+    ) -> PromptCopy | None:
+        """The same for a name or a link that asks for a closer look."""
+        real = os.path.realpath(_from(dir_fd, name))
+        if real in self._by_path:
+            return self._by_path[real]
+        if stat.S_ISLNK(status.st_mode):
+            try:
+                status = os.stat(name, dir_fd=dir_fd)
+            except (ValueError, OSError):
+                return None
         # A number that was the prompt file's may be another file's by now, if an editor has replaced the former: only
         # one that has several names, or the prompt's own in other letters, is taken for it.
         if is_named or status.st_nlink > 1:
