@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from pytest_gepa.prompts.placeholders import literal_segments
@@ -18,7 +18,8 @@ inside a longer text."""
 
 
 def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
-    """The ids of the components whose text is in the messages of a request, in the order of `texts`.
+    """The ids of the components whose text is in a request, in its messages or in what it says beside them (the
+    descriptions of tools, say), in the order of `texts`.
 
     `texts` maps ids to templates. White space does not count, so text that was stripped, dedented or wrapped
     anew is found. A component of under 16 characters must be a message of its own; one that has no literal
@@ -41,8 +42,16 @@ def components_touched(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple
 
 def _messages(calls: Sequence[Call]) -> list[str]:
     """The texts of all requests, each once, without what white space there is between words."""
-    contents = {message.content for call in calls for message in call.request if message.content}
+    contents = {text for call in calls for text in _texts(call) if text}
     return [_squeeze(content) for content in sorted(contents)]
+
+
+def _texts(call: Call) -> Iterator[str]:
+    """All that a request says: its messages, and the texts of tools and schemas beside them."""
+    for message in call.request:
+        yield message.content
+        yield from (made.arguments for made in message.tool_calls)
+    yield from call.other_texts
 
 
 def _is_touched(text: str, haystack: str) -> bool:

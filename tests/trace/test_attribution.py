@@ -4,8 +4,8 @@ import textwrap
 
 import pytest
 
-from pytest_gepa.trace.attribution import components_used
-from pytest_gepa.trace.trajectory import Call, Message
+from pytest_gepa.trace.attribution import components_touched, components_used
+from pytest_gepa.trace.trajectory import Call, Message, ToolCall
 
 ROUTE = """\
 You sort support tickets into queues.
@@ -95,3 +95,16 @@ def test_text_is_not_matched_across_two_messages() -> None:
     text = "Sort this ticket into a queue."
     messages = (Message("system", "Sort this ticket"), Message("user", "into a queue."))
     assert components_used({"t": text}, [Call("k", "m", messages, None)]) == ()
+
+
+def test_a_prompt_that_is_the_description_of_a_tool_or_of_an_answers_field_is_found() -> None:
+    tools = ("Looks a ticket up by its number.", ROUTE.format(customer="a", ticket="b"))
+    call = Call("k", "m", (Message("user", "hello"),), None, other_texts=tools)
+    assert components_used({"reply": REPLY, "route": ROUTE}, [call]) == ("route",)
+    assert components_touched({"reply": REPLY, "route": ROUTE}, [call]) == ("route",)
+    assert components_used({"s": "Looks a ticket up by its number."}, [call]) == ("s",)
+
+
+def test_a_prompt_in_an_example_of_a_tools_call_is_found() -> None:
+    example = Message("assistant", "", tool_calls=(ToolCall("c", "ask", f'{{"how": "{REPLY.strip()}"}}'),))
+    assert components_used({"reply": REPLY}, [Call("k", "m", (example,), None)]) == ("reply",)
