@@ -88,7 +88,10 @@ def rewrite_trajectory(trajectory: Trajectory, change: Callable[[str], str]) -> 
             given,
             content=change(given.content),
             reasoning=change(given.reasoning),
-            tool_calls=tuple(replace(call, arguments=change(call.arguments)) for call in given.tool_calls),
+            tool_calls=tuple(
+                replace(call, arguments=change(call.arguments), result=change(call.result))
+                for call in given.tool_calls
+            ),
         )
 
     def call(given: Call) -> Call:
@@ -97,6 +100,9 @@ def rewrite_trajectory(trajectory: Trajectory, change: Callable[[str], str]) -> 
             request=tuple(message(one) for one in given.request),
             answer=None if given.answer is None else message(given.answer),
             error=change(given.error),
+            alternatives=tuple(message(one) for one in given.alternatives),
+            other_texts=tuple(change(text) for text in given.other_texts),
+            answer_format=change(given.answer_format),
         )
 
     return Trajectory(

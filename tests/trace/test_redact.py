@@ -106,9 +106,19 @@ def test_text_without_secrets_is_never_changed(text: str) -> None:
 
 def test_every_text_of_a_trajectory_is_redacted() -> None:
     def message(role: str) -> Message:
-        return Message(role, SECRET, SECRET, (ToolCall("id", "f", SECRET),), "id")
+        return Message(role, SECRET, SECRET, (ToolCall("id", "f", SECRET, SECRET),), "id")
 
-    call = Call("key", "m", (message("user"),), message("assistant"), error=SECRET, seconds=1.5)
+    call = Call(
+        "key",
+        "m",
+        (message("user"),),
+        message("assistant"),
+        error=SECRET,
+        seconds=1.5,
+        alternatives=(message("assistant"),),
+        other_texts=(SECRET,),
+        answer_format=SECRET,
+    )
     trajectory = Trajectory((call,), (Step(SECRET, SECRET),), ((SECRET, SECRET),), SECRET)
     redacted = Redactor({"A_KEY": SECRET}).redact_trajectory(trajectory)
     assert SECRET not in repr(redacted)
