@@ -123,6 +123,8 @@ def _composed(components: Sequence[Component], texts: Mapping[str, str]) -> byte
 
 
 def _whole(component: Component, text: str) -> bytes:
+    if "\0" in text:
+        raise PromptError(f"{component.id}: the new text holds a NUL character, which no file of text may")
     data = encode(component, text)
     if text != component.text:
         problem = _form_problem(component.path, component.id.endswith("::"), component.source, data)

@@ -22,6 +22,7 @@ from pytest_gepa.prompts.formats.document import (
 
 BODY: FieldPath = ()
 
+_DASHES = re.compile(r"(?:---|\+\+\+)[ \t]*$", re.MULTILINE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # What stands between the lines must open with a key: a text may have rules of dashes too.
 _BLOCK = re.compile(
@@ -45,7 +46,13 @@ def parse(data: bytes) -> Document:
     block_document = _parsed_block(block["yaml"])
     offset = block.start("yaml")
     fields = {
-        path: replace(field, start=field.start + offset, end=field.end + offset, line=field.line + 1)
+        path: replace(
+            field,
+            start=field.start + offset,
+            end=field.end + offset,
+            line=field.line + 1,
+            spellings=partial(_field_spellings, field),
+        )
         for path, field in block_document.fields.items()
     }
     refused = {
@@ -81,7 +88,18 @@ def _parsed_block(block: str) -> Document:
         return Document(block, Encoding("utf-8"), {}, {}, {}, str(error))
 
 
+def _field_spellings(field: Field, text: str) -> Iterator[str]:
+    # Some readers take dashes at the end of any line for the end of the block.
+    if _DASHES.search(text) is not None:
+        raise FormatError(
+            "a line of the new text ends in dashes, which some readers take for the end of the front matter"
+        )
+    yield from field.spellings(text)
+
+
 def _body_spellings(newline: str, text: str) -> Iterator[str]:
+    if "\0" in text:
+        raise FormatError("the new text holds a NUL character, which no file of text may")
     if newline and "\r" in text:
         raise FormatError("the new text holds a carriage return; its line ends must be \\n")
     yield text.replace("\n", "\r\n") if newline == "\r\n" else text

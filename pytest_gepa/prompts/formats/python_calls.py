@@ -98,9 +98,11 @@ class CleanDoc:
 
 
 def _checked(wrapper: Wrapper, source: str, text: str, call: str) -> str:
-    if wrapper.apply(source) != text:
+    if wrapper.apply(source) == text:
+        return source
+    if wrapper.apply(text) != text:
         raise FormatError(
             f"{call} around the constant would change the new text: leave out white space at its ends, on blank "
             "lines, and in front of all of its lines"
         )
-    return source
+    return text

@@ -201,7 +201,7 @@ def _joined_without(source: str, literals: Sequence[Literal], made: Sequence[str
         if at in removed:
             parts += [gap.rstrip() if parts else gap, one[literal.spelled.end - literal.spelled.start :]]
         else:
-            parts += [gap if "".join(parts).strip() else gap.lstrip(), one]
+            parts += [gap if "".join([*parts, gap]).strip() else "", one]
     return "".join(parts)
 
 
@@ -212,7 +212,7 @@ def _spliced_literal(source: str, literal: Literal, changes: Sequence[Hunk], wri
 def _respelled_literal(
     source: str, literal: Literal, changes: Sequence[Hunk], writing: Writing
 ) -> str | None:
-    body = _run(literal, _changed(literal, changes), writing)
+    body = _body(literal, _changed(literal, changes), writing)
     return None if body is None else literal.prefix + literal.quote + body + literal.quote
 
 
@@ -234,8 +234,21 @@ def _with_quote(literal: Literal, quote: str) -> Literal:
 def _whole(literal: Literal, text: str, writing: Writing) -> str:
     """The text with escapes, between quotes like the literal's, without its prefix if that is raw."""
     prefix = "" if literal.is_raw else literal.prefix
-    body = _run(Literal(prefix, literal.quote, literal.spelled), text, writing)
+    body = _body(Literal(prefix, literal.quote, literal.spelled), text, writing)
     return prefix + literal.quote + (body or "") + literal.quote
+
+
+def _body(literal: Literal, text: str, writing: Writing) -> str | None:
+    """All that stands between the quotes of a literal; None if a raw one cannot hold it."""
+    body = _run(literal, text, writing)
+    if (
+        body is not None
+        and len(literal.quote) == 3
+        and not literal.is_raw
+        and body.endswith(literal.quote[0])
+    ):
+        return body[:-1] + "\\" + literal.quote[0]
+    return body
 
 
 def _run(literal: Literal, text: str, writing: Writing) -> str | None:
@@ -252,9 +265,8 @@ def _run(literal: Literal, text: str, writing: Writing) -> str | None:
         for one in text
     )
     mark = quote[0]
-    # Three in a row would end a long literal, and one at either end of the stretch may meet others there.
-    pattern = rf"{mark}(?={mark}|\Z)|(?<={mark}){mark}|\A{mark}" if is_long else mark
-    body = re.sub(pattern, "\\\\" + mark, body)
+    # Three in a row would end a long literal.
+    body = re.sub(rf"{mark}(?={mark}{mark})" if is_long else mark, "\\\\" + mark, body)
     return body.replace("\n", writing.line_end)
 
 

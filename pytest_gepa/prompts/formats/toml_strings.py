@@ -82,6 +82,8 @@ def _whole(quote: str, line_end: str, text: str) -> Iterator[str]:
     run = _run(quote, line_end, text)
     if run is None or (quote[0] == "'" and run.endswith("'")):
         return
+    if quote == '"""' and run.endswith('"'):
+        run = run[:-1] + '\\"'
     # The first line end of a string of several lines does not count.
     yield quote + (line_end if len(quote) == 3 and "\n" in text else "") + run + quote
 
@@ -94,8 +96,8 @@ def _run(quote: str, line_end: str, text: str) -> str | None:
     if len(quote) == 1:
         return "".join(map(_escaped, text))
     body = "".join(one if one in '\n\t"' else _escaped(one) for one in text)
-    # Three in a row would end the string, and one at either end may meet others there.
-    body = re.sub(r'"(?="|\Z)|(?<=")"|\A"', r"\"", body)
+    # Three in a row would end the string.
+    body = re.sub(r'"(?="")', r"\"", body)
     return body.replace("\n", line_end)
 
 

@@ -190,7 +190,7 @@ def _located(content: str, node: yaml.ScalarNode, place: _Place) -> Scalar | Non
     end = node.end_mark.index
     if style in ("|", ">"):
         end = block_end(content, start, end, node.value)
-    is_there = content.startswith(style, start) if style else start < end
+    is_there = content.startswith(style, start) if style else start < end and content[start] not in "&!"
     if not is_there or (style in ("'", '"') and not content.endswith(style, start + 1, end)):
         return None
     column = None if place.is_flow else place.column
