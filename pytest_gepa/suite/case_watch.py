@@ -41,13 +41,14 @@ class CaseWatch:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Iterator[None] | pytest.TestReport:
         """Look at a phase, or a subtest, before plugins turn failed checks into an exception of their own."""
-        error = raised(item, call)
-        if error is not None and is_infrastructure(error):
-            self.trouble = f"{type(error).__name__}: {error}"
-        if isinstance(error, NotRecorded):
-            self.refused = (*self.refused, str(error))
+        batch, error = self._checks.take(), raised(item, call)
+        for met in (*batch.swallowed, *([error] if error is not None else [])):
+            if is_infrastructure(met):
+                self.trouble = f"{type(met).__name__}: {met}"
+            if isinstance(met, NotRecorded):
+                self.refused = (*self.refused, str(met))
         self._has_raised = error is not None
-        self._batch = self._checks.take()
+        self._batch = batch.checks
         return (yield)  # type: ignore[misc]
 
     @pytest.hookimpl(tryfirst=True)

@@ -84,9 +84,17 @@ def _serialised(
     for report in reports:
         if below and report.when == "call" and report.passed and not is_subtest(report):
             report.outcome, report.longrepr = "failed", below
-    return tuple(
-        config.hook.pytest_report_to_serializable(config=config, report=report) for report in reports
-    )
+    return tuple(_as_json(config, report) for report in reports)
+
+
+def _as_json(config: pytest.Config, report: pytest.TestReport) -> dict[str, object]:
+    """One report as JSON; what a plugin put into it that pytest cannot serialise goes as its text."""
+    try:
+        data: dict[str, object] = config.hook.pytest_report_to_serializable(config=config, report=report)
+    except Exception:
+        report.longrepr = report.longreprtext
+        data = config.hook.pytest_report_to_serializable(config=config, report=report)
+    return data
 
 
 def _sections(reports: Sequence[pytest.TestReport]) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -25,12 +26,21 @@ FRAME_FILE = "<pytest-gepa>"
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Checks in the order in which they were made, and the exceptions that they have swallowed."""
+
+    checks: tuple[Grade, ...] = ()
+    swallowed: tuple[BaseException, ...] = ()
+
+
 class SoftChecks:
     """A plugin that counts checks. `take` hands over those made since it was last asked."""
 
     def __init__(self, on_problem: Callable[[str], None]) -> None:
         self._on_problem = on_problem
         self._made: list[Grade] = []
+        self._swallowed: list[BaseException] = []
         self._seen: set[str] = set()
         self._inside = threading.local()
         self._module: Any = None
@@ -49,21 +59,24 @@ class SoftChecks:
                 )
         return (yield)
 
-    def take(self) -> tuple[Grade, ...]:
-        """The checks made since the last call, in order, those that failed without our seeing them last."""
+    def take(self) -> Batch:
+        """The checks made since the last call; those that failed without our seeing them come last."""
         if self._module is None:
-            return ()
-        made, seen = self._made, self._seen
-        self._made, self._seen = [], set()
+            return Batch()
+        made, swallowed, seen = self._made, self._swallowed, self._seen
+        self._made, self._swallowed, self._seen = [], [], set()
         unseen = [text for text in self._failures() if text not in seen]
-        return (*made, *(_grade(len(made) + number, [text]) for number, text in enumerate(unseen, start=1)))
+        made += [_grade(len(made) + number, [text]) for number, text in enumerate(unseen, start=1)]
+        return Batch(tuple(made), tuple(swallowed))
 
     def _failures(self) -> Sequence[str]:
         failures: Sequence[str] = self._module.check_log.get_failures()
         return failures
 
     def _number_of_failures(self) -> int:
-        number: int = self._module.check_log.get_num_failures()
+        log = self._module.check_log
+        # Releases before 3 tell the failures only, of which the options of the user may leave out some.
+        number: int = log.get_num_failures() if hasattr(log, "get_num_failures") else len(log.get_failures())
         return number
 
     def _watch(self, module: Any) -> None:
@@ -72,7 +85,7 @@ class SoftChecks:
             setattr(module, name, counted)
             setattr(module.check, name, counted)
         for context in (type(module.check), module.check_raises.CheckRaisesContext):
-            context.__exit__ = self._counted(context.__exit__)
+            context.__exit__ = self._counted(context.__exit__, self._note_swallowed)
         decorate = module.check_functions.check_func
 
         @functools.wraps(decorate)
@@ -81,7 +94,11 @@ class SoftChecks:
 
         module.check_func = module.check.check_func = check_func
 
-    def _counted(self, check: Callable[..., Any]) -> Callable[..., Any]:
+    def _counted(
+        self, check: Callable[..., Any], on_failure: Callable[[Sequence[Any]], None] = lambda _: None
+    ) -> Callable[..., Any]:
+        """A check as it is, which notes what came of it; `on_failure` is told its arguments."""
+
         def counted(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             if getattr(self._inside, "a_check", False):
@@ -98,9 +115,14 @@ class SoftChecks:
                 failed = self._number_of_failures() > number
                 if failed or returned:  # what raises for another reason has found nothing out
                     self._note(self._failures()[failures:] or [""] if failed else [])
+                if failed:
+                    on_failure(args)
 
         counted.__code__ = counted.__code__.replace(co_filename=FRAME_FILE)
         return functools.wraps(check)(counted)
+
+    def _note_swallowed(self, arguments: Sequence[Any]) -> None:
+        self._swallowed += [value for value in arguments if isinstance(value, BaseException)]
 
     def _note(self, failures: Sequence[str]) -> None:
         self._seen.update(failures)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -253,8 +255,10 @@ def subtested(build: Build, runner: Runner) -> dict[str, Rollout]:
     return run(build, runner, SUBTESTS, SUBTESTED)
 
 
-def run(build: Build, runner: Runner, source: str, names: object) -> dict[str, Rollout]:
-    suite = build({"test_it.py": source}).suite(runner, [f"test_it.py::{name}" for name in names])  # type: ignore[attr-defined]
+def run(
+    build: Build, runner: Runner, source: str, names: Iterable[str], args: Sequence[str] = ()
+) -> dict[str, Rollout]:
+    suite = build({"test_it.py": source}).suite(runner, [f"test_it.py::{name}" for name in names], args=args)
     rollouts = evaluate(suite).rollouts
     return {case.split("::", 1)[1]: rollout for case, rollout in rollouts.items()}
 
