@@ -49,14 +49,14 @@ def collapsed(calls: Sequence[Call]) -> list[tuple[Call, int]]:
 
 def last_asked(call: Call) -> Message | None:
     """The last user message of a request, or the last of all that is not the model's."""
-    messages = [message for message in call.request if message.role != "assistant"]
+    messages = [message for message in call.request if message.role not in ("assistant", "note")]
     asked = [message for message in messages if message.role == "user"] or messages
     return asked[-1] if asked else None
 
 
 def _alike(one: Call, other: Call) -> bool:
     same_outcome = (one.error, one.status, _said(one)) == (other.error, other.status, _said(other))
-    return same_outcome and one.request == other.request
+    return same_outcome and one.request == other.request and one.alternatives == other.alternatives
 
 
 def _said(call: Call) -> _Key | None:

@@ -6,15 +6,27 @@ What the request says elsewhere is replaced by a reference; how much of the rest
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_gepa.prompts.placeholders import literal_segments
+from pytest_gepa.reflect.calls import (
+    MOST_ALTERNATIVES,
+    POSTED,
+    answers_among,
+    manner,
+    one_line,
+    ran,
+    said,
+    vectors,
+)
 from pytest_gepa.reflect.conversation import Conversation, collapsed, last_asked
 from pytest_gepa.reflect.failure import Failure, read_failure
 from pytest_gepa.reflect.fit import Part, Rank, Section, cut_middle
 from pytest_gepa.reflect.scrub import scrub, scrub_output
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
-from pytest_gepa.trace.trajectory import Call, Message, ToolCall
+from pytest_gepa.trace.trajectory import Call, Message
+
+__all__ = ["Exhibit", "Narrator", "one_line"]
 
 _INLINE_LEAST = 60
 """A shorter prompt is not looked for inside longer messages: it may stand there by chance."""
@@ -30,6 +42,9 @@ _SEGMENTS = 8
 
 _BRIEF = {"input": 900, "answer": 500, "failure": 1200}
 """Bytes of each text in a short section."""
+
+
+_Offer = tuple[tuple[str, ...], str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,8 @@ class Narrator:
         )
 
     def _input_and_answer(self, exhibit: Exhibit, ranks: tuple[Rank, Rank]) -> Iterator[Part]:
-        answered = [call for call in exhibit.rollout.trajectory.calls if call.answer is not None]
+        calls = exhibit.rollout.trajectory.calls
+        answered = [calls[at] for at in answers_among(calls)]
         call = next(
             (call for call in reversed(answered) if self._uses_target(call)),
             answered[-1] if answered else None,
@@ -101,10 +117,10 @@ class Narrator:
             text = self._without_target(scrub(asked.content))
             yield Part("Input:", cut_middle(text, _BRIEF["input"]), ranks[0])
         if call is not None and call.answer is not None:
-            text = _words(call.answer)
+            text = said(call.answer)
             yield self._block("Answer:", cut_middle(text, _BRIEF["answer"]), ranks[1])
             if answered[-1] is not call and answered[-1].answer is not None:
-                text = _words(answered[-1].answer)
+                text = said(answered[-1].answer)
                 yield self._block("Last answer of the program:", cut_middle(text, _BRIEF["answer"]), ranks[1])
 
     def _parameters(self, case: Case) -> Iterator[Part]:
@@ -116,22 +132,42 @@ class Narrator:
         groups = collapsed(calls)
         if not groups:
             yield Part("No call to a model was seen.", "", Rank.input)
-        answered = [index for index, (call, _) in enumerate(groups) if call.answer is not None]
+        answered = answers_among([call for call, _ in groups])
         using = [index for index in answered if self._uses_target(groups[index][0])][-_TOLD_CALLS:]
+        first = next((index for index, (call, _) in enumerate(groups) if call.kind != "embedding"), 0)
         conversation = Conversation()
-        tools: tuple[str, ...] = ()
+        offered: _Offer = ((), "", ())
         for index, (call, times) in enumerate(groups):
             prefix = f"Call {index + 1}, " if len(groups) > 1 else ""
             prefix += "made once for several cases, " if call.shared else ""
-            if call.tools and call.tools != tools:
-                tools = call.tools
-                yield Part(f"{prefix}tools offered: {one_line(', '.join(tools), 400)}", "", Rank.middle)
-            is_told = index in using or (index == 0 and not using)
+            if call.kind == "embedding":
+                yield Part(_label(prefix, vectors(call)), "", Rank.middle)
+                continue
+            offer = (call.tools, call.answer_format, call.other_texts)
+            yield from self._offer(offer, offered, prefix)
+            offered = (
+                call.tools or offered[0],
+                call.answer_format or offered[1],
+                call.other_texts or offered[2],
+            )
+            is_told = index in using or (index == first and not using)
             known = conversation.known(call)
             yield from self._request(call, prefix, known, Rank.input if is_told else Rank.middle, number)
             conversation.add(call)
             rank = Rank.input if is_told else Rank.middle
             yield from self._outcome(call, prefix, times, Rank.answer if index in answered[-1:] else rank)
+
+    def _offer(self, offer: _Offer, before: _Offer, prefix: str) -> Iterator[Part]:
+        """What a request brings along beside its messages, where it is not as it was before."""
+        tools, form, texts = offer
+        if tools and tools != before[0]:
+            yield Part(f"{prefix}tools offered: {one_line(', '.join(tools), 400)}", "", Rank.middle)
+        names = dict.fromkeys(self._texts[text.strip()] for text in texts if text.strip() in self._texts)
+        if names and texts != before[2]:
+            where = "in the description of a tool or field"
+            yield Part(f"{prefix}{where}: (the text of {', '.join(names)})", "", Rank.middle)
+        if form and form != before[1]:
+            yield Part(f"{prefix}form that the answer must have:", scrub(form), Rank.middle)
 
     def _request(self, call: Call, prefix: str, known: int, rank: Rank, number: int) -> Iterator[Part]:
         asked = last_asked(call)
@@ -144,11 +180,15 @@ class Narrator:
         for at, message in enumerate(call.request):
             if at >= known or self._reference(message):
                 its_rank = rank if message is asked else Rank.middle
-                yield from self._message(message, prefix, its_rank, names, number)
+                told = message if call.kind == "chat" else replace(message, role=POSTED)
+                yield from self._message(told, prefix, its_rank, names, number)
 
     def _message(
         self, message: Message, prefix: str, rank: Rank, names: Mapping[str, str], number: int
     ) -> Iterator[Part]:
+        if message.role == "note":
+            yield Part(f"{prefix}{one_line(scrub(message.content), 400)}", "", Rank.middle)
+            return
         label = f"{prefix}{one_line(message.role, 40)}"
         if message.role == "tool" and message.tool_call_id in names:
             label += f" (result of {one_line(names[message.tool_call_id], 80)})"
@@ -162,20 +202,35 @@ class Narrator:
                 return
         if message.reasoning:
             yield self._block(f"{label}, reasoning:", scrub(message.reasoning), Rank.reasoning)
-        yield self._block(f"{label}:", self._without_target(_words(message)), rank)
+        yield from (
+            Part(f"{label}, the server ran {name}:", text, Rank.middle) for name, text in ran(message)
+        )
+        yield self._block(f"{label}:", self._without_target(said(message)), rank)
 
     def _outcome(self, call: Call, prefix: str, times: int, rank: Rank) -> Iterator[Part]:
         again = f" ({times} times the same)" if times > 1 else ""
         if call.answer is not None:
             if call.answer.reasoning:
                 yield self._block(_label(prefix, "reasoning:"), scrub(call.answer.reasoning), Rank.reasoning)
-            cut = " (it was cut off at the token limit)" if call.finish_reason == "length" else ""
-            yield self._block(_label(prefix, f"answer{again}{cut}:"), _words(call.answer), rank)
+            for name, text in ran(call.answer):
+                yield Part(_label(prefix, f"the server ran {name}:"), text, Rank.middle)
+            answer = "answer" if call.kind == "chat" else "response"
+            yield self._block(_label(prefix, f"{answer}{again}{manner(call)}:"), said(call.answer), rank)
+            yield from self._alternatives(call, prefix)
         if call.answer is None or call.error:
             trouble = "error" if call.answer is not None else "no complete answer came"
             status = f" with status {call.status}" if call.status not in (None, 200) else ""
             reason = scrub(call.error) or "(no reason given)"
             yield self._block(_label(prefix, f"{trouble}{status}{again}:"), reason, Rank.middle)
+
+    def _alternatives(self, call: Call, prefix: str) -> Iterator[Part]:
+        number = len(call.alternatives)
+        for at, message in enumerate(call.alternatives[:MOST_ALTERNATIVES], start=1):
+            label = _label(prefix, f"further answer to the same request ({at} of {number}):")
+            yield self._block(label, said(message), Rank.middle)
+        if number > MOST_ALTERNATIVES:
+            left = number - MOST_ALTERNATIVES
+            yield Part(_label(prefix, f"[... {left} further answers not shown ...]"), "", Rank.middle)
 
     def _block(self, label: str, text: str, rank: Rank) -> Part:
         if name := self._texts.get(text.strip()):
@@ -197,18 +252,13 @@ class Narrator:
         if not self._segments:
             return False
         contents = [message.content for message in call.request if message.role not in ("assistant", "tool")]
+        contents += call.other_texts
         seen = sum(any(segment in content for content in contents) for segment in self._segments)
         return 2 * seen >= len(self._segments)
 
 
 def _label(prefix: str, words: str) -> str:
     return f"{prefix}{words}" if prefix else words[:1].upper() + words[1:]
-
-
-def one_line(text: str, most: int = 300) -> str:
-    """The text for a heading or label: printable, on one line, not longer than `most` characters."""
-    flat = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 2 * most]).split())
-    return flat if len(flat) <= most else f"{flat[: most - 3]}..."
 
 
 def _read_failure(exhibit: Exhibit) -> Failure:
@@ -227,13 +277,3 @@ def _said(text: str, rollout: Rollout) -> str:
     if rollout.feedback and rollout.feedback not in text:
         lines.append(scrub(rollout.feedback))
     return "\n".join(lines) or "The case failed without a message."
-
-
-def _words(message: Message) -> str:
-    """What a message says, tool calls included."""
-    lines = [scrub(message.content)] if message.content or not message.tool_calls else []
-    return "\n".join([*lines, *map(_tool_call, message.tool_calls)])
-
-
-def _tool_call(made: ToolCall) -> str:
-    return f"calls {made.name}({scrub(made.arguments)})"
