@@ -35,6 +35,7 @@ from pytest_gepa.trace.trajectory import Message, ToolCall
 FILTERED = "stopped by the content filter of the server"
 """What an answer says that a filter has stopped before its first word."""
 
+_PLAIN = frozenset({"role", "content", "name"})
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 
 
@@ -185,6 +186,9 @@ def read_message(data: Mapping[str, Any]) -> Message:
     Content parts are joined, those that are no text noted as in `fields.flatten`; so are sounds and images beside
     the content, of sounds also what was said. A refusal is put there as `[refusal] ...`.
     """
+    # Most are no more than this, and a long conversation has many.
+    if isinstance(data.get("content"), str) and data.keys() <= _PLAIN:
+        return Message(text_of(data.get("role")), data["content"])
     refused = text_of(data.get("refusal"))
     contents = [flatten(data.get("content")), *_media(data), refusal(refused) if refused else ""]
     calls = [read_tool_call(item) for item in objects_of(data.get("tool_calls"))]

@@ -74,7 +74,8 @@ class _Choice:
     def add(self, choice: Mapping[str, Any]) -> None:
         """Take a chunk's choice."""
         self.finish_reason = text_of(choice.get("finish_reason")) or self.finish_reason
-        self._logprobs += logprobs_of(choice)
+        if choice.get("logprobs"):
+            self._logprobs += logprobs_of(choice)
         # Some servers send the whole message as their last chunk where a delta belongs; legacy ones send a text.
         delta = choice.get("delta") or choice.get("message") or {"content": choice.get("text")}
         if isinstance(delta, dict):
@@ -104,10 +105,15 @@ class _Choice:
 
     def _merge(self, delta: Mapping[str, Any]) -> None:
         self._role = text_of(delta.get("role")) or self._role
+        content = delta.get("content")
+        if isinstance(content, str) and delta.keys() <= {"role", "content"}:
+            if content:
+                self._texts.setdefault("content", []).append(content)
+            return
         if isinstance(delta.get("function_call"), dict):
             _extend(self._function, delta["function_call"])
         for name, text in (
-            ("content", flatten(delta.get("content"))),
+            ("content", flatten(content)),
             ("reasoning_content", read_reasoning(delta)),
             ("refusal", text_of(delta.get("refusal"))),
         ):
