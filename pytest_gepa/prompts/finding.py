@@ -24,17 +24,13 @@ from pytest_gepa.prompts.formats.document import Document, FormatError, Refusal
 from pytest_gepa.prompts.formats.setting import FRONT_MATTER, TEXT, format_name
 from pytest_gepa.prompts.globbing import expanded, has_wildcard
 from pytest_gepa.prompts.likely import is_called_a_prompt, looks_like_a_prompt
+from pytest_gepa.prompts.programs import CODE_SUFFIXES
 from pytest_gepa.prompts.reading import NotTextError, SourceFile, inside, plain, read_file, resolved, whole
 
 DEFAULT_PATTERNS = ("prompts/**/*",)
 TEXT_SUFFIXES = (".md", ".markdown", ".txt", ".prompt", ".prompty", ".jinja", ".jinja2", ".j2")
 DATA_SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 PROMPT_SUFFIXES = TEXT_SUFFIXES + DATA_SUFFIXES
-
-# A text from a language model becomes a program that the tests run only where someone has asked for just that.
-CODE_SUFFIXES = frozenset(
-    {".py", ".pyi", ".pyw", ".pyx", ".pth", ".ipynb", ".sh", ".bash", ".zsh", ".js", ".mjs", ".cjs", ".ts"}
-)
 LARGEST_UNASKED = 1_000_000  # bytes; a larger file is data, and would take seconds to parse
 SHOWN = 8
 

@@ -15,6 +15,7 @@ from typing import Any
 from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.leaks import Leaks
 from pytest_gepa.prompts.placeholders import EVERY, declared
+from pytest_gepa.prompts.programs import is_program, program_problem
 from pytest_gepa.prompts.protected import kept, protection_problem
 from pytest_gepa.prompts.rendering import Renderer
 from pytest_gepa.prompts.templates import template_problems
@@ -100,6 +101,7 @@ class Guard:
             protection_problem(original, text),
             self._leaks.find(text, examples) if self._leaks is not None else None,
             self._format_problem(component, text),
+            program_problem(component, text) if is_program(component) else None,
             self._renderer.problem(component, parent, text),
         )
         yield from (reason for reason in found if reason is not None)

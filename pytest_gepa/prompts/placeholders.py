@@ -21,6 +21,8 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from pytest_gepa.prompts.programs import is_program
+
 FORMAT = "str.format"
 JINJA = "Jinja2"
 DOLLAR = "string.Template"
@@ -87,8 +89,11 @@ class _Span:
 def declared(component: str) -> frozenset[str]:
     """Return the syntaxes that a component's file type admits (`.j2` is Jinja2 and nothing else), `EVERY` for most.
 
-    `component` is an id: a path, perhaps with `::` and an address inside the file behind it.
+    `component` is an id: a path, perhaps with `::` and an address inside the file behind it. A program is no
+    template.
     """
+    if is_program(component):
+        return frozenset()
     return _DECLARED.get(PurePosixPath(component.partition("::")[0]).suffix.lower(), EVERY)
 
 

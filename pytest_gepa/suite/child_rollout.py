@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.collect import threshold
 from pytest_gepa.suite.job import Job
@@ -68,13 +69,19 @@ class RolloutMaker:
                 for grade in scored.grades
             ),
             charged=any(not call.cached and call.status is not None for call in recorded.made),
-            uses=components_used(self._texts, recorded.calls),
+            uses=self._uses(recorded),
             reads=recorded.reads,
             imported=recorded.imported,
             renderings=renderings.taken(redact),
             seconds=seconds,
             reports=_serialised(item.config, watch.reports, scored.below),
         )
+
+    def _uses(self, recorded: Recorded) -> tuple[str, ...]:
+        """The prompts whose text is in a request, and the programs that were read: to import one is to run it."""
+        programs = {name for name in (*recorded.reads, *recorded.imported) if is_program(name)}
+        used = programs.union(components_used(self._texts, recorded.calls))
+        return tuple(name for name in self._texts if name in used)
 
 
 def _serialised(
