@@ -15,7 +15,7 @@ from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
 from pytest_gepa.trace.recorder import Ordinal, Recorder
 from pytest_gepa.trace.replay import NotRecorded, Place, Stores
 from pytest_gepa.trace.stored import StoredAnswer
-from pytest_gepa.trace.trajectory import Call, Message
+from pytest_gepa.trace.trajectory import Call
 
 LONGEST_ERROR = 2_000
 """Characters that are kept of the body of an error."""
@@ -215,7 +215,7 @@ class Exchange:
         """End with a whole response, its content encoding undone; it is stored if it is complete."""
         answer = StoredAnswer(status, content_type, body)
         call = self._of_response(answer)
-        self._store(answer, call.answer)
+        self._store(answer, call)
         self._end(call)
 
     def _of_response(self, response: StoredAnswer) -> Call:
@@ -234,7 +234,7 @@ class Exchange:
         has come of it, None if that was not kept."""
         call = replace(self._of_answer(answer), status=status)
         if whole is not None:
-            self._store(whole, call.answer)
+            self._store(whole, call)
         if trouble:
             so_far = call.answer.content[:LONGEST_ERROR] if call.answer is not None else ""
             parts = (
@@ -265,11 +265,13 @@ class Exchange:
         """Whether an answer would be stored."""
         return self._claim is not None
 
-    def _store(self, answer: StoredAnswer, said: Message | None) -> None:
+    def _store(self, answer: StoredAnswer, call: Call) -> None:
         if self._claim is None:
             return
-        arguments = [call.arguments for call in said.tool_calls] if said is not None else []
-        texts = [said.content, said.reasoning, *arguments] if said is not None else []
+        texts: list[str] = []
+        for said in (*((call.answer,) if call.answer is not None else ()), *call.alternatives):
+            made = (text for tool in said.tool_calls for text in (tool.arguments, tool.result))
+            texts += [said.content, said.reasoning, *made]
         self._is_stored = self._takes_number(answer)
         self._claim.place.keep(answer, *texts, is_finished=self._is_stored)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from pydantic import BaseModel, Field
 
+from pytest_gepa.trace import capture
+from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall
 from tests.fake_openai import FakeOpenAI, Stream, tool_call
@@ -310,3 +314,53 @@ def test_a_legacy_completion_is_recorded(client: openai.OpenAI, recorder: Record
     call = only(recorder)
     assert call.request == (Message("user", "Capital of France?"),)
     assert (call.answer, call.finish_reason, call.streamed) == (IT_IS_PARIS, "stop", stream)
+
+
+# Each request once
+
+WAYS: dict[str, Callable[[openai.OpenAI], Any]] = {
+    "chat": lambda client: client.chat.completions.create(model="m", messages=QUESTION, n=2, logprobs=True),
+    "chat stream": lambda client: list(
+        client.chat.completions.create(
+            model="m", messages=QUESTION, n=2, stream=True, stream_options={"include_usage": True}
+        )
+    ),
+    "response": lambda client: client.responses.create(model="m", input="Capital of France?"),
+    "response stream": lambda client: list(
+        client.responses.create(model="m", input="Capital of France?", stream=True)
+    ),
+    "parsed response": lambda client: client.responses.parse(model="m", input="Capital?", text_format=City),
+    "embeddings": lambda client: client.embeddings.create(model="e", input=["one", "two"]),
+    "legacy": lambda client: client.completions.create(model="m", prompt="Capital of France?"),
+    "legacy stream": lambda client: list(
+        client.completions.create(model="m", prompt="Capital?", stream=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_request_of_any_protocol_is_bought_once_and_its_answer_is_the_same_again(
+    server: FakeOpenAI, client: openai.OpenAI, tmp_path: Path, way: str
+) -> None:
+    server.reply = lambda request: '{"name": "Paris"}' if "text" in request else _said(request)
+    cache = ResponseCache(tmp_path / "answers")
+    calls, results = [], []
+    try:
+        for _ in range(2):
+            recorder = Recorder()
+            capture.install(recorder, cache, "search/1")
+            recorder.begin("case")
+            results.append(WAYS[way](client))
+            calls.append(only(recorder))
+            assert recorder.problems == ()
+    finally:
+        capture.uninstall()
+        cache.close()
+    assert len(server.requests) == 1
+    assert [call.cached for call in calls] == [False, True]
+    assert replace(calls[1], cached=False, seconds=calls[0].seconds) == calls[0]
+    assert results[1] == results[0]
+
+
+def _said(request: dict[str, Any]) -> Any:
+    return [[0.5, 0.25], [1.0, 0.0]] if request["model"] == "e" else "It is Paris."
