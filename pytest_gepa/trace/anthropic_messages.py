@@ -190,7 +190,8 @@ def _told(content: Any) -> str:
 class MessagesStream:
     """Takes the bytes of an event stream in pieces of any size. Nothing that a server sends makes it raise.
 
-    `done` says that the stream has said all (`message_stop`, or an error), `complete` that it is a finished answer.
+    `done` says that the stream has said all (`message_stop`, or an error), `complete` that it is a finished answer,
+    which it is with its reason to stop: some clients read no further.
     """
 
     def __init__(self) -> None:
@@ -233,6 +234,7 @@ class MessagesStream:
             spent = {name: count for name, count in object_of(data.get("usage")).items() if count is not None}
             usage = {**object_of(self._message.get("usage")), **spent}
             self._message = {**self._message, **object_of(data.get("delta")), "usage": usage}
+            self.complete = bool(self._message.get("stop_reason")) and not self._error
         elif kind == "message_stop":
             self.done = True
             self.complete = not self._error

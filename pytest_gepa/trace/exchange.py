@@ -255,6 +255,10 @@ class Exchange:
         with self._noting():
             step()
 
+    def settle_with(self, settle: Callable[[], None]) -> None:
+        """Have this called when the case ends, if the exchange has not been ended by then."""
+        self._slot.settle_with(settle)
+
     @property
     def ended(self) -> bool:
         """Whether the call has been recorded."""
@@ -337,6 +341,7 @@ class StreamedBody:
         # Compressed bytes are read at the end: a second decoder beside the caller's is not worth its time.
         self._reads_at_once = self._reader is not None and not encoded
         self._keeps = not self._reads_at_once or exchange.may_store
+        exchange.settle_with(self._case_ended)
 
     def received(self, piece: bytes) -> None:
         """See `StreamListener`."""
@@ -355,6 +360,9 @@ class StreamedBody:
     def failed(self, error: BaseException) -> None:
         """See `StreamListener`."""
         self._exchange.guarded(lambda: self._finish(describe(error)))
+
+    def _case_ended(self) -> None:
+        self._exchange.guarded(lambda: self._finish(NOT_ENDED))
 
     def _take(self, piece: bytes) -> None:
         if self._keeps and self._size < LONGEST_BODY:

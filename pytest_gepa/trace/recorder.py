@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from pytest_gepa.trace.trajectory import Call, Step
@@ -49,10 +49,11 @@ class Slot:
     calls of the process in the order of their start.
     """
 
-    __slots__ = ("_call", "number")
+    __slots__ = ("_call", "_settle", "number")
 
     def __init__(self, call: Call, number: int = 0) -> None:
         self._call = call
+        self._settle: Callable[[], None] | None = None
         self.number = number
 
     @property
@@ -63,6 +64,15 @@ class Slot:
     def put(self, call: Call) -> None:
         """Replace what the slot holds."""
         self._call = call
+
+    def settle_with(self, settle: Callable[[], None]) -> None:
+        """Have this called, which may `put`, when the case ends."""
+        self._settle = settle
+
+    def settle(self) -> None:
+        """The case ends: what has come of a stream that nobody closes is put now."""
+        if self._settle is not None:
+            self._settle()
 
 
 @dataclass(eq=False, slots=True)
@@ -147,6 +157,10 @@ class Recorder:
         with self._lock:
             if self._case is None:
                 raise RuntimeError("no case is running")
+            open_slots = [slot for held in (self._own, *self._made) for slot in held.slots]
+        for slot in open_slots:
+            slot.settle()
+        with self._lock:
             wider = {id(held): held for top in (*uses, *self._made) for held in top.whole()}
             shared = {slot.number: slot for held in wider.values() for slot in held.slots}
             own = tuple(slot.call for slot in self._own.slots)

@@ -219,9 +219,22 @@ def test_a_stream_still_open_when_the_case_ends_is_not_complete(
     client: openai.OpenAI, recorder: Recorder
 ) -> None:
     with client.chat.completions.create(model="m", messages=QUESTION, stream=True) as stream:
-        next(iter(stream))
+        chunks = iter(stream)
+        next(chunks)
+        next(chunks)
         call = only(recorder)
-    assert (call.answer, call.status, call.error) == (None, None, "no complete answer before the case ended")
+    assert (call.answer, call.status) == (None, 200)
+    assert call.error == "no complete answer before the case ended; so far: It "
+
+
+def test_a_stream_that_nobody_closes_is_recorded_when_the_case_ends(
+    client: openai.OpenAI, recorder: Recorder
+) -> None:
+    for chunk in client.chat.completions.create(model="m", messages=QUESTION, stream=True):
+        if chunk.choices[0].finish_reason:
+            break
+    call = only(recorder)
+    assert (call.answer, call.status, call.error) == (Message("assistant", "It is Paris."), 200, "")
 
 
 def test_raw_and_streamed_responses_of_the_sdk_work_and_are_recorded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,9 +46,10 @@ def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any])
             answer = None if self.closed else await exchange.stored_async()
             response = None if answer is None else _replay(module, exchange, self, str_or_url, answer)
             if response is None:
+                listen = functools.partial(_answered, reader, exchange, self, options)
                 with sending(body):
-                    response = await original(self, method, str_or_url, **options)
-                _answered(reader, exchange, self, response, options)
+                    response = await original(self, method, str_or_url, **_heard_first(self, options, listen))
+                listen(response)
             else:
                 await _check_status(self, response, options)
         except BaseException as error:
@@ -99,10 +101,25 @@ def _is_network(session: Any) -> bool:
     )
 
 
+def _heard_first(session: Any, options: dict[str, Any], listen: Callable[[Any], None]) -> dict[str, Any]:
+    """The options of a request, so that its response is heard before the session checks the status: the application may
+    do that itself, and read the body."""
+    if not _check_of(session, options):
+        return options
+
+    async def check(response: Any) -> None:
+        listen(response)
+        await _check_status(session, response, options)
+
+    return {**options, "raise_for_status": check}
+
+
 def _answered(
-    reader: Any, exchange: Exchange, session: Any, response: Any, options: Mapping[str, Any]
+    reader: Any, exchange: Exchange, session: Any, options: Mapping[str, Any], response: Any
 ) -> None:
     """Record a response: at once if its body is here, else when the caller has read it."""
+    if exchange.ended or isinstance(response.content, reader):
+        return
 
     def record() -> None:
         status = response.status
@@ -188,9 +205,13 @@ def _stored_response(module: Any, session: Any, url: Any, answer: StoredAnswer) 
 
 async def _check_status(session: Any, response: Any, options: Mapping[str, Any]) -> None:
     """Do what the session does with the status of every response: the application may look at it there."""
-    check = options.get("raise_for_status")
-    check = session.raise_for_status if check is None else check
+    check = _check_of(session, options)
     if callable(check):
         await check(response)
     elif check:
         response.raise_for_status()
+
+
+def _check_of(session: Any, options: Mapping[str, Any]) -> Any:
+    check = options.get("raise_for_status")
+    return session.raise_for_status if check is None else check
