@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from pytest_gepa.prompts.edits import KINDS
 
-MenuName = Literal["full", "rule", "example"]
+MenuName = Literal["full", "rule", "example", "program"]
 ReplyOutcome = Literal["invalid", "no gain", "gain"]
 
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """A kind of reply: its name, the JSON schema (strict: all is required, nothing else is allowed), and the kinds of
-    edit that are allowed in a reply, in whatever form it comes.
+    """A kind of reply: its name, the JSON schema (strict: all is required, nothing else is allowed; empty for a reply
+    that is no JSON), and the kinds of edit that are allowed in a reply, in whatever form it comes.
     """
 
     name: MenuName
@@ -79,6 +79,9 @@ def shrunken_menus(kinds: tuple[str, ...]) -> tuple[Menu, ...]:
 
 
 RULE, EXAMPLE = shrunken_menus(KINDS)
+
+PROGRAM = Menu("program", {}, ("rewrite",))
+"""The whole new text in a fence, for code: every model writes it so, and none well inside of a JSON string."""
 
 _WINDOW = 4
 _INVALID_AT_MOST = 1

@@ -204,7 +204,7 @@ def _ask(
     for halvings in count():
         messages = [*build(token_budget=tokens), *follow_up]
         try:
-            raw = model.ask(messages, menu.schema)
+            raw = model.ask(messages, menu.schema or None)
         except ContextTooLong:
             # If even little evidence is too much, the prompt itself is too long, and others keep their budget.
             if halvings == _HALVINGS:

@@ -68,7 +68,7 @@ def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Repl
         text = _without_thoughts(text).strip()
     if not text:
         raise ReplyError("empty reply")
-    if text.startswith("{"):
+    if text.startswith("{") and menu.schema:
         return _from_json(_json_object(text), menu)
     return _from_fence(text, menu)
 
@@ -109,6 +109,8 @@ def _from_fence(text: str, menu: Menu) -> Reply:
     except UnclosedFenceError:
         raise ReplyError("unclosed fence: the reply ends inside it") from None
     if not fences:
+        if not menu.schema:
+            raise ReplyError("no fence: write the whole new text in one fence")
         raise ReplyError("no JSON and no single fence: answer with the JSON object alone")
     if len(fences) > 1:
         raise ReplyError(
@@ -128,6 +130,8 @@ def _from_fence(text: str, menu: Menu) -> Reply:
 def _json_in(block: Fence, menu: Menu) -> dict[str, Any] | None:
     """The object in a fence that holds the menu's JSON, None if it holds a text."""
     content = block.content.strip()
+    if not menu.schema:
+        return None
     # A prompt may be JSON itself: without the info string, only an object of the menu's own keys is a reply.
     if block.info.lower() in ("json", "jsonc", "json5"):
         return _json_object(content)

@@ -25,6 +25,7 @@ _DISCARDED: Mapping[MenuName, tuple[int, int]] = {
     "full": (6, 500),
     "rule": (3, 200),
     "example": (3, 200),
+    "program": (4, 1_500),
 }
 """How many discarded edits are shown, and bytes of each."""
 
@@ -50,7 +51,7 @@ def build_request(
     """
     known = {**components, component_id: text}
     shown, summary_bytes = _DISCARDED[menu.name]
-    if menu.name != "full":
+    if menu.name in ("rule", "example"):
         # No neighbours: small models take an answer that passed for the one that is wanted everywhere.
         evidence = gather_briefly(
             component_id, known, failing[:_RULE_FAILING], min(token_budget, _RULE_TOKENS)

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.edits import Edit
-from pytest_gepa.reflect.menu import FULL, RULE, Menu
+from pytest_gepa.reflect.menu import FULL, PROGRAM, RULE, Menu
 from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
 
 FULL_JSON = {
@@ -211,3 +211,15 @@ def test_a_text_in_a_long_enough_fence_comes_back_exactly(lines: list[str]) -> N
     text = "\n".join(lines)
     if text.strip() and not text.strip().startswith("{"):
         assert read(f"Here:\n``````\n{text}\n``````").edits == (Edit("rewrite", "", text),)
+
+
+def test_a_program_is_the_only_fence_and_the_diagnosis_what_stands_around_it():
+    said = "The loop runs twice.\n\n```python\n{'a': 1}\n```\nThat is all."
+    reply = parse_reply(said, "stop", "", PROGRAM)
+    assert reply.edits == (Edit("rewrite", "", "{'a': 1}"),)
+    assert reply.diagnosis == "The loop runs twice.\n\n\n\nThat is all."
+
+
+def test_json_is_no_program():
+    with pytest.raises(ReplyError, match="^no fence: "):
+        parse_reply('{"diagnosis": "slow", "rule": "be fast"}', "stop", "", PROGRAM)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import estimate_tokens
-from pytest_gepa.reflect.menu import FULL, RULE, Menu
+from pytest_gepa.reflect.menu import FULL, PROGRAM, RULE, Menu
 from pytest_gepa.reflect.request import build_request, correction
 from tests.reflect.exhibits import COMPONENTS, FAILURE, ROUTE, ROUTE_TEXT, call, exhibit, passing, route_call
 
@@ -109,3 +109,13 @@ def test_a_correction_quotes_the_reply_and_gives_the_reason() -> None:
     assert 'wrong shape: "edits" is missing' in wish["content"]
     assert correction("", "empty reply")[0]["content"] == "(nothing)"
     assert len(correction("x" * 90_000, "truncated")[0]["content"]) < 7_000
+
+
+def test_a_program_is_asked_for_whole_and_in_words_for_code():
+    kernel = "def double(n):\n    return n\n"
+    system, user = build_request("kernel.py", kernel, [], [], [], PROGRAM, {"kernel.py": kernel}, attempt=1)
+    assert "whole new file in one fence" in system["content"]
+    assert user["content"].startswith(f"# File to edit: kernel.py\n```\n{kernel}```\n")
+    assert "for this file and these cases" in user["content"]
+    assert user["content"].endswith("write the whole of kernel.py anew, in one fence.")
+    assert "prompt" not in (system["content"] + user["content"]).lower()
