@@ -217,9 +217,9 @@ def test_a_program_is_the_only_fence_and_the_diagnosis_what_stands_around_it():
     said = "The loop runs twice.\n\n```python\n{'a': 1}\n```\nThat is all."
     reply = parse_reply(said, "stop", "", PROGRAM)
     assert reply.edits == (Edit("rewrite", "", "{'a': 1}"),)
-    assert reply.diagnosis == "The loop runs twice.\n\n\n\nThat is all."
+    assert reply.diagnosis == "The loop runs twice.\n\n\nThat is all."
 
 
 def test_json_is_no_program():
-    with pytest.raises(ReplyError, match="^no fence: "):
+    with pytest.raises(ReplyError, match=r"^no fence: "):
         parse_reply('{"diagnosis": "slow", "rule": "be fast"}', "stop", "", PROGRAM)
