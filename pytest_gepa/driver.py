@@ -31,10 +31,11 @@ from pytest_gepa.inherit import modelless, untouched
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.failure import read_failure
-from pytest_gepa.reflect.menu import MenuChoice
+from pytest_gepa.reflect.menu import PROGRAM, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
 from pytest_gepa.reflect.withhold import Withholder
@@ -59,6 +60,7 @@ class SearchDriver:
         minutes: float | None,
         guard: Guard,
         kinds: tuple[str, ...] = KINDS,
+        crew: Crew | None = None,
     ) -> None:
         self._state = state
         self._search = state.search
@@ -68,7 +70,7 @@ class SearchDriver:
         self._journal = journal
         self._screen = screen
         self._minutes = minutes
-        self._crew = Crew()
+        self._crew = crew or Crew()
         self._lock = (
             threading.Lock()
         )  # retries are told to the search from the threads that wait for rollouts
@@ -95,7 +97,7 @@ class SearchDriver:
                 deadline = None
                 self._tell(Stopped(f"the {minutes:g} minutes are over"))
                 continue
-            if isinstance(message, (Evaluated, Reflected)):
+            if isinstance(message, (Evaluated, Reflected, Stopped)):
                 self._tell(message)
             else:
                 message()
@@ -265,7 +267,7 @@ class SearchDriver:
             components=parent.texts,
             attempt=task.attempt,
             model=self._model,
-            menu=menus.menu,
+            menu=PROGRAM if is_program(component) else menus.menu,
             budget=self._evidence,
             examples=parent.taken,
         )
