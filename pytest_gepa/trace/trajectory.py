@@ -45,7 +45,8 @@ class Call:
     log probability of the answer's tokens, None where the server sent none. `shared` says that the call was made
     in a fixture of a wider scope than one case: it belongs to every case that uses the fixture.
 
-    Beside the roles of the protocols there is "note": what a request refers to without holding it.
+    Beside the roles of the protocols there is "note": what a request refers to without holding it. The content of a
+    refusal begins with `[refusal]`, be it the model's own words or the note that a filter stopped it.
     """
 
     key: str

@@ -141,6 +141,12 @@ def test_a_sound_is_what_was_said_in_it_and_its_size() -> None:
     assert read(encode(events))[0] == Answer(Message("assistant", "Hello.\n[audio, 6 bytes]"), "stop")
 
 
+def test_images_beside_the_text_are_noted() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+    answer, _ = read(encode([delta({"content": "Here."}), delta({"images": [image]}, "stop")]))
+    assert answer == Answer(Message("assistant", "Here.\n[image, 3 bytes]"), "stop")
+
+
 def test_a_filter_that_stops_an_answer_is_a_refusal() -> None:
     answer, _ = read(encode([delta({"role": "assistant", "content": ""}), delta({}, "content_filter")]))
     assert answer == Answer(
