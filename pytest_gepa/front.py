@@ -16,6 +16,7 @@ from typing import IO
 
 import pytest
 
+from pytest_gepa.answers import RunAnswers
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
@@ -27,12 +28,13 @@ from pytest_gepa.plugin import INITIAL_SYS_PATH, closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.prompts.guards import check_markers
+from pytest_gepa.recording import recorded_model
 from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, print_section
-from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory, state_directory, write_run
+from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory, write_run
 from pytest_gepa.run_state import RunState
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.collect import collect_cases
@@ -99,6 +101,9 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
         )
     check_markers({component.id: component.text for component in components})
     endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
+    if settings.replay == "only":
+        recorded = recorded_model(settings.rootdir)  # raises before anything is begun
+        endpoint = endpoint or ReflectionEndpoint(recorded)
     if endpoint is None:
         raise GepaError(
             "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
@@ -154,11 +159,13 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     )
     feeder = Feeder(session, inputs.cases)
     terminal = HookedTerminal(config, stream, inputs.budget.limit, feeder.feed)
-    suite = _suite(config, settings, inputs, temp)
-    model = ReflectionModel(inputs.endpoint)
+    answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact)
+    _print_lines(stream, answers.notes)
+    suite = _suite(config, settings, inputs, temp, answers)
+    model = ReflectionModel(inputs.endpoint, answers.stores(), f"reflect/{settings.seed}")
     optimization = Optimization(
         settings,
-        directory.name,
+        answers.name,
         inputs.cases,
         inputs.components,
         inputs.budget,
@@ -166,9 +173,11 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         model,
         journal,
         terminal,
+        answers.crew(),
     )
     try:
         optimization.run()
+        answers.keep(directory)
     finally:
         # Whatever ended the run: what was paid for is written down.
         with _undisturbed():
@@ -179,6 +188,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             optimization.state.stray = suite.stray
             _finish(config, settings, inputs, directory, optimization.state, journal)
             journal.close()
+            answers.close()
             shutil.rmtree(temp, ignore_errors=True)
 
 
@@ -233,7 +243,9 @@ def _keep_usage(directory: Path, state: RunState) -> None:
     save_usage(directory.parents[1], usage_of(directory.name, seed.texts, shown))
 
 
-def _suite(config: pytest.Config, settings: Settings, inputs: Inputs, temp: Path) -> Suite:
+def _suite(
+    config: pytest.Config, settings: Settings, inputs: Inputs, temp: Path, answers: RunAnswers
+) -> Suite:
     prompts = [str(component.path) for component in inputs.components]
     own = project_packages(settings.rootdir)
     preload = [name for name in environment_modules() if name.split(".", 1)[0] not in own]
@@ -243,9 +255,12 @@ def _suite(config: pytest.Config, settings: Settings, inputs: Inputs, temp: Path
         rootdir=str(settings.rootdir),
         sys_path=INITIAL_SYS_PATH,
         temp=temp,
-        cache=str(state_directory(settings.rootdir) / "cache"),
+        cache=answers.cache,
         concurrency=settings.concurrency,
         timeout=settings.timeout,
+        replay=settings.replay,
+        recording=answers.recording,
+        charges=answers.charges,
     )
     return Suite(
         inputs.cases, inputs.components, around, choose_runner(settings.isolation, temp, preload, prompts)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from pytest_gepa.confirm import ConfirmRun
+from pytest_gepa.crew import Crew
 from pytest_gepa.driver import SearchDriver
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
@@ -36,6 +37,7 @@ class Optimization:
         model: ReflectionModel,
         journal: Journal,
         screen: Screen,
+        crew: Crew | None = None,
     ) -> None:
         texts = {component.id: component.text for component in components}
         guard = make_guard(components, cases)
@@ -50,7 +52,16 @@ class Optimization:
         self._max_broken = settings.max_broken
         self._suite = suite
         self._driver = SearchDriver(
-            self.state, by_id, suite, model, journal, screen, settings.minutes, guard, settings.edits
+            self.state,
+            by_id,
+            suite,
+            model,
+            journal,
+            screen,
+            None if settings.replay == "only" else settings.minutes,
+            guard,
+            settings.edits,
+            crew,
         )
         # The budget that the search leaves is known only when it has ended, so the confirm run is made then.
         self._confirm_run = partial(ConfirmRun, run, self.state, by_id, plan, suite, journal, screen)

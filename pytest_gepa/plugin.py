@@ -129,6 +129,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[settings_key] = resolve(config, mode)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """For a replay, let the clients of test modules start without a key; conftest files have had their say."""
+    settings = session.config.stash.get(settings_key, None)
+    if settings is not None and settings.replay == "only":
+        import os
+
+        from pytest_gepa.recording import stand_in
+
+        stand_in(settings.rootdir, os.environ)
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """One line when a mode is on."""
     settings = config.stash.get(settings_key, None)

@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,8 +53,7 @@ class Evaluation:
 class Surroundings:
     """What every child session shares: arguments and directories of the user's own session.
 
-    For a replay: `stand_ins` are environment variables, taken where the user's environment has none, and `charges`
-    tells by candidate, case and trial which rollouts were charged in the run that is replayed.
+    `charges` tells for a replay, by candidate, case and trial, which rollouts were charged in the recorded run.
     """
 
     args: tuple[str, ...]
@@ -67,7 +66,6 @@ class Surroundings:
     timeout: float
     replay: str = "auto"
     recording: str = ""
-    stand_ins: Mapping[str, str] = field(default_factory=dict)
     charges: Mapping[tuple[str, str, str], bool] | None = None
 
 
@@ -227,7 +225,7 @@ class Suite:
             args=around.args,
             cwd=around.cwd,
             rootdir=around.rootdir,
-            environ={**around.stand_ins, **child_environment(os.environ)},
+            environ=child_environment(os.environ),
             sys_path=around.sys_path,
             temp=str(around.temp / name),
             cache=around.cache,

@@ -1,0 +1,110 @@
+"""The stored answers of one run, by `--gepa-replay`: what its parts read and write, and what is left when it ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytest_gepa.codec import to_json
+from pytest_gepa.crew import Crew
+from pytest_gepa.recording import (
+    IN_RUN,
+    Charges,
+    find_recording,
+    load_answers,
+    read_recording,
+    write_recording,
+)
+from pytest_gepa.replay_order import RecordedCrew
+from pytest_gepa.settings import Settings
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.replay import Stores
+
+SHAPING = ("seed", "budget", "trials", "holdout", "max_broken", "edits")
+"""The settings on which the requests of a run depend."""
+
+
+class RunAnswers:
+    """Opened before anything is sent, closed when nothing more is.
+
+    `name` is that of the run in its trials: in a replay that of the recorded one. `cache` and `recording` are the
+    directories for child sessions, "" for none; `charges` tells for a replay which rollouts were charged. Raises
+    `ReplayError` when there is nothing to replay.
+    """
+
+    def __init__(
+        self, settings: Settings, run: str, reflection_model: str, temp: Path, redact: Callable[[str], str]
+    ) -> None:
+        self._settings = settings
+        self._model = reflection_model
+        self._redact = redact
+        self.name = run
+        self.notes: list[str] = []
+        self.charges: Charges | None = None
+        self._order: tuple[str, ...] | None = None
+        directory = settings.rootdir / ".gepa" / "cache"
+        is_off = settings.replay == "off"
+        self._cache = None if is_off else ResponseCache(directory)
+        self._recording = None if is_off else ResponseCache(temp / "recording")
+        if settings.replay == "only":
+            if not directory.is_dir():
+                self._cache = None
+            self._read()
+        elif self._cache is not None:
+            self._cache.trim(settings.cache_size)
+
+    @property
+    def cache(self) -> str:
+        """See the class."""
+        return "" if self._cache is None else str(self._cache.directory)
+
+    @property
+    def recording(self) -> str:
+        """See the class."""
+        return "" if self._recording is None else str(self._recording.directory)
+
+    def stores(self) -> Stores:
+        """The same for requests of this process."""
+        return Stores(self._cache, self._recording, self._settings.replay, self._redact)
+
+    def crew(self) -> Crew:
+        """What hands the results of the search to its driver."""
+        return Crew() if self._order is None else RecordedCrew(self._order)
+
+    def keep(self, directory: Path) -> None:
+        """Write the recording of a run that came to its end into its directory; a replay is not recorded again."""
+        if self._recording is not None and self._settings.replay == "auto":
+            write_recording(
+                directory / IN_RUN,
+                directory / "journal.jsonl",
+                self._recording,
+                _shaping(self._settings),
+                os.environ,
+                self._redact,
+            )
+
+    def close(self) -> None:
+        """Keep the cache within its bounds, and let go of it."""
+        if self._cache is not None and self._settings.replay == "auto":
+            self._cache.trim(self._settings.cache_size)
+        self.stores().close()
+
+    def _read(self) -> None:
+        recording = read_recording(find_recording(self._settings.rootdir))
+        assert self._recording is not None
+        count = load_answers(recording.directory, self._recording)
+        self.name, self.charges, self._order = recording.run, recording.charges, recording.order
+        where = os.path.relpath(recording.directory, self._settings.rootdir)
+        self.notes.append(f"gepa: replaying {recording.run} from {where}, {count} answers; nothing is sent")
+        differences = recording.differences(_shaping(self._settings))
+        if recording.reflection_model != self._model:
+            differences.append(f"reflection-model was {recording.reflection_model}, is {self._model}")
+        if differences:
+            self.notes.append(f"gepa: the recorded run had other settings: {'; '.join(differences)}")
+
+
+def _shaping(settings: Settings) -> dict[str, Any]:
+    every = to_json(settings)
+    return {name: every[name] for name in SHAPING}

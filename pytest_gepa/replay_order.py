@@ -1,0 +1,97 @@
+"""A crew that hands on its results in the order of a recorded run, so that a search at any concurrency decides as that
+one did."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from pytest_gepa.crew import Crew
+from pytest_gepa.evolve.tasks import Evaluated, Reflected, Stopped
+
+
+class RecordedCrew(Crew):
+    """Holds back what comes before its turn. `order` names the results, as `pytest_gepa.recording` keeps them.
+
+    What a piece of work tells meanwhile is handed on with its result. A run that goes another way than the recorded
+    one goes on in the order in which its results come.
+    """
+
+    def __init__(self, order: Sequence[str]) -> None:
+        super().__init__()
+        self._order = deque(order)
+        self._thread = threading.local()
+        self._arrived: dict[str, list[Any]] = {}
+        self._ready: deque[Any] = deque()
+
+    def start(self, work: Callable[[], Any]) -> None:
+        """See `Crew`."""
+        super().start(partial(self._bundle, work))
+
+    def tell(self, message: Any) -> None:
+        """See `Crew`."""
+        told: list[Any] | None = getattr(self._thread, "told", None)
+        if told is None:
+            super().tell(message)
+        else:
+            told.append(message)
+
+    def waiting(self) -> list[Any]:
+        """See `Crew`."""
+        held = [message for bundle in self._arrived.values() for message in bundle]
+        come = [message for bundle in super().waiting() for message in _messages(bundle)]
+        return [*self._ready, *held, *come]
+
+    def next(self, timeout: float | None = None) -> Any:
+        """See `Crew`."""
+        while not self._ready and not self._release():
+            arrived = super().next(timeout)
+            if not isinstance(arrived, _Bundle):
+                return arrived
+            # It counts as busy until it is handed on.
+            self.busy += 1
+            self._arrived[_name(arrived[-1])] = list(arrived)
+        message = self._ready.popleft()
+        self.busy -= isinstance(message, (Evaluated, Reflected))
+        return message
+
+    def _bundle(self, work: Callable[[], Any]) -> Any:
+        told = self._thread.told = _Bundle()
+        told.append(work())
+        return told
+
+    def _release(self) -> bool:
+        """Make ready what comes next; False when that is still to come."""
+        while self._order:
+            name = self._order[0]
+            is_stop = name.startswith(f"{Stopped.__name__} ")
+            if not is_stop and name not in self._arrived and len(self._arrived) < self.busy:
+                return False
+            self._order.popleft()
+            if is_stop:
+                self._ready.append(Stopped(name.partition(" ")[2]))
+                return True
+            if name in self._arrived:
+                self._ready.extend(self._arrived.pop(name))
+                return True
+        if not self._arrived:
+            return False
+        self._ready.extend(self._arrived.pop(next(iter(self._arrived))))
+        return True
+
+
+class _Bundle(list[Any]):
+    """What a piece of work has told, and its result."""
+
+
+def _messages(message: Any) -> list[Any]:
+    return list(message) if isinstance(message, _Bundle) else [message]
+
+
+def _name(result: Any) -> str:
+    if isinstance(result, Evaluated):
+        return f"{Evaluated.__name__} {result.candidate}"
+    return f"{Reflected.__name__} {result.proposal}"
