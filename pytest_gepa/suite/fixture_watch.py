@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ class FixtureWatch:
     def used(self) -> list[Held]:
         """The holds of the fixtures that the case used whose teardown has begun."""
         used, self._used = self._used, []
-        return [self._held[fixture] for fixture in used if fixture in self._held]
+        return self._holds(used)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(
@@ -39,14 +39,28 @@ class FixtureWatch:
             self._used += below
             return (yield)
         request.addfinalizer(self._recorder.return_to)  # the first to be added is the last to be run
-        held = self._held[fixturedef] = self._recorder.hold(
-            self._held[fixture] for fixture in below if fixture in self._held
-        )
+        held = self._held[fixturedef] = self._recorder.hold(self._holds(below))
+        self._watch_requests(request, held)
         try:
             return (yield)
         finally:
             self._recorder.let_go(held)
             request.addfinalizer(self._recorder.leave)
+
+    def _holds(self, fixtures: Iterable[pytest.FixtureDef[Any]]) -> list[Held]:
+        return [self._held[fixture] for fixture in fixtures if fixture in self._held]
+
+    def _watch_requests(self, request: pytest.FixtureRequest, held: Held) -> None:
+        """Learn what the fixture asks for while it is set up: what has its value by then is not set up again."""
+        original = request.getfixturevalue
+
+        def getfixturevalue(argname: str) -> Any:
+            value = original(argname)
+            fixture = active_fixtures(request).get(argname)
+            held.below = (*held.below, *self._holds([fixture] if fixture is not None else []))
+            return value
+
+        request.getfixturevalue = getfixturevalue  # type: ignore[method-assign]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:

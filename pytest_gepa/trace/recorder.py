@@ -88,12 +88,6 @@ class Held:
     ordinals: dict[str, set[int]] = field(default_factory=dict)
     below: tuple[Held, ...] = ()
 
-    def whole(self) -> Iterator[Held]:
-        """This hold and all that are below it; some may come twice."""
-        yield self
-        for held in self.below:
-            yield from held.whole()
-
 
 class Recorder:
     """Collects for one case at a time, from any thread or task of the process.
@@ -161,8 +155,8 @@ class Recorder:
         for slot in open_slots:
             slot.settle()
         with self._lock:
-            wider = {id(held): held for top in (*uses, *self._made) for held in top.whole()}
-            shared = {slot.number: slot for held in wider.values() for slot in held.slots}
+            wider = _with_all_below((*uses, *self._made))
+            shared = {slot.number: slot for held in wider for slot in held.slots}
             own = tuple(slot.call for slot in self._own.slots)
             paid = {slot.number: slot.call for held in self._made for slot in held.slots}
             recorded = Recorded(
@@ -170,7 +164,7 @@ class Recorder:
                 made=(*paid.values(), *own),
                 steps=tuple(self._steps),
                 scores=tuple(self._scores.values()),
-                reads=tuple(sorted(self._own.reads.union(*(held.reads for held in wider.values())))),
+                reads=tuple(sorted(self._own.reads.union(*(held.reads for held in wider)))),
                 imported=tuple(sorted(self._imported)),
                 refused=tuple(self._refused),
             )
@@ -267,6 +261,18 @@ class Ordinal:
 
     number: int
     taken: set[int]
+
+
+def _with_all_below(holds: Iterable[Held]) -> list[Held]:
+    """The holds and all that they are built on, each once."""
+    found: dict[int, Held] = {}
+    waiting = list(holds)
+    while waiting:
+        held = waiting.pop()
+        if id(held) not in found:
+            found[id(held)] = held
+            waiting += held.below
+    return list(found.values())
 
 
 def as_text(value: object) -> str:

@@ -239,3 +239,17 @@ def test_only_the_first_problems_are_kept() -> None:
         recorder.add_problem(str(number))
     assert recorder.problems[0] == "0"
     assert len(recorder.problems) == 20
+
+
+def test_a_tall_tower_of_fixtures_is_walked_once() -> None:
+    recorder = Recorder()
+    recorder.begin("a")
+    top = recorder.hold()
+    recorder.let_go(top)
+    for number in range(60):
+        top = recorder.hold([top, top])
+        recorder.add_call(call(str(number)))
+        recorder.let_go(top)
+    recorder.end()
+    recorder.begin("b")
+    assert [made.key for made in recorder.end([top]).calls] == [str(number) for number in range(60)]
