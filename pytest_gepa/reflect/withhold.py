@@ -8,7 +8,7 @@ from dataclasses import replace
 from pytest_gepa.prompts.leaks import literals
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.trace.redact import rewrite_trajectory
+from pytest_gepa.trace.rewrite import rewrite_trajectory
 
 SHORTEST = 4
 HELD_OUT = "[held out]"

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import base64
+import html
+import json
+from urllib.parse import quote, quote_plus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.trace.redact import Redactor, looks_secret
+from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.secret_values import looks_secret
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 
 SECRET = "correct-horse-battery"
@@ -97,6 +103,160 @@ def test_known_forms_of_secrets_are_replaced(text: str, expected: str) -> None:
 )
 def test_ordinary_text_is_left_as_the_same_object(text: str) -> None:
     assert Redactor({"A_KEY": SECRET}).redact(text) is text
+
+
+LONG = "qX7-vB2_nM9kL4jH1gF8dS5a"
+"""A secret of no known form."""
+
+ENVIRONMENT = {"MY_TOKEN": LONG, "B_SECRET": 'p&ss w/rd+ümläut"x', "PLAIN": "nothing"}
+NOISE = st.text(alphabet="ab =:\"'{}[]sk-\n\\@/.redactpowbğ1", max_size=60)
+TEXTS = st.lists(
+    st.one_of(
+        NOISE,
+        st.sampled_from(
+            [
+                "[redacted]",
+                "password=",
+                "bearer ",
+                "Cookie: ",
+                "://u:",
+                "sk-",
+                LONG,
+                LONG[:14],
+                *ENVIRONMENT.values(),
+                "-----BEGIN PRIVATE KEY-----\n",
+                '"token": "',
+                JWT,
+                "\ud800",
+                "İ",
+            ]
+        ),
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(TEXTS)
+def test_redacting_twice_is_redacting_once(text: str) -> None:
+    redactor = Redactor(ENVIRONMENT, [r"b\w+", r"x(?P<secret>a+)"])
+    once = redactor.redact(text)
+    assert redactor.redact(once) is once
+
+
+@given(TEXTS)
+def test_no_value_of_the_environment_is_left(text: str) -> None:
+    redacted = Redactor(ENVIRONMENT).redact(f"{text}{LONG}{text}")
+    assert LONG[:12] not in redacted
+    assert LONG[-12:] not in redacted
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.sampled_from([LONG, ENVIRONMENT["B_SECRET"]]))
+def test_values_are_found_however_they_are_spelled(before: str, after: str, secret: str) -> None:
+    redactor = Redactor(ENVIRONMENT)
+    data = (before + secret + after).encode("utf-8", "replace")
+    text = data.decode()
+    spelled = [
+        json.dumps(text),
+        json.dumps(text, ensure_ascii=False),
+        json.dumps(json.dumps(text)),
+        repr(text) if "'" not in text else text,
+        html.escape(text),
+        quote(text, safe=""),
+        quote(text),
+        quote_plus(text),
+        quote(text, safe="").lower(),
+        data.hex(),
+        data.hex().upper(),
+        base64.b64encode(data).decode(),
+        base64.urlsafe_b64encode(data).decode().rstrip("="),
+    ]
+    if secret != secret.lower():
+        del spelled[8]
+    redacted = [redactor.redact(form) for form in spelled]
+
+    assert all("[redacted]" in form for form in redacted)
+    assert not any(secret in form or quote(secret) in form for form in redacted)
+    for form in redacted[-2:]:
+        # What is left of the base64 is not even a piece of the secret.
+        left = [base64.urlsafe_b64decode(piece + "=" * (-len(piece) % 4)) for piece in _pieces(form)]
+        assert not any(secret.encode()[3:-3] in one for one in left)
+
+
+def _pieces(form: str) -> list[str]:
+    pieces = [piece.rstrip("=").translate(str.maketrans("+/", "-_")) for piece in form.split("[redacted]")]
+    return [piece[: len(piece) - (len(piece) % 4 == 1)] for piece in pieces]
+
+
+@given(st.text(max_size=300), st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=4))
+def test_nothing_that_is_redacted_raises(text: str, environ: dict[str, str]) -> None:
+    redactor = Redactor({f"{name}_KEY": value for name, value in environ.items()})
+    assert isinstance(redactor.redact(text), str)
+
+
+def test_as_much_as_is_left_of_a_value_that_was_cut_goes_too() -> None:
+    redactor = Redactor({"A_KEY": LONG})
+    assert redactor.redact(f"'{LONG[:17]}...{LONG[-15:]}' in x") == "'[redacted]...[redacted]' in x"
+
+
+def test_each_line_of_a_value_is_a_secret() -> None:
+    redactor = Redactor({"A_KEY": "-----BEGIN X-----\nfirst line of the key\nsecond line of the key\n"})
+    assert redactor.redact("E  + first line of the key\nE  + -----BEGIN X-----") == (
+        "E  + [redacted]\nE  + -----BEGIN X-----"
+    )
+
+
+def test_the_secrets_inside_a_value_in_json_are_secrets_too() -> None:
+    account = {
+        "type": "service_account",
+        "private_key_id": "0a1b2c3d4e",
+        "keys": [{"api_token": "t0kent0ken"}],
+    }
+    redactor = Redactor({"GOOGLE_CREDENTIALS": json.dumps(account)})
+    assert redactor.redact("0a1b2c3d4e t0kent0ken service_account") == "[redacted] [redacted] service_account"
+
+
+def test_the_password_in_an_address_of_the_environment_is_a_secret() -> None:
+    redactor = Redactor({"DATABASE_URL": "postgres://app:swordfish@db/x"})
+    assert redactor.redact("swordfish at db") == "[redacted] at db"
+
+
+def test_a_value_that_is_part_of_the_mark_itself_is_left() -> None:
+    assert Redactor({"A_KEY": "redacted"}).redact("redacted [redacted]") == "redacted [redacted]"
+
+
+def test_secrets_that_touch_are_one_mark() -> None:
+    assert Redactor({"A_KEY": LONG}).redact(f"({LONG}{LONG})") == "([redacted])"
+    assert Redactor({"A_KEY": LONG}).redact(f"password={LONG}xyz end") == "password=[redacted] end"
+
+
+def test_a_pattern_of_the_user_s_own_redacts_all_that_it_matches() -> None:
+    redactor = Redactor({}, [r"(account) no\. \d+", r"(?i)codename \w+"])
+    assert redactor.redact("my account no. 12345, Codename Zebra.") == "my [redacted], [redacted]."
+
+
+def test_a_group_called_secret_says_what_goes() -> None:
+    redactor = Redactor({}, [r"account (?P<secret>\d+)", r"(?P<secret>x)?y"])
+    assert redactor.redact("account 12345, xy, y") == "account [redacted], [redacted]y, y"
+
+
+def test_a_pattern_that_matches_nothing_somewhere_leaves_the_text() -> None:
+    text = "some words"
+    assert Redactor({}, [r"\b", r"$"]).redact(text) is text
+
+
+def test_certain_secrets_are_shapes_values_and_patterns_of_the_user_s_own() -> None:
+    redactor = Redactor({"A_KEY": LONG}, ["zebra"])
+    text = f"password='hunter2' {JWT} {LONG} zebra"
+    assert redactor.redact_certain(text) == "password='hunter2' [redacted] [redacted] [redacted]"
+
+
+def test_a_tree_is_redacted_text_by_text_keys_too() -> None:
+    redactor = Redactor({"A_KEY": LONG})
+    tree = {"a": [LONG, 1, None, {"b": f"x {LONG}"}], LONG: ("y", LONG)}
+    assert redactor.redact_tree(tree) == {
+        "a": ["[redacted]", 1, None, {"b": "x [redacted]"}],
+        "[redacted]": ["y", "[redacted]"],
+    }
 
 
 @given(st.text(alphabet='abc {}":,.-\n', max_size=200))
