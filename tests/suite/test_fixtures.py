@@ -260,7 +260,7 @@ def test_the_request_keys_do_not_hang_on_who_came_first(
 
 
 def test_every_process_that_sets_a_fixture_up_has_its_calls(
-    build: Build, runner: Runner, server: FakeOpenAI
+    build: Build, fork_runner: Runner, server: FakeOpenAI
 ) -> None:
     source = """
         import pytest
@@ -272,7 +272,7 @@ def test_every_process_that_sets_a_fixture_up_has_its_calls(
     cases = [f"test_it.py::test_it[{number}]" for number in range(6)]
     files = {"conftest.py": CONFTEST, "test_it.py": source}
 
-    rollouts = run(build, runner, files, cases, concurrency=3).rollouts
+    rollouts = run(build, fork_runner, files, cases, concurrency=3).rollouts
 
     assert {tuple(asked(rollout)[0]) for rollout in rollouts.values()} == {("session",)}
 
@@ -327,19 +327,19 @@ ASYNC = {
 
 @pytest.mark.parametrize("library", ASYNC)
 def test_async_fixtures_are_no_exception(
-    build: Build, runner: Runner, server: FakeOpenAI, library: str
+    build: Build, fork_runner: Runner, server: FakeOpenAI, library: str
 ) -> None:
     cases = ["test_it.py::test_first", "test_it.py::test_second"]
     ini = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
 
-    found = run(build, runner, {"pytest.ini": ini, "test_it.py": ASYNC[library]}, cases).rollouts
+    found = run(build, fork_runner, {"pytest.ini": ini, "test_it.py": ASYNC[library]}, cases).rollouts
 
     assert [rollout.outcome.value for rollout in found.values()] == ["passed", "passed"]
     assert [asked(found[case]) for case in cases] == [(["session"], ["own"])] * 2
 
 
 def test_a_fixture_that_cannot_be_set_up_tells_what_it_asked(
-    build: Build, runner: Runner, server: FakeOpenAI
+    build: Build, fork_runner: Runner, server: FakeOpenAI
 ) -> None:
     source = """
         import pytest
@@ -353,7 +353,7 @@ def test_a_fixture_that_cannot_be_set_up_tells_what_it_asked(
         def test_it(answer):
             pass
     """
-    (rollout,) = run(build, runner, {"test_it.py": source}, ["test_it.py::test_it"]).rollouts.values()
+    (rollout,) = run(build, fork_runner, {"test_it.py": source}, ["test_it.py::test_it"]).rollouts.values()
     assert (rollout.outcome.value, asked(rollout)) == ("error", (["module"], []))
 
 
@@ -386,7 +386,7 @@ def test_a_call_at_import_belongs_to_no_case_and_is_told_once(
 
 
 def test_the_teardown_of_a_wider_fixture_belongs_to_no_case(
-    build: Build, runner: Runner, server: FakeOpenAI
+    build: Build, fork_runner: Runner, server: FakeOpenAI
 ) -> None:
     source = """
         def test_one(closed):
@@ -396,11 +396,11 @@ def test_the_teardown_of_a_wider_fixture_belongs_to_no_case(
             pass
     """
     files = {"conftest.py": CONFTEST, "test_it.py": source}
-    assert stray(build, runner, files, ["test_it.py::test_one", "test_it.py::test_two"]) == ["closed"]
+    assert stray(build, fork_runner, files, ["test_it.py::test_one", "test_it.py::test_two"]) == ["closed"]
 
 
 def test_the_teardown_of_a_case_s_own_fixture_belongs_to_it(
-    build: Build, runner: Runner, server: FakeOpenAI
+    build: Build, fork_runner: Runner, server: FakeOpenAI
 ) -> None:
     source = """
         import pytest
@@ -415,7 +415,7 @@ def test_the_teardown_of_a_case_s_own_fixture_belongs_to_it(
         def test_one(closed):
             ask("own")
     """
-    found = run(build, runner, {"test_it.py": source}, ["test_it.py::test_one"]).rollouts
+    found = run(build, fork_runner, {"test_it.py": source}, ["test_it.py::test_one"]).rollouts
     assert asked(found["test_it.py::test_one"]) == ([], ["own", "closed"])
 
 
@@ -450,10 +450,10 @@ IMPORTED = """
 
 
 def test_a_prompt_that_is_read_at_import_may_concern_any_case_and_proves_no_use(
-    build: Build, runner: Runner
+    build: Build, fork_runner: Runner
 ) -> None:
     cases = ["test_it.py::test_of_the_text", "test_it.py::test_of_nothing"]
-    suite = build({"test_it.py": IMPORTED}).suite(runner, cases)
+    suite = build({"test_it.py": IMPORTED}).suite(fork_runner, cases)
 
     today, other = evaluate(suite, TODAY).rollouts, evaluate(suite, "Never.\n").rollouts
 
