@@ -34,6 +34,7 @@ ALONE = " ".join(
     for name in (
         "anyio",
         "asyncio",
+        "check",
         "hypothesispytest",
         "platformdirs",
         "pytest_cov",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.harness import PROMPT, TODAY, Project, rule, told
 
 HEAD = """\
+import pytest
+
 from app import PROMPT, route
 
 CASES = [(kind, word) for kind in ("fruit", "animal", "city", "tool") for word in ("one", "two", "three")]
