@@ -109,7 +109,7 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
             "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
             "or the environment variable GEPA_REFLECTION_MODEL"
         )
-    redact = Redactor(os.environ).redact
+    redact = Redactor(os.environ, settings.redact).redact
     cases = tuple(
         _redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout)
     )
@@ -132,7 +132,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     config = session.config
     temp = Path(tempfile.mkdtemp(prefix="gepa-"))
     directory = new_run_directory(settings.rootdir, date.today())
-    redactor = Redactor(os.environ)
+    redactor = Redactor(os.environ, settings.redact)
     journal = Journal(directory / "journal.jsonl", redactor.redact)
     journal.write(
         "run",
@@ -159,7 +159,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     )
     feeder = Feeder(session, inputs.cases)
     terminal = HookedTerminal(config, stream, inputs.budget.limit, feeder.feed)
-    answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact)
+    answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact_certain)
     _print_lines(stream, answers.notes)
     suite = _suite(config, settings, inputs, temp, answers)
     model = ReflectionModel(inputs.endpoint, answers.stores(), f"reflect/{settings.seed}")
@@ -214,6 +214,10 @@ def _finish(
     journal: Journal,
 ) -> None:
     result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
+    if settings.replay == "only":
+        # The budget was counted as in the recorded run, but nothing was paid.
+        found = result.spent
+        result = replace(result, spent=replace(found, rollouts=0, cached=found.rollouts + found.cached))
     components = {component.id: component for component in inputs.components}
     base = PatchBase.of(settings.rootdir)
     labels = {case.id: case.nodeid for case in inputs.cases}
@@ -261,6 +265,7 @@ def _suite(
         replay=settings.replay,
         recording=answers.recording,
         charges=answers.charges,
+        redact=settings.redact,
     )
     return Suite(
         inputs.cases, inputs.components, around, choose_runner(settings.isolation, temp, preload, prompts)

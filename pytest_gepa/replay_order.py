@@ -60,7 +60,13 @@ class RecordedCrew(Crew):
 
     def _bundle(self, work: Callable[[], Any]) -> Any:
         told = self._thread.told = _Bundle()
-        told.append(work())
+        try:
+            told.append(work())
+        except BaseException:
+            # Its failure is raised where the queue is read; what it has told comes before.
+            for message in told:
+                super().tell(message)
+            raise
         return told
 
     def _release(self) -> bool:
