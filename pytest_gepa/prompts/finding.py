@@ -197,9 +197,8 @@ def _addressed(file: SourceFile, pattern: _Pattern, address: AddressPattern) -> 
     if not address.has_wildcard:
         _check_single(file, pattern, address, document, found)
     elif not found and is_named:
-        raise PromptError(
-            f"{pattern.written}: no text is there; {file.id} has {_examples('', document.fields)}"
-        )
+        what = "no text there looks like a prompt" if address.names_nothing else "no text is there"
+        raise PromptError(f"{pattern.written}: {what}; {file.id} has {_examples('', document.fields)}")
     return [inside(file, document, path) for path in found]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pytest_gepa.prompts.addresses import CONTENT_KEYS, FieldPath
 
 PROMPT_WORDS = frozenset(
-    {
+    [
         "prompt",
         "prompts",
         "system",
@@ -18,28 +18,15 @@ PROMPT_WORDS = frozenset(
         "templates",
         "persona",
         "preamble",
-    }
+    ]
 )
 """A key with one of these words in it says that its text is a prompt."""
 
 # In `template_name`, `prompt_version` and the like the last word says that it is something else.
 _OTHER_LAST_WORDS = frozenset(
-    {
-        "id",
-        "name",
-        "path",
-        "file",
-        "filename",
-        "dir",
-        "version",
-        "type",
-        "url",
-        "key",
-        "format",
-        "engine",
-        "model",
-    }
-    | {"suffix", "hash", "language", "lang", "author", "date", "tag", "tags", "description", "title", "role"}
+    {"id", "name", "title", "path", "file", "filename", "dir", "suffix", "url", "version", "hash", "date"}
+    | {"author", "type", "format", "engine", "model", "key", "role", "language", "lang", "tag", "tags"}
+    | {"description"}
 )
 _CONTAINERS = frozenset({"prompts", "instructions", "templates"})
 _PROMPT_ROLES = frozenset({"system", "developer", "user", "human"})
@@ -60,17 +47,10 @@ def is_called_a_prompt(path: FieldPath, text: str, roles: Mapping[FieldPath, str
         return path[-1] in CONTENT_KEYS and roles[message] in _PROMPT_ROLES
     if len(path) > 2 and path[-1] == "text" and path[-3] == "content" and path[:-3] in roles:
         return roles[path[:-3]] in _PROMPT_ROLES
-    if _says_prompt(path[-1]):
-        return True
-    above = next((key for key in reversed(message) if isinstance(key, str)), "")
-    is_right_below = (
-        len(path) > 1 and above in path[-3:-1] and (path[-2] == above or isinstance(path[-1], int))
-    )
-    return (
-        is_right_below
-        and _words(above)[-1:] in [[word] for word in _CONTAINERS]
-        and not _says_other(path[-1])
-    )
+    names = [_words(key) for key in path if isinstance(key, str)]  # a list is called what its key says
+    if not names or _last(names[-1]) in _OTHER_LAST_WORDS:
+        return False
+    return not PROMPT_WORDS.isdisjoint(names[-1]) or (len(names) > 1 and _last(names[-2]) in _CONTAINERS)
 
 
 def looks_like_a_prompt(path: FieldPath, text: str, roles: Mapping[FieldPath, str]) -> bool:
@@ -80,14 +60,9 @@ def looks_like_a_prompt(path: FieldPath, text: str, roles: Mapping[FieldPath, st
     return is_called_a_prompt(path, text, roles) or "\n" in text.strip()
 
 
-def _says_prompt(key: str | int) -> bool:
-    words = _words(key)
-    return not PROMPT_WORDS.isdisjoint(words) and not _says_other(key)
+def _words(key: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(key)]
 
 
-def _says_other(key: str | int) -> bool:
-    return not _OTHER_LAST_WORDS.isdisjoint(_words(key)[-1:])
-
-
-def _words(key: str | int) -> list[str]:
-    return [word.lower() for word in _WORD.findall(key)] if isinstance(key, str) else []
+def _last(words: list[str]) -> str:
+    return words[-1] if words else ""

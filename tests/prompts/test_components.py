@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import PromptError
-from pytest_gepa.prompts.components import Component, encode
-from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
-from pytest_gepa.prompts.reading import read_component
+from pytest_gepa.prompts.components import Component, compose, encode, format_problem
+from pytest_gepa.prompts.finding import find_components
+from pytest_gepa.prompts.formats.setting import format_name
+from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, make_patch
+from pytest_gepa.prompts.reading import SourceFile, plain, read_component
+from tests.prompts.formats.round_trip import EXAMPLES, TEXTS
 
 
 @pytest.fixture
@@ -24,182 +26,6 @@ def write(path: Path, data: bytes = b"Be brief.\n") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
-
-
-def ids(root: Path, *patterns: str, base: Path | None = None) -> list[str]:
-    return [component.id for component in find_components(root, base or root, patterns)]
-
-
-def test_the_default_takes_prompt_files_at_any_depth_in_the_order_of_their_ids(root):
-    for name in ("b.txt", "a.md", "deep/er/c.jinja2", "d.j2", "e.PROMPT", "f.prompty", "g.jinja"):
-        write(root / "prompts" / name)
-    for name in ("code.py", "data.json", "image.png", "none"):
-        write(root / "prompts" / name, b"\xff\xfe")
-    write(root / "other" / "x.md")
-    names = ["a.md", "b.txt", "d.j2", "deep/er/c.jinja2", "e.PROMPT", "f.prompty", "g.jinja"]
-    assert ids(root, *DEFAULT_PATTERNS) == [f"prompts/{name}" for name in names]
-
-
-def test_hidden_files_and_folders_are_passed_over_unless_the_pattern_names_them(root):
-    write(root / "prompts/.draft.md")
-    write(root / "prompts/.old/x.md")
-    assert ids(root, *DEFAULT_PATTERNS) == []
-    assert ids(root, "prompts/.old/*.md", "prompts/.d*.md") == ["prompts/.draft.md", "prompts/.old/x.md"]
-
-
-def test_no_folder_means_no_components(root):
-    assert ids(root, *DEFAULT_PATTERNS) == []
-
-
-def test_ids_are_relative_to_the_rootdir_and_patterns_to_their_base(root):
-    write(root / "sub/texts/a.md")
-    assert ids(root, "texts/*.md", base=root / "sub") == ["sub/texts/a.md"]
-    assert ids(root, "../sub/texts/*.md", base=root / "sub") == ["sub/texts/a.md"]
-    assert ids(root, str(root / "sub/texts/*.md"), base=root) == ["sub/texts/a.md"]
-
-
-def test_a_pattern_that_says_its_suffix_takes_every_such_file(root):
-    write(root / "texts/a.xml")
-    write(root / "texts/b.xml")
-    assert ids(root, "texts/*.xml", "texts/a.xml") == ["texts/a.xml", "texts/b.xml"]
-
-
-def test_a_pattern_without_a_suffix_takes_what_is_text(root):
-    write(root / "texts/a.yaml")
-    write(root / "texts/b")
-    write(root / "texts/logo.png", b"\x89PNG\xff")
-    write(root / "texts/nul.bin", b"a\0b")
-    write(root / "texts/load.py", b"import os\n")
-    assert ids(root, "texts/*") == ["texts/a.yaml", "texts/b"]
-
-
-def test_a_pattern_that_names_a_folder_takes_the_prompt_files_in_it(root):
-    write(root / "texts/a.md")
-    write(root / "texts/deep/b.txt")
-    write(root / "texts/c.yaml")
-    assert ids(root, "texts") == ["texts/a.md", "texts/deep/b.txt"]
-
-
-@pytest.mark.parametrize("pattern", ["texts/*.py", "texts/*.sh"])
-def test_a_program_is_no_component_unless_it_is_named_outright(root, pattern):
-    write(root / "texts/load.py", b"import os\n")
-    write(root / "texts/run.sh", b"ls\n")
-    with pytest.raises(PromptError, match="is a program; name it outright"):
-        ids(root, pattern)
-    assert ids(root, "texts/load.py", "texts/run.sh") == ["texts/load.py", "texts/run.sh"]
-
-
-def test_a_program_behind_the_name_of_a_prompt_is_none_either(root):
-    write(root / "app.py", b"import os\n")
-    (root / "prompts").mkdir()
-    (root / "prompts/app.md").symlink_to(root / "app.py")
-    with pytest.raises(PromptError, match=r"app\.md: is a program"):
-        ids(root, *DEFAULT_PATTERNS)
-
-
-def test_a_file_that_is_named_and_not_there_is_an_error(root):
-    with pytest.raises(PromptError, match=r"gone\.md: no such file"):
-        ids(root, "prompts/gone.md")
-
-
-@pytest.mark.parametrize("data", [b"caf\xe9", b"a\0b", "x".encode("utf-16")])
-def test_a_prompt_that_is_not_utf_8_is_an_error_that_names_it(root, data):
-    write(root / "prompts/a.md", data)
-    with pytest.raises(PromptError, match=r"prompts/a\.md: .*UTF-8"):
-        ids(root, *DEFAULT_PATTERNS)
-
-
-def test_a_symlink_stands_for_its_target_and_two_names_are_one_component(root):
-    write(root / "prompts/a.md")
-    (root / "prompts/b.md").symlink_to("a.md")
-    (root / "alias").symlink_to("prompts")
-    (component,) = find_components(root, root, ["prompts/*.md", "alias/*.md", "alias/**/*"])
-    assert component.id == "prompts/a.md"
-    assert component.path == (root / "prompts/a.md").resolve()
-
-
-def test_a_symlinked_folder_is_followed_and_a_loop_is_no_trap(root):
-    write(root / "shared/a.md")
-    (root / "prompts").mkdir()
-    (root / "prompts/shared").symlink_to("../shared")
-    (root / "shared/loop").symlink_to("../prompts")
-    (root / "prompts/self").symlink_to(".")
-    assert ids(root, *DEFAULT_PATTERNS) == ["shared/a.md"]
-
-
-def test_a_symlinked_rootdir_gives_the_same_ids(root, tmp_path):
-    write(root / "prompts/a.md")
-    link = tmp_path / "link"
-    link.symlink_to(root)
-    assert ids(link, *DEFAULT_PATTERNS) == ["prompts/a.md"]
-
-
-def test_a_file_outside_the_rootdir_is_an_error(root, tmp_path):
-    outside = write(tmp_path / "outside.md")
-    (root / "prompts").mkdir()
-    (root / "prompts/a.md").symlink_to(outside)
-    with pytest.raises(PromptError, match="outside the rootdir"):
-        ids(root, *DEFAULT_PATTERNS)
-    with pytest.raises(PromptError, match="outside the rootdir"):
-        ids(root, "../outside.md")
-
-
-def test_only_regular_files_are_read(root):
-    (root / "prompts/folder.md").mkdir(parents=True)
-    (root / "prompts/gone.md").symlink_to("nowhere")
-    (root / "prompts/round.md").symlink_to("round.md")
-    os.mkfifo(root / "prompts/pipe.md")
-    assert ids(root, *DEFAULT_PATTERNS) == []
-    with pytest.raises(PromptError, match="not a regular file"):
-        ids(root, "prompts/pipe.md")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_is_an_error_that_names_it(root):
-    write(root / "prompts/a.md").chmod(0)
-    with pytest.raises(PromptError, match=r"prompts/a\.md: cannot be read"):
-        ids(root, *DEFAULT_PATTERNS)
-
-
-def test_a_folder_that_may_not_be_listed_is_an_error_that_names_it(root, monkeypatch):
-    write(root / "prompts/a.md")
-
-    def refuse(folder: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(folder))
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(PromptError, match="prompts: cannot be read: Permission denied"):
-        ids(root, *DEFAULT_PATTERNS)
-
-
-def test_an_empty_pattern_does_not_mean_everything(root):
-    write(root / "README.md")
-    with pytest.raises(PromptError, match="empty"):
-        ids(root, "")
-
-
-def test_reading_what_is_no_file_is_an_error(root, monkeypatch):
-    with pytest.raises(PromptError, match="cannot be read"):
-        read_component(root, root / "gone.md")
-    with pytest.raises(PromptError, match="not a regular file"):
-        read_component(root, root)
-
-    def refuse(path: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    path = write(root / "a.md")
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(PromptError, match=r"a\.md: cannot be read: Permission denied"):
-        read_component(root, path)
-
-
-def test_a_file_whose_name_is_not_utf_8_is_an_error(root):
-    try:
-        path = write(root / "prompts" / os.fsdecode(b"caf\xe9.md"))
-    except OSError:
-        pytest.skip("the file system takes only names in UTF-8")
-    with pytest.raises(PromptError, match="name is not UTF-8"):
-        read_component(root, path)
 
 
 @pytest.mark.parametrize(
@@ -235,11 +61,10 @@ def test_the_text_of_any_file_is_written_back_byte_for_byte(tmp_path_factory, co
     assert encode(component, component.text) == content.encode()
 
 
-@settings(deadline=None)
-@given(st.text(), st.sampled_from(["\n", "\r\n", ""]), st.booleans())
-def test_a_new_text_reads_back_as_it_is_or_is_refused(tmp_path_factory, text, newline, bom):
-    root = tmp_path_factory.mktemp("root")
-    component = Component("a.md", root / "a.md", "old", newline, bom)
+@EXAMPLES
+@given(st.one_of(TEXTS, st.text()), st.sampled_from(["\n", "\r\n", ""]), st.booleans())
+def test_a_new_text_is_written_as_it_is_or_refused(text, newline, bom):
+    component = Component("a.md", Path("/a.md"), "old", newline, bom)
     try:
         data = encode(component, text)
     except PromptError:
@@ -261,3 +86,142 @@ def test_a_new_text_reads_back_as_it_is_or_is_refused(tmp_path_factory, text, ne
 def test_a_text_that_would_not_read_back_is_refused(component, text):
     with pytest.raises(PromptError, match=r"a\.md: the new text"):
         encode(component, text)
+
+
+FILES = [b"Be brief.\nBe kind.\n", b"Be brief.", b"", b"\xef\xbb\xbfA\r\nB\r\n", "ümläut\r\nB".encode()]
+
+
+@EXAMPLES
+@given(st.sampled_from(FILES), st.sampled_from(["a.txt", "a.j2", "a.md"]), TEXTS)
+def test_any_text_can_be_set_in_a_file_of_text_and_reads_back(data, name, text):
+    component = plain(SourceFile(name, Path("/", name), data, format_name(Path(name))))
+    problem = format_problem(component, text)
+    if problem is not None:
+        is_block = text.startswith("---") and name == "a.md"
+        assert "\r" in text or "\0" in text or text.startswith("\ufeff") or is_block
+        return
+    (made,) = compose([component], {component.id: text}).values()
+    again = plain(SourceFile(name, Path("/", name), made, format_name(Path(name))))
+    # A file without a line end does not tell what its line ends would be.
+    assert (again.text, again.bom) == (text, component.bom and bool(made))
+    assert again.newline == component.newline or "\n" not in text
+    if made != data:
+        changes = [FileChange(name, data, made)]
+        check_patch(make_patch(changes, [PatchLine("x")]), changes)
+
+
+ALL = b"""\
+router:
+  system: You route.
+  user: |
+    Here it is:
+    {question}
+messages:
+  - {role: system, content: Be kind.}
+"""
+
+
+def found(root: Path, *patterns: str) -> dict[str, Component]:
+    return {component.id: component for component in find_components(root, root, patterns)}
+
+
+def test_the_texts_of_one_file_are_set_together_and_the_rest_stays(root):
+    write(root / "a.yaml", ALL)
+    write(root / "b.md")
+    components = found(root, "a.yaml::router.*", "a.yaml::messages.system", "b.md")
+    texts = {
+        "a.yaml::router.system": "You: route.\nWell.",
+        "a.yaml::messages.0.content": "Be",
+        "b.md": "New.\n",
+    }
+    assert compose(components.values(), texts) == {
+        root / "a.yaml": ALL.replace(b"You route.", b"|-\n    You: route.\n    Well.").replace(
+            b"Be kind.", b"Be"
+        ),
+        root / "b.md": b"New.\n",
+    }
+    assert compose(components.values(), {}) == {root / "a.yaml": ALL, root / "b.md": b"Be brief.\n"}
+
+
+def test_fifty_texts_of_one_file_change_at_once(root):
+    write(root / "p.py", b"".join(b'P%d = """\nOne.\nTwo.\n"""\n' % number for number in range(50)))
+    components = found(root, "p.py::*")
+    texts = {id: f"{id}\n{component.text}" for id, component in components.items()}
+    ((path, data),) = compose(components.values(), texts).items()
+    path.write_bytes(data)
+    assert {id: component.text for id, component in found(root, "p.py::*").items()} == texts
+
+
+def test_a_whole_file_and_a_text_inside_it_cannot_both_be_components(root):
+    write(root / "a.yaml", ALL)
+    with pytest.raises(
+        PromptError, match=r"a\.yaml::: the whole file is a component, and so is a\.yaml::router\.system"
+    ):
+        found(root, "a.yaml::", "a.yaml::router.system")
+    write(root / "a.md", b"---\nname: x\n---\nBody\n")
+    assert list(found(root, "a.md", "a.md::name")) == ["a.md", "a.md::name"]
+    with pytest.raises(PromptError, match="the whole file is a component"):
+        found(root, "a.md", "a.md::")
+
+
+def test_a_file_that_changes_between_two_reads_is_an_error(root):
+    write(root / "a.yaml", ALL)
+    first = found(root, "a.yaml::router.system")
+    write(root / "a.yaml", ALL + b"# more\n")
+    second = found(root, "a.yaml::router.user")
+    with pytest.raises(PromptError, match="has changed between"):
+        compose([*first.values(), *second.values()], {})
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "pattern", "text", "problem"),
+    [
+        ("a.yaml", ALL, "a.yaml::router.system", "x\ud800", "holds half of a surrogate pair"),
+        (
+            "a.py",
+            b'from textwrap import dedent\nS = dedent("""a\n""")',
+            "a.py::S",
+            "  a\n",
+            "dedent() around",
+        ),
+        ("a.md", b"x\n", "a.md", "---\nname: x\n---\n", "would be read as front matter"),
+        ("a.md", b"---\na: b\n---\nx\n", "a.md", "a\rb", "holds a carriage return"),
+        ("a.md", b"x\n", "a.md", "a\0b", "holds a NUL character"),
+        ("a.py", b"x = 1\n", "a.py", "x = \n", "the new text is not Python: invalid syntax (line 1)"),
+        ("a.json", b"[1]\n", "a.json::", "[1", "the new text is not JSON"),
+        ("a.toml", b"a = 1\n", "a.toml::", "a = ", "the new text is not TOML"),
+        ("a.yaml", ALL, "a.yaml::", "a: [", "the new text is not YAML"),
+    ],
+)
+def test_a_text_that_the_file_cannot_hold_has_the_same_reason_before_and_in_composing(
+    root, name, data, pattern, text, problem
+):
+    write(root / name, data)
+    ((id, component),) = found(root, pattern).items()
+    reason = format_problem(component, text)
+    assert problem in reason
+    with pytest.raises(PromptError) as error:
+        compose([component], {id: text})
+    assert str(error.value) == f"{id}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "pattern", "text"),
+    [
+        ("a.py", b"x = 1\n", "a.py", "x = 2\n"),
+        ("a.py", b"x = {{ y }}:\n", "a.py", "x = {{ z }}:\n"),  # a template of a program, not a program
+        ("a.md", b"---\na: b\n---\nx\n", "a.md::", "No block.\n"),
+        ("run.sh", b"ls\n", "run.sh", "if\n"),
+    ],
+)
+def test_a_whole_file_is_only_asked_to_stay_what_it_is(root, name, data, pattern, text):
+    write(root / name, data)
+    (component,) = found(root, pattern).values()
+    assert format_problem(component, text) is None
+    assert compose([component], {component.id: text}) == {root / name: text.encode()}
+
+
+def test_a_read_only_file_is_a_component_like_any(root):
+    write(root / "a.md").chmod(0o400)
+    (component,) = found(root, "a.md").values()
+    assert compose([component], {"a.md": "New.\n"}) == {root / "a.md": b"New.\n"}
