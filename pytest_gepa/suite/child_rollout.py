@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -22,9 +22,12 @@ from pytest_gepa.trace.trajectory import Trajectory
 
 CAPTURED_CHARACTERS = 100_000
 
+REPORT_NAMES = frozenset({"$report_type", "keywords", "location", "nodeid", "outcome", "when"})
+"""Of a report, what pytest knows a test by, and no test writes."""
+
 
 class RolloutMaker:
-    """Makes rollouts of one job. Nothing leaves it that the redactor has not seen, pytest's own reports excepted."""
+    """Makes rollouts of one job. Nothing leaves it that the redactor has not seen."""
 
     def __init__(self, job: Job, redactor: Redactor) -> None:
         self._job = job
@@ -74,7 +77,9 @@ class RolloutMaker:
             imported=recorded.imported,
             renderings=renderings.taken(redact),
             seconds=seconds,
-            reports=_serialised(item.config, watch.reports, scored.below),
+            reports=tuple(
+                self._redacted(report) for report in _serialised(item.config, watch.reports, scored.below)
+            ),
         )
 
     def _uses(self, recorded: Recorded) -> tuple[str, ...]:
@@ -82,6 +87,12 @@ class RolloutMaker:
         programs = {name for name in (*recorded.reads, *recorded.imported) if is_program(name)}
         used = programs.union(components_used(self._texts, recorded.calls))
         return tuple(name for name in self._texts if name in used)
+
+    def _redacted(self, report: Mapping[str, object]) -> dict[str, object]:
+        return {
+            key: value if key in REPORT_NAMES else self._redactor.redact_tree(value)
+            for key, value in report.items()
+        }
 
 
 def _serialised(

@@ -66,6 +66,7 @@ class Surroundings:
     timeout: float
     replay: str = "auto"
     recording: str = ""
+    redact: tuple[str, ...] = ()
     charges: Mapping[tuple[str, str, str], bool] | None = None
 
 
@@ -196,7 +197,8 @@ class Suite:
             output = (self._around.temp / f"{job.id}.log").read_text(encoding="utf-8", errors="replace")
         except OSError:
             output = ""
-        lines = Redactor(job.environ).redact(output[-LOG_CHARACTERS:]).strip().splitlines()
+        redact = Redactor(job.environ, job.redact).redact
+        lines = redact(output[-LOG_CHARACTERS:]).strip().splitlines()
         return "the child session ended early" + (
             f"; its last words: {' / '.join(lines[-3:])}" if lines else ""
         )
@@ -233,6 +235,7 @@ class Suite:
             timeout=around.timeout,
             replay=around.replay,
             recording=around.recording,
+            redact=around.redact,
         )
 
 
@@ -262,6 +265,6 @@ def _lost(job: Job, case: str, outcome: Outcome, reason: str) -> Rollout:
         trial=job.trial,
         outcome=outcome,
         score=None,
-        trajectory=Trajectory(failure=reason),
+        trajectory=Trajectory(failure=Redactor(job.environ, job.redact).redact(reason)),
         charged=outcome is not Outcome.vanished,
     )

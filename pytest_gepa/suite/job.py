@@ -39,7 +39,7 @@ class Job:
     "after collection" (the session forks workers that ask for its cases) or "never" (it asks for its cases and runs
     them itself). With `tell_modules` it ends by telling which modules of the environment it loaded. The environment
     variables travel in the message, never on disk. `cache` and `recording` are directories, "" for none; `replay` is
-    the setting of that name.
+    the setting of that name. `redact` are the user's own patterns of secrets.
     """
 
     id: str
@@ -61,6 +61,7 @@ class Job:
     tell_modules: bool = False
     replay: str = "auto"
     recording: str = ""
+    redact: tuple[str, ...] = ()
 
 
 def encode_line(message: Mapping[str, Any]) -> bytes:

@@ -68,7 +68,7 @@ def run_job(job: Job, channel: Channel) -> None:
         job.trial,
         job.replay,
         ResponseCache(Path(job.recording)) if job.recording else None,
-        Redactor(job.environ).redact,
+        Redactor(job.environ, job.redact).redact_certain,
     )
     if job.replay == "only":
         close_off(recorder.add_refusal)
@@ -96,7 +96,7 @@ class ChildSession:
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
         self.broken: dict[str, str] = {}
-        self._redactor = Redactor(job.environ)
+        self._redactor = Redactor(job.environ, job.redact)
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
         self._watch = CaseWatch(self._checks)
@@ -146,6 +146,10 @@ class ChildSession:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.broken[report.nodeid] = self._redactor.redact(f"{report.nodeid}: {report.longreprtext}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self) -> None:
+        self._redactor.learn(os.environ)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pytest_gepa.trace.rewrite import rewrite_trajectory
-from pytest_gepa.trace.secret_values import SecretValues
+from pytest_gepa.trace.secret_values import SecretValues, may_hold_secret
 from pytest_gepa.trace.secrets import ALL, CERTAIN, Rules
 from pytest_gepa.trace.trajectory import Trajectory
 
@@ -22,8 +22,17 @@ class Redactor:
     """
 
     def __init__(self, environ: Mapping[str, str], patterns: Sequence[str] = ()) -> None:
-        self._values = SecretValues(environ, REDACTED)
         self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._variables: set[tuple[str, str]] = set()
+        self._values = SecretValues((), REDACTED)
+        self.learn(environ)
+
+    def learn(self, environ: Mapping[str, str]) -> None:
+        """Look for the values of these variables too: a program may load its keys from a file when it runs."""
+        secrets = {(name, value) for name, value in environ.items() if may_hold_secret(name, value)}
+        if not secrets <= self._variables:
+            self._variables |= secrets
+            self._values = SecretValues(self._variables, REDACTED)
 
     def redact(self, text: str) -> str:
         """The text without secrets; the same object if there are none."""

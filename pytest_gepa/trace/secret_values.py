@@ -6,7 +6,8 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 SHORTEST_SECRET = 8
@@ -26,9 +27,15 @@ _RUN = re.compile(rf"[\w.~+/=%-]{{{PIECE},}}", re.ASCII)
 _URL_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")
 
 
+@lru_cache(maxsize=2048)
 def looks_secret(name: str) -> bool:
     """Whether an environment variable of this name may hold a secret (`OPENAI_API_KEY`, `PGPASSWORD`)."""
     return name.upper() not in _NO_SECRET and _SECRET_NAME.search(name) is not None
+
+
+def may_hold_secret(name: str, value: str) -> bool:
+    """Whether a variable is worth a look: by its name, or because an address with a password may be in it."""
+    return looks_secret(name) or "://" in value
 
 
 class SecretValues:
@@ -37,7 +44,7 @@ class SecretValues:
     Also each line of several by itself, and as much as is left of a long value that was cut.
     """
 
-    def __init__(self, environ: Mapping[str, str], unsearchable: str) -> None:
+    def __init__(self, environ: Iterable[tuple[str, str]], unsearchable: str) -> None:
         """A value that is part of the text `unsearchable` is not looked for."""
         values = {value for value in _values(environ) if value not in unsearchable}
         self._long = sorted(value for value in values if len(value) >= _LONG and _is_telling(value))
@@ -78,8 +85,8 @@ def _places(piece: str, text: str) -> Iterator[int]:
         at = text.find(piece, at + len(piece))
 
 
-def _values(environ: Mapping[str, str]) -> Iterator[str]:
-    for name, given in environ.items():
+def _values(environ: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, given in environ:
         value = given.strip()
         if looks_secret(name) and len(value) >= SHORTEST_SECRET:
             yield value
