@@ -12,6 +12,9 @@ from tests.harness import ALONE, KEY, TODAY, Project, Run, cases_of, files_below
 
 PLAN = ("--gepa-plan", "--gepa-reflection-model=reflector")
 MARKED = """\
+from decimal import Decimal
+from fractions import Fraction
+
 import pytest
 
 
@@ -27,10 +30,40 @@ def test_fails_whatever_its_score(gepa):
     assert 1 == 2
 
 
-@pytest.mark.parametrize("score", [-0.1, 1.1, "1", True, None, float("nan")])
+@pytest.mark.parametrize("score", [-0.1, 1.1, "1", b"1", None, float("nan"), float("inf"), 1j, [1], object()])
 def test_refuses_what_is_no_score(gepa, score):
     with pytest.raises(ValueError, match="from 0 to 1"):
         gepa.score(score)
+
+
+@pytest.mark.parametrize("score", [0, 1, 0.5, True, Fraction(1, 3), Decimal("0.25")])
+def test_takes_numbers_of_any_type(gepa, score):
+    gepa.score(score, name="facts", feedback=None)
+    gepa.score(score, name="tone", feedback="polite")
+    gepa.score(score, name="tone")
+
+
+def test_refuses_a_name_that_is_no_text(gepa):
+    with pytest.raises(ValueError, match="is text"):
+        gepa.score(1, name=None)
+
+
+def test_refuses_a_score_of_the_case_beside_those_of_objectives(gepa):
+    gepa.score(1, name="facts")
+    with pytest.raises(ValueError, match="every score of the case a name"):
+        gepa.score(1)
+
+
+def test_refuses_objectives_beside_a_score_of_the_case(gepa):
+    gepa.score(1)
+    gepa.score(0.5)
+    with pytest.raises(ValueError, match="every score of the case a name"):
+        gepa.score(1, name="facts")
+
+
+def test_takes_feedback_and_name_by_keyword_only(gepa):
+    with pytest.raises(TypeError):
+        gepa.score(1, "polite")
 """
 MODULES = """\
 import sys
@@ -99,14 +132,14 @@ def outcome_lines(run: Run) -> list[str]:
 def test_the_marker_and_the_fixture_do_nothing_without_a_flag(project: Project):
     project.write({"test_marked.py": MARKED})
     run = project.pytest("--strict-markers", "test_marked.py")
-    assert "1 failed, 7 passed" in run.lines[-1]
+    assert "1 failed, 21 passed" in run.lines[-1]
     assert not (project.root / ".gepa").exists()
 
 
 def test_a_conftest_may_implement_the_hooks_without_a_flag(project: Project):
     project.write({"conftest.py": HOOKS, "test_marked.py": MARKED})
     run = project.pytest("test_marked.py")
-    assert "1 failed, 7 passed" in run.lines[-1]
+    assert "1 failed, 21 passed" in run.lines[-1]
 
 
 def test_blocked_it_is_gone(project: Project):
@@ -124,7 +157,7 @@ def test_it_does_nothing_in_the_workers_of_xdist(project: Project):
     project.write({"test_marked.py": MARKED, "conftest.py": HOOKS})
     run = project.pytest("-n2", "test_marked.py", env={"PYTEST_ADDOPTS": ""})
     assert "2 workers" in run.out
-    assert "1 failed, 7 passed" in run.lines[-1]
+    assert "1 failed, 21 passed" in run.lines[-1]
     assert not (project.root / ".gepa").exists()
 
 

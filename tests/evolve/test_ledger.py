@@ -69,6 +69,37 @@ def test_a_case_passes_from_its_threshold_on() -> None:
     assert not ledger.solved("seed")
 
 
+def test_a_failed_case_is_worked_on_although_its_score_reaches_the_threshold() -> None:
+    ledger = Ledger([SearchCase("x", threshold=0.5)])
+    ledger.record_seed("seed", {"x": scored(0.75, passed=False)})
+    assert ledger.divide("seed") == (("x",), ())
+    assert not ledger.solved("seed")
+
+
+def test_a_graded_case_that_passes_is_worked_on_until_it_has_full_marks_and_is_not_broken_before() -> None:
+    ledger = Ledger([SearchCase("x")])
+    ledger.record_seed("seed", {"x": scored(1.0, passed=True)})
+    ledger.record("worse", {"x": scored(0.9, passed=True)})
+    ledger.record("broken", {"x": scored(0.9, passed=False)})
+    assert ledger.divide("worse") == (("x",), ())
+    assert (ledger.broken("worse"), ledger.broken("broken")) == ((), ("x",))
+
+
+def test_without_evidence_of_its_own_a_case_passes_as_under_the_seed() -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("y")])
+    ledger.record_seed("seed", {"x": scored(0.5, passed=True), "y": scored(0.5)})
+    ledger.record("child", {"x": scored(None)})
+    assert [ledger.passes("child", case) for case in ("x", "y")] == [True, False]
+
+
+def test_a_case_that_may_hang_on_a_prompt_is_not_inherited_and_costs_nothing() -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("plain")])
+    plain = CaseResult(1.0, (), "", False, "", depends=True)
+    ledger.record_seed("seed", {"x": scored(0.0), "plain": plain})
+    assert ledger.missing("child") == ("x", "plain")
+    assert ledger.cost(["a"], ["plain"]) == 0
+
+
 def test_broken_are_the_cases_that_the_seed_passes_and_a_candidate_fails() -> None:
     ledger = ledger_of({"x": 1.0, "y": 0.0, "z": 1.0})
     ledger.record("child", {"x": scored(0.0), "y": scored(0.0), "z": scored(None)})

@@ -105,6 +105,7 @@ def test_foreign_text_cannot_pose_as_the_report():
             ),
             rejections={HOSTILE: 1},
             trouble=(Trouble(HOSTILE, "error", HOSTILE),),
+            stray=(HOSTILE,),
         )
     )
     assert "\x1b" not in report

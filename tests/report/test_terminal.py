@@ -92,6 +92,13 @@ def test_broken_cases_come_first():
     assert any("broke 1" in line for line in lines)
 
 
+def test_requests_of_no_case_are_said():
+    text = "\n".join(closing(result(stray=("small: hello", "small: how are you?"))))
+    assert "calls of no case     2 requests at import, " in text
+    assert "the first: small: hello" in text
+    assert "calls of no case" not in "\n".join(closing(result()))
+
+
 def test_trouble_and_rejections_are_said():
     trouble = tuple(Trouble(f"a.py::test_{n}", "timeout", "too slow") for n in range(30))
     text = "\n".join(closing(result(trouble=trouble, rejections={"leak": 2, "empty reply": 1})))
@@ -107,6 +114,7 @@ def test_what_others_wrote_cannot_steer_the_terminal():
             reason=hostile,
             broken=(hostile,),
             trouble=(Trouble(hostile, "error", hostile),),
+            stray=(hostile,),
             rejections={hostile: 1},
             changes=(ComponentChange(hostile, 1, 2, 1),),
         )

@@ -21,6 +21,14 @@ def test_of_pass_and_fail_it_is_the_interval_of_agresti_and_min():
     )
 
 
+def test_unequal_weights_count_for_fewer_cases():
+    differences = [1, 0, -1, 0, 1, 0, 0, 1]
+    equal = paired_interval(differences)
+    assert paired_interval(differences, [3] * 8) == pytest.approx(equal)
+    low, high = paired_interval(differences, [9, 1, 9, 1, 9, 1, 1, 9])
+    assert high - low > equal[1] - equal[0]
+
+
 def test_without_cases_anything_is_possible():
     assert paired_interval([]) == (-1.0, 1.0)
 

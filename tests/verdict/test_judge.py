@@ -74,6 +74,62 @@ def test_a_threshold_says_what_a_pass_is():
     assert (lenient.fixed, lenient.baseline.passed) == ((), 1)
 
 
+def test_what_is_known_of_a_pass_goes_before_the_score():
+    graded = CaseScore("a", (0.6, 0.6), (0.9, 0.9), seed_passed=(False, False), winner_passed=(True, True))
+    failed = CaseScore("b", (1.0,), (0.9,), seed_passed=(True,), winner_passed=(False,))
+    unknown = CaseScore("c", (1.0,), (0.0,), seed_passed=(None,))
+
+    verdict = judge([graded, failed, unknown])
+
+    assert (verdict.fixed, verdict.broken) == (("a",), ("b", "c"))
+    assert (verdict.baseline.passed, verdict.winner.passed) == (2, 1)
+
+
+def test_what_is_known_of_a_pass_belongs_to_its_trial():
+    scores = (None, 0.5, 0.5)
+    case = CaseScore("a", scores, scores, seed_passed=(None, False, False), winner_passed=(None, True, True))
+    assert judge([case]).fixed == ("a",)
+
+
+def test_a_case_passes_that_passed_in_half_of_its_trials():
+    halves = CaseScore("a", (0, 1, 0, 1), (0, 0, 0, 1))
+    verdict = judge([halves])
+    assert (verdict.baseline.passed, verdict.winner.passed) == (1, 0)
+
+
+def test_each_case_counts_with_its_weight():
+    verdict = judge([CaseScore("a", (0,), (1,), weight=3), CaseScore("b", (1,), (0,))])
+    assert verdict.effect == 0.5
+    assert (verdict.baseline, verdict.winner) == (Tally(1, 2, 0.25), Tally(1, 2, 0.75))
+
+
+def test_equal_weights_are_no_weights():
+    rows = [(0, 1), (0, 1), (1, 0), (1, 1), (0.25, 0.5)]
+    plain, weighed = (
+        judge(
+            [CaseScore(str(at), (seed,), (winner,), weight=weight) for at, (seed, winner) in enumerate(rows)]
+        )
+        for weight in (1.0, 2.5)
+    )
+    assert weighed.interval == pytest.approx(plain.interval)
+    assert (weighed.effect, weighed.p_value) == (plain.effect, plain.p_value)
+    assert (weighed.baseline, weighed.winner) == (plain.baseline, plain.winner)
+
+
+def test_one_heavy_case_proves_nothing_that_light_ones_do_not():
+    heavy = [CaseScore("heavy", (0,), (1,), weight=1000.0)]
+    verdict = judge([*heavy, *(CaseScore(str(at), (1,), (1,)) for at in range(30))])
+    assert verdict.effect > 0.9
+    assert verdict.kind == NOT_PROVEN
+    assert verdict.interval[1] - verdict.interval[0] > 1
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_weight_is_a_number_above_0(weight: float):
+    with pytest.raises(ValueError, match="weight"):
+        judge([CaseScore("a", (0,), (1,), weight=weight)])
+
+
 def test_only_trials_with_evidence_on_both_sides_count():
     verdict = judge(
         [
