@@ -25,6 +25,8 @@ from pytest_gepa.prompts.formats.yaml_blocks import block_end
 from pytest_gepa.prompts.formats.yaml_scalars import Scalar, spellings
 
 _STRING = "tag:yaml.org,2002:str"
+# To YAML 1.1 they end lines; to most editors, and to YAML 1.2, they do not.
+_ODD_LINE_END = re.compile("[\x85\u2028\u2029]")
 _MERGE = "tag:yaml.org,2002:merge"
 # Anchor and tag before a scalar; they may stand on a line of their own.
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:[ \t]+|[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n)\s*))*")
@@ -190,6 +192,8 @@ def _located(content: str, node: yaml.ScalarNode, place: _Place) -> Scalar | Non
     end = node.end_mark.index
     if style in ("|", ">"):
         end = block_end(content, start, end, node.value)
+        if _ODD_LINE_END.search(content, start, end) is not None:
+            return None
     is_there = content.startswith(style, start) if style else start < end and content[start] not in "&!"
     if not is_there or (style in ("'", '"') and not content.endswith(style, start + 1, end)):
         return None
