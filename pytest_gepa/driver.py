@@ -270,6 +270,7 @@ class SearchDriver:
             menu=PROGRAM if is_program(component) else menus.menu,
             budget=self._evidence,
             examples=parent.taken,
+            redact=self._journal.redact,
         )
 
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:

@@ -18,7 +18,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
-        self._redact = redact
+        self.redact = redact
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         # What UTF-8 cannot hold, half of a surrogate pair, becomes the escape by which JSON spells it.
         self._stream = os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
@@ -34,9 +34,9 @@ class Journal:
     def _redacted(self, value: Any) -> Any:
         """The value with each text in it redacted by itself, so that no redaction can reach beyond its end."""
         if isinstance(value, str):
-            return self._redact(value)
+            return self.redact(value)
         if isinstance(value, dict):
-            return {key: self._redacted(item) for key, item in value.items()}
+            return {self.redact(key): self._redacted(item) for key, item in value.items()}
         return [self._redacted(item) for item in value] if isinstance(value, list) else value
 
     def close(self) -> None:

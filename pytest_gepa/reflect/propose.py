@@ -17,6 +17,7 @@ from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
 from pytest_gepa.reflect.fit import estimate_tokens
+from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
@@ -118,23 +119,26 @@ def propose(
     budget: EvidenceBudget,
     attempt: int = 0,
     examples: Sequence[Example] = (),
+    redact: Callable[[str], str] = str,
 ) -> Proposal:
     """Ask for an edit of `component`, whose text is `parent_text` in the parent.
 
-    `examples` are the cases that the parent's texts have taken whole. The other arguments are those of
+    `examples` are the cases that the parent's texts have taken whole. `redact` gives a text without its secrets: the
+    model sees none of a prompt's, and the edited text has them in their places. The other arguments are those of
     `build_request`. A reply that cannot be read, applied or allowed goes back to the model once, with the reason.
     Raises `ReflectionError` if not even a first reply comes.
     """
-    reader = _Reader(component, parent_text, guard, menu, failing, examples)
+    masked = Masked.of(parent_text, redact)
+    reader = _Reader(component, parent_text, masked, guard, menu, failing, examples)
     build = partial(
         build_request,
         component,
-        parent_text,
+        masked.shown,
         failing,
         neighbours,
-        discarded,
+        [(redact(summary), redact(reason)) for summary, reason in discarded],
         menu,
-        components,
+        {name: redact(text) for name, text in components.items()},
         attempt=attempt,
     )
     exchanges: list[Exchange] = []
@@ -224,6 +228,7 @@ class _Reader:
 
     component: str
     parent_text: str
+    masked: Masked
     guard: Guard
     menu: Menu
     failing: Sequence[Exhibit]
@@ -238,7 +243,7 @@ class _Reader:
         if not reply.edits:
             return reply, None, ()
         taken = tuple(self._taken(edit) for edit in reply.edits if edit.case)
-        text = apply_edits(self.parent_text, reply.edits)
+        text = self.masked.restore(apply_edits(self.masked.shown, reply.edits))
         elsewhere = [example for example in self.examples if example.component != self.component]
         here = [example for example in self.examples if example.component == self.component]
         kept = still_kept([*here, *taken], {self.component: text})
