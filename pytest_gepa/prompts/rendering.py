@@ -32,6 +32,7 @@ _TOLERANCES: tuple[type[jinja2.Undefined], ...] = (
     jinja2.ChainableUndefined,
 )
 _EXTENSIONS = ("jinja2.ext.do", "jinja2.ext.loopcontrols")
+_LARGEST_POWER = 1_000
 _SHOWN = 160
 
 
@@ -45,6 +46,21 @@ class _Outcome:
 
     error: str
     loaded: frozenset[str] = frozenset()
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Runs no code that is not the template's, and lets no product outgrow the bounds."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """A product of small numbers, or of a sequence that stays small."""
+        sizes = [len(side) if isinstance(side, (str, list, tuple)) else 1 for side in (left, right)]
+        counts = [abs(side) if isinstance(side, (int, float)) else 1 for side in (left, right)]
+        is_large = max(counts) > (_LARGEST_POWER if operator == "**" else MOST_CHARACTERS)
+        if is_large or max(sizes) * max(counts) > MOST_CHARACTERS:
+            raise _TooMuchError
+        return super().call_binop(context, operator, left, right)
 
 
 class Renderer:
@@ -95,9 +111,7 @@ class Renderer:
     ) -> _Outcome | None:
         """Render a component's template among today's texts with one changed; None if that outgrows its bounds."""
         loader = _ComponentLoader({**self._texts, **changed}, top)
-        environment = ImmutableSandboxedEnvironment(
-            loader=loader, undefined=tolerance, autoescape=False, extensions=_EXTENSIONS
-        )
+        environment = _Sandbox(loader=loader, undefined=tolerance, autoescape=False, extensions=_EXTENSIONS)
         try:
             _exhaust(environment.get_template(top).generate(**variables))
         except _TooMuchError:

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gepa.prompts.guards import check_edit, growth_limit
+from pytest_gepa.prompts.guards import Guard, check_edit, count_kinds, growth_limit, kind_of
+from pytest_gepa.prompts.leaks import CaseText, Leaks
+from pytest_gepa.prompts.placeholders import declared
 
 PLAIN = "Extract the date from the text.\n"
 FORMATTED = 'Read {text}.\nReply as {{"date": "..."}} in {language}.\n'
@@ -36,6 +38,11 @@ PIECES = st.lists(
         ("---\nmodel: x\n---\nHello {{name}}\n", "---\nmodel: x\n---\nHello dear {{name}}\n"),
         ("A form feed \x0c and \r\n", "One form feed \x0c and \r\n"),
         ("Translate: {}\n", "Translate this: {}\n"),
+        (PLAIN, "Name it.\n"),
+        ("Say it. <!-- by me -->\n", "Say it now. <!-- by me -->\n"),
+        ("Say it. <!-- by me -->\n", "Say it now.\n"),
+        ("Open a comment with <!-- and mind it.\n", "Open a comment with <!-- and mind it well.\n"),
+        ("Rate it ❤️.\n", "Rate it ❤️ or ☀️.\n"),
         ("Set theory: { is an opening brace.\n", "Set theory: { is an opening brace, as in {x.y}.\n"),
     ],
 )
@@ -83,6 +90,19 @@ def test_an_edit_within_bounds_is_let_through(parent, text):
         (PLAIN, "Extract \U000e0041the date.\n", "U+E0041"),
         (PLAIN, "Extract \ud800the date.\n", "U+D800"),
         (PLAIN, "\ufeffExtract the date.\n", "U+FEFF"),
+        (PLAIN * 20, "Extract dates.\n", "too short"),
+        (PLAIN, "Extract the date. <!-- always 1 January -->\n", "hidden text"),
+        (PLAIN, "Extract the date. {# always 1 January #}\n", "hidden text"),
+        (PLAIN, "Extract the date. {{! always 1 January }}\n", "hidden text"),
+        (PLAIN, "Extract the date.\n[//]: # (always 1 January)\n", "hidden text"),
+        (PLAIN, "Extract the date. <!-- always\n", "never closed"),
+        ("Say <!-- so --> it.\n", "Say <!-- so or so --> it.\n", "hidden text"),
+        (PLAIN, "Extract\u3164the date.\n", "U+3164"),
+        (PLAIN, "Extract\U000e0101 the date.\n", "U+E0101"),
+        (PLAIN, "Extract\ufe00\ufe01\ufe02 the date.\n", "marks in a row"),
+        ("Say %s.\n", "Say it.\n", "'%s' is lost"),
+        ("Say [[name]].\n", "Say it.\n", "'[[name]]' is lost"),
+        ("Say __NAME__.\n", "Say __OTHER__ to __NAME__.\n", "'__OTHER__' would be a new placeholder"),
         ("---\nmodel: x\n---\nHi\n", "---\nmodel: y\n---\nHi\n", "front matter"),
         ("---\nmodel: x\n---\nHi\n", "Hi there\n", "front matter"),
         (PLAIN, "---\nmodel: y\n---\nHi\n", "front matter"),
@@ -123,6 +143,100 @@ def test_no_template_code_gets_into_a_text_that_may_be_a_template(code):
 )
 def test_no_template_code_that_calls_or_reaches_gets_in_as_an_escape(code):
     assert check_edit(FORMATTED, FORMATTED, FORMATTED + code) is not None
+
+
+def test_a_files_type_decides_what_a_placeholder_is():
+    parent = "Sum up {{ text }}.\n"
+    text = 'Sum up {{ text }} as {"a": 1} or {b} for $name <tag>.\n'
+    assert check_edit(parent, parent, text, declared("sum.j2")) is None
+    assert check_edit(parent, parent, text + "{{ x.y }}", declared("sum.j2"))
+    mustache = "Sum up {{{ text }}} {{#each items}}{{this}}{{/each}}.\n"
+    assert check_edit(mustache, mustache, f"Please: {mustache}", declared("sum.hbs")) is None
+    assert "lost" in (
+        check_edit(mustache, mustache, mustache.replace("{{{ text }}}", "it"), declared("sum.hbs")) or ""
+    )
+
+
+def test_every_reason_opens_with_words_by_which_it_is_counted():
+    reasons = {
+        "leak: 'a' belongs to one case": 2,
+        "leak: 'b' belongs to one case": 1,
+        "empty reply": 1,
+        "too long: 5 characters: too many": 4,
+    }
+    assert count_kinds(reasons) == {"too long": 4, "leak": 3, "empty reply": 1}
+    assert [kind_of(reason) for reason in reasons] == ["leak", "leak", "empty reply", "too long"]
+
+
+# All guards together
+
+
+def guard() -> Guard:
+    strings = [
+        CaseText("c1", ("the blue kettle of my aunt whistles",)),
+        CaseText("c2", ("17 June 2019",), True),
+    ]
+    return Guard(
+        {"p.md": PLAIN, "q.j2": JINJA}, Leaks(strings, [PLAIN, JINJA]), lambda name, text: _no_tabs(text)
+    )
+
+
+def _no_tabs(text: str) -> str | None:
+    return "not for this format: a tab" if "\t" in text else None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", "empty text"),
+        (PLAIN, "no change"),
+        (PLAIN + "x" * 2_000, "too long"),
+        (PLAIN + "\x07", "unseen character"),
+        (PLAIN + "<!-- x -->", "hidden text"),
+        (PLAIN + "{{ x.y }}", "template code"),
+        (PLAIN + "---\n", None),
+        (PLAIN + "<!-- gepa: keep -->", "protected region"),
+        (PLAIN + "the blue kettle of my aunt whistles", "leak"),
+        (PLAIN + "17 June 2019", "leak"),
+        (PLAIN + "a\tb", "not for this format"),
+        (PLAIN + "Mind the year.", None),
+    ],
+)
+def test_the_guard_of_a_run_puts_every_check(text, kind):
+    reason = guard().check("p.md", PLAIN, text)
+    assert (kind_of(reason) if reason else None) == kind
+
+
+def test_the_cases_that_were_taken_as_examples_are_let_off():
+    text = PLAIN + "For example: the blue kettle of my aunt whistles."
+    assert guard().check("p.md", PLAIN, text, ["c1"]) is None
+    assert guard().check("p.md", PLAIN, text, ["c2"])
+
+
+def test_an_example_that_names_a_case_holds_it_whole():
+    assert guard().whole_problem("Input: the blue kettle of my aunt whistles", "c1") is None
+    assert kind_of(guard().whole_problem("Input: the blue kettle", "c1") or "") == "not the whole case"
+    assert Guard({"p.md": PLAIN}).whole_problem("anything", "c1") is None
+
+
+def test_what_the_baseline_showed_is_learnt():
+    one = guard()
+    assert one.check("p.md", PLAIN, PLAIN + "my uncle's green teapot never sings at all") is None
+    one.learn({"c1": ["my uncle's green teapot never sings at all"]}, [("q.j2", {"text": "t", "n": 1})])
+    assert (
+        kind_of(one.check("p.md", PLAIN, PLAIN + "my uncle's green teapot never sings at all") or "")
+        == "leak"
+    )
+
+
+@settings(deadline=None, max_examples=200)
+@given(PIECES, PIECES)
+def test_whatever_passes_keeps_to_the_limits(parent, text):
+    one = Guard({"p.md": "Today's text of the prompt.\n"})
+    if parent.strip() and one.check("p.md", parent, text) is None:
+        assert text.strip()
+        assert text != parent
+        assert 2 < len(text) <= growth_limit("Today's text of the prompt.\n")
 
 
 def test_the_growth_limit_is_taken_from_the_original():
