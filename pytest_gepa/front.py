@@ -221,16 +221,15 @@ def _finish(
     components = {component.id: component for component in inputs.components}
     base = PatchBase.of(settings.rootdir)
     labels = {case.id: case.nodeid for case in inputs.cases}
-    result = write_run(directory, result, state, components, labels, base)
+    result = write_run(directory, result, state, components, labels, base, journal.redact)
     if state.stray:
         journal.write("stray", calls=state.stray)
     journal.write("result", result=result)
     _keep_usage(directory, state)
     changed = [components[change.component].path.resolve() for change in result.changes]
     command = base.command(settings.rootdir / result.patch, config.invocation_params.dir, changed)
-    config.stash[closing_key] = closing_lines(
-        result, os.path.relpath(directory, config.invocation_params.dir), command
-    )
+    lines = closing_lines(result, os.path.relpath(directory, config.invocation_params.dir), command)
+    config.stash[closing_key] = [journal.redact(line) for line in lines]
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gepa.codec import to_json
+from pytest_gepa.trace.redact import rewrite_tree
 
 
 class Journal:
-    """Writes records to `path`. Every text passes through `redact` before it reaches the disk.
+    """Writes records to `path`. Every text passes through `redact` before it reaches the disk, each by itself.
 
     A record is flushed when it is written: what was paid for is on disk when the process dies.
     """
@@ -27,17 +28,9 @@ class Journal:
     def write(self, record: str, /, **data: Any) -> None:
         """Append a record of the kind `record`; values are anything that `codec.to_json` takes."""
         self._number += 1
-        values = {"n": self._number, "record": record, **self._redacted(to_json(data))}
+        values = {"n": self._number, "record": record, **rewrite_tree(to_json(data), self.redact)}
         self._stream.write(json.dumps(values, ensure_ascii=False) + "\n")
         self._stream.flush()
-
-    def _redacted(self, value: Any) -> Any:
-        """The value with each text in it redacted by itself, so that no redaction can reach beyond its end."""
-        if isinstance(value, str):
-            return self.redact(value)
-        if isinstance(value, dict):
-            return {self.redact(key): self._redacted(item) for key, item in value.items()}
-        return [self._redacted(item) for item in value] if isinstance(value, list) else value
 
     def close(self) -> None:
         """Close the file."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from pytest_gepa.codec import to_json
+from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.errors import PatchError
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.components import Component, compose
@@ -19,6 +19,7 @@ from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
 from pytest_gepa.report.result import Result
 from pytest_gepa.run_state import RunState
+from pytest_gepa.trace.redact import rewrite_tree
 
 STATE_DIRECTORY = ".gepa"
 
@@ -55,8 +56,16 @@ def write_run(
     components: Mapping[str, Component],
     labels: Mapping[str, str],
     base: PatchBase,
+    redact: Callable[[str], str] = str,
 ) -> Result:
-    """Write patches, `result.json` and `report.md`; the result comes back with the paths of its patches."""
+    """Write patches, `result.json` and `report.md`; the result comes back with the paths of its patches, and redacted.
+
+    A patch's own lines are those of the user's files, to the byte: else it would not apply.
+    """
+    # What models have said was shown to them without secrets; this is for what came in by another way.
+    result = from_json(
+        Result, rewrite_tree(to_json(result), lambda text: text if text in components else redact(text))
+    )
     winner = state.winner or state.search.seed
     if winner.id != state.search.seed.id:
         name = "best.patch" if result.verdict == "proven" else f"frontier/{winner.id}.patch"
@@ -68,6 +77,7 @@ def write_run(
         message = frontier_message(
             f"{entry.passed}/{entry.total}", ancestry(state, candidate, labels), entry.examples
         )
+        message = [PatchLine(redact(line.text), line.quoted) for line in message]
         path = _write_patch(
             directory / f"frontier/{candidate.id}.patch", candidate, components, base, message
         )

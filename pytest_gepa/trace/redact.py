@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pytest_gepa.trace.rewrite import rewrite_trajectory
 from pytest_gepa.trace.secret_values import SecretValues, may_hold_secret
@@ -48,7 +49,7 @@ class Redactor:
 
     def redact_tree(self, value: object) -> object:
         """JSON values with every text in them redacted by itself, keys too."""
-        return _rewritten(value, self.redact)
+        return rewrite_tree(value, self.redact)
 
     def _without(self, text: str, rules: Rules) -> str:
         # A gap may let a pattern match that did not before, until nothing is left to find.
@@ -90,9 +91,10 @@ def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
     return "".join([*pieces, text[done:start], REDACTED, text[end:]])
 
 
-def _rewritten(value: object, change: Callable[[str], str]) -> object:
+def rewrite_tree(value: Any, change: Callable[[str], str]) -> Any:
+    """JSON values with `change` made to every text in them, keys too."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {_rewritten(key, change): _rewritten(item, change) for key, item in value.items()}
-    return [_rewritten(item, change) for item in value] if isinstance(value, (list, tuple)) else value
+        return {rewrite_tree(key, change): rewrite_tree(item, change) for key, item in value.items()}
+    return [rewrite_tree(item, change) for item in value] if isinstance(value, (list, tuple)) else value
