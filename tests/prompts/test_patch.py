@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import PatchError
-from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, git_apply_check, git_top, make_patch
+from pytest_gepa.prompts.patch import (
+    FileChange,
+    PatchLine,
+    blob_hash,
+    check_patch,
+    git_apply_check,
+    git_top,
+    make_patch,
+    patch_message,
+    read_patch,
+)
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 needs_gnu_patch = pytest.mark.skipif(shutil.which("patch") is None, reason="needs GNU patch")
@@ -356,3 +366,74 @@ def test_the_mode_of_a_file_is_as_before(tmp_path):
     finished = git(tmp_path, "apply", "x.patch")
     assert (finished.returncode, finished.stderr) == (0, b"")
     assert path.stat().st_mode & 0o777 == 0o755
+
+
+# Reading
+
+
+@settings(deadline=None, max_examples=400)
+@given(DATA, DATA)
+def test_a_patch_that_is_read_makes_one_text_from_the_other_and_from_no_third(old, new):
+    if old == new:
+        return
+    (file,) = read_patch(make_patch([FileChange("prompts/a.md", old, new)], [PatchLine("x")]))
+    assert (file.path, file.old, file.new) == ("prompts/a.md", blob_hash(old), blob_hash(new))
+    assert file.apply(old) == new
+    with pytest.raises(PatchError, match="not the file that the patch was made for"):
+        file.apply(old + b"more")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a.md",
+        "with space.md",
+        "ends in space ",
+        "a b/c.md",
+        "t\tab\n.md",
+        'q"uo\\te.md',
+        "prömpt.md",
+        "\x7f\x01",
+        "b/b/x",
+    ],
+)
+def test_every_path_that_can_be_written_is_read_again(path):
+    changes = [FileChange(path, b"one\n", b"two\n"), FileChange("z.md", b"", b"new")]
+    files = read_patch(make_patch(changes, []))
+    assert [file.path for file in files] == [path, "z.md"]
+    assert [file.apply(change.old) for file, change in zip(files, changes, strict=True)] == [b"two\n", b"new"]
+    assert files[0].counts == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (b"+++ b/prompts/a.md", b"+++ b/prompts/b.md", "does more to|cannot be parsed"),
+        (b"a/prompts/a.md b/prompts/a.md", b"a/../x b/../x", "does more to|cannot be parsed"),
+        (b"prompts/a.md", b"../../etc/passwd", "cannot be the path"),
+        (b"prompts/a.md", b"/etc/passwd", "cannot be the path"),
+        (b"prompts/a.md", b".git/hooks/pre-commit", "cannot be the path"),
+        (b"index ", b"old mode 100644\nnew mode 100755\nindex ", "does more to|cannot be parsed"),
+        (b"index ", b"similarity index 90%\nindex ", "does more to|cannot be parsed"),
+        (b"+two\n", b"+two\nrm -rf /\n", "does more to|belong to no file|cannot be parsed"),
+        (b"diff --git", b"diff --nothing", "no file|does more to|belong to no"),
+    ],
+)
+def test_a_patch_that_was_changed_by_hand_is_refused(before, after, said):
+    patch = make_patch([FileChange("prompts/a.md", b"one\n", b"two\n")], [PatchLine("x")])
+    assert before in patch
+    with pytest.raises(PatchError, match=said):
+        read_patch(patch.replace(before, after))
+
+
+def test_a_hunk_that_was_changed_by_hand_does_not_give_what_the_patch_announces():
+    patch = make_patch([FileChange("prompts/a.md", b"one\n", b"two\n")], [PatchLine("x")])
+    (file,) = read_patch(patch.replace(b"+two", b"+owned"))
+    with pytest.raises(PatchError, match="does not give the file"):
+        file.apply(b"one\n")
+
+
+def test_the_message_of_a_patch_is_what_stands_above_its_files():
+    lines = [PatchLine("gepa: better", quoted=False), PatchLine("\x1b[31mred")]
+    patch = make_patch([FileChange("a.md", b"one\n", b"two\n")], lines)
+    assert patch_message(patch) == "gepa: better\n    | \\x1b[31mred\n\n"
