@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from pytest_gepa.trace.trajectory import Call, Step
 
 MOST_PROBLEMS = 20
+
+FIRST_OF_FIXTURE = 1_000_000
+"""The number of the first of identical requests in a fixture of a wider scope; those of a case count from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,19 @@ class Recorded:
     reads: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StrayCall:
+    """A call that belongs to no case that could still take it.
+
+    `origin` is the case that began the work which made it, "" if that is not known; `during` is the case that was
+    running at the time, "" between cases. The two differ for background work that outlives its test.
+    """
+
+    call: Call
+    origin: str = ""
+    during: str = ""
 
 
 class Slot:
@@ -80,21 +98,30 @@ class Held:
     """What was seen while a fixture of a wider scope than one case was set up: it belongs to every case that uses it.
 
     `below` are the holds of the fixtures that it is built on. Identical requests are numbered within the fixture, so
-    that their numbers do not hang on the case for which it happens to be set up.
+    that their numbers do not hang on the case for which it happens to be set up. The calls of one case are kept in the
+    same way; `case` is its id then, "" otherwise.
     """
 
+    case: str = ""
+    ended: bool = False
     slots: list[Slot] = field(default_factory=list)
     reads: set[str] = field(default_factory=set)
     ordinals: dict[str, set[int]] = field(default_factory=dict)
     below: tuple[Held, ...] = ()
 
 
+_started_for: ContextVar[tuple[Recorder, Held] | None] = ContextVar("pytest_gepa_started_for", default=None)
+"""For whom the code of this context was started. It goes along into tasks and `asyncio.to_thread`, but not into threads
+of any other kind."""
+
+
 class Recorder:
     """Collects for one case at a time, from any thread or task of the process.
 
-    The current case is global, not a context variable: those are lost in thread pools and outlive their test
-    in background tasks. What is seen while a wider fixture is set up goes to its hold (`hold`, `let_go`). Calls made
-    while no case is current, and in the teardown of wider fixtures (`leave`, `return_to`), go to `stray`.
+    The current case is global, since context variables are lost in thread pools. A context variable beside it tells
+    background work that outlives its test from the running test. What is seen while a wider fixture is set up goes to
+    its hold (`hold`, `let_go`). Calls of such late work, those made while no case is current, and those in the teardown
+    of wider fixtures (`leave`, `return_to`) go to `stray`.
     """
 
     def __init__(self) -> None:
@@ -103,6 +130,7 @@ class Recorder:
         self._numbers = itertools.count()
         self._case: str | None = None
         self._had_case = False
+        self._late: dict[int, tuple[str, str]] = {}
         self._stray = Held()
         self._own = Held()
         self._made: list[Held] = []
@@ -125,6 +153,14 @@ class Recorder:
             return tuple(slot.call for slot in self._stray.slots)
 
     @property
+    def stray_calls(self) -> tuple[StrayCall, ...]:
+        """The same, with what is known of where they come from."""
+        with self._lock:
+            return tuple(
+                StrayCall(slot.call, *self._late.get(slot.number, ("", ""))) for slot in self._stray.slots
+            )
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What went wrong in the recording itself, which the application was not told of; the first few."""
         return tuple(self._problems)
@@ -138,10 +174,11 @@ class Recorder:
                 )
             self._case = case_id
             self._had_case = True
-            self._own = Held()
+            self._own = Held(case_id)
             self._made = []
             self._places = [self._stray, self._own]
             self._steps, self._scores, self._refused = [], {}, []
+            self._mark_context()
 
     def end(self, uses: Iterable[Held] = ()) -> Recorded:
         """End the running case and hand over its record, that of the holds which it `uses` included.
@@ -169,7 +206,9 @@ class Recorder:
                 refused=tuple(self._refused),
             )
             self._case = None
+            self._own.ended = True
             self._places = [self._stray]
+            self._mark_context()
             return recorded
 
     def hold(self, below: Iterable[Held] = ()) -> Held:
@@ -178,41 +217,58 @@ class Recorder:
         with self._lock:
             self._places.append(held)
             self._made.append(held)
+            self._mark_context()
         return held
 
     def let_go(self, held: Held) -> None:
-        """End a hold. One that was opened within another belongs to that, too."""
+        """End a hold. One that was opened within another belongs to that, too.
+
+        Background work that it has started serves whoever runs when it makes its calls: they are that case's.
+        """
         with self._lock:
+            held.ended = True
             if held not in self._places:
                 return  # the case has ended meanwhile
             del self._places[self._places.index(held) :]
             outer = self._places[-1]
             if outer not in (self._stray, self._own):
                 outer.below = (*outer.below, held)
+            self._mark_context()
 
     def leave(self) -> None:
         """Let calls belong to no case for a while: a wider fixture is torn down, and any case may be the last."""
         with self._lock:
             self._places.append(self._stray)
+            self._mark_context()
 
     def return_to(self) -> None:
         """End what `leave` began."""
         with self._lock:
             if len(self._places) > 1 and self._places[-1] is self._stray:
                 self._places.pop()
+            self._mark_context()
 
     def add_call(self, call: Call) -> Slot:
         """Record a call at its place in the order; the slot takes what is known of it later."""
         with self._lock:
             slot = Slot(call, next(self._numbers))
-            self._places[-1].slots.append(slot)
+            place = self._place()
+            if place.ended:
+                self._late[slot.number] = (place.case, self._case or "")
+                place = self._stray
+            place.slots.append(slot)
         return slot
 
     def claim(self, key: str) -> Ordinal:
-        """Number a request among the identical ones of the case: the lowest number that is not taken."""
+        """Number a request among the identical ones of the case: the lowest number that is not taken.
+
+        Those of wider fixtures are numbered apart, so that a case's own request never gets the answer of one.
+        """
         with self._lock:
-            taken = self._places[-1].ordinals.setdefault(key, set())
-            number = next(number for number in range(len(taken) + 1) if number not in taken)
+            place = self._place()
+            taken = place.ordinals.setdefault(key, set())
+            numbers = itertools.count(0 if place.case or place is self._stray else FIRST_OF_FIXTURE)
+            number = next(number for number in numbers if number not in taken)
             taken.add(number)
             return Ordinal(number, taken)
 
@@ -252,7 +308,25 @@ class Recorder:
         with self._lock:
             if self._case is None and not self._had_case:
                 self._imported.add(component)
-            self._places[-1].reads.add(component)
+            self._place().reads.add(component)
+
+    def _place(self) -> Held:
+        """Where what the present code does is kept. The caller holds the lock.
+
+        That is with whom the context was started for, while he is there. Afterwards the work of a case is late, which
+        its ended record tells; but that of a fixture is a service to whoever is running.
+        """
+        current = self._places[-1]
+        started_for = _started_for.get() if _context_tells() else None
+        if started_for is None or started_for[0] is not self:
+            return current
+        place = started_for[1]
+        return current if place.ended and not place.case else place
+
+    def _mark_context(self) -> None:
+        """Let what is started from here on be known as for the present place. The caller holds the lock."""
+        current = self._places[-1]
+        _started_for.set(None if current is self._stray else (self, current))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +335,17 @@ class Ordinal:
 
     number: int
     taken: set[int]
+
+
+def _context_tells() -> bool:
+    """Whether the context variable may be believed. Where threads inherit the context of whoever started them, an
+    option of Python 3.14, a worker of a pool carries that of the test that needed it first."""
+    if not getattr(sys.flags, "thread_inherit_context", False):
+        return True
+    if threading.current_thread() is threading.main_thread():
+        return True
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _with_all_below(holds: Iterable[Held]) -> list[Held]:
