@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from functools import partial
-from itertools import accumulate, chain
 
 from pytest_gepa.prompts.addresses import FieldPath
 from pytest_gepa.prompts.formats.document import (
@@ -18,11 +17,11 @@ from pytest_gepa.prompts.formats.document import (
     has_surrogate,
     roles_of,
 )
-from pytest_gepa.prompts.formats.splice import Spelled, hunks, is_shown, spliced
+from pytest_gepa.prompts.formats.splice import hunks, is_shown, spelled_by, spliced
 
 _TOKEN = re.compile(r'[ \t\r\n]+|"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^ \t\r\n{}\[\],:"]+')
-_CHARACTER = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.|.", re.DOTALL
+_CHARACTERS = re.compile(
+    r"[^\\]+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.", re.DOTALL
 )
 
 
@@ -108,11 +107,11 @@ class _Scan:
             self.rest.append(token.group())
         else:
             self.rest.append('"')
-            spellings = partial(_spellings, token.group(), text, self._is_ascii)
+            spellings = partial(_spellings, token.group(), self._is_ascii)
             self.fields[path] = Field(path, text, token.start(), token.end(), self._line, spellings)
 
 
-def _spellings(source: str, old: str, is_ascii: bool, text: str) -> Iterator[str]:
+def _spellings(source: str, is_ascii: bool, text: str) -> Iterator[str]:
     def spell(run: str) -> str:
         if is_ascii:
             return json.dumps(run)[1:-1]
@@ -121,8 +120,11 @@ def _spellings(source: str, old: str, is_ascii: bool, text: str) -> Iterator[str
             for character in run
         )
 
-    lengths = (len(part) for part in _CHARACTER.findall(source[1:-1]))
-    offsets = list(accumulate(chain((1,), lengths)))
-    if len(offsets) == len(old) + 1:
-        yield spliced(source, Spelled(0, len(source), old, offsets), hunks(old, text), spell) or ""
+    parts = ((_said(part.group()), *part.span()) for part in _CHARACTERS.finditer(source, 1, len(source) - 1))
+    spelled = spelled_by(0, len(source), len(source) - 1, parts)
+    yield spliced(source, spelled, hunks(spelled.text, text), spell) or ""
     yield f'"{spell(text)}"'
+
+
+def _said(part: str) -> str:
+    return str(json.loads(f'"{part}"')) if part.startswith("\\") else part

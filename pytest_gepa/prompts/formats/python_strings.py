@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from pytest_gepa.prompts.formats.document import FormatError
-from pytest_gepa.prompts.formats.splice import Hunk, Spelled, hunks, is_shown, spliced
+from pytest_gepa.prompts.formats.splice import Hunk, Spelled, hunks, is_shown, spelled_by, spliced
 
 _LITERAL = re.compile(
     r"(?P<prefix>[rRuU]?)(?P<quote>'''|\"\"\"|'|\")(?P<body>(?:\\(?:\r\n|.)|[^\\])*?)(?P=quote)", re.DOTALL
@@ -19,10 +19,11 @@ _BETWEEN = re.compile(r"(?:\s|\\(?:\r\n|\r|\n)|#[^\r\n]*)*")
 _LINE_END = r"\r\n|\r|\n"
 _PART = re.compile(
     rf"\\(?P<fold>{_LINE_END})|\\(?P<octal>[0-7]{{1,3}})|\\x(?P<x>[0-9a-fA-F]{{2}})|\\u(?P<u>[0-9a-fA-F]{{4}})"
-    rf"|\\U(?P<U>[0-9a-fA-F]{{8}})|\\N\{{(?P<name>[^}}]+)\}}|\\(?P<one>[\\'\"abfnrtv])|(?P<end>{_LINE_END})|.",
+    rf"|\\U(?P<U>[0-9a-fA-F]{{8}})|\\N\{{(?P<name>[^}}]+)\}}|\\(?P<one>[\\'\"abfnrtv])|(?P<end>\r\n|\r)"
+    r"|[^\\\r]+|\\",
     re.DOTALL,
 )
-_RAW_PART = re.compile(rf"(?P<end>{_LINE_END})|.", re.DOTALL)
+_RAW_PART = re.compile(r"(?P<end>\r\n|\r)|[^\r]+")
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 
@@ -83,15 +84,14 @@ def spellings(source: str, literals: Sequence[Literal], text: str, writing: Writ
 
 
 def _read(source: str, literal: re.Match[str]) -> Literal:
-    text: list[str] = []
-    offsets: list[int] = []
-    pattern = _RAW_PART if literal["prefix"] in ("r", "R") else _PART
-    for part in pattern.finditer(source, *literal.span("body")):
-        said = "\n" if part["end"] else part.group() if pattern is _RAW_PART else _said(part)
-        text.append(said)
-        offsets += [part.start()] * len(said)
-    spelled = Spelled(literal.start(), literal.end(), "".join(text), [*offsets, literal.end("body")])
+    pattern, said = (_RAW_PART, _said_raw) if literal["prefix"] in ("r", "R") else (_PART, _said)
+    parts = ((said(part), *part.span()) for part in pattern.finditer(source, *literal.span("body")))
+    spelled = spelled_by(*literal.span(), literal.end("body"), parts)
     return Literal(literal["prefix"], literal["quote"], spelled)
+
+
+def _said_raw(part: re.Match[str]) -> str:
+    return "\n" if part["end"] else part.group()
 
 
 def _said(part: re.Match[str]) -> str:
@@ -109,7 +109,7 @@ def _said(part: re.Match[str]) -> str:
             raise FormatError(f"\\N{{{part['name']}}} is no character that is known here") from None
     if part["one"]:
         return _ESCAPED.get(part["one"], part["one"])
-    return part.group()
+    return _said_raw(part)
 
 
 def _source(source: str, literal: Literal) -> str:

@@ -42,6 +42,23 @@ class Spelled:
     offsets: Sequence[int]
 
 
+def spelled_by(start: int, end: int, last: int, parts: Iterable[tuple[str, int, int]]) -> Spelled:
+    """Put together what parts of a source spell: for each what it says, and where it begins and ends.
+
+    A part that says as many characters as it has says them one by one. `last` is where the last part ends.
+    """
+    text: list[str] = []
+    offsets: list[int] = []
+    for said, begin, finish in parts:
+        text.append(said)
+        if len(said) == finish - begin:
+            offsets += range(begin, finish)
+        else:
+            # All but the first of several characters begin behind the part: they cannot be told apart.
+            offsets += [begin, *[finish] * (len(said) - 1)][: len(said)]
+    return Spelled(start, end, "".join(text), [*offsets, last])
+
+
 def hunks(old: str, new: str) -> list[Hunk]:
     """The stretches in which two texts differ, in order: lines are compared, then words inside changed lines."""
     found = [

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pytest_gepa.prompts.formats.document import FormatError
-from pytest_gepa.prompts.formats.splice import Spelled, hunks, is_shown, spliced
+from pytest_gepa.prompts.formats.splice import Spelled, hunks, is_shown, spelled_by, spliced
 
 # Up to two quotes may stand before the three that end a string of several lines.
 STRING = re.compile(
@@ -16,7 +16,8 @@ STRING = re.compile(
     r"'[^'\n]*'",
     re.DOTALL,
 )
-_PART = re.compile(r"\\u(?P<u>.{4})|\\U(?P<U>.{8})|\\[ \t]*\r?\n\s*|\\(?P<one>.)|\r?\n|.", re.DOTALL)
+_PART = re.compile(r"[^\\\r]+|\\u(?P<u>.{4})|\\U(?P<U>.{8})|\\[ \t]*\r?\n\s*|\\(?P<one>.)|\r\n|\r", re.DOTALL)
+_PLAIN_PART = re.compile(r"[^\r]+|\r\n|\r")
 _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"': '"', "\\": "\\"}
 _SHORT = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
@@ -27,15 +28,9 @@ def read_string(source: str) -> Spelled:
     start, end = len(quote), len(source) - len(quote)
     opening = re.compile(r"\r?\n").match(source, start, end) if len(quote) == 3 else None
     position = opening.end() if opening is not None else start
-    text: list[str] = []
-    offsets: list[int] = []
-    for part in (
-        _PART.finditer(source, position, end) if quote[0] == '"' else _plain_parts(source, position, end)
-    ):
-        said = _said(part) if quote[0] == '"' else part.group().replace("\r\n", "\n")
-        text.append(said)
-        offsets += [part.start()] * len(said)
-    return Spelled(0, len(source), "".join(text), [*offsets, end])
+    pattern, said = (_PART, _said) if quote[0] == '"' else (_PLAIN_PART, _said_plainly)
+    parts = ((said(part), *part.span()) for part in pattern.finditer(source, position, end))
+    return spelled_by(0, len(source), end, parts)
 
 
 def spellings(source: str, line_end: str, text: str) -> Iterator[str]:
@@ -62,8 +57,8 @@ def _quote(source: str) -> str:
     return source[:3] if source[:3] in ('"""', "'''") and len(source) >= 6 else source[0]
 
 
-def _plain_parts(source: str, start: int, end: int) -> Iterator[re.Match[str]]:
-    return re.compile(r"\r?\n|.", re.DOTALL).finditer(source, start, end)
+def _said_plainly(part: re.Match[str]) -> str:
+    return part.group().replace("\r\n", "\n")
 
 
 def _said(part: re.Match[str]) -> str:
@@ -74,7 +69,7 @@ def _said(part: re.Match[str]) -> str:
         if part["one"] not in _ESCAPED:
             raise FormatError(f"{part.group()} is no escape that is understood")
         return _ESCAPED[part["one"]]
-    return "" if part.group().startswith("\\") else part.group().replace("\r\n", "\n")
+    return "" if part.group().startswith("\\") else _said_plainly(part)
 
 
 def _whole(quote: str, line_end: str, text: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_gepa.prompts.formats.document import line_end_of
-from pytest_gepa.prompts.formats.splice import Spelled, hunks, is_shown, spliced
+from pytest_gepa.prompts.formats.splice import Spelled, hunks, is_shown, spelled_by, spliced
 from pytest_gepa.prompts.formats.yaml_blocks import folded, literal, new_block, read_block
 
 # What plain text may be taken for something else by: words that are truth values, nothing or numbers to some reader.
@@ -19,6 +19,7 @@ _FOLD = re.compile(r"[ \t]*(?P<breaks>(?:(?:\r\n|\r|\n)[ \t]*)+)")
 _ESCAPE = re.compile(
     r"\\(?:x(?P<x>.{2})|u(?P<u>.{4})|U(?P<U>.{8})|(?P<fold>(?:(?:\r\n|\r|\n)[ \t]*)+)|(?P<one>.))", re.DOTALL
 )
+_RUN = re.compile(r"[^\s\\']+")
 _ESCAPED = {
     "0": "\0",
     "a": "\x07",
@@ -96,9 +97,8 @@ def _as_it_is(scalar: Scalar, text: str) -> Iterator[str]:
     spell = {"": _plain_run, "'": _single_run, '"': _double_run}[scalar.style]
     if scalar.style == "" and not _is_plain(text):
         return
-    offsets = _offsets(scalar.source, scalar.style)
-    if offsets is not None and offsets[0] == scalar.text:
-        spelled = Spelled(0, len(scalar.source), scalar.text, offsets[1])
+    spelled = _read(scalar.source, scalar.style)
+    if spelled.text == scalar.text:
         source = spliced(scalar.source, spelled, hunks(scalar.text, text), spell)
         if source is not None:
             yield source
@@ -140,29 +140,30 @@ def _double_quoted(text: str) -> str:
     return f'"{_double_run(text)}"'
 
 
-def _offsets(source: str, style: str) -> tuple[str, list[int]] | None:
-    """Read a plain or quoted scalar: its text, and where in the source each character begins; None if it is odd."""
-    text: list[str] = []
-    offsets: list[int] = []
-    position = len(style)
+def _read(source: str, style: str) -> Spelled:
+    """Read a plain or quoted scalar; not always right where the source is odd."""
     end = len(source) - len(style)
+    return spelled_by(0, len(source), end, _parts(source, style, end))
+
+
+def _parts(source: str, style: str, end: int) -> Iterator[tuple[str, int, int]]:
+    position = len(style)
     while position < end:
         fold = _FOLD.match(source, position, end)
         escape = _ESCAPE.match(source, position, end) if style == '"' else None
+        run = _RUN.match(source, position, end)
         if fold is not None:
             count = len(re.findall(r"\r\n|\r|\n", fold["breaks"])) - 1
-            said, length = "\n" * count or " ", len(fold.group())
+            said, finish = "\n" * count or " ", fold.end()
         elif escape is not None:
-            said, length = _said(escape), len(escape.group())
+            said, finish = _said(escape), escape.end()
         elif style == "'" and source.startswith("''", position):
-            said, length = "'", 2
+            said, finish = "'", position + 2
         else:
-            said, length = source[position], 1
-        text += said
-        # All but the first of the line ends of one fold begin behind it: they cannot be told apart.
-        offsets += [position, *[position + length] * (len(said) - 1)][: len(said)]
-        position += length
-    return "".join(text), [*offsets, end]
+            finish = run.end() if run is not None else position + 1
+            said = source[position:finish]
+        yield said, position, finish
+        position = finish
 
 
 def _said(escape: re.Match[str]) -> str:
