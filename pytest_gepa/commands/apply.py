@@ -1,0 +1,110 @@
+"""`pytest-gepa apply`: the texts of a run's patch into the prompt files. It needs no git."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_gepa.cli import DONE, REFUSED
+from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
+from pytest_gepa.commands.write_back import Change, inside, keep_originals, write
+from pytest_gepa.prompts.patch import FilePatch, blob_hash, patch_message, read_patch, visible
+
+
+def run(given: argparse.Namespace) -> int:
+    """Show what a patch will change, ask, write. Without a terminal and without `--yes` nothing is written."""
+    project = find_project(given.rootdir)
+    directory, patch_file = _find_patch(project, given.run, given.candidate)
+    patch = patch_file.read_bytes()
+    files = read_patch(patch)
+    paths = _locate(project, files)
+    _show(patch)
+    if all(blob_hash(path.read_bytes()) == file.new for file, path in zip(files, paths, strict=True)):
+        print("\nThe files have these texts already.")
+        return DONE
+    changes = [_change(file, path, directory.name) for file, path in zip(files, paths, strict=True)]
+    for file in files:
+        added, removed = file.counts
+        print(f"{visible(file.path)}: {added} lines added, {removed} removed")
+    if not (given.yes or _agrees(len(files))):
+        return REFUSED
+    keep_originals(directory, project, changes)
+    write(changes)
+    print(f"Applied. `pytest-gepa undo {directory.name}` takes it back.")
+    return DONE
+
+
+def _find_patch(project: Path, run: str | None, candidate: str | None) -> tuple[Path, Path]:
+    """The run's directory and the patch in it."""
+    if run is not None:
+        directory = find_run(project, run)
+    else:
+        runs = runs_of(project)
+        if not runs:
+            raise CommandError(f"there is no run in {project / '.gepa'}; pytest --gepa-optimize makes one")
+        directory = runs[0]
+    others = sorted(path.stem for path in (directory / "frontier").glob("*.patch"))
+    if candidate is not None:
+        if candidate not in others:
+            raise CommandError(
+                f"run {directory.name} has no candidate {candidate!r}; it has: {_listed(others)}"
+            )
+        return directory, directory / "frontier" / f"{candidate}.patch"
+    path = directory / "best.patch"
+    if not path.is_file():
+        raise CommandError(
+            f"run {directory.name} has proven no gain, so it has no best.patch; name a candidate that is not proven "
+            f"with --candidate ID ({_listed(others)}), or another run"
+        )
+    return directory, path
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _locate(project: Path, files: Sequence[FilePatch]) -> list[Path]:
+    """The files of a patch, whose paths are relative to the project or to a directory above it: the top of its git."""
+    for base in (project, *project.parents):
+        if all((base / file.path).is_file() for file in files):
+            return [inside(project, base / file.path) for file in files]
+    missing = next(file.path for file in files if not (project / file.path).is_file())
+    raise CommandError(f"{visible(missing)}: there is no such file in {project} nor seen from above it")
+
+
+def _change(file: FilePatch, path: Path, run: str) -> Change:
+    data = path.read_bytes()
+    if blob_hash(data) != file.old:
+        raise CommandError(
+            f"{visible(file.path)}: is not as it was when run {run} was made, and nothing was touched; take your "
+            "changes back, or make another run"
+        )
+    return Change(path, data, file.apply(data))
+
+
+def _show(patch: bytes) -> None:
+    """The patch for the eye. Models wrote most of it, so nothing in it may speak to the terminal."""
+    for line in patch_message(patch).splitlines():
+        print(visible(line))
+    diff = patch[patch.index(b"diff --git ") :]
+    for line in re.findall(rb"[^\n]*\n|[^\n]+", diff):
+        if not line.startswith((b"diff --git ", b"index ")):
+            print(visible(line.decode("utf-8", "backslashreplace").rstrip("\r\n").expandtabs(4)))
+
+
+def _agrees(files: int) -> bool:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("\nNothing was changed: there is no terminal to ask at; --yes applies it.")
+        return False
+    what = "this file" if files == 1 else f"these {files} files"
+    try:
+        answer = input(f"\nWrite {what}? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was changed.")
+    return False

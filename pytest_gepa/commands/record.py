@@ -1,0 +1,50 @@
+"""`pytest-gepa record`: a run's recording, out of the directory that git ignores."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from pytest_gepa.cli import DONE
+from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
+from pytest_gepa.recording import COMMITTED, IN_RUN, read_recording
+
+
+def run(given: argparse.Namespace) -> int:
+    """Copy it to `gepa_recording`, in place of one that is there."""
+    project = find_project(given.rootdir)
+    source = _find(project, given.run) / IN_RUN
+    recording = read_recording(source)
+    target = project / COMMITTED
+    if target.exists() and not (target / "recording.json").is_file():
+        raise CommandError(f"{target} is there already, and is no recording")
+    scratch = project / f".{COMMITTED}.new"
+    shutil.rmtree(scratch, ignore_errors=True)
+    # The run's directory is private to its owner; what is committed has the modes of ordinary files.
+    shutil.copytree(source, scratch, copy_function=shutil.copyfile)
+    for directory in (scratch, *(path for path in scratch.rglob("*") if path.is_dir())):
+        directory.chmod(0o755)
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(scratch, target)
+    print(
+        f"Run {recording.run} is recorded in {os.path.relpath(target)}; commit it, and\n"
+        "`pytest --gepa-optimize --gepa-replay=only` replays it without key or network."
+    )
+    return DONE
+
+
+def _find(project: Path, name: str | None) -> Path:
+    if name is not None:
+        directory = find_run(project, name)
+        if not (directory / IN_RUN).is_dir():
+            raise CommandError(
+                f"run {name} left no recording: it was interrupted, or made with --gepa-replay=only or =off"
+            )
+        return directory
+    recorded = [directory for directory in runs_of(project) if (directory / IN_RUN).is_dir()]
+    if not recorded:
+        raise CommandError("no run has left a recording; pytest --gepa-optimize makes one")
+    return recorded[0]

@@ -1,0 +1,421 @@
+"""The command `pytest-gepa` on projects on disk, most of them without a run of pytest."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_gepa.cli import main
+from pytest_gepa.commands import write_back
+from pytest_gepa.prompts.patch import FileChange, PatchLine, make_patch
+from pytest_gepa.trace.cache import ResponseCache
+
+OLD, NEW = b"one\r\ntwo\nthree", b"one\r\n2\nthree\n"
+RUN = "2026-11-24-1"
+DATA = st.one_of(st.binary(max_size=200), st.text("ab\n\r\t ", max_size=60).map(str.encode))
+
+
+def make_run(
+    root: Path, changes: Mapping[str, tuple[bytes, bytes]], run: str = RUN, name: str = "best.patch"
+) -> Path:
+    """A project of files with their old bytes, and a run whose patch gives the new ones."""
+    for path, (old, _) in changes.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        if not (root / path).exists():
+            (root / path).write_bytes(old)
+    patch = root / ".gepa/runs" / run / name
+    patch.parent.mkdir(parents=True, exist_ok=True)
+    files = [FileChange(path, old, new) for path, (old, new) in changes.items()]
+    patch.write_bytes(
+        make_patch(files, [PatchLine("gepa: better", quoted=False), PatchLine("because \x1b[2J")])
+    )
+    return patch.parents[len(Path(name).parts) - 1]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "project"
+    root.mkdir()
+    make_run(root, {"prompts/a.md": (OLD, NEW)})
+    monkeypatch.chdir(root)
+    return root
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+# apply and undo
+
+
+def test_apply_writes_the_texts_and_undo_brings_back_every_byte(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(project)
+    assert main(["apply", "--yes"]) == 0
+    assert (project / "prompts/a.md").read_bytes() == NEW
+    said = capsys.readouterr().out
+    assert "gepa: better" in said
+    assert "-two\n-three\n\\\\ No newline at end of file\n+2\n+three\n" in said
+    assert "\x1b" not in said
+    assert "prompts/a.md: 2 lines added, 2 removed" in said
+    assert f"`pytest-gepa undo {RUN}` takes it back" in said
+    assert main(["undo"]) == 0
+    assert contents(project) == before
+    assert main(["undo"]) == 1
+    assert "no run is applied" in capsys.readouterr().err
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(one=st.tuples(DATA, DATA), other=st.tuples(DATA, DATA))
+def test_whatever_the_bytes_are_apply_and_undo_are_exact(
+    one: tuple[bytes, bytes], other: tuple[bytes, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {path: pair for path, pair in (("a b.md", one), ("d/ö.yaml", other)) if pair[0] != pair[1]}
+    if not files:
+        return
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place).resolve()
+        make_run(root, files)
+        before = contents(root)
+        assert main(["apply", "--yes", "--rootdir", place]) == 0
+        assert {path: (root / path).read_bytes() for path in files} == {
+            p: new for p, (_, new) in files.items()
+        }
+        assert main(["undo", "--rootdir", place]) == 0
+        assert contents(root) == before
+    capsys.readouterr()
+
+
+def test_apply_gives_what_git_apply_gives(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "other")
+    patch = tmp_path / "other/.gepa/runs" / RUN / "best.patch"
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path / "other", check=True)
+    subprocess.run(["git", "apply", str(patch)], cwd=tmp_path / "other", check=True)
+    assert main(["apply", "--yes"]) == 0
+    assert (project / "prompts/a.md").read_bytes() == (tmp_path / "other/prompts/a.md").read_bytes()
+
+
+def test_without_a_terminal_nothing_is_asked_and_nothing_changed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(project)
+    assert main(["apply"]) == 1
+    assert contents(project) == before
+    assert "no terminal to ask at; --yes applies it" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("answer", "code", "after"),
+    [(b"y\n", 0, NEW), (b"YES\n", 0, NEW), (b"\n", 1, OLD), (b"n\n", 1, OLD), (b"\x04", 1, OLD)],
+)
+def test_at_a_terminal_it_asks_and_no_is_the_default(
+    project: Path, answer: bytes, code: int, after: bytes
+) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "pytest_gepa.cli", "apply"]
+    process = subprocess.Popen(command, cwd=project, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(leader, 1000)
+    os.write(leader, answer)
+    try:
+        while piece := os.read(leader, 1000):
+            said += piece
+    except OSError:
+        pass  # the other side has gone
+    os.close(leader)
+    assert process.wait() == code, said
+    assert (project / "prompts/a.md").read_bytes() == after
+
+
+def test_a_file_that_has_changed_since_the_run_is_left_alone(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, {"prompts/a.md": (OLD, NEW), "prompts/b.md": (b"b\n", b"c\n")})
+    (project / "prompts/b.md").write_bytes(b"mine\n")
+    before = contents(project)
+    assert main(["apply", "--yes"]) == 1
+    assert contents(project) == before
+    assert f"prompts/b.md: is not as it was when run {RUN} was made" in capsys.readouterr().err
+
+
+def test_undo_leaves_what_was_written_since(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["apply", "--yes"])
+    (project / "prompts/a.md").write_bytes(NEW + b"mine")
+    assert main(["undo"]) == 1
+    assert (project / "prompts/a.md").read_bytes() == NEW + b"mine"
+    assert "was changed since the patch was applied" in capsys.readouterr().err
+    (project / "prompts/a.md").write_bytes(NEW)
+    assert main(["undo", RUN]) == 0
+    assert (project / "prompts/a.md").read_bytes() == OLD
+
+
+def test_to_apply_twice_or_to_undo_what_is_undone_changes_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["apply", "--yes"])
+    after = contents(project)
+    assert main(["apply", "--yes"]) == 0
+    assert contents(project) == after
+    assert "have these texts already" in capsys.readouterr().out
+    (project / "prompts/a.md").write_bytes(OLD)  # by hand, or with git
+    assert main(["undo"]) == 0
+    assert (project / "prompts/a.md").read_bytes() == OLD
+
+
+def test_undo_takes_the_run_that_was_applied_last(project: Path) -> None:
+    make_run(project, {"prompts/b.md": (b"b\n", b"c\n")}, run="2026-11-24-2")
+    for run, at in (("2026-11-24-2", 1), (RUN, 2)):
+        main(["apply", run, "--yes"])
+        os.utime(project / ".gepa/runs" / run / write_back.KEPT, (at, at))
+    main(["undo"])
+    assert (project / "prompts/a.md").read_bytes() == OLD
+    assert (project / "prompts/b.md").read_bytes() == b"c\n"
+
+
+def test_the_newest_run_is_the_default_and_the_tenth_of_a_day_comes_after_the_ninth(project: Path) -> None:
+    for number in (9, 10):
+        make_run(project, {"prompts/b.md": (b"b\n", b"run %d\n" % number)}, run=f"2026-11-24-{number}")
+    assert main(["apply", "--yes"]) == 0
+    assert (project / "prompts/b.md").read_bytes() == b"run 10\n"
+
+
+def test_a_candidate_of_the_frontier_can_be_taken(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(project, {"prompts/b.md": (b"b\n", b"c\n")}, run="2026-11-24-2", name="frontier/abc123.patch")
+    assert main(["apply", "--yes"]) == 1
+    said = capsys.readouterr().err
+    assert "has proven no gain" in said
+    assert "(abc123)" in said
+    assert main(["apply", "--candidate", "xyz", "--yes"]) == 1
+    assert "has no candidate 'xyz'; it has: abc123" in capsys.readouterr().err
+    assert main(["apply", "--candidate", "../best", "--yes"]) == 1
+    assert main(["apply", "--candidate", "abc123", "--yes"]) == 0
+    assert (project / "prompts/b.md").read_bytes() == b"c\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX modes and links")
+def test_mode_and_links_stay_as_they_were(project: Path) -> None:
+    file = project / "prompts/a.md"
+    file.chmod(0o640)
+    (project / "link.md").symlink_to("prompts/a.md")
+    patch = project / ".gepa/runs" / RUN / "best.patch"
+    patch.write_bytes(make_patch([FileChange("link.md", OLD, NEW)], []))
+    assert main(["apply", "--yes"]) == 0
+    assert (project / "link.md").is_symlink()
+    assert file.read_bytes() == NEW
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    os.link(file, project / "second name.md")
+    assert main(["undo"]) == 0
+    assert (project / "second name.md").read_bytes() == OLD
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert sorted(path.name for path in file.parent.iterdir()) == ["a.md"]
+
+
+def test_a_file_outside_the_project_is_refused(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outside.md").write_bytes(OLD)
+    (project / "prompts/out.md").symlink_to(tmp_path / "outside.md")
+    patch = project / ".gepa/runs" / RUN / "best.patch"
+    for path in ("prompts/out.md", "outside.md"):
+        patch.write_bytes(make_patch([FileChange(path, OLD, NEW)], []))
+        assert main(["apply", "--yes"]) == 1
+        assert "outside of the project" in capsys.readouterr().err
+    patch.write_bytes(patch.read_bytes().replace(b"outside.md", b"../outside.md"))
+    assert main(["apply", "--yes"]) == 1
+    assert "cannot be the path of a file" in capsys.readouterr().err
+    assert (tmp_path / "outside.md").read_bytes() == OLD
+
+
+def test_a_tampered_record_of_what_was_before_is_refused(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["apply", "--yes"])
+    kept = project / ".gepa/runs" / RUN / write_back.KEPT
+    (entry,) = json.loads((kept / "applied.json").read_text())
+    for path in ("../outside.md", str(tmp_path / "outside.md")):
+        (tmp_path / "outside.md").write_bytes(NEW)
+        (kept / "applied.json").write_text(json.dumps([{**entry, "path": path}]))
+        assert main(["undo"]) == 1
+        assert "outside of the project" in capsys.readouterr().err
+        assert (tmp_path / "outside.md").read_bytes() == NEW
+    (kept / "applied.json").write_text(json.dumps([entry]))
+    (kept / "0.before").write_bytes(b"other")
+    assert main(["undo"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+    (kept / "applied.json").write_text("[7]")
+    assert main(["undo"]) == 1
+    assert (project / "prompts/a.md").read_bytes() == NEW
+
+
+def test_paths_of_a_patch_may_be_relative_to_a_directory_above(tmp_path: Path) -> None:
+    root = tmp_path / "services/desk"
+    make_run(tmp_path, {"services/desk/prompts/a.md": (OLD, NEW)})
+    shutil.move(tmp_path / ".gepa", root / ".gepa")
+    assert main(["apply", "--yes", "--rootdir", str(root)]) == 0
+    assert (root / "prompts/a.md").read_bytes() == NEW
+
+
+def test_when_one_file_cannot_be_written_none_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(project, {"prompts/a.md": (OLD, NEW), "prompts/b.md": (b"b\n", b"c\n")})
+    genuine: Callable[..., None] = os.replace
+
+    def fail_at_second(source: str | Path, target: str | Path) -> None:
+        if Path(target).name == "b.md":
+            raise OSError("disk full")
+        genuine(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_at_second)
+    assert main(["apply", "--yes"]) == 1
+    monkeypatch.undo()
+    assert (project / "prompts/a.md").read_bytes() == OLD
+    assert (project / "prompts/b.md").read_bytes() == b"b\n"
+    assert sorted(path.name for path in (project / "prompts").iterdir()) == ["a.md", "b.md"]
+
+
+def test_a_read_only_file_is_left_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: False
+    )  # the tests may run as root, who may do anything
+    assert main(["apply", "--yes"]) == 1
+    assert "is read-only" in capsys.readouterr().err
+    assert (project / "prompts/a.md").read_bytes() == OLD
+
+
+def test_what_is_no_patch_of_ours_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patch = project / ".gepa/runs" / RUN / "best.patch"
+    for data in (b"", b"hello\n", b"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"):
+        patch.write_bytes(data)
+        assert main(["apply", "--yes"]) == 1
+        assert "patch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["apply", "undo", "record", "cache"])
+def test_outside_of_any_project_each_command_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([command]) == 1
+    assert f"pytest-gepa {command}: there is no .gepa in" in capsys.readouterr().err
+
+
+def test_an_unknown_run_is_told_with_those_that_there_are(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("apply", "undo", "record"):
+        assert main([command, "2025-01-01-1"]) == 1
+        assert f"there is no run '2025-01-01-1'; the newest are: {RUN}" in capsys.readouterr().err
+
+
+def test_from_a_directory_below_the_project_is_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project / "prompts")
+    assert main(["apply", "--yes"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["apply", "--nothing"]])
+def test_a_wrong_command_line_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: pytest-gepa" in capsys.readouterr().err
+
+
+def test_help_costs_the_standard_library_only() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import pytest_gepa.cli\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(new - set(sys.stdlib_module_names)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['pytest_gepa']"
+
+
+# cache
+
+
+def test_cache_shows_what_is_stored_and_clears_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache"]) == 0
+    assert "no answers are stored" in capsys.readouterr().out
+    cache = ResponseCache(project / ".gepa/cache")
+    for number in range(3):
+        cache.put(f"k{number}", b"x" * 1000)
+    cache.close()
+    journal = {"record": "run", "settings": {"cache_size": 5_000_000}}
+    (project / ".gepa/runs" / RUN / "journal.jsonl").write_text(json.dumps(journal) + "\n")
+    assert main(["cache"]) == 0
+    said = capsys.readouterr().out
+    assert "answers  3" in said
+    assert "of at most 5.0 MB (gepa_cache_size)" in said
+    assert "the oldest go first" in said
+    assert main(["cache", "--clear"]) == 0
+    assert "removed 3 answers" in capsys.readouterr().out
+    main(["cache"])
+    assert "answers  0" in capsys.readouterr().out
+
+
+def test_a_cache_that_cannot_be_read_can_be_cleared(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / ".gepa/cache").mkdir()
+    (project / ".gepa/cache/cache.db").write_bytes(b"no database at all" * 500)
+    assert main(["cache"]) == 1
+    assert "pytest-gepa cache --clear removes it" in capsys.readouterr().err
+    assert main(["cache", "--clear"]) == 0
+    assert not (project / ".gepa/cache").exists()
+
+
+# record
+
+
+def recorded(project: Path, run: str = RUN) -> Path:
+    directory = project / ".gepa/runs" / run / "recording"
+    (directory / "answers").mkdir(mode=0o700, parents=True)
+    head = {"form": 1, "run": run, "reflection_model": "m", "settings": {}, "environment": {}}
+    (directory / "recording.json").write_text(json.dumps(head))
+    (directory / "order.json").write_text('{"order": []}')
+    (directory / "charged.jsonl").write_text("")
+    (directory / "answers/search-0.jsonl").write_text("")
+    return directory
+
+
+def test_record_copies_a_recording_to_where_it_can_be_committed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["record"]) == 1
+    assert "no run has left a recording" in capsys.readouterr().err
+    source = recorded(project)
+    assert main(["record"]) == 0
+    assert contents(project / "gepa_recording") == contents(source)
+    assert main(["record", RUN]) == 0, "an older copy is replaced"
+    assert stat.S_IMODE((project / "gepa_recording/answers").stat().st_mode) == 0o755
+    make_run(project, {"prompts/b.md": (b"b\n", b"c\n")}, run="2026-11-24-2")
+    assert main(["record", "2026-11-24-2"]) == 1
+    assert "left no recording" in capsys.readouterr().err
+
+
+def test_record_overwrites_nothing_that_is_no_recording(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(project)
+    (project / "gepa_recording").mkdir()
+    (project / "gepa_recording/mine.txt").write_text("precious")
+    assert main(["record"]) == 1
+    assert "is no recording" in capsys.readouterr().err
+    assert (project / "gepa_recording/mine.txt").read_text() == "precious"
