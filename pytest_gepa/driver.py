@@ -267,7 +267,7 @@ class SearchDriver:
             components=parent.texts,
             attempt=task.attempt,
             model=self._model,
-            menu=PROGRAM if is_program(component) else menus.menu,
+            menu=PROGRAM if is_program(component) and "rewrite" in menus.kinds else menus.menu,
             budget=self._evidence,
             examples=parent.taken,
             redact=self._journal.redact,

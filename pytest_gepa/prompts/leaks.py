@@ -2,8 +2,9 @@
 
 A fragment of a case's strings is a leak when it tells that case from others:
 
-- a run of `RUN` words, `TELLING` of them telling; of one word less if that is a whole string of the case; of `DENSE`
-  words if two of them bear `DIGITS` digits between them, as those of a date do;
+- a run of `RUN` words, `TELLING` of them telling; of one word less if that is a whole string of the case; of
+  `LONG_RUN` words with a single telling one; of `DENSE` words if two of them bear `DIGITS` digits between them, as
+  those of a date do;
 - a number of four significant digits, or of three with a decimal mark, or of five places, but no year;
 - a code: letters and digits together, groups of digits, an address of mail or web;
 - a name: two capitalised words in a row that nothing spells without capitals.
@@ -25,6 +26,7 @@ from pytest_gepa.prompts import fragments
 
 RUN = 6
 TELLING = 3
+LONG_RUN = 8
 DENSE = 3
 DIGITS = 5
 HELD_OUT_RUN = 4
@@ -132,6 +134,7 @@ class Leaks:
         today, listed = self._today, fragments.words(text)
         yield from self._runs(index, fragments.dense_runs(listed, DENSE, DIGITS), exempt)
         yield from self._runs(index, fragments.runs(listed, RUN, TELLING), exempt)
+        yield from self._runs(index, fragments.runs(listed, LONG_RUN, 1), exempt)
         for code in sorted(fragments.codes(text) - today.codes):
             if self._is_own(index.codes.get(code, 0), exempt):
                 yield code

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import ReflectionError
+from pytest_gepa.prompts.examples import Example
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks
-from pytest_gepa.reflect.menu import FULL, RULE, Menu
+from pytest_gepa.reflect.menu import EXAMPLE, FULL, RULE, Menu, full_menu, shrunken_menus
 from pytest_gepa.reflect.model import ContextTooLong, RawReply, ReflectionEndpoint, ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose, summarize
 from pytest_gepa.reflect.request import ChatMessage
@@ -52,6 +53,7 @@ def proposed(
     budget: EvidenceBudget | None = None,
     text: str = ROUTE_TEXT,
     cases: Sequence[tuple[str, tuple[str, ...]]] = (),
+    today: str = "",
     **changes: Any,
 ) -> Proposal:
     arguments = {
@@ -61,7 +63,9 @@ def proposed(
         "components": {**COMPONENTS, ROUTE: text},
         **changes,
     }
-    guard = Guard({**COMPONENTS, ROUTE: text}, Leaks([CaseText(*case) for case in cases], [text]))
+    guard = Guard(
+        {**COMPONENTS, ROUTE: today or text}, Leaks([CaseText(*case) for case in cases], [today or text])
+    )
     return propose(ROUTE, text, guard, model=model, menu=menu, budget=budget or EvidenceBudget(), **arguments)
 
 
@@ -227,3 +231,95 @@ def test_a_long_change_is_summed_up() -> None:
     summary = summarize("", "\n".join(f"rule {n}: " + "word " * 60 for n in range(9)))
     assert summary.startswith("+ rule 0: word")
     assert summary.endswith("(7 more changed lines)")
+
+
+# Examples, and what the guard has to say
+
+
+TICKET = "My card was charged twice"
+CASE = "tests/test_route.py::test_route#double-charge"
+WHOLE = f"Example: {TICKET} -> billing"
+STRINGS = [(CASE, (TICKET, "billing")), ("other", ("Where is the parcel of my old aunt?", "shipping"))]
+
+
+def example(text: str, case: str = "1", **more: str) -> str:
+    edits = [{"kind": "example", "find": "", "text": text, "case": case, **more}]
+    return json.dumps({"diagnoses": [], "edits": edits})
+
+
+@pytest.mark.parametrize("case", ["1", "case 1", "tests/test_route.py::test_route[double-charge]"])
+def test_a_case_taken_whole_is_named_with_the_proposal(case: str) -> None:
+    proposal = proposed(Script(example(WHOLE, case)), cases=STRINGS)
+    assert proposal.text == f"{ROUTE_TEXT}{WHOLE}\n"
+    assert proposal.examples == (Example(CASE, ROUTE, WHOLE),)
+
+
+@pytest.mark.parametrize("case", ["", "none", "0", "N/A", "invented"])
+def test_an_invented_example_names_no_case(case: str) -> None:
+    proposal = proposed(Script(example("Example: the kettle is broken -> repairs", case)), cases=STRINGS)
+    assert proposal.text is not None
+    assert proposal.examples == ()
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (example(WHOLE, ""), "leak: "),
+        (example(WHOLE, "2"), "no such case: '2' is none of the failing cases 1 to 1"),
+        (example("Example: My card was charged -> billing"), "not the whole case: "),
+        (example(f"{WHOLE}\nWhere is the parcel of my old aunt?"), "leak: "),
+        (full(("add", "", f"If it says: {TICKET}, answer billing.")), "leak: "),
+        (full(("section", "## Rules", "x")), "no such section: "),
+    ],
+)
+def test_what_the_guard_refuses_is_told_once(bad: str, words: str) -> None:
+    script = Script(bad, full(("add", "", "Use lower case.")))
+    proposal = proposed(script, cases=STRINGS)
+    assert proposal.text == f"{ROUTE_TEXT}Use lower case.\n"
+    assert proposal.rejections[0].startswith(words)
+    assert proposal.rejections[0] in script.asked[1][3]["content"]
+    assert proposal.examples == ()
+
+
+def test_examples_that_the_parent_has_are_let_off_while_they_stand() -> None:
+    parent = f"{ROUTE_TEXT}{WHOLE}\n"
+    taken = [Example(CASE, ROUTE, WHOLE)]
+    kept = proposed(
+        Script(full(("add", "", "Use lower case."))),
+        text=parent,
+        cases=STRINGS,
+        examples=taken,
+        today=ROUTE_TEXT,
+    )
+    assert kept.text == f"{parent}Use lower case.\n"
+    assert kept.examples == ()
+    reworded = full(
+        ("replace", "Example: My card was charged twice -> billing", f"'{TICKET}' goes to billing.")
+    )
+    left = proposed(Script(reworded, reworded), text=parent, cases=STRINGS, examples=taken, today=ROUTE_TEXT)
+    assert left.text is None
+    assert {reason[:5] for reason in left.rejections} == {"leak:"}
+
+
+def test_an_example_in_another_prompt_lets_its_case_off_here_too() -> None:
+    elsewhere = [Example(CASE, "prompts/reply.md", WHOLE)]
+    assert proposed(Script(full(("add", "", WHOLE))), cases=STRINGS, examples=elsewhere).text
+
+
+def test_the_menus_for_weak_models_add_a_rule_or_an_example() -> None:
+    reply = {"diagnosis": "d", "case": "1", "input": TICKET, "answer": "billing"}
+    proposal = proposed(Script(json.dumps(reply)), EXAMPLE, cases=STRINGS)
+    assert proposal.text == f"{ROUTE_TEXT}\nExample input: {TICKET}\nExample answer: billing\n"
+    assert [one.case for one in proposal.examples] == [CASE]
+    invented = {**reply, "case": "0", "input": "The kettle is broken", "answer": "repairs"}
+    assert proposed(Script(json.dumps(invented)), EXAMPLE, cases=STRINGS).examples == ()
+
+
+def test_what_the_settings_forbid_is_refused_in_every_form() -> None:
+    narrow = full_menu(("add", "replace"))
+    script = Script(full(("rewrite", "", "All new.")), "```\nAll new.\n```")
+    proposal = proposed(script, narrow)
+    assert [reason.partition(":")[0] for reason in proposal.rejections] == ["kind not allowed"] * 2
+    assert "add, replace" in proposal.rejections[0]
+    (rule, *_) = shrunken_menus(("add",))
+    assert proposed(Script("```\nAll new.\n```", "```\nAll new.\n```"), rule).text is None

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.edits import Edit
-from pytest_gepa.reflect.menu import FULL, PROGRAM, RULE, Menu
+from pytest_gepa.reflect.menu import EXAMPLE, FULL, PROGRAM, RULE, Menu, full_menu
 from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
 
 FULL_JSON = {
@@ -46,6 +46,54 @@ def test_the_full_menus_json_is_read_bare_or_in_the_only_fence(form: str) -> Non
 def test_the_rule_menus_json_is_one_line_to_add() -> None:
     reply = read(json.dumps(RULE_JSON), RULE)
     assert reply == Reply("A long name.", (), (Edit("add", "", "The answer must be one word."),))
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "case"),
+    [
+        ({"case": "0", "input": "a", "answer": "b"}, "Example input: a\nExample answer: b", ""),
+        ({"case": "", "input": " a\n", "answer": "b"}, "Example input: a\nExample answer: b", ""),
+        ({"case": "2", "input": "a\nb", "answer": "c"}, "Example input:\na\nb\nExample answer: c", "2"),
+    ],
+)
+def test_the_example_menus_json_is_one_example_to_add(reply: dict[str, str], text: str, case: str) -> None:
+    found = read(json.dumps({"diagnosis": "d", **reply}), EXAMPLE)
+    assert found == Reply("d", (), (Edit("example", "", text, case),))
+
+
+def test_an_example_without_words_is_none_and_half_of_one_is_rejected() -> None:
+    blank = {"diagnosis": "not the prompt", "case": "", "input": "", "answer": " "}
+    assert read(json.dumps(blank), EXAMPLE).edits == ()
+    assert reason(json.dumps({**blank, "input": "a"}), EXAMPLE).startswith("wrong shape")
+    assert reason(json.dumps({**blank, "input": "a " * 900, "answer": "b"}), EXAMPLE).startswith(
+        "example too long"
+    )
+
+
+def test_the_case_of_an_edit_is_read_of_examples_only() -> None:
+    edits = [
+        {"kind": "add", "find": "", "text": "a", "case": "1"},
+        {"kind": "example", "find": "", "text": "b", "case": " 3 "},
+        {"kind": "example", "find": "", "text": "c", "case": "none"},
+        {"kind": "example", "find": "", "text": "d"},
+        {"kind": "section", "find": "# A", "text": "e"},
+    ]
+    found = read(json.dumps({"diagnoses": [], "edits": edits})).edits
+    assert [(edit.kind, edit.case) for edit in found] == [
+        ("add", ""),
+        ("example", "3"),
+        ("example", ""),
+        ("example", ""),
+        ("section", ""),
+    ]
+
+
+def test_a_kind_that_is_not_allowed_is_rejected() -> None:
+    narrow = full_menu(("add", "delete"))
+    assert reason(json.dumps(FULL_JSON), narrow).startswith("kind not allowed: an edit of kind replace")
+    assert reason("```\nAll new.\n```", narrow).startswith("kind not allowed: a whole new text")
+    added = {**FULL_JSON, "edits": [{"kind": "add", "find": "", "text": "x"}]}
+    assert read(json.dumps(added), narrow).edits == (Edit("add", "", "x"),)
 
 
 def test_line_ends_inside_json_strings_are_understood() -> None:
@@ -190,7 +238,7 @@ PIECES = st.sampled_from(
         ).map(json.dumps),
     ),
     st.sampled_from(["stop", "length", "", "tool_calls"]),
-    st.sampled_from([FULL, RULE]),
+    st.sampled_from([FULL, RULE, EXAMPLE, full_menu(("add",))]),
 )
 @example("```\n" + "<think>" * 50 + "\n```", "stop", FULL)
 @example('{"rule": ' + "9" * 5_000 + "}", "stop", RULE)
@@ -199,7 +247,7 @@ def test_any_text_is_a_reply_or_a_reply_error(text: str, finish_reason: str, men
         edits = parse_reply(text, finish_reason, "", menu).edits
     except ReplyError:
         return
-    assert all(edit.kind in ("add", "replace", "delete", "rewrite") for edit in edits)
+    assert all(edit.kind in menu.kinds for edit in edits)
 
 
 @given(

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import estimate_tokens
-from pytest_gepa.reflect.menu import FULL, PROGRAM, RULE, Menu
+from pytest_gepa.reflect.menu import EXAMPLE, FULL, PROGRAM, RULE, Menu, full_menu
 from pytest_gepa.reflect.request import build_request, correction
 from tests.reflect.exhibits import COMPONENTS, FAILURE, ROUTE, ROUTE_TEXT, call, exhibit, passing, route_call
 
-MENUS = pytest.mark.parametrize("menu", [FULL, RULE], ids=lambda menu: menu.name)
+MENUS = pytest.mark.parametrize("menu", [FULL, RULE, EXAMPLE], ids=lambda menu: menu.name)
 
 
 def user_message(menu: Menu = FULL, **changes: object) -> str:
@@ -70,8 +71,29 @@ def test_passing_cases_and_discarded_edits_are_shown_in_short() -> None:
     assert "Discarded: no gain\n```\n+ Answer in one word.\n- Answer with the queue's name.\n```" in text
 
 
-def test_the_rule_menu_shows_no_passing_case() -> None:
+def test_the_shrunken_menus_show_no_passing_case() -> None:
     assert "lost-parcel" not in user_message(RULE)
+    assert "lost-parcel" not in user_message(EXAMPLE)
+
+
+def system_message(menu: Menu) -> str:
+    return build_request(ROUTE, ROUTE_TEXT, [exhibit()], [], [], menu, COMPONENTS)[0]["content"]
+
+
+def test_the_instruction_tells_of_the_kinds_that_are_allowed_and_of_no_other() -> None:
+    assert all(f'- "{kind}": ' in system_message(FULL) for kind in KINDS)
+    for kind in KINDS:
+        text = system_message(full_menu((kind,)))
+        assert [one for one in KINDS if f'- "{one}": ' in text] == [kind]
+        assert ('"case": ""' in text) is (kind == "example")
+
+
+def test_protected_lines_are_told_where_there_are_some() -> None:
+    marked = (
+        f"{ROUTE_TEXT}<!-- gepa: keep -->\nNever a refund.\n<!-- gepa: end -->\nBe kind.\n# gepa: keep\nx\n"
+    )
+    assert "to stay as they are to the letter: lines 3 to 5 and 7 to 8." in user_message(text=marked)
+    assert "Protected" not in user_message()
 
 
 def test_of_many_discarded_edits_the_latest_are_shown() -> None:
