@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tests.harness import PROMPT, TODAY, Project, rule, told
 
 HEAD = """\
@@ -44,6 +46,22 @@ def test_route(kind, word, subtests):
         assert answer.startswith(word)
     with subtests.test("mark"):
         assert answer.endswith(kind[:3].upper())
+"""
+)
+MARKED = (
+    HEAD
+    + """
+MARKS = {
+    "fruit": pytest.mark.gepa(trials=3),
+    "animal": pytest.mark.gepa(split="holdout"),
+    "city": (),
+    "tool": (),
+}
+
+
+@pytest.mark.parametrize(("kind", "word"), [pytest.param(*case, marks=MARKS[case[0]]) for case in CASES])
+def test_route(kind, word):
+    assert route(kind, word) == f"{word}-{kind[:3].upper()}"
 """
 )
 SHARED = (
@@ -141,6 +159,22 @@ def test_a_weight_counts_in_every_mean(project: Project) -> None:
     assert run.result["effect"] == 0.5
     (today,) = [record for record in run.records("decision") if record["kind"] == "baseline"]
     assert today["scores"] == [0.5]
+
+
+def test_trials_and_split_are_those_of_the_marker(project: Project) -> None:
+    project.write({"test_route.py": MARKED})
+
+    run = project.optimize("--gepa-trials=2")
+
+    confirmed = Counter(record["case"] for record in run.records("rollout") if "/confirm/" in record["trial"])
+    searched = {record["case"] for record in run.records("rollout") if record["trial"] == "search/0"}
+    fruit, animal, *others = (
+        {f"test_route.py::test_route[{at}.{at}]" for at in range(3 * kind, 3 * kind + 3)} for kind in range(4)
+    )
+    assert searched == fruit.union(*others)
+    assert {confirmed[case] for case in fruit} == {6}
+    assert {confirmed[case] for case in animal.union(*others)} == {4}
+    assert (run.result["baseline"]["total"], run.result["holdout"]["baseline"]["total"]) == (9, 3)
 
 
 def test_subtests_count_as_partial_credit(project: Project) -> None:
