@@ -288,3 +288,10 @@ def test_every_text_of_a_trajectory_is_redacted() -> None:
 def test_a_call_without_an_answer_stays_without_one() -> None:
     trajectory = Trajectory((Call("key", "m", (), None, None, "boom"),))
     assert Redactor({}).redact_trajectory(trajectory) == trajectory
+
+
+def test_keys_that_are_set_later_are_learnt_and_stay_known() -> None:
+    redactor = Redactor({"HOME": "/home/somebody"})
+    redactor.learn({"LATE_API_KEY": SECRET})
+    redactor.learn({})
+    assert redactor.redact(SECRET) == "[redacted]"
