@@ -84,7 +84,8 @@ class Pool:
         """Return the best that breaks at most `max_broken` cases: by mean, fewest broken, shortest,
         newest.
 
-        Two of which one has a case as an example are compared on the cases that neither has.
+        Two of which one has a case as an example are compared on the cases that neither has, where neither is
+        worse than the seed.
         """
         means = self.frontier.means
         allowed = [name for name in means if self._broken[name] <= max_broken]
@@ -96,8 +97,11 @@ class Pool:
             (self.candidates[name] for name in allowed if means[name] >= top - TIE),
             key=lambda one: (self._broken[one.id], one.length, -age[one.id]),
         )
+        least = min(top, means[self.seed.id]) - TIE
         for name in sorted(allowed, key=lambda name: (-means[name], age[name])):
             rival = self.candidates[name]
+            if means[name] < least:
+                break
             if (rival.examples or best.examples) and self._is_ahead(rival, best):
                 best = rival
         return best
