@@ -86,9 +86,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--gepa-prompts",
         action="append",
         metavar="GLOB",
-        help="prompt files to improve, may be repeated (default: prompts/**/* with the usual text suffixes)",
+        help="prompts to improve: globs of files, or file::place for a text inside one; may be repeated "
+        "(default: prompts/**/* with the usual suffixes)",
     )
-    parser.addini("gepa_prompts", "prompt files to improve: globs, one a line", type="linelist")
+    parser.addini("gepa_prompts", "prompts to improve: globs, or file::place, one a line", type="linelist")
     parser.addini(
         "gepa_redact",
         "regular expressions of secrets that no file and no model may see, one a line",
