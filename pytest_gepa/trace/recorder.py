@@ -111,8 +111,7 @@ class Held:
 
 
 _started_for: ContextVar[tuple[Recorder, Held] | None] = ContextVar("pytest_gepa_started_for", default=None)
-"""For whom the code of this context was started. It goes along into tasks and `asyncio.to_thread`, but not into threads
-of any other kind."""
+"""For whom the code of this context was started. It goes along into tasks."""
 
 
 class Recorder:
@@ -338,10 +337,11 @@ class Ordinal:
 
 
 def _context_tells() -> bool:
-    """Whether the context variable may be believed. Where threads inherit the context of whoever started them, an
-    option of Python 3.14, a worker of a pool carries that of the test that needed it first."""
-    if not getattr(sys.flags, "thread_inherit_context", False):
-        return True
+    """Whether the context variable may be believed: in the main thread, and where an event loop runs.
+
+    A worker of a pool may carry the context of the test that needed it first: where threads inherit contexts (an option
+    of Python 3.14), or where something has them do so (pytest-check and instruments of tracing do).
+    """
     if threading.current_thread() is threading.main_thread():
         return True
     asyncio = sys.modules.get("asyncio")
