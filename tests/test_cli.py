@@ -68,7 +68,7 @@ def test_apply_writes_the_texts_and_undo_brings_back_every_byte(
     assert (project / "prompts/a.md").read_bytes() == NEW
     said = capsys.readouterr().out
     assert "gepa: better" in said
-    assert "-two\n-three\n\\\\ No newline at end of file\n+2\n+three\n" in said
+    assert "-two\n-three\n\\ No newline at end of file\n+2\n+three\n" in said
     assert "\x1b" not in said
     assert "prompts/a.md: 2 lines added, 2 removed" in said
     assert f"`pytest-gepa undo {RUN}` takes it back" in said

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from pytest_gepa.reflect.model import (
     ReflectionModel,
     endpoint_from_environment,
 )
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.replay import Stores
 from tests.fake_openai import Answer, Body, FakeOpenAI, completion
 
 MESSAGES = [{"role": "system", "content": "Improve it."}, {"role": "user", "content": "Now."}]
@@ -250,3 +253,64 @@ def test_the_endpoint_comes_from_setting_and_environment(
 
 def test_the_key_is_not_in_the_endpoints_repr() -> None:
     assert "sk-1" not in repr(ReflectionEndpoint("a", None, "sk-1"))
+
+
+# Stored answers
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[Stores]:
+    stores = Stores(ResponseCache(tmp_path / "cache"), ResponseCache(tmp_path / "recording"))
+    yield stores
+    stores.close()
+
+
+def asked(server: FakeOpenAI, stores: Stores, *, trial: str = "reflect/0") -> ReflectionModel:
+    return ReflectionModel(ReflectionEndpoint("reflector", server.base_url, "k", 10.0), stores, trial)
+
+
+def test_a_question_is_paid_for_once_in_a_trial(stores: Stores) -> None:
+    with FakeOpenAI(lambda request: f"answer {len(server.requests)}") as server:
+        first = asked(server, stores)
+        assert [first.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["answer 1", "answer 2"]
+        again = asked(server, stores)
+        replies = [again.ask(MESSAGES, FULL.schema) for _ in range(3)]
+        assert [reply.text for reply in replies] == ["answer 1", "answer 2", "answer 3"]
+        assert [reply.input_tokens for reply in replies] == [0, 0, 3], "what is stored costs no tokens"
+        assert asked(server, stores, trial="reflect/1").ask(MESSAGES, FULL.schema).text == "answer 4"
+        for model in (first, again):
+            model.close()
+
+
+def test_refusals_of_a_schema_are_replayed_and_nothing_is_sent(stores: Stores) -> None:
+    def reply(request: Body) -> Answer:
+        return error(400, "response_format is not supported") if "response_format" in request else "ok"
+
+    with FakeOpenAI(reply) as server:
+        model = asked(server, stores)
+        assert model.ask(MESSAGES, FULL.schema).text == "ok"
+        model.close()
+    closed = Stores(None, stores.recording, "only")
+    replayed = ReflectionModel(ReflectionEndpoint("reflector"), closed, "reflect/0")
+    assert replayed.ask(MESSAGES, FULL.schema).text == "ok"
+
+
+def test_a_context_that_was_too_long_is_so_in_a_replay(stores: Stores) -> None:
+    with FakeOpenAI(lambda request: error(400, "maximum context length is 8192 tokens")) as server:
+        model = asked(server, stores)
+        with pytest.raises(ContextTooLong):
+            model.ask(MESSAGES)
+        model.close()
+    replayed = ReflectionModel(
+        ReflectionEndpoint("reflector"), Stores(None, stores.recording, "only"), "reflect/0"
+    )
+    with pytest.raises(ContextTooLong):
+        replayed.ask(MESSAGES)
+
+
+def test_a_question_that_is_not_recorded_is_not_sent(stores: Stores) -> None:
+    with FakeOpenAI(lambda request: "sent") as server:
+        model = asked(server, Stores(stores.cache, stores.recording, "only"))
+        with pytest.raises(ReflectionError, match="no stored answer, and nothing was sent"):
+            model.ask(MESSAGES, FULL.schema)
+    assert server.requests == []

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -389,3 +390,148 @@ def test_only_bytes_can_be_stored(tmp_path: Path, value: Any) -> None:
         disk.store(value, False)
     with pytest.raises(TypeError):
         disk.put(value if value != "text" else b"bytes")
+
+
+@pytest.mark.parametrize(
+    "key", ["_directory", "disk_fetch", "disk__directory", "sqlite_writable_schema", "get"]
+)
+def test_a_planted_setting_does_not_become_an_attribute(tmp_path: Path, key: str) -> None:
+    def plant_setting(directory: Path) -> None:
+        with contextlib.closing(sqlite3.connect(directory / "cache.db")) as connection, connection:
+            connection.execute("INSERT INTO Settings VALUES (?, ?)", (key, str(tmp_path / "elsewhere")))
+
+    cache = seeded(tmp_path / "ours")
+    cache.close()
+    plant_setting(tmp_path / "ours")
+    again = ResponseCache(tmp_path / "ours")
+    assert again.get("k") is None
+    assert "Refused: a setting that is not diskcache's" in again.broken
+    again.clear()
+    again.put("k", b"new")
+    assert again.get("k") == b"new"
+    again.close()
+
+
+def test_a_planted_setting_shows_in_what_diskcache_brings(tmp_path: Path) -> None:
+    with diskcache.Cache(str(tmp_path)):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache.db")) as connection, connection:
+        connection.execute("INSERT INTO Settings VALUES ('_planted', 'owned')")
+    with diskcache.Cache(str(tmp_path)) as plain:
+        assert plain._planted == "owned"
+
+
+def test_planted_values_of_known_settings_do_not_count(tmp_path: Path) -> None:
+    seeded(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache.db")) as connection, connection:
+        connection.execute("UPDATE Settings SET value = 'least-recently-used' WHERE key = 'eviction_policy'")
+        connection.execute("UPDATE Settings SET value = 0 WHERE key = 'disk_min_file_size'")
+    cache = ResponseCache(tmp_path)
+    assert cache.get("k") == b"v"
+    assert cache._database.eviction_policy == "none"
+    cache.put("small", b"in its row")
+    assert list(tmp_path.rglob("*.val")) == []
+    cache.close()
+
+
+# Bounds
+
+
+class Clock:
+    """Stands in for the time in diskcache and ours."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_800_000_000.0
+        monkeypatch.setattr(time, "time", lambda: self.now)
+
+    def days(self, days: float) -> None:
+        self.now += 86_400 * days
+
+
+def test_the_answers_that_nobody_wanted_for_longest_go_first(
+    cache: ResponseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    for number in range(40):
+        cache.put(f"k{number}", bytes([number]) * 30_000)
+        clock.days(0.1)
+    clock.days(3)
+    assert cache.get("k0") == bytes(30_000), "wanted again"
+    before = cache.figures()
+    assert before is not None
+    assert (before.entries, before.size > 1_200_000) == (40, True)
+    assert cache.trim(2_000_000) == 0
+    removed = cache.trim(600_000)
+    after = cache.figures()
+    assert after is not None
+    assert after.entries == 40 - removed
+    assert 400_000 < after.size <= 540_000
+    left = {key for key, _ in cache.items()}
+    assert left == {"k0", *(f"k{number}" for number in range(removed + 1, 40))}
+
+
+def test_files_of_large_answers_go_with_them(cache: ResponseCache) -> None:
+    for number in range(10):
+        cache.put(f"k{number}", LARGE)
+    assert cache.trim(4 * len(LARGE)) >= 6
+    files = list(cache.directory.rglob("*.val"))
+    assert len(files) == sum(1 for _ in cache.items()) <= 4
+    assert cache.trim(1) > 0
+    assert list(cache.directory.rglob("*.val")) == []
+
+
+def test_rows_without_a_time_cannot_keep_the_cache_above_its_bound(cache: ResponseCache) -> None:
+    for number in range(20):
+        cache.put(f"k{number}", b"x" * 30_000)
+    with contextlib.closing(sqlite3.connect(cache.directory / "cache.db")) as connection, connection:
+        connection.execute("UPDATE Cache SET expire_time = 'never' WHERE rowid > 3")
+    cache.trim(200_000)
+    figures = cache.figures()
+    assert figures is not None
+    assert figures.entries == 0
+
+
+def test_an_answer_is_noted_as_wanted_once_a_day(
+    cache: ResponseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    touched: list[str] = []
+    genuine = diskcache.Cache.touch
+
+    def touch(self: Any, key: str, expire: float) -> Any:
+        touched.append(key)
+        return genuine(self, key, expire)
+
+    monkeypatch.setattr(diskcache.Cache, "touch", touch)
+    cache.put("k", b"v")
+    for _ in range(3):
+        cache.get("k")
+    assert touched == []
+    clock.days(1.5)
+    for _ in range(3):
+        assert cache.get("k") == b"v"
+    assert touched == ["k"]
+    figures = cache.figures()
+    assert figures is not None
+    assert figures.oldest == pytest.approx(clock.now)
+
+
+def test_keys_can_be_taken_apart_again() -> None:
+    assert split_key(stored_key("abc", "2026-11-24-1/confirm/0", 3)) == ("abc", "2026-11-24-1/confirm/0", 3)
+    assert split_key("abc") is None
+    assert split_key("abc:trial:x") is None
+
+
+def test_all_that_is_stored_can_be_listed(cache: ResponseCache) -> None:
+    assert list(cache.items()) == []
+    for number in range(250):
+        cache.put(f"k{number:03}", b"%d" % number)
+    assert list(cache.items()) == [(f"k{number:03}", b"%d" % number) for number in range(250)]
+
+
+def test_content_is_told_apart_from_the_server_that_is_asked() -> None:
+    one = identify("POST", "http://127.0.0.1:4000/v1/x?api-version=1", {}, b"{}")
+    other = identify("POST", "https://api.example.com/v1/x?api-version=1", {}, b"{}")
+    assert one.content == other.content
+    assert one.request != other.request
+    assert identify("POST", "http://127.0.0.1:4000/v2/x", {}, b"{}").content != one.content

@@ -1,0 +1,182 @@
+"""Recordings as files: what is written is read again, and holds neither secrets nor servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.errors import ReplayError
+from pytest_gepa.journal import Journal
+from pytest_gepa.recording import _answer as read_answer
+from pytest_gepa.recording import _written as written
+from pytest_gepa.recording import (
+    find_recording,
+    load_answers,
+    read_recording,
+    stand_in,
+    stand_ins,
+    write_recording,
+)
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.replay import WITHHELD
+from pytest_gepa.trace.stored import StoredAnswer, decode
+
+RUN = "2026-11-24-1"
+Write = Callable[..., Path]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Iterator[Write]:
+    store = ResponseCache(tmp_path / "store")
+
+    def make(answers: dict[str, bytes], run: str = RUN, redact: Callable[[str], str] = str) -> Path:
+        directory = tmp_path / "project/.gepa/runs" / run
+        directory.mkdir(parents=True)
+        journal = Journal(directory / "journal.jsonl", str)
+        journal.write("run", run=run, reflection_model="reflector")
+        journal.write("event", type="Evaluated", event={"candidate": "c1", "results": {}})
+        journal.write("event", type="Retrying", event={"rollouts": 1})
+        journal.write("rollout", candidate="c1", case="t.py::a", trial="search/0", charged=True, score=1)
+        journal.write("rollout", candidate="c2", case="t.py::a", trial="search/0", charged=False, score=1)
+        journal.write("event", type="Reflected", event={"proposal": "p1"})
+        journal.write("event", type="Stopped", event={"reason": "enough"})
+        journal.close()
+        for key, data in answers.items():
+            store.put(key, data)
+        environ = {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": "https://gw.corp/team/v1", "HOME": "/h"}
+        write_recording(
+            directory / "recording", directory / "journal.jsonl", store, {"seed": 7}, environ, redact
+        )
+        return directory / "recording"
+
+    yield make
+    store.close()
+
+
+def test_a_recording_is_read_as_it_was_written(write: Write, tmp_path: Path) -> None:
+    answers = {
+        "aa:search/0:0": StoredAnswer(200, "application/json", b'{"a": [1, "\\u00fc"]}').encode(),
+        "aa:search/0:1": StoredAnswer(200, "text/event-stream", b"data: 1\n\ndata: [DONE]\n\n").encode(),
+        f"bb:{RUN}/confirm/0:0": StoredAnswer(400, "text/plain", b"no").encode(),
+        "cc:reflect/7:0": WITHHELD,
+    }
+    directory = write(answers)
+    recording = read_recording(directory)
+    assert (recording.run, recording.reflection_model, recording.settings) == (RUN, "reflector", {"seed": 7})
+    assert recording.order == ("Evaluated c1", "Reflected p1", "Stopped enough")
+    assert recording.charges == {
+        ("c1", "t.py::a", "search/0"): True,
+        ("c2", "t.py::a", "search/0"): False,
+    }
+    names = {path.name for path in (directory / "answers").iterdir()}
+    assert names == {"search-0.jsonl", "confirm-0.jsonl", "reflect-7.jsonl"}
+    store = ResponseCache(tmp_path / "again")
+    assert load_answers(directory, store) == 4
+    for key, data in answers.items():
+        found = store.get(key)
+        assert found is not None
+        before, after = decode(data), decode(found)
+        if before is None or after is None:
+            assert (found, after) == (WITHHELD, before)
+        elif before.content_type == "application/json":
+            assert json.loads(after.body) == json.loads(before.body)
+        else:
+            assert after == before
+    store.close()
+
+
+def test_the_same_answers_give_the_same_files(write: Write) -> None:
+    answers = {f"{number:02}:search/0:0": StoredAnswer(200, "", b"x").encode() for number in range(9)}
+    one = write(answers)
+    other = write(dict(reversed(answers.items())), run="2026-11-24-2")
+    assert (one / "answers/search-0.jsonl").read_bytes() == (other / "answers/search-0.jsonl").read_bytes()
+    assert len((one / "answers/search-0.jsonl").read_text().splitlines()) == 9
+
+
+@given(st.one_of(JSON.map(lambda data: json.dumps(data).encode()), st.binary(), st.text().map(str.encode)))
+def test_bodies_of_any_kind_survive_as_text(body: bytes) -> None:
+    answer = StoredAnswer(200, "application/json", body)
+    line = json.dumps(written(answer), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    again = read_answer(json.loads(line))
+    if "json" in written(answer):
+        assert json.loads(again.body) == json.loads(body)
+    else:
+        assert again == answer
+
+
+def test_what_holds_a_secret_is_named_and_left_out(write: Write) -> None:
+    answers = {
+        "aa:t:0": StoredAnswer(200, "", b"sk-secret").encode(),
+        "bb:t:0": StoredAnswer(200, "", b"fine").encode(),
+    }
+    directory = write(answers, redact=lambda text: text.replace("sk-secret", "[redacted]"))
+    lines = [json.loads(line) for line in (directory / "answers/t.jsonl").read_text().splitlines()]
+    assert lines[0] == {"key": "aa", "number": 0, "trial": "t", "withheld": True}
+    assert lines[1]["text"] == "fine"
+    everything = b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+    assert b"sk-secret" not in everything
+    assert b"gw.corp" not in everything
+
+
+def test_neither_keys_nor_servers_are_kept_of_the_environment() -> None:
+    environ = {
+        "OPENAI_API_KEY": "sk-1",
+        "ANTHROPIC_API_KEY": "sk-2",
+        "GEPA_REFLECTION_API_KEY": "sk-3",
+        "STRIPE_API_KEY": "sk-4",
+        "AZURE_OPENAI_ENDPOINT": "https://corp.openai.azure.com/",
+        "OPENAI_API_VERSION": "2024-06-01",
+        "MISTRAL_API_VERSION": "a b",
+        "OPENAI_BASE_URL": "https://me:pass@gw.corp/v1?token=1",
+        "OPENAI_ORG_ID": "org",
+    }
+    assert stand_ins(environ) == {
+        "OPENAI_API_KEY": "replayed",
+        "ANTHROPIC_API_KEY": "replayed",
+        "GEPA_REFLECTION_API_KEY": "replayed",
+        "AZURE_OPENAI_ENDPOINT": "http://replay.invalid/",
+        "OPENAI_API_VERSION": "2024-06-01",
+        "OPENAI_BASE_URL": "http://replay.invalid/v1",
+    }
+
+
+def test_a_replay_sets_what_the_environment_lacks_and_nothing_else(write: Write, tmp_path: Path) -> None:
+    write({})
+    environ = {"OPENAI_BASE_URL": "http://mine/v1", "OPENAI_API_KEY": ""}
+    stand_in(tmp_path / "project", environ)
+    assert environ == {"OPENAI_BASE_URL": "http://mine/v1", "OPENAI_API_KEY": "replayed"}
+    bare: dict[str, str] = {}
+    stand_in(tmp_path, bare)
+    assert bare == {"OPENAI_API_KEY": "replayed"}
+
+
+def test_the_committed_recording_comes_first_then_that_of_the_newest_run(
+    write: Write, tmp_path: Path
+) -> None:
+    root = tmp_path / "project"
+    with pytest.raises(ReplayError, match="needs a recorded run"):
+        find_recording(root)
+    write({}, run="2026-11-24-9")
+    newest = write({}, run="2026-11-24-10")
+    (root / ".gepa/runs/2026-11-25-1").mkdir()
+    assert find_recording(root) == newest
+    (root / "gepa_recording").mkdir()
+    assert find_recording(root) == newest
+    (root / "gepa_recording/recording.json").write_text("{}")
+    assert find_recording(root) == root / "gepa_recording"
+
+
+def test_settings_that_are_not_as_they_were_are_named(write: Write) -> None:
+    recording = read_recording(write({}))
+    assert recording.differences({"seed": 7, "budget": 3}) == []
+    assert recording.differences({"seed": 8}) == ["seed was 7, is 8"]

@@ -1,0 +1,469 @@
+"""Where answers are found and kept, in one process and between several; and how a process is closed off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from pytest_gepa.suite.closed_off import is_public
+from pytest_gepa.trace import capture, replay
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.flights import Flights
+from pytest_gepa.trace.keys import identify
+from pytest_gepa.trace.recorder import Recorded, Recorder
+from pytest_gepa.trace.replay import NotRecorded, Place, Stores
+from pytest_gepa.trace.stored import StoredAnswer, decode
+from tests.fake_openai import FakeOpenAI
+
+ANSWER = StoredAnswer(200, "application/json", b'{"a": 1}')
+IDENTITY = identify("POST", "http://one.test/v1/chat/completions", {}, b'{"model": "m"}')
+ELSEWHERE = identify("POST", "https://two.test:8443/v1/chat/completions", {}, b'{"model": "m"}')
+QUESTION: list[Any] = [{"role": "user", "content": "Capital of France?"}]
+CHILD = """
+import sys
+from pathlib import Path
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.keys import identify
+from pytest_gepa.trace.replay import Place, Stores
+from pytest_gepa.trace.stored import StoredAnswer
+cache = ResponseCache(Path(sys.argv[1]))
+identity = identify("POST", "http://one.test/v1/chat/completions", {}, b'{"model": "m"}')
+place = Place(Stores(cache), identity, "t", 0, reusable=True)
+assert place.wait(lambda answer: True) is None
+print("in flight", flush=True)
+word = sys.stdin.readline().strip()
+if word == "answer":
+    place.keep(StoredAnswer(200, "application/json", b"theirs"), is_finished=True)
+if word != "die":
+    place.leave()
+    print("landed", flush=True)
+    sys.stdin.readline()
+cache.close()
+"""
+
+
+def good(answer: StoredAnswer) -> bool:
+    return True
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[Stores]:
+    stores = Stores(ResponseCache(tmp_path / "cache"), ResponseCache(tmp_path / "recording"))
+    yield stores
+    stores.close()
+
+
+def place(stores: Stores, identity: Any = IDENTITY, *, trial: str = "t", reusable: bool = True) -> Place:
+    return Place(stores, identity, trial, 0, reusable=reusable)
+
+
+def closed_off(stores: Stores) -> Stores:
+    return Stores(stores.cache, stores.recording, "only")
+
+
+# Answers as bytes
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ANSWER,
+        StoredAnswer(404, "", b""),
+        StoredAnswer(200, "text/event-stream; charset=utf-8", b"data: 1\n\ndata: [DONE]\n\n"),
+        StoredAnswer(200, "x/y\nz", b"\x00\xff\n{}"),
+    ],
+)
+def test_an_answer_comes_back_as_it_was(answer: StoredAnswer) -> None:
+    assert decode(answer.encode()) == answer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nonsense",
+        b'{"choices": []}',
+        b"[]\nbody",
+        b'{"form": "other"}\nbody',
+        b'{"form": "gepa-answer-1", "status": "200", "content_type": ""}\nbody',
+        b'{"form": "gepa-answer-1", "status": true, "content_type": ""}\nbody',
+        b'{"form": "gepa-answer-1", "status": 200, "content_type": null}\nbody',
+        b"[" * 100_000 + b"\nbody",
+    ],
+)
+def test_bytes_that_are_no_answer_are_none(data: bytes) -> None:
+    assert decode(data) is None
+
+
+def test_a_stream_is_played_event_by_event_and_its_last_event_is_ended() -> None:
+    def pieces(body: bytes) -> list[bytes]:
+        return list(StoredAnswer(200, "text/event-stream", body).pieces())
+
+    assert pieces(b"data: 1\n\ndata: 2\n\n") == [b"data: 1\n\n", b"data: 2\n\n"]
+    assert pieces(b"data: 1\r\n\r\ndata: [DONE]\r\n") == [b"data: 1\r\n\r\n", b"data: [DONE]\n\n"]
+    assert pieces(b"data: [DONE]") == [b"data: [DONE]\n\n"]
+    assert pieces(b"") == []
+    assert list(ANSWER.pieces()) == [ANSWER.body]
+
+
+# Finding and keeping
+
+
+def test_a_finished_answer_is_found_again_and_an_unfinished_one_is_not(stores: Stores) -> None:
+    place(stores).keep(ANSWER, is_finished=True)
+    assert place(stores).find(good) == ANSWER
+    assert place(stores).find(lambda answer: False) is None
+    assert place(stores, trial="u").find(good) is None
+    place(stores, trial="u").keep(ANSWER, is_finished=False)
+    assert place(stores, trial="u").find(good) is None
+
+
+def test_what_is_not_reusable_is_recorded_only(stores: Stores) -> None:
+    place(stores, reusable=False).keep(ANSWER, is_finished=True)
+    assert place(stores, reusable=False).find(good) is None
+    assert place(closed_off(stores), reusable=False).find(good) == ANSWER
+
+
+def test_a_recording_answers_whatever_server_is_named_and_the_cache_does_not(stores: Stores) -> None:
+    place(stores).keep(ANSWER, is_finished=True)
+    assert place(stores, ELSEWHERE).find(good) is None
+    assert place(closed_off(stores), ELSEWHERE).find(good) == ANSWER
+    assert place(Stores(stores.cache, None, "only"), ELSEWHERE).find(good) is None
+
+
+def test_errors_are_recorded_until_an_answer_comes(stores: Stores) -> None:
+    busy = StoredAnswer(429, "", b"busy")
+    place(stores).keep(busy, is_finished=False)
+    assert place(closed_off(stores)).find(good) == busy
+    place(stores).keep(ANSWER, is_finished=True)
+    place(stores).keep(busy, is_finished=False)
+    assert place(closed_off(stores)).find(good) == ANSWER
+
+
+def test_an_answer_from_an_earlier_run_is_recorded_when_it_is_used(stores: Stores, tmp_path: Path) -> None:
+    place(Stores(stores.cache)).keep(ANSWER, is_finished=True)
+    here = place(stores)
+    assert here.find(good) == ANSWER
+    here.keep_again(ANSWER)
+    assert place(Stores(None, stores.recording, "only")).find(good) == ANSWER
+
+
+def test_nothing_is_written_where_only_stored_answers_are_used(stores: Stores) -> None:
+    here = place(closed_off(stores))
+    here.keep(ANSWER, is_finished=True)
+    here.keep_again(ANSWER)
+    assert here.find(good) is None
+    assert not here.is_withheld()
+
+
+@pytest.mark.parametrize("texts", [(), ("it says sk-secret",)])
+def test_an_answer_with_a_secret_is_stored_nowhere(stores: Stores, texts: tuple[str, ...]) -> None:
+    guarded = Stores(
+        stores.cache, stores.recording, redact=lambda text: text.replace("sk-secret", "[redacted]")
+    )
+    answer = ANSWER if texts else StoredAnswer(200, "", b"sk-secret")
+    place(guarded).keep(answer, *texts, is_finished=True)
+    assert place(guarded).find(good) is None
+    assert place(closed_off(stores)).find(good) is None
+    assert place(closed_off(stores)).is_withheld()
+
+
+# In flight
+
+
+def child(directory: Path) -> subprocess.Popen[str]:
+    """Another process, which has sent the request and waits for a word on how it ends."""
+    command = [sys.executable, "-c", CHILD, str(directory)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in flight\n"
+    return process
+
+
+def tell(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+    if word != "die":
+        assert process.stdout.readline() == "landed\n"
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.communicate("\n")
+
+
+needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="no locks between processes here")
+
+
+@needs_locks
+def test_a_request_that_another_process_has_in_flight_waits_for_its_answer(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = child(tmp_path / "cache")
+    asked_before_it_came = threading.Event()
+    genuine = Place._cached
+
+    def look(self: Place, is_good: Any) -> StoredAnswer | None:
+        found = genuine(self, is_good)
+        asked_before_it_came.set()
+        return found
+
+    monkeypatch.setattr(Place, "_cached", look)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: place(stores).wait(good))
+        assert asked_before_it_came.wait(20)
+        assert not waiting.done()
+        tell(process, "answer")
+        answer = waiting.result(20)
+    assert answer is not None
+    assert answer.body == b"theirs"
+    end(process)
+
+
+@needs_locks
+@pytest.mark.parametrize("word", ["nothing", "die"])
+def test_when_the_other_process_gets_no_answer_or_dies_it_is_this_ones_turn(
+    stores: Stores, tmp_path: Path, word: str
+) -> None:
+    process = child(tmp_path / "cache")
+    flights = Flights(tmp_path / "cache/flights")
+    key = place(stores)._key
+    assert not flights.take_off(key)
+    tell(process, word)
+    if word == "die":
+        process.wait()
+    here = place(stores)
+    assert here.wait(good) is None
+    if word != "die":
+        end(process)
+    else:
+        process.communicate()
+    assert child_finds_it_taken(tmp_path / "cache", key), "it is this process that others wait for now"
+    here.leave()
+    assert not child_finds_it_taken(tmp_path / "cache", key)
+
+
+def child_finds_it_taken(directory: Path, key: str) -> bool:
+    program = (
+        "import sys; from pathlib import Path; from pytest_gepa.trace.flights import Flights\n"
+        "print(Flights(Path(sys.argv[1]) / 'flights').take_off(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", program, str(directory), key]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@needs_locks
+def test_after_the_longest_wait_the_request_goes_out_all_the_same(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "LONGEST_WAIT", 0.0)
+    process = child(tmp_path / "cache")
+    assert place(stores).wait(good) is None
+    place(stores).leave()
+    assert child_finds_it_taken(tmp_path / "cache", place(stores)._key), (
+        "what it did not take it does not give back"
+    )
+    tell(process, "nothing")
+    end(process)
+
+
+@needs_locks
+def test_an_event_loop_goes_on_while_a_request_waits(stores: Stores, tmp_path: Path) -> None:
+    process = child(tmp_path / "cache")
+
+    async def run() -> StoredAnswer | None:
+        waiting = asyncio.ensure_future(place(stores).wait_async(good))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        tell(process, "answer")
+        return await waiting
+
+    answer = asyncio.run(run())
+    assert answer is not None
+    assert answer.body == b"theirs"
+    end(process)
+
+
+@needs_locks
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_holds_none_of_its_parents_flights(tmp_path: Path) -> None:
+    flights = Flights(tmp_path / "flights")
+    assert flights.take_off("k")
+    pid = os.fork()
+    if pid == 0:
+        flights.land("k")  # not its own to end
+        os._exit(0 if not flights.take_off("k") and flights.take_off("other") else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert child_finds_it_taken(tmp_path, "k")
+    flights.close()
+
+
+# Closed off
+
+
+@contextlib.contextmanager
+def captured(stores: Stores, trial: str = "t") -> Iterator[Recorder]:
+    recorder = Recorder()
+    capture.install(recorder, stores.cache, trial, stores.replay, stores.recording)
+    recorder.begin("case")
+    try:
+        yield recorder
+    finally:
+        capture.uninstall()
+
+
+def client_of(server: FakeOpenAI) -> openai.OpenAI:
+    return openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=1)
+
+
+def test_a_request_without_an_answer_is_not_sent_and_not_swallowed(stores: Stores) -> None:
+    with FakeOpenAI(lambda request: "sent") as server, captured(closed_off(stores)) as recorder:
+        client = openai.OpenAI(base_url=server.base_url, api_key="k")
+        with pytest.raises(
+            NotRecorded, match=r"no stored answer: POST /v1/chat/completions, model m, last .*France"
+        ):
+            client.chat.completions.create(model="m", messages=QUESTION)
+        assert not issubclass(NotRecorded, Exception), "an application that catches exceptions lets it pass"
+        recorded = recorder.end()
+        client.close()
+    assert server.requests == []
+    assert len(recorded.refused) == 1
+    assert recorded.calls[0].error.startswith("NotRecorded: no stored answer")
+
+
+def test_what_is_not_sent_is_known_also_where_the_application_swallows_everything(stores: Stores) -> None:
+    with FakeOpenAI(lambda request: "sent") as server, captured(closed_off(stores)) as recorder:
+        client = openai.AsyncOpenAI(base_url=server.base_url, api_key="k")
+
+        async def run() -> None:
+            with contextlib.suppress(BaseException):
+                await client.chat.completions.create(model="m", messages=QUESTION)
+            await client.close()
+
+        asyncio.run(run())
+        recorded: Recorded = recorder.end()
+    assert server.requests == []
+    assert recorded.refused
+
+
+def test_a_recorded_answer_is_given_though_the_server_is_gone(stores: Stores) -> None:
+    with FakeOpenAI(lambda request: "Paris") as server, captured(stores), client_of(server) as client:
+        client.chat.completions.create(model="m", messages=QUESTION)
+    with captured(closed_off(stores)) as recorder:
+        with openai.OpenAI(base_url="http://replay.invalid/v1", api_key="other") as client:
+            said = client.chat.completions.create(model="m", messages=QUESTION)
+        (call,) = recorder.end().calls
+    assert said.choices[0].message.content == "Paris"
+    assert (call.cached, call.status) == (True, 200)
+
+
+def test_an_error_is_replayed_as_the_same_error(stores: Stores) -> None:
+    reply = (400, {"error": {"message": "filtered"}})
+    for where in (stores, closed_off(stores)):
+        with FakeOpenAI(lambda request: reply) as server, captured(where), client_of(server) as client:
+            with pytest.raises(openai.BadRequestError, match="filtered"):
+                client.chat.completions.create(model="m", messages=QUESTION)
+            assert len(server.requests) == (1 if where is stores else 0)
+
+
+def test_a_retry_is_replayed_as_its_answer(stores: Stores) -> None:
+    replies: list[Any] = [(429, "slow down"), "bought"]
+    with FakeOpenAI(lambda request: replies.pop(0)) as server, captured(stores), client_of(server) as client:
+        client.chat.completions.create(model="m", messages=QUESTION)
+    with captured(closed_off(stores)) as recorder, client_of(server) as client:
+        client.chat.completions.create(model="m", messages=QUESTION)
+        assert len(recorder.end().calls) == 1
+
+
+def test_a_stream_that_is_left_early_can_be_replayed_but_not_used_again(stores: Stores) -> None:
+    def first_words(server: FakeOpenAI) -> str:
+        with (
+            client_of(server) as client,
+            client.chat.completions.create(model="m", messages=QUESTION, stream=True) as stream,
+        ):
+            return "".join(next(stream).choices[0].delta.content or "" for _ in range(2))
+
+    with FakeOpenAI(lambda request: "one two three") as server, captured(stores) as recorder:
+        assert first_words(server) == "one "
+        recorder.end()
+        recorder.begin("again")
+        first_words(server)
+        assert len(server.requests) == 2
+    with captured(closed_off(stores)):
+        assert first_words(server) == "one "
+
+
+def test_unknown_endpoints_are_recorded_where_they_name_a_model_or_are_elsewhere(stores: Stores) -> None:
+    with FakeOpenAI(lambda request: {"n": len(server.requests)}) as server:
+        url = server.base_url.replace("/v1", "/own")
+        for where, sent in ((stores, 4), (closed_off(stores), 6)):
+            with captured(where), httpx.Client() as client:
+                asked = [
+                    client.post(f"{url}/generate", json={"model": "m", "text": "a"}).json() for _ in range(2)
+                ]
+                assert asked == [{"n": 1}, {"n": 2}], "identical requests may have different answers"
+                own = [client.post(f"{url}/orders", json={"item": 1}).json() for _ in range(2)]
+                assert own == [{"n": sent - 1}, {"n": sent}], (
+                    "a server of the test itself is asked every time"
+                )
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        (("93.184.216.34", 443), True),
+        (("2606:2800:220:1:248:1893:25c8:1946", 443, 0, 0), True),
+        (("::ffff:93.184.216.34", 443, 0, 0), True),
+        (("api.example.com", 443), True),
+        (("127.0.0.1", 80), False),
+        (("10.1.2.3", 5432), False),
+        (("172.18.0.2", 5432), False),
+        (("192.168.0.1", 80), False),
+        (("::1", 80, 0, 0), False),
+        (("fe80::1%eth0", 80, 0, 2), False),
+        (("localhost", 80), False),
+        ("/run/socket", False),
+        (b"\0abstract", False),
+    ],
+)
+def test_public_addresses_are_told_from_those_of_machine_and_network(address: Any, public: bool) -> None:
+    assert is_public(address) == public
+
+
+def test_a_process_that_is_closed_off_connects_to_no_public_address(tmp_path: Path) -> None:
+    program = """
+import asyncio, socket, urllib.request
+from pytest_gepa.suite.closed_off import close_off
+from pytest_gepa.trace.replay import NotRecorded
+told = []
+close_off(told.append)
+listener = socket.create_server(("127.0.0.1", 0))
+socket.create_connection(listener.getsockname()).close()
+for connect in (
+    lambda: socket.create_connection(("93.184.216.34", 9)),
+    lambda: socket.socket().connect_ex(("93.184.216.34", 9)),
+    lambda: urllib.request.urlopen("http://93.184.216.34:9/"),
+    lambda: asyncio.run(asyncio.open_connection("93.184.216.34", 9)),
+):
+    try:
+        connect()
+    except NotRecorded as error:
+        print(error)
+print(len(told))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    line = "no connection to 93.184.216.34, port 9: only stored answers are used"
+    assert done.stdout.splitlines() == [line] * 4 + ["4"]
