@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -60,7 +61,8 @@ class FixtureWatch:
             held.below = (*held.below, *self._holds([fixture] if fixture is not None else []))
             return value
 
-        request.getfixturevalue = getfixturevalue  # type: ignore[method-assign]
+        with contextlib.suppress(AttributeError):  # should a pytest to come forbid it, less is known
+            request.getfixturevalue = getfixturevalue  # type: ignore[method-assign]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:

@@ -25,16 +25,16 @@ CHECKS = """
     def checked_before():
         check.equal(1, 1)
 
-    def test_two_of_three(check):
+    def test_two_of_three_checks(check):
         check.equal(1, 1)
         check.equal("yes", "no", "not the word")
         check.is_in("a", "abc")
 
-    def test_all(check):
+    def test_all_checks(check):
         check.equal(1, 1)
         check.is_true(True)
 
-    def test_none(check):
+    def test_no_check(check):
         check.equal(1, 2)
         check.fail("no")
 
@@ -68,17 +68,17 @@ CHECKS = """
         thread.join()
         check.equal(1, 1)
 
-    def test_the_body_fails_after_them(check):
+    def test_the_body_fails_after_checks(check):
         check.equal(1, 1)
         check.equal(1, 2)
         assert "yes" == "no"
 
-    def test_the_body_fails_although_they_pass(check):
+    def test_the_body_fails_although_checks_pass(check):
         check.equal(1, 1)
         assert "yes" == "no"
 
     @pytest.mark.gepa(threshold=0.5)
-    def test_enough_for_the_threshold(check):
+    def test_enough_checks_for_the_threshold(check):
         check.equal(1, 1)
         check.equal(1, 2)
 
@@ -101,10 +101,10 @@ CHECKS = """
         check.equal(1, 2)
 
     @pytest.mark.xfail
-    def test_is_expected_to_fail(check):
+    def test_with_checks_is_expected_to_fail(check):
         check.equal(1, 2)
 
-    def test_one_that_is_expected_to_fail(check):
+    def test_a_check_that_is_expected_to_fail(check):
         check.equal(1, 1)
         check.equal(1, 2, xfail="not yet")
 
@@ -130,21 +130,21 @@ CHECKS = """
             raise ConnectionError("no route")
 """
 CHECKED = {
-    "test_two_of_three": ("failed", 2 / 3),
-    "test_all": ("passed", 1.0),
-    "test_none": ("failed", 0.0),
+    "test_two_of_three_checks": ("failed", 2 / 3),
+    "test_all_checks": ("passed", 1.0),
+    "test_no_check": ("failed", 0.0),
     "test_by_other_names": ("failed", 3 / 4),
     "test_blocks": ("failed", 4 / 6),
     "test_a_function_of_its_own_is_one_check": ("failed", 1 / 3),
     "test_in_a_thread": ("failed", 1 / 2),
-    "test_the_body_fails_after_them": ("failed", 1 / 3),
-    "test_the_body_fails_although_they_pass": ("failed", 1 / 2),
-    "test_enough_for_the_threshold": ("passed", 1 / 2),
+    "test_the_body_fails_after_checks": ("failed", 1 / 3),
+    "test_the_body_fails_although_checks_pass": ("failed", 1 / 2),
+    "test_enough_checks_for_the_threshold": ("passed", 1 / 2),
     "test_checks_beside_a_score": ("failed", 0.25),
     "test_a_check_in_a_subtest_is_part_of_it": ("failed", 1 / 2),
     "test_checks_after_subtests": ("failed", 2 / 3),
-    "test_is_expected_to_fail": ("xfailed", None),
-    "test_one_that_is_expected_to_fail": ("xfailed", None),
+    "test_with_checks_is_expected_to_fail": ("xfailed", None),
+    "test_a_check_that_is_expected_to_fail": ("xfailed", None),
     "test_checks_of_a_fixture_do_not_count": ("failed", 1 / 2),
     "test_at_most_one_may_fail": ("failed", 1 / 3),
     "test_one_that_raises_is_no_check": ("failed", 1 / 2),
@@ -165,7 +165,7 @@ def test_the_share_of_soft_checks_that_pass_is_the_score(checked: dict[str, Roll
 
 
 def test_each_check_is_a_part_of_the_score_with_its_own_feedback(checked: dict[str, Rollout]) -> None:
-    rollout = checked["test_two_of_three"]
+    rollout = checked["test_two_of_three_checks"]
 
     assert [(grade.name, grade.score, grade.kind) for grade in rollout.grades] == [
         ("check 1", 1.0, "check"),
@@ -178,10 +178,10 @@ def test_each_check_is_a_part_of_the_score_with_its_own_feedback(checked: dict[s
 
 
 def test_the_place_of_a_check_in_the_test_is_told_as_without_us(checked: dict[str, Rollout]) -> None:
-    failure = checked["test_two_of_three"].trajectory.failure
+    failure = checked["test_two_of_three_checks"].trajectory.failure
     statement = 'check.equal("yes", "no", "not the word")'
     line = next(number for number, line in enumerate(CHECKS.splitlines(), start=1) if statement in line)
-    assert f"test_it.py:{line} in test_two_of_three() -> {statement}" in failure
+    assert f"test_it.py:{line} in test_two_of_three_checks() -> {statement}" in failure
     assert "pytest-gepa" not in failure
 
 
