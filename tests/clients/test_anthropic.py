@@ -10,10 +10,15 @@ from tests.clients.ways import MESSAGES, SCHEMA, TOOL, Ways
 from tests.fake_openai import FakeOpenAI
 
 anthropic = of.client("anthropic")
+pydantic = of.client("pydantic")
 
 ways = Ways()
 TOOLS: Any = [{"name": TOOL["name"], "description": TOOL["description"], "input_schema": SCHEMA}]
 ASKED: Any = {"model": "m", "max_tokens": 100, "messages": MESSAGES}
+
+
+class City(pydantic.BaseModel):  # type: ignore[misc]
+    city: str
 
 
 def options(server: FakeOpenAI) -> Any:
@@ -62,6 +67,18 @@ def messages_tools_stream(server: FakeOpenAI) -> Any:
     ):
         (block,) = stream.get_final_message().content
         return block.input["city"]
+
+
+@ways("messages-parse", **of.as_json())
+def messages_parse(server: FakeOpenAI) -> Any:
+    with anthropic.Anthropic(**options(server)) as client:
+        return client.messages.parse(**ASKED, output_format=City).parsed_output.city
+
+
+@ways("messages-async-parse", **of.as_json())
+async def messages_async_parse(server: FakeOpenAI) -> Any:
+    async with anthropic.AsyncAnthropic(**options(server)) as client:
+        return (await client.messages.parse(**ASKED, output_format=City)).parsed_output.city
 
 
 class TestAnthropic(ClientChecks):

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.clients import ways as of
 from tests.clients.checks import ClientChecks
-from tests.clients.test_openai import CHAT_TOOL, USAGE, City, parse
+from tests.clients.test_openai import CHAT_TOOL, RESPONSE_TOOL, USAGE, City, parse
 from tests.clients.ways import MESSAGES, QUESTION, Ways
 from tests.fake_openai import FakeOpenAI
 
@@ -65,6 +65,40 @@ def chat_tools(server: FakeOpenAI) -> Any:
 def responses(server: FakeOpenAI) -> Any:
     with openai.AzureOpenAI(**options(server)) as client:
         return client.responses.create(model="m", input=QUESTION).output_text
+
+
+@ways("responses-async")
+async def responses_async(server: FakeOpenAI) -> Any:
+    async with openai.AsyncAzureOpenAI(**options(server)) as client:
+        return (await client.responses.create(model="m", input=QUESTION)).output_text
+
+
+@ways("responses-stream")
+def responses_stream(server: FakeOpenAI) -> Any:
+    with openai.AzureOpenAI(**options(server)) as client:
+        stream = client.responses.create(model="m", input=QUESTION, stream=True)
+        return "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+
+
+@ways("responses-async-stream")
+async def responses_async_stream(server: FakeOpenAI) -> Any:
+    async with openai.AsyncAzureOpenAI(**options(server)) as client:
+        stream = await client.responses.create(model="m", input=QUESTION, stream=True)
+        return "".join([event.delta async for event in stream if event.type == "response.output_text.delta"])
+
+
+@ways("responses-parse", **of.as_json())
+def responses_parse(server: FakeOpenAI) -> Any:
+    with openai.AzureOpenAI(**options(server)) as client:
+        return client.responses.parse(model="m", input=QUESTION, text_format=City).output_parsed.city
+
+
+@ways("responses-tools", **of.as_tool())
+def responses_tools(server: FakeOpenAI) -> Any:
+    with openai.AzureOpenAI(**options(server)) as client:
+        answer = client.responses.create(model="m", input=QUESTION, tools=[RESPONSE_TOOL])
+        (call,) = [item for item in answer.output if item.type == "function_call"]
+        return City.model_validate_json(call.arguments).city
 
 
 class TestAzureOpenAI(ClientChecks):

@@ -7,7 +7,7 @@ from typing import Any
 from tests.clients import ways as of
 from tests.clients.checks import ClientChecks
 from tests.clients.ways import MESSAGES, Ways
-from tests.fake_openai import FakeOpenAI, tool_call
+from tests.fake_openai import FakeOpenAI
 
 instructor = of.client("instructor")
 openai = of.client("openai")
@@ -20,11 +20,7 @@ class City(pydantic.BaseModel):  # type: ignore[misc]
     city: str
 
 
-CITY: Any = {
-    **of.as_tool(),
-    "answer": {"tool_calls": [tool_call("City", {"city": "Paris"})]},
-    "said": of.called("City"),
-}
+CITY: Any = of.as_tool("City")
 ASKED: Any = {"model": "m", "messages": MESSAGES, "response_model": City}
 
 
@@ -48,6 +44,13 @@ async def chat_async_tools(server: FakeOpenAI) -> Any:
 @ways("chat-tools-stream", **CITY, counts=False)
 def chat_tools_stream(server: FakeOpenAI) -> Any:
     *_, last = blocking(server).chat.completions.create_partial(**ASKED)
+    return last.city
+
+
+@ways("chat-async-tools-stream", **CITY, counts=False)
+async def chat_async_tools_stream(server: FakeOpenAI) -> Any:
+    client = instructor.from_openai(openai.AsyncOpenAI(base_url=server.base_url, api_key="k", max_retries=1))
+    *_, last = [part async for part in client.chat.completions.create_partial(**ASKED)]
     return last.city
 
 

@@ -27,6 +27,11 @@ def model(server: FakeOpenAI, **options: Any) -> Any:
     )
 
 
+def text(message: Any) -> str:
+    """The text of a message: a property, in older versions a method."""
+    return message.text if isinstance(message.text, str) else message.text()
+
+
 @ways("chat-sync")
 def chat(server: FakeOpenAI) -> Any:
     return model(server).invoke(QUESTION).content
@@ -60,8 +65,36 @@ def chat_tools(server: FakeOpenAI) -> Any:
 
 @ways("responses-sync")
 def responses(server: FakeOpenAI) -> Any:
-    answer = model(server, use_responses_api=True).invoke(QUESTION)
-    return answer.text if isinstance(answer.text, str) else answer.text()
+    return text(model(server, use_responses_api=True).invoke(QUESTION))
+
+
+@ways("responses-async")
+async def responses_async(server: FakeOpenAI) -> Any:
+    return text(await model(server, use_responses_api=True).ainvoke(QUESTION))
+
+
+@ways("responses-stream")
+def responses_stream(server: FakeOpenAI) -> Any:
+    return "".join(text(chunk) for chunk in model(server, use_responses_api=True).stream(QUESTION))
+
+
+@ways("responses-async-stream")
+async def responses_async_stream(server: FakeOpenAI) -> Any:
+    stream = model(server, use_responses_api=True).astream(QUESTION)
+    return "".join([text(chunk) async for chunk in stream])
+
+
+@ways("responses-parse", **of.as_json())
+def responses_parse(server: FakeOpenAI) -> Any:
+    structured = model(server, use_responses_api=True).with_structured_output(City, method="json_schema")
+    return structured.invoke(QUESTION).city
+
+
+@ways("responses-tools", **of.as_tool())
+def responses_tools(server: FakeOpenAI) -> Any:
+    tool = {"type": "function", "function": TOOL}
+    answer = model(server, use_responses_api=True).bind_tools([tool]).invoke(QUESTION)
+    return answer.tool_calls[0]["args"]["city"]
 
 
 class TestLangchainOpenAI(ClientChecks):

@@ -94,5 +94,26 @@ async def messages_async_stream(server: FakeOpenAI) -> Any:
     )
 
 
+@ways("messages-parse", **of.as_tool("json_tool_call"))
+def messages_parse(server: FakeOpenAI) -> Any:
+    """What a schema becomes for a model that is not known to take one."""
+    answer = litellm.completion(**anthropic(server), response_format=City)
+    return City.model_validate_json(answer.choices[0].message.content).city
+
+
+@ways("messages-tools", **of.as_tool())
+def messages_tools(server: FakeOpenAI) -> Any:
+    answer = litellm.completion(**anthropic(server), **TOOLS)
+    return City.model_validate_json(answer.choices[0].message.tool_calls[0].function.arguments).city
+
+
+@ways("messages-async-tools-stream", **of.as_tool())
+async def messages_async_tools_stream(server: FakeOpenAI) -> Any:
+    stream = await litellm.acompletion(**anthropic(server), **TOOLS, stream=True)
+    deltas = [chunk.choices[0].delta async for chunk in stream if chunk.choices]
+    calls = [call for delta in deltas for call in delta.tool_calls or ()]
+    return City.model_validate_json("".join(call.function.arguments or "" for call in calls)).city
+
+
 class TestLitellm(ClientChecks):
     ways = ways

@@ -6,17 +6,22 @@ import importlib
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
 
 from tests.clients import ways as of
 from tests.clients.checks import ClientChecks
-from tests.clients.ways import MESSAGES, Ways
+from tests.clients.ways import MESSAGES, SCHEMA, TOOL, Ways
 from tests.fake_openai import FakeOpenAI
 
 ASKED: Any = {"model": "m", "messages": MESSAGES}
+STRUCTURED: Any = {
+    **ASKED,
+    "response_format": {"type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA}},
+}
+TOOLS: Any = {**ASKED, "tools": [{"type": "function", "function": TOOL}]}
 STREAM: Any = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
 JSON = {"Content-Type": "application/json"}
 
@@ -28,6 +33,12 @@ def url(server: FakeOpenAI) -> str:
 def content(body: Any) -> str:
     text: str = body["choices"][0]["message"]["content"]
     return text
+
+
+def called(body: Any) -> str:
+    (call,) = body["choices"][0]["message"]["tool_calls"]
+    city: str = json.loads(call["function"]["arguments"])["city"]
+    return city
 
 
 def pieces(lines: Iterable[str | bytes]) -> str:
@@ -57,88 +68,129 @@ class Plain(ClientChecks):
         of.client(self.library)
 
 
-class TestRequests(Plain):
-    library = "requests"
+def blocking(post: Callable[[str, Any], Any], lines: Callable[[str, Any], Iterable[str | bytes]]) -> Ways:
+    """The ways of a library that blocks: `post` gives a body as JSON, `lines` those of a stream."""
     ways = Ways()
 
     @ways("chat-sync")
     def chat(server: FakeOpenAI) -> Any:
-        response = importlib.import_module("requests").post(url(server), json=ASKED)
-        response.raise_for_status()
-        return content(response.json())
+        return content(post(url(server), ASKED))
 
     @ways("chat-stream")
     def chat_stream(server: FakeOpenAI) -> Any:
-        with importlib.import_module("requests").post(url(server), json=STREAM, stream=True) as response:
+        return pieces(lines(url(server), STREAM))
+
+    @ways("chat-structured", **of.as_json())
+    def chat_structured(server: FakeOpenAI) -> Any:
+        return json.loads(content(post(url(server), STRUCTURED)))["city"]
+
+    @ways("chat-tools", **of.as_tool())
+    def chat_tools(server: FakeOpenAI) -> Any:
+        return called(post(url(server), TOOLS))
+
+    return ways
+
+
+def asynchronous(
+    post: Callable[[str, Any], Awaitable[Any]], lines: Callable[[str, Any], Awaitable[list[Any]]]
+) -> Ways:
+    """The same for a library that does not."""
+    ways = Ways()
+
+    @ways("chat-async")
+    async def chat_async(server: FakeOpenAI) -> Any:
+        return content(await post(url(server), ASKED))
+
+    @ways("chat-async-stream")
+    async def chat_async_stream(server: FakeOpenAI) -> Any:
+        return pieces(await lines(url(server), STREAM))
+
+    @ways("chat-async-structured", **of.as_json())
+    async def chat_async_structured(server: FakeOpenAI) -> Any:
+        return json.loads(content(await post(url(server), STRUCTURED)))["city"]
+
+    @ways("chat-async-tools", **of.as_tool())
+    async def chat_async_tools(server: FakeOpenAI) -> Any:
+        return called(await post(url(server), TOOLS))
+
+    return ways
+
+
+class TestRequests(Plain):
+    library = "requests"
+
+    @staticmethod
+    def post(address: str, body: Any) -> Any:
+        response = importlib.import_module("requests").post(address, json=body)
+        response.raise_for_status()
+        return response.json()
+
+    @staticmethod
+    def lines(address: str, body: Any) -> Iterable[str | bytes]:
+        with importlib.import_module("requests").post(address, json=body, stream=True) as response:
             response.raise_for_status()
-            return pieces(response.iter_lines())
+            yield from response.iter_lines()
+
+    ways = blocking(post, lines)
 
 
 class TestUrllib3(Plain):
     library = "urllib3"
-    ways = Ways()
 
-    @ways("chat-sync")
-    def chat(server: FakeOpenAI) -> Any:
-        response = importlib.import_module("urllib3").PoolManager().request("POST", url(server), json=ASKED)
-        return content(response.json())
+    @staticmethod
+    def post(address: str, body: Any) -> Any:
+        return importlib.import_module("urllib3").PoolManager().request("POST", address, json=body).json()
 
-    @ways("chat-stream")
-    def chat_stream(server: FakeOpenAI) -> Any:
+    @staticmethod
+    def lines(address: str, body: Any) -> Iterable[str | bytes]:
         pool = importlib.import_module("urllib3").PoolManager()
-        response = pool.request("POST", url(server), json=STREAM, preload_content=False)
+        response = pool.request("POST", address, json=body, preload_content=False)
         if response.status != 200:
             raise ValueError(response.data)
-        text = pieces(response)
+        yield from response
         response.release_conn()
-        return text
+
+    ways = blocking(post, lines)
 
 
 class TestUrllibRequest(Plain):
     library = "urllib.request"
-    ways = Ways()
 
-    @ways("chat-sync")
-    def chat(server: FakeOpenAI) -> Any:
-        request = urllib.request.Request(url(server), json.dumps(ASKED).encode(), JSON)
-        with opened(request) as response:
-            return content(json.load(response))
+    @staticmethod
+    def post(address: str, body: Any) -> Any:
+        with opened(urllib.request.Request(address, json.dumps(body).encode(), JSON)) as response:
+            return json.load(response)
 
-    @ways("chat-stream")
-    def chat_stream(server: FakeOpenAI) -> Any:
-        request = urllib.request.Request(url(server), json.dumps(STREAM).encode(), JSON)
-        with opened(request) as response:
-            return pieces(response)
+    @staticmethod
+    def lines(address: str, body: Any) -> Iterable[str | bytes]:
+        with opened(urllib.request.Request(address, json.dumps(body).encode(), JSON)) as response:
+            yield from response
+
+    ways = blocking(post, lines)
 
 
 def httpx_ways(library: str) -> Ways:
-    ways = Ways()
+    """The ways of httpx and of httpx2."""
 
-    @ways("chat-sync")
-    def chat(server: FakeOpenAI) -> Any:
-        response = importlib.import_module(library).post(url(server), json=ASKED)
-        return content(response.raise_for_status().json())
+    def post(address: str, body: Any) -> Any:
+        return importlib.import_module(library).post(address, json=body).raise_for_status().json()
 
-    @ways("chat-async")
-    async def chat_async(server: FakeOpenAI) -> Any:
+    def lines(address: str, body: Any) -> Iterable[str]:
+        with importlib.import_module(library).stream("POST", address, json=body) as response:
+            yield from response.raise_for_status().iter_lines()
+
+    async def post_async(address: str, body: Any) -> Any:
         async with importlib.import_module(library).AsyncClient() as client:
-            return content((await client.post(url(server), json=ASKED)).raise_for_status().json())
+            return (await client.post(address, json=body)).raise_for_status().json()
 
-    @ways("chat-stream")
-    def chat_stream(server: FakeOpenAI) -> Any:
-        with importlib.import_module(library).stream("POST", url(server), json=STREAM) as response:
-            return pieces(response.raise_for_status().iter_lines())
-
-    @ways("chat-async-stream")
-    async def chat_async_stream(server: FakeOpenAI) -> Any:
+    async def lines_async(address: str, body: Any) -> list[str]:
         async with (
             importlib.import_module(library).AsyncClient() as client,
-            client.stream("POST", url(server), json=STREAM) as response,
+            client.stream("POST", address, json=body) as response,
         ):
-            response.raise_for_status()
-            return pieces([line async for line in response.aiter_lines()])
+            return [line async for line in response.raise_for_status().aiter_lines()]
 
-    return ways
+    return Ways({**blocking(post, lines), **asynchronous(post_async, lines_async)})
 
 
 class TestHttpx(Plain):
@@ -153,23 +205,24 @@ class TestHttpx2(Plain):
 
 class TestAiohttp(Plain):
     library = "aiohttp"
-    ways = Ways()
 
-    @ways("chat-async")
-    async def chat_async(server: FakeOpenAI) -> Any:
+    @staticmethod
+    async def post(address: str, body: Any) -> Any:
         async with (
             importlib.import_module("aiohttp").ClientSession(raise_for_status=raise_for_status) as session,
-            session.post(url(server), json=ASKED) as response,
+            session.post(address, json=body) as response,
         ):
-            return content(await response.json())
+            return await response.json()
 
-    @ways("chat-async-stream")
-    async def chat_async_stream(server: FakeOpenAI) -> Any:
+    @staticmethod
+    async def lines(address: str, body: Any) -> list[bytes]:
         async with (
             importlib.import_module("aiohttp").ClientSession(raise_for_status=raise_for_status) as session,
-            session.post(url(server), json=STREAM) as response,
+            session.post(address, json=body) as response,
         ):
-            return pieces([line async for line in response.content])
+            return [line async for line in response.content]
+
+    ways = asynchronous(post, lines)
 
 
 async def raise_for_status(response: Any) -> None:

@@ -55,6 +55,24 @@ async def chat_async(server: FakeOpenAI) -> Any:
     return (await agent(chat_model(server)).run(QUESTION)).output
 
 
+@ways("chat-stream")
+def chat_stream(server: FakeOpenAI) -> Any:
+    result = agent(chat_model(server)).run_stream_sync(QUESTION)
+    return "".join(result.stream_text(delta=True, debounce_by=None))
+
+
+@ways("responses-stream")
+def responses_stream(server: FakeOpenAI) -> Any:
+    result = agent(responses_model(server)).run_stream_sync(QUESTION)
+    return "".join(result.stream_text(delta=True, debounce_by=None))
+
+
+@ways("messages-stream")
+def messages_stream(server: FakeOpenAI) -> Any:
+    result = agent(messages_model(server)).run_stream_sync(QUESTION)
+    return "".join(result.stream_text(delta=True, debounce_by=None))
+
+
 @ways("chat-async-stream")
 async def chat_async_stream(server: FakeOpenAI) -> Any:
     async with agent(chat_model(server)).run_stream(QUESTION) as result:
@@ -76,6 +94,46 @@ def chat_tools(server: FakeOpenAI) -> Any:
 @ways("responses-async")
 async def responses_async(server: FakeOpenAI) -> Any:
     return (await agent(responses_model(server)).run(QUESTION)).output
+
+
+@ways("responses-sync")
+def responses(server: FakeOpenAI) -> Any:
+    return agent(responses_model(server)).run_sync(QUESTION).output
+
+
+@ways("responses-async-stream")
+async def responses_async_stream(server: FakeOpenAI) -> Any:
+    async with agent(responses_model(server)).run_stream(QUESTION) as result:
+        return "".join([text async for text in result.stream_text(delta=True, debounce_by=None)])
+
+
+@ways("responses-parse", **of.as_json())
+def responses_parse(server: FakeOpenAI) -> Any:
+    output = pydantic_ai.NativeOutput(City)
+    return agent(responses_model(server), output_type=output).run_sync(QUESTION).output.city
+
+
+@ways("responses-tools", **of.as_tool())
+def responses_tools(server: FakeOpenAI) -> Any:
+    output = pydantic_ai.ToolOutput(City, name="look_up")
+    return agent(responses_model(server), output_type=output).run_sync(QUESTION).output.city
+
+
+@ways("messages-sync")
+def messages(server: FakeOpenAI) -> Any:
+    return agent(messages_model(server)).run_sync(QUESTION).output
+
+
+@ways("messages-tools", **of.as_tool())
+def messages_tools(server: FakeOpenAI) -> Any:
+    output = pydantic_ai.ToolOutput(City, name="look_up")
+    return agent(messages_model(server), output_type=output).run_sync(QUESTION).output.city
+
+
+@ways("messages-parse", **of.as_json())
+def messages_parse(server: FakeOpenAI) -> Any:
+    output = pydantic_ai.PromptedOutput(City)
+    return agent(messages_model(server), output_type=output).run_sync(QUESTION).output.city
 
 
 @ways("messages-async")

@@ -20,31 +20,28 @@ ROWS = [
 def ways_of(file: str, kind: str) -> set[str]:
     """The names of the ways that a class of tests goes through, read from the source: its client need not be here."""
     tree = ast.parse((HERE / file).read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind]
-    own = _names(found)
-    if own:
-        return own
     (given,) = [
         node.value
         for node in found.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ways"
     ]
-    maker = given.func.id if isinstance(given, ast.Call) and isinstance(given.func, ast.Name) else None
-    makers = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == maker]
-    if makers:
-        return _names(makers[0])
-    return {name for node in tree.body if not isinstance(node, ast.ClassDef) for name in _names(node)}
+    if isinstance(given, ast.Name):
+        return {name for node in tree.body for name in _names(node, {})}
+    return _names(given, functions)
 
 
-def _names(tree: ast.AST) -> set[str]:
-    return {
-        node.args[0].value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) == "ways"
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
-    }
+def _names(tree: ast.AST, makers: dict[str, ast.FunctionDef]) -> set[str]:
+    """What is given to `ways` in a piece of code, and in the functions that make ways for it."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in makers:
+                names |= _names(makers[node.func.id], makers)
+            elif node.func.id == "ways" and isinstance(node.args[0], ast.Constant):
+                names.add(str(node.args[0].value))
+    return names
 
 
 def named() -> dict[tuple[str, str], set[str]]:

@@ -26,7 +26,6 @@ SCHEMA = {
 }
 TOOL = {"name": "look_up", "description": "Look a country up.", "parameters": SCHEMA}
 SAID = Message("assistant", TEXT)
-LOOK_UP: Answer = {"tool_calls": [tool_call("look_up", {"city": "Paris"})]}
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,10 @@ class Ways(dict[str, Way]):
         return add
 
 
-def as_tool() -> dict[str, Any]:
+def as_tool(name: str = "look_up") -> dict[str, Any]:
     """What a way is about that leads to a call of the tool."""
-    return {"answer": LOOK_UP, "gets": "Paris", "said": called("look_up")}
+    answer = {"tool_calls": [tool_call(name, {"city": "Paris"})]}
+    return {"answer": answer, "gets": "Paris", "said": called(name)}
 
 
 def called(tool: str) -> Message:
