@@ -113,6 +113,8 @@ def _matched(root: Path, path: Path, pattern: _Pattern) -> list[Component]:
         may_hold = isinstance(pattern.address, AddressPattern) and format_name(path) != TEXT
         if not may_hold:
             return []
+    if suffix in DATA_SUFFIXES and not pattern.is_for_all and path.stat().st_size > LARGEST_UNASKED:
+        return []
     is_asked_for = pattern.is_for_all or suffix in TEXT_SUFFIXES
     if pattern.address is None and _is_program(path):
         if not is_asked_for:
@@ -148,8 +150,6 @@ def _taken(file: SourceFile, pattern: _Pattern) -> list[Component]:
 def _likely(file: SourceFile, pattern: _Pattern) -> list[Component]:
     """The texts of a data file that look like prompts; unasked, only those whose keys say so."""
     is_prompt = is_called_a_prompt if pattern.takes is _Takes.prompts else looks_like_a_prompt
-    if not pattern.is_for_all and len(file.data) > LARGEST_UNASKED:
-        return []
     try:
         document = file.document()
     except FormatError as error:

@@ -29,7 +29,8 @@ from pytest_gepa.prompts.formats.python_calls import STRIPS, CleanDoc, Dedent, S
 from pytest_gepa.prompts.formats.python_strings import Writing, read_literals, spellings
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_ODD_ESCAPE = re.compile(r"\\[^\r\n\\'\"abfnrtvxNuU0-3]")
+# What the parser may warn of: escapes that it does not know, numbers that run into a word.
+_ODD = re.compile(r"\\[^\r\n\\'\"abfnrtvx0-3]|\d(?:and|else|for|if|in|is|not|or)\b")
 _WRAPPERS: Mapping[str, Wrapper] = {"textwrap.dedent": Dedent(), "inspect.cleandoc": CleanDoc()}
 _ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai"})
 _warnings_lock = threading.Lock()
@@ -65,8 +66,8 @@ def _decoded(data: bytes) -> tuple[str, Encoding]:
 
 
 def _tree(content: str) -> ast.Module:
-    """Parse; a literal that the parser warns of is the author's business, and not to be told again."""
-    if _ODD_ESCAPE.search(content) is None:
+    """Parse; what the parser warns of is the author's business, and not to be told again."""
+    if _ODD.search(content) is None:
         return ast.parse(content)
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")

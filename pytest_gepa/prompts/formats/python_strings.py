@@ -16,6 +16,7 @@ _LITERAL = re.compile(
     r"(?P<prefix>[rRuU]?)(?P<quote>'''|\"\"\"|'|\")(?P<body>(?:\\(?:\r\n|.)|[^\\])*?)(?P=quote)", re.DOTALL
 )
 _BETWEEN = re.compile(r"(?:\s|\\(?:\r\n|\r|\n)|#[^\r\n]*)*")
+_COMMENT = re.compile(r"[ \t]*#[^\r\n]*")
 _LINE_END = r"\r\n|\r|\n"
 _PART = re.compile(
     rf"\\(?P<fold>{_LINE_END})|\\(?P<octal>[0-7]{{1,3}})|\\x(?P<x>[0-9a-fA-F]{{2}})|\\u(?P<u>[0-9a-fA-F]{{4}})"
@@ -175,8 +176,9 @@ def _with_lines_of_their_own(
         one = _spliced_literal(source, literal, of_literal, writing)
         if one is None:
             return
-        made.append(one + _lines_after(source, literal, added.get(at, ""), writing))
-    yield _joined_without(source, literals, made, removed)
+        made.append("" if at in removed else one)
+    lines = [_lines_after(source, one, added.get(at, ""), writing) for at, one in enumerate(literals)]
+    yield _joined_with_lines(source, literals, made, lines)
 
 
 def _lines_after(source: str, literal: Literal, text: str, writing: Writing) -> str:
@@ -191,18 +193,25 @@ def _lines_after(source: str, literal: Literal, text: str, writing: Writing) -> 
     )
 
 
-def _joined_without(source: str, literals: Sequence[Literal], made: Sequence[str], removed: set[int]) -> str:
-    """Join as `_joined` does, without some literals and the white space that led to them."""
+def _joined_with_lines(
+    source: str, literals: Sequence[Literal], made: Sequence[str], added: Sequence[str]
+) -> str:
+    """Join as `_joined` does, with lines added below literals, and without those of which nothing is made."""
     parts: list[str] = []
     position = literals[0].spelled.start
-    for at, (literal, one) in enumerate(zip(literals, made, strict=True)):
+    waiting = ""
+    for literal, one, lines in zip(literals, made, added, strict=True):
         gap = source[position : literal.spelled.start]
-        position = literal.spelled.end
-        if at in removed:
-            parts += [gap.rstrip() if parts else gap, one[literal.spelled.end - literal.spelled.start :]]
-        else:
-            parts += [gap if "".join([*parts, gap]).strip() else "", one]
-    return "".join(parts)
+        comment = _COMMENT.match(gap)
+        head = comment.group() if comment is not None else ""  # it belongs to the line of the literal before
+        gap = head + waiting + gap[len(head) :]
+        if not one:
+            gap = gap.rstrip() if parts else gap
+        elif not "".join([*parts, gap]).strip():
+            gap = ""
+        parts += [gap, one]
+        position, waiting = literal.spelled.end, lines
+    return "".join([*parts, waiting])
 
 
 def _spliced_literal(source: str, literal: Literal, changes: Sequence[Hunk], writing: Writing) -> str | None:

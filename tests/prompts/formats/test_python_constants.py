@@ -226,6 +226,7 @@ def changed(source: str, text: str) -> str:
             "a\nx\ny\nb\n",
             'S = ("a\\n"\n     "x\\n"\n     "y\\n"\n     "b\\n")\n',
         ),
+        ('S = ("a\\n"  # 1\n     "b")\n', "a\nx\nb", 'S = ("a\\n"  # 1\n     "x\\n"\n     "b")\n'),
         ('S = ("a\\n"  # 1\n     "b\\n"  # 2\n     "c")\n', "a\nc", 'S = ("a\\n"  # 1  # 2\n     "c")\n'),
         ('S = ("a\\n"  # 1\n     "b")\n', "b", None),
         ('S = ("one two "\n     "three four")\n', "one two 3 four", 'S = ("one two "\n     "3 four")\n'),
@@ -300,7 +301,7 @@ def test_names_inside_functions_are_not_addressed():
 
 
 def test_a_source_with_odd_escapes_is_read_without_a_warning():
-    assert fields_of(PYTHON, b'S = "\\d \\8 \\w"\n') == {("S",): "\\d \\8 \\w"}
+    assert fields_of(PYTHON, b'S = "\\d \\8 \\w"\nB = b"\\N"\nN = 1or 2\n') == {("S",): "\\d \\8 \\w"}
     assert changed('S = "\\d \\8 a"\n', "\\d \\8 b") == 'S = "\\d \\8 b"\n'
 
 

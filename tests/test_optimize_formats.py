@@ -1,0 +1,74 @@
+"""Whole runs over prompts that stand inside of other files: what is found, proven, written and applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.harness import APP, Project, files_below
+
+READ = 'PROMPT.read_text(encoding="utf-8")'
+
+
+@dataclass(frozen=True)
+class Home:
+    """A file that holds the prompt, the pattern that names it, and how the application reads it."""
+
+    file: str
+    content: str
+    pattern: str
+    reading: str
+    added: str
+
+
+HOMES = [
+    Home(
+        "conf/all.yaml",
+        "# texts\nrouter:\n  system: |  # one\n    Answer with the word.\n    - The mark of a fruit is FRU.\nn: 1\n",
+        "conf/all.yaml::router.system",
+        'yaml.safe_load(open("conf/all.yaml"))["router"]["system"]',
+        "    - The mark of a {kind} is {mark}.",
+    ),
+    Home(
+        "texts.py",
+        'SYSTEM = (\n    "Answer with the word.\\n"\n    "- The mark of a fruit is FRU.\\n"\n)  # known\n',
+        "texts.py::SYSTEM",
+        "texts.SYSTEM",
+        '    "- The mark of a {kind} is {mark}.\\n"',
+    ),
+    Home(
+        "route.prompty",
+        "---\nname: route\n---\nAnswer with the word.\n- The mark of a fruit is FRU.",
+        "*.prompty",
+        'open("route.prompty").read().split("---\\n")[2]',
+        "- The mark of a {kind} is {mark}.",
+    ),
+]
+
+
+@pytest.mark.parametrize("home", HOMES, ids=lambda home: home.file)
+def test_a_prompt_inside_of_another_file_is_found_improved_and_patched(project: Project, home: Home):
+    (project.root / "prompts/route.md").unlink()
+    app = "import sys\n\nimport yaml\n\nsys.path.insert(0, '.')\n" + APP.replace(READ, home.reading)
+    if home.file == "texts.py":
+        app = "import texts\n" + app
+    project.write(
+        {"app.py": app, home.file: home.content, "pytest.ini": f"[pytest]\ngepa_prompts = {home.pattern}\n"}
+    )
+    project.commit()
+    before = files_below(project.root)
+
+    run = project.optimize("--gepa-seed=3")
+
+    assert run.result["verdict"] == "proven", run.everything
+    assert (project.root / home.file).read_bytes() == home.content.encode()
+    assert {name for name in files_below(project.root) - before if not name.startswith(".gepa/")} == set()
+    project.git("apply", str(run.best_patch))
+    changed = (project.root / home.file).read_text().splitlines()
+    kept = [line for line in changed if line in home.content.splitlines()]
+    assert kept == [line for line in home.content.splitlines() if line in changed]
+    new = [line for line in changed if line not in home.content.splitlines()]
+    expected = {home.added.format(kind=kind, mark=kind[:3].upper()) for kind in ("animal", "city", "tool")}
+    assert {line for line in new if "fruit" not in line} == expected
+    assert project.pytest().code == 0
