@@ -40,10 +40,9 @@ def template_problems(parent: str, text: str, within: frozenset[str] = EVERY) ->
 
 
 def _front_matter(parent: str, text: str) -> Iterator[str]:
+    """Keep the front matter of a file that is one text with it; that it gets none is the format's to see to."""
     before, after = _FRONT_MATTER.match(parent), _FRONT_MATTER.match(text)
-    if before is None and after is not None:
-        yield "front matter: the text must not open with a block between --- lines, it would be read as front matter"
-    elif before is not None and (after is None or before.group() != after.group()):
+    if before is not None and (after is None or before.group() != after.group()):
         yield "front matter: what stands between the --- lines at the top is configuration, it must stay as it is"
 
 

@@ -105,7 +105,6 @@ def test_an_edit_within_bounds_is_let_through(parent, text):
         ("Say __NAME__.\n", "Say __OTHER__ to __NAME__.\n", "'__OTHER__' would be a new placeholder"),
         ("---\nmodel: x\n---\nHi\n", "---\nmodel: y\n---\nHi\n", "front matter"),
         ("---\nmodel: x\n---\nHi\n", "Hi there\n", "front matter"),
-        (PLAIN, "---\nmodel: y\n---\nHi\n", "front matter"),
     ],
 )
 def test_an_edit_out_of_bounds_is_refused_with_the_reason(parent, text, reason):
