@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -430,3 +432,20 @@ def test_code_as_a_whole_must_be_utf_8(root, name, data, message):
     write(root / name, data)
     with pytest.raises(PromptError, match=rf"{name}: .*{message}"):
         ids(root, name)
+
+
+def test_parsers_are_imported_only_for_files_that_need_them(root):
+    write(root / "prompts/a.md")
+    write(root / "prompts/b.txt")
+    script = (
+        "import sys; from pathlib import Path; from pytest_gepa.prompts.finding import find_components;"
+        "root = Path(sys.argv[1]); found = find_components(root, root, ['prompts']);"
+        "print(len(found), {'yaml', 'tomlkit'} & {*sys.modules} - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; before = {{*sys.modules}}; {script}", str(root)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["2", "set()"]
