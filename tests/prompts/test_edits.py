@@ -57,6 +57,25 @@ def test_an_addition_goes_after_the_line_that_holds_the_passage(text, find, adde
 
 
 @pytest.mark.parametrize(
+    ("text", "find", "added", "expected"),
+    [
+        ("a\n", "", "x -> y", "a\nx -> y\n"),
+        ("- a\n", "", "x -> y", "- a\n- x -> y\n"),
+        ("- a\n", "", "in: x\nout: y", "- a\n\nin: x\nout: y\n"),
+        ("a\n\n", "", "in: x\nout: y", "a\n\nin: x\nout: y\n\n"),
+        ("", "", "in: x\nout: y", "in: x\nout: y\n"),
+        ("a\nb\n", "a", "in: x\nout: y", "a\n\nin: x\nout: y\n\nb\n"),
+        ("a\n\nb\n", "a", "in: x\nout: y", "a\n\nin: x\nout: y\n\nb\n"),
+        ("a\nb", "b", "in: x\nout: y", "a\nb\n\nin: x\nout: y"),
+        ("- a\n- b\n", "a", "x -> y", "- a\n- x -> y\n- b\n"),
+    ],
+)
+def test_an_example_is_added_like_a_rule_and_set_off_if_it_has_several_lines(text, find, added, expected):
+    assert apply_edits(text, [Edit("example", find, added, "1")]) == expected
+    assert apply_edits(text, [Edit("example", find, added)]) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "find", "new", "expected"),
     [
         ("a b c\n", "b", "x", "a x c\n"),
@@ -130,6 +149,9 @@ def test_a_passage_deleted_twice_is_gone_once():
         ("a\n", [Edit("mend", "a", "b")], "add, example, replace, delete, section, rewrite"),
         ("a\n", [Edit("add", "", " \n")], "empty"),
         ("a\n", [Edit("rewrite", "", "")], "empty"),
+        ("a\n", [Edit("example", "", "")], "empty edit: "),
+        ("a\n", [Edit("section", "# A", "")], "empty edit: "),
+        ("a\n", [Edit("example", "b", "c")], "not found: "),
         ("a\n", [Edit("replace", "", "b")], "needs in `find`"),
         ("a\n", [Edit("delete", "\n")], "needs in `find`"),
         ("a\n", [Edit("delete", "a", "b")], "use replace"),
@@ -149,6 +171,9 @@ def test_an_edit_that_cannot_be_made_says_what_to_do_instead(text, edits, hint):
         apply_edits(text, edits)
     assert hint in str(caught.value)
     assert isinstance(caught.value, GepaError)
+    words, colon, _ = str(caught.value).partition(": ")
+    assert colon
+    assert "'" not in words  # what is fixed is counted; what the model wrote comes behind it
 
 
 def test_a_long_passage_is_shown_in_short():
