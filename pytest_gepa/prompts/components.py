@@ -33,8 +33,8 @@ class Component:
     a file that has texts inside. `text` has "\\n" line ends only. Where it is the whole file, `newline` is the
     file's own line end ("\\n" or "\\r\\n"), and `bom` says whether it opens with a UTF-8 byte order mark; a file of
     mixed line ends is held as it is, with `newline` "". `address` is the place of the text inside its file, ""
-    where the text is the whole file or its body; `source` is the whole file as it was read, `format` the name of
-    the format that the text is read and set by.
+    where the text is the whole file or its body, and `place` the same as keys; `source` is the whole file as it
+    was read, `format` the name of the format that the text is read and set by.
     """
 
     id: str
