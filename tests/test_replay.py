@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fake_openai import Body
-from tests.harness import KEY, PROMPT, Project, Run, edits, files_below, no_request, rule
+from tests.harness import KEY, PROMPT, Project, Run, edits, files_below, new_project, no_request, rule
 
 OFFLINE = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}
 PIPELINE = """\
@@ -52,6 +53,39 @@ def moved(project: Project, name: str, run: Run) -> Project:
     clone = project.copy(name)
     shutil.copytree(run.directory / "recording", clone.root / "gepa_recording")
     return clone
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A project in which a run was recorded, and what it gave."""
+
+    project: Project
+    run: Run
+
+    def clone(self, root: Path) -> Project:
+        """The project as a fresh clone has it, with the recording committed."""
+        copied = self.project.copy("clone")
+        shutil.move(copied.root, root)
+        shutil.copytree(self.run.directory / "recording", root / "gepa_recording")
+        return Project(root, copied.world, copied.server)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    """A run with four cases in flight. Its server answers no more once it is over: a replay must not ask."""
+    for project in new_project(tmp_path_factory.mktemp("recorded") / "project"):
+        run = project.optimize("--gepa-trials=1", "--gepa-concurrency=4")
+        assert run.result["verdict"] == "proven"
+        yield Recorded(project, run)
+
+
+@pytest.fixture
+def clone(recorded: Recorded, tmp_path: Path) -> Project:
+    return recorded.clone(tmp_path / "clone")
+
+
+def replay(project: Project, *args: str) -> Run:
+    return project.optimize("--gepa-trials=1", "--gepa-replay=only", *args, env=OFFLINE)
 
 
 def spent(requests: Sequence[Body]) -> Counter[str]:
@@ -140,13 +174,11 @@ def test_a_recorded_run_gives_the_same_patch_elsewhere_without_server_key_or_cac
         assert run.result[figure] == recorded.result[figure]
 
 
-def test_a_replay_needs_no_settings_of_the_environment(project: Project) -> None:
-    recorded = project.optimize("--gepa-trials=1", "--gepa-concurrency=4")
-    clone = moved(project, "elsewhere", recorded)
+def test_a_replay_needs_no_settings_of_the_environment(recorded: Recorded, clone: Project) -> None:
     run = clone.pytest("--gepa-optimize", "--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
     assert run.code == 0, run.everything
     assert no_request(run)
-    assert run.best_patch.read_bytes() == recorded.best_patch.read_bytes()
+    assert run.best_patch.read_bytes() == recorded.run.best_patch.read_bytes()
 
 
 def test_a_run_can_be_replayed_where_it_was_made(project: Project) -> None:
@@ -195,11 +227,9 @@ def test_a_recording_is_text_without_secrets(project: Project) -> None:
     assert "its answer held a secret and was not recorded" in again.everything
 
 
-def test_a_case_that_would_have_gone_to_the_network_is_named_with_its_request(project: Project) -> None:
-    recorded = project.optimize("--gepa-trials=1")
-    clone = moved(project, "elsewhere", recorded)
+def test_a_case_that_would_have_gone_to_the_network_is_named_with_its_request(clone: Project) -> None:
     clone.cases([("fruit", "one"), ("fruit", "nine"), ("city", "two")])
-    run = clone.optimize("--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
+    run = replay(clone)
     assert run.code == 4
     assert no_request(run)
     assert "1 of the cases asked for what is not recorded, and nothing was sent" in run.everything
@@ -210,10 +240,8 @@ def test_a_case_that_would_have_gone_to_the_network_is_named_with_its_request(pr
 
 
 def test_an_application_that_makes_do_without_an_answer_does_not_turn_that_into_a_failure(
-    project: Project,
+    clone: Project,
 ) -> None:
-    recorded = project.optimize("--gepa-trials=1")
-    clone = moved(project, "elsewhere", recorded)
     swallowing = (
         (clone.root / "app.py")
         .read_text()
@@ -223,18 +251,16 @@ def test_an_application_that_makes_do_without_an_answer_does_not_turn_that_into_
         "    return reply.choices", "    except BaseException:\n        return ''\n    return reply.choices"
     )
     clone.write({"app.py": swallowing})
-    run = clone.optimize("--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
+    run = replay(clone)
     assert run.code == 4
     assert "12 of the cases asked for what is not recorded" in run.everything
     assert "and 2 more" in run.everything
     assert {record["outcome"] for record in run.records("rollout")} == {"unrecorded"}
 
 
-def test_a_reflection_that_is_not_recorded_ends_the_search_and_says_so(project: Project) -> None:
-    recorded = project.optimize("--gepa-trials=1")
-    clone = moved(project, "elsewhere", recorded)
+def test_a_reflection_that_is_not_recorded_ends_the_search_and_says_so(clone: Project) -> None:
     (clone.root / "gepa_recording/answers/reflect-0.jsonl").write_text("")
-    run = clone.optimize("--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
+    run = replay(clone)
     assert run.code == 4
     assert "reflection model 'reflector': no stored answer, and nothing was sent" in run.everything
     assert no_request(run)
@@ -259,21 +285,19 @@ def test_without_a_recording_nothing_is_begun(project: Project) -> None:
     ],
 )
 def test_a_recording_that_is_none_is_refused_with_the_place(
-    project: Project, name: str, content: str, said: str
+    clone: Project, name: str, content: str, said: str
 ) -> None:
-    recorded = project.optimize("--gepa-trials=1")
-    clone = moved(project, "elsewhere", recorded)
     (clone.root / "gepa_recording" / name).write_text(content)
-    run = clone.optimize("--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
+    run = replay(clone)
     assert run.code == 4
     assert said in run.everything
 
 
-def test_other_settings_than_those_of_the_recorded_run_are_told(project: Project) -> None:
-    recorded = project.optimize("--gepa-trials=1", "--gepa-seed=5")
-    clone = moved(project, "elsewhere", recorded)
-    run = clone.optimize("--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
-    run.matches("gepa: the recorded run had other settings: seed was 5, is 0")
+def test_other_settings_than_those_of_the_recorded_run_are_told(clone: Project) -> None:
+    run = replay(clone, "--gepa-seed=5", "--gepa-reflection-model=other")
+    run.matches(
+        "gepa: the recorded run had other settings: seed was 0, is 5; reflection-model was reflector, is other"
+    )
 
 
 def test_an_error_of_the_server_is_replayed_as_an_error(project: Project) -> None:
