@@ -18,6 +18,7 @@ import pytest
 from pytest_gepa.codec import to_json
 from pytest_gepa.plugin import recorder_key
 from pytest_gepa.suite.case_watch import CaseWatch
+from pytest_gepa.suite.child_calls import share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
 from pytest_gepa.suite.closed_off import close_off
 from pytest_gepa.suite.collect import identify
@@ -70,6 +71,7 @@ def run_job(job: Job, channel: Channel) -> None:
         ResponseCache(Path(job.recording)) if job.recording else None,
         Redactor(job.environ, job.redact).redact_certain,
     )
+    share_calls(recorder, temp / "prompts", job)
     if job.replay == "only":
         close_off(recorder.add_refusal)
     renderings.install(
@@ -206,6 +208,7 @@ class ChildSession:
         temp.mkdir()
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
         self.overlay.begin_worker(temp / "prompts")
+        share_calls(self.recorder, temp / "prompts", self.job)
         random.seed()
         self.channel = channel
         restart_capture(next(iter(self.items.values())).config)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
+from pytest_gepa.trace.mailbox import Mailbox
 from pytest_gepa.trace.trajectory import Call, Step
 
 MOST_PROBLEMS = 20
@@ -93,6 +94,20 @@ class Slot:
             self._settle()
 
 
+class _PostedSlot(Slot):
+    """The place of a call in a child process: when it has ended, the process that runs the case is told."""
+
+    __slots__ = ("_mailbox",)
+
+    def __init__(self, call: Call, mailbox: Mailbox) -> None:
+        super().__init__(call)
+        self._mailbox = mailbox
+
+    def put(self, call: Call) -> None:
+        """Post the call."""
+        self._mailbox.post_call(call)
+
+
 @dataclass(eq=False, slots=True)
 class Held:
     """What was seen while a fixture of a wider scope than one case was set up: it belongs to every case that uses it.
@@ -124,6 +139,8 @@ class Recorder:
     """
 
     def __init__(self) -> None:
+        self.mailbox: Mailbox | None = None
+        """Where forks of this process, and Pythons that a case starts, tell of their calls."""
         self._lock = threading.Lock()
         self._problems: list[str] = []
         self._numbers = itertools.count()
@@ -171,6 +188,8 @@ class Recorder:
                 raise RuntimeError(
                     f"case {self._case} is still running: {case_id} cannot begin in the same process"
                 )
+            for call in self._told_by_children():
+                self._stray.slots.append(Slot(call, next(self._numbers)))
             self._case = case_id
             self._had_case = True
             self._own = Held(case_id)
@@ -193,7 +212,7 @@ class Recorder:
         with self._lock:
             wider = _with_all_below((*uses, *self._made))
             shared = {slot.number: slot for held in wider for slot in held.slots}
-            own = tuple(slot.call for slot in self._own.slots)
+            own = (*(slot.call for slot in self._own.slots), *self._told_by_children())
             paid = {slot.number: slot.call for held in self._made for slot in held.slots}
             recorded = Recorded(
                 calls=(*(replace(shared[number].call, shared=True) for number in sorted(shared)), *own),
@@ -249,6 +268,8 @@ class Recorder:
 
     def add_call(self, call: Call) -> Slot:
         """Record a call at its place in the order; the slot takes what is known of it later."""
+        if self.mailbox is not None and not self.mailbox.is_ours:
+            return _PostedSlot(call, self.mailbox)
         with self._lock:
             slot = Slot(call, next(self._numbers))
             place = self._place()
@@ -299,6 +320,9 @@ class Recorder:
 
     def add_refusal(self, text: str) -> None:
         """Note a request that is not sent, as no answer to it is stored; the application may not have let it show."""
+        if self.mailbox is not None and not self.mailbox.is_ours:
+            self.mailbox.post_refusal(text)
+            return
         with self._lock:
             self._refused.append(text)
 
@@ -308,6 +332,10 @@ class Recorder:
             if self._case is None and not self._had_case:
                 self._imported.add(component)
             self._place().reads.add(component)
+
+    def renew_lock(self) -> None:
+        """Be usable in a fork: a thread that is not there any more may have held the lock."""
+        self._lock = threading.Lock()
 
     def _place(self) -> Held:
         """Where what the present code does is kept. The caller holds the lock.
@@ -321,6 +349,14 @@ class Recorder:
             return current
         place = started_for[1]
         return current if place.ended and not place.case else place
+
+    def _told_by_children(self) -> list[Call]:
+        """The calls of child processes that have come since the last time. The caller holds the lock."""
+        if self.mailbox is None:
+            return []
+        calls, refusals = self.mailbox.collect()
+        self._refused += refusals
+        return calls
 
     def _mark_context(self) -> None:
         """Let what is started from here on be known as for the present place. The caller holds the lock."""

@@ -25,9 +25,19 @@ def _load_overlay():  # type: () -> None
         from _gepa_redirect.install import install_in_child  # type: ignore[import-not-found]
 
         install_in_child(description)
+        _watch_calls(os.path.dirname(description))
     except Exception as error:
         with open(os.path.join(os.path.dirname(description), "report"), "a") as report:
             report.write('{"trouble": "' + type(error).__name__ + '"}\n')
+
+
+def _watch_calls(directory):  # type: (str) -> None
+    """Have the calls of this process told to its case, where this Python has the package."""
+    try:
+        from pytest_gepa.suite.child_calls import watch
+    except Exception:
+        return
+    watch(directory)
 
 
 def _give_way():  # type: () -> None

@@ -1,0 +1,85 @@
+"""Calls that Python processes make which a case has started: told to the case, and answered from the same stores.
+
+A fork of the process that runs cases has its capture already; a fresh Python gets one here, through `sitecustomize`,
+once it imports an HTTP library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pytest_gepa.trace.import_hook import ImportWatch
+
+if TYPE_CHECKING:
+    from pytest_gepa.suite.job import Job
+    from pytest_gepa.trace.recorder import Recorder
+
+ABOUT = "about-calls"
+"""The file with what children must know, beside the description of the overlay, which every child is given."""
+
+LIBRARIES = ("httpx", "httpx2", "requests", "urllib3", "aiohttp", "http.client")
+"""The modules whose import shows that a process may make calls; those that the capture understands."""
+
+
+def share_calls(recorder: Recorder, directory: Path, job: Job) -> None:
+    """Have the recorder hear of calls in the children of this process from now on; `directory` is that of the process's
+    own overlay."""
+    from pytest_gepa.trace.mailbox import Mailbox
+    from pytest_gepa.trace.redact import Redactor
+
+    redactor = Redactor(job.environ, job.redact)
+    recorder.mailbox = Mailbox(directory / "calls", os.getpid(), redactor.redact_trajectory)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=recorder.renew_lock)
+    about = {
+        "owner": os.getpid(),
+        "cache": job.cache,
+        "recording": job.recording,
+        "trial": job.trial,
+        "replay": job.replay,
+        "redact": list(job.redact),
+    }
+    (directory / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+
+def watch(directory: str) -> None:
+    """Install the capture in this process, a fresh child, as soon as it has imported an HTTP library."""
+    about = Path(directory, ABOUT)
+    if not about.exists():
+        return
+
+    def imported(module: ModuleType) -> None:
+        waiting.stop()
+        install(about)
+
+    waiting = ImportWatch(LIBRARIES, imported)
+    waiting.start()
+
+
+def install(description: Path) -> None:
+    """Install the capture in this process, a fresh child, as the file says."""
+    from pytest_gepa.suite.closed_off import close_off
+    from pytest_gepa.trace import capture
+    from pytest_gepa.trace.cache import ResponseCache
+    from pytest_gepa.trace.mailbox import Mailbox
+    from pytest_gepa.trace.recorder import Recorder
+    from pytest_gepa.trace.redact import Redactor
+
+    about = json.loads(description.read_text(encoding="utf-8"))
+    redactor = Redactor(os.environ, about["redact"])
+    recorder = Recorder()
+    recorder.mailbox = Mailbox(description.with_name("calls"), about["owner"], redactor.redact_trajectory)
+    capture.install(
+        recorder,
+        ResponseCache(Path(about["cache"])) if about["cache"] else None,
+        about["trial"],
+        about["replay"],
+        ResponseCache(Path(about["recording"])) if about["recording"] else None,
+        redactor.redact_certain,
+    )
+    if about["replay"] == "only":
+        close_off(recorder.add_refusal)

@@ -1,0 +1,68 @@
+"""Calls that other processes make for a case, told through a file to the process that runs it. Redacted before they are
+written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.trace.trajectory import Call, Trajectory
+
+
+class Mailbox:
+    """The file of one process that runs cases. Its children write, a line at a time; it reads what is new.
+
+    `owner` is the process, by its id: a fork of it finds itself to be another.
+    """
+
+    def __init__(self, path: Path, owner: int, redact: Callable[[Trajectory], Trajectory]) -> None:
+        self.path = path
+        self._owner = owner
+        self._redact = redact
+        self._read = 0
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is the one that reads."""
+        return os.getpid() == self._owner
+
+    def post_call(self, call: Call) -> None:
+        """Tell the owner of a call that has ended."""
+        (redacted,) = self._redact(Trajectory(calls=(call,))).calls
+        self._post("call", to_json(redacted))
+
+    def post_refusal(self, text: str) -> None:
+        """Tell the owner of a request that was not sent, as no answer to it is stored."""
+        self._post("refusal", text)
+
+    def collect(self) -> tuple[list[Call], list[str]]:
+        """The calls and the refusals that have come since the last time."""
+        calls: list[Call] = []
+        refusals: list[str] = []
+        try:
+            with open(self.path, "rb") as stream:
+                stream.seek(self._read)
+                data = stream.read()
+        except FileNotFoundError:  # nobody has written
+            return calls, refusals
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            message = json.loads(line)
+            if "call" in message:
+                calls.append(from_json(Call, message["call"]))
+            else:
+                refusals.append(message["refusal"])
+        return calls, refusals
+
+    def _post(self, kind: str, value: object) -> None:
+        line = json.dumps({kind: value}).encode() + b"\n"
+        # One write to the end of the file: lines of several processes do not mix.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)

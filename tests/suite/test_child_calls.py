@@ -1,0 +1,157 @@
+"""Calls of processes that a case starts: pools, forks and Pythons of their own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.suite import child_calls
+from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.runner import Runner
+from pytest_gepa.trace.capture import HOOKS
+from pytest_gepa.trace.mailbox import Mailbox
+from pytest_gepa.trace.recorder import Recorder
+from pytest_gepa.trace.trajectory import Call, Trajectory
+from tests.fake_openai import FakeOpenAI
+from tests.suite.world import Build, evaluate
+
+APP = """
+    import sys
+
+    import openai
+
+    def ask(text):
+        with openai.OpenAI(max_retries=0) as client:
+            messages = [{"role": "user", "content": text}]
+            return client.chat.completions.create(model="m", messages=messages).choices[0].message.content
+
+    if __name__ == "__main__":
+        print(ask(sys.argv[1]))
+"""
+TESTS = """
+    import multiprocessing
+    import os
+    import subprocess
+    import sys
+    from concurrent.futures import ProcessPoolExecutor
+
+    import pytest
+
+    from app import ask
+
+    @pytest.mark.parametrize("method", ["fork", "spawn"])
+    def test_pool(method):
+        with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+            assert pool.submit(ask, f"pool, {method}").result() == "yes"
+        ask("own")
+
+    def test_program():
+        done = subprocess.run([sys.executable, "app.py", "program"], capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("yes\\n", "")
+
+    def test_program_with_an_environment_of_its_own():
+        names = ("OPENAI_BASE_URL", "OPENAI_API_KEY")
+        environ = {name: os.environ[name] for name in names}
+        command = [sys.executable, "app.py", "alone"]
+        assert subprocess.run(command, capture_output=True, text=True, env=environ).stdout == "yes\\n"
+
+    def test_program_that_calls_nobody():
+        code = "import sys; print(sorted(name for name in sys.modules if name.startswith('pytest_gepa.trace')))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout == "['pytest_gepa.trace', 'pytest_gepa.trace.import_hook']\\n"
+"""
+CASES = [
+    f"test_app.py::{name}"
+    for name in (
+        "test_pool[0]",
+        "test_pool[1]",
+        "test_program",
+        "test_program_with_an_environment_of_its_own",
+        "test_program_that_calls_nobody",
+    )
+]
+World = tuple[Suite, FakeOpenAI]
+
+
+@pytest.fixture(scope="module")
+def world(runner: Runner, build: Build) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch, FakeOpenAI(lambda request: "yes") as server:
+        patch.setenv("OPENAI_BASE_URL", server.base_url)
+        patch.setenv("OPENAI_API_KEY", "sk-a-key-that-nobody-may-see")
+        yield build({"app.py": APP, "test_app.py": TESTS}).suite(runner, CASES), server
+
+
+def asked(rollout: Rollout) -> list[str]:
+    assert rollout.outcome.value == "passed", rollout.trajectory.failure
+    return [call.request[0].content for call in rollout.trajectory.calls]
+
+
+def test_the_calls_of_child_processes_are_their_case_s_and_are_bought_once(world: World) -> None:
+    suite, server = world
+    bought = evaluate(suite, "One.").rollouts
+    again = evaluate(suite, "Two.").rollouts
+    for rollouts in (bought, again):
+        assert [asked(rollouts[case]) for case in CASES] == [
+            ["own", "pool, fork"],
+            ["own", "pool, spawn"],
+            ["program"],
+            ["alone"],
+            [],
+        ]
+    assert [bought[case].charged for case in CASES] == [True, True, True, True, False]
+    assert [again[case].charged for case in CASES] == [False] * 5
+    assert len(server.requests) == 5  # "own" is one request, made by two cases
+
+
+def test_the_libraries_that_are_waited_for_are_those_that_are_understood() -> None:
+    assert set(child_calls.LIBRARIES) == {name for hook in HOOKS for name in hook.names}
+
+
+def call(text: str) -> Call:
+    return Call(key=text, model="m", request=(), answer=None)
+
+
+def test_what_is_told_is_redacted_before_it_is_written(tmp_path: Path) -> None:
+    def redact(trajectory: Trajectory) -> Trajectory:
+        return Trajectory(calls=tuple(call("redacted") for _ in trajectory.calls))
+
+    Mailbox(tmp_path / "calls", 0, redact).post_call(call("secret"))
+    assert b"secret" not in (tmp_path / "calls").read_bytes()
+    assert Mailbox(tmp_path / "calls", 0, redact).collect() == ([call("redacted")], [])
+
+
+def test_half_a_line_is_left_for_the_next_time(tmp_path: Path) -> None:
+    mailbox = Mailbox(tmp_path / "calls", 0, lambda trajectory: trajectory)
+    assert mailbox.collect() == ([], [])
+    mailbox.post_call(call("one"))
+    mailbox.post_refusal("not stored")
+    with open(mailbox.path, "ab") as stream:
+        stream.write(b'{"call": {"key"')
+    assert mailbox.collect() == ([call("one")], ["not stored"])
+    assert mailbox.collect() == ([], [])
+
+
+def test_what_is_told_between_cases_belongs_to_none(tmp_path: Path) -> None:
+    recorder = Recorder()
+    recorder.mailbox = Mailbox(tmp_path / "calls", -1, lambda trajectory: trajectory)
+    recorder.add_call(call("never ends"))
+    recorder.add_call(call("early")).put(call("early"))
+    recorder.begin("a")
+    recorder.add_call(call("own")).put(call("own"))
+    recorder.add_refusal("not stored")
+    recorded = recorder.end()
+    assert [made.key for made in recorder.stray] == ["early"]
+    assert [made.key for made in recorded.calls] == ["own"]
+    assert recorded.refused == ("not stored",)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_recorder_can_be_used_in_a_fork_of_which_a_thread_held_its_lock() -> None:
+    recorder = Recorder()
+    recorder._lock.acquire()
+    recorder.renew_lock()
+    assert recorder.claim("x").number == 0
