@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.prompts.placeholders import placeholders
+from pytest_gepa.prompts.placeholders import declared, placeholders
 from pytest_gepa.report.wording import count, printable
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
@@ -30,7 +30,7 @@ def plan_lines(
     held_out = len(cases) - searched
     lines = [f"prompts              {len(components)}"]
     for component in components:
-        names = ", ".join(sorted(placeholders(component.text)))
+        names = ", ".join(sorted(placeholders(component.text, declared(component.id))))
         keeps = f", placeholders {names}" if names else ""
         lines.append(f"  {component.id}: {len(component.text):,} characters{keeps}")
     lines += [
