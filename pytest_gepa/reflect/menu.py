@@ -37,7 +37,6 @@ _TEXT = {"type": "string"}
 # Small models do not find the end of a string by themselves now and then.
 _SENTENCE = {"type": "string", "maxLength": 300}
 _PASSAGE = {"type": "string", "maxLength": 600}
-_NUMBER = {"type": "string", "maxLength": 2}
 
 
 @cache
@@ -60,15 +59,15 @@ FULL = full_menu(KINDS)
 """All kinds of edit."""
 
 _RULE_SCHEMA = _strict({"diagnosis": _SENTENCE, "rule": _SENTENCE})
-_EXAMPLE_SCHEMA = _strict({"diagnosis": _SENTENCE, "case": _NUMBER, "input": _PASSAGE, "answer": _PASSAGE})
+_EXAMPLE_SCHEMA = _strict({"diagnosis": _SENTENCE, "input": _PASSAGE, "answer": _PASSAGE})
 
 
 @cache
 def shrunken_menus(kinds: tuple[str, ...]) -> tuple[Menu, ...]:
     """The menus for a weak model, in the order in which it gets them, of those that add what is allowed.
 
-    One short rule is what a model of half a billion parameters still manages; one example is for a model whose rules
-    bring nothing. Of a model that answers with a whole text all the same, it is taken where that is allowed.
+    One short rule is what a model of half a billion parameters still manages; one example, a case copied whole, is for
+    a model whose rules bring nothing. A whole text that it answers with all the same is taken where that is allowed.
     """
     whole = tuple(kind for kind in kinds if kind == "rewrite")
     menus = (

@@ -242,7 +242,7 @@ class _Reader:
         reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu)
         if not reply.edits:
             return reply, None, ()
-        taken = tuple(self._taken(edit) for edit in reply.edits if edit.case)
+        taken = tuple(example for edit in reply.edits if (example := self._taken(edit)) is not None)
         text = self.masked.restore(apply_edits(self.masked.shown, reply.edits))
         elsewhere = [example for example in self.examples if example.component != self.component]
         here = [example for example in self.examples if example.component == self.component]
@@ -251,8 +251,17 @@ class _Reader:
             raise ReplyError(reason)
         return reply, text, taken
 
-    def _taken(self, edit: Edit) -> Example:
-        """The case that an example was taken from. Raises `ReplyError` if there is none such, or it is not whole."""
+    def _taken(self, edit: Edit) -> Example | None:
+        """The case that an edit has taken as an example, None if it has taken none.
+
+        A model that is asked for one example is not asked for the case's number as well. Raises `ReplyError` if there
+        is no such case, or it is not whole.
+        """
+        if not edit.case:
+            is_asked_for = self.menu.name == "example" and edit.kind == "example"
+            cases = [exhibit.case.id for exhibit in self.failing] if is_asked_for else []
+            case = next((case for case in cases if self.guard.is_whole(edit.text, case)), None)
+            return None if case is None else Example(case, self.component, edit.text)
         number = _number(edit.case, self.failing)
         if number is None:
             raise ReplyError(

@@ -184,7 +184,7 @@ def _rule_reply(data: dict[str, Any]) -> Reply:
 
 def _example_reply(data: dict[str, Any]) -> Reply:
     """Input and answer, on a line each where they have one line. Both empty mean that there is nothing to add."""
-    diagnosis, case = _string(data, "diagnosis"), _string(data, "case").strip()
+    diagnosis = _string(data, "diagnosis")
     given, answer = _string(data, "input").strip("\n "), _string(data, "answer").strip("\n ")
     if not given and not answer:
         return Reply(_shortened(diagnosis), (), ())
@@ -196,10 +196,7 @@ def _example_reply(data: dict[str, Any]) -> Reply:
         f"{label}{chr(10) if chr(10) in text else ' '}{text}"
         for label, text in (("Example input:", given), ("Example answer:", answer))
     ]
-    is_named = _NO_CASE.fullmatch(case) is None
-    return Reply(
-        _shortened(diagnosis), (), (Edit("example", "", "\n".join(lines), case if is_named else ""),)
-    )
+    return Reply(_shortened(diagnosis), (), (Edit("example", "", "\n".join(lines)),))
 
 
 def _full_reply(data: dict[str, Any], menu: Menu) -> Reply:

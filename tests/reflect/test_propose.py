@@ -307,11 +307,11 @@ def test_an_example_in_another_prompt_lets_its_case_off_here_too() -> None:
 
 
 def test_the_menus_for_weak_models_add_a_rule_or_an_example() -> None:
-    reply = {"diagnosis": "d", "case": "1", "input": TICKET, "answer": "billing"}
+    reply = {"diagnosis": "d", "input": TICKET, "answer": "billing"}
     proposal = proposed(Script(json.dumps(reply)), EXAMPLE, cases=STRINGS)
     assert proposal.text == f"{ROUTE_TEXT}\nExample input: {TICKET}\nExample answer: billing\n"
     assert [one.case for one in proposal.examples] == [CASE]
-    invented = {**reply, "case": "0", "input": "The kettle is broken", "answer": "repairs"}
+    invented = {**reply, "input": "The kettle is broken", "answer": "repairs"}
     assert proposed(Script(json.dumps(invented)), EXAMPLE, cases=STRINGS).examples == ()
 
 

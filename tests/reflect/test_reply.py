@@ -49,20 +49,20 @@ def test_the_rule_menus_json_is_one_line_to_add() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "text", "case"),
+    ("asked", "answer", "text"),
     [
-        ({"case": "0", "input": "a", "answer": "b"}, "Example input: a\nExample answer: b", ""),
-        ({"case": "", "input": " a\n", "answer": "b"}, "Example input: a\nExample answer: b", ""),
-        ({"case": "2", "input": "a\nb", "answer": "c"}, "Example input:\na\nb\nExample answer: c", "2"),
+        ("a", "b", "Example input: a\nExample answer: b"),
+        (" a\n", "b", "Example input: a\nExample answer: b"),
+        ("a\nb", "c", "Example input:\na\nb\nExample answer: c"),
     ],
 )
-def test_the_example_menus_json_is_one_example_to_add(reply: dict[str, str], text: str, case: str) -> None:
-    found = read(json.dumps({"diagnosis": "d", **reply}), EXAMPLE)
-    assert found == Reply("d", (), (Edit("example", "", text, case),))
+def test_the_example_menus_json_is_one_example_to_add(asked: str, answer: str, text: str) -> None:
+    found = read(json.dumps({"diagnosis": "d", "input": asked, "answer": answer}), EXAMPLE)
+    assert found == Reply("d", (), (Edit("example", "", text),))
 
 
 def test_an_example_without_words_is_none_and_half_of_one_is_rejected() -> None:
-    blank = {"diagnosis": "not the prompt", "case": "", "input": "", "answer": " "}
+    blank = {"diagnosis": "not the prompt", "input": "", "answer": " "}
     assert read(json.dumps(blank), EXAMPLE).edits == ()
     assert reason(json.dumps({**blank, "input": "a"}), EXAMPLE).startswith("wrong shape")
     assert reason(json.dumps({**blank, "input": "a " * 900, "answer": "b"}), EXAMPLE).startswith(
