@@ -59,7 +59,7 @@ FULL = full_menu(KINDS)
 """All kinds of edit."""
 
 _RULE_SCHEMA = _strict({"diagnosis": _SENTENCE, "rule": _SENTENCE})
-_EXAMPLE_SCHEMA = _strict({"diagnosis": _SENTENCE, "input": _PASSAGE, "answer": _PASSAGE})
+_EXAMPLE_SCHEMA = _strict({"diagnosis": _SENTENCE, "input": _PASSAGE, "expected": _PASSAGE})
 
 
 @cache

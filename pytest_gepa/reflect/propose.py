@@ -20,7 +20,7 @@ from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
-from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
+from pytest_gepa.reflect.reply import EXAMPLE_ANSWER, Reply, ReplyError, parse_reply
 from pytest_gepa.reflect.request import ChatMessage, build_request, correction
 from pytest_gepa.reflect.transcript import one_line
 
@@ -258,10 +258,7 @@ class _Reader:
         is no such case, or it is not whole.
         """
         if not edit.case:
-            is_asked_for = self.menu.name == "example" and edit.kind == "example"
-            cases = [exhibit.case.id for exhibit in self.failing] if is_asked_for else []
-            case = next((case for case in cases if self.guard.is_whole(edit.text, case)), None)
-            return None if case is None else Example(case, self.component, edit.text)
+            return self._copied(edit) if self.menu.name == "example" and edit.kind == "example" else None
         number = _number(edit.case, self.failing)
         if number is None:
             raise ReplyError(
@@ -272,6 +269,18 @@ class _Reader:
         if reason := self.guard.whole_problem(edit.text, case):
             raise ReplyError(reason)
         return Example(case, self.component, edit.text)
+
+    def _copied(self, edit: Edit) -> Example | None:
+        """The case whose input an example holds. Raises `ReplyError` if its answer is the one that failed."""
+        for exhibit in self.failing:
+            if self.guard.is_whole(edit.text, exhibit.case.id):
+                failed = exhibit.rollout.trajectory.answer.strip()
+                if failed and edit.text.rpartition(EXAMPLE_ANSWER)[2].strip() == failed:
+                    raise ReplyError(
+                        "wrong answer: this is the answer that failed; give the one that the test expects"
+                    )
+                return Example(exhibit.case.id, self.component, edit.text)
+        return None
 
 
 def _nodeid(case: str, failing: Sequence[Exhibit]) -> str:

@@ -19,6 +19,9 @@ from pytest_gepa.reflect.menu import Menu
 _MOST_RULE = 600
 _MOST_EXAMPLE = 1_500
 _MOST_DIAGNOSIS = 2_000
+EXAMPLE_ANSWER = "Example answer:"
+"""Stands before the answer in an example of the example menu."""
+
 _NO_CASE = re.compile(r"(?:none|null|n/?a|invented|new|0|-)?\W{0,2}", re.IGNORECASE)
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )", re.MULTILINE)
@@ -185,16 +188,16 @@ def _rule_reply(data: dict[str, Any]) -> Reply:
 def _example_reply(data: dict[str, Any]) -> Reply:
     """Input and answer, on a line each where they have one line. Both empty mean that there is nothing to add."""
     diagnosis = _string(data, "diagnosis")
-    given, answer = _string(data, "input").strip("\n "), _string(data, "answer").strip("\n ")
+    given, answer = _string(data, "input").strip("\n "), _string(data, "expected").strip("\n ")
     if not given and not answer:
         return Reply(_shortened(diagnosis), (), ())
     if not given or not answer:
-        _wrong_shape('an example has an "input" and an "answer"')
+        _wrong_shape('an example has an "input" and an "expected" answer')
     if len(given) + len(answer) > _MOST_EXAMPLE:
         raise ReplyError(f"example too long: {len(given) + len(answer)} characters; a short one is wanted")
     lines = [
         f"{label}{chr(10) if chr(10) in text else ' '}{text}"
-        for label, text in (("Example input:", given), ("Example answer:", answer))
+        for label, text in (("Example input:", given), (EXAMPLE_ANSWER, answer))
     ]
     return Reply(_shortened(diagnosis), (), (Edit("example", "", "\n".join(lines)),))
 

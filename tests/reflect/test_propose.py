@@ -307,12 +307,20 @@ def test_an_example_in_another_prompt_lets_its_case_off_here_too() -> None:
 
 
 def test_the_menus_for_weak_models_add_a_rule_or_an_example() -> None:
-    reply = {"diagnosis": "d", "input": TICKET, "answer": "billing"}
+    reply = {"diagnosis": "d", "input": TICKET, "expected": "billing"}
     proposal = proposed(Script(json.dumps(reply)), EXAMPLE, cases=STRINGS)
     assert proposal.text == f"{ROUTE_TEXT}\nExample input: {TICKET}\nExample answer: billing\n"
     assert [one.case for one in proposal.examples] == [CASE]
-    invented = {**reply, "input": "The kettle is broken", "answer": "repairs"}
+    invented = {**reply, "input": "The kettle is broken", "expected": "repairs"}
     assert proposed(Script(json.dumps(invented)), EXAMPLE, cases=STRINGS).examples == ()
+
+
+def test_an_example_with_the_answer_that_failed_is_refused() -> None:
+    failed = json.dumps({"diagnosis": "d", "input": TICKET, "expected": "Billing team"})
+    right = json.dumps({"diagnosis": "d", "input": TICKET, "expected": "billing"})
+    proposal = proposed(Script(failed, right), EXAMPLE, cases=STRINGS)
+    assert proposal.rejections[0].startswith("wrong answer: ")
+    assert [one.case for one in proposal.examples] == [CASE]
 
 
 def test_what_the_settings_forbid_is_refused_in_every_form() -> None:

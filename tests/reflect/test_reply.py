@@ -57,15 +57,15 @@ def test_the_rule_menus_json_is_one_line_to_add() -> None:
     ],
 )
 def test_the_example_menus_json_is_one_example_to_add(asked: str, answer: str, text: str) -> None:
-    found = read(json.dumps({"diagnosis": "d", "input": asked, "answer": answer}), EXAMPLE)
+    found = read(json.dumps({"diagnosis": "d", "input": asked, "expected": answer}), EXAMPLE)
     assert found == Reply("d", (), (Edit("example", "", text),))
 
 
 def test_an_example_without_words_is_none_and_half_of_one_is_rejected() -> None:
-    blank = {"diagnosis": "not the prompt", "input": "", "answer": " "}
+    blank = {"diagnosis": "not the prompt", "input": "", "expected": " "}
     assert read(json.dumps(blank), EXAMPLE).edits == ()
     assert reason(json.dumps({**blank, "input": "a"}), EXAMPLE).startswith("wrong shape")
-    assert reason(json.dumps({**blank, "input": "a " * 900, "answer": "b"}), EXAMPLE).startswith(
+    assert reason(json.dumps({**blank, "input": "a " * 900, "expected": "b"}), EXAMPLE).startswith(
         "example too long"
     )
 
