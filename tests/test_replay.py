@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +14,21 @@ from typing import Any
 
 import pytest
 
-from tests.fake_openai import Body
-from tests.harness import KEY, PROMPT, Project, Run, edits, files_below, new_project, no_request, rule
+from pytest_gepa.cli import main
+from tests.fake_openai import Answer, Body
+from tests.harness import (
+    KEY,
+    KINDS,
+    PROMPT,
+    Project,
+    Run,
+    answer_by_rules,
+    edits,
+    files_below,
+    new_project,
+    no_request,
+    rule,
+)
 
 OFFLINE = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}
 PIPELINE = """\
@@ -57,16 +72,15 @@ def moved(project: Project, name: str, run: Run) -> Project:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A project in which a run was recorded, and what it gave."""
+    """A project in which a run was recorded, and what it gave; the recording is in its place to be committed."""
 
     project: Project
     run: Run
 
     def clone(self, root: Path) -> Project:
-        """The project as a fresh clone has it, with the recording committed."""
+        """The project as a fresh clone has it."""
         copied = self.project.copy("clone")
         shutil.move(copied.root, root)
-        shutil.copytree(self.run.directory / "recording", root / "gepa_recording")
         return Project(root, copied.world, copied.server)
 
 
@@ -76,7 +90,44 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     for project in new_project(tmp_path_factory.mktemp("recorded") / "project"):
         run = project.optimize("--gepa-trials=1", "--gepa-concurrency=4")
         assert run.result["verdict"] == "proven"
+        assert main(["record", "--rootdir", str(project.root)]) == 0
         yield Recorded(project, run)
+
+
+SAME = """\
+import pytest
+from app import route
+
+
+@pytest.fixture(scope="session")
+def answer():
+    return route("fruit", "one")
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_same(answer, number):
+    assert route("city", "two") == "two-?"
+    assert answer == "one-FRU"
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks between processes here")
+def test_what_several_workers_ask_at_once_is_paid_for_once(project: Project) -> None:
+    project.write({"test_route.py": SAME})
+    second = threading.Event()
+
+    def task(request: Body) -> Answer:
+        # Held back, so that every worker has the time to ask as well; none of them must.
+        if sum(body["messages"] == request["messages"] for body in project.world.task_requests) > 1:
+            second.set()
+        second.wait(1)
+        return answer_by_rules(request)
+
+    project.world.task = task
+    run = project.optimize("--gepa-trials=1", "--gepa-concurrency=6")
+    assert run.result["verdict"] == "nothing to do"
+    assert not second.is_set()
+    assert len(run.task_requests) == 2
 
 
 @pytest.fixture
@@ -179,6 +230,12 @@ def test_a_replay_needs_no_settings_of_the_environment(recorded: Recorded, clone
     assert run.code == 0, run.everything
     assert no_request(run)
     assert run.best_patch.read_bytes() == recorded.run.best_patch.read_bytes()
+
+    today = clone.prompt()
+    assert main(["apply", "--yes", "--rootdir", str(clone.root)]) == 0
+    assert all(rule(kind) in clone.prompt() for kind in KINDS)
+    assert main(["undo", "--rootdir", str(clone.root)]) == 0
+    assert clone.prompt() == today
 
 
 def test_a_run_can_be_replayed_where_it_was_made(project: Project) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -16,11 +17,18 @@ from pytest_gepa.suite.rollout import Grade, Outcome, Rollout
 from pytest_gepa.suite.scoring import Scored, score_case
 from pytest_gepa.trace import renderings
 from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.condense import WHOLE_BYTES, condense
+from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.trace.recorder import Recorded
-from pytest_gepa.trace.redact import Redactor
-from pytest_gepa.trace.trajectory import Trajectory
+from pytest_gepa.trace.redact import Redactor, rewrite_tree
+from pytest_gepa.trace.replay import NotRecorded
+from pytest_gepa.trace.trajectory import Call, Step, Trajectory
 
 CAPTURED_CHARACTERS = 100_000
+
+ROUGHLY = 4
+"""Texts are first cut to so many times their limit, so that redaction takes bounded time; what the first cut may leave
+of a secret at its edges, the second cut takes away."""
 
 REPORT_NAMES = frozenset({"$report_type", "keywords", "location", "nodeid", "outcome", "when"})
 """Of a report, what pytest knows a test by, and no test writes."""
@@ -50,13 +58,11 @@ class RolloutMaker:
         if leak:
             scored, failure = Scored(Outcome.error, None), leak
         # Whatever the application made of it, and pytest of that: without the answer there is no evidence.
-        if refused := recorded.refused or watch.refused:
+        if refused := recorded.refused or watch.refused or _refused_in_children(recorded.calls):
             scored, failure = Scored(Outcome.unrecorded, None), "\n".join(refused)
-        trajectory = Trajectory(
-            calls=recorded.calls,
-            steps=recorded.steps,
-            output=_sections(watch.reports),
-            failure=failure or watch.trouble,
+        output = _sections(watch.reports)
+        trajectory = trajectory_of(
+            recorded.calls, recorded.steps, output, failure or watch.trouble, self._redactor
         )
         redact = self._redactor.redact
         return Rollout(
@@ -65,7 +71,7 @@ class RolloutMaker:
             trial=self._job.trial,
             outcome=scored.outcome,
             score=scored.score,
-            trajectory=self._redactor.redact_trajectory(trajectory),
+            trajectory=trajectory,
             feedback=redact(scored.feedback),
             grades=tuple(
                 Grade(redact(grade.name), grade.score, redact(grade.feedback), grade.kind)
@@ -90,9 +96,32 @@ class RolloutMaker:
 
     def _redacted(self, report: Mapping[str, object]) -> dict[str, object]:
         return {
-            key: value if key in REPORT_NAMES else self._redactor.redact_tree(value)
+            key: value if key in REPORT_NAMES else rewrite_tree(value, self._cut_and_redacted)
             for key, value in report.items()
         }
+
+    def _cut_and_redacted(self, text: str) -> str:
+        return _cut_and_redacted(text, CAPTURED_CHARACTERS, self._redactor.redact)
+
+
+def trajectory_of(
+    calls: tuple[Call, ...],
+    steps: tuple[Step, ...],
+    output: Iterable[tuple[str, str]],
+    failure: str,
+    redactor: Redactor,
+) -> Trajectory:
+    """What a run of a case said, without secrets, and cut to what can be sent and kept."""
+    redact = redactor.redact
+    sections = tuple(
+        (redact(title), _cut_and_redacted(text, CAPTURED_CHARACTERS, redact)) for title, text in output
+    )
+    whole = condense(Trajectory(calls, steps, (), failure), ROUGHLY * WHOLE_BYTES)
+    return condense(replace(redactor.redact_trajectory(whole), output=sections), WHOLE_BYTES)
+
+
+def _cut_and_redacted(text: str, limit: int, redact: Callable[[str], str]) -> str:
+    return cut_middle(redact(cut_middle(text, ROUGHLY * limit)), limit)
 
 
 def _serialised(
@@ -115,9 +144,15 @@ def _as_json(config: pytest.Config, report: pytest.TestReport) -> dict[str, obje
     return data
 
 
+def _refused_in_children(calls: Sequence[Call]) -> list[str]:
+    """The requests that processes of the case's own did not send."""
+    mark = f"{NotRecorded.__name__}: "
+    return [call.error.removeprefix(mark) for call in calls if call.error.startswith(mark)]
+
+
 def _sections(reports: Sequence[pytest.TestReport]) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for report in reports:
         for title, text in report.sections:
-            found[title] = text[-CAPTURED_CHARACTERS:]
+            found[title] = text
     return tuple(found.items())

@@ -480,6 +480,27 @@ def test_files_of_large_answers_go_with_them(cache: ResponseCache) -> None:
     assert list(cache.directory.rglob("*.val")) == []
 
 
+def test_a_cache_is_cut_while_others_write_to_it(cache: ResponseCache) -> None:
+    program = (
+        "import sys; from pathlib import Path; from pytest_gepa.trace.cache import ResponseCache\n"
+        "cache = ResponseCache(Path(sys.argv[1]))\n"
+        "for n in range(150):\n"
+        "    cache.put(f'{sys.argv[2]}/{n}', b'x' * 20_000)\n"
+        "    cache.get(f'{sys.argv[2]}/{n - 5}')\n"
+        "cache.close(); sys.exit(cache.broken or 0)"
+    )
+    command = [sys.executable, "-c", program, str(cache.directory)]
+    children = [subprocess.Popen([*command, name]) for name in "abc"]
+    while any(child.poll() is None for child in children):
+        cache.trim(1_000_000)
+    cache.trim(1_000_000)
+    assert [child.wait() for child in children] == [0, 0, 0]
+    figures = cache.figures()
+    assert cache.broken == ""
+    assert figures is not None
+    assert 0 < figures.size <= 1_000_000
+
+
 def test_rows_without_a_time_cannot_keep_the_cache_above_its_bound(cache: ResponseCache) -> None:
     for number in range(20):
         cache.put(f"k{number}", b"x" * 30_000)
