@@ -11,7 +11,8 @@ from pathlib import Path
 from pytest_gepa.cli import DONE, REFUSED
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.write_back import Change, inside, keep_originals, write
-from pytest_gepa.prompts.patch import FilePatch, blob_hash, patch_message, read_patch, visible
+from pytest_gepa.prompts.patch_form import blob_hash, visible
+from pytest_gepa.prompts.patch_reading import FilePatch, patch_message, read_patch
 
 
 def run(given: argparse.Namespace) -> int:

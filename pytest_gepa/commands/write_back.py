@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gepa.commands.project import CommandError
-from pytest_gepa.prompts.patch import blob_hash
+from pytest_gepa.prompts.patch_form import blob_hash
 
 KEPT = "applied"
 """The directory in a run's own that keeps the bytes before, while its patch is applied."""

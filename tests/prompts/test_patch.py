@@ -14,14 +14,13 @@ from pytest_gepa.errors import PatchError
 from pytest_gepa.prompts.patch import (
     FileChange,
     PatchLine,
-    blob_hash,
     check_patch,
     git_apply_check,
     git_top,
     make_patch,
-    patch_message,
-    read_patch,
 )
+from pytest_gepa.prompts.patch_form import blob_hash
+from pytest_gepa.prompts.patch_reading import patch_message, read_patch
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 needs_gnu_patch = pytest.mark.skipif(shutil.which("patch") is None, reason="needs GNU patch")
