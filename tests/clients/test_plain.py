@@ -139,12 +139,14 @@ class TestUrllib3(Plain):
 
     @staticmethod
     def post(address: str, body: Any) -> Any:
-        return importlib.import_module("urllib3").PoolManager().request("POST", address, json=body).json()
+        pool = importlib.import_module("urllib3").PoolManager()
+        return json.loads(pool.request("POST", address, body=json.dumps(body), headers=JSON).data)
 
     @staticmethod
     def lines(address: str, body: Any) -> Iterable[str | bytes]:
         pool = importlib.import_module("urllib3").PoolManager()
-        response = pool.request("POST", address, json=body, preload_content=False)
+        data = json.dumps(body)
+        response = pool.request("POST", address, body=data, headers=JSON, preload_content=False)
         if response.status != 200:
             raise ValueError(response.data)
         yield from response

@@ -118,11 +118,16 @@ def _begin(wire: Wire, pool: Any, given: Mapping[str, Any]) -> Exchange | None:
 
 
 def _answered(exchange: Exchange, given: Mapping[str, Any], response: Any) -> None:
-    if given.get("preload_content", True):
+    if _preloads(given):
         content_type = response.headers.get("content-type", "").lower()
         exchange.answered(response.status, content_type, bytes(response.data or b""))
     else:
         listen(exchange, response)
+
+
+def _preloads(given: Mapping[str, Any]) -> bool:
+    """Whether the body is read before the caller gets the response; up to 1.26 the parameter is one of the rest."""
+    return bool(given.get("preload_content", given.get("response_kw", {}).get("preload_content", True)))
 
 
 def _replay(
@@ -133,7 +138,7 @@ def _replay(
 
     def build() -> None:
         nonlocal response
-        made = stored_response(module, answer, preload=given.get("preload_content", True))
+        made = stored_response(module, answer, preload=_preloads(given))
         exchange.replayed(answer)
         response = made
 
