@@ -20,16 +20,11 @@ from pytest_gepa.trace.trajectory import Call
 LONGEST_ERROR = 2_000
 """Characters that are kept of the body of an error."""
 
-LONGEST_BODY = 8 * 1024 * 1024
-"""Bytes that are kept of a streamed body in order to read it at its end."""
-
 LONGEST_REMINDER = 80
 """Characters of a request by which a message reminds of it."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-CLOSED_EARLY = "closed before the answer was complete"
-CUT_OFF = "the stream ended before the answer was complete"
 NOT_ENDED = "no complete answer before the case ended"
 UNREADABLE = "a response without a message that can be read"
 
@@ -142,14 +137,14 @@ class Exchange:
         self._call = Call(
             key=key,
             model=request.model,
-            request=request.messages,
+            request=recorder.share(request.messages),
             answer=None,
             status=None,
             error=NOT_ENDED,
             tools=request.tools,
             streamed=request.stream,
             kind=request.kind,
-            other_texts=request.other_texts,
+            other_texts=recorder.share(request.other_texts),
             answer_format=request.answer_format,
         )
         self._slot = recorder.add_call(self._call)
@@ -313,88 +308,6 @@ class Exchange:
                 # The number is free again, so that a retry looks for the same answer.
                 self._recorder.release(self._claim.ordinal)
         self._slot.put(replace(call, seconds=time.perf_counter() - self._started))
-
-
-class StreamedBody:
-    """Listens to the body of a streamed response and ends its exchange, at the latest when that is closed.
-
-    `decode` undoes the content encoding, `encoded` names it ("" if there is none).
-    """
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        status: int,
-        content_type: str,
-        encoded: str,
-        decode: Callable[[bytes], bytes],
-    ) -> None:
-        self._exchange = exchange
-        self._status = status
-        self._content_type = content_type
-        self._decode = decode
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._exhausted = False
-        has_events = "event-stream" in content_type and status == 200
-        self._reader = exchange.protocol.stream() if has_events else None
-        # Compressed bytes are read at the end: a second decoder beside the caller's is not worth its time.
-        self._reads_at_once = self._reader is not None and not encoded
-        self._keeps = not self._reads_at_once or exchange.may_store
-        exchange.settle_with(self._case_ended)
-
-    def received(self, piece: bytes) -> None:
-        """See `StreamListener`."""
-        if not self._exchange.ended:
-            self._exchange.guarded(lambda: self._take(piece))
-
-    def exhausted(self) -> None:
-        """See `StreamListener`."""
-        self._exhausted = True
-        self._exchange.guarded(lambda: self._finish(CUT_OFF))
-
-    def closed(self) -> None:
-        """See `StreamListener`."""
-        self._exchange.guarded(lambda: self._finish(CLOSED_EARLY))
-
-    def failed(self, error: BaseException) -> None:
-        """See `StreamListener`."""
-        self._exchange.guarded(lambda: self._finish(describe(error)))
-
-    def _case_ended(self) -> None:
-        self._exchange.guarded(lambda: self._finish(NOT_ENDED))
-
-    def _take(self, piece: bytes) -> None:
-        if self._keeps and self._size < LONGEST_BODY:
-            self._pieces.append(piece)
-        self._size += len(piece)
-        if self._reader is not None and self._reads_at_once:
-            self._reader.feed(piece)
-            if self._reader.done:
-                # Some clients never look beyond the terminal marker, nor close in time.
-                self._finish("")
-
-    def _finish(self, trouble: str) -> None:
-        if self._exchange.ended:
-            return
-        try:
-            body = self._decode(b"".join(self._pieces))
-        except Exception as error:
-            self._exchange.streamed(
-                self._status, None, f"{trouble}; a body that cannot be decoded: {describe(error)}"
-            )
-            return
-        if self._reader is not None:
-            if not self._reads_at_once:
-                self._reader.feed(body)
-            answer = self._reader.answer()
-            is_kept = self._keeps and self._size <= LONGEST_BODY
-            whole = StoredAnswer(self._status, self._content_type, body) if is_kept else None
-            self._exchange.streamed(self._status, answer, "" if self._reader.complete else trouble, whole)
-        elif self._exhausted or self._status >= 300 or self._exchange.protocol.is_complete(body):
-            self._exchange.answered(self._status, self._content_type, body)
-        else:
-            self._exchange.streamed(self._status, None, trouble)
 
 
 def is_whole(protocol: Protocol, answer: StoredAnswer) -> bool:

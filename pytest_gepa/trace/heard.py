@@ -7,8 +7,9 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from pytest_gepa.trace.exchange import Exchange, StreamedBody
+from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.patches import Function, Patches
+from pytest_gepa.trace.streamed_body import StreamedBody
 
 _EAR = "_pytest_gepa_ear"
 

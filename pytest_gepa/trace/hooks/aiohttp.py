@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_gepa.trace.exchange import Exchange, StreamedBody
+from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.genuine import is_of, sockets_are_genuine
 from pytest_gepa.trace.hooks.aiohttp_body import hearing_reader, make_audible
 from pytest_gepa.trace.hooks.inflate import inflate
 from pytest_gepa.trace.outermost import sending
 from pytest_gepa.trace.stored import StoredAnswer
+from pytest_gepa.trace.streamed_body import StreamedBody
 from pytest_gepa.trace.wire import Wire, bytes_of
 
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from types import FunctionType
 from typing import Any
 
-from pytest_gepa.trace.exchange import StreamedBody
 from pytest_gepa.trace.patches import Function, Patches
+from pytest_gepa.trace.streamed_body import StreamedBody
 
 _READS = ("read", "readany", "readexactly", "readline", "readuntil", "readchunk")
 _ITERATES = ("iter_any", "iter_chunked", "iter_chunks")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pytest_gepa.trace.exchange import Exchange, StreamedBody
+from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.http_library import NAMES, HttpLibrary
 from pytest_gepa.trace.outermost import sending
 from pytest_gepa.trace.stored import StoredAnswer
+from pytest_gepa.trace.streamed_body import StreamedBody
 from pytest_gepa.trace.wire import Wire
 
 
