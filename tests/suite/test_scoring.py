@@ -259,8 +259,9 @@ def run(
     build: Build, runner: Runner, source: str, names: Iterable[str], args: Sequence[str] = ()
 ) -> dict[str, Rollout]:
     suite = build({"test_it.py": source}).suite(runner, [f"test_it.py::{name}" for name in names], args=args)
-    rollouts = evaluate(suite).rollouts
-    return {case.split("::", 1)[1]: rollout for case, rollout in rollouts.items()}
+    heard: list[Rollout] = []  # whole, with their reports
+    evaluate(suite, heard=heard)
+    return {rollout.case.split("::", 1)[1]: rollout for rollout in heard}
 
 
 @pytest.mark.parametrize("name", SCORED)
