@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -363,3 +365,28 @@ def test_uninstalling_puts_everything_back() -> None:
     assert now() != before
     capture.uninstall()
     assert now() == before
+
+
+@pytest.mark.parametrize(
+    ("imports", "patched"),
+    [
+        ("import requests", "requests.Session.send"),
+        ("from requests.adapters import HTTPAdapter; import requests", "requests.Session.send"),
+        ("import urllib3.connectionpool", "urllib3.connectionpool.HTTPConnectionPool.urlopen"),
+        ("import urllib.request, http.client", "http.client.HTTPConnection.request"),
+        ("import aiohttp.client", "aiohttp.ClientSession._request"),
+    ],
+)
+def test_a_library_that_is_imported_later_is_seen(imports: str, patched: str) -> None:
+    pytest.importorskip("aiohttp", reason="installed by the extra `test`")
+    program = (
+        "from pytest_gepa.trace import capture\n"
+        "from pytest_gepa.trace.recorder import Recorder\n"
+        "recorder = Recorder()\n"
+        "capture.install(recorder, None, None)\n"
+        f"{imports}\n"
+        f"print({patched}.__code__.co_filename, *recorder.problems)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "hooks" in done.stdout
+    assert len(done.stdout.split()) == 1
