@@ -83,16 +83,16 @@ class Guard:
         """
         return next(self._reasons(component, parent, text, examples), None)
 
-    def is_whole(self, example: str, case: str) -> bool:
-        """Whether a text is known to hold a case's input whole."""
-        return self._leaks is not None and self._leaks.is_whole(example, case)
+    def holds_input(self, example: str, case: str) -> bool:
+        """Whether a text is known to hold a case's input."""
+        return self._leaks is not None and self._leaks.holds_input(example, case)
 
     def whole_problem(self, example: str, case: str) -> str | None:
         """Return why an `example` that names a case may not do so, or None: it must hold the case's input whole."""
         if self._leaks is None or self._leaks.is_whole(example, case):
             return None
         return (
-            "not the whole case: this example names a case but does not hold its input whole; copy the input and the "
+            "not the whole case: this example names a case but does not hold it whole; copy the input and the "
             "expected answer word for word, or invent an example and name no case"
         )
 

@@ -98,21 +98,30 @@ class Leaks:
             "words what holds for every input"
         )
 
-    def is_whole(self, text: str, case: str) -> bool:
-        """Whether `text` holds the case's input whole: word for word what it sent to a model, or what of its strings it
-        sent; where nothing is known of that, the longest of its strings.
+    def holds_input(self, text: str, case: str) -> bool:
+        """Whether `text` holds the case's input word for word: what it sent to a model first, or what of its strings it
+        sent at all. Where nothing is known of that, the longest of its strings is its input.
         """
-        given = fragments.joined(fragments.words(text))
-        inputs = [fragments.joined(fragments.words(one)) for one in self._inputs.get(case, ())]
+        given = _comparable(text)
+        sent, _, first = self._parts(case)
+        return bool(first.strip() and first in given) or (bool(sent) and all(part in given for part in sent))
+
+    def is_whole(self, text: str, case: str) -> bool:
+        """Whether `text` holds the case's input, and something of its other strings, as the expected answer is."""
+        given = _comparable(text)
+        _, others, _ = self._parts(case)
+        return self.holds_input(text, case) and (not others or any(part in given for part in others))
+
+    def _parts(self, case: str) -> tuple[list[str], list[str], str]:
+        """The strings of a case that it sent, its others, and what it sent first, each as words."""
         position = self._position.get(case)
         values = self._cases[position].values if position is not None else ()
-        own = [fragments.joined(fragments.words(value)) for value in values]
-        parts = [part for part in own if part.strip() and any(part in sent for sent in inputs)]
-        if not inputs:
-            parts = [max(own, key=len, default="")]
-        return any(sent.strip() and sent in given for sent in inputs[:1]) or (
-            any(part.strip() for part in parts) and all(part in given for part in parts)
-        )
+        own = [part for value in values if (part := _comparable(value)).strip()]
+        inputs = [_comparable(one) for one in self._inputs.get(case, ())]
+        sent = [part for part in own if any(part in one for one in inputs)]
+        if not inputs and own:
+            sent = [max(own, key=len)]
+        return sent, [part for part in own if part not in sent], inputs[0] if inputs else ""
 
     def _built(self) -> _Index:
         index = _Index(uncapitalised=set(self._today.uncapitalised))
@@ -249,6 +258,10 @@ def _told_children(node: ast.AST) -> Iterator[ast.AST]:
 
 def _name(function: ast.expr) -> str:
     return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def _comparable(text: str) -> str:
+    return fragments.joined(fragments.words(text))
 
 
 def _cut(text: str) -> str:

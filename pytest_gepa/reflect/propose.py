@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,15 +11,16 @@ from itertools import count
 from typing import Any, Protocol
 
 from pytest_gepa.errors import ReflectionError
-from pytest_gepa.prompts.edits import Edit, EditError, apply_edits
-from pytest_gepa.prompts.examples import Example, cases_of, still_kept
+from pytest_gepa.prompts.edits import EditError
+from pytest_gepa.prompts.examples import Example
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
-from pytest_gepa.reflect.reply import EXAMPLE_ANSWER, Reply, ReplyError, parse_reply
+from pytest_gepa.reflect.reader import ReplyReader, nodeid_of
+from pytest_gepa.reflect.reply import ReplyError
 from pytest_gepa.reflect.request import ChatMessage, build_request, correction
 from pytest_gepa.reflect.transcript import one_line
 
@@ -28,7 +28,6 @@ _TRIES = 2
 _HALVINGS = 4
 _SUMMARY_CHARACTERS = 400
 _SUMMARY_LINE = 160
-_CASE_NUMBER = re.compile(r"(?:failing )?(?:case )?#?(\d{1,4})", re.IGNORECASE)
 
 
 class Reflector(Protocol):
@@ -129,7 +128,7 @@ def propose(
     Raises `ReflectionError` if not even a first reply comes.
     """
     masked = Masked.of(parent_text, redact)
-    reader = _Reader(component, parent_text, masked, guard, menu, failing, examples)
+    reader = ReplyReader(component, parent_text, masked, guard, menu, failing, examples)
     build = partial(
         build_request,
         component,
@@ -169,7 +168,9 @@ def propose(
             component,
             text,
             reply.diagnosis,
-            tuple((_nodeid(case, failing), problem, cause) for case, problem, cause in reply.case_diagnoses),
+            tuple(
+                (nodeid_of(case, failing), problem, cause) for case, problem, cause in reply.case_diagnoses
+            ),
             "" if text is None else summarize(parent_text, text),
             tuple(rejections),
             tuple(exchanges),
@@ -220,79 +221,3 @@ def _ask(
             budget.lower(tokens)
         return messages, raw
     raise AssertionError("count() does not end")
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads replies to one request: applies their edits, and has the guard look at what comes of it."""
-
-    component: str
-    parent_text: str
-    masked: Masked
-    guard: Guard
-    menu: Menu
-    failing: Sequence[Exhibit]
-    examples: Sequence[Example]
-
-    def read(self, raw: RawReply) -> tuple[Reply, str | None, tuple[Example, ...]]:
-        """The reply, the new text (None if no change is wanted) and the cases that were taken into it.
-
-        Raises `ReplyError` and `EditError`.
-        """
-        reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu)
-        if not reply.edits:
-            return reply, None, ()
-        taken = tuple(example for edit in reply.edits if (example := self._taken(edit)) is not None)
-        text = self.masked.restore(apply_edits(self.masked.shown, reply.edits))
-        elsewhere = [example for example in self.examples if example.component != self.component]
-        here = [example for example in self.examples if example.component == self.component]
-        kept = still_kept([*here, *taken], {self.component: text})
-        if reason := self.guard.check(self.component, self.parent_text, text, cases_of([*elsewhere, *kept])):
-            raise ReplyError(reason)
-        return reply, text, taken
-
-    def _taken(self, edit: Edit) -> Example | None:
-        """The case that an edit has taken as an example, None if it has taken none.
-
-        A model that is asked for one example is not asked for the case's number as well. Raises `ReplyError` if there
-        is no such case, or it is not whole.
-        """
-        if not edit.case:
-            return self._copied(edit) if self.menu.name == "example" and edit.kind == "example" else None
-        number = _number(edit.case, self.failing)
-        if number is None:
-            raise ReplyError(
-                f"no such case: {one_line(edit.case, 60)!r} is none of the failing cases 1 to {len(self.failing)}; "
-                "leave it empty for an invented example"
-            )
-        case = self.failing[number].case.id
-        if reason := self.guard.whole_problem(edit.text, case):
-            raise ReplyError(reason)
-        return Example(case, self.component, edit.text)
-
-    def _copied(self, edit: Edit) -> Example | None:
-        """The case whose input an example holds. Raises `ReplyError` if its answer is the one that failed."""
-        for exhibit in self.failing:
-            if self.guard.is_whole(edit.text, exhibit.case.id):
-                failed = exhibit.rollout.trajectory.answer.strip()
-                if failed and edit.text.rpartition(EXAMPLE_ANSWER)[2].strip() == failed:
-                    raise ReplyError(
-                        "wrong answer: this is the answer that failed; give the one that the test expects"
-                    )
-                return Example(exhibit.case.id, self.component, edit.text)
-        return None
-
-
-def _nodeid(case: str, failing: Sequence[Exhibit]) -> str:
-    """The nodeid of the failing case that the model means, else the model's own words."""
-    number = _number(case, failing)
-    return one_line(case) if number is None else failing[number].case.nodeid
-
-
-def _number(case: str, failing: Sequence[Exhibit]) -> int | None:
-    """The position of the failing case that the model means by its number or its nodeid, None if that is none."""
-    named = next((at for at, exhibit in enumerate(failing) if exhibit.case.nodeid in case), None)
-    number = _CASE_NUMBER.fullmatch(case.strip())
-    if named is None and number and 1 <= int(number[1]) <= len(failing):
-        return int(number[1]) - 1
-    return named

@@ -215,9 +215,9 @@ def test_the_cases_that_were_taken_as_examples_are_let_off():
 def test_an_example_that_names_a_case_holds_it_whole():
     assert guard().whole_problem("Input: the blue kettle of my aunt whistles", "c1") is None
     assert kind_of(guard().whole_problem("Input: the blue kettle", "c1") or "") == "not the whole case"
-    assert guard().is_whole("Input: the blue kettle of my aunt whistles", "c1")
-    assert not guard().is_whole("Input: the blue kettle", "c1")
-    assert not Guard({"p.md": PLAIN}).is_whole("anything", "c1")
+    assert guard().holds_input("Input: the blue kettle of my aunt whistles", "c1")
+    assert not guard().holds_input("Input: the blue kettle", "c1")
+    assert not Guard({"p.md": PLAIN}).holds_input("anything", "c1")
     assert Guard({"p.md": PLAIN}).whole_problem("anything", "c1") is None
 
 

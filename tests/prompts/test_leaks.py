@@ -136,18 +136,28 @@ def test_what_surrounds_every_input_is_no_leak():
     assert leaks.find(f"{TODAY}{frame}") is None
 
 
-def test_an_example_is_whole_that_holds_what_was_sent():
+def test_an_example_is_whole_that_holds_what_was_sent_and_what_was_expected():
     leaks = dates()
     assert leaks.is_whole(f"Input: {DATES[0][0]}\nAnswer: {DATES[0][1]}", "c0")
-    assert not leaks.is_whole("Input: The meeting took place on March 4", "c0")
+    assert not leaks.is_whole(f"Input: The meeting took place on March 4\nAnswer: {DATES[0][1]}", "c0")
+    assert not leaks.is_whole(f"Input: {DATES[0][0]}\nAnswer: March 4, 2021", "c0")
+    assert leaks.holds_input(f"Input: {DATES[0][0]}\nAnswer: March 4, 2021", "c0")
+    assert not leaks.holds_input("The meeting took place on March 4", "c0")
     assert not leaks.is_whole("anything", "no such case")
     leaks.learn({"c0": [f"Read this:\n{DATES[0][0]}"]})
-    assert leaks.is_whole(DATES[0][0].upper(), "c0")
+    assert leaks.is_whole(f"{DATES[0][0].upper()} {DATES[0][1]}", "c0")
     assert not leaks.is_whole(DATES[0][1], "c0")
-    several = Leaks([CaseText("s", ("fruit", "apple", "a note that is not sent"))], [TODAY])
+    several = Leaks([CaseText("s", ("fruit", "apple", "red", "a note that nobody sends"))], [TODAY])
     several.learn({"s": ["fruit: apple"]})
     assert several.is_whole("fruit apple -> red", "s")
-    assert not several.is_whole("fruit: pear -> green", "s")
+    assert not several.is_whole("fruit: pear -> red", "s")
+    assert not several.is_whole("fruit: apple -> green", "s")
+
+
+def test_a_case_of_which_only_the_input_is_known_is_whole_with_that():
+    leaks = Leaks([CaseText("c", ("W1-003",))], [TODAY])
+    leaks.learn({"c": ["Ticket W1-003: the kettle of my aunt"]})
+    assert leaks.is_whole("Ticket W1-003: the kettle of my aunt -> repairs", "c")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""What a reply makes of a prompt: its edits applied, put before the guard, the cases that it takes as examples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_gepa.prompts.edits import Edit, apply_edits
+from pytest_gepa.prompts.examples import Example, cases_of, still_kept
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.reflect.masked import Masked
+from pytest_gepa.reflect.menu import Menu
+from pytest_gepa.reflect.model import RawReply
+from pytest_gepa.reflect.reply import EXAMPLE_ANSWER, Reply, ReplyError, parse_reply
+from pytest_gepa.reflect.transcript import Exhibit, one_line
+
+_CASE_NUMBER = re.compile(r"(?:failing )?(?:case )?#?(\d{1,4})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyReader:
+    """Reads replies to one request: applies their edits, and has the guard look at what comes of it."""
+
+    component: str
+    parent_text: str
+    masked: Masked
+    guard: Guard
+    menu: Menu
+    failing: Sequence[Exhibit]
+    examples: Sequence[Example]
+
+    def read(self, raw: RawReply) -> tuple[Reply, str | None, tuple[Example, ...]]:
+        """The reply, the new text (None if no change is wanted) and the cases that were taken into it.
+
+        Raises `ReplyError` and `EditError`.
+        """
+        reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu)
+        if not reply.edits:
+            return reply, None, ()
+        taken = tuple(example for edit in reply.edits if (example := self._taken(edit)) is not None)
+        text = self.masked.restore(apply_edits(self.masked.shown, reply.edits))
+        elsewhere = [example for example in self.examples if example.component != self.component]
+        here = [example for example in self.examples if example.component == self.component]
+        kept = still_kept([*here, *taken], {self.component: text})
+        if reason := self.guard.check(self.component, self.parent_text, text, cases_of([*elsewhere, *kept])):
+            raise ReplyError(reason)
+        return reply, text, taken
+
+    def _taken(self, edit: Edit) -> Example | None:
+        """The case that an edit has taken as an example, None if it has taken none.
+
+        A model that is asked for one example is not asked for the case's number as well. Raises `ReplyError` if there
+        is no such case, or it is not whole.
+        """
+        if not edit.case:
+            return self._copied(edit) if self.menu.name == "example" and edit.kind == "example" else None
+        number = number_of(edit.case, self.failing)
+        if number is None:
+            raise ReplyError(
+                f"no such case: {one_line(edit.case, 60)!r} is none of the failing cases 1 to {len(self.failing)}; "
+                "leave it empty for an invented example"
+            )
+        case = self.failing[number].case.id
+        if reason := self.guard.whole_problem(edit.text, case):
+            raise ReplyError(reason)
+        return Example(case, self.component, edit.text)
+
+    def _copied(self, edit: Edit) -> Example | None:
+        """The case whose input an example holds. Raises `ReplyError` if its answer is not the one that is expected."""
+        for exhibit in self.failing:
+            case = exhibit.case.id
+            if not self.guard.holds_input(edit.text, case):
+                continue
+            failed = exhibit.rollout.trajectory.answer.strip()
+            is_failed = failed and edit.text.rpartition(EXAMPLE_ANSWER)[2].strip() == failed
+            if is_failed or self.guard.whole_problem(edit.text, case):
+                raise ReplyError(
+                    "wrong answer: this is not what the test expects for that input; copy it from the case's failure"
+                )
+            return Example(case, self.component, edit.text)
+        return None
+
+
+def nodeid_of(case: str, failing: Sequence[Exhibit]) -> str:
+    """The nodeid of the failing case that the model means, else the model's own words."""
+    number = number_of(case, failing)
+    return one_line(case) if number is None else failing[number].case.nodeid
+
+
+def number_of(case: str, failing: Sequence[Exhibit]) -> int | None:
+    """The position of the failing case that the model means by its number or its nodeid, None if that is none."""
+    named = next((at for at, exhibit in enumerate(failing) if exhibit.case.nodeid in case), None)
+    number = _CASE_NUMBER.fullmatch(case.strip())
+    if named is None and number and 1 <= int(number[1]) <= len(failing):
+        return int(number[1]) - 1
+    return named
