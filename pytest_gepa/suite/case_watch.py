@@ -61,7 +61,6 @@ class CaseWatch:
         elif report.when == "call":
             self.units += self._batch
             self.body_failed = self._has_raised and report.failed
-        self._batch = ()
 
 
 def _subtest(report: pytest.TestReport, number: int) -> Grade:

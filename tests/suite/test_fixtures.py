@@ -90,7 +90,7 @@ TESTS = """
 
     @pytest.mark.parametrize("number", [1, 2])
     def test_colour(colour, number):
-        pass
+        ask("own")
 
     def test_package(of_package):
         pass
@@ -162,10 +162,10 @@ ASKED = {
     "TestOfItsOwn::test_two": (["session", "its own"], []),
     "TestOfTheCase::test_one": (["session"], ["of the case"]),
     "TestOfTheCase::test_two": (["session"], ["of the case"]),
-    "test_colour[0.0]": (["red"], []),
-    "test_colour[0.1]": (["red"], []),
-    "test_colour[1.0]": (["blue"], []),
-    "test_colour[1.1]": (["blue"], []),
+    "test_colour[0.0]": (["red"], ["own"]),
+    "test_colour[0.1]": (["red"], ["own"]),
+    "test_colour[1.0]": (["blue"], ["own"]),
+    "test_colour[1.1]": (["blue"], ["own"]),
     "test_package": (["package"], []),
     "test_reads": ([], []),
     "test_reads_again": ([], []),

@@ -375,6 +375,12 @@ def test_without_evidence_there_is_no_score(outcome: Outcome) -> None:
     assert scored == Scored(outcome, None)
 
 
+def test_a_mean_may_miss_its_threshold_by_a_rounding() -> None:
+    given_scores = [Score(str(value), value) for value in (0.1, 0.2, 0.3)]
+    scored = score_case(Outcome.passed, given_scores, (), body_failed=False, threshold=0.2)
+    assert (scored.outcome, scored.below) == (Outcome.passed, "")
+
+
 def test_of_very_many_parts_those_that_failed_are_kept() -> None:
     units = [Grade(f"check {at}", float(at != 900), "", "check") for at in range(1000)]
 
