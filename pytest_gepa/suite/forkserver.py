@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -117,6 +118,8 @@ def _fork_session(control: socket.socket, descriptors: Sequence[int]) -> int:
         os.dup2(log, 2)
         _serve_job(socket.socket(fileno=stream))
         code = 0
+    except BaseException:
+        traceback.print_exc()  # into the log, whose end is told as the session's last words
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()
