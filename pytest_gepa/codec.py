@@ -18,12 +18,18 @@ def to_json(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+        form = getattr(value, "to_json_form", None)
+        return fields_to_json(value) if form is None else form()
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
     return value
+
+
+def fields_to_json(value: Any) -> dict[str, Any]:
+    """A dataclass field by field, also one that has a form of its own (`to_json_form`, `from_json_form`)."""
+    return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
 
 
 def from_json(kind: type[T], data: Any) -> T:
@@ -54,10 +60,15 @@ def _decode(kind: Any, data: Any) -> Any:
     if origin is not None and issubclass(origin, Mapping):
         return {key: _decode(arguments[1], item) for key, item in data.items()}
     if is_dataclass(kind):
-        hints = _field_types(typing.cast("type", kind))
-        known = {field.name: data[field.name] for field in fields(kind) if field.name in data}
-        build = typing.cast("typing.Callable[..., Any]", kind)
-        return build(**{name: _decode(hints[name], item) for name, item in known.items()})
+        form = getattr(kind, "from_json_form", None)
+        return fields_from_json(typing.cast("type", kind), data) if form is None else form(data)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(data)
     return data
+
+
+def fields_from_json(kind: type[T], data: Mapping[str, Any]) -> T:
+    """A dataclass from what `fields_to_json` made of it."""
+    hints = _field_types(typing.cast("typing.Any", kind))
+    known = {name: data[name] for name in hints if name in data}
+    return kind(**{name: _decode(hints[name], item) for name, item in known.items()})

@@ -12,6 +12,7 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
+from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
@@ -65,7 +66,9 @@ class ConfirmRun:
             for _ in range(2):
                 name, evaluation = self._next()
                 side = state.confirm.setdefault(name, {})
-                side.update({(case, trial): rollout for case, rollout in evaluation.rollouts.items()})
+                side.update(
+                    {(case, trial): without_reports(run) for case, run in evaluation.rollouts.items()}
+                )
         state.is_confirmed = True
 
     def _is_flaky(self) -> bool:

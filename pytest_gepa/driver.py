@@ -40,10 +40,15 @@ from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState, Screen, as_fields, rollout_fields
+from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.cut import cut_middle
 
 SEARCH_TRIAL = "search/0"
+
+LIKENESS_BYTES = 8_000
+"""Of a failure, so much is enough to tell which others are like it."""
 
 
 class SearchDriver:
@@ -214,7 +219,7 @@ class SearchDriver:
     def _note(self, rollout: Rollout, purpose: str) -> None:
         """Keep a rollout; runs in the deciding thread."""
         state = self._state
-        state.rollouts[rollout.candidate, rollout.case] = rollout
+        state.rollouts[rollout.candidate, rollout.case] = condensed(without_reports(rollout))
         state.count(rollout)
         self._journal.write("rollout", **rollout_fields(rollout))
         if purpose == "baseline":
@@ -317,4 +322,5 @@ def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
 
 
 def _likeness(rollout: Rollout) -> str:
-    return f"{read_failure(rollout.trajectory.failure).said}\n{rollout.feedback}".strip()
+    said = cut_middle(read_failure(rollout.trajectory.failure).said, LIKENESS_BYTES)
+    return f"{said}\n{cut_middle(rollout.feedback, LIKENESS_BYTES)}".strip()

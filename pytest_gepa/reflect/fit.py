@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, is_mark, level
+
 BYTES_PER_TOKEN = 3.6
 """UTF-8 bytes to a token, on the careful side for English prose, code and the larger scripts."""
 
-_MARK_ROOM = 48
 _PART_OVERHEAD = 12
 _SECTION_OVERHEAD = 30
 
@@ -49,11 +50,11 @@ class Section:
 # What is cut in turn, and down to how many bytes each part, until all fits. A part's floor is the last one
 # named here.
 _CUTS: Sequence[tuple[Rank, int]] = (
-    (Rank.output, _MARK_ROOM),
-    (Rank.reasoning, _MARK_ROOM),
+    (Rank.output, MARK_ROOM),
+    (Rank.reasoning, MARK_ROOM),
     (Rank.middle, 200),
     (Rank.input, 400),
-    (Rank.middle, _MARK_ROOM),
+    (Rank.middle, MARK_ROOM),
     (Rank.input, 160),
     (Rank.answer, 240),
     (Rank.failure, 240),
@@ -64,42 +65,6 @@ _FLOOR = dict(_CUTS)
 def estimate_tokens(text: str) -> int:
     """Tokens of a text, from its UTF-8 bytes."""
     return -int(-byte_length(text) // BYTES_PER_TOKEN)
-
-
-def byte_length(text: str) -> int:
-    """Length in UTF-8 bytes."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-
-
-def cut_middle(text: str, limit: int) -> str:
-    """The text, or its beginning and end with a line between them that counts the characters cut.
-
-    `limit` is in UTF-8 bytes; a limit that holds no more than the line gives the line alone, which may be
-    longer. Cuts at line ends where one is near.
-    """
-    if byte_length(text) <= limit:
-        return text
-    room = limit - _MARK_ROOM
-    if room < 2:
-        return _mark(len(text))
-    head, tail = _beginning(text, room - room // 2), _end(text, room // 2)
-    return f"{head}\n{_mark(len(text) - len(head) - len(tail))}\n{tail}"
-
-
-def _mark(count: int) -> str:
-    return f"[... {count:,} characters cut ...]"
-
-
-def _beginning(text: str, room: int) -> str:
-    piece = text[:room].encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
-    line_end = piece.rfind("\n", len(piece) * 3 // 4)
-    return piece if line_end < 0 else piece[:line_end]
-
-
-def _end(text: str, room: int) -> str:
-    piece = text[-room:].encode("utf-8", "replace")[-room:].decode("utf-8", "ignore")
-    line_end = piece.find("\n", 0, len(piece) // 4)
-    return piece if line_end < 0 else piece[line_end + 1 :]
 
 
 def least_size(section: Section) -> int:
@@ -150,7 +115,7 @@ def fit(sections: Sequence[Section], limit: int) -> list[Section]:
         others = _total(sections, sizes, caps, rank)
         if others + sum(min(size, caps.get(rank, size)) for size in mine) <= room:
             break
-        caps[rank] = max(floor, _level(mine, room - others))
+        caps[rank] = max(floor, level(mine, room - others))
     return [
         replace(section, parts=tuple(_cut(part, caps.get(part.rank)) for part in section.parts))
         for section in sections
@@ -168,23 +133,12 @@ def _total(
     )
 
 
-def _level(sizes: Sequence[int], room: int) -> int:
-    """The greatest cap for which the capped sizes sum to no more than `room`; 0 if there is none."""
-    left, count = max(0, room), len(sizes)
-    for size in sorted(sizes):
-        if size * count > left:
-            return left // count
-        left -= size
-        count -= 1
-    return max(sizes, default=0)
-
-
 def _cut(part: Part, cap: int | None) -> Part:
     if cap is None or not part.text:
         return part
     text = cut_middle(part.text, cap)
     # A line that only says how much was cut needs no fence.
-    if text == _mark(len(part.text)):
+    if is_mark(text):
         return replace(part, label=f"{part.label} {text}", text="")
     return replace(part, text=text)
 

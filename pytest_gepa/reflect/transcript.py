@@ -21,9 +21,10 @@ from pytest_gepa.reflect.calls import (
 )
 from pytest_gepa.reflect.conversation import Conversation, collapsed, last_asked
 from pytest_gepa.reflect.failure import Failure, read_failure
-from pytest_gepa.reflect.fit import Part, Rank, Section, cut_middle
+from pytest_gepa.reflect.fit import Part, Rank, Section
 from pytest_gepa.reflect.scrub import scrub, scrub_output
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.trace.trajectory import Call, Message
 
 __all__ = ["Exhibit", "Narrator", "one_line"]

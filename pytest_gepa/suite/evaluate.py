@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from pytest_gepa.codec import from_json
 from pytest_gepa.errors import ReplayError
 from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
@@ -164,7 +165,8 @@ class Suite:
                 paid = self._around.charges.get((rollout.candidate, rollout.case, rollout.trial), False)
                 rollout = replace(rollout, charged=paid)
             is_new = rollout.case not in results
-            results[rollout.case] = rollout
+            # What is final is handed on whole now; what is kept for later need not be.
+            results[rollout.case] = rollout if _is_retried(rollout) else condensed(rollout)
             if is_new and not _is_retried(rollout):
                 on_rollout(rollout)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -125,7 +126,8 @@ class Channel:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._pending = b""
+        self._begun: list[bytes] = []  # of a line that has not ended: long ones come in many pieces
+        self._lines: deque[bytes] = deque()
 
     def fileno(self) -> int:
         """The descriptor, for selectors."""
@@ -137,33 +139,38 @@ class Channel:
 
     def receive(self) -> dict[str, Any] | None:
         """Wait for one message; None when the other side has closed."""
-        while b"\n" not in self._pending:
-            chunk = self._read()
-            if not chunk:
+        while not self._lines:
+            if not self._read():
                 return None
-            self._pending += chunk
-        line, _, self._pending = self._pending.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
+        message: dict[str, Any] = json.loads(self._lines.popleft())
         return message
 
     def arrived(self) -> tuple[list[dict[str, Any]], bool]:
         """Read once; the messages that are complete, and whether the other side is still there."""
-        chunk = self._read()
-        *lines, self._pending = (self._pending + chunk).split(b"\n")
-        return list(_parsed(lines)), bool(chunk)
+        is_open = self._read()
+        lines, self._lines = self._lines, deque()
+        return list(_parsed(lines)), is_open
 
     def close(self) -> None:
         """Close the stream."""
         self._stream.close()
 
-    def _read(self) -> bytes:
+    def _read(self) -> bool:
+        """Take in what has come; False when the other side has closed."""
         try:
-            return self._stream.recv(1 << 20)
+            chunk = self._stream.recv(1 << 20)
         except ConnectionError:
-            return b""
+            return False
+        head, *rest = chunk.split(b"\n")
+        self._begun.append(head)
+        if rest:
+            *whole, last = rest
+            self._lines += [b"".join(self._begun), *whole]
+            self._begun = [last]
+        return bool(chunk)
 
 
-def _parsed(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             message = json.loads(line)

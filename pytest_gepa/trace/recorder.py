@@ -9,9 +9,12 @@ import threading
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from pytest_gepa.trace.mailbox import Mailbox
 from pytest_gepa.trace.trajectory import Call, Step
+
+T = TypeVar("T")
 
 MOST_PROBLEMS = 20
 
@@ -142,6 +145,7 @@ class Recorder:
         self.mailbox: Mailbox | None = None
         """Where forks of this process, and Pythons that a case starts, tell of their calls."""
         self._lock = threading.Lock()
+        self._shared: dict[Any, Any] = {}
         self._problems: list[str] = []
         self._numbers = itertools.count()
         self._case: str | None = None
@@ -191,6 +195,7 @@ class Recorder:
             for call in self._told_by_children():
                 self._stray.slots.append(Slot(call, next(self._numbers)))
             self._case = case_id
+            self._shared = {}
             self._had_case = True
             self._own = Held(case_id)
             self._made = []
@@ -265,6 +270,11 @@ class Recorder:
             if len(self._places) > 1 and self._places[-1] is self._stray:
                 self._places.pop()
             self._mark_context()
+
+    def share(self, items: tuple[T, ...]) -> tuple[T, ...]:
+        """The same items, as the objects that stand for them already: agents send their history again and again."""
+        with self._lock:
+            return tuple(self._shared.setdefault(item, item) for item in items)
 
     def add_call(self, call: Call) -> Slot:
         """Record a call at its place in the order; the slot takes what is known of it later."""

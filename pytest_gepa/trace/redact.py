@@ -13,6 +13,9 @@ from pytest_gepa.trace.trajectory import Trajectory
 
 REDACTED = "[redacted]"
 
+SHORT, MOST_SHORT = 40, 20_000
+"""Texts of so many characters are remembered, so many of them."""
+
 
 class Redactor:
     """Replaces secrets by `[redacted]`: the values of environment variables that are named like secrets, what has the
@@ -26,6 +29,7 @@ class Redactor:
         self._patterns = [re.compile(pattern) for pattern in patterns]
         self._variables: set[tuple[str, str]] = set()
         self._values = SecretValues((), REDACTED)
+        self._short: dict[str, str] = {}
         self.learn(environ)
 
     def learn(self, environ: Mapping[str, str]) -> None:
@@ -34,10 +38,19 @@ class Redactor:
         if not secrets <= self._variables:
             self._variables |= secrets
             self._values = SecretValues(self._variables, REDACTED)
+            self._short = {}
 
     def redact(self, text: str) -> str:
         """The text without secrets; the same object if there are none."""
-        return self._without(text, ALL)
+        if len(text) > SHORT:
+            return self._without(text, ALL)
+        # Names, roles and numbers come by the thousand.
+        known = self._short.get(text)
+        if known is None:
+            if len(self._short) >= MOST_SHORT:
+                self._short = {}
+            known = self._short[text] = self._without(text, ALL)
+        return text if known == text else known
 
     def redact_certain(self, text: str) -> str:
         """The same for what is a secret beyond doubt, and not only because of the name before it."""

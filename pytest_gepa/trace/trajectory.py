@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,19 @@ class Trajectory:
     steps: tuple[Step, ...] = ()
     output: tuple[tuple[str, str], ...] = ()
     failure: str = ""
+
+    def to_json_form(self) -> dict[str, Any]:
+        """As JSON, where what calls repeat is written once."""
+        from pytest_gepa.trace.packing import pack
+
+        return pack(self)
+
+    @classmethod
+    def from_json_form(cls, data: Mapping[str, Any]) -> Trajectory:
+        """The trajectory that `to_json_form` wrote."""
+        from pytest_gepa.trace.packing import unpack
+
+        return unpack(data)
 
     @property
     def answer(self) -> str:

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.reflect.fit import Part, Rank, Section, byte_length, cut_middle, fit, least_size, thin
+from pytest_gepa.reflect.fit import Part, Rank, Section, fit, least_size, thin
+from pytest_gepa.trace.cut import byte_length, cut_middle
 
 PARTS = st.builds(
     Part,

@@ -1,0 +1,70 @@
+"""Texts cut in the middle, visibly: their beginning and end stay, and a line between them says how much is gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+MARK_ROOM = 48
+"""Bytes that the line takes, at most."""
+
+_MARK = re.compile(r"\[\.\.\. ([\d,]+) characters cut \.\.\.\]")
+
+
+def byte_length(text: str) -> int:
+    """Length in UTF-8 bytes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def mark(count: int) -> str:
+    """The line that stands for so many characters."""
+    return f"[... {count:,} characters cut ...]"
+
+
+def cut_middle(text: str, limit: int) -> str:
+    """The text, or its beginning and end with a line between them that counts the characters cut.
+
+    `limit` is in UTF-8 bytes; a limit that holds no more than the line gives the line alone, which may be
+    longer. Cuts at line ends where one is near. What was cut before is counted in.
+    """
+    if byte_length(text) <= limit:
+        return text
+    room = limit - MARK_ROOM
+    if room < 2:
+        return mark(_count(text))
+    head, tail = _beginning(text, room - room // 2), _end(text, room // 2)
+    return f"{head}\n{mark(_count(text[len(head) : len(text) - len(tail)]))}\n{tail}"
+
+
+def is_mark(text: str) -> bool:
+    """Whether a text is such a line and nothing else."""
+    return _MARK.fullmatch(text) is not None
+
+
+def level(sizes: Sequence[int], room: int) -> int:
+    """The greatest cap for which the capped sizes sum to no more than `room`; 0 if there is none."""
+    left, count = max(0, room), len(sizes)
+    for size in sorted(sizes):
+        if size * count > left:
+            return left // count
+        left -= size
+        count -= 1
+    return max(sizes, default=0)
+
+
+def _count(gone: str) -> int:
+    """The characters of a text, and those that marks in it stand for."""
+    marks = list(_MARK.finditer(gone)) if "characters cut ...]" in gone else []
+    return len(gone) + sum(int(found[1].replace(",", "")) - len(found[0]) for found in marks)
+
+
+def _beginning(text: str, room: int) -> str:
+    piece = text[:room].encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
+    line_end = piece.rfind("\n", len(piece) * 3 // 4)
+    return piece if line_end < 0 else piece[:line_end]
+
+
+def _end(text: str, room: int) -> str:
+    piece = text[-room:].encode("utf-8", "replace")[-room:].decode("utf-8", "ignore")
+    line_end = piece.find("\n", 0, len(piece) // 4)
+    return piece if line_end < 0 else piece[line_end + 1 :]
