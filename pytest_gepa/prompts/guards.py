@@ -87,6 +87,10 @@ class Guard:
         """Whether a text is known to hold a case's input."""
         return self._leaks is not None and self._leaks.holds_input(example, case)
 
+    def pair(self, case: str) -> tuple[str, str] | None:
+        """A case's input and expected answer, None where it is not plain which they are."""
+        return None if self._leaks is None else self._leaks.pair(case)
+
     def whole_problem(self, example: str, case: str) -> str | None:
         """Return why an `example` that names a case may not do so, or None: it must hold the case's input whole."""
         if self._leaks is None or self._leaks.is_whole(example, case):

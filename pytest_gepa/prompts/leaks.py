@@ -112,6 +112,18 @@ class Leaks:
         _, others, _ = self._parts(case)
         return self.holds_input(text, case) and (not others or any(part in given for part in others))
 
+    def pair(self, case: str) -> tuple[str, str] | None:
+        """The case's input and its expected answer, as they are written, None where it is not plain which they are.
+
+        It is where the case has a single string that it does not send.
+        """
+        inputs = self._inputs.get(case, ())
+        sent, others, _ = self._parts(case)
+        if not inputs or len(others) != 1:
+            return None
+        values = {_comparable(value): value for value in self._cases[self._position[case]].values}
+        return (values[sent[0]] if len(sent) == 1 else inputs[0]).strip(), values[others[0]].strip()
+
     def _parts(self, case: str) -> tuple[list[str], list[str], str]:
         """The strings of a case that it sent, its others, and what it sent first, each as words."""
         position = self._position.get(case)

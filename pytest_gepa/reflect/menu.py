@@ -66,7 +66,7 @@ _EXAMPLE_SCHEMA = _strict({"diagnosis": _SENTENCE, "input": _PASSAGE, "expected"
 def shrunken_menus(kinds: tuple[str, ...]) -> tuple[Menu, ...]:
     """The menus for a weak model, in the order in which it gets them, of those that add what is allowed.
 
-    One short rule is what a model of half a billion parameters still manages; one example, a case copied whole, is for
+    One short rule is what a model of half a billion parameters still manages; one example, a case taken whole, is for
     a model whose rules bring nothing. A whole text that it answers with all the same is taken where that is allowed.
     """
     whole = tuple(kind for kind in kinds if kind == "rewrite")
@@ -78,6 +78,14 @@ def shrunken_menus(kinds: tuple[str, ...]) -> tuple[Menu, ...]:
 
 
 RULE, EXAMPLE = shrunken_menus(KINDS)
+
+
+def choosing_menu(menu: Menu, cases: int) -> Menu:
+    """The example menu for cases whose input and answer are known: the model only says which of them it shall be."""
+    numbers = [str(number) for number in range(1, cases + 1)]
+    case = {"type": "string", "enum": numbers}
+    return replace(menu, schema=_strict({"diagnosis": _SENTENCE, "case": case}))
+
 
 PROGRAM = Menu("program", {}, ("rewrite",))
 """The whole new text in a fence, for code: every model writes it so, and none well inside of a JSON string."""

@@ -17,11 +17,11 @@ from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.masked import Masked
-from pytest_gepa.reflect.menu import Menu
+from pytest_gepa.reflect.menu import Menu, choosing_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reader import ReplyReader, nodeid_of
-from pytest_gepa.reflect.reply import ReplyError
-from pytest_gepa.reflect.request import ChatMessage, build_request, correction
+from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
+from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, build_request, correction
 from pytest_gepa.reflect.transcript import one_line
 
 _TRIES = 2
@@ -127,6 +127,8 @@ def propose(
     `build_request`. A reply that cannot be read, applied or allowed goes back to the model once, with the reason.
     Raises `ReflectionError` if not even a first reply comes.
     """
+    if menu.name == "example":
+        menu = _example_menu(menu, guard, failing)
     masked = Masked.of(parent_text, redact)
     reader = ReplyReader(component, parent_text, masked, guard, menu, failing, examples)
     build = partial(
@@ -177,6 +179,14 @@ def propose(
             taken,
         )
     return Proposal(component, None, rejections=tuple(rejections), replies=tuple(exchanges))
+
+
+def _example_menu(menu: Menu, guard: Guard, failing: Sequence[Exhibit]) -> Menu:
+    """Where the input and the answer of every case shown are known, and short, the model need not copy them."""
+    pairs = [guard.pair(exhibit.case.id) for exhibit in failing[:SHOWN_TO_WEAK]]
+    if all(pair is not None and len("".join(pair)) <= MOST_EXAMPLE for pair in pairs):
+        return choosing_menu(menu, len(pairs))
+    return menu
 
 
 def summarize(before: str, after: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_gepa.prompts.edits import Edit, apply_edits
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
@@ -12,7 +12,7 @@ from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu
 from pytest_gepa.reflect.model import RawReply
-from pytest_gepa.reflect.reply import EXAMPLE_ANSWER, Reply, ReplyError, parse_reply
+from pytest_gepa.reflect.reply import EXAMPLE_ANSWER, Reply, ReplyError, example_text, parse_reply
 from pytest_gepa.reflect.transcript import Exhibit, one_line
 
 _CASE_NUMBER = re.compile(r"(?:failing )?(?:case )?#?(\d{1,4})", re.IGNORECASE)
@@ -38,6 +38,7 @@ class ReplyReader:
         reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu)
         if not reply.edits:
             return reply, None, ()
+        reply = replace(reply, edits=tuple(map(self._written, reply.edits)))
         taken = tuple(example for edit in reply.edits if (example := self._taken(edit)) is not None)
         text = self.masked.restore(apply_edits(self.masked.shown, reply.edits))
         elsewhere = [example for example in self.examples if example.component != self.component]
@@ -46,6 +47,12 @@ class ReplyReader:
         if reason := self.guard.check(self.component, self.parent_text, text, cases_of([*elsewhere, *kept])):
             raise ReplyError(reason)
         return reply, text, taken
+
+    def _written(self, edit: Edit) -> Edit:
+        """The edit, with the text of the case where a model has only chosen one."""
+        number = number_of(edit.case, self.failing) if edit.kind == "example" and not edit.text else None
+        pair = None if number is None else self.guard.pair(self.failing[number].case.id)
+        return edit if pair is None else replace(edit, text=example_text(*pair))
 
     def _taken(self, edit: Edit) -> Example | None:
         """The case that an edit has taken as an example, None if it has taken none.

@@ -17,7 +17,9 @@ from pytest_gepa.reflect.fence import Fence, UnclosedFenceError, find_fences
 from pytest_gepa.reflect.menu import Menu
 
 _MOST_RULE = 600
-_MOST_EXAMPLE = 1_500
+MOST_EXAMPLE = 1_500
+"""Characters of an example's input and answer together, in the menu for weak models."""
+
 _MOST_DIAGNOSIS = 2_000
 EXAMPLE_ANSWER = "Example answer:"
 """Stands before the answer in an example of the example menu."""
@@ -174,7 +176,9 @@ def _json_object(text: str) -> dict[str, Any]:
 def _from_json(data: dict[str, Any], menu: Menu) -> Reply:
     if menu.name == "full":
         return _full_reply(data, menu)
-    return _rule_reply(data) if menu.name == "rule" else _example_reply(data)
+    if menu.name == "rule":
+        return _rule_reply(data)
+    return _choice_reply(data) if "case" in menu.schema["properties"] else _example_reply(data)
 
 
 def _rule_reply(data: dict[str, Any]) -> Reply:
@@ -185,21 +189,32 @@ def _rule_reply(data: dict[str, Any]) -> Reply:
     return Reply(_shortened(diagnosis), (), edits)
 
 
+def _choice_reply(data: dict[str, Any]) -> Reply:
+    """A case, whose input and answer make the example: the text is not the model's to write."""
+    diagnosis, case = _string(data, "diagnosis"), _string(data, "case").strip()
+    edits = () if _NO_CASE.fullmatch(case) else (Edit("example", "", "", case),)
+    return Reply(_shortened(diagnosis), (), edits)
+
+
+def example_text(given: str, answer: str) -> str:
+    """An example of an input and its answer, on a line each where they have one line."""
+    return "\n".join(
+        f"{label}{chr(10) if chr(10) in text else ' '}{text}"
+        for label, text in (("Example input:", given), (EXAMPLE_ANSWER, answer))
+    )
+
+
 def _example_reply(data: dict[str, Any]) -> Reply:
-    """Input and answer, on a line each where they have one line. Both empty mean that there is nothing to add."""
+    """Input and answer. Both empty mean that there is nothing to add."""
     diagnosis = _string(data, "diagnosis")
     given, answer = _string(data, "input").strip("\n "), _string(data, "expected").strip("\n ")
     if not given and not answer:
         return Reply(_shortened(diagnosis), (), ())
     if not given or not answer:
         _wrong_shape('an example has an "input" and an "expected" answer')
-    if len(given) + len(answer) > _MOST_EXAMPLE:
+    if len(given) + len(answer) > MOST_EXAMPLE:
         raise ReplyError(f"example too long: {len(given) + len(answer)} characters; a short one is wanted")
-    lines = [
-        f"{label}{chr(10) if chr(10) in text else ' '}{text}"
-        for label, text in (("Example input:", given), (EXAMPLE_ANSWER, answer))
-    ]
-    return Reply(_shortened(diagnosis), (), (Edit("example", "", "\n".join(lines)),))
+    return Reply(_shortened(diagnosis), (), (Edit("example", "", example_text(given, answer)),))
 
 
 def _full_reply(data: dict[str, Any], menu: Menu) -> Reply:

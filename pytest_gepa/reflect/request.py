@@ -20,7 +20,9 @@ ChatMessage = dict[str, str]
 _RULE_TOKENS = 1_500
 """Most evidence under a shrunken menu: such a model takes in little, and its context may be 4,096 tokens."""
 
-_RULE_FAILING = 3
+SHOWN_TO_WEAK = 3
+"""Failing cases in a request under a shrunken menu."""
+
 _DISCARDED: Mapping[MenuName, tuple[int, int]] = {
     "full": (6, 500),
     "rule": (3, 200),
@@ -54,7 +56,7 @@ def build_request(
     if menu.name in ("rule", "example"):
         # No neighbours: small models take an answer that passed for the one that is wanted everywhere.
         evidence = gather_briefly(
-            component_id, known, failing[:_RULE_FAILING], min(token_budget, _RULE_TOKENS)
+            component_id, known, failing[:SHOWN_TO_WEAK], min(token_budget, _RULE_TOKENS)
         )
     else:
         evidence = gather(component_id, known, failing, neighbours, token_budget)
@@ -69,6 +71,7 @@ def build_request(
         ],
         "attempt": attempt,
         "kinds": menu.kinds,
+        "chooses": "case" in menu.schema.get("properties", {}),
         "protected": told(lines) if (lines := protected_lines(text)) else "",
     }
     return [

@@ -154,6 +154,20 @@ def test_an_example_is_whole_that_holds_what_was_sent_and_what_was_expected():
     assert not several.is_whole("fruit: apple -> green", "s")
 
 
+def test_input_and_answer_are_known_where_one_string_is_not_sent():
+    leaks = dates()
+    assert leaks.pair("c0") is None
+    leaks.learn({"c0": [f"Read this: {DATES[0][0]}"], "c1": ["something else"], "c4": [DATES[4][0]]})
+    assert leaks.pair("c0") == DATES[0]
+    assert leaks.pair("c1") is None
+    assert leaks.pair("c4") == DATES[4]
+    several = Leaks([CaseText("s", ("fruit", "apple", "red")), CaseText("t", ("a b", "x", "y"))], [TODAY])
+    several.learn({"s": ["fruit: apple\n"], "t": ["a b"]})
+    assert several.pair("s") == ("fruit: apple", "red")
+    assert several.pair("t") is None
+    assert several.pair("no such case") is None
+
+
 def test_a_case_of_which_only_the_input_is_known_is_whole_with_that():
     leaks = Leaks([CaseText("c", ("W1-003",))], [TODAY])
     leaks.learn({"c": ["Ticket W1-003: the kettle of my aunt"]})

@@ -27,9 +27,11 @@ class Script:
     def __init__(self, *lines: str | RawReply | Exception) -> None:
         self.lines: Iterator[str | RawReply | Exception] = iter(lines)
         self.asked: list[Sequence[ChatMessage]] = []
+        self.schemas: list[Any] = []
 
     def ask(self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None = None) -> RawReply:
         self.asked.append(messages)
+        self.schemas.append(schema)
         line = next(self.lines)
         if isinstance(line, Exception):
             raise line
@@ -54,6 +56,7 @@ def proposed(
     text: str = ROUTE_TEXT,
     cases: Sequence[tuple[str, tuple[str, ...]]] = (),
     today: str = "",
+    learnt: Mapping[str, Sequence[str]] | None = None,
     **changes: Any,
 ) -> Proposal:
     arguments = {
@@ -66,6 +69,7 @@ def proposed(
     guard = Guard(
         {**COMPONENTS, ROUTE: today or text}, Leaks([CaseText(*case) for case in cases], [today or text])
     )
+    guard.learn(learnt or {})
     return propose(ROUTE, text, guard, model=model, menu=menu, budget=budget or EvidenceBudget(), **arguments)
 
 
@@ -313,6 +317,28 @@ def test_the_menus_for_weak_models_add_a_rule_or_an_example() -> None:
     assert [one.case for one in proposal.examples] == [CASE]
     invented = {**reply, "input": "The kettle is broken", "expected": "repairs"}
     assert proposed(Script(json.dumps(invented)), EXAMPLE, cases=STRINGS).examples == ()
+
+
+def test_where_input_and_answer_are_known_a_weak_model_only_chooses_the_case() -> None:
+    script = Script(json.dumps({"diagnosis": "d", "case": "1"}))
+    proposal = proposed(script, EXAMPLE, cases=STRINGS, learnt={CASE: [TICKET]})
+    assert proposal.text == f"{ROUTE_TEXT}\nExample input: {TICKET}\nExample answer: billing\n"
+    assert proposal.examples == (Example(CASE, ROUTE, f"Example input: {TICKET}\nExample answer: billing"),)
+    assert script.schemas[0]["properties"]["case"]["enum"] == ["1"]
+    assert '"case" is the number of the case' in script.asked[0][0]["content"]
+
+
+@pytest.mark.parametrize("case", ["7", "the first one"])
+def test_a_choice_of_no_case_is_told(case: str) -> None:
+    replies = [json.dumps({"diagnosis": "d", "case": name}) for name in (case, "1")]
+    proposal = proposed(Script(*replies), EXAMPLE, cases=STRINGS, learnt={CASE: [TICKET]})
+    assert proposal.rejections[0].startswith("no such case: ")
+    assert proposal.examples
+
+
+def test_a_choice_of_none_is_no_edit() -> None:
+    reply = json.dumps({"diagnosis": "d", "case": "none"})
+    assert proposed(Script(reply), EXAMPLE, cases=STRINGS, learnt={CASE: [TICKET]}).not_to_blame
 
 
 @pytest.mark.parametrize("answer", ["Billing team", "shipping"])
