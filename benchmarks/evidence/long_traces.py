@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import os
 import resource
+import selectors
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,14 @@ from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.request import build_request
 from pytest_gepa.run_state import rollout_fields
+from pytest_gepa.suite.child_rollout import trajectory_of
+from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Channel
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.attribution import components_used
 from pytest_gepa.trace.exchange import Target, begin
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
-from pytest_gepa.trace.trajectory import Trajectory
 
 PROMPT = "You are an agent that keeps the books of a small shop. Use the tools; answer in one line.\n" * 5
 WORDS = "The ledger of the third week shows a sum of 1,204.50 for flour, which the supplier has confirmed by letter. "
@@ -51,7 +54,10 @@ def text(characters: int, mark: object) -> str:
 def agent(calls: int, characters: int) -> Iterator[tuple[Body, str]]:
     """An agent that sends its whole history again with each call; so many characters are in the last request."""
     each = characters // calls
-    messages: list[Body] = [{"role": "system", "content": PROMPT}, {"role": "user", "content": "Balance the books."}]
+    messages: list[Body] = [
+        {"role": "system", "content": PROMPT},
+        {"role": "user", "content": "Balance the books."},
+    ]
     for number in range(calls):
         yield {"model": "m", "messages": messages}, f"step {number}"
         messages = [
@@ -79,7 +85,14 @@ def one_result(characters: int) -> Iterator[tuple[Body, str]]:
     yield from agent(2, 2 * characters)
 
 
-ASSERTION = "    def test_books():\n>       assert total == 12\n{}\nE       assert 11 == 12\n\ntest_books.py:3: AssertionError"
+ASSERTION = """\
+    def test_books():
+>       assert total == 12
+{}
+E       assert 11 == 12
+
+test_books.py:3: AssertionError"""
+
 SCENARIOS: Mapping[str, tuple[Callable[[], Iterator[tuple[Body, str]]], int]] = {
     "an ordinary case": (lambda: short(2), 200),
     "an agent of 100 calls, 500k tokens": (lambda: agent(100, 2_000_000), 2_000),
@@ -134,23 +147,16 @@ def child(channel: Channel, name: str) -> None:
             exchange.answered(200, "application/json", json.dumps(reply).encode())
         recorded = recorder.end()
     with clock.stage("redact"):
-        failure = ASSERTION.format("\n".join(f"E       {line}" for line in text(characters, "failure").split(". ")))
-        trajectory = make_trajectory(recorded.calls, output, failure, redactor)
+        failure = ASSERTION.format(
+            "\n".join(f"E       {line}" for line in text(characters, "failure").split(". "))
+        )
+        trajectory = trajectory_of(recorded.calls, (), output, failure, redactor)
     with clock.stage("attribute"):
         uses = components_used({"prompts/agent.md": PROMPT}, recorded.calls)
     with clock.stage("send"):
         rollout = Rollout("c", "case", "search/0", Outcome.failed, 0.0, trajectory, uses=uses)
         channel.send({"event": "rollout", "rollout": to_json(rollout)})
     channel.send({"event": "end", "seconds": clock.seconds, "memory": peak() - before})
-
-
-def make_trajectory(calls: Any, output: Any, failure: str, redactor: Redactor) -> Trajectory:
-    """The trajectory as a child session makes it."""
-    try:
-        from pytest_gepa.suite.child_rollout import trajectory_of
-    except ImportError:
-        return redactor.redact_trajectory(Trajectory(calls, (), output, failure))
-    return trajectory_of(calls, (), output, failure, redactor)
 
 
 def parent(channel: Channel, directory: Path) -> tuple[Mapping[str, Any], dict[str, float], float, int]:
@@ -165,13 +171,8 @@ def parent(channel: Channel, directory: Path) -> tuple[Mapping[str, Any], dict[s
     journal = Journal(directory / "journal.jsonl", Redactor({"API_KEY": "0123456789abcdefghijklmn"}).redact)
     with clock.stage("journal"):
         journal.write("rollout", **rollout_fields(rollout))
-    try:
-        from pytest_gepa.suite.condensed import condensed
-    except ImportError:
-        pass
-    else:
-        with clock.stage("condense"):
-            rollout = condensed(rollout)
+    with clock.stage("condense"):
+        rollout = condensed(rollout)
     with clock.stage("likeness"):
         _likeness(rollout)
     with clock.stage("tell"):
@@ -190,8 +191,8 @@ def parent(channel: Channel, directory: Path) -> tuple[Mapping[str, Any], dict[s
     return end, clock.seconds, peak() - before, (directory / "journal.jsonl").stat().st_size
 
 
-def run(name: str) -> None:
-    """One scenario, in two new processes."""
+def fork_child(name: str) -> tuple[Channel, int]:
+    """A child session that runs a scenario, and the channel to it."""
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if not pid:
@@ -199,19 +200,58 @@ def run(name: str) -> None:
         child(Channel(theirs), name)
         os._exit(0)
     theirs.close()
-    end, seconds, memory, size = parent(Channel(ours), Path(tempfile.mkdtemp()))
+    return Channel(ours), pid
+
+
+def run(name: str) -> None:
+    """One scenario."""
+    started = time.perf_counter()
+    channel, pid = fork_child(name)
+    end, seconds, memory, size = parent(channel, Path(tempfile.mkdtemp()))
     os.waitpid(pid, 0)
+    took = time.perf_counter() - started
+    del seconds["receive"]  # it waits for the child
+    print(f"{name}: {took:.1f} s, child {end['memory']:.0f} MB, parent {memory:.0f} MB, ", end="")
+    print(f"journal {size / MEGABYTE:.1f} MB")
     stages = {**end["seconds"], **seconds}
-    print(f"{name}: {sum(stages.values()):.1f} s", end="")
-    print(f", child {end['memory']:.0f} MB, parent {memory:.0f} MB, journal {size / MEGABYTE:.1f} MB")
     print("    " + ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items()), flush=True)
 
 
+def run_many(name: str, children: int, rounds: int) -> None:
+    """Several children at once, some rollouts one after the other from each; all are kept, as a run does."""
+    started, before = time.perf_counter(), peak()
+    journal = Journal(Path(tempfile.mkdtemp()) / "journal.jsonl", Redactor({}).redact)
+    kept = []
+    for _ in range(rounds):
+        waiting = dict(fork_child(name) for _ in range(children))
+        with selectors.DefaultSelector() as selector:
+            for channel in waiting:
+                selector.register(channel, selectors.EVENT_READ)
+            while waiting:
+                for key, _ in selector.select():
+                    messages, is_open = key.fileobj.arrived()  # type: ignore[union-attr]
+                    for message in messages:
+                        if message["event"] == "rollout":
+                            rollout = from_json(Rollout, message["rollout"])
+                            journal.write("rollout", **rollout_fields(rollout))
+                            kept.append(condensed(rollout))
+                    if not is_open:
+                        selector.unregister(key.fileobj)
+                        os.waitpid(waiting.pop(key.fileobj), 0)  # type: ignore[call-overload]
+    took = time.perf_counter() - started
+    print(
+        f"{len(kept)} rollouts of {name!r}, {children} at once: {took:.1f} s, parent {peak() - before:.0f} MB"
+    )
+
+
 def main() -> None:
-    for name in sys.argv[1:] or SCENARIOS:
+    works: list[Callable[[], None]] = [partial(run, name) for name in sys.argv[1:] or SCENARIOS]
+    if not sys.argv[1:]:
+        works += [partial(run_many, "one tool result of 500k tokens", 8, rounds) for rounds in (1, 8)]
+    for work in works:
         pid = os.fork()
         if not pid:
-            run(name)
+            work()
             os._exit(0)
         os.waitpid(pid, 0)
 

@@ -1,4 +1,4 @@
-"""What the overlay costs a process: opens of other files, redirected opens, other audit events, the start of a Python child.
+"""What the overlay costs a process: opens, redirected or not, other audit events, the start of a Python child.
 
 python benchmarks/overlay/cost.py
 """

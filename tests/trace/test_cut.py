@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.trace.cut import byte_length, cut_middle, is_mark, level, mark
+
+
+def cut_characters(text: str) -> int:
+    """What the marks in a text say, together."""
+    return sum(
+        int(count.replace(",", ""))
+        for count in re.findall(r"\[\.\.\. ([\d,]+) characters cut \.\.\.\]", text)
+    )
+
+
+@given(st.text(max_size=400), st.integers(0, 300))
+def test_a_cut_text_takes_no_more_than_it_may_and_counts_what_is_gone(text: str, limit: int) -> None:
+    cut = cut_middle(text, limit)
+
+    assert byte_length(cut) <= max(limit, len(mark(len(text))))
+    if cut is not text:
+        left = [part for part in re.split(r"\n?\[\.\.\. [\d,]+ characters cut \.\.\.\]\n?", cut) if part]
+        assert cut_characters(cut) + sum(map(len, left)) == len(text)
+
+
+@given(st.integers(1_000, 5_000), st.integers(300, 900), st.integers(0, 299))
+def test_a_text_that_was_cut_is_cut_again_with_one_mark_for_all(size: int, first: int, second: int) -> None:
+    text = "".join(chr(97 + at % 26) for at in range(size))
+    once = cut_middle(text, first)
+    twice = cut_middle(once, second)
+
+    assert twice.count("characters cut") == 1
+    kept = re.sub(r"\n?\[.*\]\n?", "", twice)
+    assert cut_characters(twice) in range(
+        size - len(kept) - 2, size - len(kept) + 3
+    )  # the mark's line ends count
+
+
+def test_the_ends_of_a_text_stay() -> None:
+    text = "first line\n" + "middle\n" * 500 + "last line"
+
+    assert cut_middle(text, 200).startswith("first line\n")
+    assert cut_middle(text, 200).endswith("\nlast line")
+
+
+@pytest.mark.parametrize(("text", "expected"), [(mark(1_234), True), ("x" + mark(2), False), ("", False)])
+def test_a_mark_is_known(text: str, expected: bool) -> None:
+    assert is_mark(text) is expected
+
+
+@given(st.lists(st.integers(0, 50), max_size=20), st.integers(0, 400))
+def test_a_level_is_the_greatest_that_fits(sizes: list[int], room: int) -> None:
+    cap = level(sizes, room)
+
+    assert sum(min(size, cap) for size in sizes) <= room or cap == 0
+    if sizes and cap < max(sizes):
+        assert sum(min(size, cap + 1) for size in sizes) > room
