@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import shutil
 import stat
 import subprocess
@@ -125,6 +124,8 @@ def test_without_a_terminal_nothing_is_asked_and_nothing_changed(
 def test_at_a_terminal_it_asks_and_no_is_the_default(
     project: Path, answer: bytes, code: int, after: bytes
 ) -> None:
+    import pty  # POSIX only
+
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "pytest_gepa.cli", "apply"]
     process = subprocess.Popen(command, cwd=project, stdin=follower, stdout=follower, stderr=follower)
