@@ -93,7 +93,7 @@ PROGRAM = Menu("program", {}, ("rewrite",))
 _WINDOW = 4
 _INVALID_AT_MOST = 1
 _FRUITLESS_UNDER_FULL = 4
-_FRUITLESS_UNDER: Mapping[MenuName, int] = {"rule": 6, "example": 3}
+_FRUITLESS_UNDER: Mapping[MenuName, int] = {"rule": 4, "example": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class MenuChoice:
     """Which menu the model gets next, and the record of its replies since the menu last changed.
 
     A model starts with the full menu. It gets a shrunken one when 2 of its last 4 replies were invalid or 4
-    valid ones in a row gained nothing: rules, after 6 fruitless ones examples, and after 3 fruitless ones of
+    valid ones in a row gained nothing: rules, after 4 fruitless ones examples, and after 3 fruitless ones of
     these the full menu again; so too when a full reply still under way at the change brings a gain. `kinds` are
     the kinds of edit that are allowed; a menu whose kind is not is passed over.
     """

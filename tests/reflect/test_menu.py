@@ -44,13 +44,13 @@ def test_the_record_decides(outcomes: list[ReplyOutcome], menu: Menu) -> None:
     assert after(*outcomes).menu is menu
 
 
-def test_six_fruitless_rules_make_way_for_examples_and_three_of_these_for_the_full_menu() -> None:
-    assert after(*["no gain"] * 5, choice=RULE_CHOICE).menu is RULE
-    examples = after(*["no gain", "invalid"] * 3, choice=RULE_CHOICE)
+def test_four_fruitless_rules_make_way_for_examples_and_three_of_these_for_the_full_menu() -> None:
+    assert after(*["no gain"] * 3, choice=RULE_CHOICE).menu is RULE
+    examples = after(*["no gain", "invalid"] * 2, choice=RULE_CHOICE)
     assert examples.menu is EXAMPLE
     assert after("no gain", "no gain", choice=examples).menu is EXAMPLE
     assert after("no gain", "invalid", "no gain", choice=examples) == MenuChoice()
-    assert after(*["no gain"] * 5, "gain", *["no gain"] * 5, choice=RULE_CHOICE).menu is RULE
+    assert after(*["no gain"] * 3, "gain", *["no gain"] * 3, choice=RULE_CHOICE).menu is RULE
     assert after("no gain", "no gain", "gain", "no gain", "no gain", choice=examples).menu is EXAMPLE
 
 
