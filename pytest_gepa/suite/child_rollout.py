@@ -19,7 +19,7 @@ from pytest_gepa.trace import renderings
 from pytest_gepa.trace.attribution import components_used
 from pytest_gepa.trace.condense import WHOLE_BYTES, condense
 from pytest_gepa.trace.cut import cut_middle
-from pytest_gepa.trace.recorder import Recorded
+from pytest_gepa.trace.record import Recorded
 from pytest_gepa.trace.redact import Redactor, rewrite_tree
 from pytest_gepa.trace.replay import NotRecorded
 from pytest_gepa.trace.trajectory import Call, Step, Trajectory

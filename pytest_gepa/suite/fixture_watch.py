@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pytest_gepa.suite.pytest_internals import active_fixtures
-from pytest_gepa.trace.recorder import Held, Recorder
+from pytest_gepa.trace.record import Held
+from pytest_gepa.trace.recorder import Recorder
 
 
 class FixtureWatch:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pytest_gepa.suite.rollout import Grade, Outcome
-from pytest_gepa.trace.recorder import Score
+from pytest_gepa.trace.record import Score
 
 MOST_GRADES = 200
 """So many parts of a score are kept with a rollout, failed ones first; all of them count."""

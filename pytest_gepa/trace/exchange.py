@@ -12,7 +12,8 @@ from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.keys import Identity, identify
 from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
-from pytest_gepa.trace.recorder import Ordinal, Recorder
+from pytest_gepa.trace.record import Ordinal
+from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import NotRecorded, Place, Stores
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.trajectory import Call

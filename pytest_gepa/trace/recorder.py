@@ -6,12 +6,22 @@ import itertools
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pytest_gepa.trace.mailbox import Mailbox
+from pytest_gepa.trace.record import (
+    Held,
+    Ordinal,
+    PostedSlot,
+    Recorded,
+    Score,
+    Slot,
+    StrayCall,
+    with_all_below,
+)
 from pytest_gepa.trace.trajectory import Call, Step
 
 T = TypeVar("T")
@@ -20,112 +30,6 @@ MOST_PROBLEMS = 20
 
 FIRST_OF_FIXTURE = 1_000_000
 """The number of the first of identical requests in a fixture of a wider scope; those of a case count from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A score that the test gave itself, in [0, 1], and what it said to it; `name` is "" for the score of the case."""
-
-    name: str
-    value: float
-    feedback: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What a case left behind.
-
-    `calls` begin with those of the wider fixtures that the case uses, marked as shared; `made` are the calls that
-    were made while it ran, those of a fixture that was set up for it included. `reads` are ids of components whose
-    file was opened for the case, `imported` of those that were opened before any case, at import; both sorted.
-    `refused` are the requests that were not sent, in words, as no answer to them was stored.
-    """
-
-    calls: tuple[Call, ...] = ()
-    made: tuple[Call, ...] = ()
-    steps: tuple[Step, ...] = ()
-    scores: tuple[Score, ...] = ()
-    reads: tuple[str, ...] = ()
-    imported: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StrayCall:
-    """A call that belongs to no case that could still take it.
-
-    `origin` is the case that began the work which made it, "" if that is not known; `during` is the case that was
-    running at the time, "" between cases. The two differ for background work that outlives its test.
-    """
-
-    call: Call
-    origin: str = ""
-    during: str = ""
-
-
-class Slot:
-    """The place of one call in its case's record: held from the start of the request, filled when it has
-    ended.
-
-    A case that ends first keeps what the slot held at the time; what is put later is dropped. `number` counts the
-    calls of the process in the order of their start.
-    """
-
-    __slots__ = ("_call", "_settle", "number")
-
-    def __init__(self, call: Call, number: int = 0) -> None:
-        self._call = call
-        self._settle: Callable[[], None] | None = None
-        self.number = number
-
-    @property
-    def call(self) -> Call:
-        """The call as far as it is known."""
-        return self._call
-
-    def put(self, call: Call) -> None:
-        """Replace what the slot holds."""
-        self._call = call
-
-    def settle_with(self, settle: Callable[[], None]) -> None:
-        """Have this called, which may `put`, when the case ends."""
-        self._settle = settle
-
-    def settle(self) -> None:
-        """The case ends: what has come of a stream that nobody closes is put now."""
-        if self._settle is not None:
-            self._settle()
-
-
-class _PostedSlot(Slot):
-    """The place of a call in a child process: when it has ended, the process that runs the case is told."""
-
-    __slots__ = ("_mailbox",)
-
-    def __init__(self, call: Call, mailbox: Mailbox) -> None:
-        super().__init__(call)
-        self._mailbox = mailbox
-
-    def put(self, call: Call) -> None:
-        """Post the call."""
-        self._mailbox.post_call(call)
-
-
-@dataclass(eq=False, slots=True)
-class Held:
-    """What was seen while a fixture of a wider scope than one case was set up: it belongs to every case that uses it.
-
-    `below` are the holds of the fixtures that it is built on. Identical requests are numbered within the fixture, so
-    that their numbers do not hang on the case for which it happens to be set up. The calls of one case are kept in the
-    same way; `case` is its id then, "" otherwise.
-    """
-
-    case: str = ""
-    ended: bool = False
-    slots: list[Slot] = field(default_factory=list)
-    reads: set[str] = field(default_factory=set)
-    ordinals: dict[str, set[int]] = field(default_factory=dict)
-    below: tuple[Held, ...] = ()
 
 
 _started_for: ContextVar[tuple[Recorder, Held] | None] = ContextVar("pytest_gepa_started_for", default=None)
@@ -215,7 +119,7 @@ class Recorder:
         for slot in open_slots:
             slot.settle()
         with self._lock:
-            wider = _with_all_below((*uses, *self._made))
+            wider = with_all_below((*uses, *self._made))
             shared = {slot.number: slot for held in wider for slot in held.slots}
             own = (*(slot.call for slot in self._own.slots), *self._told_by_children())
             paid = {slot.number: slot.call for held in self._made for slot in held.slots}
@@ -279,7 +183,7 @@ class Recorder:
     def add_call(self, call: Call) -> Slot:
         """Record a call at its place in the order; the slot takes what is known of it later."""
         if self.mailbox is not None and not self.mailbox.is_ours:
-            return _PostedSlot(call, self.mailbox)
+            return PostedSlot(call, self.mailbox)
         with self._lock:
             slot = Slot(call, next(self._numbers))
             place = self._place()
@@ -374,14 +278,6 @@ class Recorder:
         _started_for.set(None if current is self._stray else (self, current))
 
 
-@dataclass(frozen=True, slots=True)
-class Ordinal:
-    """The number of a request among identical ones, and the set of numbers that it was taken from."""
-
-    number: int
-    taken: set[int]
-
-
 def _context_tells() -> bool:
     """Whether the context variable may be believed: in the main thread, and where an event loop runs.
 
@@ -392,18 +288,6 @@ def _context_tells() -> bool:
         return True
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and asyncio._get_running_loop() is not None
-
-
-def _with_all_below(holds: Iterable[Held]) -> list[Held]:
-    """The holds and all that they are built on, each once."""
-    found: dict[int, Held] = {}
-    waiting = list(holds)
-    while waiting:
-        held = waiting.pop()
-        if id(held) not in found:
-            found[id(held)] = held
-            waiting += held.below
-    return list(found.values())
 
 
 def as_text(value: object) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pytest_gepa.suite.rollout import Grade, Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
 from pytest_gepa.suite.scoring import MOST_GRADES, Scored, score_case
-from pytest_gepa.trace.recorder import Score
+from pytest_gepa.trace.record import Score
 from tests.suite.world import Build, evaluate
 
 SCORES = """

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.trace.recorder import Recorder, StrayCall
+from pytest_gepa.trace.record import StrayCall
+from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call
 
 

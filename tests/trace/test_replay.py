@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
@@ -22,7 +21,8 @@ from pytest_gepa.trace import capture, replay
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.flights import Flights
 from pytest_gepa.trace.keys import identify
-from pytest_gepa.trace.recorder import Recorded, Recorder
+from pytest_gepa.trace.record import Recorded
+from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import NotRecorded, Place, Stores
 from pytest_gepa.trace.stored import StoredAnswer, decode
 from tests.fake_openai import FakeOpenAI
@@ -406,11 +406,13 @@ def test_a_stream_that_is_left_early_can_be_replayed_but_not_used_again(stores: 
         assert first_words(server) == "one "
 
 
-def test_unknown_endpoints_are_recorded_where_they_name_a_model_or_are_elsewhere(stores: Stores) -> None:
+def test_unknown_endpoints_are_recorded_where_they_name_a_model_or_are_elsewhere(
+    stores: Stores, library: Any
+) -> None:
     with FakeOpenAI(lambda request: {"n": len(server.requests)}) as server:
         url = server.base_url.replace("/v1", "/own")
         for where, sent in ((stores, 4), (closed_off(stores), 6)):
-            with captured(where), httpx.Client() as client:
+            with captured(where), library.Client() as client:
                 asked = [
                     client.post(f"{url}/generate", json={"model": "m", "text": "a"}).json() for _ in range(2)
                 ]
