@@ -79,18 +79,21 @@ class Leaks:
         self._today = _Today(f"\n{fragments.BREAK}\n".join(today))
         self._inputs: Mapping[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
-        self._index = self._built()
+        self._index: _Index | None = None
 
     def learn(self, inputs: Mapping[str, Sequence[str]]) -> None:
         """Note what each case was seen to send to a model, in order. Takes the place of what was learnt before."""
         with self._lock:
             self._inputs = {case: tuple(texts) for case, texts in inputs.items()}
-            self._index = self._built()
+            self._index = None
 
     def find(self, text: str, examples: Collection[str] = ()) -> str | None:
         """Return why `text` leaks a case, or None. `examples` are the cases that were taken into it whole."""
         exempt = sum(1 << self._position[case] for case in set(examples) if case in self._position)
-        found = next(self._found(self._index, text, exempt), None)
+        with self._lock:
+            # Built when it is first asked for: of a large suite that takes a second or more.
+            index = self._index = self._index or self._built()
+        found = next(self._found(index, text, exempt), None)
         if found is None:
             return None
         return (
