@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import subprocess
 import sys
@@ -26,6 +27,11 @@ from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import NotRecorded, Place, Stores
 from pytest_gepa.trace.stored import StoredAnswer, decode
 from tests.fake_openai import FakeOpenAI
+from tests.trace.conftest import LIBRARIES
+
+# The SDK looks at these when it ends a stream, which must not be in the midst of their import.
+for name in LIBRARIES:
+    importlib.import_module(name)
 
 ANSWER = StoredAnswer(200, "application/json", b'{"a": 1}')
 IDENTITY = identify("POST", "http://one.test/v1/chat/completions", {}, b'{"model": "m"}')
