@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, is_mark, level
+from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, cut_report, is_mark, level
 
 BYTES_PER_TOKEN = 3.6
 """UTF-8 bytes to a token, on the careful side for English prose, code and the larger scripts."""
@@ -136,7 +136,7 @@ def _total(
 def _cut(part: Part, cap: int | None) -> Part:
     if cap is None or not part.text:
         return part
-    text = cut_middle(part.text, cap)
+    text = (cut_report if part.rank is Rank.failure else cut_middle)(part.text, cap)
     # A line that only says how much was cut needs no fence.
     if is_mark(text):
         return replace(part, label=f"{part.label} {text}", text="")

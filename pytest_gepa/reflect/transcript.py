@@ -24,7 +24,7 @@ from pytest_gepa.reflect.failure import Failure, read_failure
 from pytest_gepa.reflect.fit import Part, Rank, Section
 from pytest_gepa.reflect.scrub import scrub, scrub_output
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
-from pytest_gepa.trace.cut import cut_middle
+from pytest_gepa.trace.cut import cut_middle, cut_report
 from pytest_gepa.trace.trajectory import Call, Message
 
 __all__ = ["Exhibit", "Narrator", "one_line"]
@@ -92,7 +92,7 @@ class Narrator:
         """The input, the answer and the failure, for a model that takes in little."""
         shown = self._input_and_answer(exhibit, (Rank.input, Rank.answer))
         said = _said(_read_failure(exhibit).printed, exhibit.rollout)
-        failure = Part("Failure:", cut_middle(said, _BRIEF["failure"]), Rank.failure)
+        failure = Part("Failure:", cut_report(said, _BRIEF["failure"]), Rank.failure)
         return Section(one_line(exhibit.case.nodeid), (*shown, failure))
 
     def passing(self, exhibit: Exhibit) -> Section:

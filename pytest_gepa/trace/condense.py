@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, level
+from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, cut_report, level
 from pytest_gepa.trace.rewrite import rewrite_message, rewrite_trajectory
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 
@@ -32,7 +32,7 @@ def condense(trajectory: Trajectory, limit: int) -> Trajectory:
     if sum(map(byte_length, every)) <= limit:
         return trajectory
     share = limit // 4
-    failure = cut_middle(trajectory.failure, share)
+    failure = cut_report(trajectory.failure, share)
     at, answer = _last_answer(trajectory.calls, share)
     spoken = {trajectory.failure, *(_of_message(trajectory.calls[at].answer) if at is not None else ())}
     others = [text for text in every if text not in spoken]

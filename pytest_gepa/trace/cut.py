@@ -8,6 +8,9 @@ from collections.abc import Sequence
 MARK_ROOM = 48
 """Bytes that the line takes, at most."""
 
+_STATEMENT = 200
+"""Characters of a statement that are kept."""
+
 _MARK = re.compile(r"\[\.\.\. ([\d,]+) characters cut \.\.\.\]")
 
 
@@ -29,11 +32,29 @@ def cut_middle(text: str, limit: int) -> str:
     """
     if byte_length(text) <= limit:
         return text
-    room = limit - MARK_ROOM
-    if room < 2:
-        return mark(_count(text))
-    head, tail = _beginning(text, room - room // 2), _end(text, room // 2)
-    return f"{head}\n{mark(_count(text[len(head) : len(text) - len(tail)]))}\n{tail}"
+    head, gone, tail = _divided(text, limit)
+    return f"{head}\n{mark(_count(gone))}\n{tail}" if head else mark(_count(text))
+
+
+def cut_report(text: str, limit: int) -> str:
+    """As `cut_middle`, for a failure as pytest prints it: of what is cut, the failing statements stay (`> assert x`).
+
+    They take a third of the limit at most; the last ones, which raised what the test ended with, come first.
+    """
+    if byte_length(text) <= limit:
+        return text
+    head, gone, tail = _divided(text, limit - limit // 3)
+    kept: list[str] = []
+    room = limit // 3
+    for line in reversed([line for line in gone.split("\n") if line.startswith(">")]):
+        line = line[:_STATEMENT]
+        room -= byte_length(line) + 1
+        if room < 0:
+            break
+        kept.insert(0, line)
+    if not kept or not head:
+        return cut_middle(text, limit)
+    return "\n".join([head, mark(_count(gone) - sum(map(len, kept))), *kept, tail])
 
 
 def is_mark(text: str) -> bool:
@@ -50,6 +71,15 @@ def level(sizes: Sequence[int], room: int) -> int:
         left -= size
         count -= 1
     return max(sizes, default=0)
+
+
+def _divided(text: str, limit: int) -> tuple[str, str, str]:
+    """The beginning and the end that leave room for a mark, and what is between; a beginning of "" for no room."""
+    room = limit - MARK_ROOM
+    if room < 2:
+        return "", text, ""
+    head, tail = _beginning(text, room - room // 2), _end(text, room // 2)
+    return head, text[len(head) : len(text) - len(tail)], tail
 
 
 def _count(gone: str) -> int:

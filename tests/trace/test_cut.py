@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.trace.cut import byte_length, cut_middle, is_mark, level, mark
+from pytest_gepa.trace.cut import byte_length, cut_middle, cut_report, is_mark, level, mark
 
 
 def cut_characters(text: str) -> int:
@@ -59,3 +59,31 @@ def test_a_level_is_the_greatest_that_fits(sizes: list[int], room: int) -> None:
     assert sum(min(size, cap) for size in sizes) <= room or cap == 0
     if sizes and cap < max(sizes):
         assert sum(min(size, cap + 1) for size in sizes) > room
+
+
+def test_of_a_failure_the_failing_statements_outlast_any_cut() -> None:
+    diff = "\n".join(f"E         - item {number}" for number in range(2_000))
+    text = f">       load()\n{diff}\n>       assert books == wanted\n{diff}\nbooks.py:3: AssertionError"
+    cut = cut_report(text, 1_000)
+
+    assert byte_length(cut) <= 1_000
+    assert cut.startswith(">       load()\nE ")
+    assert "characters cut ...]\n>       assert books == wanted\nE " in cut
+    assert cut.endswith("\nbooks.py:3: AssertionError")
+
+
+def test_of_very_many_statements_the_last_are_kept() -> None:
+    text = "\n".join(f"> assert {number}\nE   no" for number in range(500))
+    cut = cut_report(text, 600)
+
+    assert byte_length(cut) <= 600
+    assert [number for number in range(500) if f"> assert {number}\n" in cut][-1] == 499
+    assert "> assert 0\n" in cut
+
+
+@given(st.text(alphabet="> aé\n", max_size=800), st.integers(0, 500))
+def test_a_failure_takes_no_more_than_it_may(text: str, limit: int) -> None:
+    cut = cut_report(text, limit)
+
+    assert byte_length(cut) <= max(limit, len(mark(len(text))))
+    assert cut is text or byte_length(text) > limit
