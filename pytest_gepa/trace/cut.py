@@ -11,6 +11,8 @@ MARK_ROOM = 48
 _STATEMENT = 200
 """Characters of a statement that are kept."""
 
+_MARGIN = "E       "
+
 _MARK = re.compile(r"\[\.\.\. ([\d,]+) characters cut \.\.\.\]")
 
 
@@ -39,22 +41,33 @@ def cut_middle(text: str, limit: int) -> str:
 def cut_report(text: str, limit: int) -> str:
     """As `cut_middle`, for a failure as pytest prints it: of what is cut, the failing statements stay (`> assert x`).
 
-    They take a third of the limit at most; the last ones, which raised what the test ended with, come first.
+    They take a third of the limit at most; the last ones, which raised what the test ended with, come first. Where
+    lines with pytest's margin are cut, the mark and the rest of the line have it too.
     """
     if byte_length(text) <= limit:
         return text
-    head, gone, tail = _divided(text, limit - limit // 3)
     kept: list[str] = []
     room = limit // 3
+    head, gone, tail = _divided(text, limit - room - 2 * len(_MARGIN))
+    if not head:
+        return cut_middle(text, limit)
     for line in reversed([line for line in gone.split("\n") if line.startswith(">")]):
         line = line[:_STATEMENT]
         room -= byte_length(line) + 1
         if room < 0:
             break
         kept.insert(0, line)
-    if not kept or not head:
-        return cut_middle(text, limit)
-    return "\n".join([head, mark(_count(gone) - sum(map(len, kept))), *kept, tail])
+    if not kept:
+        head, gone, tail = _divided(text, limit - 2 * len(_MARGIN))
+    margin = _margin(text, len(head) + 1)
+    if not gone.endswith("\n") and not tail.startswith("\n"):
+        tail = _margin(text, len(text) - len(tail)) + tail
+    return "\n".join([head, margin + mark(_count(gone) - sum(map(len, kept))), *kept, tail])
+
+
+def _margin(text: str, at: int) -> str:
+    """The margin of the line that a place is in, "" if it has none."""
+    return _MARGIN if text.startswith("E  ", text.rfind("\n", 0, at) + 1) else ""
 
 
 def is_mark(text: str) -> bool:

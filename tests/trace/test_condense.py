@@ -19,18 +19,16 @@ def call(number: int, *messages: Message, answer: str | None = "") -> Call:
 
 
 def size(trajectory: Trajectory) -> int:
-    """Bytes of its texts, each message once."""
-    messages = {
+    """Bytes of its texts, each once."""
+    messages = [
         message
         for call in trajectory.calls
         for message in (*call.request, *([call.answer] if call.answer else []))
-    }
-    own = sum(
-        len(m.content) + len(m.reasoning) + sum(len(c.arguments + c.result) for c in m.tool_calls)
-        for m in messages
-    )
-    rest = sum(len(step.value) for step in trajectory.steps) + sum(len(text) for _, text in trajectory.output)
-    return own + rest + len(trajectory.failure)
+    ]
+    texts = {text for m in messages for text in (m.content, m.reasoning)}
+    texts |= {text for m in messages for made in m.tool_calls for text in (made.arguments, made.result)}
+    texts |= {step.value for step in trajectory.steps} | {text for _, text in trajectory.output}
+    return sum(map(len, texts | {trajectory.failure}))
 
 
 def test_what_is_small_enough_is_the_same_object() -> None:

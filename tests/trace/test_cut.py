@@ -87,3 +87,15 @@ def test_a_failure_takes_no_more_than_it_may(text: str, limit: int) -> None:
 
     assert byte_length(cut) <= max(limit, len(mark(len(text))))
     assert cut is text or byte_length(text) > limit
+
+
+def test_pytest_s_margin_goes_on_beyond_a_cut() -> None:
+    text = f">       assert x\nE       assert '{'y' * 5_000}'\n\nt.py:3: AssertionError"
+    lines = cut_report(text, 600).split("\n")
+
+    assert lines[0] == ">       assert x"
+    assert lines[1].startswith("E       assert 'yy")
+    assert lines[2].startswith("E       [... ")
+    assert lines[3].startswith("E       yy")
+    assert lines[3].endswith("yy'")
+    assert lines[4:] == ["", "t.py:3: AssertionError"]
