@@ -265,6 +265,7 @@ def _suite(
         recording=answers.recording,
         charges=answers.charges,
         redact=settings.redact,
+        isolation=settings.isolation,
     )
     return Suite(
         inputs.cases, inputs.components, around, choose_runner(settings.isolation, temp, preload, prompts)

@@ -71,7 +71,11 @@ SETTINGS = (
     ),
 )
 INI_ONLY = (
-    Setting("isolation", "", "how child sessions are made: auto, fork or spawn (default: auto)"),
+    Setting(
+        "isolation",
+        "",
+        "how child sessions are made: auto, fork, spawn, or strict (Linux: programs of any kind see the candidate)",
+    ),
     Setting("edits", "", "kinds of edit that the reflection model may make (default: all)"),
     Setting("cache_size", "", "most megabytes of stored answers; the oldest go first (default: 1000)"),
 )

@@ -274,7 +274,7 @@ def test_a_bad_option_is_refused_with_what_would_do(pytester: pytest.Pytester, g
     ("line", "wanted"),
     [
         ("gepa_budget = lots", "gepa_budget in {ini}: 'lots' will not do; give a whole number of 1 or more"),
-        ("gepa_isolation = docker", "gepa_isolation in {ini}: 'docker' is none of auto, fork, spawn"),
+        ("gepa_isolation = docker", "gepa_isolation in {ini}: 'docker' is none of auto, fork, spawn, strict"),
         ("gepa_budgt = 5", "{ini}: there is no setting gepa_budgt; did you mean gepa_budget?"),
         (
             "gepa_optimize = true",

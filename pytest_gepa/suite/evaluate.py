@@ -68,6 +68,7 @@ class Surroundings:
     replay: str = "auto"
     recording: str = ""
     redact: tuple[str, ...] = ()
+    isolation: str = "auto"
     charges: Mapping[tuple[str, str, str], bool] | None = None
 
 
@@ -238,6 +239,7 @@ class Suite:
             replay=around.replay,
             recording=around.recording,
             redact=around.redact,
+            isolation=around.isolation,
         )
 
 

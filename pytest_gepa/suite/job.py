@@ -40,7 +40,8 @@ class Job:
     "after collection" (the session forks workers that ask for its cases) or "never" (it asks for its cases and runs
     them itself). With `tell_modules` it ends by telling which modules of the environment it loaded. The environment
     variables travel in the message, never on disk. `cache` and `recording` are directories, "" for none; `replay` is
-    the setting of that name. `redact` are the user's own patterns of secrets.
+    the setting of that name. `redact` are the user's own patterns of secrets. With
+    `isolation` "strict" the prompts' files themselves are the candidate's for all programs that the session starts.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Job:
     replay: str = "auto"
     recording: str = ""
     redact: tuple[str, ...] = ()
+    isolation: str = "auto"
 
 
 def encode_line(message: Mapping[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_gepa.suite import bind_mounts
 from pytest_gepa.suite.job import PromptFile
 from pytest_gepa.suite.redirect import install
 from pytest_gepa.suite.redirect.current import Listener, current
@@ -76,7 +77,8 @@ class Overlay(Listener):
         for component, how in sorted(self._leaks.items()):
             return (
                 f"the candidate was not in effect: {component} was read past the overlay, as {how}; read it with "
-                "open(), pathlib or importlib.resources, in the test's own process or in a Python child"
+                "open(), pathlib or importlib.resources, in the test's own process or in a Python child; or set "
+                "gepa_isolation = strict (Linux), by which every program reads the candidate"
             )
         return ""
 
@@ -100,3 +102,19 @@ class Overlay(Listener):
         for component in line.get("leak", ()):
             self._leaks.setdefault(component, f"{line['how']}, in a child process")
         self._trouble = self._trouble or line.get("trouble", "")
+
+
+class BoundOverlay(Overlay):
+    """The same under strict isolation: whoever opens a prompt's path gets the candidate, so no read is past it."""
+
+    def install(self, prompts: Sequence[PromptFile], directory: Path, root: str) -> None:
+        """See the class. Raises `RunnerError` if the system does not allow it."""
+        super().install(prompts, directory, root)
+        bind_mounts.bind((file.path, file.copy) for file in current.table.files)
+
+    def leak(self, file: PromptCopy, how: str) -> None:
+        """A read that was not redirected; it needs not be."""
+        self.read(file)
+
+    def _hear(self, line: dict[str, Any]) -> None:
+        super()._hear({"read": [*line.get("read", ()), *line.get("leak", ())]})

@@ -25,7 +25,7 @@ from pytest_gepa.suite.collect import identify
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import environment_modules
-from pytest_gepa.suite.overlay import Overlay
+from pytest_gepa.suite.overlay import BoundOverlay, Overlay
 from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
@@ -61,7 +61,7 @@ def run_job(job: Job, channel: Channel) -> None:
     sys.dont_write_bytecode = True
     random.seed()
     recorder = Recorder()
-    overlay = Overlay(recorder.add_read)
+    overlay = (BoundOverlay if job.isolation == "strict" else Overlay)(recorder.add_read)
     overlay.install(job.prompts, temp / "prompts", job.rootdir)
     capture.install(
         recorder,

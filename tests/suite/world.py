@@ -60,6 +60,7 @@ class Project:
         timeout: float = 60.0,
         search: Sequence[str] = (),
         prompts: Sequence[str] = DEFAULT_PATTERNS,
+        isolation: str = "auto",
     ) -> Suite:
         around = Surroundings(
             args=tuple(args),
@@ -70,6 +71,7 @@ class Project:
             cache=str(self.temp / "cache"),
             concurrency=concurrency,
             timeout=timeout,
+            isolation=isolation,
         )
         components = find_components(self.root, self.root, prompts)
         return Suite([Case(case, case) for case in cases], components, around, runner)
