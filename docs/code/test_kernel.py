@@ -32,6 +32,7 @@ def lines_run(function, *arguments):
 @pytest.mark.parametrize("spread", [3, 30, 300])
 @pytest.mark.parametrize("size", [0, 1, 10, 60, 250])
 def test_count_pairs(size, spread, gepa):
+    """Pairs that add up to 4, in lists of every size and with few or many equal entries."""
     random = Random(size)
     numbers = [random.randint(-spread, spread) for _ in range(size)]
     expected = sum(a + b == 4 for a, b in combinations(numbers, 2))
