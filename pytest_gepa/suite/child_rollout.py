@@ -72,9 +72,9 @@ class RolloutMaker:
             outcome=scored.outcome,
             score=scored.score,
             trajectory=trajectory,
-            feedback=redact(scored.feedback),
+            feedback=self._cut_and_redacted(scored.feedback),
             grades=tuple(
-                Grade(redact(grade.name), grade.score, redact(grade.feedback), grade.kind)
+                Grade(redact(grade.name), grade.score, self._cut_and_redacted(grade.feedback), grade.kind)
                 for grade in scored.grades
             ),
             charged=any(not call.cached and call.status is not None for call in recorded.made),

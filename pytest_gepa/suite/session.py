@@ -38,6 +38,7 @@ from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
 from pytest_gepa.trace import capture, renderings
 from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.condense import KEPT_BYTES, condense
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.trajectory import Trajectory
@@ -120,8 +121,8 @@ class ChildSession:
         """Send the calls that belonged to no case, and that this was all."""
         calls = self.recorder.stray
         if calls:
-            told = self._redactor.redact_trajectory(Trajectory(calls[:TOLD_STRAYS])).calls
-            self.emit({"event": "stray", "calls": to_json(told)})
+            told = condense(self._redactor.redact_trajectory(Trajectory(calls[:TOLD_STRAYS])), KEPT_BYTES)
+            self.emit({"event": "stray", "calls": to_json(told.calls)})
         self.emit({"event": "end"})
 
     @pytest.hookimpl(wrapper=True)
