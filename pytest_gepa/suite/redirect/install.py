@@ -31,7 +31,8 @@ def prepare() -> None:
         opening.patch()
         processes.patch()
         watch.watch()
-        os.register_at_fork(after_in_child=_report_by_file)
+        if os.name == "posix":
+            os.register_at_fork(after_in_child=_report_by_file)
 
 
 def install(files: tuple[PromptCopy, ...], listener: Listener, root: str) -> None:

@@ -48,6 +48,8 @@ def complete_own() -> None:
 
 def patch() -> None:
     """Replace the functions that start programs wherever a loaded module holds them."""
+    if os.name != "posix":  # children there get the environment of this process only
+        return
     import _posixsubprocess
 
     fork_exec = _posixsubprocess.fork_exec
