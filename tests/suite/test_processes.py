@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,8 +83,7 @@ def project(build: Build) -> Project:
 @pytest.fixture(scope="module")
 def met(project: Project, runner: Runner, meeting: FakeOpenAI) -> tuple[Evaluation, Counter[str]]:
     """An evaluation of cases that overlap, and what they noted in their diary: lines without the process id."""
-    diary = project.temp / "diary"
-    diary.unlink(missing_ok=True)
+    diary = _new_diary(project)
     evaluation = evaluate(project.suite(runner, CASES, concurrency=AT_ONCE))
     return evaluation, Counter(line.rpartition(" ")[0] for line in diary.read_text().splitlines())
 
@@ -203,9 +204,16 @@ def test_the_cases_that_wait_go_to_whichever_process_is_free(
     assert sorted(rollout.case for rollout in heard) == sorted(cases)
 
 
-def _imports(project: Project, runner: Runner) -> int:
+def _new_diary(project: Project) -> Path:
+    """An empty diary, and no stored answers: cases that meet must all ask."""
+    shutil.rmtree(project.temp / "cache", ignore_errors=True)
     diary = project.temp / "diary"
     diary.unlink(missing_ok=True)
+    return diary
+
+
+def _imports(project: Project, runner: Runner) -> int:
+    diary = _new_diary(project)
     evaluation = evaluate(project.suite(runner, CASES[:AT_ONCE], concurrency=AT_ONCE))
     assert set(outcomes(evaluation).values()) == {"passed"}
     return sum(line.startswith("imported") for line in diary.read_text().splitlines())
