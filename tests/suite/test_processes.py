@@ -127,8 +127,13 @@ def test_nothing_is_left_of_the_temporary_files(
     assert not list(project.temp.glob("job-*"))
 
 
-def test_the_fork_server_collects_once(project: Project, fork_runner: Runner, meeting: FakeOpenAI) -> None:
-    assert _imports(project, fork_runner) == 1
+def test_the_fork_server_collects_once(project: Project, meeting: FakeOpenAI) -> None:
+    # A server of its own: one that has met a session that it could not fork does not try again.
+    runner = choose_runner("fork", project.temp, PRELOAD, [])
+    try:
+        assert _imports(project, runner) == 1
+    finally:
+        runner.close()
 
 
 def test_a_subprocess_collects_for_itself(
