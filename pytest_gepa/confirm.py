@@ -43,6 +43,16 @@ class ConfirmRun:
 
     def run(self, winner: Candidate) -> None:
         """Run it to its end. Raises what the work raises, and `KeyboardInterrupt`."""
+        try:
+            with self._crew.interruptible():
+                self._compare(winner)
+        except BaseException:
+            for message in self._crew.waiting():
+                if callable(message):
+                    message()  # a rollout that had come: it is paid for
+            raise
+
+    def _compare(self, winner: Candidate) -> None:
         state, seed = self._state, self._state.search.seed
         trials = self._plan.trials
         if self._plan.probe and not self._is_flaky():

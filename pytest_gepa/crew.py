@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +44,36 @@ class Crew:
     def tell(self, message: Any) -> None:
         """Put a message between results, from inside a piece of work."""
         self._messages.put((message, False))
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C be raised by `next` in here, so that it never cuts short the handling of a message.
+
+        What has come is paid for: a rollout that is counted is also written. A second Ctrl-C is raised where it
+        falls. Elsewhere than in the main thread, or where another handles Ctrl-C, nothing is different.
+        """
+        usual = signal.getsignal(signal.SIGINT)
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or usual is not signal.default_int_handler
+        ):
+            yield
+            return
+        was_heard = False
+
+        def hear(*_: object) -> None:
+            nonlocal was_heard
+            was_heard = True
+            signal.signal(signal.SIGINT, usual)
+            self.tell(Failure(KeyboardInterrupt()))
+
+        signal.signal(signal.SIGINT, hear)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+        if was_heard:
+            raise KeyboardInterrupt  # it came after the last message was read
 
     def waiting(self) -> list[Any]:
         """The messages that have come and were not read, failures left out: what an interrupted run still learns."""

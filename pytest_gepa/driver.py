@@ -86,6 +86,11 @@ class SearchDriver:
 
     def run(self) -> None:
         """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
+        with self._crew.interruptible():
+            self._decide()
+        self._state.search_ended = self._search.done
+
+    def _decide(self) -> None:
         minutes = self._minutes
         deadline = None if minutes is None else self._state.started + 60 * minutes
         while True:
@@ -106,7 +111,6 @@ class SearchDriver:
                 self._tell(message)
             else:
                 message()
-        self._state.search_ended = self._search.done
 
     def keep_waiting(self) -> None:
         """Note the rollouts and replies that had come when the run was interrupted: they are paid for."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 
 import pytest
@@ -82,3 +83,55 @@ def test_what_has_come_and_was_not_read_is_there_after_an_interrupt():
     crew.tell("a reply")
     assert crew.waiting() == ["a rollout", "a reply"]
     assert crew.waiting() == []
+
+
+def test_ctrl_c_is_raised_where_messages_are_read_after_what_had_come() -> None:
+    crew = Crew()
+    handled = []
+    with pytest.raises(KeyboardInterrupt), crew.interruptible():  # noqa: PT012 (the second `next` raises)
+        crew.tell("a rollout")
+        signal.raise_signal(signal.SIGINT)
+        handled.append(crew.next())
+        crew.next()
+    assert handled == ["a rollout"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_after_the_last_message_is_raised_at_the_end() -> None:
+    handled = []
+    with pytest.raises(KeyboardInterrupt), Crew().interruptible():  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        handled.append("the last message")
+    assert handled == ["the last message"]
+
+
+def test_a_second_ctrl_c_is_raised_where_it_falls() -> None:
+    handled = []
+    with pytest.raises(KeyboardInterrupt), Crew().interruptible():  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        handled.append("first")
+        signal.raise_signal(signal.SIGINT)
+        handled.append("second")
+    assert handled == ["first"]
+
+
+def test_another_handler_of_ctrl_c_stays() -> None:
+    heard = []
+    usual = signal.signal(signal.SIGINT, lambda *_: heard.append("its own"))
+    try:
+        with Crew().interruptible():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert heard == ["its own"]
+
+
+def test_in_another_thread_ctrl_c_is_left_alone() -> None:
+    crew = Crew()
+
+    def work() -> str:
+        with crew.interruptible():
+            return str(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+
+    crew.start(work)
+    assert crew.next() == "True"
