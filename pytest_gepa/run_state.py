@@ -14,7 +14,7 @@ from pytest_gepa.evolve.tasks import Decision, Reflect
 from pytest_gepa.reflect.menu import MenuName
 from pytest_gepa.reflect.propose import Proposal
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.trace.trajectory import Call
+from pytest_gepa.trace.record import StrayCall
 
 
 class Screen(Protocol):
@@ -57,7 +57,7 @@ class RunState:
     search_ended: str = ""
     reflection_failed: str = ""
     is_confirmed: bool = False
-    stray: tuple[Call, ...] = ()
+    stray: tuple[StrayCall, ...] = ()
     started: float = field(default_factory=time.monotonic)
 
     @property

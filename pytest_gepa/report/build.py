@@ -26,7 +26,7 @@ from pytest_gepa.report.result import (
 from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
-from pytest_gepa.trace.trajectory import Call
+from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.verdict.judge import CaseScore, Tally, Verdict, judge
 
 STRAY_CHARACTERS = 100
@@ -87,7 +87,7 @@ def build_result(
         frontier=tuple(_frontier(state, winner, labels)),
         rejections=count_kinds(state.rejections),
         trouble=tuple(_trouble(state, labels)),
-        stray=tuple(_asked(call) for call in state.stray),
+        stray=tuple(_stray(stray, labels) for stray in state.stray),
     )
 
 
@@ -251,11 +251,14 @@ def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
     return list(found.values())
 
 
-def _asked(call: Call) -> str:
-    """A call by its model and what it was asked last."""
+def _stray(stray: StrayCall, labels: Mapping[str, str]) -> str:
+    """A call by its model and what it was asked last, and where it comes from if that is known."""
+    call = stray.call
     said = " ".join(call.request[-1].content.split()) if call.request else ""
     shown = said if len(said) <= STRAY_CHARACTERS else f"{said[:STRAY_CHARACTERS]} ..."
-    return f"{call.model or 'unknown model'}: {shown}"
+    origin = f", begun by {labels.get(stray.origin, stray.origin)}" if stray.origin else ""
+    during = f", made while {labels.get(stray.during, stray.during)} ran" if stray.during else ""
+    return f"{call.model or 'unknown model'}: {shown}{origin}{during}"
 
 
 def _reason(failure: str) -> str:

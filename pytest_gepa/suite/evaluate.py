@@ -18,9 +18,10 @@ from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
+from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import NotRecorded
-from pytest_gepa.trace.trajectory import Call, Trajectory
+from pytest_gepa.trace.trajectory import Trajectory
 
 RETRIES = 2
 LOG_CHARACTERS = 4_000
@@ -88,10 +89,10 @@ class Suite:
         self._around = surroundings
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
-        self._stray: dict[str, Call] = {}
+        self._stray: dict[str, StrayCall] = {}
 
     @property
-    def stray(self) -> tuple[Call, ...]:
+    def stray(self) -> tuple[StrayCall, ...]:
         """The calls that belonged to no case, as its sessions told them, each request once."""
         return tuple(self._stray.values())
 
@@ -179,8 +180,8 @@ class Suite:
             elif message["event"] == "broken":
                 broken.append(message["reason"])
             elif message["event"] == "stray":
-                for call in from_json(tuple[Call, ...], message["calls"]):
-                    self._stray.setdefault(call.key, call)
+                for stray in from_json(tuple[StrayCall, ...], message["calls"]):
+                    self._stray.setdefault(stray.call.key, stray)
 
         try:
             self.runner.run(job, hear)

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,12 @@ class ChildSession:
 
     def end(self) -> None:
         """Send the calls that belonged to no case, and that this was all."""
-        calls = self.recorder.stray
-        if calls:
-            told = condense(self._redactor.redact_trajectory(Trajectory(calls[:TOLD_STRAYS])), KEPT_BYTES)
-            self.emit({"event": "stray", "calls": to_json(told.calls)})
+        strays = self.recorder.stray[:TOLD_STRAYS]
+        if strays:
+            calls = Trajectory(tuple(stray.call for stray in strays))
+            told = condense(self._redactor.redact_trajectory(calls), KEPT_BYTES).calls
+            found = [replace(stray, call=call) for stray, call in zip(strays, told, strict=True)]
+            self.emit({"event": "stray", "calls": to_json(found)})
         self.emit({"event": "end"})
 
     @pytest.hookimpl(wrapper=True)

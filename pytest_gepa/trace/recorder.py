@@ -71,14 +71,8 @@ class Recorder:
         return self._case
 
     @property
-    def stray(self) -> tuple[Call, ...]:
+    def stray(self) -> tuple[StrayCall, ...]:
         """The calls of no case, in order of their start."""
-        with self._lock:
-            return tuple(slot.call for slot in self._stray.slots)
-
-    @property
-    def stray_calls(self) -> tuple[StrayCall, ...]:
-        """The same, with what is known of where they come from."""
         with self._lock:
             return tuple(
                 StrayCall(slot.call, *self._late.get(slot.number, ("", ""))) for slot in self._stray.slots

@@ -164,4 +164,7 @@ def test_a_call_is_told_to_the_case_that_it_belongs_to(
 
 
 def test_a_call_of_work_that_was_left_behind_is_told_to_no_case(run: tuple[Suite, Evaluation]) -> None:
-    assert [call.request[0].content for call in run[0].stray] == ["late"]
+    (stray,) = run[0].stray
+    assert stray.call.request[0].content == "late"
+    assert stray.origin.endswith("::test_leaves_a_task_behind")
+    assert stray.during.endswith("::test_after_that")

@@ -144,7 +144,7 @@ def test_what_is_told_between_cases_belongs_to_none(tmp_path: Path) -> None:
     recorder.add_call(call("own")).put(call("own"))
     recorder.add_refusal("not stored")
     recorded = recorder.end()
-    assert [made.key for made in recorder.stray] == ["early"]
+    assert [made.call.key for made in recorder.stray] == ["early"]
     assert [made.key for made in recorded.calls] == ["own"]
     assert recorded.refused == ("not stored",)
 

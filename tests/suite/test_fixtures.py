@@ -364,7 +364,7 @@ def stray(suite_of: Any, runner: Runner, files: Mapping[str, str], cases: Sequen
     suite = suite_of({"app.py": APP, **files}).suite(runner, cases)
     rollouts = evaluate(suite, CANDIDATE).rollouts
     assert [rollout.outcome.value for rollout in rollouts.values()] == ["passed"] * len(cases)
-    return [call.request[1].content for call in suite.stray]
+    return [stray.call.request[1].content for stray in suite.stray]
 
 
 def test_a_call_at_import_belongs_to_no_case_and_is_told_once(

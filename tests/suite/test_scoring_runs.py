@@ -209,7 +209,7 @@ def test_requests_of_no_case_are_kept_and_said(project: Project) -> None:
     run = project.optimize()
 
     (kept,) = run.records("stray")
-    asked = {call["request"][1]["content"] for call in kept["calls"]}
+    asked = {made["call"]["request"][1]["content"] for made in kept["calls"]}
     # Under each candidate the prompt is another one, and so is the request.
     assert asked == {"fruit: import"}
     assert run.result["stray"] == ["task: fruit: import"] * len(kept["calls"])

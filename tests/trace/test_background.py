@@ -25,7 +25,7 @@ def names(recorder: Recorder) -> list[str]:
 
 
 def strays(recorder: Recorder) -> list[tuple[str, str, str]]:
-    return [(stray.call.key, stray.origin, stray.during) for stray in recorder.stray_calls]
+    return [(stray.call.key, stray.origin, stray.during) for stray in recorder.stray]
 
 
 def run_in_thread(step: Callable[[], object]) -> None:
@@ -140,7 +140,7 @@ def test_late_calls_between_cases_tell_where_they_come_from(recorder: Recorder) 
     recorder.end()
     context.run(recorder.add_call, call("late"))
     recorder.add_call(call("between"))
-    assert recorder.stray_calls == (StrayCall(call("late"), "a"), StrayCall(call("between")))
+    assert recorder.stray == (StrayCall(call("late"), "a"), StrayCall(call("between")))
 
 
 def test_what_a_fixture_starts_serves_the_running_case(recorder: Recorder) -> None:

@@ -140,7 +140,7 @@ def test_calls_outside_a_case_are_stray(library: Any, recorder: Recorder) -> Non
     recorder.end()
     with library.Client(transport=mock(library)) as client:
         client.post(URL, json=ask())
-    assert [call.answer for call in recorder.stray] == [PARIS]
+    assert [stray.call.answer for stray in recorder.stray] == [PARIS]
 
 
 def test_an_exception_of_the_transport_goes_on_untouched(library: Any, recorder: Recorder) -> None:
@@ -671,7 +671,7 @@ def test_what_goes_wrong_in_recording_is_noted_and_the_request_is_sent(
     finally:
         capture.uninstall()
     assert recorder.problems == ("ZeroDivisionError: division by zero",) * 2
-    assert [call.error for call in recorder.stray] == ["no complete answer before the case ended"]
+    assert [stray.call.error for stray in recorder.stray] == ["no complete answer before the case ended"]
 
 
 def run_python(program: str) -> str:
@@ -706,7 +706,7 @@ def test_a_library_that_is_imported_later_is_seen(name: str, first: str) -> None
         "answer = library.MockTransport(lambda request: library.Response(200, json={}))\n"
         "with library.Client(transport=answer) as client:\n"
         "    client.post('http://m.test/x', json={'a': 'hello'})\n"
-        "print(recorder.stray[0].request[0].content, *recorder.problems)"
+        "print(recorder.stray[0].call.request[0].content, *recorder.problems)"
     )
     assert run_python(program) == "hello"
 

@@ -428,5 +428,5 @@ def test_async_calls_use_the_same_answers(world: World) -> None:
 
     assert asyncio.run(run()) == "answer 1"
     assert world.sent == 1
-    assert recorder.stray[0].cached
+    assert recorder.stray[0].call.cached
     assert recorder.problems == ()

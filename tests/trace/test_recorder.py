@@ -67,7 +67,7 @@ def test_calls_of_no_case_are_stray_and_logs_of_no_case_are_dropped() -> None:
     recorder.add_read("p")
     recorder.begin("b")
     assert recorder.end() == Recorded()
-    assert [stray.key for stray in recorder.stray] == ["early", "late"]
+    assert [stray.call.key for stray in recorder.stray] == ["early", "late"]
 
 
 def test_calls_keep_the_order_of_their_start_and_a_late_end_is_dropped() -> None:
@@ -187,7 +187,7 @@ def test_calls_in_the_teardown_of_a_wider_fixture_are_stray() -> None:
     recorder.return_to()
     recorder.add_call(call("own"))
     assert [made.key for made in recorder.end().calls] == ["own"]
-    assert [stray.key for stray in recorder.stray] == ["teardown"]
+    assert [stray.call.key for stray in recorder.stray] == ["teardown"]
 
 
 def test_a_hold_that_outlives_its_case_leaves_the_next_one_alone() -> None:
