@@ -29,7 +29,7 @@ COMMITTED = "gepa_recording"
 IN_RUN = "recording"
 """The recording within a run's own directory."""
 
-_FORM = 1
+_FORM = 2
 _HEAD, _ORDER, _CHARGES, _ANSWERS = "recording.json", "order.json", "charged.jsonl", "answers"
 _NO_SERVER = "http://replay.invalid"
 

@@ -76,7 +76,7 @@ def begin(
         protocol, asked = recognised
         if protocol is FALLBACK and is_in_process():
             return None
-        identity = identify(method, url, given, body)
+        identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
         claim = None
         if target.trial is not None and target.stores.used and _is_model_call(protocol, asked, url):
             claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)

@@ -13,13 +13,16 @@ BEHAVIOUR_HEADERS = ("anthropic-beta", "anthropic-version", "openai-beta")
 """The headers that change an answer. No other header is part of a key."""
 
 NO_CONTENT = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "user"})
-"""Fields of a body that say who asks, not what."""
+"""Fields of a body that say who asks, not what, in the protocols that are known."""
 
 SECRET_QUERY = frozenset(
-    {"access_token", "api-key", "api_key", "apikey", "auth", "key", "password", "secret", "sig", "signature"}
-    | {"subscription-key", "token", "x-api-key"}
+    {"access_token", "api-key", "api_key", "apikey", "password", "secret", "sig", "signature"}
+    | {"subscription-key", "x-api-key"}
 )
 """Query parameters that are left out of a key, in lower case."""
+
+SECRET_WHERE_KNOWN = SECRET_QUERY | {"auth", "key", "token"}
+"""The same for a protocol that is known: elsewhere these names may be those of what is asked."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -29,24 +32,32 @@ class Identity:
     """What a request asks: SHA-256 in hex of its content, and the same with the server that is asked.
 
     `content` covers method, path, query, behaviour headers and body; `request` scheme, host and port besides. User
-    names, keys and tokens, the order of JSON fields and of headers do not count. Neither trial nor case is part.
+    names, keys and tokens, the order of a body's fields and of headers do not count. Neither trial nor case is part.
     """
 
     content: str
     request: str
 
 
-def identify(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Identity:
-    """The identity of a request. `headers` may have names in any case."""
+def identify(
+    method: str, url: str, headers: Mapping[str, str], body: bytes, *, is_known: bool = True
+) -> Identity:
+    """The identity of a request. `headers` may have names in any case. `is_known` tells whether its protocol is known;
+    of another every field of the body counts."""
     parts = urlsplit(url)
+    secret = SECRET_WHERE_KNOWN if is_known else SECRET_QUERY
     given = {name.lower(): value for name, value in headers.items()}
     content = _digest(
         {
             "method": method.upper(),
             "path": parts.path,
-            "query": [(name, value) for name, value in parse_qsl(parts.query, True) if not _is_secret(name)],
+            "query": [
+                (name, value)
+                for name, value in parse_qsl(parts.query, True)
+                if name.lower() not in secret and not name.lower().startswith("x-amz-")
+            ],
             "headers": {name: given[name] for name in BEHAVIOUR_HEADERS if name in given},
-            "body": _body_identity(body),
+            "body": _body_identity(body, NO_CONTENT if is_known else frozenset()),
         }
     )
     scheme = parts.scheme.lower()
@@ -70,18 +81,15 @@ def split_key(key: str) -> tuple[str, str, int] | None:
 
 
 def _digest(identity: Any) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def _is_secret(name: str) -> bool:
-    return name.lower() in SECRET_QUERY or name.lower().startswith("x-amz-")
-
-
-def _body_identity(body: bytes) -> Any:
+def _body_identity(body: bytes, left_out: frozenset[str]) -> Any:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
         return {"sha256": hashlib.sha256(body).hexdigest()}
     if isinstance(data, dict):
-        return {name: value for name, value in data.items() if name not in NO_CONTENT}
+        # Only here does the order not count: models write an answer in the order of its schema.
+        return {name: data[name] for name in sorted(data) if name not in left_out}
     return data

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pytest_gepa.trace.bytes_disk import BytesDisk
 from pytest_gepa.trace.cache import ResponseCache
-from pytest_gepa.trace.keys import identify, split_key, stored_key
+from pytest_gepa.trace.keys import Identity, identify, split_key, stored_key
 
 URL = "https://api.example.com/v1/chat/completions"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0}
@@ -82,6 +82,8 @@ def test_who_asks_and_how_it_is_written_do_not_change_a_key(other: str) -> None:
         key_of(headers={"anthropic-version": "x"}),
         key_of(body={**BODY, "temperature": 1}),
         key_of(body={**BODY, "messages": [{"role": "user", "content": "hi", "user": "u"}]}),
+        # Models write the fields of an answer in the order of its schema.
+        key_of(body={**BODY, "messages": [{"content": "hi", "role": "user"}]}),
         key_of(body=b"not json"),
         key_of(body=b""),
         key_of(body=[BODY]),
@@ -89,6 +91,24 @@ def test_who_asks_and_how_it_is_written_do_not_change_a_key(other: str) -> None:
 )
 def test_what_changes_an_answer_changes_the_key(other: str) -> None:
     assert other != key_of()
+
+
+@pytest.mark.parametrize("name", ["user", "metadata", "safety_identifier"])
+def test_any_field_may_be_the_question_to_an_endpoint_of_an_unknown_protocol(name: str) -> None:
+    def asked(text: str, *, is_known: bool) -> Identity:
+        return identify("POST", "http://x.test/ask", {}, json.dumps({name: text}).encode(), is_known=is_known)
+
+    assert asked("2 + 2?", is_known=False) != asked("Capital of France?", is_known=False)
+    assert asked("2 + 2?", is_known=True) == asked("Capital of France?", is_known=True)
+
+
+def test_of_the_query_of_an_unknown_protocol_only_what_must_be_a_secret_is_left_out() -> None:
+    def asked(query: str) -> Identity:
+        return identify("POST", f"http://x.test/ask?{query}", {}, b"{}", is_known=False)
+
+    assert asked("key=capital") != asked("key=river")
+    assert asked("token=one") != asked("token=two")
+    assert asked("api_key=one&signature=1") == asked("api_key=two&signature=2")
 
 
 def test_a_key_is_a_sha_256_in_hex() -> None:

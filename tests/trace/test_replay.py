@@ -429,6 +429,17 @@ def test_unknown_endpoints_are_recorded_where_they_name_a_model_or_are_elsewhere
                 )
 
 
+def test_two_questions_to_an_unknown_endpoint_have_two_answers(stores: Stores, library: Any) -> None:
+    with FakeOpenAI(lambda request: {"asked": request["user"]}) as server:
+        url = server.base_url.replace("/v1", "/ask")
+        questions = ["2 + 2?", "Capital of France?"]
+        for where, order in ((stores, questions), (closed_off(stores), questions[::-1])):
+            with captured(where), library.Client() as client:
+                for question in order:
+                    answer = client.post(url, json={"model": "m", "user": question}).json()
+                    assert answer == {"asked": question}
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
