@@ -26,10 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Reflect, Reflected
-from pytest_gepa.reflect.evidence import Exhibit
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.leaks import CaseText, Leaks
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.model import RawReply
 from pytest_gepa.reflect.propose import EvidenceBudget, propose, summarize
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 
@@ -72,6 +74,9 @@ class Driver:
             bench.seed_prompts,
             replace(settings, rollouts=self.limit),
         )
+        values = [CaseText(case.id, (case.input, *map(str, case.expected.values()))) for case in bench.cases]
+        texts = bench.seed_prompts
+        self._guard = Guard(texts, Leaks(values, texts.values()), lambda component, text: None)
         self._edit = {"plain": self._plain, "package": self._package}[request]
         self._rollouts: dict[tuple[str, str], Any] = {}
         self._incumbent = self.search.seed.id
@@ -131,7 +136,7 @@ class Driver:
         proposal = propose(
             component,
             task.parent.texts[component],
-            self.search.seed.texts[component],
+            self._guard,
             failing=[shown[name] for name in task.failing],
             neighbours=[shown[name] for name in task.neighbours],
             discarded=[(one.summary, one.reason) for one in task.discarded if one.component == component],
