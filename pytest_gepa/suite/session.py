@@ -65,6 +65,7 @@ def run_job(job: Job, channel: Channel) -> None:
     recorder = Recorder()
     overlay = (BoundOverlay if job.isolation == "strict" else Overlay)(recorder.add_read)
     overlay.install(job.prompts, temp / "prompts", job.rootdir)
+    recorder.hear_reads = overlay.hear_children
     capture.install(
         recorder,
         ResponseCache(Path(job.cache)) if job.cache else None,
@@ -120,6 +121,7 @@ class ChildSession:
 
     def end(self) -> None:
         """Send the calls that belonged to no case, and that this was all."""
+        self.recorder.hear_children()
         strays = self.recorder.stray[:TOLD_STRAYS]
         if strays:
             calls = Trajectory(tuple(stray.call for stray in strays))
@@ -249,7 +251,6 @@ class ChildSession:
         except pytest.exit.Exception as error:
             self._watch.trouble = f"pytest.exit: {error}"
         seconds = time.monotonic() - started
-        self.overlay.hear_children()
         recorded = self.recorder.end(self._fixtures.used())
         rollout = self._maker.make(case, item, self._watch, recorded, seconds, self.overlay.problem())
         self.emit({"event": "rollout", "rollout": to_json(rollout)})

@@ -3,6 +3,7 @@ is collected is the business of `recorder`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -134,3 +135,17 @@ def with_all_below(holds: Iterable[Held]) -> list[Held]:
             found[id(held)] = held
             waiting += held.below
     return list(found.values())
+
+
+def as_text(value: object) -> str:
+    """The text of a logged value; it never raises."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except Exception:
+        # Whatever a user's object may do here, logging must not fail the test that it explains.
+        try:
+            return repr(value)
+        except Exception:
+            return f"<{type(value).__name__} that has no repr>"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from pytest_gepa.trace.record import (
     Score,
     Slot,
     StrayCall,
+    as_text,
     with_all_below,
 )
 from pytest_gepa.trace.trajectory import Call, Step
@@ -30,7 +30,6 @@ MOST_PROBLEMS = 20
 
 FIRST_OF_FIXTURE = 1_000_000
 """The number of the first of identical requests in a fixture of a wider scope; those of a case count from 0."""
-
 
 _started_for: ContextVar[tuple[Recorder, Held] | None] = ContextVar("pytest_gepa_started_for", default=None)
 """For whom the code of this context was started. It goes along into tasks."""
@@ -48,6 +47,8 @@ class Recorder:
     def __init__(self) -> None:
         self.mailbox: Mailbox | None = None
         """Where forks of this process, and Pythons that a case starts, tell of their calls."""
+        self.hear_reads: Callable[[], None] | None = None
+        """Hands on, by `add_read`, what such processes have reported that they read."""
         self._lock = threading.Lock()
         self._shared: dict[Any, Any] = {}
         self._problems: list[str] = []
@@ -74,9 +75,8 @@ class Recorder:
     def stray(self) -> tuple[StrayCall, ...]:
         """The calls of no case, in order of their start."""
         with self._lock:
-            return tuple(
-                StrayCall(slot.call, *self._late.get(slot.number, ("", ""))) for slot in self._stray.slots
-            )
+            late, slots = self._late, self._stray.slots
+            return tuple(StrayCall(slot.call, *late.get(slot.number, ("", ""))) for slot in slots)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -85,13 +85,12 @@ class Recorder:
 
     def begin(self, case_id: str) -> None:
         """Start a case. Raises `RuntimeError` while another is running."""
+        self.hear_children()
         with self._lock:
             if self._case is not None:
                 raise RuntimeError(
                     f"case {self._case} is still running: {case_id} cannot begin in the same process"
                 )
-            for call in self._told_by_children():
-                self._stray.slots.append(Slot(call, next(self._numbers)))
             self._case = case_id
             self._shared = {}
             self._had_case = True
@@ -106,6 +105,7 @@ class Recorder:
 
         Raises `RuntimeError` when none is running.
         """
+        self.hear_children()
         with self._lock:
             if self._case is None:
                 raise RuntimeError("no case is running")
@@ -115,7 +115,7 @@ class Recorder:
         with self._lock:
             wider = with_all_below((*uses, *self._made))
             shared = {slot.number: slot for held in wider for slot in held.slots}
-            own = (*(slot.call for slot in self._own.slots), *self._told_by_children())
+            own = tuple(slot.call for slot in self._own.slots)
             paid = {slot.number: slot.call for held in self._made for slot in held.slots}
             recorded = Recorded(
                 calls=(*(replace(shared[number].call, shared=True) for number in sorted(shared)), *own),
@@ -134,6 +134,7 @@ class Recorder:
 
     def hold(self, below: Iterable[Held] = ()) -> Held:
         """Begin to keep what is seen for a wider fixture, until `let_go`. Holds may be nested."""
+        self.hear_children()
         held = Held(below=tuple(below))
         with self._lock:
             self._places.append(held)
@@ -146,6 +147,7 @@ class Recorder:
 
         Background work that it has started serves whoever runs when it makes its calls: they are that case's.
         """
+        self.hear_children()
         with self._lock:
             held.ended = True
             if held not in self._places:
@@ -158,16 +160,29 @@ class Recorder:
 
     def leave(self) -> None:
         """Let calls belong to no case for a while: a wider fixture is torn down, and any case may be the last."""
+        self.hear_children()
         with self._lock:
             self._places.append(self._stray)
             self._mark_context()
 
     def return_to(self) -> None:
         """End what `leave` began."""
+        self.hear_children()
         with self._lock:
             if len(self._places) > 1 and self._places[-1] is self._stray:
                 self._places.pop()
             self._mark_context()
+
+    def hear_children(self) -> None:
+        """Take in what child processes have told since the last time, which is done wherever the place changes."""
+        if self.hear_reads is not None:
+            self.hear_reads()
+        if self.mailbox is None:
+            return
+        with self._lock:
+            calls, refusals = self.mailbox.collect()
+            self._places[-1].slots += [Slot(call, next(self._numbers)) for call in calls]
+            self._refused += refusals
 
     def share(self, items: tuple[T, ...]) -> tuple[T, ...]:
         """The same items, as the objects that stand for them already: agents send their history again and again."""
@@ -201,14 +216,12 @@ class Recorder:
             return Ordinal(number, taken)
 
     def release(self, ordinal: Ordinal) -> None:
-        """Give a number back after a request that got no answer, so that its retry is the same request
-        again."""
+        """Give a number back after a request that got no answer, so that its retry is the same request again."""
         with self._lock:
             ordinal.taken.discard(ordinal.number)
 
     def log(self, name: str, value: object) -> None:
-        """Keep a value as a step, as text: a string as it is, else JSON, else its `repr`. No case:
-        dropped."""
+        """Keep a value as a step, as text: a string as it is, else JSON, else its `repr`. No case: dropped."""
         step = Step(str(name), as_text(value))
         with self._lock:
             if self._case is not None:
@@ -258,14 +271,6 @@ class Recorder:
         place = started_for[1]
         return current if place.ended and not place.case else place
 
-    def _told_by_children(self) -> list[Call]:
-        """The calls of child processes that have come since the last time. The caller holds the lock."""
-        if self.mailbox is None:
-            return []
-        calls, refusals = self.mailbox.collect()
-        self._refused += refusals
-        return calls
-
     def _mark_context(self) -> None:
         """Let what is started from here on be known as for the present place. The caller holds the lock."""
         current = self._places[-1]
@@ -282,17 +287,3 @@ def _context_tells() -> bool:
         return True
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and asyncio._get_running_loop() is not None
-
-
-def as_text(value: object) -> str:
-    """The text of a logged value; it never raises."""
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except Exception:
-        # Whatever a user's object may do here, logging must not fail the test that it explains.
-        try:
-            return repr(value)
-        except Exception:
-            return f"<{type(value).__name__} that has no repr>"

@@ -17,7 +17,7 @@ from pytest_gepa.trace.mailbox import Mailbox
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Trajectory
 from tests.fake_openai import FakeOpenAI
-from tests.suite.world import Build, evaluate
+from tests.suite.world import PROMPT, Build, evaluate
 
 APP = """
     import sys
@@ -147,6 +147,98 @@ def test_what_is_told_between_cases_belongs_to_none(tmp_path: Path) -> None:
     assert [made.call.key for made in recorder.stray] == ["early"]
     assert [made.key for made in recorded.calls] == ["own"]
     assert recorded.refused == ("not stored",)
+
+
+def test_what_is_told_while_a_wider_fixture_is_set_up_is_each_case_s_that_uses_it(tmp_path: Path) -> None:
+    recorder = Recorder()
+    recorder.mailbox = Mailbox(tmp_path / "calls", -1, lambda trajectory: trajectory)
+    read: list[str] = []
+
+    def hear_reads() -> None:
+        while read:
+            recorder.add_read(read.pop())
+
+    recorder.hear_reads = hear_reads
+
+    def child(name: str) -> None:
+        recorder.add_call(call(name)).put(call(name))
+        read.append(name)
+
+    child("import")
+    recorder.begin("a")
+    child("before")
+    held = recorder.hold()
+    child("set up")
+    recorder.let_go(held)
+    child("after")
+    recorder.leave()
+    child("torn down")
+    recorder.return_to()
+    first = recorder.end([held])
+    child("between")
+    recorder.begin("b")
+    second = recorder.end([held])
+    child("late")
+    recorder.hear_children()
+    assert [(made.key, made.shared) for made in first.calls] == [
+        ("set up", True),
+        ("before", False),
+        ("after", False),
+    ]
+    assert [made.key for made in first.made] == ["set up", "before", "after"]
+    assert [(made.key, made.shared) for made in second.calls] == [("set up", True)]
+    assert second.made == ()
+    assert [stray.call.key for stray in recorder.stray] == ["import", "torn down", "between", "late"]
+    assert (first.reads, second.reads) == (("after", "before", "set up"), ("set up",))
+    assert first.imported == second.imported == ("import",)
+
+
+FIXTURE_APP = """
+    import sys
+    from pathlib import Path
+
+    import openai
+
+    text = sys.argv[1] + Path("prompts/greet.md").read_text()
+    with openai.OpenAI(max_retries=0) as client:
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": text}])
+"""
+FIXTURE_TESTS = """
+    import subprocess
+    import sys
+
+    import pytest
+
+    def run(text):
+        subprocess.run([sys.executable, "app.py", text], check=True)
+
+    @pytest.fixture(scope="module")
+    def index():
+        run("set up")
+        yield
+        run("torn down")
+
+    def test_one(index):
+        pass
+
+    def test_two(index):
+        pass
+"""
+
+
+def test_what_a_wider_fixture_s_child_process_did_is_each_case_s_that_uses_it(
+    runner: Runner, build: Build
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, FakeOpenAI(lambda request: "yes") as server:
+        patch.setenv("OPENAI_BASE_URL", server.base_url)
+        patch.setenv("OPENAI_API_KEY", "sk-test")
+        cases = ["test_app.py::test_one", "test_app.py::test_two"]
+        suite = build({"app.py": FIXTURE_APP, "test_app.py": FIXTURE_TESTS}).suite(runner, cases)
+        rollouts = evaluate(suite, "Hi.").rollouts
+    assert [asked(rollouts[case]) for case in cases] == [["set upHi."]] * 2
+    assert [rollouts[case].reads for case in cases] == [(PROMPT,)] * 2
+    assert [rollouts[case].charged for case in cases] == [True, False]
+    assert [stray.call.request[0].content for stray in suite.stray] == ["torn downHi."]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")

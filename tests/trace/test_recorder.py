@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_gepa.trace.record import Recorded, Score
-from pytest_gepa.trace.recorder import FIRST_OF_FIXTURE, Recorder, as_text
+from pytest_gepa.trace.record import Recorded, Score, as_text
+from pytest_gepa.trace.recorder import FIRST_OF_FIXTURE, Recorder
 from pytest_gepa.trace.trajectory import Call, Step
 
 
