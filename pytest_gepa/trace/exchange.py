@@ -207,11 +207,13 @@ class Exchange:
             self._is_stored = self._takes_number(answer)
         self._end(replace(self._of_response(answer), cached=True))
 
-    def answered(self, status: int, content_type: str, body: bytes) -> None:
-        """End with a whole response, its content encoding undone; it is stored if it is complete."""
+    def answered(self, status: int, content_type: str, body: bytes, *, is_whole: bool = True) -> None:
+        """End with a response, its content encoding undone; it is stored if it is complete, unless of its body only a
+        part was kept."""
         answer = StoredAnswer(status, content_type, body)
         call = self._of_response(answer)
-        self._store(answer, call)
+        if is_whole:
+            self._store(answer, call)
         self._end(call)
 
     def _of_response(self, response: StoredAnswer) -> Call:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pytest_gepa.trace.exchange import NOT_ENDED, Exchange, describe
 from pytest_gepa.trace.stored import StoredAnswer
 
-LONGEST_BODY = 8 * 1024 * 1024
-"""Bytes that are kept of a streamed body in order to read it at its end, and to store it."""
+LONGEST_BODY = 64 * 1024 * 1024
+"""Bytes that are kept of a streamed body in order to read it at its end, and to store it; embeddings are large."""
 
 CLOSED_EARLY = "closed before the answer was complete"
 CUT_OFF = "the stream ended before the answer was complete"
@@ -83,14 +83,14 @@ class StreamedBody:
                 self._status, None, f"{trouble}; a body that cannot be decoded: {describe(error)}"
             )
             return
+        is_kept = self._keeps and self._size <= LONGEST_BODY
         if self._reader is not None:
             if not self._reads_at_once:
                 self._reader.feed(body)
             answer = self._reader.answer()
-            is_kept = self._keeps and self._size <= LONGEST_BODY
             whole = StoredAnswer(self._status, self._content_type, body) if is_kept else None
             self._exchange.streamed(self._status, answer, "" if self._reader.complete else trouble, whole)
         elif self._exhausted or self._status >= 300 or self._exchange.protocol.is_complete(body):
-            self._exchange.answered(self._status, self._content_type, body)
+            self._exchange.answered(self._status, self._content_type, body, is_whole=is_kept)
         else:
             self._exchange.streamed(self._status, None, trouble)

@@ -663,7 +663,7 @@ def test_what_goes_wrong_in_recording_is_noted_and_the_request_is_sent(
     try:
         with library.Client(transport=mock(library)) as client:
             with monkeypatch.context() as patch:
-                patch.setattr(exchange, "identify", lambda *args: 1 / 0)
+                patch.setattr(exchange, "identify", lambda *args, **options: 1 / 0)
                 assert client.post(URL, json=ask()).json() == WHOLE
             with monkeypatch.context() as patch:
                 patch.setattr(exchange.Exchange, "answered", lambda *args: 1 / 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import openai
 import pytest
 
 from pytest_gepa.suite.closed_off import is_public
-from pytest_gepa.trace import capture, replay
+from pytest_gepa.trace import capture, replay, streamed_body
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.flights import Flights
 from pytest_gepa.trace.keys import identify
@@ -410,6 +411,26 @@ def test_a_stream_that_is_left_early_can_be_replayed_but_not_used_again(stores: 
         assert len(server.requests) == 2
     with captured(closed_off(stores)):
         assert first_words(server) == "one "
+
+
+def test_a_body_that_is_longer_than_what_is_kept_of_it_is_not_stored(
+    stores: Stores, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed_body, "LONGEST_BODY", 1000)
+    with FakeOpenAI(lambda request: {"data": [{"embedding": [0.5] * 100_000}]}) as server:
+        for number in (1, 2):
+            with (
+                captured(stores) as recorder,
+                library.Client() as client,
+                client.stream("POST", f"{server.base_url}/embeddings", json={"input": "a"}) as response,
+            ):
+                assert len(json.loads(response.read())["data"][0]["embedding"]) == 100_000
+            assert len(server.requests) == number
+            (call,) = recorder.end().calls
+            assert call.answer is not None
+            assert call.status == 200
+        assert stores.recording is not None
+        assert list(stores.recording.items()) == []
 
 
 def test_unknown_endpoints_are_recorded_where_they_name_a_model_or_are_elsewhere(
