@@ -185,7 +185,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             feeder.flush()
             suite.runner.close()
             model.close()
-            optimization.state.stray = suite.stray
+            optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
             _finish(config, settings, inputs, directory, optimization.state, journal)
             journal.close()
             answers.close()

@@ -58,6 +58,7 @@ class RunState:
     reflection_failed: str = ""
     is_confirmed: bool = False
     stray: tuple[StrayCall, ...] = ()
+    problems: tuple[str, ...] = ()
     started: float = field(default_factory=time.monotonic)
 
     @property

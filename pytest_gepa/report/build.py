@@ -88,6 +88,7 @@ def build_result(
         rejections=count_kinds(state.rejections),
         trouble=tuple(_trouble(state, labels)),
         stray=tuple(_stray(stray, labels) for stray in state.stray),
+        problems=state.problems,
     )
 
 

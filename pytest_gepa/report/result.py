@@ -117,7 +117,7 @@ class Result:
     `verdict` is "proven", "not proven", "worse", "nothing to do" or "not confirmed"; `reason` explains it in a
     sentence. `effect` and `interval` are differences of mean scores in [-1, 1]. `baseline` and `winner` are over the
     search cases in the confirm run (in the search itself, when there was none). Cases are named by nodeid. `stray`
-    are the requests that no case made, each as a line.
+    are the requests that no case made, each as a line, `problems` what went wrong in the recording itself.
     """
 
     run: str
@@ -145,6 +145,7 @@ class Result:
     rejections: Mapping[str, int] = field(default_factory=dict)
     trouble: tuple[Trouble, ...] = ()
     stray: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     patch: str = ""
 
     @property

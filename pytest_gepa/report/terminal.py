@@ -23,6 +23,7 @@ PHASES = {
     "rest": "running the other cases",
 }
 SHOWN = ("accepted", "rejected", "merge", "frontier", "duplicate", "not in effect", "invalid", "stopped")
+LISTED_PROBLEMS = 3
 LISTED_TROUBLE = 10
 LISTED_KINDS = 4
 STYLES = {"proven": "bold green", "worse": "bold red"}
@@ -147,6 +148,9 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
             f"calls of no case     {count(len(result.stray), 'request')} at import, in collection, in the teardown of "
             f"a shared fixture or in the background; the first: {result.stray[0]}"
         )
+    lines += [f"trouble in recording {problem}" for problem in result.problems[:LISTED_PROBLEMS]]
+    if (more_problems := len(result.problems) - LISTED_PROBLEMS) > 0:
+        lines.append(f"                     and {more_problems} more, in the report")
     if result.rejections:
         total = sum(result.rejections.values())
         kinds = [f"{kind} ({times})" for kind, times in list(result.rejections.items())[:LISTED_KINDS]]

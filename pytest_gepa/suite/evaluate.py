@@ -26,6 +26,7 @@ from pytest_gepa.trace.trajectory import Trajectory
 RETRIES = 2
 LOG_CHARACTERS = 4_000
 TOLD_MISSING = 10
+TOLD_PROBLEMS = 20
 BACKOFF_SECONDS = (1.0, 5.0)
 SCRUBBED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "PYTEST_VERSION", "COV_CORE_")
 
@@ -90,11 +91,17 @@ class Suite:
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
         self._stray: dict[str, StrayCall] = {}
+        self._problems: dict[str, None] = {}
 
     @property
     def stray(self) -> tuple[StrayCall, ...]:
         """The calls that belonged to no case, as its sessions told them, each request once."""
         return tuple(self._stray.values())
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What went wrong in the recording itself, as its sessions told it, each once; the first few."""
+        return tuple(self._problems)[:TOLD_PROBLEMS]
 
     def run(
         self,
@@ -182,6 +189,8 @@ class Suite:
             elif message["event"] == "stray":
                 for stray in from_json(tuple[StrayCall, ...], message["calls"]):
                     self._stray.setdefault(stray.call.key, stray)
+            elif message["event"] == "problems":
+                self._problems.update(dict.fromkeys(message["texts"]))
 
         try:
             self.runner.run(job, hear)

@@ -21,8 +21,8 @@ class Runner(Protocol):
         """Run a job to its end, handing on the events of its sessions.
 
         Events are `rollout`, `lost` (a case whose process gave no result, with `outcome` and `reason`), `broken` (a
-        session that could not collect) and `stray` (calls to a model that belong to no case). Blocks; several jobs may
-        run at once, each in a thread of its own.
+        session that could not collect), `stray` (calls to a model that belong to no case) and `problems` (what could
+        not be recorded, in words). Blocks; several jobs may run at once, each in a thread of its own.
         """
 
     def stop(self) -> None:

@@ -120,7 +120,7 @@ class ChildSession:
             os._exit(1)
 
     def end(self) -> None:
-        """Send the calls that belonged to no case, and that this was all."""
+        """Send the calls that belonged to no case, what could not be recorded, and that this was all."""
         self.recorder.hear_children()
         strays = self.recorder.stray[:TOLD_STRAYS]
         if strays:
@@ -128,6 +128,8 @@ class ChildSession:
             told = condense(self._redactor.redact_trajectory(calls), KEPT_BYTES).calls
             found = [replace(stray, call=call) for stray, call in zip(strays, told, strict=True)]
             self.emit({"event": "stray", "calls": to_json(found)})
+        if problems := self.recorder.problems:
+            self.emit({"event": "problems", "texts": [self._redactor.redact(text) for text in problems]})
         self.emit({"event": "end"})
 
     @pytest.hookimpl(wrapper=True)

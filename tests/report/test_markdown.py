@@ -106,6 +106,7 @@ def test_foreign_text_cannot_pose_as_the_report():
             rejections={HOSTILE: 1},
             trouble=(Trouble(HOSTILE, "error", HOSTILE),),
             stray=(HOSTILE,),
+            problems=(HOSTILE,),
         )
     )
     assert "\x1b" not in report
@@ -120,6 +121,11 @@ def test_foreign_text_cannot_pose_as_the_report():
         assert not re.search(r"(?<!\\)<", bare), line
         assert not re.search(r"(?<!\\)\[", bare), line
     assert not any(line.startswith("- item") for line in shown)
+
+
+def test_trouble_in_recording_is_told():
+    report = render_markdown(result(problems=("the calls of httpx are not seen",)))
+    assert "- `the calls of httpx are not seen`" in report
 
 
 def test_a_report_reads_the_same_for_the_same_result():

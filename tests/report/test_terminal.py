@@ -99,6 +99,14 @@ def test_requests_of_no_case_are_said():
     assert "calls of no case" not in "\n".join(closing(result()))
 
 
+def test_trouble_in_recording_is_said():
+    text = "\n".join(closing(result(problems=tuple(f"no {number}" for number in range(5)))))
+    assert text.count("trouble in recording no ") == 3
+    assert "no 2" in text
+    assert "and 2 more, in the report" in text
+    assert "recording" not in "\n".join(closing(result()))
+
+
 def test_trouble_and_rejections_are_said():
     trouble = tuple(Trouble(f"a.py::test_{n}", "timeout", "too slow") for n in range(30))
     text = "\n".join(closing(result(trouble=trouble, rejections={"leak": 2, "empty reply": 1})))
@@ -115,6 +123,7 @@ def test_what_others_wrote_cannot_steer_the_terminal():
             broken=(hostile,),
             trouble=(Trouble(hostile, "error", hostile),),
             stray=(hostile,),
+            problems=(hostile,),
             rejections={hostile: 1},
             changes=(ComponentChange(hostile, 1, 2, 1),),
         )

@@ -241,6 +241,33 @@ def test_what_a_wider_fixture_s_child_process_did_is_each_case_s_that_uses_it(
     assert [stray.call.request[0].content for stray in suite.stray] == ["torn downHi."]
 
 
+def test_what_could_not_be_recorded_is_told_once_and_without_secrets(runner: Runner, build: Build) -> None:
+    unlike = """
+        import os
+
+        def __getattr__(name):
+            raise AttributeError("it has " + os.environ["DESK_API_KEY"])
+    """
+    tests = """
+        import sys
+
+        import pytest
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_one(number):
+            sys.modules.pop("aiohttp", None)  # the fork server may have loaded the real one
+            import aiohttp
+    """
+    cases = [f"test_app.py::test_one[{number}]" for number in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DESK_API_KEY", "canary-8812-4471")
+        suite = build({"aiohttp.py": unlike, "test_app.py": tests}).suite(runner, cases, concurrency=2)
+        assert suite.problems == ()
+        evaluate(suite)
+    (problem,) = suite.problems
+    assert problem == "the calls of aiohttp are not seen: AttributeError: it has [redacted]"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_a_recorder_can_be_used_in_a_fork_of_which_a_thread_held_its_lock() -> None:
     recorder = Recorder()
