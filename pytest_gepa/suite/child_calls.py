@@ -16,7 +16,9 @@ from pytest_gepa.trace.import_hook import ImportWatch
 
 if TYPE_CHECKING:
     from pytest_gepa.suite.job import Job
+    from pytest_gepa.trace.mailbox import Mailbox
     from pytest_gepa.trace.recorder import Recorder
+    from pytest_gepa.trace.redact import Redactor
 
 ABOUT = "about-calls"
 """The file with what children must know, beside the description of the overlay, which every child is given."""
@@ -25,14 +27,30 @@ LIBRARIES = ("httpx", "httpx2", "requests", "urllib3", "aiohttp", "http.client")
 """The modules whose import shows that a process may make calls; those that the capture understands."""
 
 
-def share_calls(recorder: Recorder, directory: Path, job: Job) -> None:
+def capture_calls(
+    recorder: Recorder, redactor: Redactor, *, cache: str, recording: str, trial: str, replay: str
+) -> None:
+    """Record the calls of this process from now on; the parameters are those of its job."""
+    from pytest_gepa.suite.closed_off import close_off
+    from pytest_gepa.trace import capture
+    from pytest_gepa.trace.cache import ResponseCache
+
+    capture.install(
+        recorder,
+        ResponseCache(Path(cache)) if cache else None,
+        trial,
+        replay,
+        ResponseCache(Path(recording)) if recording else None,
+        lambda text: redactor.refreshed().redact_certain(text),
+    )
+    if replay == "only":
+        close_off(recorder.add_refusal)
+
+
+def share_calls(recorder: Recorder, directory: Path, job: Job, redactor: Redactor) -> None:
     """Have the recorder hear of calls in the children of this process from now on; `directory` is that of the process's
     own overlay."""
-    from pytest_gepa.trace.mailbox import Mailbox
-    from pytest_gepa.trace.redact import Redactor
-
-    redactor = Redactor(job.environ, job.redact)
-    recorder.mailbox = Mailbox(directory / "calls", os.getpid(), redactor.redact_trajectory)
+    recorder.mailbox = _mailbox(directory, os.getpid(), redactor)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=recorder.renew_lock)
     about = {
@@ -62,24 +80,17 @@ def watch(directory: str) -> None:
 
 def install(description: Path) -> None:
     """Install the capture in this process, a fresh child, as the file says."""
-    from pytest_gepa.suite.closed_off import close_off
-    from pytest_gepa.trace import capture
-    from pytest_gepa.trace.cache import ResponseCache
-    from pytest_gepa.trace.mailbox import Mailbox
     from pytest_gepa.trace.recorder import Recorder
     from pytest_gepa.trace.redact import Redactor
 
     about = json.loads(description.read_text(encoding="utf-8"))
-    redactor = Redactor(os.environ, about["redact"])
+    redactor = Redactor(os.environ, about.pop("redact"))
     recorder = Recorder()
-    recorder.mailbox = Mailbox(description.with_name("calls"), about["owner"], redactor.redact_trajectory)
-    capture.install(
-        recorder,
-        ResponseCache(Path(about["cache"])) if about["cache"] else None,
-        about["trial"],
-        about["replay"],
-        ResponseCache(Path(about["recording"])) if about["recording"] else None,
-        redactor.redact_certain,
-    )
-    if about["replay"] == "only":
-        close_off(recorder.add_refusal)
+    recorder.mailbox = _mailbox(description.parent, about.pop("owner"), redactor)
+    capture_calls(recorder, redactor, **about)
+
+
+def _mailbox(directory: Path, owner: int, redactor: Redactor) -> Mailbox:
+    from pytest_gepa.trace.mailbox import Mailbox
+
+    return Mailbox(directory / "calls", owner, lambda told: redactor.refreshed().redact_trajectory(told))

@@ -19,9 +19,8 @@ import pytest
 from pytest_gepa.codec import to_json
 from pytest_gepa.plugin import recorder_key
 from pytest_gepa.suite.case_watch import CaseWatch
-from pytest_gepa.suite.child_calls import share_calls
+from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
-from pytest_gepa.suite.closed_off import close_off
 from pytest_gepa.suite.collect import identify
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
@@ -37,8 +36,7 @@ from pytest_gepa.suite.pytest_internals import (
 )
 from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
-from pytest_gepa.trace import capture, renderings
-from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace import renderings
 from pytest_gepa.trace.condense import KEPT_BYTES, condense
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
@@ -66,22 +64,21 @@ def run_job(job: Job, channel: Channel) -> None:
     overlay = (BoundOverlay if job.isolation == "strict" else Overlay)(recorder.add_read)
     overlay.install(job.prompts, temp / "prompts", job.rootdir)
     recorder.hear_reads = overlay.hear_children
-    capture.install(
+    redactor = Redactor(job.environ, job.redact)
+    capture_calls(
         recorder,
-        ResponseCache(Path(job.cache)) if job.cache else None,
-        job.trial,
-        job.replay,
-        ResponseCache(Path(job.recording)) if job.recording else None,
-        Redactor(job.environ, job.redact).redact_certain,
+        redactor,
+        cache=job.cache,
+        recording=job.recording,
+        trial=job.trial,
+        replay=job.replay,
     )
-    share_calls(recorder, temp / "prompts", job)
-    if job.replay == "only":
-        close_off(recorder.add_refusal)
+    share_calls(recorder, temp / "prompts", job, redactor)
     renderings.install(
         {id: text for prompt in job.prompts for id, text in prompt.texts.items()},
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
     )
-    session = ChildSession(job, temp, channel, recorder, overlay)
+    session = ChildSession(job, temp, channel, recorder, overlay, redactor)
     code = pytest.main(child_arguments(job.args), plugins=[session, *session.watches])
     if not session.collected:
         reason = next(iter(session.broken.values()), f"pytest ended with exit code {int(code)}")
@@ -92,7 +89,15 @@ def run_job(job: Job, channel: Channel) -> None:
 class ChildSession:
     """The plugin inside a child session: selects the job's cases, runs them, sends rollouts."""
 
-    def __init__(self, job: Job, temp: Path, channel: Channel, recorder: Recorder, overlay: Overlay) -> None:
+    def __init__(
+        self,
+        job: Job,
+        temp: Path,
+        channel: Channel,
+        recorder: Recorder,
+        overlay: Overlay,
+        redactor: Redactor,
+    ) -> None:
         self.job = job
         self.temp = temp
         self.channel = channel
@@ -101,7 +106,7 @@ class ChildSession:
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
         self.broken: dict[str, str] = {}
-        self._redactor = Redactor(job.environ, job.redact)
+        self._redactor = redactor
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
         self._watch = CaseWatch(self._checks)
@@ -159,7 +164,7 @@ class ChildSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self) -> None:
-        self._redactor.learn(os.environ)
+        self._redactor.refreshed()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -216,7 +221,7 @@ class ChildSession:
         temp.mkdir()
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
         self.overlay.begin_worker(temp / "prompts")
-        share_calls(self.recorder, temp / "prompts", self.job)
+        share_calls(self.recorder, temp / "prompts", self.job, self._redactor)
         random.seed()
         self.channel = channel
         restart_capture(next(iter(self.items.values())).config)

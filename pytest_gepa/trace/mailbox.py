@@ -36,7 +36,7 @@ class Mailbox:
 
     def post_refusal(self, text: str) -> None:
         """Tell the owner of a request that was not sent, as no answer to it is stored."""
-        self._post("refusal", text)
+        self._post("refusal", self._redact(Trajectory(failure=text)).failure)
 
     def collect(self) -> tuple[list[Call], list[str]]:
         """The calls and the refusals that have come since the last time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -33,23 +34,32 @@ class Redactor:
         self.learn(environ)
 
     def learn(self, environ: Mapping[str, str]) -> None:
-        """Look for the values of these variables too: a program may load its keys from a file when it runs."""
+        """Look for the values of these variables too."""
         secrets = {(name, value) for name, value in environ.items() if may_hold_secret(name, value)}
         if not secrets <= self._variables:
-            self._variables |= secrets
-            self._values = SecretValues(self._variables, REDACTED)
+            # In an order by which another thread never takes for learnt what is not.
+            known = self._variables | secrets
+            self._values = SecretValues(known, REDACTED)
             self._short = {}
+            self._variables = known
+
+    def refreshed(self) -> Redactor:
+        """The same, after another look at this process's environment: a program may load its keys from a file when it
+        runs."""
+        self.learn(os.environ)
+        return self
 
     def redact(self, text: str) -> str:
         """The text without secrets; the same object if there are none."""
         if len(text) > SHORT:
             return self._without(text, ALL)
         # Names, roles and numbers come by the thousand.
-        known = self._short.get(text)
+        short = self._short
+        known = short.get(text)
         if known is None:
-            if len(self._short) >= MOST_SHORT:
-                self._short = {}
-            known = self._short[text] = self._without(text, ALL)
+            if len(short) >= MOST_SHORT:
+                short = self._short = {}
+            known = short[text] = self._without(text, ALL)
         return text if known == text else known
 
     def redact_certain(self, text: str) -> str:
