@@ -51,7 +51,7 @@ class Recording:
     """A recorded run, less its answers. `settings` are those that shape a run, by name.
 
     `order` names the results of the search as they came in. `environment` are variables that stand in for missing
-    ones in a replay.
+    ones in a replay, `left_out` those that cannot, as their value holds a secret.
     """
 
     directory: Path
@@ -61,6 +61,7 @@ class Recording:
     environment: Mapping[str, str]
     order: tuple[str, ...] = ()
     charges: Charges = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
         """Settings that are not as they were, in words."""
@@ -138,6 +139,7 @@ def read_recording(directory: Path) -> Recording:
             reflection_model=str(head["reflection_model"]),
             settings=dict(head["settings"]),
             environment={str(name): str(value) for name, value in dict(head["environment"]).items()},
+            left_out=tuple(map(str, head.get("left_out", ()))),
             order=tuple(map(str, _read_json(directory / _ORDER)["order"])),
             charges=charges,
         )
@@ -217,12 +219,14 @@ def write_recording(
     (scratch / _ANSWERS).mkdir(mode=0o700, parents=True)
     records = list(read_journal(journal))
     about = next(record for record in records if record["record"] == "run")
+    environment = stand_ins(environ, redact)
     head = {
         "form": _FORM,
         "run": about["run"],
         "reflection_model": about["reflection_model"],
         "settings": dict(settings),
-        "environment": stand_ins(environ),
+        "environment": environment,
+        "left_out": [name for name in sorted(environ) if _SERVER.fullmatch(name) and name not in environment],
     }
     _write(scratch / _HEAD, [json.dumps(head, indent=1)])
     _write(scratch / _ORDER, [json.dumps({"order": list(_order(records))}, indent=1)])
@@ -234,14 +238,17 @@ def write_recording(
     return read_recording(directory)
 
 
-def stand_ins(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables by which this run found its models, with neither keys nor servers."""
+def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[str, str]:
+    """The variables by which this run found its models, with neither keys nor servers, and none whose path holds a
+    secret."""
     found = {}
     for name in sorted(environ):
         if _KEY.fullmatch(name):
             found[name] = "replayed"
         elif _SERVER.fullmatch(name):
-            found[name] = _NO_SERVER + urlsplit(environ[name]).path
+            path = urlsplit(environ[name]).path
+            if redact(path) == path:
+                found[name] = _NO_SERVER + path
         elif _VERSION.fullmatch(name) and re.fullmatch(r"[\w.-]{1,40}", environ[name]):
             found[name] = environ[name]
     return found

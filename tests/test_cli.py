@@ -388,7 +388,7 @@ def test_a_cache_that_cannot_be_read_can_be_cleared(
 def recorded(project: Path, run: str = RUN) -> Path:
     directory = project / ".gepa/runs" / run / "recording"
     (directory / "answers").mkdir(mode=0o700, parents=True)
-    head = {"form": 1, "run": run, "reflection_model": "m", "settings": {}, "environment": {}}
+    head = {"form": 2, "run": run, "reflection_model": "m", "settings": {}, "environment": {}}
     (directory / "recording.json").write_text(json.dumps(head))
     (directory / "order.json").write_text('{"order": []}')
     (directory / "charged.jsonl").write_text("")
@@ -409,6 +409,15 @@ def test_record_copies_a_recording_to_where_it_can_be_committed(
     make_run(project, {"prompts/b.md": (b"b\n", b"c\n")}, run="2026-11-24-2")
     assert main(["record", "2026-11-24-2"]) == 1
     assert "left no recording" in capsys.readouterr().err
+
+
+def test_record_says_which_addresses_a_replay_must_be_given(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded(project) / "recording.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "left_out": ["OPENAI_BASE_URL"]}))
+    assert main(["record"]) == 0
+    assert "OPENAI_BASE_URL" in capsys.readouterr().out
 
 
 def test_record_overwrites_nothing_that_is_no_recording(

@@ -140,7 +140,7 @@ def test_neither_keys_nor_servers_are_kept_of_the_environment() -> None:
         "OPENAI_BASE_URL": "https://me:pass@gw.corp/v1?token=1",
         "OPENAI_ORG_ID": "org",
     }
-    assert stand_ins(environ) == {
+    assert stand_ins(environ, str) == {
         "OPENAI_API_KEY": "replayed",
         "ANTHROPIC_API_KEY": "replayed",
         "GEPA_REFLECTION_API_KEY": "replayed",
@@ -148,6 +148,14 @@ def test_neither_keys_nor_servers_are_kept_of_the_environment() -> None:
         "OPENAI_API_VERSION": "2024-06-01",
         "OPENAI_BASE_URL": "http://replay.invalid/v1",
     }
+
+
+def test_an_address_with_a_secret_in_its_path_is_left_out_and_named(write: Write) -> None:
+    directory = write({}, redact=lambda text: text.replace("/team", "/[redacted]"))
+    recording = read_recording(directory)
+    assert recording.environment == {"OPENAI_API_KEY": "replayed"}
+    assert recording.left_out == ("OPENAI_BASE_URL",)
+    assert "/team" not in (directory / "recording.json").read_text()
 
 
 def test_a_replay_sets_what_the_environment_lacks_and_nothing_else(write: Write, tmp_path: Path) -> None:

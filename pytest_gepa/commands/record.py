@@ -33,6 +33,9 @@ def run(given: argparse.Namespace) -> int:
         f"Run {recording.run} is recorded in {os.path.relpath(target)}; commit it, and\n"
         "`pytest --gepa-optimize --gepa-replay=only` replays it without key or network."
     )
+    if recording.left_out:
+        names = ", ".join(recording.left_out)
+        print(f"Not in it, as the address holds a secret: {names}; a replay must be given the same.")
     return DONE
 
 
