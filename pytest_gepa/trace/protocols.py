@@ -12,7 +12,7 @@ from pytest_gepa.trace import anthropic_messages, chat, embeddings, gemini, olla
 from pytest_gepa.trace.anthropic_messages import MessagesStream
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.chat_stream import ChatStream
-from pytest_gepa.trace.fields import read_object, read_usage, strings, text_of
+from pytest_gepa.trace.fields import first_text, object_of, read_object, read_usage, strings
 from pytest_gepa.trace.gemini import GeminiStream
 from pytest_gepa.trace.responses_stream import ResponsesStream
 from pytest_gepa.trace.sse import is_events
@@ -84,10 +84,12 @@ class JsonPost:
         data = read_object(body)
         if data is None:
             return None
+        model = data.get("model")
+        named = model if isinstance(model, str) else first_text(object_of(model), "name", "id")
         said = strings({name: value for name, value in data.items() if name != "model"})
         message = Message(role="user", content="\n".join(text for _, text in said))
         stream = bool(data.get("stream"))
-        return ChatRequest(text_of(data.get("model")), (message,), stream=stream, kind="other")
+        return ChatRequest(named, (message,), stream=stream, kind="other")
 
     def read_answer(self, body: bytes, content_type: str) -> Answer | None:
         """The text of the body, cut; a note of the size of one that is no text."""

@@ -68,7 +68,7 @@ class Redactor:
 
     def redact_trajectory(self, trajectory: Trajectory) -> Trajectory:
         """The same trajectory with every text in it redacted."""
-        return rewrite_trajectory(trajectory, self.redact)
+        return rewrite_trajectory(trajectory, self.redact, self.redact)
 
     def redact_tree(self, value: object) -> object:
         """JSON values with every text in them redacted by itself, keys too."""

@@ -7,23 +7,34 @@ from dataclasses import replace
 
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 
+Change = Callable[[str], str]
 
-def rewrite_trajectory(trajectory: Trajectory, change: Callable[[str], str]) -> Trajectory:
-    """The same trajectory with `change` made to every text in it; the keys of the calls are hashes and stay."""
+
+def same(text: str) -> str:
+    """The text as it is."""
+    return text
+
+
+def rewrite_trajectory(trajectory: Trajectory, change: Change, name: Change = same) -> Trajectory:
+    """The same trajectory with `change` made to every text in it, and `name` to every name and id: of models, tools,
+    their calls. The keys of the calls are hashes and stay."""
     changed: dict[Message, Message] = {}
 
     def message(given: Message) -> Message:
         known = changed.get(given)
         if known is None:
-            known = changed[given] = rewrite_message(given, change)
+            known = changed[given] = rewrite_message(given, change, name)
         return known
 
     def call(given: Call) -> Call:
         return replace(
             given,
+            model=name(given.model),
             request=tuple(map(message, given.request)),
             answer=None if given.answer is None else message(given.answer),
             error=change(given.error),
+            finish_reason=name(given.finish_reason),
+            tools=tuple(map(name, given.tools)),
             alternatives=tuple(map(message, given.alternatives)),
             other_texts=tuple(map(change, given.other_texts)),
             answer_format=change(given.answer_format),
@@ -37,14 +48,17 @@ def rewrite_trajectory(trajectory: Trajectory, change: Callable[[str], str]) -> 
     )
 
 
-def rewrite_message(given: Message, change: Callable[[str], str]) -> Message:
+def rewrite_message(given: Message, change: Change, name: Change = same) -> Message:
     """The same for one message; the same object if nothing in it changes."""
-    made = tuple(_tool_call(call, change) for call in given.tool_calls)
-    content, reasoning = change(given.content), change(given.reasoning)
-    if content is given.content and reasoning is given.reasoning and made == given.tool_calls:
-        return given
-    return replace(given, content=content, reasoning=reasoning, tool_calls=made)
+    rewritten = replace(
+        given,
+        content=change(given.content),
+        reasoning=change(given.reasoning),
+        tool_calls=tuple(_tool_call(call, change, name) for call in given.tool_calls),
+        tool_call_id=name(given.tool_call_id),
+    )
+    return given if rewritten == given else rewritten
 
 
-def _tool_call(given: ToolCall, change: Callable[[str], str]) -> ToolCall:
-    return replace(given, arguments=change(given.arguments), result=change(given.result))
+def _tool_call(given: ToolCall, change: Change, name: Change) -> ToolCall:
+    return ToolCall(name(given.id), name(given.name), change(given.arguments), change(given.result))

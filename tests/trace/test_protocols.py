@@ -126,6 +126,14 @@ def test_other_json_is_read_as_one_user_message_of_its_strings() -> None:
     assert not FALLBACK.cacheable
 
 
+@pytest.mark.parametrize(
+    ("model", "name"), [("m", "m"), ({"name": "m", "api_key": "k-1"}, "m"), ({"size": 7}, ""), (None, "")]
+)
+def test_of_a_model_of_an_unknown_protocol_only_its_name_is_kept(model: Any, name: str) -> None:
+    request = FALLBACK.read_request("/x", encode({"model": model, "q": "hi"}))
+    assert request == ChatRequest(name, (Message("user", "hi"),), kind="other")
+
+
 def test_what_is_named_like_a_secret_and_what_is_data_is_left_out() -> None:
     body = {
         "client_secret": "x",

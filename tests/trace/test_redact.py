@@ -266,14 +266,16 @@ def test_text_without_secrets_is_never_changed(text: str) -> None:
 
 def test_every_text_of_a_trajectory_is_redacted() -> None:
     def message(role: str) -> Message:
-        return Message(role, SECRET, SECRET, (ToolCall("id", "f", SECRET, SECRET),), "id")
+        return Message(role, SECRET, SECRET, (ToolCall(SECRET, SECRET, SECRET, SECRET),), SECRET)
 
     call = Call(
         "key",
-        "m",
+        SECRET,
         (message("user"),),
         message("assistant"),
         error=SECRET,
+        finish_reason=SECRET,
+        tools=(SECRET,),
         seconds=1.5,
         alternatives=(message("assistant"),),
         other_texts=(SECRET,),
