@@ -74,4 +74,7 @@ class _ReportingLoader:
         if getattr(module, "__loader__", None) is self:
             module.__loader__ = self._loader
         self._loader.exec_module(module)
-        self._imported(module)
+        try:
+            self._imported(module)
+        except Exception:
+            return  # nobody could be told: whoever would hear of it may be gone

@@ -77,6 +77,18 @@ def test_a_module_that_fails_is_not_reported(seen: list[ModuleType], source: Pat
     assert seen == []
 
 
+def test_what_fails_in_the_report_does_not_reach_the_importer(source: Path) -> None:
+    def fail(module: ModuleType) -> None:
+        raise FileNotFoundError("about-calls")
+
+    watch = ImportWatch([NAME], fail)
+    watch.start()
+    try:
+        assert importlib.import_module(NAME).VALUE == 1
+    finally:
+        watch.stop()
+
+
 def test_missing_modules_stay_missing_and_others_are_left_alone(seen: list[ModuleType]) -> None:
     watch = next(finder for finder in sys.meta_path if isinstance(finder, ImportWatch))
     assert watch.find_spec("json") is None
