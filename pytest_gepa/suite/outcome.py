@@ -55,8 +55,12 @@ def _is_listed(kind: type) -> bool:
 
 
 def unanswered(calls: Sequence[Call]) -> str:
-    """The error of a request that never got its answer, "" if all did; an attempt that was repeated is forgiven."""
-    last: dict[str, Call] = {call.key: call for call in calls}
+    """The error of a request that never got its answer, "" if all did.
+
+    An attempt that was repeated is forgiven, and so is a request whose answer the application did not want any more, as
+    another had come: a race of two models, or of two attempts, has a loser each time.
+    """
+    last: dict[str, Call] = {call.key: call for call in calls if not call.superseded}
     for call in last.values():
         if call.answer is None and (call.status is None or call.status in TRANSIENT or call.status >= 500):
             return call.error or f"HTTP status {call.status}"

@@ -24,6 +24,9 @@ LONGEST_ERROR = 2_000
 LONGEST_REMINDER = 80
 """Characters of a request by which a message reminds of it."""
 
+CANCELLATIONS = ("CancelledError", "Cancelled")
+"""The exceptions by which asyncio and trio cancel a task."""
+
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 NOT_ENDED = "no complete answer before the case ended"
@@ -135,6 +138,7 @@ class Exchange:
         self._is_stored = False
         self._started = time.perf_counter()
         self._ended = False
+        self._answers_before = recorder.answers
         self._call = Call(
             key=key,
             model=request.model,
@@ -246,7 +250,10 @@ class Exchange:
     def failed(self, error: BaseException) -> None:
         """End with an exception, which may carry a response (`raise_for_status` in a hook)."""
         status = getattr(getattr(error, "response", None), "status_code", None)
-        self._end(replace(self._call, status=status, error=describe(error)))
+        # Else it may have been cancelled for taking too long, which tells of the way to the model.
+        is_other_answered = self._recorder.answers > self._answers_before
+        superseded = is_other_answered and type(error).__name__ in CANCELLATIONS
+        self._end(replace(self._call, status=status, error=describe(error), superseded=superseded))
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Run a step of ours so that what goes wrong in it is noted, and never reaches the application."""
@@ -305,6 +312,8 @@ class Exchange:
         if self._ended:
             return
         self._ended = True
+        if call.answer is not None:
+            self._recorder.count_answer()
         if self._claim is not None:
             self._claim.place.leave()
             if not self._is_stored:

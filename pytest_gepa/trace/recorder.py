@@ -49,6 +49,8 @@ class Recorder:
         """Where forks of this process, and Pythons that a case starts, tell of their calls."""
         self.hear_reads: Callable[[], None] | None = None
         """Hands on, by `add_read`, what such processes have reported that they read."""
+        self.answers = 0
+        """How many calls of this process have been answered."""
         self._lock = threading.Lock()
         self._shared: dict[Any, Any] = {}
         self._problems: list[str] = []
@@ -201,6 +203,11 @@ class Recorder:
                 place = self._stray
             place.slots.append(slot)
         return slot
+
+    def count_answer(self) -> None:
+        """Count a call that has been answered."""
+        with self._lock:
+            self.answers += 1
 
     def claim(self, key: str) -> Ordinal:
         """Number a request among the identical ones of the case: the lowest number that is not taken.

@@ -45,7 +45,8 @@ class Call:
     `kind` is "chat", "embedding" (recorded as a step: its vectors are no text), or "other" for an endpoint whose
     protocol is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
     log probability of the answer's tokens, None where the server sent none. `shared` says that the call was made
-    in a fixture of a wider scope than one case: it belongs to every case that uses the fixture.
+    in a fixture of a wider scope than one case: it belongs to every case that uses the fixture. `superseded` says that
+    the application itself cancelled the call, and another one had been answered while it was under way.
 
     Beside the roles of the protocols there is "note": what a request refers to without holding it. The content of a
     refusal begins with `[refusal]`, be it the model's own words or the note that a filter stopped it.
@@ -72,6 +73,7 @@ class Call:
     answer_format: str = ""
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

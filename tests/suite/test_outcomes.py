@@ -227,32 +227,42 @@ UNITTEST_OUTCOMES = {
     "TestAsync::test_fails": ("failed", 0.0),
 }
 APP = """
-    import json, os
+    import asyncio, json, os
     from pathlib import Path
 
     import openai
 
     PROMPT = Path(__file__).parent / "prompts" / "greet.md"
 
+    def messages(question):
+        return [{"role": "system", "content": PROMPT.read_text()}, {"role": "user", "content": question}]
+
     def ask(question, **options):
         client = openai.OpenAI(base_url=os.environ["FAKE_URL"], api_key="none", max_retries=0)
         with client.with_options(**options) as client:
-            answer = client.chat.completions.create(
-                model="fake",
-                messages=[
-                    {"role": "system", "content": PROMPT.read_text()},
-                    {"role": "user", "content": question},
-                ],
-            )
+            answer = client.chat.completions.create(model="fake", messages=messages(question))
         return answer.choices[0].message.content
+
+    async def ask_async(question):
+        async with openai.AsyncOpenAI(base_url=os.environ["FAKE_URL"], api_key="none", max_retries=0) as client:
+            answer = await client.chat.completions.create(model="fake", messages=messages(question))
+        return answer.choices[0].message.content
+
+    async def first(*questions):
+        tasks = [asyncio.create_task(ask_async(question)) for question in questions]
+        done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in others:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return done.pop().result()
 """
 MODEL = """
-    import json, os
+    import asyncio, json, os
 
     import openai
     import pytest
 
-    from app import ask
+    from app import ask, ask_async, first
 
     class AppError(Exception):
         pass
@@ -311,6 +321,22 @@ MODEL = """
     def test_second_attempt_is_answered():
         assert ask("once", max_retries=1) == "something else"
 
+    def test_the_slower_of_two_is_cancelled():
+        assert asyncio.run(first("never", "hello")) == "something else"
+
+    def test_the_slower_of_the_same_two_is_cancelled():
+        assert asyncio.run(first("one of two", "one of two")) == "something else"
+
+    def test_gives_up_after_an_earlier_answer():
+        async def run():
+            await ask_async("hello")
+            try:
+                return await asyncio.wait_for(ask_async("never"), 0.2)
+            except asyncio.TimeoutError:
+                return "sorry"
+
+        assert asyncio.run(run()) == "answer to never"
+
     def test_expects_the_error():
         with pytest.raises(openai.InternalServerError):
             ask("500")
@@ -329,6 +355,9 @@ MODEL_OUTCOMES = {
     "test_error_replaced_by_the_app": "error",
     "test_error_within_a_group": "error",
     "test_second_attempt_is_answered": "failed",
+    "test_the_slower_of_two_is_cancelled": "failed",
+    "test_the_slower_of_the_same_two_is_cancelled": "failed",
+    "test_gives_up_after_an_earlier_answer": "error",
     "test_expects_the_error": "passed",
 }
 
@@ -405,10 +434,13 @@ def asked(build: Build, fork_runner: Runner) -> Iterator[dict[str, Rollout]]:
     suite = project.suite(fork_runner, [f"test_model.py::{name}" for name in MODEL_OUTCOMES])
     is_over = threading.Event()
     seen: set[str] = set()
+    first = threading.Lock()
 
     def reply(request: dict[str, Any]) -> Answer:
         question = request["messages"][1]["content"]
         if question == "never":
+            is_over.wait(60)
+        if question == "one of two" and not first.acquire(blocking=False):
             is_over.wait(60)
         if question in ("429", "500", "401"):
             return int(question), {"error": {"message": f"this is {question}"}}

@@ -175,6 +175,34 @@ def test_a_cancelled_request_is_recorded(library: Any, recorder: Recorder) -> No
     assert only(recorder).error == "CancelledError"
 
 
+def test_a_request_that_is_cancelled_when_another_was_answered_is_told_from_others(
+    library: Any, recorder: Recorder
+) -> None:
+    async def answer(request: Any) -> Any:
+        if b"slow" in request.content:
+            await asyncio.Event().wait()
+        return library.Response(200, json=WHOLE)
+
+    async def run() -> None:
+        async with library.AsyncClient(transport=library.MockTransport(answer)) as client:
+            early = asyncio.create_task(client.post(URL, json=ask("slow, early")))
+            await asyncio.sleep(0)
+            await client.post(URL, json=ask("quick"))
+            late = asyncio.create_task(client.post(URL, json=ask("slow, late")))
+            await asyncio.sleep(0)
+            for task in (early, late):
+                task.cancel()
+            await asyncio.wait([early, late])
+
+    asyncio.run(run())
+    calls = recorder.end().calls
+    assert {call.request[-1].content: call.superseded for call in calls} == {
+        "slow, early": True,
+        "quick": False,
+        "slow, late": False,
+    }
+
+
 def test_a_hook_that_raises_for_status_is_recorded_with_it(library: Any, recorder: Recorder) -> None:
     transport = library.MockTransport(lambda request: library.Response(404))
     hooks = {"response": [lambda response: response.raise_for_status()]}
