@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.keys import Identity, identify
+from pytest_gepa.trace.outermost import asking_an_application, sending
 from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
 from pytest_gepa.trace.record import Ordinal
 from pytest_gepa.trace.recorder import Recorder
@@ -67,8 +68,8 @@ def begin(
 
     Every hook of an HTTP library calls this before it sends. `headers` may have names in any case, `body` is what
     goes out. `is_network` tells whether the request would really leave the process (in doubt not: its answer is
-    then neither looked up nor stored), `is_in_process` whether it goes to an application in this process. Both are
-    asked only when it matters. The exchange must then be ended, by one of its methods or by a `StreamedBody`.
+    then neither looked up nor stored; asked only when it matters), `is_in_process` whether it goes to an application in
+    this process. The exchange must then be ended, by one of its methods or by a `StreamedBody`.
     """
     try:
         given = {name.lower(): value for name, value in headers.items()}
@@ -77,13 +78,14 @@ def begin(
         if recognised is None:
             return None
         protocol, asked = recognised
-        if protocol is FALLBACK and is_in_process():
+        within = is_in_process()
+        if protocol is FALLBACK and within:
             return None
         identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
         claim = None
         if target.trial is not None and target.stores.used and _is_model_call(protocol, asked, url):
             claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
-        return Exchange(target.recorder, protocol, asked, identity.request, claim)
+        return Exchange(target.recorder, protocol, asked, identity.request, claim, within=within)
     except Exception as error:
         target.recorder.add_problem(describe(error))
         return None
@@ -126,15 +128,23 @@ def _claim(
 class Exchange:
     """Records one call: its slot is taken when it starts, and filled once, by the first ending below.
 
-    `protocol` reads what is asked and answered.
+    `protocol` reads what is asked and answered. `within` says that an application in this process is asked.
     """
 
     def __init__(
-        self, recorder: Recorder, protocol: Protocol, request: ChatRequest, key: str, claim: Claim | None
+        self,
+        recorder: Recorder,
+        protocol: Protocol,
+        request: ChatRequest,
+        key: str,
+        claim: Claim | None,
+        *,
+        within: bool = False,
     ) -> None:
         self._recorder = recorder
         self.protocol = protocol
         self._claim = claim
+        self._within = within
         self._is_stored = False
         self._started = time.perf_counter()
         self._ended = False
@@ -203,6 +213,18 @@ class Exchange:
         text = f"{why}: {claim.asked}, model {self._call.model or 'not named'}, last message {begins!r}"
         self._recorder.add_refusal(text)
         raise NotRecorded(text)
+
+    def on_its_way(self, body: bytes) -> contextlib.AbstractContextManager[None]:
+        """For the time in which the library sends the request; see `outermost`.
+
+        An application in this process that calls a model is no model itself: its own call is the one that counts.
+        """
+        return asking_an_application(self._drop) if self._within else sending(body)
+
+    def _drop(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._recorder.drop(self._slot)
 
     def replayed(self, answer: StoredAnswer) -> None:
         """End with a stored answer, which the application now gets."""

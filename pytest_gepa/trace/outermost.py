@@ -1,19 +1,22 @@
 """Which request this context is in the midst of sending: HTTP libraries are built on one another, and a call is
-recorded where the application made it, not again in each library below."""
+recorded where the application made it, not again in each library below. An application in this process is not below:
+what it asks of a model is a call of its own."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class _Sending:
-    """A body on its way, and whether it still is: contexts are copied into tasks that live on."""
+    """A body on its way, and whether it still is: contexts are copied into tasks that live on. To an application in
+    this process it is None, and `on_call` is told of the calls that are made meanwhile."""
 
-    body: bytes
+    body: bytes | None
+    on_call: Callable[[], None] | None = None
     active: bool = True
 
 
@@ -26,10 +29,25 @@ def is_below(body: bytes) -> bool:
     return any(item.active and item.body == body for item in _sending.get())
 
 
-@contextlib.contextmanager
-def sending(body: bytes) -> Iterator[None]:
+def tell_of_call() -> None:
+    """A call to a model is made: tell the requests to applications in this process for whom it is made."""
+    for item in _sending.get():
+        if item.active and item.on_call is not None:
+            item.on_call()
+
+
+def sending(body: bytes) -> contextlib.AbstractContextManager[None]:
     """While the block runs, in this thread or task, the body is on its way."""
-    item = _Sending(body)
+    return _during(_Sending(body))
+
+
+def asking_an_application(on_call: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+    """While the block runs, an application in this process is at work; `on_call` is told of each of its calls."""
+    return _during(_Sending(None, on_call))
+
+
+@contextlib.contextmanager
+def _during(item: _Sending) -> Iterator[None]:
     before = _sending.get()
     _sending.set((*(other for other in before if other.active), item))
     try:

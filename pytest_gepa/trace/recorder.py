@@ -209,6 +209,13 @@ class Recorder:
         with self._lock:
             self.answers += 1
 
+    def drop(self, slot: Slot) -> None:
+        """Take a call out of the record of the running case again: it was to no model."""
+        with self._lock:
+            for place in (self._stray, self._own, *self._made):
+                if slot in place.slots:
+                    place.slots.remove(slot)
+
     def claim(self, key: str) -> Ordinal:
         """Number a request among the identical ones of the case: the lowest number that is not taken.
 

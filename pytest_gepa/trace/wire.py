@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from pytest_gepa.trace.exchange import Exchange, Target, begin
-from pytest_gepa.trace.outermost import is_below
+from pytest_gepa.trace.outermost import is_below, tell_of_call
 from pytest_gepa.trace.patches import Patches
+from pytest_gepa.trace.protocols import FALLBACK
 
 
 class Wire:
@@ -32,7 +33,7 @@ class Wire:
         that cannot be known."""
         if self.target is None or not body or method.upper() != "POST" or is_below(body):
             return None
-        return begin(
+        exchange = begin(
             self.target,
             method=method,
             url=url,
@@ -41,6 +42,9 @@ class Wire:
             is_network=is_network,
             is_in_process=is_in_process,
         )
+        if exchange is not None and exchange.protocol is not FALLBACK:
+            tell_of_call()
+        return exchange
 
 
 class Hook(Protocol):

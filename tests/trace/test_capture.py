@@ -450,6 +450,30 @@ def test_a_stored_answer_comes_as_a_response_of_the_library(bench: Bench) -> Non
     assert b"".join(again.iter_bytes()) == again.content
 
 
+@pytest.mark.parametrize("passes_on", [True, False])
+def test_a_gateway_under_test_in_this_process_is_seen_through(bench: Bench, passes_on: bool) -> None:
+    """What it asks of the model is the call, bought once; the request to the gateway is the test's own."""
+    asked = ask() if passes_on else ask("Another question")
+
+    def gateway(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"].read()
+        with bench.library.Client() as client:
+            sent = body if passes_on else json.dumps(asked).encode()
+            response = client.post(bench.url, content=sent, headers={"content-type": "application/json"})
+        start_response("200 OK", [("content-type", "application/json")])
+        return [response.content]
+
+    for number in range(2):
+        bench.recorder.begin("case")
+        transport = bench.library.WSGITransport(app=gateway)
+        with bench.library.Client(transport=transport, base_url="http://app.test") as client:
+            client.post("/v1/chat/completions", json=ask())
+        (call,) = bench.recorder.end().calls
+        assert [message.content for message in call.request] == [asked["messages"][0]["content"]]
+        assert call.cached == (number == 1)
+    assert bench.sent == 1
+
+
 def test_hooks_run_for_a_stored_answer_too(bench: Bench) -> None:
     seen: list[str] = []
     hooks: dict[str, list[Any]] = {

@@ -7,7 +7,6 @@ from typing import Any
 
 from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.http_library import NAMES, HttpLibrary
-from pytest_gepa.trace.outermost import sending
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.streamed_body import StreamedBody
 from pytest_gepa.trace.wire import Wire
@@ -41,7 +40,7 @@ def _sync_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) -
             answer = None if self.is_closed else exchange.stored()
             response = None if answer is None else _replay(library, exchange, self, request, answer)
             if response is None:
-                with sending(request.content):
+                with exchange.on_its_way(request.content):
                     response = original(self, request, stream=stream, **options)
                 _answered(library, exchange, response)
             else:
@@ -69,7 +68,7 @@ def _async_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) 
             answer = None if self.is_closed else await exchange.stored_async()
             response = None if answer is None else _replay(library, exchange, self, request, answer)
             if response is None:
-                with sending(request.content):
+                with exchange.on_its_way(request.content):
                     response = await original(self, request, stream=stream, **options)
                 _answered(library, exchange, response)
             else:
