@@ -17,8 +17,8 @@ class Evaluate:
     """Task: run these cases under the candidate, in search trial 0. Answered by one `Evaluated`.
 
     `purpose` is "baseline", "gate" (a child on its minibatch), "merge" (a merge where its parents
-    differ) or "rest" (further cases of a child that passed its gate). Every case has a rollout
-    reserved.
+    differ), "rest" (further cases of a child that passed its gate) or "shrink" (the winner without some
+    of its changes). Every case has a rollout reserved.
     """
 
     candidate: Candidate
@@ -141,6 +141,7 @@ class Decision:
     "frontier"       it has been run on every case and stands on the frontier
     "dominated"      it has been run on every case and others are as good everywhere
     "stopped"        its evaluation was given up: it could no longer matter, or the budget could not hold it
+    "shrunk"         the winner without some of its changes, which no case needs
     "done"           the search has ended
 
     `scores` are weighted means over the cases compared: the parent's (of a merge: the better parent's; of a

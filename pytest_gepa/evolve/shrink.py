@@ -1,0 +1,314 @@
+"""Shrinking the winner: its changes are dropped as long as no case is worse. Ask and tell, like the search; pure.
+
+What is measured goes to the search's ledger and is paid from its budget; what it has measured is not run again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from pytest_gepa.evolve.budget import Budget
+from pytest_gepa.evolve.candidate import Candidate, ancestors, candidate_id, derive
+from pytest_gepa.evolve.pool import Pool
+from pytest_gepa.evolve.problem import TIE
+from pytest_gepa.evolve.search import Guard, allow_all
+from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Stopped
+from pytest_gepa.prompts.hunks import Hunk, find_hunks, with_hunks
+from pytest_gepa.prompts.programs import is_program
+
+FEW = 4
+"""So many changes are tried one by one from the start; of more, halves first."""
+
+_FIRST = 2
+"""Cases of the first run of a smaller candidate; each further run has twice as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What is known of one change of the winner to one component.
+
+    `state` is "needed": `cases` are worse without it, those that were seen before it was given up; "dropped": no
+    case is; or "not measured", for the `reason`.
+    """
+
+    component: str
+    hunk: Hunk
+    state: str
+    cases: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Shrink:
+    """Makes the winner as small as it can be with no case worse, for at most `most` rollouts of the `budget`.
+
+    `winner` is the smallest so far, at any time. `done` is the reason for which it ended, in words, or "". When that
+    is that every change was tried, none of those left can be dropped alone.
+    """
+
+    def __init__(
+        self, pool: Pool, winner: Candidate, budget: Budget, most: int, guard: Guard = allow_all
+    ) -> None:
+        self.winner = winner
+        self.done = ""
+        self._pool = pool
+        self._before = winner
+        self._budget = budget
+        self._room = most
+        self._guard = guard
+        self._hunks = tuple(
+            (name, hunk)
+            for name, text in pool.seed.texts.items()
+            if winner.texts[name] != text
+            for hunk in find_hunks(
+                text,
+                winner.texts[name],
+                [one.text for one in winner.taken if one.component == name],
+                divide=not is_program(name),
+            )
+        )
+        self._suspects = [self._fixed_with(name, hunk) for name, hunk in self._hunks]
+        self._kept = set(range(len(self._hunks)))
+        self._known: dict[int, Need] = {}
+        self._dropping: tuple[int, ...] = ()
+        self._child = winner
+        self._size = _FIRST
+        self._task: Evaluate | None = None
+        self._outbox: Evaluate | None = None
+        self._decisions: list[Decision] = []
+        self._plan = _drops(len(self._hunks))
+        self._go_on(None)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What is known of each change, in the order in which they stand in the prompts."""
+        return tuple(self._need(number) for number in range(len(self._hunks)))
+
+    def ask(self) -> Evaluate | None:
+        """Return the evaluation that has not been handed out yet, None while one is under way and at the end."""
+        task, self._outbox = self._outbox, None
+        return task
+
+    def tell(self, event: Evaluated | Stopped) -> tuple[Decision, ...]:
+        """Take the results of the evaluation under way, or the end; return what was decided."""
+        if isinstance(event, Stopped):
+            self._end(event.reason)
+            return self.decided()
+        task, self._task = self._task, None
+        if task is None or task.candidate.id != event.candidate:
+            raise ValueError(f"no evaluation of candidate {event.candidate} is under way")
+        results = {case: event.results[case] for case in task.cases if case in event.results}
+        charged = sum(result.charged for result in results.values())
+        self._budget.settle(len(task.cases), charged)
+        self._room -= charged
+        self._pool.ledger.record(event.candidate, results)
+        if len(results) < len(task.cases):
+            self._end("the run was stopped")
+        if not self.done and (could_go := self._judged()) is not None:
+            self._go_on(could_go)
+        return self.decided()
+
+    def decided(self) -> tuple[Decision, ...]:
+        """Return what was decided and not told yet: the search may have measured before what is to be tried first."""
+        decisions, self._decisions = tuple(self._decisions), []
+        return decisions
+
+    # One attempt
+
+    def _go_on(self, could_go: bool | None) -> None:
+        """Follow the plan to the next attempt that has to be run; `could_go` is what came of the last one."""
+        while True:
+            try:
+                self._dropping = next(self._plan) if could_go is None else self._plan.send(could_go)
+            except StopIteration:
+                self._end("every change was tried")
+                return
+            self._child, self._size = self._without(self._dropping), _FIRST
+            could_go = self._judged()
+            if could_go is None:
+                return
+
+    def _judged(self) -> bool | None:
+        """Whether what is dropped could go; None when further cases of the child must be run, or cannot be."""
+        worse, unknown = self._compared()
+        if worse:
+            return self._keep("needed", worse)
+        if refusal := self._refusal():
+            return self._keep("not measured", reason=refusal)
+        if unknown:
+            return self._keep(
+                "not measured", reason=f"without it {len(unknown)} of the cases gave no evidence"
+            )
+        if missing := self._missing():
+            self._run(missing)
+            return None
+        self._drop()
+        return True
+
+    def _keep(self, state: str, cases: tuple[str, ...] = (), reason: str = "") -> bool:
+        if len(self._dropping) == 1:
+            (number,) = self._dropping
+            self._known[number] = Need(*self._hunks[number], state, cases, reason)
+        return False
+
+    def _run(self, missing: tuple[str, ...]) -> None:
+        """Hand out the next cases of the child, as many as there is room for."""
+        room = min(self._room, self._budget.remaining)
+        if room < 1:
+            self._end("the budget had no room for it")
+            return
+        chosen = missing[: min(self._size, room)]
+        self._size *= 2
+        self._budget.reserve(len(chosen))
+        self._task = self._outbox = Evaluate(self._child, chosen, "shrink")
+
+    def _drop(self) -> None:
+        """Take the child for the winner: on the cases that its change cannot reach it has the winner's results."""
+        ledger, child = self._pool.ledger, self._child
+        own = ledger.results.get(child.id, {})
+        theirs = ledger.results[self.winner.id]
+        ledger.record(child.id, {case: result for case, result in theirs.items() if case not in own})
+        self._kept.difference_update(self._dropping)
+        gone = len(self._hunks) - len(self._kept)
+        means = ledger.mean(self.winner.id), ledger.mean(child.id)
+        reason = f"{gone} of {len(self._hunks)} changes are gone, and no case is worse"
+        self._decisions.append(Decision("shrunk", child.id, self._before.id, reason, means))
+        self.winner = child
+
+    def _end(self, reason: str) -> None:
+        if not self.done:
+            self.done = reason
+            self._outbox = None
+
+    # What a child is, and how it stands
+
+    def _without(self, dropped: Sequence[int]) -> Candidate:
+        """The winner without these changes; one that the search has had before is that one."""
+        texts = {
+            name: with_hunks(
+                text,
+                [
+                    hunk
+                    for number, (where, hunk) in enumerate(self._hunks)
+                    if where == name and number in self._kept and number not in dropped
+                ],
+            )
+            for name, text in self._pool.seed.texts.items()
+        }
+        known = self._pool.candidates.get(candidate_id(texts))
+        return known or derive(self._before, texts, origin="shrink")
+
+    def _refusal(self) -> str:
+        """Why the child must not be tried, "" if nothing speaks against it. Today's own texts need no leave."""
+        child, texts = self._child, self.winner.texts
+        seed = self._pool.seed
+        if child.id == seed.id:
+            return "without it nothing is changed"
+        if child.id not in self._pool.candidates:
+            for name, text in child.texts.items():
+                if text not in (texts[name], seed.texts[name]):
+                    refusal = self._guard(name, texts[name], text, child.examples)
+                    if refusal is not None:
+                        return f"the text without it is refused: {refusal}"
+            self._pool.add(child)
+        return ""
+
+    def _compared(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The cases in which the child is known to be worse than the winner, and those that gave no evidence."""
+        ledger, child, winner = self._pool.ledger, self._child.id, self.winner.id
+        judged = [
+            case
+            for case in ledger.active
+            if case in ledger.results.get(child, {}) and case not in ledger.left_out(child)
+        ]
+        unknown = [
+            case
+            for case in judged
+            if ledger.evidence(child, case) is None and ledger.evidence(winner, case) is not None
+        ]
+        worse = [
+            case
+            for case in judged
+            if case not in unknown
+            and (
+                ledger.score(child, case) < ledger.score(winner, case) - TIE
+                or (ledger.passes(winner, case) and not ledger.passes(child, case))
+            )
+        ]
+        return tuple(worse), tuple(unknown)
+
+    def _missing(self) -> tuple[str, ...]:
+        """The cases that the change can reach and that have not been run, the likeliest to be worse first."""
+        ledger, child = self._pool.ledger, self._child
+        changed = {name for name, text in child.texts.items() if text != self.winner.texts[name]}
+        left_out = ledger.left_out(child.id)
+        missing = [
+            case for case in ledger.missing(child.id) if case not in left_out and self._reaches(changed, case)
+        ]
+        seen = {
+            case for number in self._dropping if number in self._known for case in self._known[number].cases
+        }
+        suspects = {case for number in self._dropping for case in self._suspects[number]}
+
+        def rank(case: str) -> tuple[bool, bool, bool]:
+            fixed = ledger.score(self.winner.id, case) > ledger.score(self._pool.seed.id, case) + TIE
+            return case not in seen, case not in suspects, not fixed
+
+        return tuple(sorted(missing, key=rank))
+
+    def _reaches(self, changed: set[str], case: str) -> bool:
+        """Whether a case was seen to use one of the components, or may do so unseen."""
+        results = [self._pool.ledger.results[one.id].get(case) for one in (self._pool.seed, self._before)]
+        known = [result for result in results if result is not None]
+        uses = {name for result in known for name in result.uses}
+        return bool(changed & uses) or (not uses and any(result.depends for result in known))
+
+    def _fixed_with(self, component: str, hunk: Hunk) -> tuple[str, ...]:
+        """The cases that became better with the ancestor of the winner in which the change first stood."""
+        pool = self._pool
+        family = ancestors(pool.candidates, self.winner.id)
+        for name in (name for name in pool.candidates if name in family):
+            one = pool.candidates[name]
+            lines = set(one.texts[component].split("\n"))
+            if one.parents and lines.issuperset(hunk.new) and (hunk.new or lines.isdisjoint(hunk.old)):
+                mine, theirs = pool.ledger.results.get(name, {}), pool.ledger.results.get(one.parents[0], {})
+                return tuple(
+                    case
+                    for case in mine
+                    if case in theirs and (mine[case].score or 0) > (theirs[case].score or 0) + TIE
+                )
+        return ()
+
+    def _need(self, number: int) -> Need:
+        if number not in self._kept:
+            return Need(*self._hunks[number], "dropped")
+        return self._known.get(number) or Need(
+            *self._hunks[number], "not measured", reason=self.done or "the run ended before"
+        )
+
+
+def _drops(count: int) -> Generator[tuple[int, ...], bool, None]:
+    """Plan which of `count` changes to drop next; it is sent whether the last ones yielded could be dropped.
+
+    Halves of all, then of what is left, down to single ones. (Zeller and Hildebrandt, 2002, less their tries of a
+    part alone.) Those that were needed are tried again when another has gone.
+    """
+    kept = list(range(count))
+    size = count // 2 if count > FEW else 1
+    while size > 1:
+        at = 0
+        while at < len(kept):
+            if (yield tuple(kept[at : at + size])):
+                del kept[at : at + size]
+            else:
+                at += size
+        size //= 2
+    untried, needed = deque(kept), list[int]()
+    while untried:
+        one = untried.popleft()
+        if (yield (one,)):
+            untried += needed
+            needed.clear()
+        else:
+            needed.append(one)
