@@ -84,10 +84,10 @@ class Desk:
                 source,
                 parameters,
             )
-            for at, (text, date) in enumerate(module().CASES)  # type: ignore[attr-defined]
+            for at, (text, date) in enumerate(module().SEARCH)  # type: ignore[attr-defined]
             for parameters in [(("text", repr(text)), ("expected", repr(date)))]
         ]
-        self._given = dict(zip((case.id for case in self.cases), module().CASES, strict=True))  # type: ignore[attr-defined]
+        self._given = dict(zip((case.id for case in self.cases), module().SEARCH, strict=True))  # type: ignore[attr-defined]
 
     def run(self, prompt: str, case: Case) -> Exhibit:
         text, expected = self._given[case.id]

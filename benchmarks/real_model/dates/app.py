@@ -16,15 +16,14 @@ def client() -> OpenAI:
     return OpenAI(timeout=120)
 
 
-def date_in(text: str) -> str:
-    """The date that the text names, as the model gives it."""
+def chat(messages: list[dict[str, str]]) -> str:
     reply = client().chat.completions.create(
-        model=os.environ.get("TASK_MODEL", "local"),
-        temperature=0,
-        max_tokens=40,
-        messages=[
-            {"role": "system", "content": PROMPT.read_text(encoding="utf-8")},
-            {"role": "user", "content": text},
-        ],
+        model=os.environ.get("TASK_MODEL", "local"), temperature=0, max_tokens=40, messages=messages
     )
     return (reply.choices[0].message.content or "").strip()
+
+
+def answer(text: str) -> str:
+    """The date that the text names, as the model gives it."""
+    prompt = PROMPT.read_text(encoding="utf-8")
+    return chat([{"role": "system", "content": prompt}, {"role": "user", "content": text}])
