@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gepa.trace.flights import Flights
+from pytest_gepa.trace.fork_lock import ForkLock
 
 TRIM_TO = 0.9
 """A cache that has outgrown its limit is cut to this share of it, so that not every run must cut."""
@@ -47,7 +48,7 @@ class ResponseCache:
         self.directory = directory
         self.broken = ""
         self.flights = Flights(directory / "flights")
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._database: Any = None
         self._pid = 0
         self._inherited: list[Any] = []

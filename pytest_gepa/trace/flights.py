@@ -9,8 +9,9 @@ import contextlib
 import hashlib
 import os
 import sys
-import threading
 from pathlib import Path
+
+from pytest_gepa.trace.fork_lock import ForkLock
 
 
 class Flights:
@@ -21,7 +22,7 @@ class Flights:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._descriptor: int | None = None
         self._pid = 0
 

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from pytest_gepa.trace.fork_lock import ForkLock
 from pytest_gepa.trace.mailbox import Mailbox
 from pytest_gepa.trace.record import (
     Held,
@@ -51,7 +52,7 @@ class Recorder:
         """Hands on, by `add_read`, what such processes have reported that they read."""
         self.answers = 0
         """How many calls of this process have been answered."""
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._shared: dict[Any, Any] = {}
         self._problems: list[str] = []
         self._numbers = itertools.count()
@@ -267,10 +268,6 @@ class Recorder:
             if self._case is None and not self._had_case:
                 self._imported.add(component)
             self._place().reads.add(component)
-
-    def renew_lock(self) -> None:
-        """Be usable in a fork: a thread that is not there any more may have held the lock."""
-        self._lock = threading.Lock()
 
     def _place(self) -> Held:
         """Where what the present code does is kept. The caller holds the lock.

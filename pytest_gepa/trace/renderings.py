@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import json
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import CodeType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pytest_gepa.trace.fork_lock import ForkLock
 from pytest_gepa.trace.import_hook import ImportWatch
 
 MODULE = "jinja2.environment"
@@ -53,7 +53,7 @@ class TemplateWatch:
         self._by_code: dict[CodeType, str] = {}
         self._by_template: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._noted: dict[Rendering, None] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def compiled(self, source: object, code: object) -> None:
         """Note that jinja2 has made code of a source."""

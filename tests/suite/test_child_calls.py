@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -266,11 +265,3 @@ def test_what_could_not_be_recorded_is_told_once_and_without_secrets(runner: Run
         evaluate(suite)
     (problem,) = suite.problems
     assert problem == "the calls of aiohttp are not seen: AttributeError: it has [redacted]"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_a_recorder_can_be_used_in_a_fork_of_which_a_thread_held_its_lock() -> None:
-    recorder = Recorder()
-    recorder._lock.acquire()
-    recorder.renew_lock()
-    assert recorder.claim("x").number == 0
