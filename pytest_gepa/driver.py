@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from pytest_gepa.crew import Crew
 from pytest_gepa.errors import ReflectionError
+from pytest_gepa.evaluator import SEARCH_TRIAL, Evaluator
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import (
-    CaseResult,
     Decision,
     Evaluate,
     Evaluated,
@@ -27,28 +25,19 @@ from pytest_gepa.evolve.tasks import (
     Stopped,
     Task,
 )
-from pytest_gepa.inherit import modelless, untouched
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
-from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.reflect.menu import PROGRAM, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
 from pytest_gepa.reflect.withhold import Withholder
-from pytest_gepa.run_state import RunState, Screen, as_fields, rollout_fields
-from pytest_gepa.suite.condensed import condensed, without_reports
+from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.suite.evaluate import Suite
-from pytest_gepa.suite.rollout import Case, Outcome, Rollout
-from pytest_gepa.trace.cut import cut_middle
-
-SEARCH_TRIAL = "search/0"
-
-LIKENESS_BYTES = 8_000
-"""Of a failure, so much is enough to tell which others are like it."""
+from pytest_gepa.suite.rollout import Case
 
 
 class SearchDriver:
@@ -70,12 +59,12 @@ class SearchDriver:
         self._state = state
         self._search = state.search
         self._cases = cases
-        self._suite = suite
         self._model = model
         self._journal = journal
         self._screen = screen
         self._minutes = minutes
         self._crew = crew or Crew()
+        self._evaluator = Evaluator(state, cases, suite, journal, screen, self._crew, self)
         self._lock = (
             threading.Lock()
         )  # retries are told to the search from the threads that wait for rollouts
@@ -171,7 +160,7 @@ class SearchDriver:
                 cases=task.cases,
                 trial=SEARCH_TRIAL,
             )
-            self._crew.start(partial(self._evaluate, task))
+            self._crew.start(partial(self._evaluator.run, task))
         else:
             self._state.asked[task.proposal] = task
             self._state.menus[task.proposal] = self._menus.current
@@ -186,49 +175,6 @@ class SearchDriver:
                 neighbours=task.neighbours,
             )
             self._crew.start(partial(self._reflect, task, self._menus))
-
-    def _evaluate(self, task: Evaluate) -> Evaluated:
-        inherited = {} if task.purpose == "baseline" else self._inherited(task)
-        wanted = [case for case in task.cases if case not in inherited]
-        evaluation = self._suite.run(
-            task.candidate.id,
-            task.candidate.texts,
-            wanted,
-            SEARCH_TRIAL,
-            allowance=self,
-            on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
-        )
-        results = {
-            case: _case_result(rollout, evaluation.charged[case])
-            for case, rollout in evaluation.rollouts.items()
-        }
-        results.update({case: _case_result(rollout, False) for case, rollout in inherited.items()})
-        return Evaluated(task.candidate.id, results)
-
-    def _inherited(self, task: Evaluate) -> dict[str, Rollout]:
-        """The rollouts that need not be run: their result cannot differ from one that is there."""
-        candidate, search = task.candidate, self._search
-        parents = [search.candidates[parent] for parent in candidate.parents]
-        spared = untouched(candidate, parents, self._state.rollouts, self._cases, task.cases)
-        if spared:
-            self._crew.tell(partial(self._keep_inherited, candidate, spared))
-        return {**spared, **modelless(search.seed, self._state.rollouts, task.cases)}
-
-    def _keep_inherited(self, candidate: Candidate, rollouts: Mapping[str, Rollout]) -> None:
-        """Note rollouts that a candidate has from a parent; runs in the deciding thread."""
-        for case, rollout in rollouts.items():
-            self._state.rollouts[candidate.id, case] = replace(rollout, candidate=candidate.id, charged=False)
-        self._journal.write("inherited", candidate=candidate.id, cases=list(rollouts))
-
-    def _note(self, rollout: Rollout, purpose: str) -> None:
-        """Keep a rollout; runs in the deciding thread."""
-        state = self._state
-        state.rollouts[rollout.candidate, rollout.case] = condensed(without_reports(rollout))
-        state.count(rollout)
-        self._journal.write("rollout", **rollout_fields(rollout))
-        if purpose == "baseline":
-            self._screen.baseline_rollout(rollout)
-        self._screen.progress(purpose, state)
 
     def _reflect(self, task: Reflect, menus: MenuChoice) -> Reflected:
         inner = Crew()
@@ -309,22 +255,3 @@ class SearchDriver:
         with self._lock:
             self._search.tell(Retried(reserved, charged))
         self._crew.tell(partial(self._journal_event, Retried(reserved, charged)))
-
-
-def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
-    keys = "\n".join(rollout.request_keys)
-    return CaseResult(
-        score=rollout.score,
-        uses=rollout.uses or rollout.reads,
-        likeness="" if rollout.outcome is Outcome.passed and rollout.score == 1 else _likeness(rollout),
-        charged=charged,
-        keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",
-        passed=rollout.outcome is Outcome.passed if rollout.outcome.is_evidence else None,
-        # A prompt that was read at import is seen by whoever looks at it there: no sign of use, no proof of none.
-        depends=bool(rollout.imported),
-    )
-
-
-def _likeness(rollout: Rollout) -> str:
-    said = cut_middle(read_failure(rollout.trajectory.failure).said, LIKENESS_BYTES)
-    return f"{said}\n{cut_middle(rollout.feedback, LIKENESS_BYTES)}".strip()

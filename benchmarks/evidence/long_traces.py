@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gepa.codec import from_json, to_json
-from pytest_gepa.driver import _likeness
+from pytest_gepa.evaluator import likeness_of
 from pytest_gepa.journal import Journal
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.menu import FULL
@@ -174,7 +174,7 @@ def parent(channel: Channel, directory: Path) -> tuple[Mapping[str, Any], dict[s
     with clock.stage("condense"):
         rollout = condensed(rollout)
     with clock.stage("likeness"):
-        _likeness(rollout)
+        likeness_of(rollout)
     with clock.stage("tell"):
         request = build_request(
             "prompts/agent.md",

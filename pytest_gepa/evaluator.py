@@ -1,0 +1,114 @@
+"""Evaluations as the search asks for them: what has to be run is run, what is known already is inherited."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from pytest_gepa.crew import Crew
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated
+from pytest_gepa.inherit import modelless, untouched
+from pytest_gepa.journal import Journal
+from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.run_state import RunState, Screen, rollout_fields
+from pytest_gepa.suite.condensed import condensed, without_reports
+from pytest_gepa.suite.evaluate import Allowance, Suite
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.cut import cut_middle
+
+SEARCH_TRIAL = "search/0"
+
+LIKENESS_BYTES = 8_000
+"""Of a failure, so much is enough to tell which others are like it."""
+
+
+class Evaluator:
+    """Runs cases in search trial 0. Rollouts are noted in `state` and journal by the thread that reads the crew.
+
+    Retries are paid from `allowance`.
+    """
+
+    def __init__(
+        self,
+        state: RunState,
+        cases: Mapping[str, Case],
+        suite: Suite,
+        journal: Journal,
+        screen: Screen,
+        crew: Crew,
+        allowance: Allowance,
+    ) -> None:
+        self._state = state
+        self._cases = cases
+        self._suite = suite
+        self._journal = journal
+        self._screen = screen
+        self._crew = crew
+        self._allowance = allowance
+
+    def run(self, task: Evaluate) -> Evaluated:
+        """Run the cases of a task that have to be run. Blocks; what comes meanwhile is told to the crew."""
+        inherited = {} if task.purpose == "baseline" else self._inherited(task)
+        wanted = [case for case in task.cases if case not in inherited]
+        evaluation = self._suite.run(
+            task.candidate.id,
+            task.candidate.texts,
+            wanted,
+            SEARCH_TRIAL,
+            allowance=self._allowance,
+            on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
+        )
+        results = {
+            case: _case_result(rollout, evaluation.charged[case])
+            for case, rollout in evaluation.rollouts.items()
+        }
+        results.update({case: _case_result(rollout, False) for case, rollout in inherited.items()})
+        return Evaluated(task.candidate.id, results)
+
+    def _inherited(self, task: Evaluate) -> dict[str, Rollout]:
+        """The rollouts that need not be run: their result cannot differ from one that is there."""
+        candidate, search = task.candidate, self._state.search
+        parents = [search.candidates[parent] for parent in candidate.parents]
+        spared = untouched(candidate, parents, self._state.rollouts, self._cases, task.cases)
+        if spared:
+            self._crew.tell(partial(self._keep_inherited, candidate, spared))
+        return {**spared, **modelless(search.seed, self._state.rollouts, task.cases)}
+
+    def _keep_inherited(self, candidate: Candidate, rollouts: Mapping[str, Rollout]) -> None:
+        """Note rollouts that a candidate has from a parent; runs in the deciding thread."""
+        for case, rollout in rollouts.items():
+            self._state.rollouts[candidate.id, case] = replace(rollout, candidate=candidate.id, charged=False)
+        self._journal.write("inherited", candidate=candidate.id, cases=list(rollouts))
+
+    def _note(self, rollout: Rollout, purpose: str) -> None:
+        """Keep a rollout; runs in the deciding thread."""
+        state = self._state
+        state.rollouts[rollout.candidate, rollout.case] = condensed(without_reports(rollout))
+        state.count(rollout)
+        self._journal.write("rollout", **rollout_fields(rollout))
+        if purpose == "baseline":
+            self._screen.baseline_rollout(rollout)
+        self._screen.progress(purpose, state)
+
+
+def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
+    keys = "\n".join(rollout.request_keys)
+    return CaseResult(
+        score=rollout.score,
+        uses=rollout.uses or rollout.reads,
+        likeness="" if rollout.outcome is Outcome.passed and rollout.score == 1 else likeness_of(rollout),
+        charged=charged,
+        keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",
+        passed=rollout.outcome is Outcome.passed if rollout.outcome.is_evidence else None,
+        # A prompt that was read at import is seen by whoever looks at it there: no sign of use, no proof of none.
+        depends=bool(rollout.imported),
+    )
+
+
+def likeness_of(rollout: Rollout) -> str:
+    """What the check of a rollout said, by which failures are grouped."""
+    said = cut_middle(read_failure(rollout.trajectory.failure).said, LIKENESS_BYTES)
+    return f"{said}\n{cut_middle(rollout.feedback, LIKENESS_BYTES)}".strip()
