@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gepa.errors import RunnerError
+from pytest_gepa.suite.forkserver import MESSAGE_BYTES
 from pytest_gepa.suite.job import Channel, Job, encode_job
 from pytest_gepa.suite.runner import Emit
 from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
-
-ANSWER_BYTES = 1 << 20
 
 
 class ForkRunner:
@@ -97,9 +96,7 @@ class ForkRunner:
                 {"event": "broken", "reason": f"the child session was silent for {_patience(job):g} seconds"}
             )
         finally:
-            session.kill()
-            session.channel.close()
-            self._sessions.discard(session)
+            session.end()
         return True
 
     def _hand_on(self, message: Mapping[str, Any], emit: Emit) -> None:
@@ -114,9 +111,8 @@ class ForkRunner:
             if self._has_learned:
                 return
             self._has_learned = True
-            self._preload = list(dict.fromkeys([*self._preload, *names]))
-            if self._server is not None and not self._server.preload(self._preload, self._prompts):
-                self._preload = _without_tainted(self._preload, self._server)
+            known, self._preload = self._preload, list(dict.fromkeys([*self._preload, *names]))
+            if self._server is not None and not self._is_loaded(self._server, known):
                 self._retired.append(self._server)  # sessions of it may be at work
                 self._server = self._clean_server()
 
@@ -131,6 +127,7 @@ class ForkRunner:
             session.send(job)
         except OSError as error:
             if not self._stopped:
+                session.end()
                 raise RunnerError(f"the child session for job {job.id} died at once: {error}") from error
         return session
 
@@ -138,10 +135,22 @@ class ForkRunner:
         """A server with all of the preload that reads no prompt and starts no thread."""
         while True:
             server = _Server(self._temp)
-            if server.preload(self._preload, self._prompts) or not self._preload:
+            if not self._preload or self._is_loaded(server, []):
                 return server
-            self._preload = _without_tainted(self._preload, server)
             server.close()
+
+    def _is_loaded(self, server: _Server, otherwise: list[str]) -> bool:
+        """Have a server import the preload; False when another one must, of what the preload is then cut down to.
+
+        That is `otherwise` if the server did not survive it: any module may end the process that imports it.
+        """
+        try:
+            if server.preload(self._preload, self._prompts):
+                return True
+            self._preload = _without_tainted(self._preload, server)
+        except RunnerError:
+            self._preload = otherwise
+        return False
 
 
 def _without_tainted(preload: Sequence[str], server: _Server) -> list[str]:
@@ -172,6 +181,11 @@ class ForkedSession:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
+    def end(self) -> None:
+        """End the session and forget it."""
+        self.reap()
+        self.channel.close()
+
     def reap(self) -> str:
         """The server waits for its children; here only the fact is known."""
         self.kill()
@@ -184,7 +198,8 @@ class _Server:
 
     def __init__(self, temp: Path) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ANSWER_BYTES)
+        self._control.settimeout(STARTUP_SECONDS)
+        self._told = temp.absolute() / "preload.json"
         self.readers: list[str] = []
         environ = dict(os.environ)
         paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
@@ -201,8 +216,14 @@ class _Server:
         theirs.close()
 
     def preload(self, names: Sequence[str], prompts: Sequence[str]) -> bool:
-        """Import modules in the server; False when it must be started again without some of them."""
-        answer = self._ask({"do": "preload", "names": list(names), "prompts": list(prompts)}, [])
+        """Import modules in the server; False when it must be started again without some of them.
+
+        Raises `RunnerError`, here as below, when the server has ended or does not answer, which ends it.
+        """
+        # By way of a file: a message cannot hold all the modules of a large application.
+        self._told.write_text(json.dumps({"names": list(names), "prompts": list(prompts)}), encoding="utf-8")
+        self._ask({"do": "preload", "file": str(self._told)}, [])
+        answer = json.loads(self._told.read_text(encoding="utf-8"))
         self.readers = answer["readers"]
         return not self.readers and answer["threads"] == 1
 
@@ -210,9 +231,12 @@ class _Server:
         """Fork a session whose output goes to `log`; reading from it ends after `patience` seconds of silence."""
         ours, theirs = socket.socketpair()
         ours.settimeout(patience)
-        with log.open("ab") as output:
-            pid = self._ask({"do": "run"}, [theirs.fileno(), output.fileno()])["pid"]
-        theirs.close()
+        try:
+            with theirs, log.open("ab") as output:
+                pid = self._ask({"do": "run"}, [theirs.fileno(), output.fileno()])["pid"]
+        except BaseException:
+            ours.close()
+            raise
         session = ForkedSession(Channel(ours), pid, siblings)
         siblings.add(session)
         return session
@@ -225,8 +249,9 @@ class _Server:
     def _ask(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
         try:
             socket.send_fds(self._control, [json.dumps(message).encode("ascii")], descriptors)
-            data = self._control.recv(ANSWER_BYTES)
+            data = self._control.recv(MESSAGE_BYTES)
         except OSError as error:
+            self._process.kill()
             raise RunnerError(f"the fork server cannot be reached: {error}") from error
         if not data:
             raise RunnerError(f"the fork server ended with exit code {self._process.wait()}")

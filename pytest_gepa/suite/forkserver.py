@@ -22,7 +22,7 @@ from typing import Any
 from pytest_gepa.suite.redirect import install
 from pytest_gepa.suite.redirect.table import PromptCopy, Table
 
-MESSAGE_BYTES = 1 << 20
+MESSAGE_BYTES = 1 << 16
 
 
 def main(control_descriptor: int) -> None:
@@ -38,7 +38,8 @@ def main(control_descriptor: int) -> None:
         message = json.loads(data)
         _reap(children)
         if message["do"] == "preload":
-            _answer(control, _preload(message["names"], message["prompts"], watch))
+            _preload(message["file"], watch)
+            _answer(control, {})
         elif message["do"] == "run":
             pid = _fork_session(control, descriptors)
             children.add(pid)
@@ -66,25 +67,26 @@ class _Watch:
             self.has_opened = self.has_opened or found is not None
 
 
-def _preload(names: Sequence[str], prompts: Sequence[str], watch: _Watch) -> dict[str, Any]:
-    """Import modules; tells those that read a prompt, and whether the process is still single-threaded."""
-    readers, failed = [], []
-    watch.table = Table(tuple(PromptCopy(path, (), path) for path in prompts))
+def _preload(file: str, watch: _Watch) -> None:
+    """Import the modules that a file tells of; it then tells those that read a prompt, and the number of threads."""
+    with open(file, encoding="utf-8") as stream:
+        told = json.load(stream)
+    readers = []
+    watch.table = Table(tuple(PromptCopy(path, (), path) for path in told["prompts"]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in names:
+        for name in told["names"]:
             watch.has_opened = False
             if name not in sys.modules:
-                try:
+                with contextlib.suppress(BaseException):
                     importlib.import_module(name)
-                except BaseException:
-                    failed.append(name)
             if watch.has_opened:
                 readers.append(name)
     watch.table = Table(())
     gc.collect()
     gc.freeze()  # keeps the shared pages shared: a collection in a child would write to every object's header
-    return {"readers": readers, "failed": failed, "threads": _threads()}
+    with open(file, "w", encoding="utf-8") as stream:
+        json.dump({"readers": readers, "threads": _threads()}, stream)
 
 
 def _threads() -> int:

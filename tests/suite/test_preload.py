@@ -1,0 +1,120 @@
+"""The modules that the fork server imports beforehand: a help to speed, which no run may die of."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.errors import RunnerError
+from pytest_gepa.suite.fork import ForkedSession, ForkRunner, _Server
+from tests.suite.world import Build, evaluate, outcomes
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+SUITE = {
+    "test_it.py": """
+        import sys
+
+        def test_one(gepa):
+            gepa.log("harmless", "gepa_harmless" in sys.modules)
+    """
+}
+CASES = ["test_it.py::test_one"]
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of modules that the server can import."""
+    directory = tmp_path / "modules"
+    directory.mkdir()
+    (directory / "gepa_harmless.py").write_text("")
+    (directory / "gepa_deadly.py").write_text("import os\nos._exit(3)\n")
+    (directory / "gepa_endless.py").write_text("import threading\nthreading.Event().wait()\n")
+    monkeypatch.setenv("PYTHONPATH", str(directory))
+    return directory
+
+
+@contextlib.contextmanager
+def runner_of(temp: Path, *names: str, prompts: tuple[str, ...] = ()) -> Iterator[ForkRunner]:
+    runner = ForkRunner(temp, names, prompts)
+    yield runner
+    runner.close()
+
+
+def test_as_many_modules_and_prompts_as_there_are(build: Build, modules: Path, tmp_path: Path) -> None:
+    missing = [f"gepa_no_such_module_{'x' * 60}_{number}" for number in range(12_000)]
+    prompts = tuple(str(modules / f"{name}.md") for name in missing)
+    with runner_of(tmp_path, "pytest", *missing, "gepa_harmless", prompts=prompts) as runner:
+        found = evaluate(build(SUITE).suite(runner, CASES))
+    assert found.rollouts[CASES[0]].trajectory.steps[0].value == "true"
+
+
+def test_modules_that_read_a_prompt_are_left_out_however_many(modules: Path, tmp_path: Path) -> None:
+    prompt = modules / "prompt.md"
+    prompt.write_text("Hello.")
+    names = [f"gepa_reads_{'x' * 60}_{number}" for number in range(4_000)]
+    for name in names:
+        (modules / f"{name}.py").write_text(f"open({str(prompt)!r}).close()")
+    server = _Server(tmp_path)
+    try:
+        assert not server.preload(["gepa_harmless", *names], [str(prompt)])
+        assert server.readers == names
+    finally:
+        server.close()
+
+
+def test_a_module_that_ends_the_server_costs_the_preload_only(
+    build: Build, modules: Path, tmp_path: Path
+) -> None:
+    with runner_of(tmp_path, "gepa_harmless", "gepa_deadly") as runner:
+        assert outcomes(evaluate(build(SUITE).suite(runner, CASES))) == {"test_one": "passed"}
+
+
+def test_so_does_one_that_was_learned_later(build: Build, modules: Path, tmp_path: Path) -> None:
+    suite_of = build(SUITE).suite
+    with runner_of(tmp_path, "pytest", "gepa_harmless") as runner:
+        runner._has_learned = True
+        evaluate(suite_of(runner, CASES))
+        runner._has_learned = False
+        runner._learn(["gepa_deadly"])
+        found = evaluate(suite_of(runner, CASES))
+    assert found.rollouts[CASES[0]].trajectory.steps[0].value == "true"
+
+
+def test_a_server_that_does_not_answer_is_ended(modules: Path, tmp_path: Path) -> None:
+    server = _Server(tmp_path)
+    assert server.preload(["gepa_harmless"], [])
+    server._control.settimeout(0.1)
+    with pytest.raises(RunnerError, match="cannot be reached"):
+        server.preload(["gepa_endless"], [])
+    server.close()  # which waits for its end
+
+
+def test_a_session_that_dies_at_once_is_forgotten(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[ForkedSession] = []
+
+    def die(session: ForkedSession, job: object) -> None:
+        opened.append(session)
+        raise BrokenPipeError("gone")
+
+    monkeypatch.setattr(ForkedSession, "send", die)
+    with runner_of(tmp_path) as runner:
+        with pytest.raises(RunnerError, match="died at once: gone"):
+            evaluate(build(SUITE).suite(runner, CASES))
+        assert not runner._sessions
+        assert opened[0].channel.fileno() == -1
+
+
+def test_a_fork_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
+    server = _Server(tmp_path)
+    server.close()
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(RunnerError):
+        server.fork(tmp_path / "log", set(), 1.0)
+    assert os.listdir("/proc/self/fd") == before
