@@ -115,8 +115,9 @@ class Suite:
     ) -> Evaluation:
         """Run cases; trouble is retried while the allowance lasts. Blocks; safe to call from several threads.
 
-        `on_rollout` hears each case once, when its result is final. Cases are missing after `stop`. Raises
-        `ReplayError` when only stored answers may be used and some are missing.
+        `on_rollout` hears each case once, when its result is final. After `stop` cases are missing, and trouble that is
+        not tried again any more is final. Raises `ReplayError` when only stored answers may be used and some are
+        missing.
         """
         first = self._attempt(candidate, texts, cases, trial, self._around.concurrency, on_rollout)
         final = dict(first)

@@ -35,7 +35,7 @@ class Message:
 class Call:
     """One request to a model and what came back.
 
-    `key` identifies the request by content, without trial (see `pytest_gepa.trace.cache`). `answer` is None when
+    `key` identifies the request by content, without trial (see `pytest_gepa.trace.keys`). `answer` is None when
     no complete answer came; `error` then says why, and `status` is the HTTP status or None when none arrived.
     `tools` holds the names of the tools offered, `other_texts` what else a request says beside its messages: the
     descriptions of the tools, of their parameters and of the answer's fields, and any longer text. `answer_format` is
