@@ -64,6 +64,8 @@ def main() -> None:
             print(json.dumps({**row, **found}), file=file, flush=True)
             if number % 100 == 0 or number == len(jobs):
                 print(f"{number}/{len(jobs)} runs, {time.monotonic() - begun:.0f} s", flush=True)
+        pool.close()
+        pool.join()
 
 
 def grid(methods: Sequence[str], sets: Sequence[str], seeds: int) -> Iterator[Job]:

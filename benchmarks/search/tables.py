@@ -159,8 +159,9 @@ def read(path: str) -> dict[str, Cell]:
 def main() -> None:
     cells = read(sys.argv[1])
     rows = [row for cell in cells.values() for one in cell.values() for row in one]
-    print(f"Versions: {sorted({f'gepa {row['gepa']}, dspy {row['dspy']}' for row in rows})},")
-    print(f"source of the search: {sorted({row['source'] for row in cells_of(cells, OURS)})}\n")
+    versions = {f"gepa {row['gepa']}, dspy {row['dspy']}" for row in rows}
+    sources = {row["source"] for row in cells_of(cells, OURS)}
+    print(f"{', '.join(versions)}; source of the search {', '.join(sources)}\n")
     for level in (0.9, 1.0):
         print(f"Rollouts to {level:.0%}: median (95 % interval), runs that got there\n")
         print(table(cells, COLUMNS, to_level(level)) + "\n")
