@@ -18,7 +18,10 @@ from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
 
 class ConfirmRun:
-    """Runs both sides on every case, held-out ones included; its rollouts go to `state.confirm`."""
+    """Runs both sides on every case, held-out ones included; its rollouts go to `state.confirm`.
+
+    Candidates that are judged beside the winner share the trials of today's prompts.
+    """
 
     def __init__(
         self,
@@ -41,45 +44,55 @@ class ConfirmRun:
         self._lock = threading.Lock()
         self._budget = Budget(plan.limit - state.search.budget.spent)
 
-    def run(self, winner: Candidate) -> None:
+    def run(self, winner: Candidate, rivals: Sequence[Candidate] = ()) -> None:
         """Run it to its end. Raises what the work raises, and `KeyboardInterrupt`."""
         try:
             with self._crew.interruptible():
-                self._compare(winner)
+                self._compare((winner, *rivals))
         except BaseException:
             for message in self._crew.waiting():
                 if callable(message):
                     message()  # a rollout that had come: it is paid for
             raise
 
-    def _compare(self, winner: Candidate) -> None:
+    def _compare(self, candidates: Sequence[Candidate]) -> None:
         state, seed = self._state, self._state.search.seed
         trials = self._plan.trials
         if self._plan.probe and not self._is_flaky():
             trials = 1
         state.trials = trials
-        self._journal.write("confirm", winner=winner.id, trials=trials)
+        self._journal.write(
+            "confirm", winner=candidates[0].id, rivals=[one.id for one in candidates[1:]], trials=trials
+        )
         self._screen.confirming(trials)
-        # What stands in the winner's texts as an example says nothing about it.
-        judged = [case for case in self._cases.values() if case.id not in winner.examples]
+        # What stands in a candidate's texts as an example says nothing about it; of no use to any, it is not run.
+        wanted = {one.id: self._cases.keys() - set(one.examples) for one in candidates}
+        wanted[seed.id] = set().union(*wanted.values())
         rounds = [
-            [case.id for case in judged if trial < (case.trials or trials)]
-            for trial in range(max([trials, *(case.trials or 0 for case in judged)]))
+            [(one, [case for case in every if case in wanted[one.id]]) for one in (seed, *candidates)]
+            for every in self._rounds(trials)
         ]
         # Reserved as a whole, so that no retry can eat a later trial's share.
-        self._reserve_share(2 * sum(len(cases) for cases in rounds))
-        for trial, cases in enumerate(rounds):
-            if not cases:
-                continue
-            for candidate in (seed, winner):
+        self._reserve_share(sum(len(cases) for sides in rounds for _, cases in sides))
+        for trial, sides in enumerate(rounds):
+            sides = [(candidate, cases) for candidate, cases in sides if cases]
+            for candidate, cases in sides:
                 self._crew.start(partial(self._repeat, candidate, cases, f"{self._run}/confirm/{trial}"))
-            for _ in range(2):
+            for _ in sides:
                 name, evaluation = self._next()
                 side = state.confirm.setdefault(name, {})
                 side.update(
                     {(case, trial): without_reports(run) for case, run in evaluation.rollouts.items()}
                 )
         state.is_confirmed = True
+
+    def _rounds(self, trials: int) -> list[list[str]]:
+        """The cases of each trial, in the order of the suite."""
+        cases = self._cases.values()
+        return [
+            [case.id for case in cases if trial < (case.trials or trials)]
+            for trial in range(max(case.trials or trials for case in cases))
+        ]
 
     def _is_flaky(self) -> bool:
         """Repeat some cases under today's prompts: does any answer or outcome differ from the baseline's?"""
@@ -92,6 +105,7 @@ class ConfirmRun:
         self._reserve_share(len(chosen))
         self._crew.start(partial(self._repeat, seed, chosen, f"{self._run}/repeat/0"))
         _, evaluation = self._next()
+        self._state.repeats += map(without_reports, evaluation.rollouts.values())
         return any(
             _said(found) != _said(rollouts[seed.id, case]) for case, found in evaluation.rollouts.items()
         )

@@ -239,11 +239,10 @@ def _finish(
 
 
 def _keep_usage(directory: Path, state: RunState) -> None:
-    """Note which prompt reached which cases, for the next plan."""
-    seed = state.search.seed
-    shown = [run for (who, _), run in state.rollouts.items() if who == seed.id]
-    shown += [run for (_, trial), run in state.confirm.get(seed.id, {}).items() if trial == 0]
-    save_usage(directory.parents[1], usage_of(directory.name, seed.texts, shown))
+    """Note which prompt reached which cases, and how they fared, for the next plan."""
+    save_usage(
+        directory.parents[1], usage_of(directory.name, state.search.seed.texts, state.under_todays_prompts())
+    )
 
 
 def _suite(

@@ -50,6 +50,7 @@ class Optimization:
         by_id = {case.id: case for case in cases}
         self.state = RunState(search)
         self._max_broken = settings.max_broken
+        self._confirmed = settings.confirm
         self._suite = suite
         self._driver = SearchDriver(
             self.state,
@@ -74,13 +75,23 @@ class Optimization:
             # Chosen before the confirm run is looked at, and never again.
             state.winner = search.best(self._max_broken)
             if state.winner.id != search.seed.id:
-                self._confirm_run().run(state.winner)
+                state.rivals = self._rivals(state.winner)
+                self._confirm_run().run(state.winner, state.rivals)
         except BaseException:
             self._suite.stop()
             if state.winner is None:
                 self._driver.keep_waiting()
                 state.winner = self._best_so_far()
             raise
+
+    def _rivals(self, winner: Candidate) -> tuple[Candidate, ...]:
+        """The best others of the frontier, as many as are confirmed beside the winner."""
+        search = self.state.search
+        known = [search.candidates[standing.candidate] for standing in search.frontier()]
+        others = [one for one in known if one.id not in (winner.id, search.seed.id)]
+        return tuple(one for one in others if len(search.broken(one)) <= self._max_broken)[
+            : self._confirmed - 1
+        ]
 
     def _best_so_far(self) -> Candidate:
         """What an interrupted run has to show: at worst a candidate that breaks a case, or has run on a few only."""

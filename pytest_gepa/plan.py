@@ -16,7 +16,8 @@ PROBE_CASES = 8
 
 @dataclass(frozen=True, slots=True)
 class BudgetPlan:
-    """Shares of the budget, in rollouts. `search` includes the baseline; `confirm` is for `trials` on both sides.
+    """Shares of the budget, in rollouts. `search` includes the baseline; `confirm` is for `trials` on
+    both sides, of which the winner's has `candidates` in it.
 
     `probe` rollouts repeat some cases before the confirm run, to see whether one trial of each would do; 0 when the
     user has set the number of trials.
@@ -27,34 +28,42 @@ class BudgetPlan:
     confirm: int
     probe: int
     trials: int
+    candidates: int = 1
 
 
-def confirm_rollouts(cases: Sequence[Case], trials: int) -> int:
-    """Rollouts of a confirm run: both sides, every case, as many trials as its marker or the run says."""
-    return 2 * sum(case.trials or trials for case in cases)
+def confirm_rollouts(cases: Sequence[Case], trials: int, candidates: int = 1) -> int:
+    """Rollouts of a confirm run: today's prompts and each candidate, every case, as many trials as its marker or the
+    run says.
+    """
+    return (1 + candidates) * sum(case.trials or trials for case in cases)
 
 
 def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
     """Share out the budget. Raises `SettingsError`, naming the smallest that would do, when it cannot hold the run."""
     searched = sum(case.split == "search" for case in cases)
     minibatch = min(searched, MINIBATCH)
-    least_confirm = confirm_rollouts(cases, settings.trials or 1)
+    least_confirm = confirm_rollouts(cases, settings.trials or 1, settings.confirm)
     smallest = searched + minibatch + least_confirm
     if settings.budget is not None and settings.budget < smallest:
         raise SettingsError(
             f"a budget of {settings.budget} rollouts cannot hold the baseline ({searched}), one minibatch "
             f"({minibatch}) and the confirm run ({least_confirm}); the smallest that can is --gepa-budget {smallest}"
         )
-    trials = settings.trials or _affordable_trials(settings.budget, cases)
+    trials = settings.trials or _affordable_trials(settings, cases)
     probe = 0 if settings.trials or trials == 1 else min(searched, PROBE_CASES)
-    confirm = confirm_rollouts(cases, trials)
+    confirm = confirm_rollouts(cases, trials, settings.confirm)
     limit = settings.budget or SEARCH_FACTOR * searched + confirm + probe
-    return BudgetPlan(limit, limit - confirm - probe, confirm, probe, trials)
+    return BudgetPlan(limit, limit - confirm - probe, confirm, probe, trials, settings.confirm)
 
 
-def _affordable_trials(budget: int | None, cases: Sequence[Case]) -> int:
+def _affordable_trials(settings: Settings, cases: Sequence[Case]) -> int:
     """The most trials, up to the default, whose confirm run leaves two thirds of the budget to the search."""
+    budget = settings.budget
     if budget is None:
         return DEFAULT_TRIALS
-    fitting = [t for t in range(2, DEFAULT_TRIALS + 1) if confirm_rollouts(cases, t) <= budget / 3]
+    fitting = [
+        trials
+        for trials in range(2, DEFAULT_TRIALS + 1)
+        if confirm_rollouts(cases, trials, settings.confirm) <= budget / 3
+    ]
     return max(fitting, default=1)

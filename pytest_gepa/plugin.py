@@ -76,6 +76,11 @@ INI_ONLY = (
         "",
         "how child sessions are made: auto, fork, spawn, or strict (Linux: programs of any kind see the candidate)",
     ),
+    Setting(
+        "confirm",
+        "",
+        "how many of the frontier's best the confirm run judges, the winner first (default: 1, it alone)",
+    ),
     Setting("edits", "", "kinds of edit that the reflection model may make (default: all)"),
     Setting("cache_size", "", "most megabytes of stored answers; the oldest go first (default: 1000)"),
 )

@@ -35,7 +35,11 @@ class Screen(Protocol):
 
 @dataclass(slots=True)
 class RunState:
-    """What is known of a run so far; the result is made from it, however the run ends."""
+    """What is known of a run so far; the result is made from it, however the run ends.
+
+    `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were to show
+    whether answers repeat.
+    """
 
     search: Search
     rollouts: dict[tuple[str, str], Rollout] = field(default_factory=dict)
@@ -44,11 +48,13 @@ class RunState:
     asked: dict[str, Reflect] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     rejections: Counter[str] = field(default_factory=Counter)
+    repeats: list[Rollout] = field(default_factory=list)
     confirm: dict[str, dict[tuple[str, int], Rollout]] = field(default_factory=dict)
     confirm_spent: int = 0
     charged: int = 0
     trials: int = 0
     winner: Candidate | None = None
+    rivals: tuple[Candidate, ...] = ()
     cached: int = 0
     reflections: int = 0
     input_tokens: int = 0
@@ -65,6 +71,12 @@ class RunState:
     def spent(self) -> int:
         """Rollouts that were charged: settled ones, and those heard of in an evaluation that was cut off."""
         return max(self.charged, self.search.budget.spent + self.confirm_spent)
+
+    def under_todays_prompts(self) -> list[Rollout]:
+        """Every rollout of today's prompts so far, of whatever phase."""
+        seed = self.search.seed.id
+        first = [rollout for (candidate, _), rollout in self.rollouts.items() if candidate == seed]
+        return [*first, *self.repeats, *self.confirm.get(seed, {}).values()]
 
     def count(self, rollout: Rollout) -> None:
         """Add what a rollout cost, of whatever phase."""

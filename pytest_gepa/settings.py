@@ -37,7 +37,8 @@ class Settings:
 
     `prompts` are globs, () for the default ones; they resolve against `prompts_base`. `budget` counts rollouts, None
     for the default; `minutes` is None for no limit; `trials` None to choose by the suite's flakiness; `holdout` a share
-    in [0, 1); `timeout` seconds a case. `edits` are the kinds of edit that are allowed. `redact` are regular
+    in [0, 1); `timeout` seconds a case. `confirm` is the number of candidates that the confirm run
+    judges. `edits` are the kinds of edit that are allowed. `redact` are regular
     expressions of the user's own. `cache_size` is in bytes.
     """
 
@@ -57,6 +58,7 @@ class Settings:
     fail_on: str | None
     isolation: str
     replay: str = "auto"
+    confirm: int = 1
     edits: tuple[str, ...] = KINDS
     redact: tuple[str, ...] = ()
     cache_size: int = DEFAULT_CACHE_MEGABYTES * 10**6
@@ -98,6 +100,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         fail_on=_choice(config, "fail-on", FAIL_RULES),
         isolation=_choice(config, "isolation", ISOLATIONS) or "auto",
         replay=_choice(config, "replay", REPLAY_MODES) or "auto",
+        confirm=_number(config, "confirm", int, least=1) or 1,
         edits=_edits(config),
         redact=_patterns(config),
         cache_size=10**6 * (_number(config, "cache_size", int, least=1) or DEFAULT_CACHE_MEGABYTES),

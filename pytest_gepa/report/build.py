@@ -11,23 +11,24 @@ from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
 from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.report.confirmed import confirmed, gain_to_prove
 from pytest_gepa.report.result import (
     Change,
     ComponentChange,
+    Confirmed,
     EditRecord,
     Finding,
     FrontierEntry,
     Result,
     Spent,
-    SplitScores,
     TakenCase,
     Trouble,
 )
 from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
-from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.rollout import Case, Outcome
 from pytest_gepa.trace.record import StrayCall
-from pytest_gepa.verdict.judge import CaseScore, Tally, Verdict, judge
+from pytest_gepa.verdict.judge import Tally
 
 STRAY_CHARACTERS = 100
 _PLACE = re.compile(r"\S+:\d+: \w+")
@@ -46,37 +47,29 @@ def build_result(
     winner = state.winner or search.seed
     labels = {case.id: case.nodeid for case in cases}
     verdict, reason = _unconfirmed(state, winner)
-    effect, interval, p_value = 0.0, (0.0, 0.0), 1.0
-    examples = _examples(winner, labels)
-    baseline, after = (_search_tally(state, name, winner.examples) for name in (search.seed.id, winner.id))
-    fixed: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
-    holdout = None
-    if state.is_confirmed:
-        searched = [case for case in cases if case.split == "search" and case.id not in winner.examples]
-        judged = _judge(state, winner, searched, seed)
-        verdict, reason = judged.kind, REASONS[judged.kind]
-        effect, interval, p_value = judged.effect, judged.interval, judged.p_value
-        baseline, after = judged.baseline, judged.winner
-        fixed, broken = (tuple(labels[case] for case in group) for group in (judged.fixed, judged.broken))
-        held_out = [case for case in cases if case.split == "holdout"]
-        if held_out:
-            held = _judge(state, winner, held_out, seed)
-            holdout = SplitScores(held.baseline, held.winner)
+    baseline, searched = (_search_tally(state, name, winner.examples) for name in (search.seed.id, winner.id))
+    found = confirmed(state, cases, labels, seed)
+    judged = found.get(winner.id)
+    if judged is None:
+        judged = Confirmed(verdict, 0.0, (0.0, 0.0), 1.0, baseline, searched)
+    else:
+        verdict, reason = judged.verdict, REASONS[judged.verdict]
     return Result(
         run=run,
         verdict=verdict,
         reason=reason,
-        effect=effect,
-        interval=interval,
-        p_value=p_value,
-        baseline=baseline,
-        winner=after,
-        holdout=holdout,
-        fixed=fixed,
-        broken=broken,
+        effect=judged.effect,
+        interval=judged.interval,
+        p_value=judged.p_value,
+        baseline=judged.baseline,
+        winner=judged.winner,
+        holdout=judged.holdout,
+        searched=searched if winner.id != search.seed.id else None,
+        provable=gain_to_prove(state, cases, seed) if verdict == "not proven" else None,
+        fixed=judged.fixed,
+        broken=judged.broken,
         excluded=tuple(labels[case] for case in winner.examples),
-        examples=examples,
+        examples=_examples(winner, labels),
         trials=state.trials if state.is_confirmed else 0,
         spent=_spent(state),
         models={"task": tuple(sorted(state.task_models)), "reflection": (reflection_model,)},
@@ -84,7 +77,7 @@ def build_result(
         search_ended=state.search_ended,
         changes=_changes(search.candidates, search.seed, winner),
         edits=ancestry(state, winner, labels),
-        frontier=tuple(_frontier(state, winner, labels)),
+        frontier=tuple(_frontier(state, winner, labels, found)),
         rejections=count_kinds(state.rejections),
         trouble=tuple(_trouble(state, labels)),
         stray=tuple(_stray(stray, labels) for stray in state.stray),
@@ -113,34 +106,6 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
 def _has_work(state: RunState) -> bool:
     """Whether a case has something to mend under today's prompts, and one of them could."""
     return bool(state.search.pool.ledger.workable(state.search.seed.id))
-
-
-def _judge(state: RunState, winner: Candidate, cases: Sequence[Case], seed: int) -> Verdict:
-    """The comparison of both sides of the confirm run over these cases."""
-    before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, winner.id))
-    trials = 1 + max((trial for _, trial in (*before, *after)), default=0)
-    scores = [
-        CaseScore(
-            case.id,
-            _scores(before, case.id, trials),
-            _scores(after, case.id, trials),
-            weight=case.weight,
-            seed_passed=_passes(before, case.id, trials),
-            winner_passed=_passes(after, case.id, trials),
-        )
-        for case in cases
-    ]
-    return judge(scores, seed=seed)
-
-
-def _scores(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> tuple[float | None, ...]:
-    found = (side.get((case, trial)) for trial in range(trials))
-    return tuple(rollout.score if rollout else None for rollout in found)
-
-
-def _passes(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> tuple[bool | None, ...]:
-    found = (side.get((case, trial)) for trial in range(trials))
-    return tuple(rollout.outcome is Outcome.passed if rollout else None for rollout in found)
 
 
 def _examples(candidate: Candidate, labels: Mapping[str, str]) -> tuple[TakenCase, ...]:
@@ -227,7 +192,9 @@ def _changes_of(state: RunState, task: Reflect, labels: Mapping[str, str]) -> li
     ]
 
 
-def _frontier(state: RunState, winner: Candidate, labels: Mapping[str, str]) -> list[FrontierEntry]:
+def _frontier(
+    state: RunState, winner: Candidate, labels: Mapping[str, str], found: Mapping[str, Confirmed]
+) -> list[FrontierEntry]:
     entries = []
     for standing in state.search.frontier():
         if standing.candidate in (winner.id, state.search.seed.id):
@@ -235,7 +202,17 @@ def _frontier(state: RunState, winner: Candidate, labels: Mapping[str, str]) -> 
         candidate = state.search.candidates[standing.candidate]
         tally = _search_tally(state, candidate.id, candidate.examples)
         examples = _examples(candidate, labels)
-        entries.append(FrontierEntry(candidate.id, tally.passed, tally.total, standing.mean, "", examples))
+        entries.append(
+            FrontierEntry(
+                candidate.id,
+                tally.passed,
+                tally.total,
+                standing.mean,
+                "",
+                examples,
+                found.get(candidate.id),
+            )
+        )
     return entries
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 import jinja2
 
 from pytest_gepa.report.result import Result
-from pytest_gepa.report.wording import count, duration, p_words, passed, points, printable
+from pytest_gepa.report.wording import (
+    count,
+    drop_words,
+    duration,
+    p_words,
+    passed,
+    points,
+    printable,
+    provable_words,
+)
 
 
 def render_markdown(result: Result) -> str:
@@ -21,11 +30,13 @@ def render_markdown(result: Result) -> str:
         block=_block,
         code=_code,
         count=count,
+        drop_words=drop_words,
         duration=duration,
         line=_line,
         p_words=p_words,
         passed=passed,
         points=points,
+        provable_words=provable_words,
     )
     return environment.get_template("report.md.j2").render(result=result).rstrip("\n") + "\n"
 

@@ -11,11 +11,20 @@ from pathlib import Path
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, git_top, make_patch
-from pytest_gepa.report.result import Change, EditRecord, Result, TakenCase
-from pytest_gepa.report.wording import p_words, passed, points
+from pytest_gepa.report.result import (
+    Change,
+    Confirmed,
+    EditRecord,
+    FrontierEntry,
+    Result,
+    SplitScores,
+    TakenCase,
+)
+from pytest_gepa.report.wording import count, drop_words, p_words, passed, points
 
 LISTED_CASES = 40
 LISTED_FINDINGS = 4
+VERDICT_WORDS = {"proven": "proven better", "not proven": "NOT PROVEN", "worse": "WORSE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,38 +81,74 @@ def candidate_patch(
 def winner_message(result: Result) -> list[PatchLine]:
     """The message of the winner's patch. No clock and no duration: the same seed gives the same bytes."""
     before, after = result.baseline, result.winner
+    breaks = _breaks(result)
     if result.verdict == "not confirmed":
         title = f"gepa: NOT CONFIRMED candidate, search score {passed(before)} -> {passed(after)}"
         score = f"Not confirmed: {result.reason}."
     else:
-        title = f"gepa: {passed(before)} -> {passed(after)} cases, {_verdict_words(result)}"
-        low, high = result.interval
-        score = (
-            f"Confirm run ({result.trials} trial{'s' if result.trials > 1 else ''} a side): "
-            f"{points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, {p_words(result.p_value)}."
-        )
+        title = f"gepa: {breaks}{passed(before)} -> {passed(after)} cases, {VERDICT_WORDS[result.verdict]}"
+        score = _score(result, result.trials, result.judged)
     lines = [_own(title), _own(""), _own(score)]
-    if result.holdout:
-        held = result.holdout
-        lines.append(_own(f"Held-out cases: {passed(held.baseline)} -> {passed(held.winner)}."))
+    lines += _held_out_lines(result.holdout, result.drop)
     lines += _example_lines(result.examples)
     models = ", ".join(f"{role} {' and '.join(names) or 'unknown'}" for role, names in result.models.items())
     lines += [_own("Models:"), PatchLine(models), _own(f"Seed: {result.seed}")]
     if result.has_confirm:
-        lines += _listed("Fixed", result.fixed) + _listed("Broken", result.broken)
+        lines += _case_lines(result, breaks_first=bool(breaks))
     return lines + edit_lines(result.edits)
 
 
 def frontier_message(
-    tally: str, edits: Sequence[EditRecord], examples: Sequence[TakenCase] = ()
+    entry: FrontierEntry, edits: Sequence[EditRecord], trials: int = 0, judged: int = 1
 ) -> list[PatchLine]:
-    """The message of another frontier candidate's patch."""
-    return [
-        _own(f"gepa: frontier candidate, {tally} cases (search score, unconfirmed)"),
-        _own(""),
-        *_example_lines(examples),
-        *edit_lines(edits),
-    ]
+    """The message of another frontier candidate's patch.
+
+    `trials` are those of the confirm run, `judged` the candidates that it has judged.
+    """
+    found = entry.confirmed
+    title = f"gepa: frontier candidate, {entry.passed}/{entry.total} cases (search score, unconfirmed)"
+    if found and found.verdict == "proven":
+        change = f"{passed(found.baseline)} -> {passed(found.winner)} cases, {VERDICT_WORDS[found.verdict]}"
+        title = f"gepa: frontier candidate, {_breaks(found)}{change}"
+    lines = [_own(title), _own("")]
+    if found:
+        lines += [_own(_score(found, trials, judged)), *_held_out_lines(found.holdout)]
+    lines += _example_lines(entry.examples)
+    if found:
+        lines += _case_lines(found, breaks_first=bool(_breaks(found)))
+    return lines + edit_lines(edits)
+
+
+def _breaks(found: Result | Confirmed) -> str:
+    """A regression is said first."""
+    broken = [*found.broken, *(found.holdout.broken if found.holdout else ())]
+    return f"BREAKS {count(len(broken), 'case')}, " if broken else ""
+
+
+def _score(found: Result | Confirmed, trials: int, judged: int) -> str:
+    low, high = found.interval
+    adjusted = f", adjusted for {judged} candidates (Holm)" if judged > 1 else ""
+    verdict = (
+        "" if isinstance(found, Result) or found.verdict == "proven" else f" {VERDICT_WORDS[found.verdict]}."
+    )
+    return (
+        f"Confirm run ({count(trials, 'trial')} a side): {points(found.effect)}, 95 % interval {100 * low:+.0f} to "
+        f"{100 * high:+.0f}, {p_words(found.p_value)}{adjusted}.{verdict}"
+    )
+
+
+def _held_out_lines(holdout: SplitScores | None, drop: float | None = None) -> list[PatchLine]:
+    if holdout is None:
+        return []
+    told = "" if drop is None else f", {drop_words(drop)}"
+    return [_own(f"Held-out cases: {passed(holdout.baseline)} -> {passed(holdout.winner)}{told}.")]
+
+
+def _case_lines(found: Result | Confirmed, *, breaks_first: bool) -> list[PatchLine]:
+    fixed, broken = _listed("Fixed", found.fixed), _listed("Broken", found.broken)
+    if found.holdout and found.holdout.broken:
+        broken += _listed("Broken, held out", found.holdout.broken)
+    return broken + fixed if breaks_first else fixed + broken
 
 
 def _example_lines(examples: Sequence[TakenCase]) -> list[PatchLine]:
@@ -169,9 +214,3 @@ def _listed(title: str, names: Sequence[str]) -> list[PatchLine]:
     if len(names) > LISTED_CASES:
         lines.append(PatchLine(f"and {len(names) - LISTED_CASES} more"))
     return lines
-
-
-def _verdict_words(result: Result) -> str:
-    return {"proven": "proven better", "not proven": "NOT PROVEN", "worse": "WORSE"}.get(
-        result.verdict, result.verdict
-    )

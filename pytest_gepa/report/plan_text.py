@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.placeholders import declared, placeholders
-from pytest_gepa.report.wording import count, printable
+from pytest_gepa.report.wording import count, printable, provable_words
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.verdict.judge import least_gain
+from pytest_gepa.verdict.power import SeenCase, provable_gain
 
 LISTED_FILES = 4
 
@@ -41,8 +42,8 @@ def plan_lines(
         f"  baseline           {searched} = {count(searched, 'search case')}",
         f"  search             at most {budget.search - searched}",
         f"  repeats            {budget.probe}, to see whether answers repeat exactly",
-        f"  confirm run        at most {budget.confirm} = 2 sides x {count(len(cases), 'case')} x "
-        f"{count(budget.trials, 'trial')}",
+        f"  confirm run        at most {budget.confirm} = {1 + budget.candidates} sides x "
+        f"{count(len(cases), 'case')} x {count(budget.trials, 'trial')}",
         *_expected_lines(cases, budget, usage),
         "price                unknown: no price table is read",
     ]
@@ -53,10 +54,26 @@ def plan_lines(
         )
     else:
         lines.append(f"provable             from {count(least, 'case')} fixed with none broken (p < 0.05)")
+        lines += _provable_lines(cases, budget, usage)
     lines.append(
         f"seed {settings.seed}, concurrency {settings.concurrency}, {settings.timeout:g} s a case; nothing was run"
     )
     return lines
+
+
+def _provable_lines(cases: Sequence[Case], budget: BudgetPlan, usage: Mapping[str, CaseUsage]) -> list[str]:
+    """The gain that would be proven in most runs, of cases as flaky as runs have shown them to be."""
+    searched = [case for case in cases if case.split == "search"]
+    known = [case for case in searched if case.id in usage and usage[case.id].scores]
+    if not known:
+        return ["                     how flaky the cases are is unknown until the baseline"]
+    seen = [SeenCase(usage[case.id].scores, case.trials or budget.trials, case.weight) for case in known]
+    repeated = sum(len(case.scores) > 1 for case in seen)
+    if not repeated:
+        return ["                     how flaky the cases are is unknown: earlier runs ran each of them once"]
+    flaky = f"{sum(case.is_flaky for case in seen)} of {count(repeated, 'case')} flaky"
+    rest = f", {len(searched) - len(known)} not known yet" if len(searched) > len(known) else ""
+    return [f"                     {provable_words(provable_gain(seen))} ({flaky} as runs showed{rest})"]
 
 
 def _usage_lines(

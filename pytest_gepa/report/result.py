@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_gepa.verdict.judge import Tally
+from pytest_gepa.verdict.power import ProvableGain
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,11 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """Both sides of the confirm run on the held-out cases."""
+    """Both sides of the confirm run on the held-out cases; `broken` are those that the winner breaks."""
 
     baseline: Tally
     winner: Tally
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,26 @@ class ComponentChange:
 
 
 @dataclass(frozen=True, slots=True)
-class FrontierEntry:
-    """A candidate of the frontier other than the winner, with its (unconfirmed) search score.
+class Confirmed:
+    """What the confirm run says of one candidate; the fields are those of `Result`."""
 
-    Its `examples` are cases, and count in no figure of it.
+    verdict: str
+    effect: float
+    interval: tuple[float, float]
+    p_value: float
+    baseline: Tally
+    winner: Tally
+    holdout: SplitScores | None = None
+    fixed: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierEntry:
+    """A candidate of the frontier other than the winner, with its search score.
+
+    `confirmed` is None for one that the confirm run did not judge. Its `examples` are cases, and count in no figure of
+    it.
     """
 
     candidate: str
@@ -99,6 +117,7 @@ class FrontierEntry:
     score: float
     patch: str
     examples: tuple[TakenCase, ...] = ()
+    confirmed: Confirmed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +135,9 @@ class Result:
 
     `verdict` is "proven", "not proven", "worse", "nothing to do" or "not confirmed"; `reason` explains it in a
     sentence. `effect` and `interval` are differences of mean scores in [-1, 1]. `baseline` and `winner` are over the
-    search cases in the confirm run (in the search itself, when there was none). Cases are named by nodeid. `stray`
+    search cases in the confirm run (in the search itself, when there was none), `searched` is the winner's score in the
+    search. `p_value` is adjusted for the candidates that were judged beside the winner. `provable` is the gain that a
+    run like this one would prove, known when it has proven none. Cases are named by nodeid. `stray`
     are the requests that no case made, each as a line, `problems` what went wrong in the recording itself.
     """
 
@@ -129,6 +150,8 @@ class Result:
     baseline: Tally
     winner: Tally
     holdout: SplitScores | None = None
+    searched: Tally | None = None
+    provable: ProvableGain | None = None
     fixed: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
@@ -152,3 +175,13 @@ class Result:
     def has_confirm(self) -> bool:
         """Whether a whole confirm run stands behind the figures."""
         return self.trials > 0 and self.verdict != "not confirmed"
+
+    @property
+    def judged(self) -> int:
+        """How many candidates the confirm run has judged, the winner among them."""
+        return self.has_confirm + sum(entry.confirmed is not None for entry in self.frontier)
+
+    @property
+    def drop(self) -> float | None:
+        """By how much the winner's score in the search is above that on the held-out cases, None where unknown."""
+        return self.searched.score - self.holdout.winner.score if self.searched and self.holdout else None

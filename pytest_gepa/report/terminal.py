@@ -12,7 +12,16 @@ from rich.text import Text
 
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.report.result import Result
-from pytest_gepa.report.wording import count, duration, p_words, passed, points, printable
+from pytest_gepa.report.wording import (
+    count,
+    drop_words,
+    duration,
+    p_words,
+    passed,
+    points,
+    printable,
+    provable_words,
+)
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Rollout
 
@@ -115,8 +124,9 @@ def opening_lines(
 def closing_lines(result: Result, directory: str, command: str) -> list[str]:
     """The closing section, the line to type last. `directory` is the run's, as seen from where the user is."""
     lines: list[str] = []
-    if result.broken:
-        lines.append(f"BREAKS {count(len(result.broken), 'case')}: {', '.join(result.broken)}")
+    broken = [*result.broken, *(result.holdout.broken if result.holdout else ())]
+    if broken:
+        lines.append(f"BREAKS {count(len(broken), 'case')}: {', '.join(broken)}")
     lines.append(f"verdict              {result.verdict}: {result.reason}")
     where = "confirm run" if result.has_confirm else "search"
     lines.append(f"search cases         {passed(result.baseline)} -> {passed(result.winner)} ({where})")
@@ -126,15 +136,22 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
             f"effect               {points(result.effect)}, 95 % interval {low:+.0f} to {high:+.0f}, "
             f"{p_words(result.p_value)}, {count(result.trials, 'trial')} a side"
         )
-        broken = "broke none" if not result.broken else f"broke {len(result.broken)}"
-        lines.append(f"                     fixed {count(len(result.fixed), 'case')}, {broken}")
+        told = "broke none" if not result.broken else f"broke {len(result.broken)}"
+        lines.append(f"                     fixed {count(len(result.fixed), 'case')}, {told}")
+    if result.judged > 1:
+        lines.append(
+            f"judged together      {result.judged} candidates, each p adjusted for the others (Holm)"
+        )
     if result.excluded:
         taken = f"{count(len(result.excluded), 'case')} taken into the prompts as examples"
         lines.append(f"left out             {taken}: {', '.join(result.excluded)}")
     if result.holdout:
+        drop = "" if result.drop is None else f", {drop_words(result.drop)}"
         lines.append(
-            f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}"
+            f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}{drop}"
         )
+    if result.verdict == "not proven":
+        lines.append(f"provable             {provable_words(result.provable)}")
     for change in result.changes:
         lines.append(
             f"{change.component:<20} {count(change.edits, 'edit')}, {change.after - change.before:+,} characters"
@@ -173,6 +190,10 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
 
 def _last_lines(result: Result, directory: str, command: str) -> list[str]:
     others = f"; {len(result.frontier)} more on the frontier" if result.frontier else ""
+    proven = sum(
+        entry.confirmed is not None and entry.confirmed.verdict == "proven" for entry in result.frontier
+    )
+    others += f", {proven} of them proven better too" if proven else ""
     lines = [f"report               {directory}/report.md{others}"]
     if result.verdict == "proven":
         return [*lines, "review the patch, then take it with:", command]

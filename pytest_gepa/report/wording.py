@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pytest_gepa.verdict.judge import Tally
+from pytest_gepa.verdict.power import POWER, ProvableGain
 
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -19,6 +20,24 @@ def printable(text: str) -> str:
 def points(effect: float) -> str:
     """A difference of scores in percentage points: `+48 points`."""
     return f"{100 * effect:+.0f} points"
+
+
+def drop_words(drop: float) -> str:
+    """How far a score outside the search lies from the one in it, in points: `12 points below the search score`."""
+    number = round(100 * drop)
+    if not number:
+        return "as the search score"
+    return f"{count(abs(number), 'point')} {'below' if number > 0 else 'above'} the search score"
+
+
+def provable_words(gain: ProvableGain | None) -> str:
+    """What a suite can prove, as a sentence."""
+    if gain is None:
+        return "nothing: even with every failing case mended a suite of this size is too small or too flaky"
+    return (
+        f"a suite of this size and flakiness proves {points(gain.points)} ({count(gain.cases, 'case')} mended) in "
+        f"{100 * POWER:.0f} % of runs or more"
+    )
 
 
 def p_words(p_value: float) -> str:

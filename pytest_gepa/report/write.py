@@ -75,7 +75,7 @@ def write_run(
     for entry in result.frontier:
         candidate = state.search.candidates[entry.candidate]
         message = frontier_message(
-            f"{entry.passed}/{entry.total}", ancestry(state, candidate, labels), entry.examples
+            entry, ancestry(state, candidate, labels), trials=result.trials, judged=result.judged
         )
         message = [PatchLine(redact(line.text), line.quoted) for line in message]
         path = _write_patch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_gepa.codec import from_json, to_json
@@ -22,7 +22,8 @@ class CaseUsage:
 
     `components` counts, by component id, the calls whose messages held its text; `reads` are the components whose
     file was opened. `seconds` is the wall time of the run, tokens are the servers' own counts, cached answers
-    included. `run` names the run that has shown it.
+    included. `run` names the run that has shown it. `scores` are those of the run's rollouts of the case that gave
+    evidence, of every phase and trial.
     """
 
     components: Mapping[str, int]
@@ -32,6 +33,7 @@ class CaseUsage:
     output_tokens: int = 0
     seconds: float = 0.0
     run: str = ""
+    scores: tuple[float, ...] = ()
 
     @property
     def touches(self) -> frozenset[str]:
@@ -41,10 +43,15 @@ class CaseUsage:
 
 def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) -> dict[str, CaseUsage]:
     """What rollouts under `texts`, component texts by id, have shown, by case id."""
+    shown: dict[str, list[Rollout]] = {}
+    for rollout in rollouts:
+        if rollout.outcome.is_evidence or rollout.trajectory.calls:
+            shown.setdefault(rollout.case, []).append(rollout)
     return {
-        rollout.case: _usage(run, texts, rollout)
-        for rollout in rollouts
-        if rollout.outcome.is_evidence or rollout.trajectory.calls
+        case: replace(
+            _usage(run, texts, runs[-1]), scores=tuple(one.score for one in runs if one.score is not None)
+        )
+        for case, runs in shown.items()
     }
 
 

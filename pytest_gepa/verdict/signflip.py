@@ -29,14 +29,21 @@ def sign_flip_p(differences: Sequence[Fraction | float], *, seed: int = 0, draws
     scaled = _as_integers(differences)
     if scaled is None:
         return _sampled_p([float(difference) for difference in differences if difference], seed, draws)
-    nonzero = [difference for difference in scaled if difference]
-    if _work(nonzero) > _MOST_WORK:
-        return _sampled_p([float(difference) for difference in nonzero], seed, draws)
-    return _exact_p(nonzero)
+    exact = exact_p(scaled)
+    if exact is None:
+        return _sampled_p([float(difference) for difference in scaled if difference], seed, draws)
+    return exact
+
+
+def exact_p(differences: Sequence[int], most_work: int = _MOST_WORK) -> float | None:
+    """Return the same p-value for whole numbers, always exact; None where it would take more than `most_work`."""
+    factor = math.gcd(*differences) or 1
+    nonzero = [difference // factor for difference in differences if difference]
+    return None if _work(nonzero) > most_work else _exact_p(nonzero)
 
 
 def _as_integers(differences: Sequence[Fraction | float]) -> list[int] | None:
-    """Scale to integers without a common factor; None if the common denominator is too large."""
+    """Scale to integers; None if the common denominator is too large."""
     given = [Fraction(difference) for difference in differences]
     fractions = [fraction.limit_denominator(_LARGEST_DENOMINATOR) for fraction in given]
     if any(abs(near - exact) > _TOLERANCE for near, exact in zip(fractions, given, strict=True)):
@@ -44,9 +51,7 @@ def _as_integers(differences: Sequence[Fraction | float]) -> list[int] | None:
     denominator = math.lcm(*(fraction.denominator for fraction in fractions))
     if denominator > _LARGEST_DENOMINATOR:
         return None
-    integers = [int(fraction * denominator) for fraction in fractions]
-    factor = math.gcd(*integers) or 1
-    return [integer // factor for integer in integers]
+    return [int(fraction * denominator) for fraction in fractions]
 
 
 def _work(differences: list[int]) -> int:

@@ -121,7 +121,7 @@ class Desk:
         state = self.state
         assert state.winner is not None
         state.trials = of or trials
-        for candidate in (self.seed, state.winner):
+        for candidate in (self.seed, state.winner, *state.rivals):
             state.confirm[candidate.id] = {
                 (case.id, trial): self.rollout(candidate, case.id, f"run/confirm/{trial}")
                 for case in self.cases

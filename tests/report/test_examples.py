@@ -10,7 +10,7 @@ from pytest_gepa.prompts.examples import Example
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import frontier_message, winner_message
-from pytest_gepa.report.result import Change, EditRecord, Result, TakenCase
+from pytest_gepa.report.result import Change, EditRecord, FrontierEntry, Result, TakenCase
 from pytest_gepa.report.terminal import closing_lines
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, Desk, result
@@ -64,11 +64,11 @@ def test_patches_say_which_cases_their_examples_are():
     told = [line.text for line in winner_message(result(excluded=TAKEN, examples=NOTES))]
     wanted = [f"The example of {PROMPT} is case {case}, which is left out of the verdict" for case in TAKEN]
     assert [line for line in told if line.startswith("The example of")] == wanted
-    told = [line.text for line in frontier_message("3/4", (), NOTES[:1])]
+    told = [line.text for line in frontier_message(FrontierEntry("f", 3, 4, 0.75, "", NOTES[:1]), ())]
     assert wanted[0] in told
     assert wanted[1] not in told
     hostile = TakenCase("p.md", "a.py::test[\ndiff --git a/x b/x]")
-    lines = frontier_message("3/4", (), [hostile])
+    lines = frontier_message(FrontierEntry("f", 3, 4, 0.75, "", (hostile,)), ())
     assert all(line.quoted for line in lines if "diff" in line.text)
 
 

@@ -19,7 +19,7 @@ from pytest_gepa.report.patches import (
     short_name,
     winner_message,
 )
-from pytest_gepa.report.result import Change, EditRecord, Finding, SplitScores
+from pytest_gepa.report.result import Change, EditRecord, Finding, FrontierEntry, SplitScores
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, result
 
@@ -148,7 +148,7 @@ def test_a_winner_of_an_interrupted_run_is_headed_not_confirmed_and_lists_no_fix
 
 
 def test_other_frontier_candidates_are_headed_unconfirmed():
-    (title, *_) = frontier_message("7/12", [edit(change())])
+    (title, *_) = frontier_message(FrontierEntry("f", 7, 12, 0.58, ""), [edit(change())])
     assert title.text == "gepa: frontier candidate, 7/12 cases (search score, unconfirmed)"
 
 

@@ -142,6 +142,41 @@ def test_the_plan_tells_which_prompt_reaches_which_cases_as_runs_have_shown_it()
     assert f"all of the budget    {2 * limit} calls, {200 * limit:,} tokens in, {20 * limit:,} out" in told
 
 
+def seen(scores: tuple[float, ...]) -> CaseUsage:
+    return CaseUsage({"prompts/a.md": 1}, run="2026-01-31-1", scores=scores)
+
+
+def test_the_gain_that_can_be_proven_is_that_of_cases_as_flaky_as_runs_have_shown_them():
+    chosen = cases(20)
+    steady = {case.id: seen((0.0, 0.0, 0.0, 0.0)) for case in chosen}
+    told = text(SETTINGS, chosen, steady)
+    gain = "a suite of this size and flakiness proves +30 points (6 cases mended) in 80 % of runs or more"
+    assert f"{gain} (0 of 20 cases flaky as runs showed)" in told
+    flaky = {**steady, **{case.id: seen((0.0, 1.0, 1.0, 0.0)) for case in chosen[:10]}}
+    told = text(SETTINGS, chosen, flaky)
+    assert "10 of 20 cases flaky as runs showed" in told
+    points = re.search(r"proves \+(\d+) points", told)
+    assert points is not None
+    assert int(points[1]) > 30
+
+
+def test_flakiness_that_nobody_has_looked_for_is_not_said_to_be_none():
+    chosen = cases(20)
+    assert "how flaky the cases are is unknown until the baseline" in text(SETTINGS, chosen)
+    once = {case.id: seen((0.0,)) for case in chosen}
+    assert "unknown: earlier runs ran each of them once" in text(SETTINGS, chosen, once)
+
+
+def test_each_candidate_that_is_confirmed_has_a_side_of_its_own():
+    settings = replace(SETTINGS, confirm=3)
+    plan = plan_budget(settings, cases(31, 10))
+    assert plan.confirm == 4 * 41 * 3
+    assert f"at most {plan.confirm} = 4 sides x 41 cases x 3 trials" in text(settings, cases(31, 10))
+    smallest = 31 + MINIBATCH + 4 * 41
+    with pytest.raises(SettingsError, match=f"--gepa-budget {smallest}"):
+        plan_budget(replace(settings, budget=1), cases(31, 10))
+
+
 def test_a_plan_names_a_few_of_many_files():
     chosen = [Case(f"test_{n}.py::test", f"test_{n}.py::test") for n in range(6)]
     usage = {one.id: CaseUsage({"prompts/a.md": 1}, (), 1, 0, 0, 0.0, "2026-01-31-1") for one in chosen}

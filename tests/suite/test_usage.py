@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,20 @@ def test_components_are_counted_by_the_calls_that_hold_their_text():
         call(TEXTS["route.md"]), call(TEXTS["reply.md"]), call("no prompt"), call(TEXTS["reply.md"])
     )
     usage = usage_of("run-1", TEXTS, [shown])["case"]
-    assert usage == CaseUsage({"reply.md": 2, "route.md": 1}, (), 4, 40, 4, 0.5, "run-1")
+    assert usage == CaseUsage({"reply.md": 2, "route.md": 1}, (), 4, 40, 4, 0.5, "run-1", (1.0,))
 
 
 def test_a_prompt_that_is_only_opened_is_touched_and_not_used():
     usage = usage_of("run-1", TEXTS, [rollout(call("else"), reads=("route.md",))])["case"]
     assert usage.components == {}
     assert usage.touches == {"route.md"}
+
+
+def test_every_run_of_a_case_tells_how_it_fares_and_the_last_what_it_asks():
+    runs = [rollout(call("one")), replace(rollout(call("a"), call("b")), score=0.0, outcome=Outcome.failed)]
+    runs.append(replace(rollout(call("x"), outcome=Outcome.timeout), score=None))
+    usage = usage_of("run-1", TEXTS, runs)["case"]
+    assert (usage.scores, usage.calls) == ((1.0, 0.0), 1)
 
 
 def test_a_case_in_trouble_that_reached_no_model_teaches_nothing():

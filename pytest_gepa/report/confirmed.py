@@ -1,0 +1,93 @@
+"""What the confirm run says of each candidate that it judged, and what a run of its size can prove at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.report.result import Confirmed, SplitScores
+from pytest_gepa.run_state import RunState
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.verdict.holm import holm_verdicts
+from pytest_gepa.verdict.judge import CaseScore, Verdict, judge
+from pytest_gepa.verdict.power import ProvableGain, SeenCase, provable_gain
+
+
+def confirmed(
+    state: RunState, cases: Sequence[Case], labels: Mapping[str, str], seed: int
+) -> dict[str, Confirmed]:
+    """What a whole confirm run says, by candidate id, each p-value adjusted for the other candidates."""
+    if not state.is_confirmed or state.winner is None:
+        return {}
+    candidates = (state.winner, *state.rivals)
+    verdicts = holm_verdicts([_judge(state, one, cases, "search", seed) for one in candidates])
+    return {
+        candidate.id: _confirmed(verdict, _held_out(state, candidate, cases, labels, seed), labels)
+        for candidate, verdict in zip(candidates, verdicts, strict=True)
+    }
+
+
+def gain_to_prove(state: RunState, cases: Sequence[Case], seed: int) -> ProvableGain | None:
+    """The gain that another confirm run like this one would prove, of the cases as flaky as this run has seen them."""
+    scores: dict[str, list[float]] = {}
+    for rollout in state.under_todays_prompts():
+        if rollout.score is not None:
+            scores.setdefault(rollout.case, []).append(rollout.score)
+    seen = [
+        SeenCase(tuple(scores[case.id]), case.trials or max(state.trials, 1), case.weight)
+        for case in cases
+        if case.split == "search" and case.id in scores
+    ]
+    return provable_gain(seen, seed=seed)
+
+
+def _confirmed(verdict: Verdict, holdout: SplitScores | None, labels: Mapping[str, str]) -> Confirmed:
+    return Confirmed(
+        verdict=verdict.kind,
+        effect=verdict.effect,
+        interval=verdict.interval,
+        p_value=verdict.p_value,
+        baseline=verdict.baseline,
+        winner=verdict.winner,
+        holdout=holdout,
+        fixed=tuple(labels[case] for case in verdict.fixed),
+        broken=tuple(labels[case] for case in verdict.broken),
+    )
+
+
+def _held_out(
+    state: RunState, candidate: Candidate, cases: Sequence[Case], labels: Mapping[str, str], seed: int
+) -> SplitScores | None:
+    if not any(case.split == "holdout" for case in cases):
+        return None
+    held = _judge(state, candidate, cases, "holdout", seed)
+    return SplitScores(held.baseline, held.winner, tuple(labels[case] for case in held.broken))
+
+
+def _judge(state: RunState, candidate: Candidate, cases: Sequence[Case], split: str, seed: int) -> Verdict:
+    """The comparison of both sides of the confirm run, over the cases of a split that are no examples."""
+    before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, candidate.id))
+    trials = 1 + max((trial for _, trial in (*before, *after)), default=0)
+    scores = [
+        CaseScore(
+            case.id,
+            _scores(before, case.id, trials),
+            _scores(after, case.id, trials),
+            weight=case.weight,
+            seed_passed=_passes(before, case.id, trials),
+            winner_passed=_passes(after, case.id, trials),
+        )
+        for case in cases
+        if case.split == split and case.id not in candidate.examples
+    ]
+    return judge(scores, seed=seed)
+
+
+def _scores(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> tuple[float | None, ...]:
+    found = (side.get((case, trial)) for trial in range(trials))
+    return tuple(rollout.score if rollout else None for rollout in found)
+
+
+def _passes(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> tuple[bool | None, ...]:
+    found = (side.get((case, trial)) for trial in range(trials))
+    return tuple(rollout.outcome is Outcome.passed if rollout else None for rollout in found)

@@ -1,0 +1,136 @@
+"""What a suite can prove: the gain that a confirm run over these cases, as flaky as they are, would find proven."""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pytest_gepa.verdict.signflip import exact_p
+
+POWER = 0.8
+"""The share of confirm runs in which a gain is proven that a suite is said to be able to prove."""
+
+RUNS = 500
+"""Confirm runs that are simulated for one gain: the share is known to 2 points where it is 80 %."""
+
+FEWEST_RUNS = 100
+_MOST_DRAWS = 300_000
+
+_STEPS = 20
+_WEIGHTS = 8
+_EXACT_WORK = 3_000_000
+_NORMAL = 1.959963984540054  # the normal distribution's 97.5 % point
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCase:
+    """A case as it is known under today's prompts: the scores of its runs, in [0, 1], one at least.
+
+    `trials` is how often the confirm run would run it on each side, `weight` its weight in every mean.
+    """
+
+    scores: tuple[float, ...]
+    trials: int = 1
+    weight: float = 1.0
+
+    @property
+    def mean(self) -> float:
+        """The mean of the scores: the pass rate of a case that is not graded."""
+        return math.fsum(self.scores) / len(self.scores)
+
+    @property
+    def is_flaky(self) -> bool:
+        """Whether its runs have not all ended with the same score."""
+        return min(self.scores) < max(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class ProvableGain:
+    """A gain that would be found proven in the share `power` of confirm runs.
+
+    It is to give `cases` cases full marks in every trial and to leave the others as they are; `points` is what this
+    adds to the weighted mean score, in [0, 1].
+    """
+
+    cases: int
+    points: float
+    power: float
+
+
+def provable_gain(
+    cases: Sequence[SeenCase], *, power: float = POWER, runs: int | None = None, seed: int = 0
+) -> ProvableGain | None:
+    """Return the least gain that at least the share `power` of confirm runs would prove; None if there is none.
+
+    The cases with the lowest means are mended first. Confirm runs are simulated: each trial of a case that is not
+    mended is one of the scores seen, drawn anew on either side. `seed` is for these draws, the same for every gain;
+    `runs` are as many as `RUNS`, fewer for a suite of thousands of rollouts.
+    Raises `ValueError` for a case without scores.
+    """
+    if any(not case.scores for case in cases):
+        raise ValueError("a case without scores says nothing about its flakiness")
+    order = sorted((case for case in cases if case.mean < 1), key=lambda case: case.mean)
+    perfect = [case for case in cases if case.mean >= 1]
+    runners = _runners([*order, *perfect])
+    draws = 1 + sum(2 * case.trials for case in cases if case.is_flaky)
+    number = runs or max(FEWEST_RUNS, min(RUNS, _MOST_DRAWS // draws))
+
+    def share(mended: int) -> float:
+        source = random.Random(seed)
+        proven = (
+            _proves([one.draw(source, at < mended) for at, one in enumerate(runners)]) for _ in range(number)
+        )
+        return sum(proven) / number
+
+    # The more is mended, the more runs prove it, but for chance.
+    least = bisect_left(range(1, len(order) + 1), power, key=share) + 1
+    if least > len(order):
+        return None
+    gained = math.fsum(case.weight * (1 - case.mean) for case in order[:least])
+    return ProvableGain(least, gained / math.fsum(case.weight for case in cases), share(least))
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """One case in whole numbers: scores in steps, scaled so that a mean over its trials times its weight is one too."""
+
+    scores: tuple[int, ...]
+    trials: int
+    full: int
+
+    def draw(self, source: random.Random, is_mended: bool) -> int:
+        """The difference, winner less seed, of one confirm run."""
+        if len(self.scores) == 1:
+            return self.trials * (self.full - self.scores[0]) if is_mended else 0
+        before = sum(source.choices(self.scores, k=self.trials))
+        after = sum(source.choices(self.scores, k=self.trials))
+        return (self.trials * self.full if is_mended else after) - before
+
+
+def _runners(cases: Sequence[SeenCase]) -> list[_Runner]:
+    weights = [
+        max(Fraction(case.weight).limit_denominator(_WEIGHTS), Fraction(1, _WEIGHTS)) for case in cases
+    ]
+    unit = math.lcm(*(weight.denominator for weight in weights)) * math.lcm(*(case.trials for case in cases))
+    runners = []
+    for case, weight in zip(cases, weights, strict=True):
+        scale = int(unit * weight) // case.trials
+        scores = [scale * round(_STEPS * score) for score in case.scores]
+        kept = tuple(scores) if case.is_flaky else (scores[0],)
+        runners.append(_Runner(kept, case.trials, scale * _STEPS))
+    return runners
+
+
+def _proves(differences: Sequence[int]) -> bool:
+    total = sum(differences)
+    if total <= 0:
+        return False
+    p_value = exact_p(differences, _EXACT_WORK)
+    if p_value is None:
+        # So many differences that their sum is as good as normal.
+        return total > _NORMAL * math.sqrt(sum(difference * difference for difference in differences))
+    return p_value < 0.05

@@ -1,0 +1,194 @@
+"""Candidates that are confirmed beside the winner, and what a run can prove."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.evolve.tasks import Reflect
+from pytest_gepa.prompts.finding import find_components
+from pytest_gepa.report.build import build_result
+from pytest_gepa.report.confirmed import confirmed
+from pytest_gepa.report.markdown import render_markdown
+from pytest_gepa.report.patches import PatchBase, frontier_message, winner_message
+from pytest_gepa.report.result import Confirmed, FrontierEntry, Result, SplitScores
+from pytest_gepa.report.terminal import closing_lines
+from pytest_gepa.report.write import new_run_directory, write_run
+from pytest_gepa.suite.rollout import Outcome
+from pytest_gepa.verdict.judge import Tally
+from pytest_gepa.verdict.power import ProvableGain
+from tests.report.runs import PROMPT, Desk, result
+
+SEVEN = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
+SIDE = Confirmed("proven", 0.5, (0.2, 0.8), 0.01, Tally(3, 12, 0.25), Tally(9, 12, 0.75))
+
+
+def two_ways() -> Desk:
+    """Two candidates of which neither is as good as the other everywhere: 8 of 9 cases, and 7 with one that the
+    other lacks.
+    """
+
+    def edit(desk: Desk, _task: Reflect) -> str:
+        return f"p q {' '.join(SEVEN)}\n" if desk.state.reflections == 1 else f"{' '.join(SEVEN[:6])}\n"
+
+    desk = Desk([*SEVEN, "!p", "!q"], text="p q\n", edit=edit).search(reflections=2).choose()
+    search = desk.state.search
+    assert desk.state.winner is not None
+    assert search.mean(desk.state.winner) == pytest.approx(8 / 9)
+    others = [search.candidates[one.candidate] for one in search.frontier()]
+    desk.state.rivals = tuple(one for one in others if one.id not in (desk.state.winner.id, desk.seed.id))
+    assert [search.mean(one) for one in desk.state.rivals] == [pytest.approx(7 / 9)]
+    return desk
+
+
+def test_a_rival_is_judged_like_the_winner_and_each_pays_for_the_other():
+    found = build_result("r", two_ways().confirm().state, two_ways().cases, 0, "large")
+    (entry,) = found.frontier
+    assert entry.confirmed is not None
+    assert (found.verdict, found.p_value) == ("proven", 2 * 2 / 2**8)
+    assert (entry.confirmed.verdict, entry.confirmed.p_value) == ("proven", 2 / 2**7)
+    assert (entry.confirmed.baseline, entry.confirmed.winner) == (
+        Tally(0, 9, 0.0),
+        Tally(7, 9, pytest.approx(7 / 9)),
+    )
+    assert found.judged == 2
+    assert from_json(Result, to_json(found)) == found
+
+
+def test_a_winner_alone_is_judged_alone():
+    desk = two_ways()
+    desk.state.rivals = ()
+    found = build_result("r", desk.confirm().state, desk.cases, 0, "large")
+    assert (found.judged, found.p_value) == (1, 2 / 2**8)
+    assert [entry.confirmed for entry in found.frontier] == [None]
+
+
+def test_a_rival_is_not_judged_by_a_confirm_run_that_was_cut_off():
+    desk = two_ways().confirm(1, of=3)
+    assert confirmed(desk.state, desk.cases, {}, 0) == {}
+
+
+def test_the_patch_of_a_proven_rival_has_its_confirmed_figures(tmp_path: Path):
+    desk = two_ways().confirm()
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / PROMPT).write_text(desk.text, encoding="utf-8")
+    components = {found.id: found for found in find_components(tmp_path, tmp_path, ["prompts/*.md"])}
+    directory = new_run_directory(tmp_path, date(2026, 1, 31))
+    built = build_result(directory.name, desk.state, desk.cases, 0, "large")
+    labels = {case.id: case.nodeid for case in desk.cases}
+    written = write_run(directory, built, desk.state, components, labels, PatchBase(tmp_path, is_git=False))
+    (entry,) = written.frontier
+    told = (tmp_path / entry.patch).read_text(encoding="utf-8")
+    assert told.startswith("gepa: frontier candidate, 0/9 -> 7/9 cases, proven better\n")
+    assert "p = 0.016, adjusted for 2 candidates (Holm).\n" in told
+    assert (directory / "best.patch").read_text("utf-8").startswith("gepa: 0/9 -> 8/9 cases, proven better\n")
+
+
+def test_a_rival_that_is_not_proven_stays_unconfirmed_and_says_what_the_confirm_run_found():
+    entry = FrontierEntry("f00", 7, 12, 0.58, "", confirmed=replace(SIDE, verdict="not proven", p_value=0.2))
+    title, _, score, *_ = frontier_message(entry, (), trials=3, judged=2)
+    assert title.text == "gepa: frontier candidate, 7/12 cases (search score, unconfirmed)"
+    assert score.text == (
+        "Confirm run (3 trials a side): +50 points, 95 % interval +20 to +80, p = 0.2, adjusted for 2 candidates "
+        "(Holm). NOT PROVEN."
+    )
+
+
+def test_terminal_and_report_tell_of_rivals():
+    found = result(frontier=(FrontierEntry("f00", 7, 12, 0.58, "frontier/f00.patch", confirmed=SIDE),))
+    lines = closing_lines(found, "dir", "cmd")
+    assert "judged together      2 candidates, each p adjusted for the others (Holm)" in lines
+    assert any(line.endswith("; 1 more on the frontier, 1 of them proven better too") for line in lines)
+    page = render_markdown(found)
+    assert "; 2 candidates were judged, each p is adjusted for the others after Holm)" in page
+    line = "- 7/12: `frontier/f00.patch`; confirm run: proven, 3/12 to 9/12, +50 points, p = 0.01"
+    assert line in page.splitlines()
+
+
+def test_a_winner_that_breaks_a_case_says_so_first():
+    held = SplitScores(Tally(2, 4, 0.5), Tally(3, 4, 0.75), ("a.py::test_h",))
+    found = result(broken=("a.py::test_x",), fixed=("a.py::test_y",), holdout=held)
+    assert closing_lines(found, "dir", "cmd")[0] == "BREAKS 2 cases: a.py::test_x, a.py::test_h"
+    page = render_markdown(found)
+    assert page.index("**Breaks 2 cases**") < page.index("The gain is too large to be chance")
+    assert "- `a.py::test_h` (held out)" in page.splitlines()
+    told = [line.text for line in winner_message(found)]
+    assert told[0] == "gepa: BREAKS 2 cases, 3/12 -> 12/12 cases, proven better"
+    assert told.index("Broken: 1") < told.index("Broken, held out: 1") < told.index("Fixed: 1")
+
+
+def test_a_held_out_case_that_the_winner_breaks_is_broken():
+    def spoils(_desk: Desk, _task: Reflect) -> str:
+        return f"{' '.join(SEVEN)} hen\n"
+
+    found = build_result(
+        "r",
+        (desk := Desk(SEVEN, held_out=["!hen"], edit=spoils).search().choose().confirm()).state,
+        desk.cases,
+        0,
+        "m",
+    )
+    assert found.holdout is not None
+    assert found.holdout.broken == ("test_a.py::!hen[label]",)
+    assert found.broken == ()
+
+
+def test_the_drop_from_the_search_to_held_out_cases_is_told():
+    found = build_result(
+        "r",
+        (desk := Desk(SEVEN, held_out=["ant2", "bee2"]).search().choose().confirm()).state,
+        desk.cases,
+        0,
+        "m",
+    )
+    assert (found.searched, found.drop) == (Tally(7, 7, 1.0), 1.0)
+    lines = closing_lines(found, "dir", "cmd")
+    assert "held out             0/2 -> 0/2, 100 points below the search score" in lines
+    page = render_markdown(found)
+    assert (
+        "was 1.00 in the search, 1.00 on the same cases in the confirm run and 0.00 on the held-out cases"
+        in page
+    )
+    assert "Held-out cases: 0/2 -> 0/2, 100 points below the search score." in [
+        one.text for one in winner_message(found)
+    ]
+
+
+def test_without_held_out_cases_there_is_no_drop():
+    assert (
+        build_result("r", (desk := Desk(SEVEN).search().choose().confirm()).state, desk.cases, 0, "m").drop
+        is None
+    )
+
+
+def test_a_run_that_proves_nothing_tells_what_it_could_have_proven():
+    desk = Desk([*SEVEN[:3], *(f"!{word}" for word in SEVEN)]).search().choose().confirm()
+    found = build_result("r", desk.state, desk.cases, 0, "large")
+    assert (found.verdict, found.provable) == ("not proven", None)
+    sentence = "nothing: even with every failing case mended a suite of this size is too small or too flaky"
+    assert f"provable             {sentence}" in closing_lines(found, "dir", "cmd")
+    assert f"What can be proven: {sentence}." in render_markdown(found)
+
+
+def test_the_gain_that_could_be_proven_is_that_of_cases_as_flaky_as_they_were_seen_to_be():
+    desk = Desk([f"w{n}" for n in range(20)], edit=lambda _desk, _task: None).search().choose()
+    state = desk.state
+    assert build_result("r", state, desk.cases, 0, "m").provable == ProvableGain(6, 0.3, 1.0)
+    names = [case.id for case in desk.cases][:12]
+    passes = [desk.rollout(desk.seed, name, "run/repeat/0") for name in names]
+    state.repeats = [replace(one, score=1.0, outcome=Outcome.passed) for one in passes]
+    flaky = build_result("r", state, desk.cases, 0, "m").provable
+    assert flaky is not None
+    assert flaky.cases > 6
+    told = f"proves {100 * flaky.points:+.0f} points ({flaky.cases} cases mended) in 80 %"
+    assert any(told in line for line in closing_lines(result(verdict="not proven", provable=flaky), "d", "c"))
+
+
+def test_a_proven_run_says_nothing_of_what_could_be_proven():
+    found = build_result("r", (desk := Desk(SEVEN).search().choose().confirm()).state, desk.cases, 0, "m")
+    assert (found.verdict, found.provable) == ("proven", None)
+    assert not any(line.startswith("provable") for line in closing_lines(found, "dir", "cmd"))

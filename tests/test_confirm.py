@@ -1,0 +1,70 @@
+"""Whole runs whose confirm run judges more than the winner."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.fake_openai import Answer, Body
+from tests.harness import Project, edits, new_project
+
+# A word of `a` is answered right under rule A, one of `b` under rule B, one of `c` under either.
+TESTS = """\
+import pytest
+
+from app import route
+
+
+@pytest.mark.parametrize("kind", {kinds})
+def test_route(kind):
+    assert route(kind, "word") == "right"
+"""
+
+
+def by_either_rule(request: Body) -> Answer:
+    system, user = (message["content"] for message in request["messages"])
+    rule = system.split("RULE ")[1].split()[0]
+    return "right" if user[0] == "c" and rule != "0" or user[0] == rule.lower() else "wrong"
+
+
+def one_rule_then_the_other(request: Body) -> Answer:
+    return edits("RULE B" if "RULE A" in str(request["messages"]) else "RULE A", kind="rewrite")
+
+
+@pytest.fixture
+def project(tmp_path: Path):
+    for project in new_project(tmp_path / "project"):
+        kinds = [f"{kind}{n}" for kind, number in (("a", 1), ("b", 4), ("c", 8)) for n in range(number)]
+        project.write({"prompts/route.md": "RULE 0\n", "test_route.py": TESTS.format(kinds=kinds)})
+        project.world.task = by_either_rule
+        project.world.reflect = one_rule_then_the_other
+        yield project
+
+
+def test_others_of_the_frontier_are_confirmed_beside_the_winner(project: Project) -> None:
+    project.write({"pytest.ini": "[pytest]\ngepa_confirm = 2\n"})
+    run = project.optimize("--gepa-trials=1")
+    assert run.code == 0, run.out
+    assert (run.result["verdict"], run.result["winner"]["passed"]) == ("proven", 12)
+    (entry,) = run.result["frontier"]
+    assert entry["confirmed"]["verdict"] == "proven"
+    assert entry["confirmed"]["winner"]["passed"] == 9
+    (record,) = run.records("confirm")
+    assert record["rivals"] == [entry["candidate"]]
+    trials = Counter(
+        record["candidate"] for record in run.records("rollout") if record["trial"].endswith("/confirm/0")
+    )
+    assert list(trials.values()) == [13, 13, 13]
+    patch = (run.rootdir / entry["patch"]).read_text(encoding="utf-8")
+    assert patch.startswith("gepa: frontier candidate, 0/13 -> 9/13 cases, proven better\n")
+    assert run.best_patch.read_text("utf-8").startswith("gepa: 0/13 -> 12/13 cases, proven better\n")
+    assert run.result["spent"]["rollouts"] <= run.records("run")[0]["budget"]["limit"]
+
+
+def test_the_winner_is_confirmed_alone_unless_more_is_asked_for(project: Project) -> None:
+    run = project.optimize("--gepa-trials=1")
+    (entry,) = run.result["frontier"]
+    assert entry["confirmed"] is None
+    assert run.records("confirm")[0]["rivals"] == []

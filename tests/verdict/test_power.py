@@ -1,0 +1,113 @@
+"""What a suite can prove."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_gepa.verdict.judge import PROVEN, CaseScore, judge, least_gain
+from pytest_gepa.verdict.power import ProvableGain, SeenCase, provable_gain
+
+FAILS, PASSES, FLAKY = (0.0, 0.0), (1.0, 1.0), (0.0, 1.0)
+
+
+def suite(failing: int, passing: int, flaky: int = 0, trials: int = 3) -> list[SeenCase]:
+    groups = ((failing, FAILS), (passing, PASSES), (flaky, FLAKY))
+    return [SeenCase(scores, trials) for number, scores in groups for _ in range(number)]
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 4))
+def test_where_nothing_is_flaky_the_least_gain_that_can_be_proven_always_is(
+    failing: int, passing: int, trials: int
+):
+    found = provable_gain(suite(failing, passing, trials=trials), runs=5)
+    least = least_gain(failing)
+    assert found == (None if least is None else ProvableGain(least, least / (failing + passing), 1.0))
+
+
+def test_the_more_is_flaky_the_larger_the_gain_must_be():
+    steady, some, all_flaky = (provable_gain(suite(20 - n, 0, n)) for n in (0, 6, 20))
+    assert steady is not None
+    assert some is not None
+    assert all_flaky is not None
+    assert steady.cases < some.cases < all_flaky.cases
+    assert min(some.power, all_flaky.power) >= 0.8
+
+
+def test_more_trials_prove_a_smaller_gain():
+    one, five = (provable_gain(suite(10, 10, 20, trials)) for trials in (1, 5))
+    assert one is not None
+    assert five is not None
+    assert five.points < one.points
+
+
+def test_the_share_is_that_of_the_verdicts_own_test():
+    cases = suite(8, 6, 6, trials=3)
+    found = provable_gain(cases, runs=2000)
+    assert found is not None
+    source = random.Random(5)
+
+    def side(case: SeenCase) -> tuple[float, ...]:
+        return tuple(source.choice(case.scores) for _ in range(case.trials))
+
+    proven, runs = 0, 1500
+    for _ in range(runs):
+        scores = [
+            CaseScore(str(at), side(case), (1.0,) * 3 if at < found.cases else side(case))
+            for at, case in enumerate(cases)
+        ]
+        proven += judge(scores).kind == PROVEN
+    assert proven / runs == pytest.approx(found.power, abs=0.05)
+
+
+def test_a_suite_that_can_prove_nothing_says_so():
+    assert provable_gain(suite(5, 30)) is None
+    assert provable_gain(suite(0, 30)) is None
+    assert provable_gain([]) is None
+
+
+def test_a_case_of_weight_counts_for_as_much():
+    heavy = [SeenCase((0.0,), 1, 3.0), *(SeenCase((0.0,), 1) for _ in range(5)), SeenCase((1.0,), 1)]
+    found = provable_gain(heavy)
+    assert found is not None
+    assert (found.cases, found.points) == (6, pytest.approx(8 / 9))
+
+
+def test_graded_scores_count_by_what_they_lack():
+    found = provable_gain([SeenCase((0.5, 0.5)) for _ in range(10)])
+    assert found == ProvableGain(6, pytest.approx(0.3), 1.0)  # type: ignore[arg-type]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            SeenCase,
+            st.lists(st.sampled_from([0.0, 0.3, 1.0]), min_size=1, max_size=4).map(tuple),
+            st.integers(1, 3),
+            st.sampled_from([0.5, 1.0, 2.0]),
+        ),
+        max_size=30,
+    )
+)
+def test_the_gain_can_be_had_and_the_same_cases_give_the_same_one(cases: list[SeenCase]):
+    found = provable_gain(cases, runs=40)
+    assert found == provable_gain(cases, runs=40)
+    if found is not None:
+        assert 1 <= found.cases <= sum(case.mean < 1 for case in cases)
+        assert 0 < found.points <= 1
+        assert found.power >= 0.8
+
+
+def test_a_thousand_flaky_cases_are_judged_too():
+    found = provable_gain([SeenCase(FLAKY, 3) for _ in range(1000)], runs=20)
+    assert found is not None
+    assert 0 < found.points < 0.2
+
+
+def test_a_case_without_scores_is_refused():
+    with pytest.raises(ValueError, match="says nothing about its flakiness"):
+        provable_gain([SeenCase(())])
