@@ -94,7 +94,8 @@ class SearchDriver:
                 )
             except queue.Empty:
                 deadline = None
-                self._tell(Stopped(f"the {minutes:g} minutes are over"))
+                self._state.stopped = f"the {minutes:g} minutes are over"
+                self._tell(Stopped(self._state.stopped))
                 continue
             if isinstance(message, (Evaluated, Reflected, Stopped)):
                 self._tell(message)

@@ -1,4 +1,4 @@
-"""The story of one optimization: baseline and search, winner, confirm run. Each part is told in its own module."""
+"""The story of one optimization: baseline and search, the winner and what it needs, confirm run. Each part is told in its own module."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.run_state import RunState, Screen
 from pytest_gepa.settings import Settings
+from pytest_gepa.shrink_run import ShrinkRun
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
 
@@ -52,6 +53,8 @@ class Optimization:
         self._max_broken = settings.max_broken
         self._confirmed = settings.confirm
         self._suite = suite
+        crew = crew or Crew()
+        minutes = None if settings.replay == "only" else settings.minutes
         self._driver = SearchDriver(
             self.state,
             by_id,
@@ -59,10 +62,15 @@ class Optimization:
             model,
             journal,
             screen,
-            None if settings.replay == "only" else settings.minutes,
+            minutes,
             guard,
             settings.edits,
             crew,
+        )
+        self._shrink_run = (
+            ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, minutes, crew)
+            if settings.shrinks
+            else None
         )
         # The budget that the search leaves is known only when it has ended, so the confirm run is made then.
         self._confirm_run = partial(ConfirmRun, run, self.state, by_id, plan, suite, journal, screen)
@@ -75,6 +83,8 @@ class Optimization:
             # Chosen before the confirm run is looked at, and never again.
             state.winner = search.best(self._max_broken)
             if state.winner.id != search.seed.id:
+                if self._shrink_run:
+                    self._shrink_run.run(state.winner)
                 state.rivals = self._rivals(state.winner)
                 self._confirm_run().run(state.winner, state.rivals)
         except BaseException:
@@ -88,7 +98,7 @@ class Optimization:
         """The best others of the frontier, as many as are confirmed beside the winner."""
         search = self.state.search
         known = [search.candidates[standing.candidate] for standing in search.frontier()]
-        others = [one for one in known if one.id not in (winner.id, search.seed.id)]
+        others = [one for one in known if one.id not in (winner.id, search.seed.id, self.state.unshrunk)]
         return tuple(one for one in others if len(search.broken(one)) <= self._max_broken)[
             : self._confirmed - 1
         ]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search
+from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Reflect
 from pytest_gepa.reflect.menu import MenuName
 from pytest_gepa.reflect.propose import Proposal
@@ -54,6 +55,8 @@ class RunState:
     charged: int = 0
     trials: int = 0
     winner: Candidate | None = None
+    shrink: Shrink | None = None
+    stopped: str = ""
     rivals: tuple[Candidate, ...] = ()
     cached: int = 0
     reflections: int = 0
@@ -66,6 +69,11 @@ class RunState:
     stray: tuple[StrayCall, ...] = ()
     problems: tuple[str, ...] = ()
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def unshrunk(self) -> str:
+        """The id of the winner before it was shrunk, "" where it was not."""
+        return self.shrink.before.id if self.shrink else ""
 
     @property
     def spent(self) -> int:

@@ -38,7 +38,8 @@ class Settings:
     `prompts` are globs, () for the default ones; they resolve against `prompts_base`. `budget` counts rollouts, None
     for the default; `minutes` is None for no limit; `trials` None to choose by the suite's flakiness; `holdout` a share
     in [0, 1); `timeout` seconds a case. `confirm` is the number of candidates that the confirm run
-    judges. `edits` are the kinds of edit that are allowed. `redact` are regular
+    judges. `shrinks` says whether the winner is shrunk.
+    `edits` are the kinds of edit that are allowed. `redact` are regular
     expressions of the user's own. `cache_size` is in bytes.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     isolation: str
     replay: str = "auto"
     confirm: int = 1
+    shrinks: bool = True
     edits: tuple[str, ...] = KINDS
     redact: tuple[str, ...] = ()
     cache_size: int = DEFAULT_CACHE_MEGABYTES * 10**6
@@ -101,6 +103,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         isolation=_choice(config, "isolation", ISOLATIONS) or "auto",
         replay=_choice(config, "replay", REPLAY_MODES) or "auto",
         confirm=_number(config, "confirm", int, least=1) or 1,
+        shrinks=_choice(config, "shrink", ("on", "off")) != "off",
         edits=_edits(config),
         redact=_patterns(config),
         cache_size=10**6 * (_number(config, "cache_size", int, least=1) or DEFAULT_CACHE_MEGABYTES),

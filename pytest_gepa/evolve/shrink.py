@@ -43,7 +43,7 @@ class Need:
 class Shrink:
     """Makes the winner as small as it can be with no case worse, for at most `most` rollouts of the `budget`.
 
-    `winner` is the smallest so far, at any time. `done` is the reason for which it ended, in words, or "". When that
+    `before` is the winner as the search has found it, `winner` the smallest so far, at any time. `done` is the reason for which it ended, in words, or "". When that
     is that every change was tried, none of those left can be dropped alone.
     """
 
@@ -53,7 +53,7 @@ class Shrink:
         self.winner = winner
         self.done = ""
         self._pool = pool
-        self._before = winner
+        self.before = winner
         self._budget = budget
         self._room = most
         self._guard = guard
@@ -173,7 +173,7 @@ class Shrink:
         gone = len(self._hunks) - len(self._kept)
         means = ledger.mean(self.winner.id), ledger.mean(child.id)
         reason = f"{gone} of {len(self._hunks)} changes are gone, and no case is worse"
-        self._decisions.append(Decision("shrunk", child.id, self._before.id, reason, means))
+        self._decisions.append(Decision("shrunk", child.id, self.before.id, reason, means))
         self.winner = child
 
     def _end(self, reason: str) -> None:
@@ -197,7 +197,7 @@ class Shrink:
             for name, text in self._pool.seed.texts.items()
         }
         known = self._pool.candidates.get(candidate_id(texts))
-        return known or derive(self._before, texts, origin="shrink")
+        return known or derive(self.before, texts, origin="shrink")
 
     def _refusal(self) -> str:
         """Why the child must not be tried, "" if nothing speaks against it. Today's own texts need no leave."""
@@ -259,7 +259,7 @@ class Shrink:
 
     def _reaches(self, changed: set[str], case: str) -> bool:
         """Whether a case was seen to use one of the components, or may do so unseen."""
-        results = [self._pool.ledger.results[one.id].get(case) for one in (self._pool.seed, self._before)]
+        results = [self._pool.ledger.results[one.id].get(case) for one in (self._pool.seed, self.before)]
         known = [result for result in results if result is not None]
         uses = {name for result in known for name in result.uses}
         return bool(changed & uses) or (not uses and any(result.depends for result in known))

@@ -12,6 +12,7 @@ from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.confirmed import confirmed, gain_to_prove
+from pytest_gepa.report.needs import change_needs
 from pytest_gepa.report.result import (
     Change,
     ComponentChange,
@@ -77,6 +78,7 @@ def build_result(
         search_ended=state.search_ended,
         changes=_changes(search.candidates, search.seed, winner),
         edits=ancestry(state, winner, labels),
+        needs=change_needs(state, labels),
         frontier=tuple(_frontier(state, winner, labels, found)),
         rejections=count_kinds(state.rejections),
         trouble=tuple(_trouble(state, labels)),
@@ -90,7 +92,7 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:
-        return "not confirmed", "the run was interrupted in its confirm run"
+        return "not confirmed", f"the run was interrupted {'in' if state.trials else 'before'} its confirm run"
     if not _has_work(state):
         return "nothing to do", state.search_ended
     best = state.search.best(sys.maxsize)
@@ -197,7 +199,7 @@ def _frontier(
 ) -> list[FrontierEntry]:
     entries = []
     for standing in state.search.frontier():
-        if standing.candidate in (winner.id, state.search.seed.id):
+        if standing.candidate in (winner.id, state.search.seed.id, state.unshrunk):
             continue
         candidate = state.search.candidates[standing.candidate]
         tally = _search_tally(state, candidate.id, candidate.examples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jinja2
 
+from pytest_gepa.report.needs import needs_words, shown_cases, shown_lines
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.wording import (
     count,
@@ -15,6 +16,9 @@ from pytest_gepa.report.wording import (
     printable,
     provable_words,
 )
+
+CELL = 200
+"""Characters of a text in a cell of a table."""
 
 
 def render_markdown(result: Result) -> str:
@@ -28,14 +32,18 @@ def render_markdown(result: Result) -> str:
     )
     environment.filters.update(
         block=_block,
+        cell=_cell,
         code=_code,
         count=count,
         drop_words=drop_words,
         duration=duration,
         line=_line,
+        needs_words=needs_words,
         p_words=p_words,
         passed=passed,
         points=points,
+        shown_cases=shown_cases,
+        shown_lines=shown_lines,
         provable_words=provable_words,
     )
     return environment.get_template("report.md.j2").render(result=result).rstrip("\n") + "\n"
@@ -50,6 +58,12 @@ def _line(text: str) -> str:
 def _code(text: str) -> str:
     """Foreign text between backticks."""
     return " ".join(printable(text).split()).replace("`", "'")
+
+
+def _cell(text: str) -> str:
+    """Foreign text between backticks in a cell of a table."""
+    flat = _code(text)
+    return (flat if len(flat) <= CELL else f"{flat[: CELL - 3]}...").replace("|", "\\|")
 
 
 def _block(text: str) -> str:

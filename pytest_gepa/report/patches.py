@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, git_top, make_patch
+from pytest_gepa.report.needs import need_lines
 from pytest_gepa.report.result import (
     Change,
     Confirmed,
@@ -95,7 +96,7 @@ def winner_message(result: Result) -> list[PatchLine]:
     lines += [_own("Models:"), PatchLine(models), _own(f"Seed: {result.seed}")]
     if result.has_confirm:
         lines += _case_lines(result, breaks_first=bool(breaks))
-    return lines + edit_lines(result.edits)
+    return [*lines, *need_lines(result.needs), *edit_lines(result.edits)]
 
 
 def frontier_message(
@@ -170,6 +171,12 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
             lines += [
                 _own(""),
                 _own(f"Step {number}, an added line taken away again in"),
+                PatchLine(", ".join(edit.components)),
+            ]
+        if edit.origin == "shrink":
+            lines += [
+                _own(""),
+                _own(f"Step {number}, changes that no case needs taken away again in"),
                 PatchLine(", ".join(edit.components)),
             ]
         for change in edit.changes:

@@ -68,6 +68,21 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeNeed:
+    """One change of the winner as the search has found it, by its `lines`, and what it is needed for.
+
+    `state` is "needed": `cases` are worse without it, those that were seen before the attempt was given up; "dropped":
+    no case is, and the winner is without it; or "not measured", for the `reason`.
+    """
+
+    component: str
+    lines: tuple[str, ...]
+    state: str
+    cases: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EditRecord:
     """One step in a candidate's ancestry: a reflection's changes, or a merge of two candidates."""
 
@@ -164,6 +179,7 @@ class Result:
     search_ended: str = ""
     changes: tuple[ComponentChange, ...] = ()
     edits: tuple[EditRecord, ...] = ()
+    needs: tuple[ChangeNeed, ...] = ()
     frontier: tuple[FrontierEntry, ...] = ()
     rejections: Mapping[str, int] = field(default_factory=dict)
     trouble: tuple[Trouble, ...] = ()

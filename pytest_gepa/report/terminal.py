@@ -11,6 +11,7 @@ from rich.status import Status
 from rich.text import Text
 
 from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.report.needs import needs_words
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.wording import (
     count,
@@ -30,8 +31,9 @@ PHASES = {
     "gate": "trying an edit",
     "merge": "trying a merge",
     "rest": "running the other cases",
+    "shrink": "shrinking the winner",
 }
-SHOWN = ("accepted", "rejected", "merge", "frontier", "duplicate", "not in effect", "invalid", "stopped")
+SHOWN = ("accepted", "rejected", "merge", "frontier", "duplicate", "not in effect", "invalid", "stopped", "shrunk")
 LISTED_PROBLEMS = 3
 LISTED_TROUBLE = 10
 LISTED_KINDS = 4
@@ -152,6 +154,8 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
         )
     if result.verdict == "not proven":
         lines.append(f"provable             {provable_words(result.provable)}")
+    if result.needs:
+        lines.append(f"shrunk               {needs_words(result.needs)}")
     for change in result.changes:
         lines.append(
             f"{change.component:<20} {count(change.edits, 'edit')}, {change.after - change.before:+,} characters"
