@@ -1,4 +1,4 @@
-"""The story of one optimization: baseline and search, the winner and what it needs, confirm run. Each part is told in its own module."""
+"""The story of one optimization: baseline and search, shrinking, confirm run. Each part has its own module."""
 
 from __future__ import annotations
 

@@ -92,7 +92,10 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:
-        return "not confirmed", f"the run was interrupted {'in' if state.trials else 'before'} its confirm run"
+        return (
+            "not confirmed",
+            f"the run was interrupted {'in' if state.trials else 'before'} its confirm run",
+        )
     if not _has_work(state):
         return "nothing to do", state.search_ended
     best = state.search.best(sys.maxsize)

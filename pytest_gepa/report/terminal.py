@@ -33,7 +33,17 @@ PHASES = {
     "rest": "running the other cases",
     "shrink": "shrinking the winner",
 }
-SHOWN = ("accepted", "rejected", "merge", "frontier", "duplicate", "not in effect", "invalid", "stopped", "shrunk")
+SHOWN = (
+    "accepted",
+    "rejected",
+    "merge",
+    "frontier",
+    "duplicate",
+    "not in effect",
+    "invalid",
+    "stopped",
+    "shrunk",
+)
 LISTED_PROBLEMS = 3
 LISTED_TROUBLE = 10
 LISTED_KINDS = 4
