@@ -10,7 +10,7 @@ from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.journal import Journal
-from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.plan import BudgetPlan, spread
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
@@ -100,8 +100,7 @@ class ConfirmRun:
         known = [
             case for case in self._cases if (r := rollouts.get((seed.id, case))) and r.outcome.is_evidence
         ]
-        step = max(1, len(known) // self._plan.probe)
-        chosen = known[::step][: self._plan.probe]
+        chosen = spread(known, self._plan.probe)
         self._reserve_share(len(chosen))
         self._crew.start(partial(self._repeat, seed, chosen, f"{self._run}/repeat/0"))
         _, evaluation = self._next()

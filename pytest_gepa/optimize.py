@@ -10,9 +10,9 @@ from pytest_gepa.confirm import ConfirmRun
 from pytest_gepa.crew import Crew
 from pytest_gepa.driver import SearchDriver
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.journal import Journal
-from pytest_gepa.plan import MINIBATCH, BudgetPlan
+from pytest_gepa.plan import BudgetPlan, search_settings
 from pytest_gepa.prompts.components import Component, format_problem
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
@@ -45,7 +45,7 @@ class Optimization:
         search = Search(
             [_search_case(case) for case in cases if case.split == "search"],
             texts,
-            SearchSettings(seed=settings.seed, rollouts=plan.search, minibatch=MINIBATCH),
+            search_settings(settings.seed, plan),
             guard=guard.check,
         )
         by_id = {case.id: case for case in cases}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.settings import DEFAULT_TRIALS, Settings
 from pytest_gepa.suite.rollout import Case
 
@@ -38,6 +39,11 @@ def confirm_rollouts(cases: Sequence[Case], trials: int, candidates: int = 1) ->
     return (1 + candidates) * sum(case.trials or trials for case in cases)
 
 
+def spread(cases: Sequence[str], number: int) -> list[str]:
+    """Take `number` of the cases, as evenly over all of them as may be; all where there are fewer."""
+    return list(cases[:: max(1, len(cases) // number)][:number]) if number else []
+
+
 def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
     """Share out the budget. Raises `SettingsError`, naming the smallest that would do, when it cannot hold the run."""
     searched = sum(case.split == "search" for case in cases)
@@ -54,6 +60,11 @@ def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
     confirm = confirm_rollouts(cases, trials, settings.confirm)
     limit = settings.budget or SEARCH_FACTOR * searched + confirm + probe
     return BudgetPlan(limit, limit - confirm - probe, confirm, probe, trials, settings.confirm)
+
+
+def search_settings(seed: int, plan: BudgetPlan) -> SearchSettings:
+    """The settings of a run's search."""
+    return SearchSettings(seed=seed, rollouts=plan.search, minibatch=MINIBATCH)
 
 
 def _affordable_trials(settings: Settings, cases: Sequence[Case]) -> int:

@@ -26,7 +26,7 @@ def test_route(kind):
 def by_either_rule(request: Body) -> Answer:
     system, user = (message["content"] for message in request["messages"])
     rule = system.split("RULE ")[1].split()[0]
-    return "right" if user[0] == "c" and rule != "0" or user[0] == rule.lower() else "wrong"
+    return "right" if (user[0] == "c" and rule != "0") or user[0] == rule.lower() else "wrong"
 
 
 def one_rule_then_the_other(request: Body) -> Answer:

@@ -1,0 +1,179 @@
+"""Suites of flaky cases without models, whose prompt an edit makes better by a known amount or not at all, and one run
+of the product's search and confirm run over them, in this process.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_gepa.evolve.search import Search, SearchCase
+from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected
+from pytest_gepa.plan import BudgetPlan, plan_budget, search_settings, spread
+from pytest_gepa.settings import Settings
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.verdict.judge import PROVEN, CaseScore, judge
+
+FLAKY_RATE = 0.5
+PROMPT = "prompts/answer.md"
+SEED_TEXT = "Answer the question.\n"
+GOOD = "- The rule that helps.\n"
+CHANCE_OF_GOOD = 0.25
+"""Of the edits, where there is a gain to be had."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A kind of suite: its cases, the share of them that is flaky, and the true gain of the edit that helps.
+
+    Half of the cases that are not flaky pass, the others fail. A gain is had by mending failing cases; where every case
+    is flaky, by a higher pass rate of all.
+    """
+
+    cases: int
+    flaky: float
+    gain: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.cases} cases, {100 * self.flaky:.0f} % flaky, gain {100 * self.gain:+.0f}"
+
+
+class World:
+    """One suite: the pass rates of its cases under a text, and draws of what a rollout gives."""
+
+    def __init__(self, cell: Cell, seed: int) -> None:
+        self.cell = cell
+        self.source = random.Random(f"{cell} {seed}")
+        number = cell.cases
+        flaky = max(1, round(cell.flaky * number))
+        steady = [float(at % 2) for at in range(number - flaky)]
+        self.rates = [FLAKY_RATE] * flaky + steady
+        self.source.shuffle(self.rates)
+        failing = [at for at, rate in enumerate(self.rates) if rate == 0]
+        mended = failing[: round(cell.gain * number)]
+        if cell.flaky == 1:
+            self.better = [rate + cell.gain for rate in self.rates]
+        else:
+            self.better = [1.0 if at in mended else rate for at, rate in enumerate(self.rates)]
+        self.names = [f"tests/test_it.py::test[{at}]" for at in range(number)]
+        self._at = {name: at for at, name in enumerate(self.names)}
+
+    def rates_of(self, text: str) -> list[float]:
+        return self.better if GOOD in text else self.rates
+
+    def true_gain(self, text: str) -> float:
+        """The gain of a text over today's, in mean score."""
+        return (sum(self.rates_of(text)) - sum(self.rates)) / len(self.rates)
+
+    def passes(self, text: str, case: str) -> bool:
+        return self.source.random() < self.rates_of(text)[self._at[case]]
+
+    def edit(self, text: str, number: int) -> str:
+        """An edit that changes nothing, or now and then the one that helps, where there is one."""
+        helps = self.cell.gain and GOOD not in text and self.source.random() < CHANCE_OF_GOOD
+        return text + (GOOD if helps else f"- Remark {number}.\n")
+
+
+def product_plan(cell: Cell, names: Sequence[str]) -> BudgetPlan:
+    """The budget as the product shares it out under its default settings."""
+    here = Path()
+    settings = Settings(
+        mode="optimize",
+        rootdir=here,
+        prompts=(),
+        prompts_base=here,
+        reflection_model=None,
+        budget=None,
+        minutes=None,
+        concurrency=1,
+        trials=None,
+        holdout=0.0,
+        seed=0,
+        timeout=1.0,
+        max_broken=0,
+        fail_on=None,
+        isolation="auto",
+    )
+    return plan_budget(settings, [Case(name, name) for name in names])
+
+
+def run_product(cell: Cell, seed: int) -> dict[str, Any]:
+    """One optimization: the real search, budget, choice of the winner, rule of trials and verdict."""
+    world = World(cell, seed)
+    plan = product_plan(cell, world.names)
+    cases = [SearchCase(name) for name in world.names]
+    search = Search(cases, {PROMPT: SEED_TEXT}, search_settings(seed, plan))
+    reflections = 0
+    tasks = list(search.ask())
+    while tasks:
+        task = tasks.pop(0)
+        if isinstance(task, Evaluate):
+            search.tell(
+                Evaluated(task.candidate.id, {name: _result(world, task, name) for name in task.cases})
+            )
+        else:
+            reflections += 1
+            search.tell(_reflected(world, task, reflections))
+        tasks += search.ask()
+    winner, today = search.best(0), search.seed
+    row: dict[str, Any] = {
+        "method": "product",
+        **asdict(cell),
+        "seed": seed,
+        "rollouts": search.budget.spent,
+        "searched": search.mean(winner) - search.mean(today),
+        "true": world.true_gain(winner.texts[PROMPT]),
+        "shipped": winner.id != today.id,
+        "confirmed": 0.0,
+        "trials": 0,
+        "p_value": 1.0,
+        "verdict": "not proven",
+    }
+    if winner.id == today.id:
+        return row
+    trials = plan.trials if _is_flaky(world, search.results[today.id], plan.probe) else 1
+    scores = [
+        CaseScore(
+            name, _trials(world, SEED_TEXT, name, trials), _trials(world, winner.texts[PROMPT], name, trials)
+        )
+        for name in world.names
+    ]
+    found = judge(scores, seed=seed)
+    return {
+        **row,
+        "confirmed": found.effect,
+        "trials": trials,
+        "p_value": found.p_value,
+        "verdict": found.kind,
+    }
+
+
+def is_proven(row: Mapping[str, Any]) -> bool:
+    return bool(row["verdict"] == PROVEN)
+
+
+def _result(world: World, task: Evaluate, name: str) -> CaseResult:
+    passed = world.passes(task.candidate.texts[PROMPT], name)
+    return CaseResult(
+        float(passed), (PROMPT,), "" if passed else "the answer is wrong", True, task.candidate.id, passed
+    )
+
+
+def _reflected(world: World, task: Reflect, number: int) -> Reflected:
+    text = world.edit(task.parent.texts[PROMPT], number)
+    return Reflected(task.proposal, {PROMPT: text}, "the prompt does not say it", {PROMPT: "+ a remark"})
+
+
+def _is_flaky(world: World, baseline: Mapping[str, CaseResult], probe: int) -> bool:
+    """As the product decides it: some cases again, and does any end otherwise? (An answer here is but its outcome.)"""
+    return any(
+        world.passes(SEED_TEXT, name) != baseline[name].passed for name in spread(list(baseline), probe)
+    )
+
+
+def _trials(world: World, text: str, name: str, trials: int) -> tuple[float, ...]:
+    return tuple(float(world.passes(text, name)) for _ in range(trials))
