@@ -39,9 +39,12 @@ def untouched(
 def modelless(seed: Candidate, rollouts: Rollouts, wanted: Iterable[str]) -> dict[str, Rollout]:
     """The cases that reached no model and for which no prompt was read, at import neither: nothing can change them."""
     runs = _evidence(rollouts, seed.id, wanted)
-    return {
-        case: run for case, run in runs.items() if not (run.trajectory.calls or run.reads or run.imported)
-    }
+    return {case: run for case, run in runs.items() if not (_asks(run) or run.reads or run.imported)}
+
+
+def _asks(rollout: Rollout) -> bool:
+    """Whether a model was asked, or a mock of one with the text of a prompt."""
+    return bool(rollout.uses) or any(call.sent for call in rollout.trajectory.calls)
 
 
 def _evidence(rollouts: Rollouts, candidate: str, cases: Iterable[str]) -> dict[str, Rollout]:

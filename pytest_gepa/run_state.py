@@ -90,10 +90,10 @@ class RunState:
         """Add what a rollout cost, of whatever phase."""
         calls = rollout.trajectory.calls
         self.charged += rollout.charged
-        self.cached += bool(calls) and not rollout.charged
+        self.cached += any(call.sent for call in calls) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
-        self.input_tokens += sum(call.input_tokens for call in calls if not call.cached)
-        self.output_tokens += sum(call.output_tokens for call in calls if not call.cached)
+        self.input_tokens += sum(call.input_tokens for call in calls if call.sent and not call.cached)
+        self.output_tokens += sum(call.output_tokens for call in calls if call.sent and not call.cached)
 
 
 def as_fields(record: Any) -> dict[str, object]:

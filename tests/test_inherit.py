@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,12 @@ def test_trouble_is_not_inherited():
 
 
 def test_only_cases_without_calls_and_reads_are_modelless():
-    runs = [run("sum"), run("reader", reads=("route.md",)), BOTH]
+    mocked = run("mocked", "What is 2 + 2?")
+    mocked = replace(mocked, trajectory=Trajectory((replace(mocked.trajectory.calls[0], sent=False),)))
+    runs = [run("sum"), run("reader", reads=("route.md",)), mocked, BOTH]
     known = {(one.candidate, one.case): one for one in runs}
-    assert set(modelless(SEED, known, ["sum", "reader", "both", "never run"])) == {"sum"}
+    names = ["sum", "reader", "both", "mocked", "never run"]
+    assert set(modelless(SEED, known, names)) == {"sum", "mocked"}
 
 
 # Whole runs: cases note down that they ran

@@ -77,7 +77,7 @@ class RolloutMaker:
                 Grade(redact(grade.name), grade.score, self._cut_and_redacted(grade.feedback), grade.kind)
                 for grade in scored.grades
             ),
-            charged=any(not call.cached and call.status is not None for call in recorded.made),
+            charged=any(call.sent and not call.cached and call.status is not None for call in recorded.made),
             uses=self._uses(recorded),
             reads=recorded.reads,
             imported=recorded.imported,

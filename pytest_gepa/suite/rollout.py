@@ -85,9 +85,9 @@ class Rollout:
     """One run of one case under one candidate in one trial.
 
     `score` is in [0, 1], None for trouble and skips. `grades` are the parts that it is made of, () where it has none.
-    `charged` says whether at least one model response did not come from the cache. `uses` holds the ids of the
-    components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture that
-    it uses; `imported` of those that were opened before any case, at import, for all cases of the session.
+    `charged` says whether at least one response came from a model: not from the cache nor a mock. `uses` holds the ids
+    of the components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture
+    that it uses; `imported` of those that were opened before any case, at import, for all cases of the session.
     `renderings` tell what the components' Jinja2 templates were rendered with. `reports` are pytest's own reports,
     serialised, to be fed into the user's session.
     """

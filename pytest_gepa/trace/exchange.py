@@ -161,6 +161,7 @@ class Exchange:
             kind=request.kind,
             other_texts=recorder.share(request.other_texts),
             answer_format=request.answer_format,
+            sent=not within,
         )
         self._slot = recorder.add_call(self._call)
 
@@ -220,6 +221,10 @@ class Exchange:
         An application in this process that calls a model is no model itself: its own call is the one that counts.
         """
         return asking_an_application(self._drop) if self._within else sending(body)
+
+    def stayed(self) -> None:
+        """The request did not leave the process: a mock has answered."""
+        self._call = replace(self._call, sent=False)
 
     def _drop(self) -> None:
         if not self._ended:

@@ -19,6 +19,7 @@ NAMES = ("httpx", "httpx2")
 
 _PACKAGES_ON_AIOHTTP = frozenset({"httpx_aiohttp", "litellm"})
 _OWN_PACKAGES = ("httpx", "httpx2", "httpcore", "httpcore2")
+_MOCKING_PACKAGES = ("respx", "pytest_httpx")
 
 
 class StreamListener(Protocol):
@@ -87,14 +88,28 @@ class HttpLibrary:
             transport = next((value for value in _attributes(transport) if isinstance(value, kinds)), None)
         if transport is None:
             return False
-        name = "handle_async_request" if isinstance(transport, kinds[1]) else "handle_request"
-        pool = getattr(transport, "_pool", None)
-        steps = [
-            (transport, name),
-            (client, "_send_single_request"),
-            *([(pool, name)] if pool is not None else []),
-        ]
+        steps = [*self._steps(transport), (client, "_send_single_request")]
         return all(is_of(owner, step, *_OWN_PACKAGES) for owner, step in steps)
+
+    def is_mocked(self, client: Any, request: Any, response: Any) -> bool:
+        """Whether a response is certainly a mock's. In doubt it is not: what it cost counts.
+
+        Mocks let some requests pass; of those the response has the connection that it came by.
+        """
+        if "network_stream" in response.extensions:
+            return False
+        transport = self._transport(client, request)
+        if isinstance(transport, self.module.MockTransport):
+            return True
+        return any(is_of(owner, step, *_MOCKING_PACKAGES) for owner, step in self._steps(transport))
+
+    def _steps(self, transport: Any) -> list[tuple[Any, str]]:
+        """The methods that a request passes below a client."""
+        is_async = isinstance(transport, self.module.AsyncHTTPTransport)
+        name = "handle_async_request" if is_async else "handle_request"
+        return [
+            (owner, name) for owner in (transport, getattr(transport, "_pool", None)) if owner is not None
+        ]
 
     def is_in_process(self, client: Any, request: Any) -> bool:
         """Whether a request goes to an application in this process: the code under test, rather than a

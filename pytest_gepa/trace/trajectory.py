@@ -69,6 +69,7 @@ class Call:
     alternatives: tuple[Message, ...] = ()
     logprob: float | None = None
     shared: bool = False
+    sent: bool = True
     other_texts: tuple[str, ...] = ()
     answer_format: str = ""
     cache_read_tokens: int = 0

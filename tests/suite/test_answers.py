@@ -12,6 +12,7 @@ from tests.suite.test_outcomes import APP
 from tests.suite.world import PROMPT, Build, evaluate
 
 TESTS = """
+    import httpx
     import pytest
 
     from app import PROMPT, ask
@@ -28,6 +29,13 @@ TESTS = """
     def test_only_reads():
         assert PROMPT.read_text()
 
+    def test_asks_a_mock():
+        body = {"choices": [{"message": {"role": "assistant", "content": "mocked"}}]}
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, json=body))
+        with httpx.Client(transport=transport) as client:
+            request = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            client.post("http://model.test/v1/chat/completions", json=request)
+
     @pytest.mark.parametrize("number", range(2))
     def test_asks_one_of_two(number):
         assert ask(f"question {number}")
@@ -36,6 +44,7 @@ ASKS, TWICE, NOBODY, READS = (
     f"test_answers.py::{name}"
     for name in ("test_asks", "test_asks_the_same_twice", "test_asks_nobody", "test_only_reads")
 )
+MOCK = "test_answers.py::test_asks_a_mock"
 CANDIDATE = "Greet them in the manner of a candidate.\n"
 
 
@@ -54,7 +63,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
 @pytest.fixture
 def suite(build: Build, fork_runner: Runner) -> Suite:
     project = build({"app.py": APP, "test_answers.py": TESTS})
-    return project.suite(fork_runner, [ASKS, TWICE, NOBODY, READS])
+    return project.suite(fork_runner, [ASKS, TWICE, NOBODY, READS, MOCK])
 
 
 def test_a_case_that_is_answered_is_charged_and_tells_the_prompt_that_it_used(
@@ -75,6 +84,12 @@ def test_a_case_that_asks_nobody_is_free_and_has_no_calls(suite: Suite, server: 
     assert (nobody.charged, nobody.trajectory.calls, nobody.uses, nobody.reads) == (False, (), (), ())
     assert (reads.charged, reads.trajectory.calls, reads.uses, reads.reads) == (False, (), (), (PROMPT,))
     assert server.requests == []
+
+
+def test_a_case_that_asks_a_mock_is_free(suite: Suite, server: FakeOpenAI) -> None:
+    (rollout,) = evaluate(suite, cases=[MOCK]).rollouts.values()
+    assert len(rollout.trajectory.calls) == 1
+    assert not rollout.charged
 
 
 def test_the_same_candidate_in_the_same_trial_is_answered_from_the_cache(

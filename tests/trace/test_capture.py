@@ -123,6 +123,35 @@ def test_other_requests_are_left_alone(library: Any, recorder: Recorder) -> None
     assert recorder.end().calls == ()
 
 
+def test_what_a_mock_answers_is_known_as_not_sent(
+    library: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with library.Client(transport=mock(library)) as client:
+        client.post(URL, json=ask())
+        with client.stream("POST", URL, json=ask()) as response:
+            response.read()
+    # As respx and pytest-httpx do it: their function in the place of the transport's.
+    names = {"__name__": "pytest_httpx", "answer": mock(library).handle_request}
+    exec("def handle_request(self, request): return answer(request)", names)
+    with monkeypatch.context() as patch, library.Client() as client:
+        patch.setattr(library.HTTPTransport, "handle_request", names["handle_request"])
+        client.post(URL, json=ask())
+    assert [(call.answer, call.sent) for call in recorder.end().calls] == [(PARIS, False)] * 3
+
+
+def test_what_a_server_answers_is_known_as_sent_through_a_mock_too(
+    library: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_on = {"__name__": "pytest_httpx", "original": library.HTTPTransport.handle_request}
+    exec("def handle_request(self, request): return original(self, request)", passed_on)
+    with FakeOpenAI(lambda request: "hi") as server, library.Client() as client:
+        url = f"{server.base_url}/chat/completions"
+        client.post(url, json=ask())
+        monkeypatch.setattr(library.HTTPTransport, "handle_request", passed_on["handle_request"])
+        client.post(url, json=ask())
+    assert [call.sent for call in recorder.end().calls] == [True, True]
+
+
 def test_json_to_an_application_in_this_process_is_no_call_but_a_chat_is(
     library: Any, recorder: Recorder
 ) -> None:
@@ -133,7 +162,9 @@ def test_json_to_an_application_in_this_process_is_no_call_but_a_chat_is(
     with library.Client(transport=library.WSGITransport(app=app)) as client:
         client.post("http://app.test/search", json={"q": "x"})
         client.post(URL, json=ask())
-    assert only(recorder).answer == PARIS
+    call = only(recorder)
+    assert call.answer == PARIS
+    assert not call.sent
 
 
 def test_calls_outside_a_case_are_stray(library: Any, recorder: Recorder) -> None:

@@ -42,7 +42,7 @@ def _sync_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) -
             if response is None:
                 with exchange.on_its_way(request.content):
                     response = original(self, request, stream=stream, **options)
-                _answered(library, exchange, response)
+                _answered(library, exchange, self, request, response)
             else:
                 for hook in self.event_hooks["request"]:
                     hook(request)
@@ -70,7 +70,7 @@ def _async_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) 
             if response is None:
                 with exchange.on_its_way(request.content):
                     response = await original(self, request, stream=stream, **options)
-                _answered(library, exchange, response)
+                _answered(library, exchange, self, request, response)
             else:
                 for hook in self.event_hooks["request"]:
                     await hook(request)
@@ -119,10 +119,12 @@ def _replay(library: HttpLibrary, exchange: Exchange, client: Any, request: Any,
     return response
 
 
-def _answered(library: HttpLibrary, exchange: Exchange, response: Any) -> None:
+def _answered(library: HttpLibrary, exchange: Exchange, client: Any, request: Any, response: Any) -> None:
     """Record a response: at once if its body is here, else when the caller has read it."""
 
     def record() -> None:
+        if library.is_mocked(client, request, response):
+            exchange.stayed()
         status = response.status_code
         content_type = response.headers.get("content-type", "").lower()
         try:
