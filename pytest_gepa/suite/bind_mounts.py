@@ -10,9 +10,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from pytest_gepa.errors import RunnerError
+from pytest_gepa.suite.runner import with_package
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
@@ -52,9 +52,7 @@ def bind(pairs: Iterable[tuple[str, str]]) -> None:
 
 def check() -> None:
     """Try it in a process of its own. Raises `RunnerError` if the system does not allow it."""
-    package = str(Path(__file__).parents[2])
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "pytest_gepa.suite.bind_mounts"]
+    command, environ = [sys.executable, "-m", "pytest_gepa.suite.bind_mounts"], with_package(os.environ)
     done = subprocess.run(command, env=environ, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise RunnerError(done.stderr.strip() or MEND)

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_gepa.codec import to_json
 from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite.forkserver import MESSAGE_BYTES
-from pytest_gepa.suite.job import Channel, Job, encode_job
-from pytest_gepa.suite.runner import Emit
+from pytest_gepa.suite.job import Channel, Job
+from pytest_gepa.suite.runner import Emit, with_package
 from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
 
 
@@ -174,7 +175,7 @@ class ForkedSession:
 
     def send(self, job: Job) -> None:
         """Give the session its job."""
-        self.channel.send(json.loads(encode_job(job)))
+        self.channel.send(to_json(job))
 
     def kill(self) -> None:
         """End the session and its workers at once."""
@@ -201,8 +202,6 @@ class _Server:
         self._control.settimeout(STARTUP_SECONDS)
         self._told = temp.absolute() / "preload.json"
         self.readers: list[str] = []
-        environ = dict(os.environ)
-        paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
         with (temp / "forkserver.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pytest_gepa.suite.forkserver", str(theirs.fileno())],
@@ -211,7 +210,7 @@ class _Server:
                 stderr=log,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env={**environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env=with_package(os.environ),
             )
         theirs.close()
 

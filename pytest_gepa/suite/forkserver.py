@@ -130,18 +130,10 @@ def _fork_session(control: socket.socket, descriptors: Sequence[int]) -> int:
 
 
 def _serve_job(stream: socket.socket) -> None:
-    from pytest_gepa.suite.job import Channel, decode_job
-    from pytest_gepa.suite.session import report_crash, run_job
+    from pytest_gepa.suite.job import Channel
+    from pytest_gepa.suite.session import serve
 
-    channel = Channel(stream)
-    message = channel.receive()
-    if message is None:
-        return
-    try:
-        run_job(decode_job(json.dumps(message).encode("ascii")), channel)
-    except BaseException:
-        report_crash(channel)
-        raise
+    serve(Channel(stream))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pytest_gepa.codec import from_json, to_json
-
 
 @dataclass(frozen=True, slots=True)
 class PromptFile:
@@ -70,16 +68,6 @@ class Job:
 def encode_line(message: Mapping[str, Any]) -> bytes:
     """One message as one line."""
     return json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def encode_job(job: Job) -> bytes:
-    """The job as one line."""
-    return encode_line(to_json(job))
-
-
-def decode_job(line: bytes) -> Job:
-    """The job that `encode_job` wrote."""
-    return from_json(Job, json.loads(line))
 
 
 class Stream(Protocol):

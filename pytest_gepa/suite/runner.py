@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,12 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Give back what the runner holds, when no job runs."""
+
+
+def with_package(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which a new Python finds this package, whatever its `sys.path` will be later."""
+    paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def choose_runner(isolation: str, temp: Path, preload: Sequence[str], prompts: Sequence[str]) -> Runner:

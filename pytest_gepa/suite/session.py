@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.codec import to_json
+from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.plugin import recorder_key
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
@@ -263,7 +263,14 @@ class ChildSession:
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
 
 
-def report_crash(channel: Channel) -> None:
-    """Tell the parent of the exception that ends this process."""
-    with contextlib.suppress(OSError):
-        channel.send({"event": "broken", "reason": traceback.format_exc()})
+def serve(channel: Channel) -> None:
+    """Run the job that comes on the channel; whoever gave it is told of an exception that ends this process."""
+    message = channel.receive()
+    if message is None:
+        return
+    try:
+        run_job(from_json(Job, message), channel)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            channel.send({"event": "broken", "reason": traceback.format_exc()})
+        raise

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_gepa.suite.job import Channel, Job, encode_job
-from pytest_gepa.suite.runner import Emit
+from pytest_gepa.codec import to_json
+from pytest_gepa.suite.job import Channel, Job, encode_line
+from pytest_gepa.suite.runner import Emit, with_package
 from pytest_gepa.suite.supervise import Supervisor, describe_exit
 
 
@@ -70,10 +71,10 @@ class SpawnedWorker:
                 stderr=errors,
                 bufsize=0,
                 start_new_session=True,
-                env=_environment(job),
+                env=with_package(job.environ),
             )
         threading.Thread(target=self._pump_out, args=(theirs,), daemon=True).start()
-        threading.Thread(target=self._pump_in, args=(theirs, encode_job(job)), daemon=True).start()
+        threading.Thread(target=self._pump_in, args=(theirs, encode_line(to_json(job))), daemon=True).start()
 
     def _pump_out(self, sock: socket.socket) -> None:
         stdout: Any = self._process.stdout
@@ -107,10 +108,3 @@ class SpawnedWorker:
     def reap(self) -> str:
         """Wait for the end of the process and tell in words how it ended."""
         return describe_exit(self._process.wait())
-
-
-def _environment(job: Job) -> dict[str, str]:
-    environ = dict(job.environ)
-    # The package itself must be found before the job's own sys.path is in force.
-    paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
-    return {**environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 
-from pytest_gepa.suite.job import Channel, PipePair, decode_job
-from pytest_gepa.suite.session import report_crash, run_job
+from pytest_gepa.suite.job import Channel, PipePair
+from pytest_gepa.suite.session import serve
 
 
 def main() -> None:
@@ -15,14 +14,7 @@ def main() -> None:
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.dup2(2, 1)
-    message = channel.receive()
-    if message is None:
-        return
-    try:
-        run_job(decode_job(json.dumps(message).encode("ascii")), channel)
-    except BaseException:
-        report_crash(channel)
-        raise
+    serve(channel)
 
 
 if __name__ == "__main__":

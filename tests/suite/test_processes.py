@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections import Counter
@@ -11,7 +12,7 @@ import pytest
 
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.suite.runner import Runner, choose_runner
+from pytest_gepa.suite.runner import Runner, choose_runner, with_package
 from tests.fake_openai import FakeOpenAI
 from tests.suite.world import PRELOAD, Build, Project, evaluate, logged, outcomes
 
@@ -222,3 +223,12 @@ def _imports(project: Project, runner: Runner) -> int:
     evaluation = evaluate(project.suite(runner, CASES[:AT_ONCE], concurrency=AT_ONCE))
     assert set(outcomes(evaluation).values()) == {"passed"}
     return sum(line.startswith("imported") for line in diary.read_text().splitlines())
+
+
+@pytest.mark.parametrize("before", [{}, {"PYTHONPATH": ""}, {"PYTHONPATH": "/one", "OTHER": "x"}])
+def test_a_new_python_finds_the_package_and_not_what_lies_in_its_directory(before: dict[str, str]) -> None:
+    found = with_package(before)
+    package, *others = found["PYTHONPATH"].split(os.pathsep)
+    assert (Path(package) / "pytest_gepa" / "__init__.py").is_file()
+    assert others == ["/one"] * ("OTHER" in before)  # an empty entry would be the working directory
+    assert {**found, "PYTHONPATH": ""} == {**before, "PYTHONPATH": ""}
