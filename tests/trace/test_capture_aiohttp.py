@@ -119,6 +119,24 @@ def test_the_session_s_own_way_to_write_json_is_what_counts(bench: Bench) -> Non
     assert call.request[0].content == "Capital of Italy?"
 
 
+def test_the_session_s_own_way_to_write_json_runs_once_and_is_what_is_sent(bench: Bench) -> None:
+    written: list[str] = []
+
+    def write(question: dict[str, Any]) -> str:
+        written.append(json.dumps({**question, "seed": len(written)}))
+        return written[-1]
+
+    content_types: list[str] = []
+
+    async def act(session: Any, url: str) -> None:
+        async with session.post(url, json=ask()) as response:
+            content_types.append(response.request_info.headers["Content-Type"])
+
+    bench.calls(act, json_serialize=write)
+    assert [json.loads(text) for text in written] == bench.server.requests
+    assert content_types == ["application/json"]
+
+
 def test_forms_and_files_are_left_alone(bench: Bench) -> None:
     async def act(session: Any, url: str) -> None:
         async def pieces() -> Any:

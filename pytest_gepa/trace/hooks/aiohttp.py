@@ -38,8 +38,9 @@ def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any])
     async def _request(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
         body, exchange = None, None
         if wire.target is not None and str(method).upper() == "POST":
-            body = _body(self, options)
+            body, sent_options = _body(module, self, options)
             exchange = _begin(wire, self, str_or_url, body, options)
+            options = sent_options
         if exchange is None or body is None:
             return await original(self, method, str_or_url, **options)
         try:
@@ -61,15 +62,19 @@ def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any])
     return _request
 
 
-def _body(session: Any, options: Mapping[str, Any]) -> bytes | None:
-    """The bytes that will be sent; None when they cannot be known beforehand."""
-    if options.get("json") is None:
-        return bytes_of(options.get("data"))
+def _body(module: Any, session: Any, options: dict[str, Any]) -> tuple[bytes | None, dict[str, Any]]:
+    """The bytes that will be sent, None when they cannot be known beforehand, and the options to send them: what the
+    application writes JSON with runs once."""
+    if options.get("json") is None or options.get("data") is not None:
+        return bytes_of(options.get("data")), options
     try:
         dumps = getattr(session, "_json_serialize_bytes", None) or session.json_serialize
-        return bytes_of(dumps(options["json"]))
+        written = dumps(options["json"])
+        body = written.encode() if isinstance(written, str) else bytes(written)
+        payload = module.BytesPayload(body, content_type="application/json", encoding="utf-8")
     except Exception:
-        return None  # the original meets the same
+        return None, options  # the original meets the same
+    return body, {**options, "json": None, "data": payload}
 
 
 def _begin(
