@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlsplit
 
 from pytest_gepa.trace.cache import ResponseCache
@@ -32,6 +34,9 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 NOT_ENDED = "no complete answer before the case ended"
 UNREADABLE = "a response without a message that can be read"
+
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,16 @@ def _claim(
     ordinal = target.recorder.claim(identity.content)
     place = Place(target.stores, identity, trial, ordinal.number, reusable=protocol.cacheable)
     return Claim(place, ordinal, asked)
+
+
+def _noted(step: Callable[Concatenate[Exchange, P], None]) -> Callable[Concatenate[Exchange, P], None]:
+    """What goes wrong in a step of ours is noted, and never reaches the application."""
+
+    @functools.wraps(step)
+    def noted(self: Exchange, /, *args: P.args, **options: P.kwargs) -> None:
+        self.guarded(lambda: step(self, *args, **options))
+
+    return noted
 
 
 class Exchange:
@@ -238,6 +253,17 @@ class Exchange:
             self._is_stored = self._takes_number(answer)
         self._end(replace(self._of_response(answer), cached=True))
 
+    def replay(self, answer: StoredAnswer | None, make: Callable[[StoredAnswer], Any]) -> Any:
+        """The response that `make` makes of a stored answer, recorded; None when there is none, or when none can be
+        made of it, and the request must be sent."""
+        if answer is not None:
+            with self._noting():
+                response = make(answer)
+                self.replayed(answer)
+                return response
+        return None
+
+    @_noted
     def answered(self, status: int, content_type: str, body: bytes, *, is_whole: bool = True) -> None:
         """End with a response, its content encoding undone; it is stored if it is complete, unless of its body only a
         part was kept."""
@@ -274,6 +300,7 @@ class Exchange:
             call = replace(call, answer=None, error="; ".join(filter(None, parts)))
         self._end(call)
 
+    @_noted
     def failed(self, error: BaseException) -> None:
         """End with an exception, which may carry a response (`raise_for_status` in a hook)."""
         status = getattr(getattr(error, "response", None), "status_code", None)

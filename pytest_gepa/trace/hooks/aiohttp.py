@@ -46,7 +46,7 @@ def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any])
         try:
             # A closed session raises, with a stored answer as without one.
             answer = None if self.closed else await exchange.stored_async()
-            response = None if answer is None else _replay(module, exchange, self, str_or_url, answer)
+            response = exchange.replay(answer, functools.partial(_stored_response, module, self, str_or_url))
             if response is None:
                 listen = functools.partial(_answered, reader, exchange, self, options)
                 with sending(body):
@@ -148,23 +148,9 @@ def _failed(exchange: Exchange, error: BaseException) -> None:
     """Record an exception; one that the session made of a status (`raise_for_status`) with that."""
     status = getattr(error, "status", None)
     if isinstance(status, int) and status >= 400:
-        exchange.guarded(lambda: exchange.answered(status, "text/plain", str(error).encode()))
+        exchange.answered(status, "text/plain", str(error).encode())
     else:
-        exchange.guarded(lambda: exchange.failed(error))
-
-
-def _replay(module: Any, exchange: Exchange, session: Any, str_or_url: Any, answer: StoredAnswer) -> Any:
-    """A stored answer as a response, recorded; None when it cannot be made, and the request must be sent."""
-    response: Any = None
-
-    def build() -> None:
-        nonlocal response
-        made = _stored_response(module, session, session._build_url(str_or_url), answer)
-        exchange.replayed(answer)
-        response = made
-
-    exchange.guarded(build)
-    return response
+        exchange.failed(error)
 
 
 class _Sent:
@@ -173,7 +159,8 @@ class _Sent:
     output_size = 0
 
 
-def _stored_response(module: Any, session: Any, url: Any, answer: StoredAnswer) -> Any:
+def _stored_response(module: Any, session: Any, str_or_url: Any, answer: StoredAnswer) -> Any:
+    url = session._build_url(str_or_url)
     # Imported here, as it is needed only where aiohttp is.
     from asyncio import get_running_loop
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from typing import Any
@@ -56,13 +57,12 @@ def _request(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
             return original(self, method, url, body, headers, **options)
         try:
             answer = exchange.stored()
-            response = None if answer is None else _replay(module, exchange, answer)
+            response = exchange.replay(answer, functools.partial(_stored_response, module))
             if response is None:
                 original(self, method, url, body, headers, **options)
             setattr(self, _PENDING, exchange if response is None else response)
         except BaseException as error:
-            failure = error
-            exchange.guarded(lambda: exchange.failed(failure))
+            exchange.failed(error)
             raise
 
     return request
@@ -76,8 +76,7 @@ def _getresponse(original: Callable[..., Any]) -> Callable[..., Any]:
         try:
             response = original(self)
         except BaseException as error:
-            failure = error
-            pending.guarded(lambda: pending.failed(failure))
+            pending.failed(error)
             raise
         pending.guarded(lambda: _listen(pending, response))
         return response
@@ -109,18 +108,9 @@ def _listen(exchange: Exchange, response: Any) -> None:
     heard.listen(response, heard.Ear(exchange, response.status, content_type, encoding, inflate))
 
 
-def _replay(module: Any, exchange: Exchange, answer: StoredAnswer) -> Any:
-    """A stored answer as a response, recorded; None when it cannot be made, and the request must be sent."""
-    response: Any = None
-
-    def build() -> None:
-        nonlocal response
-        made = module.HTTPResponse(_Wire(answer), method="POST")
-        made.begin()
-        exchange.replayed(answer)
-        response = made
-
-    exchange.guarded(build)
+def _stored_response(module: Any, answer: StoredAnswer) -> Any:
+    response = module.HTTPResponse(_Wire(answer), method="POST")
+    response.begin()
     return response
 
 

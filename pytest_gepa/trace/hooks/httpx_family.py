@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.http_library import NAMES, HttpLibrary
-from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.streamed_body import StreamedBody
 from pytest_gepa.trace.wire import Wire
 
@@ -38,7 +38,7 @@ def _sync_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) -
         try:
             # A closed client raises, with a stored answer as without one.
             answer = None if self.is_closed else exchange.stored()
-            response = None if answer is None else _replay(library, exchange, self, request, answer)
+            response = exchange.replay(answer, functools.partial(library.stored_response, self, request))
             if response is None:
                 with exchange.on_its_way(request.content):
                     response = original(self, request, stream=stream, **options)
@@ -51,7 +51,7 @@ def _sync_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) -
                 if not stream:
                     response.read()
         except BaseException as error:
-            _failed(exchange, error)
+            exchange.failed(error)
             raise
         return response
 
@@ -66,7 +66,7 @@ def _async_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) 
         try:
             # A closed client raises, with a stored answer as without one.
             answer = None if self.is_closed else await exchange.stored_async()
-            response = None if answer is None else _replay(library, exchange, self, request, answer)
+            response = exchange.replay(answer, functools.partial(library.stored_response, self, request))
             if response is None:
                 with exchange.on_its_way(request.content):
                     response = await original(self, request, stream=stream, **options)
@@ -79,7 +79,7 @@ def _async_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) 
                 if not stream:
                     await response.aread()
         except BaseException as error:
-            _failed(exchange, error)
+            exchange.failed(error)
             raise
         return response
 
@@ -105,20 +105,6 @@ def _begin(wire: Wire, library: HttpLibrary, client: Any, request: Any) -> Excha
     )
 
 
-def _replay(library: HttpLibrary, exchange: Exchange, client: Any, request: Any, answer: StoredAnswer) -> Any:
-    """A stored answer as a response, recorded; None when it cannot be made, and the request must be sent."""
-    response: Any = None
-
-    def build() -> None:
-        nonlocal response
-        made = library.stored_response(client, request, answer)
-        exchange.replayed(answer)
-        response = made
-
-    exchange.guarded(build)
-    return response
-
-
 def _answered(library: HttpLibrary, exchange: Exchange, client: Any, request: Any, response: Any) -> None:
     """Record a response: at once if its body is here, else when the caller has read it."""
 
@@ -140,7 +126,3 @@ def _answered(library: HttpLibrary, exchange: Exchange, client: Any, request: An
             exchange.answered(status, content_type, body)
 
     exchange.guarded(record)
-
-
-def _failed(exchange: Exchange, error: BaseException) -> None:
-    exchange.guarded(lambda: exchange.failed(error))

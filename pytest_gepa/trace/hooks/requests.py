@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,7 @@ def _send(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[...
         is_streamed = options.get("stream", self.stream)
         try:
             answer = exchange.stored()
-            response = None if answer is None else _replay(module, exchange, self, request, answer)
+            response = exchange.replay(answer, functools.partial(_stored_response, module, self, request))
             if response is None:
                 with sending(bytes_of(request.body) or b""):
                     response = original(self, request, **options)
@@ -46,8 +47,7 @@ def _send(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[...
                 if not is_streamed:
                     response.content  # noqa: B018
         except BaseException as error:
-            failure = error
-            exchange.guarded(lambda: exchange.failed(failure))
+            exchange.failed(error)
             raise
         return response
 
@@ -92,17 +92,8 @@ def _answered(exchange: Exchange, response: Any, is_streamed: bool) -> None:
         urllib3.listen(exchange, response.raw)
 
 
-def _replay(module: Any, exchange: Exchange, session: Any, request: Any, answer: StoredAnswer) -> Any:
-    """A stored answer as a response, recorded; None when it cannot be made, and the request must be sent."""
-    response: Any = None
-
-    def build() -> None:
-        nonlocal response
-        raw = urllib3.stored_response(module.packages.urllib3, answer, preload=False)
-        made = session.get_adapter(url=request.url).build_response(request, raw)
-        made.elapsed = datetime.timedelta(0)
-        exchange.replayed(answer)
-        response = made
-
-    exchange.guarded(build)
+def _stored_response(module: Any, session: Any, request: Any, answer: StoredAnswer) -> Any:
+    raw = urllib3.stored_response(module.packages.urllib3, answer, preload=False)
+    response = session.get_adapter(url=request.url).build_response(request, raw)
+    response.elapsed = datetime.timedelta(0)
     return response

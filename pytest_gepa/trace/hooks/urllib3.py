@@ -3,6 +3,7 @@ libraries built on it that are not seen further up (botocore)."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 from collections.abc import Callable, Mapping
@@ -90,14 +91,15 @@ def _urlopen(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
             return original(self, *args, **options)
         try:
             answer = exchange.stored()
-            response = None if answer is None else _replay(module, exchange, self, given, answer)
+            response = exchange.replay(
+                answer, functools.partial(stored_response, module, preload=_preloads(given))
+            )
             if response is None:
                 with sending(bytes_of(given["body"]) or b""):
                     response = original(self, *args, **options)
                 exchange.guarded(lambda: _answered(exchange, given, response))
         except BaseException as error:
-            failure = error
-            exchange.guarded(lambda: exchange.failed(failure))
+            exchange.failed(error)
             raise
         return response
 
@@ -128,22 +130,6 @@ def _answered(exchange: Exchange, given: Mapping[str, Any], response: Any) -> No
 def _preloads(given: Mapping[str, Any]) -> bool:
     """Whether the body is read before the caller gets the response; up to 1.26 the parameter is one of the rest."""
     return bool(given.get("preload_content", given.get("response_kw", {}).get("preload_content", True)))
-
-
-def _replay(
-    module: Any, exchange: Exchange, pool: Any, given: Mapping[str, Any], answer: StoredAnswer
-) -> Any:
-    """A stored answer as a response, recorded; None when it cannot be made, and the request must be sent."""
-    response: Any = None
-
-    def build() -> None:
-        nonlocal response
-        made = stored_response(module, answer, preload=_preloads(given))
-        exchange.replayed(answer)
-        response = made
-
-    exchange.guarded(build)
-    return response
 
 
 def stored_response(module: Any, answer: StoredAnswer, *, preload: bool) -> Any:
