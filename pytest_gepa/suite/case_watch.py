@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.suite.outcome import crash_message, is_infrastructure
 from pytest_gepa.suite.pytest_internals import is_subtest, raised
 from pytest_gepa.suite.rollout import Grade
@@ -45,7 +46,7 @@ class CaseWatch:
         for met in (*batch.swallowed, *([error] if error is not None else [])):
             if is_infrastructure(met):
                 self.trouble = f"{type(met).__name__}: {met}"
-            if isinstance(met, NotRecorded):
+            if isinstance(met, (NotRecorded, CostStop)):
                 self.refused = (*self.refused, str(met))
         self._has_raised = error is not None
         self._batch = batch.checks

@@ -28,9 +28,10 @@ LIBRARIES = ("httpx", "httpx2", "requests", "urllib3", "aiohttp", "http.client")
 
 
 def capture_calls(
-    recorder: Recorder, redactor: Redactor, *, cache: str, recording: str, trial: str, replay: str
+    recorder: Recorder, redactor: Redactor, *, cache: str, recording: str, trial: str, replay: str, costs: str
 ) -> None:
     """Record the calls of this process from now on; the parameters are those of its job."""
+    from pytest_gepa.cost.meter import Meter
     from pytest_gepa.suite.closed_off import close_off
     from pytest_gepa.trace import capture
     from pytest_gepa.trace.cache import ResponseCache
@@ -42,6 +43,7 @@ def capture_calls(
         replay,
         ResponseCache(Path(recording)) if recording else None,
         lambda text: redactor.refreshed().redact_certain(text),
+        Meter.found_in(costs),
     )
     if replay == "only":
         close_off(recorder.add_refusal)
@@ -57,6 +59,7 @@ def share_calls(recorder: Recorder, directory: Path, job: Job, redactor: Redacto
         "recording": job.recording,
         "trial": job.trial,
         "replay": job.replay,
+        "costs": job.costs,
         "redact": list(job.redact),
     }
     (directory / ABOUT).write_text(json.dumps(about), encoding="utf-8")

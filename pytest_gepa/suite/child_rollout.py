@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.collect import threshold
@@ -40,6 +41,8 @@ class RolloutMaker:
     def __init__(self, job: Job, redactor: Redactor) -> None:
         self._job = job
         self._redactor = redactor
+        # Under a replay nothing is paid for; else it is the cost that keeps a request from being sent.
+        self._unsent = Outcome.unrecorded if job.replay == "only" else Outcome.stopped
         self._texts = {id: text for prompt in job.prompts for id, text in prompt.texts.items()}
 
     def make(
@@ -59,7 +62,8 @@ class RolloutMaker:
             scored, failure = Scored(Outcome.error, None), leak
         # Whatever the application made of it, and pytest of that: without the answer there is no evidence.
         if refused := recorded.refused or watch.refused or _refused_in_children(recorded.calls):
-            scored, failure = Scored(Outcome.unrecorded, None), "\n".join(refused)
+            scored = Scored(self._unsent, None)
+            failure = "\n".join(refused)
         output = _sections(watch.reports)
         trajectory = trajectory_of(
             recorded.calls, recorded.steps, output, failure or watch.trouble, self._redactor
@@ -146,8 +150,8 @@ def _as_json(config: pytest.Config, report: pytest.TestReport) -> dict[str, obje
 
 def _refused_in_children(calls: Sequence[Call]) -> list[str]:
     """The requests that processes of the case's own did not send."""
-    mark = f"{NotRecorded.__name__}: "
-    return [call.error.removeprefix(mark) for call in calls if call.error.startswith(mark)]
+    marks = tuple(f"{kind.__name__}: " for kind in (NotRecorded, CostStop))
+    return [call.error.partition(": ")[2] for call in calls if call.error.startswith(marks)]
 
 
 def _sections(reports: Sequence[pytest.TestReport]) -> tuple[tuple[str, str], ...]:

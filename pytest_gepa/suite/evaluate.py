@@ -71,6 +71,7 @@ class Surroundings:
     recording: str = ""
     redact: tuple[str, ...] = ()
     isolation: str = "auto"
+    costs: str = ""
     charges: Mapping[tuple[str, str, str], bool] | None = None
 
 
@@ -251,6 +252,7 @@ class Suite:
             recording=around.recording,
             redact=around.redact,
             isolation=around.isolation,
+            costs=around.costs,
         )
 
 

@@ -40,6 +40,7 @@ class Job:
     variables travel in the message, never on disk. `cache` and `recording` are directories, "" for none; `replay` is
     the setting of that name. `redact` are the user's own patterns of secrets. With
     `isolation` "strict" the prompts' files themselves are the candidate's for all programs that the session starts.
+    `costs` is the directory of what the run costs, "" where that is not counted.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Job:
     recording: str = ""
     redact: tuple[str, ...] = ()
     isolation: str = "auto"
+    costs: str = ""
 
 
 def encode_line(message: Mapping[str, Any]) -> bytes:

@@ -72,6 +72,7 @@ def run_job(job: Job, channel: Channel) -> None:
         recording=job.recording,
         trial=job.trial,
         replay=job.replay,
+        costs=job.costs,
     )
     share_calls(recorder, temp / "prompts", job, redactor)
     renderings.install(

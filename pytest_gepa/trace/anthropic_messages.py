@@ -125,6 +125,7 @@ def read_usage(data: Any) -> Usage:
         output_tokens=count_of(usage.get("output_tokens")),
         cache_read_tokens=read,
         reasoning_tokens=count_of(details.get("thinking_tokens") or details.get("reasoning_tokens")),
+        cache_write_tokens=written,
     )
 
 

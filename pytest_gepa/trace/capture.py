@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 
+from pytest_gepa.cost.meter import Meter
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.exchange import Target, describe
 from pytest_gepa.trace.hooks.aiohttp import AiohttpHook
@@ -34,13 +35,14 @@ def install(
     replay: str = "auto",
     recording: ResponseCache | None = None,
     redact: Callable[[str], str] | None = None,
+    meter: Meter | None = None,
 ) -> None:
     """Record the calls of this process from now on, in modules already imported and those imported later.
 
     See `Target` for the parameters. Installed again, it changes them for the requests to come. The caller closes
     cache and recording.
     """
-    _wire.target = Target(recorder, cache, trial, replay, recording, redact)
+    _wire.target = Target(recorder, cache, trial, replay, recording, redact, meter)
     _watch.start()
     for hook in HOOKS:
         for name in hook.names:

@@ -72,6 +72,7 @@ class Answer:
     logprob: float | None = None
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 # Requests

@@ -10,14 +10,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlsplit
 
+from pytest_gepa.cost.meter import Meter
+from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.chat import Answer, ChatRequest
+from pytest_gepa.trace.fare import Fare
+from pytest_gepa.trace.fields import read_object, read_usage
 from pytest_gepa.trace.keys import Identity, identify
 from pytest_gepa.trace.outermost import asking_an_application, sending
 from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
 from pytest_gepa.trace.record import Ordinal
 from pytest_gepa.trace.recorder import Recorder
-from pytest_gepa.trace.replay import NotRecorded, Place, Stores
+from pytest_gepa.trace.replay import NotRecorded, Place, Stores, sleep
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.trajectory import Call
 
@@ -43,7 +47,8 @@ P = ParamSpec("P")
 class Target:
     """Where the calls of a process are recorded, and the answers stored and found.
 
-    Nothing is looked up or stored without a trial. For the rest see `replay.Stores`.
+    Nothing is looked up or stored without a trial. `meter` counts what calls cost, None to let them go uncounted. For
+    the rest see `replay.Stores`.
     """
 
     recorder: Recorder
@@ -52,6 +57,7 @@ class Target:
     replay: str = "auto"
     recording: ResponseCache | None = None
     redact: Callable[[str], str] | None = None
+    meter: Meter | None = None
 
     @property
     def stores(self) -> Stores:
@@ -90,9 +96,15 @@ def begin(
         claim = None
         if target.trial is not None and target.stores.used and _is_model_call(protocol, asked, url):
             claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
-        return Exchange(target.recorder, protocol, asked, identity.request, claim, within=within)
+        fare = None
+        # What names no model and is of no known protocol is no call to a model, and has no price.
+        if target.meter is not None and not within and (protocol is not FALLBACK or asked.model):
+            fare = Fare(target.meter, asked.model, body, has_answers=asked.kind != "embedding")
+        return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
     except Exception as error:
         target.recorder.add_problem(describe(error))
+        if target.meter is not None and target.meter.purse is not None:
+            raise target.meter.purse.refuse(f"a request cannot be read: {describe(error)}") from error
         return None
 
 
@@ -153,12 +165,14 @@ class Exchange:
         request: ChatRequest,
         key: str,
         claim: Claim | None,
+        fare: Fare | None = None,
         *,
         within: bool = False,
     ) -> None:
         self._recorder = recorder
         self.protocol = protocol
         self._claim = claim
+        self._fare = fare
         self._within = within
         self._is_stored = False
         self._started = time.perf_counter()
@@ -201,6 +215,29 @@ class Exchange:
             with self._noting():
                 answer = await self._claim.place.wait_async(self._is_good)
         return answer
+
+    def pay(self) -> None:
+        """Every hook calls this before it sends: what the request may cost is reserved. See `Fare.until_paid`."""
+        if self._fare is not None:
+            with self._telling_of_stops():
+                for pause in self._fare.until_paid():
+                    time.sleep(pause)
+
+    async def pay_async(self) -> None:
+        """The same for a hook of an asynchronous client."""
+        if self._fare is not None:
+            with self._telling_of_stops():
+                for pause in self._fare.until_paid():
+                    await sleep(pause)
+
+    @contextlib.contextmanager
+    def _telling_of_stops(self) -> Iterator[None]:
+        """The case is told of a request that is not sent: the application may not let it show."""
+        try:
+            yield
+        except CostStop as stop:
+            self._recorder.add_refusal(str(stop))
+            raise
 
     def _found(self) -> StoredAnswer | None:
         if self._claim is not None:
@@ -280,7 +317,9 @@ class Exchange:
                 self._of_answer(self.protocol.read_answer(body, response.content_type)), status=status
             )
         text = body[: 4 * LONGEST_ERROR].decode("utf-8", "replace")[:LONGEST_ERROR]
-        return replace(self._call, status=status, error=text or f"status {status}")
+        # Where the server says what it took, it is paid for.
+        usage = read_usage((read_object(body) or {}).get("usage"))._asdict()
+        return replace(self._call, status=status, error=text or f"status {status}", **usage)
 
     def streamed(
         self, status: int, answer: Answer | None, trouble: str, whole: StoredAnswer | None = None
@@ -307,7 +346,7 @@ class Exchange:
         # Else it may have been cancelled for taking too long, which tells of the way to the model.
         is_other_answered = self._recorder.answers > self._answers_before
         superseded = is_other_answered and type(error).__name__ in CANCELLATIONS
-        self._end(replace(self._call, status=status, error=describe(error), superseded=superseded))
+        self._end(replace(self._call, status=status, error=describe(error), superseded=superseded), error)
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Run a step of ours so that what goes wrong in it is noted, and never reaches the application."""
@@ -359,15 +398,19 @@ class Exchange:
             alternatives=answer.alternatives,
             logprob=answer.logprob,
             cache_read_tokens=answer.cache_read_tokens,
+            cache_write_tokens=answer.cache_write_tokens,
             reasoning_tokens=answer.reasoning_tokens,
         )
 
-    def _end(self, call: Call) -> None:
+    def _end(self, call: Call, cause: BaseException | None = None) -> None:
         if self._ended:
             return
         self._ended = True
         if call.answer is not None:
             self._recorder.count_answer()
+        if self._fare is not None:
+            fare = self._fare
+            self.guarded(lambda: fare.settle(call, cause))
         if self._claim is not None:
             self._claim.place.leave()
             if not self._is_stored:

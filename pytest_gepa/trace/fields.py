@@ -37,13 +37,14 @@ _NAMES = ("filename", "title", "displayName")
 
 
 class Usage(NamedTuple):
-    """Tokens by a server's own count, 0 where it sent none. Those read from its cache are among the input, those of
-    reasoning among the output."""
+    """Tokens by a server's own count, 0 where it sent none. Those read from its cache, or written to it, are among the
+    input, those of reasoning among the output."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 # Values

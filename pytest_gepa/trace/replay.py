@@ -106,7 +106,7 @@ class Place:
     async def wait_async(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
         """The same in an event loop."""
         for pause in self._pauses():
-            await _sleep(pause)
+            await sleep(pause)
             if (answer := self._cached(is_good)) is not None:
                 return answer
         return self._cached(is_good)
@@ -167,7 +167,7 @@ class Place:
         return any(redact(text) != text for text in (body, *texts))
 
 
-async def _sleep(seconds: float) -> None:
+async def sleep(seconds: float) -> None:
     """Sleep in whatever event loop is running: anyio, which is there with httpx, knows several."""
     anyio = sys.modules.get("anyio")
     if anyio is not None:

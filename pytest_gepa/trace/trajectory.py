@@ -40,7 +40,7 @@ class Call:
     `tools` holds the names of the tools offered, `other_texts` what else a request says beside its messages: the
     descriptions of the tools, of their parameters and of the answer's fields, and any longer text. `answer_format` is
     the schema that the answer was to follow ("" for none). Tokens are the server's own count, 0 when it sent none;
-    those read from its cache are among the input, those of reasoning among the output.
+    those read from its cache, or written to it, are among the input, those of reasoning among the output.
 
     `kind` is "chat", "embedding" (recorded as a step: its vectors are no text), or "other" for an endpoint whose
     protocol is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
@@ -74,6 +74,7 @@ class Call:
     answer_format: str = ""
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
     superseded: bool = False
 
 

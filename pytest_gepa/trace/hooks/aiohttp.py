@@ -48,6 +48,8 @@ def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any])
             answer = None if self.closed else await exchange.stored_async()
             response = exchange.replay(answer, functools.partial(_stored_response, module, self, str_or_url))
             if response is None:
+                if not self.closed:
+                    await exchange.pay_async()
                 listen = functools.partial(_answered, reader, exchange, self, options)
                 with sending(body):
                     response = await original(self, method, str_or_url, **_heard_first(self, options, listen))

@@ -59,6 +59,7 @@ def _request(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
             answer = exchange.stored()
             response = exchange.replay(answer, functools.partial(_stored_response, module))
             if response is None:
+                exchange.pay()
                 original(self, method, url, body, headers, **options)
             setattr(self, _PENDING, exchange if response is None else response)
         except BaseException as error:

@@ -40,6 +40,8 @@ def _sync_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) -
             answer = None if self.is_closed else exchange.stored()
             response = exchange.replay(answer, functools.partial(library.stored_response, self, request))
             if response is None:
+                if not self.is_closed:
+                    exchange.pay()
                 with exchange.on_its_way(request.content):
                     response = original(self, request, stream=stream, **options)
                 _answered(library, exchange, self, request, response)
@@ -68,6 +70,8 @@ def _async_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) 
             answer = None if self.is_closed else await exchange.stored_async()
             response = exchange.replay(answer, functools.partial(library.stored_response, self, request))
             if response is None:
+                if not self.is_closed:
+                    await exchange.pay_async()
                 with exchange.on_its_way(request.content):
                     response = await original(self, request, stream=stream, **options)
                 _answered(library, exchange, self, request, response)

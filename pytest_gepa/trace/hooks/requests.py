@@ -39,6 +39,7 @@ def _send(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[...
             answer = exchange.stored()
             response = exchange.replay(answer, functools.partial(_stored_response, module, self, request))
             if response is None:
+                exchange.pay()
                 with sending(bytes_of(request.body) or b""):
                     response = original(self, request, **options)
                 exchange.guarded(lambda: _answered(exchange, response, is_streamed))

@@ -95,6 +95,7 @@ def _urlopen(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
                 answer, functools.partial(stored_response, module, preload=_preloads(given))
             )
             if response is None:
+                exchange.pay()
                 with sending(bytes_of(given["body"]) or b""):
                     response = original(self, *args, **options)
                 exchange.guarded(lambda: _answered(exchange, given, response))

@@ -1,0 +1,99 @@
+"""The most that a request can come to, known before it is sent."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pytest_gepa.cost.prices import Tariff, Tokens
+
+OVERHEAD = 1_000
+"""Tokens of input that a server may add of its own: how a chat is framed, what tells a model of its tools."""
+
+OUTPUT_LIMITS = (
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "maxOutputTokens",
+    "max_tokens_to_sample",
+    "max_new_tokens",
+    "num_predict",
+)
+ANSWERS = ("n", "best_of", "candidateCount")
+HOLDERS = ("generationConfig", "generation_config", "inferenceConfig", "options", "parameters")
+"""Objects in which some protocols keep the like."""
+
+_ELSEWHERE = re.compile(
+    rb'"(?:previous_response_id|conversation|file_ids?|file_url|file_uri|fileUri|fileData|file_data|image_url'
+    rb"|input_audio|inline_?[dD]ata|cached_?[cC]ontent|container|vector_store_ids|server_url|document_url)"
+    rb'"\s*:(?!\s*(?:null|""|\[\]|\{\}|\{\s*"(?:type|description|title|anyOf|allOf|oneOf|\$ref|enum|const)"))|'
+    rb'"type"\s*:\s*"(?:image|document|audio|video|file|(?:input_|web_|file_|code_|computer|mcp)[a-z_0-9]*)"'
+)
+"""What makes a request's input larger than its body: media, which are counted by their size in pixels or seconds, what
+stands on the server, and tools that the server runs and reads. A property of that name in a schema is none of these."""
+
+_WORDS = b'"input_text"'
+
+
+class Unbounded(Exception):
+    """A request whose price has no bound that is known; the message names the mend."""
+
+
+def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> int:
+    """The most that a request can cost, in billionths of a dollar. `answers` is False where none is written
+    (embeddings).
+
+    A token is at least a byte, so the input has no more tokens than the body has bytes, unless it refers to more.
+    Raises `Unbounded`.
+    """
+    entered = len(body) + OVERHEAD
+    if _ELSEWHERE.search(body.replace(_WORDS, b"")):
+        if tariff.context is None and _has_price(tariff, Tokens(input=1)):
+            raise Unbounded(
+                f"a request to {model!r} holds media or refers to what stands elsewhere, so its cost has no bound that "
+                "is known; give the model's context= in gepa_prices"
+            )
+        entered = max(entered, tariff.context or 0)
+    output = _most_output(model, tariff, body) if answers else 0
+    # Whichever way the server's cache is used, it is no more than this.
+    kinds = (
+        Tokens(entered, output),
+        Tokens(entered, output, cached=entered),
+        Tokens(entered, output, written=entered),
+    )
+    return max(map(tariff.price, kinds))
+
+
+def _most_output(model: str, tariff: Tariff, body: bytes) -> int:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    asked: dict[str, Any] = data if isinstance(data, dict) else {}
+    settings = [asked, *(asked[name] for name in HOLDERS if isinstance(asked.get(name), dict))]
+    limits = [count for one in settings for name in OUTPUT_LIMITS if (count := _count(one.get(name)))]
+    limit = max(limits, default=0) or tariff.max_output
+    if limit is None:
+        if not _has_price(tariff, Tokens(output=1)):
+            return 0
+        raise Unbounded(
+            f"a request to {model!r} sets no max_tokens, and its longest answer is not known; set max_tokens (or "
+            "max_completion_tokens, max_output_tokens), or give the model's max_output= in gepa_prices"
+        )
+    several = max(
+        (count for one in settings for name in ANSWERS if (count := _count(one.get(name)))), default=1
+    )
+    prompts = asked.get("prompt")
+    if isinstance(prompts, list) and prompts and isinstance(prompts[0], (str, list)):
+        several *= len(prompts)  # a legacy completion for each
+    return limit * several
+
+
+def _count(value: Any) -> int:
+    """A number of 1 or more; 0 for anything else, also for -1, by which some servers mean no limit."""
+    return int(value) if isinstance(value, (int, float)) and 1 <= value < 10**12 else 0
+
+
+def _has_price(tariff: Tariff, tokens: Tokens) -> bool:
+    return tariff.price(tokens) > 0

@@ -1,0 +1,151 @@
+"""What a process does about the cost of a request: reserve the most that it can come to, and note what it came to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_gepa.cost.bill import Bill, Item
+from pytest_gepa.cost.estimate import Unbounded, most
+from pytest_gepa.cost.prices import PriceList, Tokens
+from pytest_gepa.cost.purse import CostStop, Purse
+
+BILL, PURSE, PRICES = "bill", "purse", "prices"
+"""The files in the directory of a run's costs."""
+
+UNSENT = frozenset(
+    {
+        "ClientConnectorError",
+        "ConnectError",
+        "ConnectTimeout",
+        "ConnectionRefusedError",
+        "ConnectionTimeoutError",
+        "NameResolutionError",
+        "NewConnectionError",
+        "PoolTimeout",
+        "gaierror",
+    }
+)
+"""Exceptions by which the HTTP libraries say that no connection came about, so that nothing was sent."""
+
+TIMEOUTS = (408, 504, 524)
+"""Statuses with which somebody between gave up waiting: the model may have worked all the same."""
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between two tries to reserve, without end: whoever has reserved settles, or dies."""
+    pause = 0.002
+    while True:
+        yield pause
+        pause = min(2 * pause, 0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What is reserved for one request that is under way. `number` is None where there is no cap."""
+
+    model: str
+    number: int | None
+    most: int
+    owner: int
+
+
+class Meter:
+    """The cost of this process's calls of one role: "task" or "reflection". `purse` is None without a cap."""
+
+    def __init__(self, bill: Bill, prices: PriceList, purse: Purse | None, role: str = "task") -> None:
+        self.bill = bill
+        self.prices = prices
+        self.purse = purse
+        self.role = role
+
+    @classmethod
+    def found_in(cls, directory: str, role: str = "task") -> Meter | None:
+        """The meter of a run by the directory of its costs; None for "", by which nothing is counted."""
+        if not directory:
+            return None
+        place = Path(directory)
+        lines = (place / PRICES).read_text(encoding="utf-8").splitlines()
+        purse = Purse(place / PURSE) if (place / PURSE).exists() else None
+        return cls(Bill(place / BILL), PriceList(lines), purse, role)
+
+    @classmethod
+    def create(cls, directory: Path, prices: PriceList, cap: int | None) -> Meter:
+        """Begin the costs of a run in a new directory. `cap` is in billionths of a dollar, None for none."""
+        directory.mkdir(mode=0o700)
+        (directory / PRICES).write_text("\n".join(prices.lines), encoding="utf-8")
+        purse = None if cap is None else Purse.create(directory / PURSE, cap)
+        return cls(Bill(directory / BILL), prices, purse)
+
+    def bound(self, model: str, body: bytes, *, answers: bool = True) -> int:
+        """The most that a request can cost; 0 without a cap. Raises `CostStop` where that cannot be known."""
+        if self.purse is None:
+            return 0
+        tariff = self.prices.find(model)
+        if tariff is None:
+            raise self.purse.refuse(
+                f"the price of {model or 'a model without a name'} is not known, so --gepa-max-cost cannot be kept; "
+                f"add a line to gepa_prices: {model or '*'} input=... output=... (USD per million tokens)"
+            )
+        try:
+            return most(model, tariff, body, answers=answers)
+        except Unbounded as error:
+            raise self.purse.refuse(f"{error}, as --gepa-max-cost cannot be kept otherwise") from None
+
+    def reserve(self, model: str, amount: int) -> Ticket | None:
+        """Set the amount aside for a request, which may then be sent and is to be settled.
+
+        None when there is no room for it before others settle. Raises `CostStop` when there never will be.
+        """
+        number = None
+        if self.purse is not None:
+            try:
+                number = self.purse.reserve(amount)
+            except OSError as error:
+                raise CostStop(f"the ledger of the cost cap cannot be used: {error}") from error
+            if number is None:
+                return None
+        return Ticket(model, number, amount, os.getpid())
+
+    def settle(self, ticket: Ticket, tokens: Tokens, status: int | None, error: BaseException | None) -> None:
+        """Note what a request came to. `tokens` are empty where none were told; `status` is None without an answer.
+
+        What cannot be known counts as all that was reserved. Raises `OSError`.
+        """
+        told: Tokens | None = tokens
+        if not (tokens.input or tokens.output):
+            may_cost = not _was_not_sent(error) if status is None else status < 400 or status in TIMEOUTS
+            told = None if may_cost else tokens
+        if told is None or told.input or told.output:
+            self.bill.add(Item(self.role, ticket.model, told))
+        tariff = self.prices.find(ticket.model) if self.purse is not None else None
+        self._settle(ticket, ticket.most if told is None or tariff is None else tariff.price(told))
+
+    def give_back(self, ticket: Ticket) -> None:
+        """Settle a request that cost nothing, as it never left the process."""
+        self._settle(ticket, 0)
+
+    def _settle(self, ticket: Ticket, cost: int) -> None:
+        # A fork has a copy of what is under way in its parent, which settles it.
+        if self.purse is not None and ticket.number is not None and ticket.owner == os.getpid():
+            self.purse.settle(ticket.number, cost)
+
+
+def _was_not_sent(error: BaseException | None) -> bool:
+    """Whether an exception, or what led to it, says that there was no connection."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if any(base.__name__ in UNSENT for base in type(current).__mro__):
+            return True
+        reason = getattr(current, "reason", None)  # urllib3 keeps it there, also below requests
+        inner = [*current.args, reason]
+        waiting += [one for one in inner if isinstance(one, BaseException)]
+        waiting += [current.__cause__, current.__context__]
+    return False

@@ -1,0 +1,278 @@
+"""The cap on what a run may cost, in a file that its processes share: nothing is sent that has not been reserved."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_HEAD = struct.Struct("<6q")
+_SLOT = struct.Struct("<3q")
+
+RUNNING, CAPPED, UNBOUNDED = 0, 1, 2
+"""Why nothing more is sent: nothing has stopped it, the cap is reached, or a request came whose price has no bound."""
+
+
+class CostStop(BaseException):
+    """A request that is not sent, as it could pass the cap on what a run may cost.
+
+    Not an `Exception`: an application that makes do without an answer (`except Exception`) would turn the end of the
+    money into a failure of the prompt.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a purse holds, in billionths of a dollar.
+
+    `cap` is all that may be spent, `kept` what is set aside for later; `spent` is settled, `reserved` under way.
+    `largest` is the most that one request has reserved. `stopped` is `RUNNING`, `CAPPED` or `UNBOUNDED`.
+    """
+
+    cap: int
+    kept: int
+    spent: int
+    reserved: int
+    largest: int
+    stopped: int
+
+    @property
+    def left(self) -> int:
+        """What may still be reserved now."""
+        return self.cap - self.kept - self.spent - self.reserved
+
+
+@dataclass(slots=True)
+class _Book:
+    cap: int
+    kept: int = 0
+    spent: int = 0
+    largest: int = 0
+    stopped: int = RUNNING
+    slots: list[tuple[int, int, int]] = field(default_factory=list)
+    """Of each reservation the process, when it began, and the amount; zeros where there is none."""
+
+    @property
+    def reserved(self) -> int:
+        return sum(amount for *_, amount in self.slots)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is reserved that may be settled yet."""
+        return any(process for process, *_ in self.slots)
+
+    def fits(self, amount: int) -> bool:
+        return self.kept + self.spent + self.reserved + amount <= self.cap
+
+    def bury(self) -> None:
+        """What a process had reserved when it died is spent: nobody knows what became of its requests."""
+        for at, (process, began, amount) in enumerate(self.slots):
+            if process and not _is_alive(process, began):
+                self.spent += amount
+                self.slots[at] = (0, 0, 0)
+
+    def encode(self) -> bytes:
+        head = _HEAD.pack(self.cap, self.kept, self.spent, self.largest, self.stopped, len(self.slots))
+        return head + b"".join(_SLOT.pack(*slot) for slot in self.slots)
+
+    @classmethod
+    def decode(cls, data: bytes) -> _Book:
+        cap, kept, spent, largest, stopped, count = _HEAD.unpack_from(data)
+        slots = _SLOT.iter_unpack(data[_HEAD.size : _HEAD.size + count * _SLOT.size])
+        return cls(cap, kept, spent, largest, stopped, list(slots))
+
+
+class Purse:
+    """The ledger in `path`. It keeps nothing in memory, so that processes may fork and threads share it.
+
+    All amounts are whole billionths of a dollar. Methods raise `OSError` when the file cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, cap: int) -> Purse:
+        """Begin a ledger."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(descriptor, _Book(cap).encode())
+        finally:
+            os.close(descriptor)
+        return cls(path)
+
+    def reserve(self, amount: int) -> int | None:
+        """Set an amount aside before a request is sent; the number by which it is settled.
+
+        None when it does not fit now but could when others settle. Raises `CostStop` when it never can, and from then
+        on for every request, until `open_rest`.
+        """
+        with self._book() as book:
+            if book.stopped:
+                raise CostStop(self.reason or "the run's cost is stopped")
+            if not book.fits(amount):
+                book.bury()
+            if book.fits(amount):
+                return self._take(book, amount)
+            if book.is_open and book.kept + book.spent + amount <= book.cap:
+                return None
+            book.stopped = CAPPED
+        shown = Standing(book.cap, book.kept, book.spent, book.reserved, book.largest, CAPPED)
+        raise CostStop(self._note(_cap_words(shown, amount)))
+
+    def settle(self, number: int, cost: int) -> None:
+        """Close a reservation with what the request has cost."""
+        with self._book() as book:
+            book.slots[number] = (0, 0, 0)
+            book.spent += cost
+
+    def refuse(self, reason: str) -> CostStop:
+        """Stop everything, as a request came that no amount can be reserved for; the exception to raise."""
+        with self._book() as book:
+            is_first = not book.stopped
+            book.stopped = book.stopped or UNBOUNDED
+        return CostStop(self._note(reason) if is_first else self.reason)
+
+    def set_aside(self, amount: int) -> None:
+        """Keep an amount from being reserved until `open_rest`."""
+        with self._book() as book:
+            book.kept = amount
+
+    def open_rest(self) -> None:
+        """Give free what was set aside. Where the cap was reached before, what is left may be reserved now."""
+        with self._book() as book:
+            book.kept = 0
+            if book.stopped == CAPPED:
+                book.stopped = RUNNING
+                self._why.unlink(missing_ok=True)
+
+    def standing(self) -> Standing:
+        """What it holds."""
+        with self._book() as book:
+            book.bury()
+            return Standing(book.cap, book.kept, book.spent, book.reserved, book.largest, book.stopped)
+
+    @property
+    def reason(self) -> str:
+        """Why nothing more is sent, in words; "" while it is not stopped."""
+        try:
+            return self._why.read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
+    @property
+    def _why(self) -> Path:
+        return self.path.with_suffix(".why")
+
+    def _note(self, reason: str) -> str:
+        self._why.write_text(reason, encoding="utf-8", errors="replace")
+        return reason
+
+    @staticmethod
+    def _take(book: _Book, amount: int) -> int:
+        book.largest = max(book.largest, amount)
+        free = [at for at, (process, *_) in enumerate(book.slots) if not process]
+        number = free[0] if free else len(book.slots)
+        process = os.getpid()
+        book.slots[number : number + 1] = [(process, _began(process) or 0, amount)]
+        return number
+
+    @contextlib.contextmanager
+    def _book(self) -> Iterator[_Book]:
+        """The ledger, locked; what was changed is written."""
+        # A descriptor of its own for each look: its lock belongs to it alone, not to the process.
+        descriptor = os.open(self.path, os.O_RDWR)
+        try:
+            _lock(descriptor)
+            try:
+                data = _read(descriptor)
+                book = _Book.decode(data)
+                yield book
+                changed = book.encode()
+                if changed != data:
+                    os.lseek(descriptor, 0, os.SEEK_SET)
+                    os.write(descriptor, changed)
+            finally:
+                _unlock(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _cap_words(standing: Standing, amount: int) -> str:
+    kept = f", {dollars(standing.kept)} kept for the confirm run" if standing.kept else ""
+    held = f", {dollars(standing.reserved)} reserved by requests under way" if standing.reserved else ""
+    return (
+        f"the cost cap of {dollars(standing.cap)} has no room for a request of up to {dollars(amount)} "
+        f"({dollars(standing.spent)} spent{held}{kept})"
+    )
+
+
+def dollars(nano: int) -> str:
+    """`$1.18`; smaller sums with the digits that tell something: `$0.0031`."""
+    amount = nano / 10**9
+    if amount == 0 or amount >= 0.1:
+        return f"${amount:,.2f}"
+    return f"${amount:.2g}" if amount >= 0.0001 else f"${amount:.1e}"
+
+
+def _read(descriptor: int) -> bytes:
+    pieces = []
+    while piece := os.read(descriptor, 1 << 16):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _unlock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl
+
+        # Said, and not left to the end of the descriptor: a fork in another thread may have a copy of it.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _is_alive(process: int, began: int) -> bool:
+    """Whether a process may still settle: one that has ended may not, be it waited for by its parent or not."""
+    if sys.platform == "linux":
+        return _began(process) == began
+    if sys.platform == "win32":
+        return True  # to ask would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _began(process: int) -> int | None:
+    """When a process began, in ticks since the system did; None if it has ended, or that cannot be known."""
+    if sys.platform != "linux":
+        return None
+    try:
+        with open(f"/proc/{process}/stat", "rb") as stream:
+            told = stream.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if told[0] in (b"Z", b"X") else int(told[19])

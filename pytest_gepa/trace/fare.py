@@ -1,0 +1,44 @@
+"""What one request costs: reserved before it is sent, settled when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_gepa.cost.meter import Meter, Ticket, pauses
+from pytest_gepa.cost.prices import Tokens
+from pytest_gepa.trace.trajectory import Call
+
+
+class Fare:
+    """The cost of one request to `model` with this body, as `meter` counts it."""
+
+    def __init__(self, meter: Meter, model: str, body: bytes, *, has_answers: bool) -> None:
+        self._meter = meter
+        self._model = model
+        self._body = body
+        self._has_answers = has_answers
+        self._ticket: Ticket | None = None
+
+    def until_paid(self) -> Iterator[float]:
+        """Reserve it; gives seconds to sleep while there is no room before others have settled theirs.
+
+        Raises `CostStop` for a request that must not be sent.
+        """
+        most = self._meter.bound(self._model, self._body, answers=self._has_answers)
+        for pause in pauses():
+            self._ticket = self._meter.reserve(self._model, most)
+            if self._ticket is not None:
+                return
+            yield pause
+
+    def settle(self, call: Call, error: BaseException | None) -> None:
+        """Note what the call came to, if it was sent."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            tokens = Tokens(
+                call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens
+            )
+            if call.sent:
+                self._meter.settle(ticket, tokens, call.status, error)
+            else:
+                self._meter.give_back(ticket)

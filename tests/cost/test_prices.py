@@ -1,0 +1,227 @@
+"""The user's table of prices, what is published, and the most that a request can come to."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.cost.estimate import OVERHEAD, Unbounded, most
+from pytest_gepa.cost.prices import Price, PriceList, Tokens
+from pytest_gepa.errors import SettingsError
+
+GPT = "gpt-5 input=1.25 output=10 cached=0.125 max_output=128000"
+ONE = Price(Decimal(1), Decimal(2))
+"""A billionth of a dollar is a thousandth of the price of a token of input."""
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": "Grüße"}], **fields}).encode()
+
+
+# The table
+
+
+def test_a_line_of_the_table_prices_each_kind_of_token() -> None:
+    price = PriceList([GPT]).find("gpt-5")
+    assert price is not None
+    assert price.max_output == 128_000
+    assert price.price(Tokens(1_000_000, 0)) == 1_250_000_000
+    assert price.price(Tokens(0, 1_000_000)) == 10_000_000_000
+    assert price.price(Tokens(1_000_000, 0, cached=400_000)) == 600_000 * 1250 + 400_000 * 125
+
+
+def test_without_a_price_of_their_own_cached_tokens_cost_what_others_do() -> None:
+    assert ONE.price(Tokens(100, 0, cached=50, written=50)) == ONE.price(Tokens(100, 0))
+
+
+def test_a_price_is_rounded_up() -> None:
+    assert Price(Decimal("0.0001"), Decimal(0)).price(Tokens(1)) == 1
+
+
+def test_an_exact_name_goes_before_a_pattern_and_the_first_pattern_before_others() -> None:
+    prices = PriceList(["local-* input=0 output=0", "* input=1 output=1", "local-big input=2 output=2"])
+    names = ("local-big", "local-small", "gpt-5", "")
+    assert [prices.find(name).price(Tokens(1000)) for name in names] == [2_000_000, 0, 1_000_000, 1_000_000]  # type: ignore[union-attr]
+
+
+def test_empty_lines_and_comments_are_passed_over() -> None:
+    assert PriceList(["", "  # of last week", GPT]).lines == (GPT,)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("gpt-5", "input= and output= are needed"),
+        ("gpt-5 input=1", "input= and output= are needed"),
+        ("gpt-5 input=1 output=cheap", "'output=cheap' will not do; give USD per million tokens"),
+        ("gpt-5 input=-1 output=1", "'input=-1' will not do"),
+        ("gpt-5 input=nan output=1", "'input=nan' will not do"),
+        ("gpt-5 input=1 output=1 outptu=2", "'outptu=2' will not do; a line is a model"),
+        ("gpt-5 input=1 output=1 input=2", "'input=2' will not do"),
+        ("gpt-5 1.25 10", "'1.25' will not do"),
+        ("gpt-5 input=1 output=1 max_output=0", "'max_output=0' will not do; give a whole number of tokens"),
+        ("gpt-5 input=1 output=1 context=1.5", "'context=1.5' will not do"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_said_with_its_mend(line: str, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        PriceList([line])
+    assert told in str(caught.value)
+    assert repr(line) in str(caught.value)
+
+
+def test_two_lines_for_a_model_are_one_too_many() -> None:
+    with pytest.raises(SettingsError, match="gpt-5 has two lines"):
+        PriceList([GPT, "gpt-5 input=1 output=1"])
+
+
+# What is published
+
+
+needs_published = pytest.mark.skipif(
+    importlib.util.find_spec("genai_prices") is None, reason="genai-prices is not installed"
+)
+
+
+@needs_published
+def test_a_model_that_is_not_in_the_table_is_looked_for_among_published_prices() -> None:
+    prices = PriceList(["gpt-4o input=7 output=7"])
+    own, other = prices.find("gpt-4o"), prices.find("gpt-5")
+    assert own is not None
+    assert own.price(Tokens(1_000_000)) == 7 * 10**9
+    assert other is not None
+    assert other.price(Tokens(1000, 100)) > other.price(Tokens(1000, 100, cached=900)) > 0
+    assert other.max_output is not None
+    assert other.max_output > 100_000
+    assert prices.find("a-model-of-nobody") is None
+
+
+@needs_published
+def test_a_provider_before_a_slash_is_understood() -> None:
+    plain, named = (PriceList().find(model) for model in ("gpt-5", "openai/gpt-5"))
+    assert plain is not None
+    assert named is not None
+    assert plain.price(Tokens(1000, 100)) == named.price(Tokens(1000, 100))
+
+
+# The most that a request can come to
+
+
+def test_input_is_bounded_by_the_bytes_of_the_body_and_output_by_max_tokens() -> None:
+    asked = body(max_tokens=50)
+    assert most("m", ONE, asked) == ONE.price(Tokens(len(asked) + OVERHEAD, 50))
+
+
+@pytest.mark.parametrize(
+    ("fields", "output"),
+    [
+        ({"max_tokens": 7}, 7),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_output_tokens": 7}, 7),
+        ({"max_tokens": 7, "max_completion_tokens": 9}, 9),
+        ({"generationConfig": {"maxOutputTokens": 7, "candidateCount": 2}}, 14),
+        ({"options": {"num_predict": 7}}, 7),
+        ({"max_tokens": 7, "n": 3}, 21),
+        ({"max_tokens": 7, "n": 2, "best_of": 5}, 35),
+        ({"max_tokens": 7, "prompt": ["a", "b", "c"]}, 21),
+        ({"max_tokens": -1}, 1000),
+        ({"max_tokens": None, "n": 2}, 2000),
+        ({"max_tokens": "many"}, 1000),
+        ({}, 1000),
+    ],
+)
+def test_output_is_bounded_by_what_is_asked_for_or_by_the_model(fields: dict[str, Any], output: int) -> None:
+    price = Price(Decimal(0), Decimal(1), max_output=1000)
+    assert most("m", price, body(**fields)) == price.price(Tokens(0, output))
+
+
+def test_a_request_without_a_bound_names_the_mend() -> None:
+    with pytest.raises(
+        Unbounded, match=r"'m' sets no max_tokens.*or give the model's max_output= in gepa_prices"
+    ):
+        most("m", ONE, body())
+    assert most("m", Price(Decimal(1), Decimal(0)), body()) > 0, "free output needs no bound"
+    assert most("m", ONE, body(), answers=False) > 0, "vectors are no output"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"previous_response_id": "resp_1"},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/b.png"}}]}
+            ]
+        },
+        {"messages": [{"role": "user", "content": [{"type": "image", "source": {"data": "aGk="}}]}]},
+        {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]},
+        {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}]}]},
+        {"tools": [{"type": "web_search"}]},
+    ],
+)
+def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fields: dict[str, Any]) -> None:
+    asked = (
+        body(max_tokens=1, **fields)
+        if "messages" not in fields
+        else json.dumps({**fields, "max_tokens": 1}).encode()
+    )
+    with pytest.raises(Unbounded, match="give the model's context= in gepa_prices"):
+        most("m", ONE, asked)
+    wide = Price(Decimal(1), Decimal(0), context=500_000)
+    assert most("m", wide, asked) == wide.price(Tokens(500_000))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": "hello"}]}]},
+        {"previous_response_id": None},
+        {
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {"parameters": {"properties": {"container": {"type": "string"}}}},
+                }
+            ]
+        },
+        {"messages": [{"role": "user", "content": 'say {"type": "image", "file_id": "x"}'}]},
+    ],
+)
+def test_words_refer_to_nothing(fields: dict[str, Any]) -> None:
+    asked = json.dumps({"model": "m", "max_tokens": 1, **fields}).encode()
+    assert most("m", ONE, asked) == ONE.price(Tokens(len(asked) + OVERHEAD, 1))
+
+
+prices = st.decimals(0, 100, places=4)
+
+
+@given(
+    prices,
+    prices,
+    st.none() | prices,
+    st.none() | prices,
+    st.integers(1, 5000),
+    st.integers(0, 5000),
+    st.integers(0, 5000),
+    st.integers(0, 5000),
+)
+def test_no_use_of_the_server_s_cache_passes_the_bound(
+    one: Decimal,
+    two: Decimal,
+    cached: Decimal | None,
+    written: Decimal | None,
+    output: int,
+    entered: int,
+    read: int,
+    kept: int,
+) -> None:
+    price = Price(one, two, cached, written)
+    asked = body(max_tokens=output, text="x" * 5000)
+    assert len(asked) > entered
+    assert price.price(Tokens(entered, output, read, kept)) <= most("m", price, asked)
