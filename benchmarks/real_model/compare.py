@@ -30,6 +30,9 @@ METHODS = ("ours", "score-only", "gepa", "mipro")
 OVERTIME = 2.0
 """A run that has not ended after so many times its minutes is ended by force, and recorded so."""
 
+LEAST = 150
+"""Rollouts that the other methods get at the least: with fewer, `score-only` could not hold its confirm run."""
+
 Cell = tuple[str, str, str, int]
 """Task, method, reflector, seed."""
 
@@ -73,7 +76,8 @@ def measure(args: argparse.Namespace) -> None:
                     if method != "ours" and (ours is None or "rollouts" not in ours):
                         print(f"{cell}: no run of ours to take the rollouts from, left out", flush=True)
                         continue
-                    record = run_apart(cell, ours["rollouts"] if ours else 0, args)
+                    limit = max(LEAST, ours["rollouts"]) if ours else 0
+                    record = run_apart(cell, limit, args)
                     with args.file.open("a", encoding="utf-8") as stream:
                         stream.write(json.dumps(record) + "\n")
                     print(brief(record), flush=True)

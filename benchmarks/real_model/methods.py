@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -112,6 +113,7 @@ def run_mipro(task: Task, reflector: str, seed: int, limits: Limits) -> Found:
     The task model is asked as the application asks it, examples as turns before. As DSPy does by itself, it learns from
     a fifth of the search cases and chooses by the others. A trial that the limits cut short scores what it has.
     """
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it looks for one on the network
     import dspy
 
     dspy.configure_cache(enable_disk_cache=False)
@@ -140,7 +142,8 @@ def run_mipro(task: Task, reflector: str, seed: int, limits: Limits) -> Found:
         best = optimizer.compile(
             program,
             trainset=examples,
-            num_trials=max(1, limits.rollouts // len(examples)),
+            # More than the rollouts hold: a combination that is drawn again costs none.
+            num_trials=1 + 2 * limits.rollouts // len(examples),
             minibatch=False,
         )
     except Exception as error:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,9 @@ def run_plugin(project: Path, reflector: str, options: Options) -> dict[str, Any
         "GEPA_REFLECTION_BASE_URL": url(reflector),
         "TASK_MODEL": "local",
     }
-    budget = [] if options.rollouts is None else ["--gepa-budget", str(options.rollouts)]
+    # At temperature 0 answers repeat: one trial a side in the confirm run.
+    budget = ["--gepa-trials", "1"]
+    budget += [] if options.rollouts is None else ["--gepa-budget", str(options.rollouts)]
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--gepa-optimize", "--gepa-seed"),
         *(str(options.seed), "--gepa-concurrency", str(IN_FLIGHT), "--gepa-max-minutes"),
@@ -70,12 +71,14 @@ def run_plugin(project: Path, reflector: str, options: Options) -> dict[str, Any
     result = json.loads(results[0].read_text(encoding="utf-8"))
     if result["patch"]:
         subprocess.run(["git", "apply", result["patch"]], cwd=project, check=True)
+    curve, searched = _curve(results[0].parent / "journal.jsonl")
     prompt = next((project / "prompts").iterdir()).read_text(encoding="utf-8")
     return {
         "prefix": prefix_of(prompt),
         "rollouts": result["spent"]["rollouts"],
         "reflections": result["spent"]["reflections"],
-        "curve": list(_curve(results[0].parent / "journal.jsonl")),
+        "curve": curve,
+        "confirm_rollouts": result["spent"]["rollouts"] - searched,
         "note": "",
         "verdict": result["verdict"],
         "p_value": result["p_value"],
@@ -85,15 +88,18 @@ def run_plugin(project: Path, reflector: str, options: Options) -> dict[str, Any
     }
 
 
-def _curve(journal: Path) -> Iterator[tuple[int, float]]:
-    """(rollouts, best mean score so far) over the search cases, each time that the best has risen."""
-    rollouts, best = 0, -1.0
+def _curve(journal: Path) -> tuple[list[tuple[int, float]], int]:
+    """(rollouts, best mean score so far) over the search cases, each time that the best has risen; and all rollouts of
+    the search.
+    """
+    rollouts, best, curve = 0, -1.0, []
     for line in journal.read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        if record["record"] == "rollout":
+        if record["record"] == "rollout" and "confirm" not in record["trial"]:
             rollouts += bool(record["charged"])
         elif record["record"] == "decision" and record["kind"] in ("baseline", "frontier"):
             score = record["scores"][-1] if record["scores"] else None
             if score is not None and score > best:
                 best = score
-                yield rollouts, round(score, 4)
+                curve.append((rollouts, round(score, 4)))
+    return curve, rollouts
