@@ -11,7 +11,7 @@ from functools import partial
 
 from pytest_gepa.crew import Crew
 from pytest_gepa.errors import ReflectionError
-from pytest_gepa.evaluator import SEARCH_TRIAL, Evaluator
+from pytest_gepa.evaluator import Evaluator, search_trial
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import (
     Decision,
@@ -55,6 +55,7 @@ class SearchDriver:
         guard: Guard,
         kinds: tuple[str, ...] = KINDS,
         crew: Crew | None = None,
+        withholder: Withholder | None = None,
     ) -> None:
         self._state = state
         self._search = state.search
@@ -71,7 +72,7 @@ class SearchDriver:
         self._menus = MenuChoice(kinds=kinds)
         self._guard = guard
         self._evidence = EvidenceBudget()
-        self._withholder = Withholder(list(cases.values()))
+        self._withholder = withholder or Withholder(list(cases.values()))
 
     def run(self) -> None:
         """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
@@ -86,7 +87,8 @@ class SearchDriver:
             with self._lock:
                 for task in self._search.ask():
                     self._begin(task)
-            if not self._crew.busy:
+            # A reply that is still to come can change nothing then, and may take minutes.
+            if not self._crew.busy or (self._search.done and not self._search.is_evaluating):
                 break
             try:
                 message = self._crew.next(
@@ -159,7 +161,7 @@ class SearchDriver:
                 candidate=task.candidate,
                 purpose=task.purpose,
                 cases=task.cases,
-                trial=SEARCH_TRIAL,
+                trial=search_trial(task.trial),
             )
             self._crew.start(partial(self._evaluator.run, task))
         else:

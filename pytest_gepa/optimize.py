@@ -17,11 +17,13 @@ from pytest_gepa.prompts.components import Component, format_problem
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState, Screen
 from pytest_gepa.settings import Settings
 from pytest_gepa.shrink_run import ShrinkRun
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.sources import case_sources
 
 
 class Optimization:
@@ -66,6 +68,7 @@ class Optimization:
             guard,
             settings.edits,
             crew,
+            Withholder(cases, case_sources(settings.rootdir, cases), texts.values()),
         )
         self._shrink_run = (
             ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, minutes, crew)

@@ -1,0 +1,191 @@
+"""What the reflection model is not shown of held-out cases, and what it is shown all the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.reflect.partial import LEAST, Pieces
+from pytest_gepa.reflect.tables import beside, tables
+from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
+from pytest_gepa.suite.rollout import Case
+
+
+def case(name: str, split: str, source: str = "", **values: object) -> Case:
+    parameters = tuple((key, repr(value)) for key, value in values.items())
+    return Case(f"test_a.py::test_it[{name}]", f"test_a.py::test_it[{name}]", source, parameters, split)
+
+
+def cut(text: str, *cases: Case, source: str = "", prompt: str = "") -> str:
+    return Withholder(cases, [source], [prompt]).cut(text)
+
+
+LONG = "The parcel for Aunt Petunia never came to Little Whinging."
+SEARCH, HELD = (
+    case("0", "search", text="An apple", label="fruit"),
+    case("1", "holdout", text=LONG, label="post"),
+)
+
+
+def test_without_held_out_cases_nothing_is_cut():
+    assert cut("An apple, a fruit, 7", SEARCH) == "An apple, a fruit, 7"
+
+
+def test_values_and_ids_of_held_out_cases_are_cut():
+    text = f"{LONG!r} went to 'post', in {HELD.nodeid}"
+    assert cut(text, SEARCH, HELD) == f"{HELD_OUT} went to {HELD_OUT}, in {HELD_OUT}"
+
+
+def test_what_a_search_case_or_a_prompt_has_too_is_no_secret():
+    shared = case("2", "holdout", text="An apple", label="post")
+    assert cut("An apple for the post", SEARCH, shared) == f"An apple for the {HELD_OUT}"
+    assert (
+        cut("An apple for the post", SEARCH, shared, prompt="Say fruit or post.") == "An apple for the post"
+    )
+    assert cut("postal", SEARCH, shared, prompt="Say fruit or post.") == "postal"
+    assert cut("a post", SEARCH, shared, prompt="postal") == f"a {HELD_OUT}"
+
+
+@pytest.mark.parametrize("spell", [repr, json.dumps, str])
+def test_a_value_is_known_in_every_spelling(spell):
+    value = 'Zoë says:\n"no"\tway'
+    assert cut(f"x {spell(value)} y", SEARCH, case("2", "holdout", text=value)) in (
+        f"x {HELD_OUT} y",
+        f"x '{HELD_OUT}' y",
+        f'x "{HELD_OUT}" y',
+    )
+
+
+def test_what_a_report_leaves_of_a_long_value_is_cut():
+    shortened = f"assert 'b' in ['{LONG[:30]}...{LONG[-28:]}']"
+    assert cut(shortened, SEARCH, HELD) == f"assert 'b' in [{HELD_OUT}...{HELD_OUT}]"
+    assert cut(LONG[:20], SEARCH, HELD) == LONG[:20]
+
+
+def test_words_that_search_cases_have_too_are_no_piece_of_a_held_out_value():
+    greeting = "Dear customer service team of the northern branch, "
+    cases = (case("0", "search", text=f"{greeting}hello"), case("1", "holdout", text=f"{greeting}goodbye"))
+    assert cut(f"{greeting}what?", *cases) == f"{greeting}what?"
+    assert cut(f"{greeting}goodbye", *cases) == HELD_OUT
+
+
+class TestShortValues:
+    """Short enough to stand in other words."""
+
+    cases = (case("0", "search", grade="A", count=1), case("1", "holdout", grade="Q7", count=42))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "the Q7x and AQ7",
+            "line 42: one of 142",
+            "{'n': 42}",
+            "EQ7: it's",
+            "1",
+            "'A' and 'Q' and '7'",
+            "test_a.py:42: in x",
+        ],
+    )
+    def test_stay_inside_of_other_words_and_where_a_number_is_anybodys(self, text: str):
+        assert cut(text, *self.cases) == text
+
+    @pytest.mark.parametrize(
+        ("text", "left"),
+        [
+            ("in ['A', 'Q7']", f"in ['A', {HELD_OUT}]"),
+            ('in ["A", "Q7"]', f'in ["A", "{HELD_OUT}"]'),
+            ("Q7", HELD_OUT),
+            ("Q7\n", HELD_OUT),
+            ("A,1\nQ7,42", "A,1\nQ7,42"),
+            ("('Q7', 42)\n(A, 42)", f"({HELD_OUT}, {HELD_OUT})\n(A, 42)"),
+        ],
+    )
+    def test_are_cut_where_they_stand_as_a_whole_value(self, text: str, left: str):
+        assert cut(text, *self.cases) == left
+
+    def test_that_search_cases_have_are_no_secret(self):
+        assert cut("'A' 1 '1'", *self.cases, case("2", "holdout", grade="A", count=1)) == "'A' 1 '1'"
+
+    def test_that_are_everybodys_are_no_secret(self):
+        flags = case("2", "holdout", yes=True, no=False, none=None)
+        assert cut("True, False and None", *self.cases, flags) == "True, False and None"
+
+
+TABLE = """
+CASES = [
+    ("An apple", "fruit"),
+    ("A letter", "the gold reason of the letter"),
+]
+GOLD = {"An apple": {"why": "it grows", "n": 31415}, "A letter": {"why": "it is sent", "n": 27182}}
+OTHER = {"colour": "red and green"}
+"""
+
+
+def test_what_stands_in_one_row_with_a_held_out_value_is_cut():
+    cases = (case("0", "search", text="An apple"), case("1", "holdout", text="A letter"))
+    told = "it grows, it is sent, the gold reason of the letter, 31415, 27182, why, red and green, fruit"
+    assert cut(told, *cases, source=TABLE) == (
+        f"it grows, {HELD_OUT}, {HELD_OUT}, 31415, {HELD_OUT}, why, red and green, fruit"
+    )
+
+
+def test_the_rows_of_numbered_cases_are_theirs():
+    cases = [case(str(n), "holdout" if n == 1 else "search", at=n) for n in range(2)]
+    told = "An apple, fruit; A letter; it is sent"
+    assert cut(told, *cases, source=TABLE) == f"An apple, fruit; {HELD_OUT}; {HELD_OUT}"
+    # Three cases cannot number the rows of a table of two.
+    assert cut(told, *cases, case("2", "search", at=2), source=TABLE) == told
+
+
+def test_a_row_in_which_both_have_something_is_cut_no_further_than_their_values():
+    cases = (case("0", "search", text="An apple"), case("1", "holdout", text="A letter"))
+    source = 'PAIRS = [("An apple", "A letter", "both of them")]'
+    assert cut("A letter, both of them", *cases, source=source) == f"{HELD_OUT}, both of them"
+
+
+def test_sentences_of_a_test_that_is_held_out_whole_are_cut_and_names_are_not():
+    body = (
+        'def test_other():\n    """Only the judge may read this."""\n'
+        '    assert ask("Where is the moon now?")["answer"] == "up"\n'
+    )
+    held = Case("t.py::test_other", "t.py::test_other", body, (), "holdout")
+    told = 'Only the judge may read this. Where is the moon now? {"answer": "up"}'
+    assert cut(told, SEARCH, held) == f'{HELD_OUT} {HELD_OUT} {{"answer": "up"}}'
+    shared = case("2", "search", body, text="x")
+    assert cut(told, shared, held) == told
+
+
+def test_a_source_that_python_cannot_read_has_no_tables():
+    assert tables("def (") == []
+    assert cut(LONG, SEARCH, HELD, source="def (") == HELD_OUT
+
+
+def test_rows_are_found_at_every_depth():
+    found = tables('X = {"train": [("a", 1, True), {"in": "b", "out": "c"}]}')
+    assert beside(found, {"a"}, {"b"}) == {"a", "1"}
+    assert beside(found, {"b"}, {"a"}) == {"b", "in", "out", "c"}
+
+
+texts = st.text(alphabet="abc ", min_size=1, max_size=60)
+
+
+@given(st.lists(texts, max_size=3), texts, texts, st.integers(0, 60), st.integers(0, 60))
+def test_no_long_run_of_a_withheld_text_is_left(
+    secrets: list[str], before: str, after: str, start: int, end: int
+):
+    pieces = Pieces(secrets, [])
+    text = before + "".join(secret[start:end] for secret in secrets) + after
+    left = pieces.replace(text, "\0")
+    for secret in secrets:
+        for at in range(len(secret) - 2 * LEAST + 1):
+            assert secret[at : at + 2 * LEAST] not in left
+
+
+@given(st.lists(texts, max_size=3), texts)
+def test_a_text_without_such_a_run_stays_as_it_is(secrets: list[str], text: str):
+    runs = {secret[at : at + LEAST] for secret in secrets for at in range(len(secret) - LEAST + 1)}
+    if not any(run in text for run in runs):
+        assert Pieces(secrets, []).replace(text, "\0") == text

@@ -1,0 +1,114 @@
+"""Held-out cases are shown to the reflecting model in no form: canaries in every place where a test keeps its data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Project, Run, new_project, told
+
+CONFTEST = """\
+import pytest
+
+
+@pytest.fixture
+def notes():
+    return {"one": "the first note", "canary-word": "CANARY-NOTE of a fixture", "Zq": "CANARY-SHORT-NOTE"}
+
+
+@pytest.fixture
+def only_theirs():
+    return ["CANARY-FIXTURE, which only a test that is held out asks for"]
+"""
+TESTS = """\
+import inspect
+
+import pytest
+
+from app import route
+
+held_out = pytest.mark.gepa(split="holdout")
+LONG = "CANARY-LONG is a text so long that a report shows no more than its two ends " * 9
+CASES = [
+    ("animal", "one", 1),
+    ("animal", "two", 2),
+    pytest.param("animal", "canary-word", 31415, id="CANARY-ID", marks=held_out),
+    pytest.param("city", "Zq", 907, marks=held_out),
+    pytest.param("city", LONG, 3, marks=held_out),
+]
+GOLD = {
+    "one": {"mark": "ANI", "why": "it is an animal"},
+    "canary-word": {"mark": "CANARY-GOLD", "why": "CANARY-WHY of a row"},
+}
+ANSWERS = ["the first answer", "the second answer", "CANARY-ANSWER", "another CANARY-ANSWER"]
+
+
+@pytest.mark.parametrize(("kind", "word", "number"), CASES)
+def test_route(kind, word, number, notes, gepa, request):
+    everything = [CASES, GOLD, ANSWERS, notes]
+    print(everything, inspect.getsource(inspect.getmodule(test_route)))
+    gepa.log("everything", everything)
+    gepa.log("short", word if word in ("Zq",) else "Zq")
+    session = request.session.items
+    assert route(kind, word) == f"{word}-{kind[:3].upper()}", (everything, session, test_held.__doc__)
+
+
+@pytest.mark.parametrize("at", [0, 1, pytest.param(2, marks=held_out), pytest.param(3, marks=held_out)])
+def test_by_number(at):
+    got = route("tool", f"w{at}")
+    assert got == f"w{at}-TOO" and ANSWERS == [], ANSWERS
+
+
+@held_out
+def test_held(only_theirs):
+    '''CANARY-DOCSTRING: only the judge may read this.'''
+    assert route("city", "CANARY-BODY of a test that is held out") == "CANARY-BODY of a test that is held out-CIT"
+"""
+LONG = "no more than its two ends"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory):
+    for project in new_project(tmp_path_factory.mktemp("held") / "project"):
+        project.write({"conftest.py": CONFTEST, "test_route.py": TESTS})
+        yield project.optimize("--gepa-trials=1", "-vv", "--showlocals")
+
+
+def test_no_canary_of_a_held_out_case_reaches_a_reflection(run: Run) -> None:
+    assert run.code == 0, run.everything
+    assert len(run.reflections) > 1
+    for request in run.reflections:
+        text = told(request)
+        assert "CANARY" not in text
+        assert "canary" not in text
+        assert LONG not in text
+        assert not re.search(r"(?<!\w)Zq(?!\w)", text)
+        assert not re.search(r"(?<![\w.])(907|31415)(?![\w.])", text)
+
+
+def test_what_search_cases_show_of_themselves_is_still_there(run: Run) -> None:
+    text = "\n".join(map(told, run.reflections))
+    for piece in ("the first note", "it is an animal", "the first answer", "kind = 'animal'", "number = 1"):
+        assert piece in text
+    assert "[held out]" in text
+
+
+def test_the_winner_was_chosen_without_the_held_out_cases(run: Run) -> None:
+    held = {case["id"] for case in run.records("run")[0]["cases"] if case["split"] == "holdout"}
+    assert len(held) == 6
+    assert not any(
+        record["case"] in held for record in run.records("rollout") if record["trial"].startswith("search/")
+    )
+
+
+def test_the_share_is_taken_of_each_module(tmp_path: Path) -> None:
+    for project in new_project(tmp_path / "project"):
+        project: Project
+        test = "from app import route\n\ndef test_it():\n    assert route('animal', 'w') == 'w-ANI'\n"
+        project.write({"test_route.py": "", **{f"test_{n}.py": test for n in range(20)}})
+        run = project.pytest("--gepa-plan", "--gepa-reflection-model=m", "--gepa-holdout=0.25")
+        found = re.search(r"cases +20 \((\d+) search, (\d+) held out\)", run.out)
+        assert found is not None
+        assert 0 < int(found[2]) < 12
