@@ -11,7 +11,7 @@ from functools import partial
 
 from pytest_gepa.crew import Crew
 from pytest_gepa.errors import ReflectionError
-from pytest_gepa.evaluator import Evaluator, search_trial
+from pytest_gepa.evaluator import SEARCH_TRIAL, Evaluator
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import (
     Decision,
@@ -87,8 +87,7 @@ class SearchDriver:
             with self._lock:
                 for task in self._search.ask():
                     self._begin(task)
-            # A reply that is still to come can change nothing then, and may take minutes.
-            if not self._crew.busy or (self._search.done and not self._search.is_evaluating):
+            if not self._crew.busy:
                 break
             try:
                 message = self._crew.next(
@@ -161,7 +160,7 @@ class SearchDriver:
                 candidate=task.candidate,
                 purpose=task.purpose,
                 cases=task.cases,
-                trial=search_trial(task.trial),
+                trial=SEARCH_TRIAL,
             )
             self._crew.start(partial(self._evaluator.run, task))
         else:
