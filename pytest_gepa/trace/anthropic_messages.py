@@ -27,7 +27,7 @@ from pytest_gepa.trace.fields import (
     tell,
     text_of,
 )
-from pytest_gepa.trace.sse import Event, Events
+from pytest_gepa.trace.sse import Event, EventReader
 from pytest_gepa.trace.trajectory import Message, ToolCall
 
 REDACTED_THINKING = "[reasoning that the server keeps to itself]"
@@ -188,30 +188,23 @@ def _told(content: Any) -> str:
 # Streams
 
 
-class MessagesStream:
-    """Takes the bytes of an event stream in pieces of any size. Nothing that a server sends makes it raise.
+class MessagesStream(EventReader):
+    """A stream of a message's events, as far as it has come.
 
     `done` says that the stream has said all (`message_stop`, or an error), `complete` that it is a finished answer,
     which it is with its reason to stop: some clients read no further.
     """
 
     def __init__(self) -> None:
-        self.done = False
+        super().__init__()
         self.complete = False
-        self._events = Events()
         self._message: dict[str, Any] = {}
         self._blocks: dict[int, _Block] = {}
         self._error = ""
 
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the stream."""
-        for event in self._events.feed(piece):
-            self._take(event)
-
     def answer(self) -> Answer | None:
         """The answer as far as it has come; None when no message has begun and no error was reported."""
-        for event in self._events.rest():
-            self._take(event)
+        self._take_rest()
         if not self._message and not self._blocks and not self._error:
             return None
         blocks = [self._blocks[index].whole() for index in sorted(self._blocks)]

@@ -7,19 +7,18 @@ from typing import Any
 
 from pytest_gepa.trace.chat import Answer, answer_of, logprobs_of, read_reasoning
 from pytest_gepa.trace.fields import dump, flatten, object_of, objects_of, read_error, read_object, text_of
-from pytest_gepa.trace.sse import END, Event, Events
+from pytest_gepa.trace.sse import END, Event, EventReader
 
 
-class ChatStream:
-    """Takes the bytes of an event stream in pieces of any size. Nothing that a server sends makes it raise.
+class ChatStream(EventReader):
+    """A stream of chunks, as far as it has come.
 
     `done` says that the stream has said all (`[DONE]`), `complete` that the answer has ended (that, or a finish
     reason for every choice).
     """
 
     def __init__(self) -> None:
-        self.done = False
-        self._events = Events()
+        super().__init__()
         self._choices: dict[int, _Choice] = {}
         self._usage: Any = None
         self._error = ""
@@ -30,15 +29,9 @@ class ChatStream:
         choices = self._choices.values()
         return self.done or (bool(choices) and all(choice.finish_reason for choice in choices))
 
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the stream."""
-        for event in self._events.feed(piece):
-            self._take(event)
-
     def answer(self) -> Answer | None:
         """The answer as far as it has come; None when no message has begun and no error was reported."""
-        for event in self._events.rest():
-            self._take(event)
+        self._take_rest()
         choices = [self._choices[index].whole() for index in sorted(self._choices)]
         begun = [choice for choice in choices if choice is not None]
         if not begun and not self._error:

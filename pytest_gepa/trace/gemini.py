@@ -27,7 +27,7 @@ from pytest_gepa.trace.fields import (
     tell,
     text_of,
 )
-from pytest_gepa.trace.sse import Event, Events
+from pytest_gepa.trace.sse import Event, EventReader
 from pytest_gepa.trace.trajectory import Message, ToolCall
 
 _FILTERS = frozenset(
@@ -227,32 +227,25 @@ def _usage(data: Mapping[str, Any]) -> Usage:
     )
 
 
-class GeminiStream:
-    """Takes the bytes of an event stream in pieces of any size. Nothing that a server sends makes it raise.
+class GeminiStream(EventReader):
+    """A stream of pieces of an answer, as far as it has come.
 
     There is no terminal marker: the stream is done when every candidate has its finish reason.
     """
 
     def __init__(self) -> None:
-        self._events = Events()
+        super().__init__()
         self._pieces: list[dict[str, Any]] = []
         self._state = _State()
-        self.done = False
 
     @property
     def complete(self) -> bool:
         """Whether the answer has come to its end."""
         return self.done
 
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the stream."""
-        for event in self._events.feed(piece):
-            self._take(event)
-
     def answer(self) -> Answer | None:
         """The answer as far as it has come; None when nothing has."""
-        for event in self._events.rest():
-            self._take(event)
+        self._take_rest()
         return answer_of(self._pieces) if self._pieces else None
 
     def _take(self, event: Event) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_gepa.trace.genuine import is_of
 from pytest_gepa.trace.stored import StoredAnswer
+from pytest_gepa.trace.streamed_body import StreamedBody
 
 NAMES = ("httpx", "httpx2")
 """The modules that are understood."""
@@ -20,22 +21,6 @@ NAMES = ("httpx", "httpx2")
 _PACKAGES_ON_AIOHTTP = frozenset({"httpx_aiohttp", "litellm"})
 _OWN_PACKAGES = ("httpx", "httpx2", "httpcore", "httpcore2")
 _MOCKING_PACKAGES = ("respx", "pytest_httpx")
-
-
-class StreamListener(Protocol):
-    """Hears what passes through the body of a streamed response. Its methods raise nothing."""
-
-    def received(self, piece: bytes) -> None:
-        """A piece is about to be handed to the caller."""
-
-    def exhausted(self) -> None:
-        """The body has come to its end."""
-
-    def closed(self) -> None:
-        """The caller has closed the response, at its end or before."""
-
-    def failed(self, error: BaseException) -> None:
-        """The body broke off with an exception, which goes on to the caller."""
 
 
 class HttpLibrary:
@@ -46,7 +31,7 @@ class HttpLibrary:
         self._sync_tee, self._async_tee = _tees(module)
         self._stored_stream = _stored_stream(module)
 
-    def listen(self, response: Any, listener: StreamListener) -> None:
+    def listen(self, response: Any, listener: StreamedBody) -> None:
         """Put a listener on the body of a response that has not been read."""
         is_async = not isinstance(response.stream, self.module.SyncByteStream)
         tee = self._async_tee if is_async else self._sync_tee
@@ -164,7 +149,7 @@ def _tees(module: Any) -> tuple[type, type]:
     """
 
     class SyncTee(module.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, inner: Any, listener: StreamListener) -> None:
+        def __init__(self, inner: Any, listener: StreamedBody) -> None:
             self._inner = inner
             self._listener = listener
 
@@ -190,7 +175,7 @@ def _tees(module: Any) -> tuple[type, type]:
                 self._listener.closed()
 
     class AsyncTee(module.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, inner: Any, listener: StreamListener) -> None:
+        def __init__(self, inner: Any, listener: StreamedBody) -> None:
             self._inner = inner
             self._listener = listener
 

@@ -70,10 +70,6 @@ class Redactor:
         """The same trajectory with every text in it redacted."""
         return rewrite_trajectory(trajectory, self.redact, self.redact)
 
-    def redact_tree(self, value: object) -> object:
-        """JSON values with every text in them redacted by itself, keys too."""
-        return rewrite_tree(value, self.redact)
-
     def _without(self, text: str, rules: Rules) -> str:
         # A gap may let a pattern match that did not before, until nothing is left to find.
         while (after := self._once(text, rules)) is not text:

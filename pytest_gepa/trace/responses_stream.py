@@ -17,7 +17,7 @@ from pytest_gepa.trace.fields import (
 )
 from pytest_gepa.trace.response_items import message_of
 from pytest_gepa.trace.responses import FINISHED, answer_of
-from pytest_gepa.trace.sse import Event, Events
+from pytest_gepa.trace.sse import Event, EventReader
 
 _ENDS = tuple(f"response.{state}" for state in ("completed", "incomplete", "failed", "cancelled"))
 
@@ -34,17 +34,16 @@ _PIECES = {
 }
 
 
-class ResponsesStream:
-    """Takes the bytes of an event stream in pieces of any size. Nothing that a server sends makes it raise.
+class ResponsesStream(EventReader):
+    """A stream of a response's events, as far as it has come.
 
     `done` says that the stream has said all (the response is completed, incomplete, failed or cancelled, or an error
     has come), `complete` that it is a finished answer.
     """
 
     def __init__(self) -> None:
-        self.done = False
+        super().__init__()
         self.complete = False
-        self._events = Events()
         self._response: dict[str, Any] = {}
         self._items: dict[int, dict[str, Any]] = {}
         self._ended_items: set[int] = set()
@@ -52,15 +51,9 @@ class ResponsesStream:
         self._logprobs: dict[int, list[Any]] = {}
         self._error = ""
 
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the stream."""
-        for event in self._events.feed(piece):
-            self._take(event)
-
     def answer(self) -> Answer | None:
         """The answer as far as it has come; None when no item has begun and no error was reported."""
-        for event in self._events.rest():
-            self._take(event)
+        self._take_rest()
         output = self._response.get("output") or [
             self._item(index) for index in sorted({*self._items, *self._pieces})
         ]

@@ -87,6 +87,28 @@ class Events:
             yield Event(name, b"\n".join(data))
 
 
+class EventReader:
+    """What the readers of streams of events share. They take bytes in pieces of any size, and nothing that a server
+    sends makes them raise. `done` says that the stream has said all that it will."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._events = Events()
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes of the stream."""
+        for event in self._events.feed(piece):
+            self._take(event)
+
+    def _take_rest(self) -> None:
+        """Take the event in whose midst the stream has ended."""
+        for event in self._events.rest():
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        raise NotImplementedError
+
+
 def is_events(body: bytes) -> bool:
     """Whether a body is a stream of server-sent events, announced or not."""
     return body.lstrip().startswith((b"data:", b"event:", b":"))

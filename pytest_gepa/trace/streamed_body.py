@@ -17,7 +17,7 @@ CUT_OFF = "the stream ended before the answer was complete"
 class StreamedBody:
     """Listens to the body of a streamed response and ends its exchange, at the latest when that is closed.
 
-    `decode` undoes the content encoding, `encoded` names it ("" if there is none).
+    `decode` undoes the content encoding, `encoded` names it ("" if there is none). What it is told of raises nothing.
     """
 
     def __init__(
@@ -43,21 +43,21 @@ class StreamedBody:
         exchange.settle_with(self._case_ended)
 
     def received(self, piece: bytes) -> None:
-        """See `StreamListener`."""
+        """A piece is about to be handed to the caller."""
         if not self._exchange.ended:
             self._exchange.guarded(lambda: self._take(piece))
 
     def exhausted(self) -> None:
-        """See `StreamListener`."""
+        """The body has come to its end."""
         self._exhausted = True
         self._exchange.guarded(lambda: self._finish(CUT_OFF))
 
     def closed(self) -> None:
-        """See `StreamListener`."""
+        """The caller has closed the response, at its end or before."""
         self._exchange.guarded(lambda: self._finish(CLOSED_EARLY))
 
     def failed(self, error: BaseException) -> None:
-        """See `StreamListener`."""
+        """The body broke off with an exception, which goes on to the caller."""
         self._exchange.guarded(lambda: self._finish(describe(error)))
 
     def _case_ended(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.redact import Redactor, rewrite_tree
 from pytest_gepa.trace.secret_values import looks_secret
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 
@@ -253,7 +253,7 @@ def test_certain_secrets_are_shapes_values_and_patterns_of_the_user_s_own() -> N
 def test_a_tree_is_redacted_text_by_text_keys_too() -> None:
     redactor = Redactor({"A_KEY": LONG})
     tree = {"a": [LONG, 1, None, {"b": f"x {LONG}"}], LONG: ("y", LONG)}
-    assert redactor.redact_tree(tree) == {
+    assert rewrite_tree(tree, redactor.redact) == {
         "a": ["[redacted]", 1, None, {"b": "x [redacted]"}],
         "[redacted]": ["y", "[redacted]"],
     }
