@@ -10,7 +10,7 @@ from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.journal import Journal
-from pytest_gepa.plan import BudgetPlan, spread
+from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
@@ -46,6 +46,8 @@ class ConfirmRun:
 
     def run(self, winner: Candidate, rivals: Sequence[Candidate] = ()) -> None:
         """Run it to its end. Raises what the work raises, and `KeyboardInterrupt`."""
+        if self._state.spending is not None:
+            self._state.spending.open_confirm_share()
         try:
             with self._crew.interruptible():
                 self._compare((winner, *rivals))
@@ -58,8 +60,12 @@ class ConfirmRun:
     def _compare(self, candidates: Sequence[Candidate]) -> None:
         state, seed = self._state, self._state.search.seed
         trials = self._plan.trials
-        if self._plan.probe and not self._is_flaky():
+        if self._plan.is_adaptive and state.repeats and not self._is_flaky():
             trials = 1
+        if state.confirm_stopped:
+            return
+        if state.spending is not None:
+            trials = state.spending.affordable_trials(trials)
         state.trials = trials
         self._journal.write(
             "confirm", winner=candidates[0].id, rivals=[one.id for one in candidates[1:]], trials=trials
@@ -84,6 +90,8 @@ class ConfirmRun:
                 side.update(
                     {(case, trial): without_reports(run) for case, run in evaluation.rollouts.items()}
                 )
+            if state.confirm_stopped:
+                return
         state.is_confirmed = True
 
     def _rounds(self, trials: int) -> list[list[str]]:
@@ -95,19 +103,9 @@ class ConfirmRun:
         ]
 
     def _is_flaky(self) -> bool:
-        """Repeat some cases under today's prompts: does any answer or outcome differ from the baseline's?"""
+        """Whether any answer or outcome of today's prompts differed from the baseline's in a repetition."""
         seed, rollouts = self._state.search.seed, self._state.rollouts
-        known = [
-            case for case in self._cases if (r := rollouts.get((seed.id, case))) and r.outcome.is_evidence
-        ]
-        chosen = spread(known, self._plan.probe)
-        self._reserve_share(len(chosen))
-        self._crew.start(partial(self._repeat, seed, chosen, f"{self._run}/repeat/0"))
-        _, evaluation = self._next()
-        self._state.repeats += map(without_reports, evaluation.rollouts.values())
-        return any(
-            _said(found) != _said(rollouts[seed.id, case]) for case, found in evaluation.rollouts.items()
-        )
+        return any(_said(found) != _said(rollouts[seed.id, found.case]) for found in self._state.repeats)
 
     def _reserve_share(self, rollouts: int) -> None:
         with self._lock:
@@ -133,6 +131,8 @@ class ConfirmRun:
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout)),
         )
         self.settle(len(cases), sum(evaluation.charged.values()))
+        if self._state.spending is not None:
+            self._state.confirm_stopped = self._state.spending.stopped
         return candidate.id, evaluation
 
     def _note(self, rollout: Rollout) -> None:

@@ -9,9 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from pytest_gepa.cost.prices import usd
 from pytest_gepa.crew import Crew
-from pytest_gepa.errors import ReflectionError
-from pytest_gepa.evaluator import SEARCH_TRIAL, Evaluator
+from pytest_gepa.errors import OutOfMoney, ReflectionError
+from pytest_gepa.evaluator import Evaluator, search_trial
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import (
     Decision,
@@ -87,7 +88,8 @@ class SearchDriver:
             with self._lock:
                 for task in self._search.ask():
                     self._begin(task)
-            if not self._crew.busy:
+            # A reply that is still to come can change nothing then, and may take minutes.
+            if not self._crew.busy or (self._search.done and not self._search.is_evaluating):
                 break
             try:
                 message = self._crew.next(
@@ -132,6 +134,8 @@ class SearchDriver:
         self._journal.write("decision", **as_fields(decision), **record)
         if decision.kind == "baseline":
             self._teach_guard()
+            if self._state.spending is not None and (share := self._state.spending.keep_confirm_share()):
+                self._journal.write("set aside", usd=usd(share))
         if decision.kind in ("accepted", "rejected") and candidate is not None:
             self._grade_menus(candidate, gained=decision.kind == "accepted")
         self._screen.decision(decision, self._state)
@@ -160,7 +164,7 @@ class SearchDriver:
                 candidate=task.candidate,
                 purpose=task.purpose,
                 cases=task.cases,
-                trial=SEARCH_TRIAL,
+                trial=search_trial(task.trial),
             )
             self._crew.start(partial(self._evaluator.run, task))
         else:
@@ -196,6 +200,10 @@ class SearchDriver:
     def _propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
         try:
             return self._ask(task, component, menus)
+        except OutOfMoney as error:
+            self._state.stopped = self._state.stopped or str(error)
+            self._crew.tell(Stopped(str(error)))
+            return Proposal(component, None)
         except ReflectionError as error:
             # What has been found so far is worth a confirm run, so the search ends here and not the session.
             self._crew.tell(partial(self._reflection_failed, str(error)))

@@ -9,7 +9,7 @@ from functools import partial
 
 from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated
+from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Stopped
 from pytest_gepa.inherit import modelless, untouched
 from pytest_gepa.journal import Journal
 from pytest_gepa.reflect.failure import read_failure
@@ -19,14 +19,18 @@ from pytest_gepa.suite.evaluate import Allowance, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
 
-SEARCH_TRIAL = "search/0"
+
+def search_trial(number: int) -> str:
+    """Name a trial of the search; what was asked in it may be answered from earlier runs."""
+    return f"search/{number}"
+
 
 LIKENESS_BYTES = 8_000
 """Of a failure, so much is enough to tell which others are like it."""
 
 
 class Evaluator:
-    """Runs cases in search trial 0. Rollouts are noted in `state` and journal by the thread that reads the crew.
+    """Runs cases in trials of the search. Rollouts are noted in `state` and journal by the thread that reads the crew.
 
     Retries are paid from `allowance`.
     """
@@ -51,22 +55,34 @@ class Evaluator:
 
     def run(self, task: Evaluate) -> Evaluated:
         """Run the cases of a task that have to be run. Blocks; what comes meanwhile is told to the crew."""
-        inherited = {} if task.purpose == "baseline" else self._inherited(task)
+        inherited = {} if task.purpose in ("baseline", "repeat") else self._inherited(task)
         wanted = [case for case in task.cases if case not in inherited]
         evaluation = self._suite.run(
             task.candidate.id,
             task.candidate.texts,
             wanted,
-            SEARCH_TRIAL,
+            search_trial(task.trial),
             allowance=self._allowance,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
         results = {
             case: _case_result(rollout, evaluation.charged[case])
             for case, rollout in evaluation.rollouts.items()
+            if rollout.outcome is not Outcome.stopped
         }
+        self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
         results.update({case: _case_result(rollout, False) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
+
+    def _tell_of_stop(self, charged: int) -> None:
+        """End the search when the run's cost has come to its cap. `charged` stopped rollouts were paid for in part."""
+        state = self._state
+        if state.spending is None or not (reason := state.spending.stopped):
+            return
+        if charged and self._allowance.reserve(charged):
+            self._allowance.settle(charged, charged)
+        state.stopped = state.stopped or reason
+        self._crew.tell(Stopped(reason))
 
     def _inherited(self, task: Evaluate) -> dict[str, Rollout]:
         """The rollouts that need not be run: their result cannot differ from one that is there."""
@@ -86,10 +102,15 @@ class Evaluator:
     def _note(self, rollout: Rollout, purpose: str) -> None:
         """Keep a rollout; runs in the deciding thread."""
         state = self._state
-        state.rollouts[rollout.candidate, rollout.case] = condensed(without_reports(rollout))
+        if purpose != "repeat":
+            state.rollouts[rollout.candidate, rollout.case] = condensed(without_reports(rollout))
+        elif rollout.candidate == state.search.seed.id:
+            state.repeats.append(without_reports(rollout))
         state.count(rollout)
         self._journal.write("rollout", **rollout_fields(rollout))
         if purpose == "baseline":
+            if state.spending is not None:
+                state.spending.learn(rollout)
             self._screen.baseline_rollout(rollout)
         self._screen.progress(purpose, state)
 

@@ -12,7 +12,8 @@ from pytest_gepa.suite.rollout import Case
 
 SEARCH_FACTOR = 20
 MINIBATCH = 12
-PROBE_CASES = 8
+PROBE_CASES = 12
+"""At most so many cases are repeated, and no more than a third of them where there are many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,9 @@ class BudgetPlan:
     """Shares of the budget, in rollouts. `search` includes the baseline; `confirm` is for `trials` on
     both sides, of which the winner's has `candidates` in it.
 
-    `probe` rollouts repeat some cases before the confirm run, to see whether one trial of each would do; 0 when the
-    user has set the number of trials.
+    `probe` rollouts repeat some cases after the baseline, to see whether they end alike: the search goes by that, and
+    where even the answers are the same, one confirm trial will do if `is_adaptive`. It is 0 where one trial was asked
+    for.
     """
 
     limit: int
@@ -30,6 +32,7 @@ class BudgetPlan:
     probe: int
     trials: int
     candidates: int = 1
+    is_adaptive: bool = True
 
 
 def confirm_rollouts(cases: Sequence[Case], trials: int, candidates: int = 1) -> int:
@@ -37,11 +40,6 @@ def confirm_rollouts(cases: Sequence[Case], trials: int, candidates: int = 1) ->
     run says.
     """
     return (1 + candidates) * sum(case.trials or trials for case in cases)
-
-
-def spread(cases: Sequence[str], number: int) -> list[str]:
-    """Take `number` of the cases, as evenly over all of them as may be; all where there are fewer."""
-    return list(cases[:: max(1, len(cases) // number)][:number]) if number else []
 
 
 def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
@@ -56,15 +54,18 @@ def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
             f"({minibatch}) and the confirm run ({least_confirm}); the smallest that can is --gepa-budget {smallest}"
         )
     trials = settings.trials or _affordable_trials(settings, cases)
-    probe = 0 if settings.trials or trials == 1 else min(searched, PROBE_CASES)
+    probe = 0 if trials == 1 else min(searched, PROBE_CASES, max(PROBE_CASES // 3, searched // 3))
     confirm = confirm_rollouts(cases, trials, settings.confirm)
+    if settings.budget:
+        probe = min(probe, settings.budget - searched - minibatch - confirm)
     limit = settings.budget or SEARCH_FACTOR * searched + confirm + probe
-    return BudgetPlan(limit, limit - confirm - probe, confirm, probe, trials, settings.confirm)
+    is_adaptive = not settings.trials
+    return BudgetPlan(limit, limit - confirm - probe, confirm, probe, trials, settings.confirm, is_adaptive)
 
 
 def search_settings(seed: int, plan: BudgetPlan) -> SearchSettings:
     """The settings of a run's search."""
-    return SearchSettings(seed=seed, rollouts=plan.search, minibatch=MINIBATCH)
+    return SearchSettings(seed=seed, rollouts=plan.search + plan.probe, minibatch=MINIBATCH, probe=plan.probe)
 
 
 def _affordable_trials(settings: Settings, cases: Sequence[Case]) -> int:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from pytest_gepa.crew import Crew
-from pytest_gepa.evaluator import SEARCH_TRIAL, Evaluator
+from pytest_gepa.evaluator import Evaluator, search_trial
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Guard
 from pytest_gepa.evolve.shrink import Shrink
@@ -70,34 +70,35 @@ class ShrinkRun:
 
     def _measure(self, shrink: Shrink) -> None:
         deadline = None if self._minutes is None else self._state.started + 60 * self._minutes
-        while True:
-            with self._lock:
-                task = shrink.ask()
-            if task is not None:
-                self._begin(task)
-            if not self._crew.busy:
-                return
-            try:
-                message = self._crew.next(
-                    None if deadline is None else max(0.05, deadline - time.monotonic())
-                )
-            except queue.Empty:
-                deadline = None
-                message = Stopped(f"the {self._minutes:g} minutes were over")
-            if isinstance(message, (Evaluated, Stopped)):
-                self._tell(shrink, message)
-            else:
-                message()
+        while task := self._ask(shrink):
+            self._crew.start(partial(self._evaluator.run, task))
+            message = None
+            while not isinstance(message, Evaluated):
+                try:
+                    message = self._crew.next(
+                        None if deadline is None else max(0.05, deadline - time.monotonic())
+                    )
+                except queue.Empty:
+                    deadline = None
+                    message = Stopped(f"the {self._minutes:g} minutes were over")
+                if isinstance(message, (Evaluated, Stopped)):
+                    self._tell(shrink, message)
+                elif callable(message):
+                    message()
+                # Else it is a reply for which the search did not wait.
 
-    def _begin(self, task: Evaluate) -> None:
-        self._journal.write(
-            "evaluate",
-            candidate=task.candidate,
-            purpose=task.purpose,
-            cases=task.cases,
-            trial=SEARCH_TRIAL,
-        )
-        self._crew.start(partial(self._evaluator.run, task))
+    def _ask(self, shrink: Shrink) -> Evaluate | None:
+        with self._lock:
+            task = shrink.ask()
+        if task is not None:
+            self._journal.write(
+                "evaluate",
+                candidate=task.candidate,
+                purpose=task.purpose,
+                cases=task.cases,
+                trial=search_trial(task.trial),
+            )
+        return task
 
     def _tell(self, shrink: Shrink, event: Evaluated | Stopped) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected
-from pytest_gepa.plan import BudgetPlan, plan_budget, search_settings, spread
+from pytest_gepa.plan import BudgetPlan, plan_budget, search_settings
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.verdict.judge import PROVEN, CaseScore, judge
@@ -108,13 +108,19 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
     cases = [SearchCase(name) for name in world.names]
     search = Search(cases, {PROMPT: SEED_TEXT}, search_settings(seed, plan))
     reflections = 0
+    baseline: dict[str, CaseResult] = {}
+    is_flaky = False
     tasks = list(search.ask())
     while tasks:
         task = tasks.pop(0)
         if isinstance(task, Evaluate):
-            search.tell(
-                Evaluated(task.candidate.id, {name: _result(world, task, name) for name in task.cases})
-            )
+            results = {name: _result(world, task, name) for name in task.cases}
+            if task.purpose == "baseline":
+                baseline = results
+            elif task.candidate.id == search.seed.id:
+                # An answer is but its outcome here.
+                is_flaky |= any(result.passed != baseline[name].passed for name, result in results.items())
+            search.tell(Evaluated(task.candidate.id, results))
         else:
             reflections += 1
             search.tell(_reflected(world, task, reflections))
@@ -135,7 +141,7 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
     }
     if winner.id == today.id:
         return row
-    trials = plan.trials if _is_flaky(world, search.results[today.id], plan.probe) else 1
+    trials = plan.trials if is_flaky else 1
     scores = [
         CaseScore(
             name, _trials(world, SEED_TEXT, name, trials), _trials(world, winner.texts[PROMPT], name, trials)
@@ -166,13 +172,6 @@ def _result(world: World, task: Evaluate, name: str) -> CaseResult:
 def _reflected(world: World, task: Reflect, number: int) -> Reflected:
     text = world.edit(task.parent.texts[PROMPT], number)
     return Reflected(task.proposal, {PROMPT: text}, "the prompt does not say it", {PROMPT: "+ a remark"})
-
-
-def _is_flaky(world: World, baseline: Mapping[str, CaseResult], probe: int) -> bool:
-    """As the product decides it: some cases again, and does any end otherwise? (An answer here is but its outcome.)"""
-    return any(
-        world.passes(SEED_TEXT, name) != baseline[name].passed for name in spread(list(baseline), probe)
-    )
 
 
 def _trials(world: World, text: str, name: str, trials: int) -> tuple[float, ...]:

@@ -5,10 +5,17 @@ broken ones).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
 from typing import NamedTuple
 
 from pytest_gepa.evolve.problem import TIE, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
+
+_FALSE_SHARE = 0.15
+"""Of the failing cases, how many may be expected to fail by chance before they are run again."""
+
+_MOST_TRIALS = 5
 
 
 class Mark(NamedTuple):
@@ -40,9 +47,14 @@ class Ledger:
         self._seed_uses: dict[str, tuple[str, ...]] = {}
         self._inherited: dict[str, CaseResult] = {}
         self._left_out: dict[str, Mapping[str, Mark]] = {}
+        self._trials: dict[tuple[str, str], list[CaseResult]] = {}
+        self._seed_id = ""
+        self._compared = self._differing = 0
+        self._was_noisy = False
 
     def record_seed(self, seed: str, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline; it decides which cases take part."""
+        self._seed_id = seed
         self.results[seed] = {case: results[case] for case in self.cases if case in results}
         for case, result in self.results[seed].items():
             if result.score is not None:
@@ -58,6 +70,53 @@ class Ledger:
         """Add results of a candidate."""
         known = self.results.setdefault(candidate, dict(self._inherited))
         known.update((case, result) for case, result in results.items() if case in self._seed)
+
+    def repeat(self, candidate: str, results: Mapping[str, CaseResult]) -> None:
+        """Add another trial of cases that have a result: from now on they are judged by the median of their trials."""
+        known = self.results[candidate]
+        for case, result in results.items():
+            if result.score is None or known[case].score is None:
+                continue
+            trials = self._trials.setdefault((candidate, case), [known[case]])
+            trials.append(result)
+            differs = self._verdict(case, result) != self._verdict(case, trials[0])
+            if candidate == self._seed_id:
+                self._compared += 1
+                self._differing += differs
+            else:
+                self._was_noisy |= differs
+            known[case] = self._median(case, trials)
+
+    def trials(self, candidate: str, case: str) -> int:
+        """Return how many trials of a case gave evidence."""
+        if self.evidence(candidate, case) is None:
+            return 0
+        return len(self._trials.get((candidate, case), (None,)))
+
+    def is_settled(self, candidate: str, case: str) -> bool:
+        """Whether the trials of a case, two or more, ended in one way more often than in the other."""
+        trials = self._trials.get((candidate, case), ())
+        passed = sum(self._verdict(case, result) for result in trials)
+        return len(trials) > 1 and 2 * passed != len(trials)
+
+    @property
+    def noise(self) -> float:
+        """The chance that a trial does not end as the case usually does, as far as repeats of the seed tell."""
+        # Two trials differ when one of them does, either way. Of others than the seed only suspect cases are repeated.
+        differing = self._differing or 0.5 * self._was_noisy
+        return min(0.5, differing / (2 * max(1, self._compared)))
+
+    def _verdict(self, case: str, result: CaseResult) -> bool:
+        assert result.score is not None
+        return self._passed(case, result.score, result.passed)
+
+    def _median(self, case: str, trials: Sequence[CaseResult]) -> CaseResult:
+        """One result for all trials: the median score, and the failure text of a trial that failed."""
+        score = median(result.score for result in trials if result.score is not None)
+        failing = [result for result in trials if not self._verdict(case, result)]
+        passing = [result for result in trials if self._verdict(case, result)]
+        shown = failing[0] if len(failing) >= len(passing) else passing[0]
+        return replace(shown, score=score)
 
     def leave_out(self, candidate: str, cases: Iterable[str], elders: Iterable[str]) -> None:
         """Judge the candidate not by its own results on these cases, but as the worst of its elders stands there."""
@@ -145,6 +204,24 @@ class Ledger:
     def _passed(self, case: str, score: float, passed: bool | None) -> bool:
         return self.is_pass(case, score) if passed is None else passed
 
+    def unsettled(self, candidate: str) -> tuple[str, ...]:
+        """Return the failing cases that may well pass in another trial: those with the fewest trials among them.
+
+        Nothing, where trials end alike, or where so many fail that those which do by chance are few.
+        """
+        failing, passing = self.divide(candidate)
+        if self.noise * len(passing) < _FALSE_SHARE * len(failing):
+            return ()
+        return self.fewest_trials(candidate, failing)
+
+    def fewest_trials(self, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the cases that are not settled, and of these the ones with the fewest trials."""
+        counts = {
+            case: self.trials(candidate, case) for case in cases if not self.is_settled(candidate, case)
+        }
+        least = min(counts.values(), default=_MOST_TRIALS)
+        return tuple(case for case, count in counts.items() if count == least < _MOST_TRIALS)
+
     def divide(self, candidate: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the cases with something left to mend under the candidate, and the others, of those that
         gave evidence.
@@ -174,6 +251,20 @@ class Ledger:
             for case in self.active
             if case not in self.left_out(candidate)
         )
+
+    def turned(self, before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the cases with a better score under `after` than under `before`, and those with a worse one, of
+        those on which both gave evidence and are judged.
+        """
+        better: list[str] = []
+        worse: list[str] = []
+        left_out = {*self.left_out(before), *self.left_out(after)}
+        for case in self.active:
+            old, new = self.evidence(before, case), self.evidence(after, case)
+            if old is None or new is None or case in left_out or abs(new - old) <= TIE:
+                continue
+            (better if new > old else worse).append(case)
+        return tuple(better), tuple(worse)
 
     def broken(self, candidate: str) -> tuple[str, ...]:
         """Return the cases that the seed passes and the candidate fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TIE = 1e-9
@@ -32,6 +33,12 @@ class SearchSettings:
     all than `chain_cost` times the cases. `stage` is the least number of further cases that are run at
     once.
 
+    After the baseline `probe` cases are repeated under the seed. Where a repetition ends in another way,
+    failures that may be chance are repeated too, and a case is judged by the median of its trials.
+
+    Where a candidate mended cases and broke others, up to `repairs` versions of it are tried in which a
+    part of the edit is taken back, on `repair_stage` cases at first.
+
     After `stuck_after` failed proposals from one parent every second attempt takes an added line away
     instead. A third and two thirds of the way to `patience` a new line begins at the seed. The search
     ends after `patience` proposals in a row without a gain, or `invalid` replies in a row without an
@@ -52,5 +59,13 @@ class SearchSettings:
     stuck_after: int = 3
     patience: int = 24
     invalid: int = 12
+    probe: int = 0
+    repairs: int = 8
+    repair_stage: int = 2
     discarded: int = 5
     proposals_in_flight: int = 1
+
+
+def spread(cases: Sequence[str], number: int) -> tuple[str, ...]:
+    """Take `number` of the cases, as evenly over all of them as may be; all where there are fewer."""
+    return tuple(cases[:: max(1, len(cases) // number)][:number]) if number else ()

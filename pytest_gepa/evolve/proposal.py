@@ -11,6 +11,7 @@ from pytest_gepa.evolve.candidate import Candidate, derive
 from pytest_gepa.evolve.merge import merge_all
 from pytest_gepa.evolve.minibatch import Likeness, Minibatch
 from pytest_gepa.evolve.tasks import Reflected
+from pytest_gepa.prompts.hunks import find_hunks, with_hunks
 
 
 @dataclass(slots=True)
@@ -31,7 +32,8 @@ class Proposal:
     passed its gate and was made of `tip_parts`. The child passes by being better than all `rivals` on
     the cases of `gate`. `vain` counts attempts in a row to improve the tip without success, `spent` the
     rollouts handed out. `waiting` holds the cases of an evaluation for which the budget has no room
-    until others are settled.
+    until others are settled. `repairs` are versions of the tip, still to be tried, in which a part of
+    its change is taken back, as it has broken cases.
     """
 
     base: str
@@ -45,6 +47,7 @@ class Proposal:
     vain: int = 0
     spent: int = 0
     waiting: tuple[str, ...] = ()
+    repairs: list[Candidate] | None = None
 
     @property
     def candidate(self) -> Candidate | None:
@@ -88,6 +91,33 @@ def gate_cases(parts: Sequence[Part], size: int, neighbours: int) -> tuple[tuple
     failing = [case for part in parts for case in part.minibatch.failing[:share]]
     passing = dict.fromkeys(case for part in parts for case in part.minibatch.neighbours)
     return tuple(failing), tuple(passing)[:neighbours]
+
+
+def repairs(base: Candidate, tip: Candidate) -> list[Candidate]:
+    """Return children of the tip in which a part of what it changed in the base is taken back.
+
+    First all that it removed, then hunk by hunk: those that removed something, then those that only added, the
+    last first. A change of one hunk has no parts.
+    """
+    hunks = [(name, hunk) for name in base.texts for hunk in find_hunks(base.texts[name], tip.texts[name])]
+    if len(hunks) < 2:
+        return []
+    removing = [entry for entry in hunks if any(line.strip() for line in entry[1].old)]
+    adding = [entry for entry in reversed(hunks) if entry not in removing]
+    choices = [[entry] for entry in (*removing, *adding)]
+    if len(removing) > 1 and adding:
+        choices.insert(0, removing)
+    children: dict[str, Candidate] = {}
+    for gone in choices:
+        texts = {
+            name: with_hunks(
+                text, [hunk for owner, hunk in hunks if owner == name and (name, hunk) not in gone]
+            )
+            for name, text in base.texts.items()
+        }
+        child = derive(tip, texts, origin="pruning")
+        children.setdefault(child.id, child)
+    return list(children.values())
 
 
 def prunings(candidate: Candidate, seed: Mapping[str, str]) -> list[Candidate]:

@@ -17,10 +17,10 @@ from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, seed_candidate
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.frontier import Standing
-from pytest_gepa.evolve.gate import judge_gate, next_stage
+from pytest_gepa.evolve.gate import GateState, judge_gate, next_stage
 from pytest_gepa.evolve.pool import Pool
-from pytest_gepa.evolve.problem import SearchCase, SearchSettings
-from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases, prunings, unite, usable
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings, spread
+from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases, prunings, repairs, unite, usable
 from pytest_gepa.evolve.tasks import (
     CaseResult,
     Decision,
@@ -84,6 +84,7 @@ class Search:
         self._proposals: list[Proposal] = []
         self._numbered = 0
         self._rounds: Counter[str] = Counter()
+        self._repaired: set[str] = set()
         self._failures: Counter[str] = Counter()
         self._groups = max(1, settings.groups)
         self._without_gain = 0
@@ -105,6 +106,11 @@ class Search:
     def candidates(self) -> Mapping[str, Candidate]:
         """Every candidate so far by its id, in order of birth."""
         return self.pool.candidates
+
+    @property
+    def is_evaluating(self) -> bool:
+        """Whether an evaluation is under way."""
+        return bool(self._evaluating)
 
     def ask(self) -> tuple[Task, ...]:
         """Return the tasks that have not been handed out yet; all of them may run at once.
@@ -176,10 +182,18 @@ class Search:
         if task.purpose == "baseline":
             self._begin(results)
             return
-        self.pool.ledger.record(event.candidate, results)
+        if task.purpose == "repeat":
+            self.pool.ledger.repeat(event.candidate, results)
+        else:
+            self.pool.ledger.record(event.candidate, results)
+        if task.candidate is self.seed:
+            self._began = True
+            return
         proposal = next(one for one in self._proposals if one.candidate is task.candidate)
         if len(results) < len(task.cases):
             self._drop(proposal, f"{len(task.cases) - len(results)} of its cases were not run")
+        elif task.purpose == "repeat":
+            self._continue(proposal)
         elif proposal.child is not None:
             self._judge(proposal, proposal.child)
         else:
@@ -187,13 +201,22 @@ class Search:
 
     def _begin(self, results: Mapping[str, CaseResult]) -> None:
         self.pool.begin(results)
-        self._began = True
         # Cases that use no component are answered from the cache.
         self._full_cost = self.pool.ledger.cost(self.seed.texts.keys(), self.pool.ledger.active)
         active = len(self.pool.ledger.active)
         self._say("baseline", self.seed, f"{active} cases gave evidence", self.mean(self.seed))
         if self.pool.ledger.solved(self.seed.id):
             self._finish("every case passes already" if active else "no case gave evidence")
+        probed = self._probed()
+        self._began = not probed
+        if probed and self.budget.reserve(len(probed)):
+            self._hand_out(Evaluate(self.seed, probed, "repeat", 1))
+
+    def _probed(self) -> tuple[str, ...]:
+        """Some cases, spread over all that use a component, whose repetition tells whether trials end alike."""
+        results = self.results[self.seed.id]
+        using = [case for case in self.pool.ledger.active if results[case].uses]
+        return () if self.done else spread(using, min(self.settings.probe, self.budget.remaining))
 
     def _reflected(self, event: Reflected) -> None:
         proposal = self._reflecting.pop(event.proposal, None)
@@ -241,7 +264,12 @@ class Search:
     def _judge(self, proposal: Proposal, child: Candidate) -> None:
         state = judge_gate(self.pool.ledger, child, proposal.rivals, proposal.gate)
         if not state.verdict:
-            self._run(proposal, state.open)
+            # A repair takes a good part of the edit back as likely as not, and a few cases tell.
+            done = len(proposal.gate) - len(state.open)
+            self._run(proposal, state.open if proposal.repairs is None else state.open[:done])
+            return
+        if proposal.repairs is not None:
+            self._judge_repair(proposal, child, state)
             return
         self._showcase.note_broken(proposal.parent, child.id, proposal.gate)
         scores = (state.before, state.after)
@@ -263,6 +291,8 @@ class Search:
         assert tip is not None
         proposal.child = None
         missing = ledger.missing(tip.id)
+        if self._repeat(proposal, tip, is_last=not missing):
+            return
         if not missing:
             self._enter(proposal, tip)
             return
@@ -288,8 +318,25 @@ class Search:
         )
         if stage:
             self._run(proposal, stage)
-        else:
+        elif not (self._repeat(proposal, tip, is_last=True) or self._repair(proposal, tip)):
             self._drop(proposal, "it can no longer reach the best, nor be the best on any case")
+
+    def _repeat(self, proposal: Proposal, tip: Candidate, *, is_last: bool) -> bool:
+        """Run cases of the tip again whose result is in doubt; False if there are none, or no room for them.
+
+        Those that fail, maybe by chance; before its place is decided (`is_last`) those that it seems to have
+        broken, and all the others once before everything is taken for solved.
+        """
+        ledger = self.pool.ledger
+        cases = ledger.unsettled(tip.id)
+        if not cases and is_last and self.settings.probe:
+            cases = ledger.fewest_trials(tip.id, ledger.turned(proposal.base, tip.id)[1])
+            if not cases and ledger.noise and ledger.solved(tip.id):
+                cases = tuple(case for case in ledger.active if ledger.trials(tip.id, case) == 1)
+        if self.done or not cases or not self.budget.reserve(len(cases)):
+            return False
+        self._hand_out(Evaluate(tip, cases, "repeat", self.pool.ledger.trials(tip.id, cases[0])))
+        return True
 
     def _enter(self, proposal: Proposal, tip: Candidate) -> None:
         before = self.pool.best_mean
@@ -298,13 +345,61 @@ class Search:
         kind = "frontier" if stands else "dominated"
         reason = "among the best on some case" if stands else "others are as good on every case"
         self._say(kind, tip, reason, before, self.mean(tip))
-        self._proposals.remove(proposal)
         if gain:
             self._without_gain = self._fresh_starts = 0
         else:
             self._came_to_nothing(proposal, tip, reason)
         if self.pool.ledger.solved(tip.id):
             self._finish("every case passes")
+        if self.done or not self._repair(proposal, tip):
+            self._proposals.remove(proposal)
+
+    def _repair(self, proposal: Proposal, tip: Candidate) -> bool:
+        """Begin to take back parts of a tip that mended cases and broke others; False if there is nothing to try."""
+        if self.done or tip.id in self._repaired or proposal.base == tip.id:
+            return False
+        mended, broken = self.pool.ledger.turned(proposal.base, tip.id)
+        if not mended or not broken or len(broken) * 4 < len(mended):
+            return False
+        self._repaired.add(tip.id)
+        base = self.candidates[proposal.base]
+        proposal.repairs = [
+            child
+            for child in repairs(base, tip)
+            if child.id not in self.candidates and not self._refused(child)
+        ][: self.settings.repairs]
+        proposal.gate = (*broken, *mended)
+        proposal.rivals = (proposal.base, tip.id)
+        return self._next_repair(proposal)
+
+    def _next_repair(self, proposal: Proposal) -> bool:
+        """Send the next version to its gate: first it must mend what the tip has broken."""
+        if self.done or not proposal.repairs:
+            proposal.repairs = None
+            return False
+        child = proposal.repairs.pop(0)
+        self._to_gate(proposal, child, proposal.rivals, proposal.gate, self.settings.repair_stage)
+        return True
+
+    def _judge_repair(self, proposal: Proposal, child: Candidate, state: GateState) -> None:
+        scores = (state.before, state.after)
+        if state.verdict == "passed":
+            self._say("accepted", child, "better where the edit before it had broken cases", *scores)
+            proposal.tip, proposal.repairs = child, None
+            self._continue(proposal)
+            return
+        self._say("rejected", child, "taking this part of the edit back mends too little", *scores)
+        if not self._next_repair(proposal):
+            self._leave_broken(proposal)
+
+    def _leave_broken(self, proposal: Proposal) -> None:
+        """End the repairs of a tip: it stays as it is, or is given up."""
+        assert proposal.tip is not None
+        proposal.repairs = proposal.child = None
+        if proposal.tip.id in self.pool.frontier.means:
+            self._proposals.remove(proposal)
+        else:
+            self._drop(proposal, "it mends some cases and breaks others, and no part of it does better")
 
     def _fail(
         self, proposal: Proposal, kind: str, child: Candidate | None, reason: str, *scores: float
@@ -327,7 +422,9 @@ class Search:
         candidate = proposal.candidate
         assert candidate is not None
         self._say("stopped", candidate, reason)
-        if proposal.child and proposal.tip:
+        if proposal.repairs is not None:
+            self._leave_broken(proposal)
+        elif proposal.child and proposal.tip:
             proposal.vain = self.settings.chain_tries
             self._continue(proposal)
         else:

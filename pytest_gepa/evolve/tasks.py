@@ -14,16 +14,17 @@ from pytest_gepa.prompts.examples import Example
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
-    """Task: run these cases under the candidate, in search trial 0. Answered by one `Evaluated`.
+    """Task: run these cases under the candidate, in this search trial. Answered by one `Evaluated`.
 
     `purpose` is "baseline", "gate" (a child on its minibatch), "merge" (a merge where its parents
-    differ), "rest" (further cases of a child that passed its gate) or "shrink" (the winner without some
-    of its changes). Every case has a rollout reserved.
+    differ), "rest" (further cases of a child that passed its gate), "repeat" (another trial of cases that
+    have a result) or "shrink" (the winner without some of its changes). Every case has a rollout reserved.
     """
 
     candidate: Candidate
     cases: tuple[str, ...]
     purpose: str
+    trial: int = 0
 
 
 @dataclass(frozen=True, slots=True)
