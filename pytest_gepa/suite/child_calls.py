@@ -88,7 +88,10 @@ def install(description: Path) -> None:
     redactor = Redactor(os.environ, about.pop("redact"))
     recorder = Recorder()
     recorder.mailbox = _mailbox(description.parent, about.pop("owner"), redactor)
-    capture_calls(recorder, redactor, **about)
+    try:
+        capture_calls(recorder, redactor, **about)
+    except Exception as error:
+        recorder.add_problem(f"the calls of a child process are not seen: {type(error).__name__}: {error}")
 
 
 def _mailbox(directory: Path, owner: int, redactor: Redactor) -> Mailbox:

@@ -1,5 +1,5 @@
-"""Calls that other processes make for a case, told through a file to the process that runs it. Redacted before they are
-written."""
+"""Calls that other processes make for a case, and trouble in recording them, told through a file to the process that
+runs it. Redacted before they are written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.trace.trajectory import Call, Trajectory
+
+
+class News(NamedTuple):
+    """What has come: calls, requests that were not sent, and what could not be recorded, in words."""
+
+    calls: list[Call]
+    refusals: list[str]
+    problems: list[str]
 
 
 class Mailbox:
@@ -38,25 +47,30 @@ class Mailbox:
         """Tell the owner of a request that was not sent, as no answer to it is stored."""
         self._post("refusal", self._redact(Trajectory(failure=text)).failure)
 
-    def collect(self) -> tuple[list[Call], list[str]]:
-        """The calls and the refusals that have come since the last time."""
-        calls: list[Call] = []
-        refusals: list[str] = []
+    def post_problem(self, text: str) -> None:
+        """Tell the owner that something could not be recorded."""
+        self._post("problem", self._redact(Trajectory(failure=text)).failure)
+
+    def collect(self) -> News:
+        """What has come since the last time."""
+        news = News([], [], [])
         try:
             with open(self.path, "rb") as stream:
                 stream.seek(self._read)
                 data = stream.read()
         except FileNotFoundError:  # nobody has written
-            return calls, refusals
+            return news
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.splitlines():
             message = json.loads(line)
             if "call" in message:
-                calls.append(from_json(Call, message["call"]))
+                news.calls.append(from_json(Call, message["call"]))
+            elif "refusal" in message:
+                news.refusals.append(message["refusal"])
             else:
-                refusals.append(message["refusal"])
-        return calls, refusals
+                news.problems.append(message["problem"])
+        return news
 
     def _post(self, kind: str, value: object) -> None:
         line = json.dumps({kind: value}).encode() + b"\n"

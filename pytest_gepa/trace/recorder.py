@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import threading
@@ -183,9 +184,12 @@ class Recorder:
         if self.mailbox is None:
             return
         with self._lock:
-            calls, refusals = self.mailbox.collect()
-            self._places[-1].slots += [Slot(call, next(self._numbers)) for call in calls]
-            self._refused += refusals
+            news = self.mailbox.collect()
+            self._places[-1].slots += [Slot(call, next(self._numbers)) for call in news.calls]
+            self._refused += news.refusals
+        for text in news.problems:
+            if text not in self._problems:
+                self.add_problem(text)
 
     def share(self, items: tuple[T, ...]) -> tuple[T, ...]:
         """The same items, as the objects that stand for them already: agents send their history again and again."""
@@ -194,8 +198,8 @@ class Recorder:
 
     def add_call(self, call: Call) -> Slot:
         """Record a call at its place in the order; the slot takes what is known of it later."""
-        if self.mailbox is not None and not self.mailbox.is_ours:
-            return PostedSlot(call, self.mailbox)
+        if outbox := self._outbox:
+            return PostedSlot(call, outbox)
         with self._lock:
             slot = Slot(call, next(self._numbers))
             place = self._place()
@@ -249,15 +253,19 @@ class Recorder:
                 self._scores[name] = Score(name, value, feedback)
 
     def add_problem(self, text: str) -> None:
-        """Note that something could not be recorded."""
+        """Note that something could not be recorded; it never raises."""
+        if outbox := self._outbox:
+            with contextlib.suppress(Exception):
+                outbox.post_problem(text)
+            return
         with self._lock:
             if len(self._problems) < MOST_PROBLEMS:
                 self._problems.append(text)
 
     def add_refusal(self, text: str) -> None:
         """Note a request that is not sent, as no answer to it is stored; the application may not have let it show."""
-        if self.mailbox is not None and not self.mailbox.is_ours:
-            self.mailbox.post_refusal(text)
+        if outbox := self._outbox:
+            outbox.post_refusal(text)
             return
         with self._lock:
             self._refused.append(text)
@@ -268,6 +276,11 @@ class Recorder:
             if self._case is None and not self._had_case:
                 self._imported.add(component)
             self._place().reads.add(component)
+
+    @property
+    def _outbox(self) -> Mailbox | None:
+        """Where this process tells what it would record; None for one that runs cases itself."""
+        return None if self.mailbox is None or self.mailbox.is_ours else self.mailbox
 
     def _place(self) -> Held:
         """Where what the present code does is kept. The caller holds the lock.

@@ -16,7 +16,7 @@ from pytest_gepa.trace.mailbox import Mailbox
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Trajectory
 from tests.fake_openai import FakeOpenAI
-from tests.suite.world import PROMPT, Build, evaluate
+from tests.suite.world import PROMPT, Build, evaluate, outcomes
 
 APP = """
     import sys
@@ -120,18 +120,19 @@ def test_what_is_told_is_redacted_before_it_is_written(tmp_path: Path) -> None:
 
     Mailbox(tmp_path / "calls", 0, redact).post_call(call("secret"))
     assert b"secret" not in (tmp_path / "calls").read_bytes()
-    assert Mailbox(tmp_path / "calls", 0, redact).collect() == ([call("redacted")], [])
+    assert Mailbox(tmp_path / "calls", 0, redact).collect().calls == [call("redacted")]
 
 
 def test_half_a_line_is_left_for_the_next_time(tmp_path: Path) -> None:
     mailbox = Mailbox(tmp_path / "calls", 0, lambda trajectory: trajectory)
-    assert mailbox.collect() == ([], [])
+    assert mailbox.collect() == ([], [], [])
     mailbox.post_call(call("one"))
     mailbox.post_refusal("not stored")
+    mailbox.post_problem("not seen")
     with open(mailbox.path, "ab") as stream:
         stream.write(b'{"call": {"key"')
-    assert mailbox.collect() == ([call("one")], ["not stored"])
-    assert mailbox.collect() == ([], [])
+    assert mailbox.collect() == ([call("one")], ["not stored"], ["not seen"])
+    assert mailbox.collect() == ([], [], [])
 
 
 def test_what_is_told_between_cases_belongs_to_none(tmp_path: Path) -> None:
@@ -240,28 +241,47 @@ def test_what_a_wider_fixture_s_child_process_did_is_each_case_s_that_uses_it(
     assert [stray.call.request[0].content for stray in suite.stray] == ["torn downHi."]
 
 
-def test_what_could_not_be_recorded_is_told_once_and_without_secrets(runner: Runner, build: Build) -> None:
+@pytest.mark.parametrize(
+    "importing",
+    [
+        # The fork server may have loaded the real one.
+        "sys.modules.pop('aiohttp', None); import aiohttp",
+        "subprocess.run([sys.executable, '-c', 'import aiohttp'], check=True)",
+    ],
+)
+def test_what_could_not_be_recorded_is_told_once_and_without_secrets(
+    runner: Runner, build: Build, importing: str
+) -> None:
     unlike = """
         import os
+
+        ClientSession = StreamReader = object
 
         def __getattr__(name):
             raise AttributeError("it has " + os.environ["DESK_API_KEY"])
     """
-    tests = """
-        import sys
+    tests = f"""
+        import subprocess, sys
 
         import pytest
 
         @pytest.mark.parametrize("number", [1, 2])
         def test_one(number):
-            sys.modules.pop("aiohttp", None)  # the fork server may have loaded the real one
-            import aiohttp
+            {importing}
     """
     cases = [f"test_app.py::test_one[{number}]" for number in range(2)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DESK_API_KEY", "canary-8812-4471")
         suite = build({"aiohttp.py": unlike, "test_app.py": tests}).suite(runner, cases, concurrency=2)
         assert suite.problems == ()
-        evaluate(suite)
+        assert outcomes(evaluate(suite)) == {f"test_one[{number}]": "passed" for number in range(2)}
     (problem,) = suite.problems
     assert problem == "the calls of aiohttp are not seen: AttributeError: it has [redacted]"
+
+
+def test_a_capture_that_cannot_be_installed_in_a_child_is_told(tmp_path: Path) -> None:
+    about = tmp_path / child_calls.ABOUT
+    about.write_text('{"owner": 0, "redact": [], "of_another_version": 1}', encoding="utf-8")
+    child_calls.install(about)
+    (problem,) = Mailbox(tmp_path / "calls", 0, lambda told: told).collect().problems
+    assert problem.startswith("the calls of a child process are not seen: TypeError: ")

@@ -29,6 +29,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
         "recording": "",
         "trial": "t",
         "replay": "auto",
+        "costs": "",
         "redact": [],
     }
     (tmp_path / child_calls.ABOUT).write_text(json.dumps(about), encoding="utf-8")
@@ -59,4 +60,5 @@ def test_the_refusals_that_are_told_are_redacted(tmp_path: Path) -> None:
     mailbox = Mailbox(tmp_path / "calls", 0, Redactor({"A_KEY": SECRET}).redact_trajectory)
     mailbox.post_refusal(f"no stored answer: POST /x, last message 'log in with {SECRET}'")
     assert SECRET not in mailbox.path.read_text(encoding="utf-8")
-    assert mailbox.collect() == ([], ["no stored answer: POST /x, last message 'log in with [redacted]'"])
+    (told,) = mailbox.collect().refusals
+    assert told == "no stored answer: POST /x, last message 'log in with [redacted]'"
