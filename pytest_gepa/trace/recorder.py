@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
-import threading
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -24,6 +21,7 @@ from pytest_gepa.trace.record import (
     as_text,
     with_all_below,
 )
+from pytest_gepa.trace.started_for import context_tells, started_for
 from pytest_gepa.trace.trajectory import Call, Step
 
 T = TypeVar("T")
@@ -32,9 +30,6 @@ MOST_PROBLEMS = 20
 
 FIRST_OF_FIXTURE = 1_000_000
 """The number of the first of identical requests in a fixture of a wider scope; those of a case count from 0."""
-
-_started_for: ContextVar[tuple[Recorder, Held] | None] = ContextVar("pytest_gepa_started_for", default=None)
-"""For whom the code of this context was started. It goes along into tasks."""
 
 
 class Recorder:
@@ -289,25 +284,13 @@ class Recorder:
         its ended record tells; but that of a fixture is a service to whoever is running.
         """
         current = self._places[-1]
-        started_for = _started_for.get() if _context_tells() else None
-        if started_for is None or started_for[0] is not self:
+        told = started_for.get() if context_tells() else None
+        if told is None or told[0] is not self:
             return current
-        place = started_for[1]
+        place = told[1]
         return current if place.ended and not place.case else place
 
     def _mark_context(self) -> None:
         """Let what is started from here on be known as for the present place. The caller holds the lock."""
         current = self._places[-1]
-        _started_for.set(None if current is self._stray else (self, current))
-
-
-def _context_tells() -> bool:
-    """Whether the context variable may be believed: in the main thread, and where an event loop runs.
-
-    A worker of a pool may carry the context of the test that needed it first: where threads inherit contexts (an option
-    of Python 3.14), or where something has them do so (pytest-check and instruments of tracing do).
-    """
-    if threading.current_thread() is threading.main_thread():
-        return True
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
+        started_for.set(None if current is self._stray else (self, current))
