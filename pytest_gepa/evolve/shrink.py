@@ -5,21 +5,18 @@ What is measured goes to the search's ledger and is paid from its budget; what i
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, ancestors, candidate_id, derive
+from pytest_gepa.evolve.drops import drops
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.evolve.search import Guard, allow_all
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Stopped
 from pytest_gepa.prompts.hunks import Hunk, find_hunks, with_hunks
 from pytest_gepa.prompts.programs import is_program
-
-FEW = 4
-"""So many changes are tried one by one from the start; of more, halves first."""
 
 _FIRST = 2
 """Cases of the first run of a smaller candidate; each further run has twice as many."""
@@ -78,7 +75,7 @@ class Shrink:
         self._task: Evaluate | None = None
         self._outbox: Evaluate | None = None
         self._decisions: list[Decision] = []
-        self._plan = _drops(len(self._hunks))
+        self._plan = drops(len(self._hunks))
         self._go_on(None)
 
     @property
@@ -103,7 +100,10 @@ class Shrink:
         charged = sum(result.charged for result in results.values())
         self._budget.settle(len(task.cases), charged)
         self._room -= charged
-        self._pool.ledger.record(event.candidate, results)
+        if task.purpose == "repeat":
+            self._pool.ledger.repeat(event.candidate, results)
+        else:
+            self._pool.ledger.record(event.candidate, results)
         if len(results) < len(task.cases):
             self._end("the run was stopped")
         if not self.done and (could_go := self._judged()) is not None:
@@ -134,7 +134,7 @@ class Shrink:
         """Whether what is dropped could go; None when further cases of the child must be run, or cannot be."""
         worse, unknown = self._compared()
         if worse:
-            return self._keep("needed", worse)
+            return None if self._repeats(worse) else self._keep("needed", worse)
         if refusal := self._refusal():
             return self._keep("not measured", reason=refusal)
         if unknown:
@@ -163,6 +163,24 @@ class Shrink:
         self._size *= 2
         self._budget.reserve(len(chosen))
         self._task = self._outbox = Evaluate(self._child, chosen, "shrink")
+
+    def _repeats(self, worse: tuple[str, ...]) -> bool:
+        """Run cases again that may be worse by chance; False where trials end alike, or the loss is settled."""
+        ledger, child = self._pool.ledger, self._child
+        if not ledger.noise or child.id == self._pool.seed.id:
+            return False
+        doubtful = ledger.fewest_trials(child.id, worse)
+        is_settled = any(ledger.is_settled(child.id, case) for case in worse)
+        if (
+            not doubtful
+            or is_settled
+            or len(doubtful) > self._room
+            or not self._budget.reserve(len(doubtful))
+        ):
+            return False
+        trial = ledger.trials(child.id, doubtful[0])
+        self._task = self._outbox = Evaluate(child, doubtful, "repeat", trial)
+        return True
 
     def _drop(self) -> None:
         """Take the child for the winner: on the cases that its change cannot reach it has the winner's results."""
@@ -287,29 +305,3 @@ class Shrink:
         return self._known.get(number) or Need(
             *self._hunks[number], "not measured", reason=self.done or "the run ended before"
         )
-
-
-def _drops(count: int) -> Generator[tuple[int, ...], bool, None]:
-    """Plan which of `count` changes to drop next; it is sent whether the last ones yielded could be dropped.
-
-    Halves of all, then of what is left, down to single ones. (Zeller and Hildebrandt, 2002, less their tries of a
-    part alone.) Those that were needed are tried again when another has gone.
-    """
-    kept = list(range(count))
-    size = count // 2 if count > FEW else 1
-    while size > 1:
-        at = 0
-        while at < len(kept):
-            if (yield tuple(kept[at : at + size])):
-                del kept[at : at + size]
-            else:
-                at += size
-        size //= 2
-    untried, needed = deque(kept), list[int]()
-    while untried:
-        one = untried.popleft()
-        if (yield (one,)):
-            untried += needed
-            needed.clear()
-        else:
-            needed.append(one)

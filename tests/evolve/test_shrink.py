@@ -39,6 +39,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.ran: list[tuple[str, str]] = []
+        self.trial = 0
         self.seed = seed_candidate(self.before)
         self.pool = Pool([SearchCase(case) for case in self.cases], self.seed)
         self.pool.begin(self.results(self.seed, self.cases))
@@ -66,6 +67,7 @@ class Bench:
         decisions = list(shrink.decided())
         while task := shrink.ask():
             self.ran += [(task.candidate.id, case) for case in task.cases]
+            self.trial = task.trial
             decisions += shrink.tell(Evaluated(task.candidate.id, self.results(task.candidate, task.cases)))
         assert shrink.done
         assert held.reserved == 0
@@ -229,6 +231,38 @@ def test_many_changes_that_may_not_go_take_no_stack():
     found = bench([f"line{n}" for n in range(1_500)], ["one"])
     shrink, _ = found.shrink(guard=lambda *_: "no leave: stay")
     assert shrink.winner is found.winner
+
+
+def flaky(*unlucky: int) -> Bench:
+    """The case "luck" fails without the idle line in these trials, and trials of today's prompts have differed."""
+
+    def score(texts: Mapping[str, str], case: str) -> float:
+        if case == "luck":
+            return float("- idle" in texts["a"] or "- one" not in texts["a"] or found.trial not in unlucky)
+        return words(texts, case)
+
+    found = bench(["one", "idle"], ["one", "luck"], lambda texts, case: words(texts, "Route+it."))
+    found.pool.ledger.repeat(found.seed.id, {"luck": CaseResult(0.0, ("a",))})
+    found.score = score
+    found.pool.ledger.record(found.seed.id, found.results(found.seed, ["one"]))
+    return found
+
+
+def test_where_trials_differ_a_loss_is_repeated_before_it_counts():
+    shrink, _ = flaky(0).shrink()
+    assert states(shrink) == {"one": "needed", "idle": "dropped"}
+
+
+def test_a_loss_that_comes_again_counts():
+    shrink, _ = flaky(0, 1).shrink()
+    assert states(shrink) == {"one": "needed", "idle": "needed"}
+    assert shrink.needs[1].cases == ("luck",)
+
+
+def test_where_trials_end_alike_nothing_is_repeated():
+    found = bench(["one", "idle", "two"], ["one", "two"])
+    found.shrink()
+    assert len(found.ran) == len(set(found.ran))
 
 
 NAMES = [f"r{n}" for n in range(7)]
