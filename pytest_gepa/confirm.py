@@ -9,6 +9,7 @@ from functools import partial
 from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
@@ -59,13 +60,14 @@ class ConfirmRun:
 
     def _compare(self, candidates: Sequence[Candidate]) -> None:
         state, seed = self._state, self._state.search.seed
-        trials = self._plan.trials
+        trials = most = self._plan.trials
         if self._plan.is_adaptive and state.repeats and not self._is_flaky():
             trials = 1
         if state.confirm_stopped:
             return
         if state.spending is not None:
-            trials = state.spending.affordable_trials(trials)
+            most = state.spending.affordable_trials(most)
+            trials = min(trials, most)
         state.trials = trials
         self._journal.write(
             "confirm", winner=candidates[0].id, rivals=[one.id for one in candidates[1:]], trials=trials
@@ -76,12 +78,25 @@ class ConfirmRun:
         wanted[seed.id] = set().union(*wanted.values())
         rounds = [
             [(one, [case for case in every if case in wanted[one.id]]) for one in (seed, *candidates)]
-            for every in self._rounds(trials)
+            for every in self._rounds(most)
         ]
         # Reserved as a whole, so that no retry can eat a later trial's share.
         self._reserve_share(sum(len(cases) for sides in rounds for _, cases in sides))
         for trial, sides in enumerate(rounds):
-            sides = [(candidate, cases) for candidate, cases in sides if cases]
+            if (
+                trial == 1
+                and trials < most
+                and len(candidates) == 1
+                and self._is_unlike_the_search(candidates[0])
+            ):
+                state.trials = trials = most
+                self._journal.write("confirm", winner=candidates[0].id, rivals=[], trials=trials)
+                self._screen.confirming(trials)
+            sides = [
+                (candidate, chosen)
+                for candidate, cases in sides
+                if (chosen := [case for case in cases if trial < (self._cases[case].trials or trials)])
+            ]
             for candidate, cases in sides:
                 self._crew.start(partial(self._repeat, candidate, cases, f"{self._run}/confirm/{trial}"))
             for _ in sides:
@@ -106,6 +121,21 @@ class ConfirmRun:
         """Whether any answer or outcome of today's prompts differed from the baseline's in a repetition."""
         seed, rollouts = self._state.search.seed, self._state.rollouts
         return any(_said(found) != _said(rollouts[seed.id, found.case]) for found in self._state.repeats)
+
+    def _is_unlike_the_search(self, winner: Candidate) -> bool:
+        """Whether a case's two sides differ more or less in the first trial than they did in the search.
+
+        Where nothing is flaky none does. Which side was better is not looked at: the test of the verdict holds for
+        whatever differences there are, and asks how their signs have fallen.
+        """
+        state, ledger = self._state, self._state.search.pool.ledger
+        before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, winner.id))
+        for case in self._cases:
+            expected = (ledger.evidence(name, case) for name in (state.search.seed.id, winner.id))
+            found = (side[case, 0].score if (case, 0) in side else None for side in (before, after))
+            if _unlike([*expected], [*found]):
+                return True
+        return False
 
     def _reserve_share(self, rollouts: int) -> None:
         with self._lock:
@@ -152,6 +182,13 @@ class ConfirmRun:
         """Close a reservation."""
         with self._lock:
             self._budget.settle(reserved, charged)
+
+
+def _unlike(expected: Sequence[float | None], found: Sequence[float | None]) -> bool:
+    (seed, winner), (before, after) = expected, found
+    if seed is None or winner is None or before is None or after is None:
+        return False
+    return abs(abs(winner - seed) - abs(after - before)) > TIE
 
 
 def _said(rollout: Rollout) -> tuple[Outcome, tuple[str, ...]]:

@@ -68,3 +68,28 @@ def test_the_winner_is_confirmed_alone_unless_more_is_asked_for(project: Project
     (entry,) = run.result["frontier"]
     assert entry["confirmed"] is None
     assert run.records("confirm")[0]["rivals"] == []
+
+
+def test_where_answers_repeat_one_trial_is_enough(project: Project) -> None:
+    run = project.optimize()
+    assert run.result["trials"] == 1
+    assert [record["trials"] for record in run.records("confirm")] == [1]
+
+
+def test_a_first_trial_that_is_unlike_the_search_is_followed_by_the_others(project: Project) -> None:
+    asked: Counter[str] = Counter()
+
+    def unlike_in_its_second_run(request: Body) -> Answer:
+        said = str([message["content"] for message in request["messages"]])
+        asked[said] += 1
+        is_off = "RULE B" in said and "c7" in said and asked[said] == 2
+        return "wrong" if is_off else by_either_rule(request)
+
+    project.world.task = unlike_in_its_second_run
+    run = project.optimize()
+    assert run.result["trials"] == 3
+    assert [record["trials"] for record in run.records("confirm")] == [1, 3]
+    confirmed = [record for record in run.records("rollout") if "/confirm/" in record["trial"]]
+    assert len(confirmed) == len({(r["candidate"], r["case"], r["trial"]) for r in confirmed}) == 2 * 13 * 3
+    assert run.result["effect"] == pytest.approx((12 - 1 / 3) / 13)
+    run.matches("gepa: confirm run, * 1 trial a side", "gepa: confirm run, * 3 trials a side")

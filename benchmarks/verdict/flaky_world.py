@@ -141,11 +141,11 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
     }
     if winner.id == today.id:
         return row
-    trials = plan.trials if is_flaky else 1
+    sides = [_trials(world, text, plan.trials) for text in (SEED_TEXT, winner.texts[PROMPT])]
+    results = search.results
+    trials = plan.trials if is_flaky or _is_unlike(results[today.id], results[winner.id], *sides) else 1
     scores = [
-        CaseScore(
-            name, _trials(world, SEED_TEXT, name, trials), _trials(world, winner.texts[PROMPT], name, trials)
-        )
+        CaseScore(name, *(tuple(side[name][:trials]) for side in sides))  # type: ignore[arg-type]
         for name in world.names
     ]
     found = judge(scores, seed=seed)
@@ -174,5 +174,22 @@ def _reflected(world: World, task: Reflect, number: int) -> Reflected:
     return Reflected(task.proposal, {PROMPT: text}, "the prompt does not say it", {PROMPT: "+ a remark"})
 
 
-def _trials(world: World, text: str, name: str, trials: int) -> tuple[float, ...]:
-    return tuple(float(world.passes(text, name)) for _ in range(trials))
+def _trials(world: World, text: str, trials: int) -> dict[str, list[float]]:
+    return {name: [float(world.passes(text, name)) for _ in range(trials)] for name in world.names}
+
+
+def _is_unlike(
+    seed: Mapping[str, CaseResult],
+    winner: Mapping[str, CaseResult],
+    before: Mapping[str, Sequence[float]],
+    after: Mapping[str, Sequence[float]],
+) -> bool:
+    """As the product decides it after the first trial: did a case's sides differ where in the search they did not?"""
+    return any(
+        abs(_score(winner[name]) - _score(seed[name])) != abs(after[name][0] - before[name][0])
+        for name in before
+    )
+
+
+def _score(result: CaseResult) -> float:
+    return result.score or 0.0
