@@ -34,7 +34,7 @@ from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.menu import PROGRAM, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
+from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose, summarize
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.suite.evaluate import Suite
@@ -236,6 +236,7 @@ class SearchDriver:
             budget=self._evidence,
             examples=parent.taken,
             redact=self._journal.redact,
+            other=_other_version(task, component),
         )
 
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
@@ -265,3 +266,11 @@ class SearchDriver:
         with self._lock:
             self._search.tell(Retried(reserved, charged))
         self._crew.tell(partial(self._journal_event, Retried(reserved, charged)))
+
+
+def _other_version(task: Reflect, component: str) -> tuple[str, str] | None:
+    """The text with which the parent's is to be united, and what was changed in it since their ancestor."""
+    if task.other is None:
+        return None
+    text = task.other.candidate.texts[component]
+    return text, summarize(task.other.base[component], text)

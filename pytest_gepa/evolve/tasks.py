@@ -39,13 +39,22 @@ class Discarded:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherVersion:
+    """A candidate to be united with the parent, and the texts of their nearest common ancestor."""
+
+    candidate: Candidate
+    base: Mapping[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Reflect:
     """Task: ask one reflection per component for a better text of it. Answered by one `Reflected`.
 
     `failing` and `neighbours` are cases whose results under `parent` are known; `neighbours` pass.
     `discarded` are edits tried earlier, newest last. `attempt` counts the earlier rounds from this
     parent; the reflections of one round are asked together, about different cases, and their edits
-    united.
+    united. With `other` the task is to unite the parent with that version, under which the failing
+    cases do better.
     """
 
     proposal: str
@@ -55,6 +64,7 @@ class Reflect:
     neighbours: tuple[str, ...] = ()
     discarded: tuple[Discarded, ...] = ()
     attempt: int = 0
+    other: OtherVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)

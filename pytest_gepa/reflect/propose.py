@@ -119,6 +119,7 @@ def propose(
     attempt: int = 0,
     examples: Sequence[Example] = (),
     redact: Callable[[str], str] = str,
+    other: tuple[str, str] | None = None,
 ) -> Proposal:
     """Ask for an edit of `component`, whose text is `parent_text` in the parent.
 
@@ -141,6 +142,7 @@ def propose(
         menu,
         {name: redact(text) for name, text in components.items()},
         attempt=attempt,
+        other=None if other is None else (redact(other[0]), redact(other[1])),
     )
     exchanges: list[Exchange] = []
     rejections: list[str] = []

@@ -42,13 +42,15 @@ def build_request(
     components: Mapping[str, str],
     token_budget: int = DEFAULT_TOKENS,
     attempt: int = 0,
+    other: tuple[str, str] | None = None,
 ) -> list[ChatMessage]:
     """One system and one user message that ask for an edit of the prompt `component_id`, whose text is `text`.
 
     `discarded` holds (summary, reason) of edits of this text that were tried, oldest first. `components`
     holds every prompt's text under the candidate that was run. `token_budget` bounds the evidence, not the
     prompt itself. `attempt` counts earlier requests that were otherwise the same, so that this one differs
-    from them. The prompt's text is the first fenced block of the user message and stands nowhere else in a
+    from them. `other` is another version of the text with which it is to be united, and what that one changed in
+    their ancestor. The prompt's text is the first fenced block of the user message and stands nowhere else in a
     block of its own.
     """
     known = {**components, component_id: text}
@@ -70,6 +72,7 @@ def build_request(
             for summary, reason in discarded[-shown:]
         ],
         "attempt": attempt,
+        "version": other,
         "kinds": menu.kinds,
         "chooses": "case" in menu.schema.get("properties", {}),
         "protected": told(lines) if (lines := protected_lines(text)) else "",

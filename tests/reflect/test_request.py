@@ -141,3 +141,19 @@ def test_a_program_is_asked_for_whole_and_in_words_for_code():
     assert "for this file and these cases" in user["content"]
     assert user["content"].endswith("write the whole of kernel.py anew, in one fence.")
     assert "prompt" not in (system["content"] + user["content"]).lower()
+
+
+def test_another_version_is_shown_after_the_cases_with_what_it_changed() -> None:
+    text = user_message(
+        other=("You route tickets well.\n", "- You route tickets.\n+ You route tickets well.")
+    )
+    failing, _, version = text.partition("# Another version of prompts/route.md")
+    assert "## Failing case 1" in failing
+    changed, whole = find_fences(version)
+    assert changed.content == "- You route tickets.\n+ You route tickets well.\n"
+    assert whole.content == "You route tickets well.\n"
+    assert "Unite the two" in version
+
+
+def test_without_another_version_nothing_is_said_of_one() -> None:
+    assert "version" not in user_message()
