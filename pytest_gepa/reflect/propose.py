@@ -24,6 +24,9 @@ from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
 from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, build_request, correction
 from pytest_gepa.reflect.transcript import one_line
 
+MODEL_FREE = "model-free"
+"""The origin of a proposal that no model has made."""
+
 _TRIES = 2
 _HALVINGS = 4
 _SUMMARY_CHARACTERS = 400
@@ -71,7 +74,7 @@ class Proposal:
     `text` is the component's new text, or None if there is no edit. `rejections` says, for each reply that
     was refused, why, in a few fixed words first. `case_diagnoses` holds (nodeid, problem, cause). `summary`
     is the change in a few lines, for people and for later requests. `examples` are the cases that the edit has
-    taken whole into the text.
+    taken whole into the text. `origin` is "model" or `MODEL_FREE`.
     """
 
     component: str
@@ -82,6 +85,7 @@ class Proposal:
     rejections: tuple[str, ...] = ()
     replies: tuple[Exchange, ...] = field(default=(), repr=False)
     examples: tuple[Example, ...] = ()
+    origin: str = "model"
 
     @property
     def not_to_blame(self) -> bool:

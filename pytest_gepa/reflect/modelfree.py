@@ -1,0 +1,103 @@
+"""Proposals that need no model: a rule that the checks state themselves, or an example taken whole from a case."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.prompts.edits import KINDS, Edit, EditError, apply_edits
+from pytest_gepa.prompts.examples import Example, cases_of, still_kept
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.programs import is_program
+from pytest_gepa.reflect.calls import answers_among
+from pytest_gepa.reflect.propose import MODEL_FREE, Proposal, summarize
+from pytest_gepa.reflect.reply import MOST_EXAMPLE, example_text
+from pytest_gepa.reflect.rules import rules
+from pytest_gepa.reflect.transcript import Exhibit
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.trace.attribution import components_used
+
+NO_MODEL = "none"
+"""The name of the reflection model by which a run does without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Idea:
+    edit: Edit
+    reason: str
+
+
+class ModelFree:
+    """Makes proposals, each once from the same parent. Asked by one thread, in an order that is the same every time.
+
+    `cases` are the search cases; `kinds` are the kinds of edit that are allowed.
+    """
+
+    def __init__(self, cases: Sequence[Case], guard: Guard, kinds: Collection[str] = KINDS) -> None:
+        self._cases = tuple(cases)
+        self._guard = guard
+        self._kinds = kinds
+        self._tried: set[tuple[str, str, str]] = set()
+
+    def propose(
+        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
+    ) -> Proposal | None:
+        """The next proposal for one of the components that was not made from this parent yet, None if there is none.
+
+        Rules come before examples; each is tried first in the component that had a part in the cases' answers.
+        """
+        order = _by_part_in_answer(parent.texts, [one for one in components if not is_program(one)], failing)
+        for idea in self._ideas(failing):
+            for component in order:
+                attempt = (parent.id, component, idea.edit.text)
+                if attempt in self._tried or idea.edit.text in parent.texts[component]:
+                    continue
+                self._tried.add(attempt)
+                proposal = self._made(parent, component, idea)
+                if proposal is not None:
+                    return proposal
+        return None
+
+    def _ideas(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
+        if "add" in self._kinds:
+            for rule in rules(failing, self._cases):
+                yield _Idea(Edit("add", "", rule.text), f"{rule.reason}.")
+        if "example" in self._kinds:
+            for exhibit in failing:
+                pair = self._guard.pair(exhibit.case.id)
+                if pair is not None and len("".join(pair)) <= MOST_EXAMPLE:
+                    edit = Edit("example", "", example_text(*pair), exhibit.case.id)
+                    yield _Idea(edit, "this case fails, and shows in what form others may want their answer.")
+
+    def _made(self, parent: Candidate, component: str, idea: _Idea) -> Proposal | None:
+        """The proposal, None when the guard refuses it."""
+        before = parent.texts[component]
+        try:
+            text = apply_edits(before, [idea.edit])
+        except EditError:
+            return None
+        taken = (Example(idea.edit.case, component, idea.edit.text),) if idea.edit.case else ()
+        kept = still_kept((*parent.taken, *taken), {**parent.texts, component: text})
+        if self._guard.check(component, before, text, cases_of(kept)) is not None:
+            return None
+        return Proposal(
+            component,
+            text,
+            idea.reason,
+            summary=summarize(before, text),
+            examples=taken,
+            origin=MODEL_FREE,
+        )
+
+
+def _by_part_in_answer(
+    texts: Mapping[str, str], components: Sequence[str], failing: Sequence[Exhibit]
+) -> list[str]:
+    """The components, those first whose text was in the requests that were answered last."""
+    last = []
+    for exhibit in failing:
+        calls = exhibit.rollout.trajectory.calls
+        last += [calls[at] for at in answers_among(calls)[-1:]]
+    used = components_used({name: texts[name] for name in components}, last)
+    return sorted(components, key=lambda name: name not in used)
