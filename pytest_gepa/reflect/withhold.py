@@ -55,6 +55,10 @@ class Withholder:
         secrets = {value for value in theirs - shown if value.strip() and not _stands_in(value, today)}
         long = {spelling for value in secrets if len(value) >= SHORTEST for spelling in _spellings(value)}
         self._values = sorted(long, key=lambda value: (-len(value), value))
+        # There may be thousands of values, and texts of megabytes: a text is read once for all of them.
+        self._by_head: dict[str, list[int]] = defaultdict(list)
+        for rank, value in enumerate(self._values):
+            self._by_head[value[:SHORTEST]].append(rank)
         self._short = _alternatives(value for value in secrets if len(value) < SHORTEST)
         self._pieces = Pieces(
             (value for value in self._values if len(value) >= LEAST), (today, *shown, *_sources(search))
@@ -76,9 +80,9 @@ class Withholder:
 
     def cut(self, text: str) -> str:
         """The text without anything of the held-out cases."""
-        for value in self._values:
-            if value in text:
-                text = text.replace(value, HELD_OUT)
+        heads = {text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)}
+        for rank in sorted(rank for head in heads & self._by_head.keys() for rank in self._by_head[head]):
+            text = text.replace(self._values[rank], HELD_OUT)
         text = self._pieces.replace(text, HELD_OUT)
         return self._without_short(text) if self._short else text
 
