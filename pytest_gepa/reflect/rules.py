@@ -218,7 +218,7 @@ def _compared(left: ast.expr, sign: ast.cmpop, right: ast.expr) -> str:
     ):
         return f"{_subject(right)} {'holds' if isinstance(sign, ast.In) else 'does not hold'} `{left.value}`."
     is_length = isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "len"
-    if not is_length or not isinstance(right, ast.Constant) or not isinstance(right.value, int):
+    if not is_length or not isinstance(right, ast.Constant) or type(right.value) is not int:
         return ""
     assert isinstance(left, ast.Call)
     if len(left.args) != 1:
@@ -253,7 +253,7 @@ def _bare_rules(wanted: Series) -> Iterator[Rule]:
     texts = set(wanted.wanted)
     bare = {_bare(text): text for text in texts}
     spelt = [got for got in wanted.got if got not in texts and _bare(got) in bare]
-    inside = [got for got in wanted.got if any(text in got and text != got for text in texts)]
+    inside = [got for got in wanted.got if any(_is_inside(text, got) for text in texts)]
     if spelt and all(text == text.lower() for text in texts):
         yield _bare_rule("in lower case, without quotation marks or a full stop", len(spelt))
     elif spelt and all(text == text.upper() for text in texts):
@@ -267,6 +267,10 @@ def _bare_rule(how: str, number: int) -> Rule:
         f"Answer with the value alone, {how}.",
         f"{several(number, 'failing case')} had the value that is wanted, but not it alone or spelt otherwise",
     )
+
+
+def _is_inside(text: str, got: str) -> bool:
+    return len(text) < len(got) and text.casefold() in got.casefold()
 
 
 def _bare(text: str) -> str:
