@@ -117,6 +117,7 @@ class Evaluator:
 
 def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
     keys = "\n".join(rollout.request_keys)
+    calls = rollout.trajectory.calls
     return CaseResult(
         score=rollout.score,
         uses=rollout.uses or rollout.reads,
@@ -126,6 +127,10 @@ def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
         passed=rollout.outcome is Outcome.passed if rollout.outcome.is_evidence else None,
         # A prompt that was read at import is seen by whoever looks at it there: no sign of use, no proof of none.
         depends=bool(rollout.imported),
+        objectives={grade.name: grade.score for grade in rollout.grades if grade.kind == "objective"},
+        # How fast an answer from the cache once was is not known.
+        seconds=None if any(call.cached for call in calls) else sum(call.seconds for call in calls),
+        tokens=sum(call.input_tokens + call.output_tokens for call in calls),
     )
 
 

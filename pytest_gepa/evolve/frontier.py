@@ -20,7 +20,8 @@ class Standing:
     """A candidate's place on the frontier.
 
     `mean` is its weighted mean over the cases; `best_on` counts the cases where it is among the best,
-    `alone_on` those where no other is; `share` is its chance to be drawn as a parent.
+    `alone_on` those where no other is; `share` is its chance to be drawn as a parent. One that is best on no
+    case is kept for what it saves: length, time or tokens.
     """
 
     candidate: str
@@ -69,14 +70,15 @@ def bits(positions: Iterable[int]) -> int:
 
 class Frontier:
     """The candidates that are best on some case, of all that were added. Cases are known by their
-    position.
+    position; behind them stand the named scores, `objectives` in number, each with the weight of a case.
     """
 
-    def __init__(self, weights: Sequence[float]) -> None:
-        self._weights = Weights(weights)
+    def __init__(self, weights: Sequence[float], objectives: int = 0) -> None:
+        one = sum(weights) / len(weights) if weights else 1.0
+        self._weights = Weights([*weights, *[one] * objectives])
         self._case_weights = tuple(weights)
-        self.best_scores = [-1.0] * len(weights)
-        """The best score on each case so far, -1 before the first candidate."""
+        self.best_scores = [-1.0] * (len(weights) + objectives)
+        """The best score on each case and objective so far, -1 before the first candidate."""
         self._best_on: dict[str, int] = {}
         self._worth: dict[str, float] = {}
         self.means: dict[str, float] = {}
@@ -84,7 +86,9 @@ class Frontier:
         self._members: tuple[str, ...] = ()
 
     def add(self, candidate: str, scores: Sequence[float]) -> int:
-        """Take in a candidate with its score on every case; return on how many it beats all earlier ones."""
+        """Take in a candidate with its score on every case, and its mean of every objective; return on how many it
+        beats all earlier ones.
+        """
         better: list[int] = []
         equal: list[int] = []
         for case, (score, best) in enumerate(zip(scores, self.best_scores, strict=True)):
@@ -102,7 +106,7 @@ class Frontier:
         self._worth[candidate] = self._weights.total(self._best_on[candidate])
         total = sum(self._case_weights)
         self.means[candidate] = (
-            sum(weight * score for weight, score in zip(self._case_weights, scores, strict=True)) / total
+            sum(weight * score for weight, score in zip(self._case_weights, scores, strict=False)) / total
             if total
             else 0.0
         )

@@ -267,7 +267,21 @@ class Ledger:
         return tuple(better), tuple(worse)
 
     def broken(self, candidate: str) -> tuple[str, ...]:
-        """Return the cases that the seed passes and the candidate fails."""
+        """Return the cases that the seed passed in every trial, and that the candidate failed in every one.
+
+        A case that is sometimes passed under both has been broken by nobody.
+        """
         return tuple(
-            case for case in self.active if self._seed_passes[case] and not self.passes(candidate, case)
+            case
+            for case in self.active
+            if self._seed_passes[case]
+            and not self.passes(candidate, case)
+            and self._is_always(self._seed_id, case, passed=True)
+            and (case in self.left_out(candidate) or self._is_always(candidate, case, passed=False))
+        )
+
+    def _is_always(self, candidate: str, case: str, *, passed: bool) -> bool:
+        """Whether all trials of a case that was repeated ended so."""
+        return all(
+            self._verdict(case, result) is passed for result in self._trials.get((candidate, case), ())
         )

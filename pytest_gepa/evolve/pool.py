@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.evolve.candidate import Candidate, common_ancestor, derive
-from pytest_gepa.evolve.frontier import Frontier
+from pytest_gepa.evolve.frontier import Frontier, Standing
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.merge import merge_components
+from pytest_gepa.evolve.objectives import Outlay, objective_means, objective_names, outlay, worth_keeping
 from pytest_gepa.evolve.problem import TIE, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
 
@@ -38,12 +39,14 @@ class Pool:
         self.frontier = Frontier(())
         self._broken: dict[str, int] = {}
         self._workable: dict[str, bool] = {}
+        self._objectives: tuple[str, ...] = ()
         self._pairs: list[tuple[str, str]] = []
 
     def begin(self, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline."""
         self.ledger.record_seed(self.seed.id, results)
-        self.frontier = Frontier(self.ledger.weights)
+        self._objectives = objective_names(self._judged(self.seed.id).values())
+        self.frontier = Frontier(self.ledger.weights, len(self._objectives))
         self.enter(self.seed)
 
     def add(self, candidate: Candidate) -> None:
@@ -63,7 +66,8 @@ class Pool:
         """
         name, ledger, frontier = candidate.id, self.ledger, self.frontier
         before = self.best_mean
-        better = frontier.add(name, ledger.scores(name))
+        means = objective_means(self._objectives, self._judged(self.seed.id), self._judged(name))
+        better = frontier.add(name, [*ledger.scores(name), *means])
         self._broken[name] = len(ledger.broken(name))
         self._workable[name] = bool(ledger.workable(name))
         if name in frontier.members:
@@ -78,7 +82,32 @@ class Pool:
     @property
     def best_scores(self) -> dict[str, float]:
         """The best score on each active case so far."""
-        return dict(zip(self.ledger.active, self.frontier.best_scores, strict=True))
+        return dict(zip(self.ledger.active, self.frontier.best_scores, strict=False))
+
+    def outlay(self, name: str) -> Outlay:
+        """Return what a candidate takes: length, time, tokens."""
+        return outlay(self.candidates[name].length, self._judged(name).values())
+
+    def bargains(self) -> tuple[str, ...]:
+        """Return those of the candidates better than the seed that are not on the frontier, but of which no other is
+        as good and takes less.
+        """
+        means = self.frontier.means
+        if self.seed.id not in means:
+            return ()
+        better = {name: mean for name, mean in means.items() if mean > means[self.seed.id] + TIE}
+        kept = worth_keeping(better, {name: self.outlay(name) for name in better})
+        return tuple(name for name in kept if name not in self.frontier.members)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Describe the frontier, best mean first, and then the bargains."""
+        saving = tuple(Standing(name, self.frontier.means[name], 0, 0, 0.0) for name in self.bargains())
+        return (*self.frontier.standings(), *saving)
+
+    def _judged(self, name: str) -> dict[str, CaseResult]:
+        left_out = self.ledger.left_out(name)
+        known = self.ledger.results[name]
+        return {case: known[case] for case in self.ledger.active if case in known and case not in left_out}
 
     def best(self, max_broken: int) -> Candidate:
         """Return the best that breaks at most `max_broken` cases: by mean, fewest broken, shortest,

@@ -151,8 +151,8 @@ class Search:
         return True
 
     def frontier(self) -> tuple[Standing, ...]:
-        """Return the candidates on the frontier, best mean first."""
-        return self.pool.frontier.standings()
+        """Return the candidates on the frontier, best mean first, and then those that are kept for what they save."""
+        return self.pool.standings()
 
     def best(self, max_broken: int = 0) -> Candidate:
         """Return the best of the candidates that were run on every case and break at most `max_broken`.

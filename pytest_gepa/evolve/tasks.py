@@ -76,7 +76,8 @@ class CaseResult:
     whether the rollout counts against the budget. `keys` is a digest of the request keys in order (""
     when the case reached no model): equal to the parent's means that the case is untouched by the edit.
     `passed` is how it ended, None to go by the score and the case's threshold. `depends` says that its
-    result may hang on a prompt although nothing of one was seen to reach it.
+    result may hang on a prompt although nothing of one was seen to reach it. `objectives` are the named
+    scores in [0, 1] that it is made of, `seconds` (None when unknown) and `tokens` what its calls took.
     """
 
     score: float | None
@@ -86,6 +87,9 @@ class CaseResult:
     keys: str = ""
     passed: bool | None = None
     depends: bool = False
+    objectives: Mapping[str, float] = field(default_factory=dict, hash=False)
+    seconds: float | None = None
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,17 @@ def test_a_case_that_may_hang_on_a_prompt_is_not_inherited_and_costs_nothing() -
     assert ledger.cost(["a"], ["plain"]) == 0
 
 
+def test_a_case_that_one_side_passes_only_sometimes_is_not_broken() -> None:
+    cases = ("flaky today", "flaky then", "broken", "broken at last")
+    ledger = Ledger([SearchCase(case) for case in cases])
+    ledger.record_seed("seed", dict.fromkeys(cases, scored(1)))
+    ledger.record("child", dict.fromkeys(cases, scored(0)))
+    assert ledger.broken("child") == cases
+    ledger.repeat("seed", {"flaky today": scored(0), "broken": scored(1)})
+    ledger.repeat("child", {"flaky then": scored(1), "broken": scored(0)})
+    assert ledger.broken("child") == ("broken", "broken at last")
+
+
 def test_broken_are_the_cases_that_the_seed_passes_and_a_candidate_fails() -> None:
     ledger = ledger_of({"x": 1.0, "y": 0.0, "z": 1.0})
     ledger.record("child", {"x": scored(0.0), "y": scored(0.0), "z": scored(None)})

@@ -110,3 +110,29 @@ def test_no_parent_is_drawn_when_no_failure_used_a_component() -> None:
     pool = Pool([SearchCase("x")], SEED)
     pool.begin({"x": CaseResult(0.0, (), "bad", True, "k")})
     assert pool.draw_parent(0.5) is None
+
+
+def test_a_shorter_candidate_is_kept_for_what_it_saves_and_never_drawn_as_a_parent() -> None:
+    pool = pool_of("1000")
+    short, long = child("short\n"), child("a much longer text that does more\n")
+    add(pool, long, "1111")
+    add(pool, short, "1110")
+    assert pool.frontier.members == (long.id,)
+    assert pool.bargains() == (short.id,)
+    last = pool.standings()[-1]
+    assert (last.candidate, last.best_on, last.share) == (short.id, 0, 0.0)
+
+
+def test_named_scores_keep_a_candidate_on_the_frontier() -> None:
+    def graded(form: float, fact: float) -> dict[str, CaseResult]:
+        objectives = {"form": form, "fact": fact}
+        return {"0": CaseResult((form + fact) / 2, ("a",), "", True, "k", objectives=objectives)}
+
+    pool = Pool([SearchCase("0")], SEED)
+    pool.begin(graded(0.2, 0.2))
+    formal, factual = child("formal\n"), child("factual\n")
+    for candidate, found in ((formal, graded(1.0, 0.2)), (factual, graded(0.2, 0.9))):
+        pool.candidates[candidate.id] = candidate
+        pool.ledger.record(candidate.id, found)
+        assert pool.enter(candidate)
+    assert set(pool.frontier.members) == {formal.id, factual.id}
