@@ -34,11 +34,14 @@ from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.menu import PROGRAM, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose, summarize
+from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
+from pytest_gepa.reflect.propose import MODEL_FREE, EvidenceBudget, Proposal, propose, summarize
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
+
+NOTHING_LEFT = "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
 
 
 class SearchDriver:
@@ -74,6 +77,9 @@ class SearchDriver:
         self._guard = guard
         self._evidence = EvidenceBudget()
         self._withholder = withholder or Withholder(list(cases.values()))
+        searched = [case for case in cases.values() if case.split == "search"]
+        self._model_free = ModelFree(searched, guard, kinds)
+        self._has_model = model.settings.model != NO_MODEL
 
     def run(self) -> None:
         """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
@@ -100,6 +106,8 @@ class SearchDriver:
                 self._state.stopped = f"the {minutes:g} minutes are over"
                 self._tell(Stopped(self._state.stopped))
                 continue
+            if isinstance(message, Reflected) and not message.texts:
+                message = self._instead_of(message)
             if isinstance(message, (Evaluated, Reflected, Stopped)):
                 self._tell(message)
             else:
@@ -154,7 +162,8 @@ class SearchDriver:
 
     def _grade_menus(self, candidate: Candidate, *, gained: bool) -> None:
         for name in candidate.proposal.split("+"):
-            if any(proposal.text is not None for proposal in self._state.proposals.get(name, {}).values()):
+            made = [one for one in self._state.proposals.get(name, {}).values() if one.text is not None]
+            if any(proposal.origin != MODEL_FREE for proposal in made):
                 self._menus = self._menus.record(self._state.menus[name], "gain" if gained else "no gain")
 
     def _begin(self, task: Task) -> None:
@@ -180,7 +189,30 @@ class SearchDriver:
                 failing=task.failing,
                 neighbours=task.neighbours,
             )
-            self._crew.start(partial(self._reflect, task, self._menus))
+            if self._has_model:
+                self._crew.start(partial(self._reflect, task, self._menus))
+            else:
+                self._crew.start(partial(_reflected, task, self._stated(task), (NOTHING_LEFT,)))
+
+    def _instead_of(self, reply: Reflected) -> Reflected:
+        """A proposal that needs no model where the model's replies held no edit, else these as they are."""
+        if self._search.done or not self._has_model:
+            return reply
+        task = self._state.asked[reply.proposal]
+        return _reflected(task, self._stated(task), reply.rejections)
+
+    def _stated(self, task: Reflect) -> list[Proposal]:
+        """What the checks of the failing cases state themselves, as a proposal; runs in the deciding thread."""
+        if task.other is not None:
+            return []  # two versions are to be united, which takes a reader
+        shown = self._exhibits(task)
+        proposal = self._model_free.propose(
+            task.parent, task.components, [shown[case] for case in task.failing if case in shown]
+        )
+        if proposal is None:
+            return []
+        self._keep_proposals(task, [proposal])
+        return [proposal]
 
     def _reflect(self, task: Reflect, menus: MenuChoice) -> Reflected:
         inner = Crew()
@@ -188,14 +220,7 @@ class SearchDriver:
             inner.start(partial(self._propose, task, component, menus))
         proposals = sorted((inner.next() for _ in task.components), key=lambda proposal: proposal.component)
         self._crew.tell(partial(self._keep_proposals, task, proposals))
-        return Reflected(
-            task.proposal,
-            texts={p.component: p.text for p in proposals if p.text is not None},
-            diagnosis="\n\n".join(f"{p.component}: {p.diagnosis}" for p in proposals if p.text is not None),
-            summaries={p.component: p.summary for p in proposals if p.text is not None},
-            rejections=tuple(reason for p in proposals for reason in p.rejections),
-            examples=tuple(example for p in proposals for example in p.examples),
-        )
+        return _reflected(task, proposals)
 
     def _propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
         try:
@@ -215,12 +240,7 @@ class SearchDriver:
             self._tell(Stopped(f"the reflection model cannot be used: {reason}"))
 
     def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
-        rollouts, parent = self._state.rollouts, task.parent
-        exhibits = {
-            case: self._withholder.exhibit(Exhibit(self._cases[case], rollouts[parent.id, case]))
-            for case in (*task.failing, *task.neighbours)
-            if (parent.id, case) in rollouts
-        }
+        parent, exhibits = task.parent, self._exhibits(task)
         involved = [exhibits[case] for case in task.failing if component in exhibits[case].rollout.uses]
         return propose(
             component,
@@ -238,6 +258,14 @@ class SearchDriver:
             redact=self._journal.redact,
             other=_other_version(task, component),
         )
+
+    def _exhibits(self, task: Reflect) -> dict[str, Exhibit]:
+        rollouts, parent = self._state.rollouts, task.parent
+        return {
+            case: self._withholder.exhibit(Exhibit(self._cases[case], rollouts[parent.id, case]))
+            for case in (*task.failing, *task.neighbours)
+            if (parent.id, case) in rollouts
+        }
 
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
         """Keep what the model said; runs in the deciding thread."""
@@ -266,6 +294,20 @@ class SearchDriver:
         with self._lock:
             self._search.tell(Retried(reserved, charged))
         self._crew.tell(partial(self._journal_event, Retried(reserved, charged)))
+
+
+def _reflected(task: Reflect, proposals: Sequence[Proposal], otherwise: Sequence[str] = ()) -> Reflected:
+    """The reply to a task; `otherwise` are the reasons why there is none, where there is no proposal."""
+    rejections = [reason for proposal in proposals for reason in proposal.rejections]
+    made = [proposal for proposal in proposals if proposal.text is not None]
+    return Reflected(
+        task.proposal,
+        texts={one.component: one.text for one in made if one.text is not None},
+        diagnosis="\n\n".join(f"{one.component}: {one.diagnosis}" for one in made),
+        summaries={one.component: one.summary for one in made},
+        rejections=tuple(rejections if proposals else otherwise),
+        examples=tuple(example for one in proposals for example in one.examples),
+    )
 
 
 def _other_version(task: Reflect, component: str) -> tuple[str, str] | None:

@@ -43,7 +43,7 @@ MODES = (
 )
 SETTINGS = (
     Setting(
-        "reflection-model", "NAME", "model that reads failures and edits prompts (or GEPA_REFLECTION_MODEL)"
+        "reflection-model", "NAME", "model that reads failures and edits prompts, or none (also GEPA_REFLECTION_MODEL)"
     ),
     Setting(
         "budget", "ROLLOUTS", "most rollouts to pay for, all phases together (default: 20 x cases + confirm)"

@@ -191,6 +191,7 @@ def _changes_of(state: RunState, task: Reflect, labels: Mapping[str, str]) -> li
             findings=tuple(Finding(*found) for found in proposal.case_diagnoses),
             cases=tuple(labels[case] for case in task.failing),
             examples=tuple(labels[one.case] for one in proposal.examples),
+            origin=proposal.origin,
         )
         for proposal in state.proposals.get(task.proposal, {}).values()
         if proposal.text is not None

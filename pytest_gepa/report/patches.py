@@ -180,7 +180,8 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
                 PatchLine(", ".join(edit.components)),
             ]
         for change in edit.changes:
-            lines += [_own(""), _own(f"Step {number}, change proposed for"), PatchLine(change.component)]
+            how = "change proposed" if change.origin == "model" else "model-free change"
+            lines += [_own(""), _own(f"Step {number}, {how} for"), PatchLine(change.component)]
             lines += [PatchLine(line) for line in change.summary.splitlines()]
             lines += _why(change)
     return lines

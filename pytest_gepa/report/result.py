@@ -56,7 +56,8 @@ class Change:
     """A change that the reflecting model proposed for one component, and why.
 
     `summary` is the changed lines, `diagnosis` its words where it did not write them case by case in `findings`,
-    `cases` the failing cases that it had read. `examples` are cases that the change takes whole into the text.
+    `cases` the failing cases that it had read. `examples` are cases that the change takes whole into the text. `origin`
+    is "model", or "model-free" for a change that the checks themselves state: then `diagnosis` is the reason for it.
     """
 
     component: str
@@ -65,6 +66,7 @@ class Change:
     findings: tuple[Finding, ...]
     cases: tuple[str, ...]
     examples: tuple[str, ...] = ()
+    origin: str = "model"
 
 
 @dataclass(frozen=True, slots=True)

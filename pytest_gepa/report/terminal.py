@@ -11,6 +11,7 @@ from rich.status import Status
 from rich.text import Text
 
 from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.needs import needs_words
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.wording import (
@@ -127,8 +128,9 @@ def opening_lines(
     """What will be done, before it is."""
     cases = count(searched + held_out, "case")
     split = f" ({searched} search, {held_out} held out)" if held_out else ""
+    model = "no reflection model (rules and examples are taken from the cases)" if model == NO_MODEL else f"reflection model {model}"
     return [
-        f"gepa: {count(prompts, 'prompt')}, {cases}{split}, reflection model {model}, "
+        f"gepa: {count(prompts, 'prompt')}, {cases}{split}, {model}, "
         f"budget {count(budget, 'rollout')} ({confirm} of them kept for the confirm run), seed {seed}"
     ]
 
