@@ -41,7 +41,9 @@ from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
 
-NOTHING_LEFT = "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
+NOTHING_LEFT = (
+    "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
+)
 
 
 class SearchDriver:

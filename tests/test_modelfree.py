@@ -1,0 +1,117 @@
+"""Whole runs on what the checks state: without a reflection model, and beside one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.fake_openai import Body
+from tests.harness import KEY, PROMPT, Project, Run, edits
+
+LABELS = ("billing", "fault", "sales")
+RULE = "Answer with exactly one of `billing`, `fault` and `sales`, spelt as here, and nothing else."
+TICKETS = [(f"ticket about {label}, the {n}th", label) for n in range(4) for label in LABELS]
+TEST = f"""\
+import pytest
+
+from app import route
+
+CASES = {TICKETS}
+
+
+@pytest.mark.parametrize(("ticket", "queue"), CASES)
+def test_queue(ticket, queue):
+    assert route("ticket", ticket) == queue
+"""
+
+
+def by_labels(request: Body) -> str:
+    """Knows the queue, and how it is spelt only if the prompt says so."""
+    system, user = (message["content"] for message in request["messages"])
+    label = next(label for label in LABELS if label in user)
+    return label if RULE in system else f"The {label} queue"
+
+
+@pytest.fixture
+def labelled(project: Project) -> Project:
+    project.write({"test_route.py": TEST, PROMPT: "Say which queue a ticket belongs to.\n"})
+    project.world.task = by_labels
+    return project
+
+
+def without_model(project: Project, *args: str) -> Run:
+    usual = ("--gepa-optimize", "--gepa-reflection-model=none", "--gepa-concurrency=1")
+    return project.pytest(*usual, *args)
+
+
+def test_without_a_reflection_model_the_labels_that_the_cases_state_are_found(labelled: Project):
+    labelled.commit()
+    run = without_model(labelled)
+    assert run.code == 0, run.everything
+    assert run.result["verdict"] == "proven"
+    assert run.reflections == []
+    assert run.result["spent"]["reflections"] == 0
+    run.matches("*no reflection model (rules and examples are taken from the cases)*")
+    labelled.shell(f"git apply {run.best_patch}")
+    assert labelled.prompt() == f"Say which queue a ticket belongs to.\n{RULE}\n"
+    (edit,) = run.result["edits"]
+    assert [change["origin"] for change in edit["changes"]] == ["model-free"]
+    assert "12 failing cases had something else than one of the 3 labels" in edit["changes"][0]["diagnosis"]
+    assert "model-free change for" in run.best_patch.read_text(encoding="utf-8")
+    report = (run.directory / "report.md").read_text(encoding="utf-8")
+    assert f"Model-free change for `{PROMPT}`" in report
+    assert "Stated by the checks of the cases:" in report
+
+
+def test_it_needs_no_key_and_no_server_for_reflection(labelled: Project):
+    labelled.write(
+        {"app.py": (labelled.root / "app.py").read_text().replace("OpenAI(", f"OpenAI(api_key={KEY!r}, ")}
+    )
+    env = {"OPENAI_API_KEY": "", "GEPA_REFLECTION_BASE_URL": "http://127.0.0.1:9/v1"}
+    usual = ("--gepa-optimize", "--gepa-reflection-model=none")
+    assert labelled.pytest(*usual, env=env).result["verdict"] == "proven"
+
+
+def test_the_same_seed_gives_the_same_patch_and_a_replay_as_well(labelled: Project):
+    first = without_model(labelled, "--gepa-concurrency=4")
+    assert (
+        without_model(labelled, "--gepa-replay=off").best_patch.read_bytes() == first.best_patch.read_bytes()
+    )
+    replayed = without_model(labelled, "--gepa-replay=only")
+    assert replayed.task_requests == []
+
+
+def test_where_nothing_is_stated_the_run_ends_by_itself(project: Project):
+    run = without_model(project, "--gepa-trials=1")
+    assert run.code == 0, run.everything
+    assert run.result["verdict"] == "not proven"
+    assert run.reflections == []
+
+
+def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labelled: Project):
+    labelled.world.reflect = lambda request: "I would rather not."
+    run = labelled.optimize()
+    assert run.result["verdict"] == "proven", run.everything
+    assert run.reflections
+    assert [change["origin"] for edit in run.result["edits"] for change in edit["changes"]] == ["model-free"]
+    assert run.result["spent"]["reflections"] == len(run.reflections)
+
+
+def test_a_model_that_makes_edits_is_left_to_it(labelled: Project):
+    labelled.world.reflect = lambda request: edits(f"- {RULE}")
+    run = labelled.optimize()
+    proposals = run.records("proposal")
+    assert {proposal["origin"] for proposal in proposals} == {"model"}
+
+
+def test_held_out_cases_give_no_label(labelled: Project):
+    secret = "zebra-crossing"
+    marked = f'CASES.append(pytest.param("a striped ticket", {secret!r}, marks=pytest.mark.gepa(split="holdout")))\n'
+    labelled.write({"test_route.py": TEST.replace("\n\n\n@", f"\n{marked}\n\n@", 1)})
+    task = labelled.world.task
+    labelled.world.task = lambda request: "?" if "striped" in json.dumps(request) else task(request)
+    run = without_model(labelled)
+    assert run.result["verdict"] == "proven", run.everything
+    assert secret not in run.best_patch.read_text(encoding="utf-8")
+    assert RULE in run.best_patch.read_text(encoding="utf-8")
