@@ -4,6 +4,7 @@ broken ones).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -16,6 +17,9 @@ _FALSE_SHARE = 0.15
 """Of the failing cases, how many may be expected to fail by chance before they are run again."""
 
 _MOST_TRIALS = 5
+
+_SPLIT = 3
+"""Under so many candidates the trials of a case must differ before it is set aside."""
 
 
 class Mark(NamedTuple):
@@ -98,6 +102,18 @@ class Ledger:
         trials = self._trials.get((candidate, case), ())
         passed = sum(self._verdict(case, result) for result in trials)
         return len(trials) > 1 and 2 * passed != len(trials)
+
+    @property
+    def undecidable(self) -> tuple[str, ...]:
+        """The cases whose trials differed under several candidates, at least half of those under which they were
+        repeated: no edit is to blame, and none can mend them.
+        """
+        repeated: Counter[str] = Counter()
+        split: Counter[str] = Counter()
+        for (_, case), trials in self._trials.items():
+            repeated[case] += 1
+            split[case] += len({self._verdict(case, result) for result in trials}) > 1
+        return tuple(case for case in self.active if split[case] >= max(_SPLIT, repeated[case] / 2))
 
     @property
     def noise(self) -> float:
@@ -216,8 +232,11 @@ class Ledger:
 
     def fewest_trials(self, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
         """Return those of the cases that are not settled, and of these the ones with the fewest trials."""
+        idle = self.undecidable
         counts = {
-            case: self.trials(candidate, case) for case in cases if not self.is_settled(candidate, case)
+            case: self.trials(candidate, case)
+            for case in cases
+            if case not in idle and not self.is_settled(candidate, case)
         }
         least = min(counts.values(), default=_MOST_TRIALS)
         return tuple(case for case, count in counts.items() if count == least < _MOST_TRIALS)
@@ -238,18 +257,17 @@ class Ledger:
         """Return the failing cases that an edit can reach, as they used a component, with their failure
         texts.
         """
-        results, left_out = self.results.get(candidate, {}), self.left_out(candidate)
+        results, idle = self.results.get(candidate, {}), {*self.left_out(candidate), *self.undecidable}
         failing, _ = self.divide(candidate)
-        return {
-            case: results[case].likeness for case in failing if results[case].uses and case not in left_out
-        }
+        return {case: results[case].likeness for case in failing if results[case].uses and case not in idle}
 
     def solved(self, candidate: str) -> bool:
-        """Whether nothing is left to mend in any active case that the candidate is judged by."""
+        """Whether nothing is left to mend in any active case that can be decided and judges the candidate."""
+        idle = {*self.left_out(candidate), *self.undecidable}
         return all(
             self.passes(candidate, case) and self.is_pass(case, self.score(candidate, case))
             for case in self.active
-            if case not in self.left_out(candidate)
+            if case not in idle
         )
 
     def turned(self, before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

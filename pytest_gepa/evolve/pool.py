@@ -149,6 +149,10 @@ class Pool:
         names = [name for name in self.frontier.members if self._workable[name]]
         return self.frontier.draw(names, number) if names else None
 
+    def rule_out(self, name: str) -> None:
+        """Draw a candidate no more: what it fails turned out to be undecidable."""
+        self._workable[name] = False
+
     def next_merge(self) -> Merge | None:
         """Return a merge of two members of the frontier that could beat the best, None if there is none left.
 

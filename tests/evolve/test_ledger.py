@@ -120,3 +120,57 @@ def test_broken_are_the_cases_that_the_seed_passes_and_a_candidate_fails() -> No
 def test_two_cases_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="same id"):
         Ledger([SearchCase("x"), SearchCase("x")])
+
+
+def trial(passed: bool) -> CaseResult:
+    return CaseResult(float(passed), ("a",), "" if passed else "no", True, "k", passed)
+
+
+def repeated(**trials: str) -> Ledger:
+    """A ledger whose case "c" had these trials (`+` passed) under candidates of these names, "s" the seed."""
+    ledger = Ledger([SearchCase("c")])
+    for name, outcomes in trials.items():
+        record = ledger.record_seed if name == "s" else ledger.record
+        record(name, {"c": trial(outcomes[0] == "+")})
+        for outcome in outcomes[1:]:
+            ledger.repeat(name, {"c": trial(outcome == "+")})
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("trials", "score", "passes", "is_settled"),
+    [("+", 1, True, False), ("-+", 0.5, False, False), ("-++", 1, True, True), ("+--", 0, False, True)],
+)
+def test_a_repeated_case_is_judged_by_the_median_of_its_trials(
+    trials: str, score: float, passes: bool, is_settled: bool
+) -> None:
+    ledger = repeated(s="-", x=trials)
+    assert (ledger.score("x", "c"), ledger.passes("x", "c")) == (score, passes)
+    assert ledger.is_settled("x", "c") is is_settled
+    assert ledger.trials("x", "c") == len(trials)
+    assert ("c" in ledger.workable("x")) is not passes
+
+
+def test_noise_is_what_repeats_of_the_seed_tell_and_never_nothing_once_any_trial_differed() -> None:
+    assert repeated(s="--", x="-").noise == 0
+    assert repeated(s="-+", x="-").noise == 0.5
+    assert 0 < repeated(s="--", x="-+").noise <= 0.5
+
+
+def test_a_case_whose_trials_differ_under_most_candidates_is_set_aside() -> None:
+    ledger = repeated(s="-+", x="+-", y="-+", z="-")
+    assert ledger.undecidable == ("c",)
+    assert ledger.workable("z") == {}
+    assert ledger.solved("z")
+    assert ledger.fewest_trials("z", ["c"]) == ()
+    assert repeated(s="-+", x="+-", y="--", z="-").undecidable == ()
+
+
+def test_few_failures_beside_many_passes_are_in_doubt_where_trials_differ() -> None:
+    ledger = Ledger([SearchCase(str(n)) for n in range(20)])
+    ledger.record_seed("s", {str(n): trial(n > 0) for n in range(20)})
+    assert ledger.unsettled("s") == ()
+    ledger.repeat("s", {"5": trial(False), "6": trial(True)})
+    assert set(ledger.unsettled("s")) == {"0"}  # the fewest trials first
+    ledger.repeat("s", {"0": trial(True)})
+    assert set(ledger.unsettled("s")) == {"0", "5"}
