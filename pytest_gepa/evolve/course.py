@@ -1,0 +1,306 @@
+"""The way of a proposal: reflections, a child, its gate, the cases that are left, a place on the frontier."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.evidence import Showcase
+from pytest_gepa.evolve.gate import GateState, judge_gate, next_stage
+from pytest_gepa.evolve.pool import Pool
+from pytest_gepa.evolve.problem import SearchSettings
+from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases, repairs, unite, usable
+from pytest_gepa.evolve.tasks import Decision, Evaluate, Reflect
+from pytest_gepa.evolve.work import Luck, Work
+
+Guard: TypeAlias = Callable[[str, str, str, Collection[str]], "str | None"]
+"""Takes a component, its text in the parent, a new one and the cases that stand in the candidate's texts as examples;
+says why the new text is refused, or None. Pure."""
+
+
+class Course:
+    """Leads proposals on; each method takes one of them and hands out what it needs next, or ends it."""
+
+    def __init__(
+        self, pool: Pool, work: Work, luck: Luck, showcase: Showcase, settings: SearchSettings, guard: Guard
+    ) -> None:
+        self._pool = pool
+        self._work = work
+        self._luck = luck
+        self._showcase = showcase
+        self._settings = settings
+        self._guard = guard
+        self._numbered = 0
+        self._rounds: Counter[str] = Counter()
+        self._repaired: set[str] = set()
+
+    # A child
+
+    def reflect(self, proposal: Proposal, parent: str) -> None:
+        """Ask for edits of a candidate, each reflection about other failing cases."""
+        results = self._pool.ledger.results[parent]
+        proposal.parent, proposal.child, proposal.parts = parent, None, []
+        for minibatch in self._showcase.minibatches(parent, self._luck.groups):
+            self._numbered += 1
+            used = {name for case in minibatch.failing for name in results[case].uses}
+            part = Part(
+                f"p{self._numbered}", minibatch, tuple(name for name in self._pool.seed.texts if name in used)
+            )
+            proposal.parts.append(part)
+            self._work.reflecting[part.id] = proposal
+            self._work.hand_out(
+                Reflect(
+                    part.id,
+                    self._pool.candidates[parent],
+                    part.components,
+                    minibatch.failing,
+                    minibatch.neighbours,
+                    self._showcase.discarded(self._pool.candidates, parent, part.components),
+                    self._rounds[parent],
+                )
+            )
+        self._rounds[parent] += 1
+
+    def unite(self, proposal: Proposal) -> None:
+        """Make a child of what the reflections gave, now that all have, and send it to its gate."""
+        parent = self._pool.candidates[proposal.parent]
+        useful = [part for part in proposal.parts if usable(parent, part.reply)]
+        if not useful:
+            refusals = [reason for part in proposal.parts if part.reply for reason in part.reply.rejections]
+            self._fail(proposal, "invalid", None, refusals[0] if refusals else "no edit was proposed")
+            return
+        child = unite(parent, useful)
+        while len(useful) > 1 and self.is_refused(child):
+            # Each alone was allowed.
+            useful.pop()
+            child = unite(parent, useful)
+        proposal.parts = useful
+        if child.id in self._pool.candidates:
+            self._fail(proposal, "duplicate", child, "these texts have been tried before")
+            return
+        failing, passing = gate_cases(useful, self._settings.minibatch, self._settings.neighbours)
+        self.to_gate(proposal, child, (parent.id,), (*failing, *passing), len(failing))
+
+    def is_refused(self, child: Candidate) -> bool:
+        """Whether the guard refuses one of the texts that the child has changed."""
+        before = self._pool.candidates[child.parents[0]].texts
+        return any(
+            self._guard(name, before[name], child.texts[name], child.examples) for name in child.changed
+        )
+
+    # Its gate, and the way from there to the frontier
+
+    def to_gate(
+        self, proposal: Proposal, child: Candidate, rivals: tuple[str, ...], gate: tuple[str, ...], first: int
+    ) -> None:
+        """Run a new candidate on the `first` cases of its gate; the others follow if they can change
+        the verdict.
+        """
+        self._pool.add(child)
+        proposal.child, proposal.rivals, proposal.gate = child, rivals, gate
+        self.run(proposal, gate[:first])
+
+    def judge(self, proposal: Proposal, child: Candidate) -> None:
+        """Decide on a child by what is known of it at its gate."""
+        state = judge_gate(self._pool.ledger, child, proposal.rivals, proposal.gate)
+        if not state.verdict:
+            # A repair takes a good part of the edit back as likely as not, and a few cases tell.
+            done = len(proposal.gate) - len(state.open)
+            self.run(proposal, state.open if proposal.repairs is None else state.open[:done])
+            return
+        if proposal.repairs is not None:
+            self._judge_repair(proposal, child, state)
+            return
+        self._showcase.note_broken(proposal.parent, child.id, proposal.gate)
+        scores = (state.before, state.after)
+        if state.verdict == "not in effect":
+            self._fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
+        elif state.verdict == "failed":
+            reason = f"mean score {state.after:.2f} on the cases shown, {state.before:.2f} before"
+            self._fail(proposal, "rejected", child, reason, *scores)
+        else:
+            self._work.say("accepted", child, "better on the cases shown", *scores)
+            if len(proposal.parts) > 1:
+                self._luck.groups = min(self._settings.groups, self._luck.groups + 1)
+            proposal.tip, proposal.tip_parts, proposal.vain = child, proposal.parts, 0
+            self.go_on(proposal)
+
+    def go_on(self, proposal: Proposal) -> None:
+        """Run the tip on more cases, or reflect on it again, or let it take its place."""
+        tip, ledger, settings = proposal.tip, self._pool.ledger, self._settings
+        assert tip is not None
+        proposal.child = None
+        missing = ledger.missing(tip.id)
+        if self._repeat(proposal, tip, is_last=not missing):
+            return
+        if not missing:
+            self._enter(proposal, tip)
+            return
+        may_chain = (
+            not self._work.done
+            and proposal.vain < settings.chain_tries
+            and len(missing) > settings.chain_share * len(ledger.active)
+            and proposal.spent < settings.chain_cost * len(ledger.active)
+            and self._work.budget.remaining >= self._work.full_cost
+        )
+        lacking = max(1, settings.chain_least) - len(ledger.workable(tip.id))
+        if may_chain and lacking <= 0:
+            self.reflect(proposal, tip.id)
+            return
+        stage = next_stage(
+            ledger,
+            tip,
+            self._pool.best_scores,
+            self._pool.best_mean,
+            self._showcase.fragile,
+            lacking if may_chain else 0,
+            settings.stage,
+        )
+        if stage:
+            self.run(proposal, stage)
+        elif not (self._repeat(proposal, tip, is_last=True) or self._repair(proposal, tip)):
+            self.drop(proposal, "it can no longer reach the best, nor be the best on any case")
+
+    def _repeat(self, proposal: Proposal, tip: Candidate, *, is_last: bool) -> bool:
+        """Run cases of the tip again whose result is in doubt; False if there are none, or no room for them.
+
+        Those that fail, maybe by chance; before its place is decided (`is_last`) those that it seems to have
+        broken, and all the others once before everything is taken for solved.
+        """
+        ledger = self._pool.ledger
+        cases = ledger.unsettled(tip.id)
+        if not cases and is_last and self._settings.probe:
+            cases = ledger.fewest_trials(tip.id, ledger.turned(proposal.base, tip.id)[1])
+            if not cases and ledger.noise and ledger.solved(tip.id):
+                cases = tuple(case for case in ledger.active if ledger.trials(tip.id, case) == 1)
+        if self._work.done or not cases or not self._work.budget.reserve(len(cases)):
+            return False
+        self._work.hand_out(Evaluate(tip, cases, "repeat", self._pool.ledger.trials(tip.id, cases[0])))
+        return True
+
+    def _enter(self, proposal: Proposal, tip: Candidate) -> None:
+        before = self._pool.best_mean
+        gain = self._pool.enter(tip)
+        stands = tip.id in self._pool.frontier.members
+        kind = "frontier" if stands else "dominated"
+        reason = "among the best on some case" if stands else "others are as good on every case"
+        self._work.say(kind, tip, reason, before, self._pool.ledger.mean(tip.id))
+        if gain:
+            self._luck.without_gain = self._luck.fresh_starts = 0
+        else:
+            self._came_to_nothing(proposal, tip, reason)
+        if self._pool.ledger.solved(tip.id):
+            self._work.finish("every case passes")
+        if self._work.done or not self._repair(proposal, tip):
+            self._work.proposals.remove(proposal)
+
+    def _repair(self, proposal: Proposal, tip: Candidate) -> bool:
+        """Begin to take back parts of a tip that mended cases and broke others; False if there is nothing to try."""
+        if self._work.done or tip.id in self._repaired or proposal.base == tip.id:
+            return False
+        mended, broken = self._pool.ledger.turned(proposal.base, tip.id)
+        if not mended or not broken or len(broken) * 4 < len(mended):
+            return False
+        self._repaired.add(tip.id)
+        base = self._pool.candidates[proposal.base]
+        proposal.repairs = [
+            child
+            for child in repairs(base, tip)
+            if child.id not in self._pool.candidates and not self.is_refused(child)
+        ][: self._settings.repairs]
+        proposal.gate = (*broken, *mended)
+        proposal.rivals = (proposal.base, tip.id)
+        return self._next_repair(proposal)
+
+    def _next_repair(self, proposal: Proposal) -> bool:
+        """Send the next version to its gate: first it must mend what the tip has broken."""
+        if self._work.done or not proposal.repairs:
+            proposal.repairs = None
+            return False
+        child = proposal.repairs.pop(0)
+        self.to_gate(proposal, child, proposal.rivals, proposal.gate, self._settings.repair_stage)
+        return True
+
+    def _judge_repair(self, proposal: Proposal, child: Candidate, state: GateState) -> None:
+        scores = (state.before, state.after)
+        if state.verdict == "passed":
+            self._work.say("accepted", child, "better where the edit before it had broken cases", *scores)
+            proposal.tip, proposal.repairs = child, None
+            self.go_on(proposal)
+            return
+        self._work.say("rejected", child, "taking this part of the edit back mends too little", *scores)
+        if not self._next_repair(proposal):
+            self._leave_broken(proposal)
+
+    def _leave_broken(self, proposal: Proposal) -> None:
+        """End the repairs of a tip: it stays as it is, or is given up."""
+        assert proposal.tip is not None
+        proposal.repairs = proposal.child = None
+        if proposal.tip.id in self._pool.frontier.means:
+            self._work.proposals.remove(proposal)
+        else:
+            self.drop(proposal, "it mends some cases and breaks others, and no part of it does better")
+
+    def _fail(
+        self, proposal: Proposal, kind: str, child: Candidate | None, reason: str, *scores: float
+    ) -> None:
+        """Note that an attempt came to nothing; go on with the tip if there is one."""
+        self._work.note(Decision(kind, child.id if child else "", proposal.parent, reason, scores))
+        self._luck.without_gain += 1
+        self._luck.failures[proposal.parent] += 1
+        self._showcase.discard(proposal.parent, proposal.parts, reason)
+        if len(proposal.parts) > 1:
+            self._luck.groups = max(1, self._luck.groups // 2)
+        proposal.vain += 1
+        if proposal.tip is None:
+            self._work.proposals.remove(proposal)
+        else:
+            self.go_on(proposal)
+
+    def drop(self, proposal: Proposal, reason: str) -> None:
+        """Give up the candidate under way; what passed its gate before it goes on without it."""
+        candidate = proposal.candidate
+        assert candidate is not None
+        self._work.say("stopped", candidate, reason)
+        if proposal.repairs is not None:
+            self._leave_broken(proposal)
+        elif proposal.child and proposal.tip:
+            proposal.vain = self._settings.chain_tries
+            self.go_on(proposal)
+        else:
+            self._work.proposals.remove(proposal)
+            self._came_to_nothing(proposal, candidate, reason)
+
+    def _came_to_nothing(self, proposal: Proposal, candidate: Candidate, reason: str) -> None:
+        self._luck.failures[proposal.base] += 1
+        self._luck.without_gain += 1
+        if candidate is proposal.tip:
+            self._showcase.discard(candidate.parents[0], proposal.tip_parts, reason)
+
+    # Evaluations
+
+    def run(self, proposal: Proposal, cases: Sequence[str]) -> None:
+        """Hand out an evaluation of the proposal's candidate, as many of the cases as the budget has
+        room for.
+        """
+        candidate = proposal.candidate
+        assert candidate is not None
+        if self._work.done:
+            self._work.proposals.remove(proposal)
+            return
+        ledger, room = self._pool.ledger, self._work.budget.remaining
+        base = self._pool.candidates[proposal.base].texts
+        changed = [name for name, text in candidate.texts.items() if text != base[name]]
+        if room == 0 or ledger.cost(changed, ledger.missing(candidate.id)) > room:
+            if self._work.budget.reserved:
+                proposal.waiting = tuple(cases)
+            else:
+                self.drop(proposal, "the budget has no room for all of its cases")
+            return
+        chosen = tuple(cases[:room])
+        self._work.budget.reserve(len(chosen))
+        proposal.spent += len(chosen)
+        purpose = "rest" if proposal.child is None else "gate" if candidate.origin != "merge" else "merge"
+        self._work.hand_out(Evaluate(candidate, chosen, purpose))
