@@ -58,7 +58,7 @@ def fill(candidates: int, cases: int, weights: list[float], spent: list[float]) 
         scores[number % cases] = 2.0
         start = time.process_time()
         frontier.add(f"c{number}", scores)
-        frontier.draw(frontier.members, rng.random())
+        frontier.shares(frontier.members)
         frontier.partners(f"c{number}")
         spent.append(time.process_time() - start)
     return frontier

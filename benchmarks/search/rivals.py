@@ -11,6 +11,7 @@ from typing import Any
 
 from simulated import Driver
 
+from pytest_gepa.evolve.decisions import Decisions, ParentChoice
 from pytest_gepa.evolve.search import SearchSettings
 
 GEPA: Mapping[str, Mapping[str, Any]] = {
@@ -42,16 +43,18 @@ def ours(bench: Any, seed: int, limit: int) -> None:
 
 def greedy(bench: Any, seed: int, limit: int, merges: bool = True) -> None:
     """Run the same search, where the parent is always the best mean instead of a draw from the frontier."""
-    driver = Driver(bench, replace(SearchSettings(), seed=seed), "package")
-    pool = driver.search.pool
 
-    def best_mean(number: float) -> str | None:
+    def best_mean(choice: ParentChoice) -> str | None:
+        pool = driver.search.pool
         best = pool.best(len(bench.cases))
-        return best.id if pool.ledger.workable(best.id) else None
+        if not pool.ledger.workable(best.id):
+            return None
+        return choice.seed if choice.is_stuck else best.id
 
-    pool.draw_parent = best_mean  # type: ignore[method-assign]
+    decisions = Decisions(select_parent=best_mean)
     if not merges:
-        pool.next_merge = lambda: None  # type: ignore[method-assign]
+        decisions = replace(decisions, propose_merge=lambda pair: None)
+    driver = Driver(bench, replace(SearchSettings(), seed=seed), "package", decisions)
     driver.run()
 
 

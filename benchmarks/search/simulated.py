@@ -24,6 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Reflect, Reflected
 from pytest_gepa.prompts.guards import Guard
@@ -65,7 +66,9 @@ class Run:
 class Driver:
     """Answers a search's tasks from a simulated world."""
 
-    def __init__(self, bench: Any, settings: SearchSettings, request: str) -> None:
+    def __init__(
+        self, bench: Any, settings: SearchSettings, request: str, decisions: Decisions | None = None
+    ) -> None:
         self.bench = bench
         self.cases = {case.id: case for case in bench.cases}
         self.limit = 20 * len(self.cases)
@@ -73,6 +76,7 @@ class Driver:
             [SearchCase(name) for name in self.cases],
             bench.seed_prompts,
             replace(settings, rollouts=self.limit),
+            decisions=decisions,
         )
         values = [CaseText(case.id, (case.input, *map(str, case.expected.values()))) for case in bench.cases]
         texts = bench.seed_prompts

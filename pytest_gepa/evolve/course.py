@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.decisions import Accept
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate, next_stage
 from pytest_gepa.evolve.pool import Pool
@@ -24,7 +25,14 @@ class Course:
     """Leads proposals on; each method takes one of them and hands out what it needs next, or ends it."""
 
     def __init__(
-        self, pool: Pool, work: Work, luck: Luck, showcase: Showcase, settings: SearchSettings, guard: Guard
+        self,
+        pool: Pool,
+        work: Work,
+        luck: Luck,
+        showcase: Showcase,
+        settings: SearchSettings,
+        guard: Guard,
+        accept: Accept,
     ) -> None:
         self._pool = pool
         self._work = work
@@ -32,6 +40,7 @@ class Course:
         self._showcase = showcase
         self._settings = settings
         self._guard = guard
+        self._accept = accept
         self._numbered = 0
         self._rounds: Counter[str] = Counter()
         self._repaired: set[str] = set()
@@ -104,7 +113,7 @@ class Course:
 
     def judge(self, proposal: Proposal, child: Candidate) -> None:
         """Decide on a child by what is known of it at its gate."""
-        state = judge_gate(self._pool.ledger, child, proposal.rivals, proposal.gate)
+        state = judge_gate(self._pool.ledger, child, proposal.rivals, proposal.gate, self._accept)
         if not state.verdict:
             # A repair takes a good part of the edit back as likely as not, and a few cases tell.
             done = len(proposal.gate) - len(state.open)
@@ -115,13 +124,15 @@ class Course:
             return
         self._showcase.note_broken(proposal.parent, child.id, proposal.gate)
         scores = (state.before, state.after)
+        compared = f"mean score {state.after:.2f} on the cases shown, {state.before:.2f} before"
         if state.verdict == "not in effect":
             self._fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
         elif state.verdict == "failed":
-            reason = f"mean score {state.after:.2f} on the cases shown, {state.before:.2f} before"
-            self._fail(proposal, "rejected", child, reason, *scores)
+            self._fail(proposal, "rejected", child, compared, *scores)
         else:
-            self._work.say("accepted", child, "better on the cases shown", *scores)
+            # A plugin may take one that is no better.
+            is_better = state.after > state.before
+            self._work.say("accepted", child, "better on the cases shown" if is_better else compared, *scores)
             if len(proposal.parts) > 1:
                 self._luck.groups = min(self._settings.groups, self._luck.groups + 1)
             proposal.tip, proposal.tip_parts, proposal.vain = child, proposal.parts, 0

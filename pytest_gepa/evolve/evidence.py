@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate, ancestors
+from pytest_gepa.evolve.decisions import ChooseMinibatches
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.minibatch import Draw, Likeness, Minibatch, choose_neighbours, group_failures
 from pytest_gepa.evolve.problem import SearchSettings
@@ -20,11 +21,19 @@ class Showcase:
     (`fragile`).
     """
 
-    def __init__(self, ledger: Ledger, seed: str, settings: SearchSettings, draw: Draw) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        seed: str,
+        settings: SearchSettings,
+        draw: Draw,
+        choose: ChooseMinibatches = group_failures,
+    ) -> None:
         self._ledger = ledger
         self._seed = seed
         self._settings = settings
         self._draw = draw
+        self._choose = choose
         self._shown: Counter[str] = Counter()
         self.fragile: Counter[str] = Counter()
         self._discarded: dict[str, list[tuple[int, Discarded]]] = {}
@@ -34,7 +43,7 @@ class Showcase:
         """Divide the parent's failing cases into at most `groups` minibatches, each with neighbours."""
         failures = self._ledger.workable(parent)
         settings = self._settings
-        found = group_failures(failures, self._shown, settings.minibatch, groups, settings.alike, self._draw)
+        found = self._choose(failures, self._shown, settings.minibatch, groups, settings.alike, self._draw)
         for group in found:
             self._shown.update(group)
         return [Minibatch(group, self._neighbours(parent, group)) for group in found]

@@ -147,14 +147,6 @@ class Frontier:
         total = sum(self._worth[name] for name in names)
         return [self._worth[name] / total for name in names]
 
-    def draw(self, names: Sequence[str], number: float) -> str:
-        """Return the candidate of `names` on which a number in [0, 1) falls."""
-        for name, share in zip(names, self.shares(names), strict=True):
-            number -= share
-            if number < 0:
-                return name
-        return names[0]
-
     def partners(self, name: str) -> tuple[str, ...]:
         """Return the other members, first those with which `name` is among the best on the most weight
         of cases.

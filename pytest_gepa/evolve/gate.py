@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from math import ceil
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.decisions import Accept, Gate, better_than_rivals
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.problem import TIE
+
+_VERDICTS = {"accept": "passed", "reject": "failed", "wait": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +31,42 @@ class GateState:
     open: tuple[str, ...]
 
 
-def judge_gate(ledger: Ledger, child: Candidate, rivals: Sequence[str], cases: Sequence[str]) -> GateState:
-    """Compare a candidate with its rivals on the gate's cases: its weighted sum must be higher than
-    each of theirs.
+def judge_gate(
+    ledger: Ledger,
+    child: Candidate,
+    rivals: Sequence[str],
+    cases: Sequence[str],
+    accept: Accept = better_than_rivals,
+) -> GateState:
+    """Decide on a candidate by what is known of it and its rivals on the gate's cases.
 
-    The verdict is given as soon as the cases that have not been run cannot change it. A case without
-    evidence on one of the sides is left out.
+    A case without evidence on one of the sides is left out. What has no effect has not passed.
+    Raises `ValueError` when `accept` waits for nothing.
     """
+    gate = gate_of(ledger, child, rivals, cases)
+    before, after = gate.means
+    answer = accept(gate)
+    if answer == "wait" and not gate.open:
+        raise ValueError("no case of the gate is open")
+    verdict = _VERDICTS[answer]
+    if verdict and not in_effect(ledger, child, list(gate.scores)):
+        verdict = "not in effect"
+    return GateState(verdict, before, after, gate.open)
+
+
+def gate_of(ledger: Ledger, child: Candidate, rivals: Sequence[str], cases: Sequence[str]) -> Gate:
+    """Gather what is known of a candidate and its rivals on the cases on which all rivals gave evidence."""
     known = ledger.results.get(child.id, {})
     fair = [case for case in cases if all(ledger.evidence(rival, case) is not None for rival in rivals)]
     still_open = tuple(case for case in fair if case not in known)
     done = [case for case in fair if ledger.evidence(child.id, case) is not None]
-    own = ledger.sum(child.id, done)
-    needed = max(ledger.sum(rival, done) + ledger.sum(rival, still_open) for rival in rivals)
-    weight = ledger.weight(done)
-    after = own / weight if weight else 0.0
-    before = max(ledger.sum(rival, done) for rival in rivals) / weight if weight else 0.0
-    verdict = ""
-    if own > needed + TIE:
-        verdict = "passed"
-    elif own + ledger.weight(still_open) <= needed + TIE:
-        verdict = "failed"
-    if verdict and not in_effect(ledger, child, done):
-        verdict = "not in effect"
-    return GateState(verdict, before, after, still_open)
+    return Gate(
+        child,
+        {case: ledger.score(child.id, case) for case in done},
+        {rival: {case: ledger.score(rival, case) for case in (*done, *still_open)} for rival in rivals},
+        still_open,
+        {case: ledger.cases[case].weight for case in fair},
+    )
 
 
 def in_effect(ledger: Ledger, child: Candidate, cases: Sequence[str]) -> bool:

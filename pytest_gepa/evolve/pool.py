@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.evolve.candidate import Candidate, common_ancestor, derive
+from pytest_gepa.evolve.decisions import Pair, Parent, ProposeMerge, merge_lines
 from pytest_gepa.evolve.frontier import Frontier, Standing
 from pytest_gepa.evolve.ledger import Ledger
-from pytest_gepa.evolve.merge import merge_components
 from pytest_gepa.evolve.objectives import Outlay, objective_means, objective_names, outlay, worth_keeping
 from pytest_gepa.evolve.problem import TIE, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
@@ -32,8 +32,11 @@ class Pool:
     the best.
     """
 
-    def __init__(self, cases: Sequence[SearchCase], seed: Candidate) -> None:
+    def __init__(
+        self, cases: Sequence[SearchCase], seed: Candidate, propose_merge: ProposeMerge = merge_lines
+    ) -> None:
         self.seed = seed
+        self._propose_merge = propose_merge
         self.candidates: dict[str, Candidate] = {seed.id: seed}
         self.ledger = Ledger(cases)
         self.frontier = Frontier(())
@@ -142,12 +145,15 @@ class Pool:
         fair = [case for case in ledger.active if case not in left_out]
         return ledger.sum(one.id, fair) > ledger.sum(other.id, fair) + TIE
 
-    def draw_parent(self, number: float) -> str | None:
-        """Return the member of the frontier on which a number in [0, 1) falls, of those that an edit
-        could help.
+    def parents(self, failures: Mapping[str, int]) -> tuple[Parent, ...]:
+        """Return the members of the frontier that an edit could help, best mean first; `failures` counts the
+        proposals from each that came to nothing.
         """
         names = [name for name in self.frontier.members if self._workable[name]]
-        return self.frontier.draw(names, number) if names else None
+        return tuple(
+            Parent(name, self.frontier.means[name], share, failures.get(name, 0))
+            for name, share in zip(names, self.frontier.shares(names), strict=True)
+        )
 
     def rule_out(self, name: str) -> None:
         """Draw a candidate no more: what it fails turned out to be undecidable."""
@@ -156,7 +162,7 @@ class Pool:
     def next_merge(self) -> Merge | None:
         """Return a merge of two members of the frontier that could beat the best, None if there is none left.
 
-        Each pair is considered once. The better side has the say where both changed the same lines.
+        Each pair is considered once.
         """
         while self._pairs:
             pair = self._pairs.pop(0)
@@ -168,8 +174,11 @@ class Pool:
             if ancestor in pair:
                 continue
             ahead, behind, union = self._differences(one, other)
-            child = self._merged(ancestor, one, other)
-            if union > self.best_mean + TIE and child.id not in self.candidates:
+            if union <= self.best_mean + TIE:
+                continue
+            base, better, second = (self.candidates[name] for name in (ancestor, one, other))
+            child = self._merged(Pair(base, better, second, tuple(ahead), tuple(behind)))
+            if child is not None and child.id not in self.candidates:
                 return Merge(child, _alternate(ahead, behind))
         return None
 
@@ -190,17 +199,18 @@ class Pool:
                 behind.append(case)
         return ahead, behind, union / sum(ledger.weights)
 
-    def _merged(self, ancestor: str, one: str, other: str) -> Candidate:
-        base, preferred, second = (self.candidates[name] for name in (ancestor, one, other))
-        texts = merge_components(base.texts, preferred.texts, second.texts)
-        diagnoses = dict.fromkeys(side.diagnosis for side in (preferred, second) if side.diagnosis)
+    def _merged(self, pair: Pair) -> Candidate | None:
+        texts = self._propose_merge(pair)
+        if texts is None:
+            return None
+        diagnoses = dict.fromkeys(side.diagnosis for side in (pair.one, pair.other) if side.diagnosis)
         return derive(
-            preferred,
+            pair.one,
             texts,
-            others=(other,),
+            others=(pair.other.id,),
             origin="merge",
             diagnosis="\n\n".join(diagnoses),
-            taken=second.taken,
+            taken=pair.other.taken,
         )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, seed_candidate
 from pytest_gepa.evolve.course import Course, Guard
+from pytest_gepa.evolve.decisions import Decisions, ParentChoice
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.frontier import Standing
 from pytest_gepa.evolve.pool import Pool
@@ -43,7 +44,7 @@ class Search:
     """A search over the texts of the components, driven by its caller.
 
     `pool` holds the candidates and what is known of them. Texts that the search makes itself, by uniting, merging
-    and pruning, are put before the `guard`.
+    and pruning, are put before the `guard`. `decisions` are how it decides, the usual ones by default.
     """
 
     def __init__(
@@ -52,15 +53,22 @@ class Search:
         seed_texts: Mapping[str, str],
         settings: SearchSettings,
         guard: Guard = allow_all,
+        decisions: Decisions | None = None,
     ) -> None:
+        decisions = decisions or Decisions()
         self.settings = settings
         self.seed = seed_candidate(seed_texts)
-        self.pool = Pool(cases, self.seed)
+        self.pool = Pool(cases, self.seed, decisions.propose_merge)
         self._draw = random.Random(f"pytest-gepa search {settings.seed}").random
         self._work = Work(settings.rollouts)
         self._luck = Luck(max(1, settings.groups))
-        self._showcase = Showcase(self.pool.ledger, self.seed.id, settings, self._draw)
-        self._course = Course(self.pool, self._work, self._luck, self._showcase, settings, guard)
+        self._showcase = Showcase(
+            self.pool.ledger, self.seed.id, settings, self._draw, decisions.choose_minibatches
+        )
+        self._course = Course(
+            self.pool, self._work, self._luck, self._showcase, settings, guard, decisions.accept
+        )
+        self._select_parent = decisions.select_parent
         self._began = False
         self._without_edit = 0
         if not self.budget.reserve(len(cases)):
@@ -239,12 +247,13 @@ class Search:
         return True
 
     def _start_from_frontier(self) -> bool:
-        parent = self.pool.draw_parent(self._draw())
+        number, parents = self._draw(), self.pool.parents(self._luck.failures)
         starts_due = 3 * self._luck.without_gain // self.settings.patience
-        if parent and starts_due > self._luck.fresh_starts:
-            # Every line on the frontier has got stuck; one that begins anew may avoid what holds them up.
+        is_stuck = bool(parents) and starts_due > self._luck.fresh_starts
+        if is_stuck:
             self._luck.fresh_starts = starts_due
-            parent = self.seed.id
+        choice = ParentChoice(parents, self.seed.id, is_stuck, number)
+        parent = self._select_parent(choice) if parents else None
         if parent is None:
             if not self._work.proposals:
                 self._work.finish("no failing case uses a prompt")

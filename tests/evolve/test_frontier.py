@@ -42,15 +42,9 @@ def test_a_candidate_that_others_cover_together_is_redundant() -> None:
     assert set(frontier.members) == {"c1", "c2"}
 
 
-def test_the_draw_is_in_proportion_to_the_weight_of_the_cases_won() -> None:
+def test_shares_are_in_proportion_to_the_weight_of_the_cases_won() -> None:
     frontier = frontier_of([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [3.0, 0.5, 0.5])
     assert frontier.shares(["c0", "c1"]) == [0.75, 0.25]
-    assert [frontier.draw(["c0", "c1"], number) for number in (0.0, 0.74, 0.76, 0.999)] == [
-        "c0",
-        "c0",
-        "c1",
-        "c1",
-    ]
 
 
 def test_standings_tell_where_a_candidate_is_best_and_where_it_is_alone() -> None:
@@ -106,12 +100,6 @@ def test_members_come_best_mean_first_and_hold_a_candidate_of_the_best_mean_wher
     assert means == sorted(means, reverse=True)
     assert frontier.best_scores == [max(column) for column in zip(*table, strict=True)]
     assert sum(frontier.shares(frontier.members)) == pytest.approx(1.0)
-
-
-@given(tables, st.floats(0, 1, exclude_max=True))
-def test_whoever_is_drawn_is_on_the_frontier(table: list[list[float]], number: float) -> None:
-    frontier = frontier_of(table)
-    assert frontier.draw(frontier.members, number) in frontier.members
 
 
 @given(tables, st.data())

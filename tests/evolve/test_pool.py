@@ -106,10 +106,10 @@ def test_a_candidate_is_not_merged_with_its_own_ancestor() -> None:
     assert pool.next_merge() is None
 
 
-def test_no_parent_is_drawn_when_no_failure_used_a_component() -> None:
+def test_there_is_no_parent_when_no_failure_used_a_component() -> None:
     pool = Pool([SearchCase("x")], SEED)
     pool.begin({"x": CaseResult(0.0, (), "bad", True, "k")})
-    assert pool.draw_parent(0.5) is None
+    assert pool.parents({}) == ()
 
 
 def test_a_shorter_candidate_is_kept_for_what_it_saves_and_never_drawn_as_a_parent() -> None:

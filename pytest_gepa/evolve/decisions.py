@@ -1,0 +1,163 @@
+"""The decisions of the search, each a protocol with one implementation, to be replaced one by one. Pure.
+
+What a decision is taken on is data. The search calls it once, in the order of events, and heeds what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.merge import merge_components
+from pytest_gepa.evolve.minibatch import Draw, group_failures
+from pytest_gepa.evolve.problem import TIE
+
+Verdict: TypeAlias = Literal["accept", "reject", "wait"]
+"""What becomes of a child at its gate; "wait" runs it on the cases that are open, and asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A member of the frontier from which a proposal may start.
+
+    `mean` is its weighted mean over the cases; `share` its chance in the draw, by the weight of the cases where it
+    is among the best; `failures` the number of proposals from it that came to nothing.
+    """
+
+    candidate: str
+    mean: float
+    share: float
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParentChoice:
+    """Where the next proposal may start: `parents`, one at least, best mean first, or the `seed`.
+
+    `is_stuck` says that there has been no gain for so long that a new line from the seed is due. `number` is drawn
+    from [0, 1).
+    """
+
+    parents: tuple[Parent, ...]
+    seed: str
+    is_stuck: bool
+    number: float
+
+
+class SelectParent(Protocol):
+    """Selects the candidate from which a proposal starts."""
+
+    def __call__(self, choice: ParentChoice) -> str | None:
+        """Return its id, None to end the search."""
+
+
+def draw_by_share(choice: ParentChoice) -> str:
+    """Draw a parent by the cases where it is among the best; begin anew at the seed where all have got stuck."""
+    if choice.is_stuck:
+        # One that begins anew may avoid what holds up every line on the frontier.
+        return choice.seed
+    number = choice.number
+    for parent in choice.parents:
+        number -= parent.share
+        if number < 0:
+            return parent.candidate
+    return choice.parents[0].candidate
+
+
+class ChooseMinibatches(Protocol):
+    """Chooses the failing cases that reflections are shown."""
+
+    def __call__(
+        self,
+        failures: Mapping[str, str],
+        shown: Mapping[str, int],
+        size: int,
+        groups: int,
+        alike: float,
+        draw: Draw,
+    ) -> list[tuple[str, ...]]:
+        """Divide failing cases, given with their failure texts, into `groups` groups of `size` at most, none twice.
+
+        `shown` says how often each was shown before, `alike` is the share of a group that resembles its first case.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What is known of a child at its gate.
+
+    `scores` are its own by case, `rivals` those of the candidates that it has to beat, by id, on all cases of the
+    gate. The cases in `open` have not been run. `weights` holds the weight of every case of the gate.
+    """
+
+    child: Candidate
+    scores: Mapping[str, float] = field(hash=False)
+    rivals: Mapping[str, Mapping[str, float]] = field(hash=False)
+    open: tuple[str, ...]
+    weights: Mapping[str, float] = field(hash=False)
+
+    def sum(self, scores: Mapping[str, float], cases: Iterable[str]) -> float:
+        """Return the weighted sum of some scores."""
+        return sum(self.weights[case] * scores[case] for case in cases)
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """The weighted means of the best rival and of the child over the cases that it was run on."""
+        weight = sum(self.weights[case] for case in self.scores)
+        best = max(self.sum(rival, self.scores) for rival in self.rivals.values())
+        return (best / weight, self.sum(self.scores, self.scores) / weight) if weight else (0.0, 0.0)
+
+
+class Accept(Protocol):
+    """Decides whether a child has passed its gate."""
+
+    def __call__(self, gate: Gate) -> Verdict:
+        """Return the verdict; "wait" only while cases are open."""
+
+
+def better_than_rivals(gate: Gate) -> Verdict:
+    """Accept a child whose weighted sum is higher than that of every rival, as soon as no open case can change it."""
+    own = gate.sum(gate.scores, gate.scores)
+    needed = max(gate.sum(rival, gate.scores) + gate.sum(rival, gate.open) for rival in gate.rivals.values())
+    if own > needed + TIE:
+        return "accept"
+    still_to_win = sum(gate.weights[case] for case in gate.open)
+    return "reject" if own + still_to_win <= needed + TIE else "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two members of the frontier that could together beat the best, and their nearest common ancestor.
+
+    `one` has the higher mean. It does better than `other` in the cases `ahead`, worse in those `behind`.
+    """
+
+    ancestor: Candidate
+    one: Candidate
+    other: Candidate
+    ahead: tuple[str, ...]
+    behind: tuple[str, ...]
+
+
+class ProposeMerge(Protocol):
+    """Unites two candidates."""
+
+    def __call__(self, pair: Pair) -> Mapping[str, str] | None:
+        """Return the texts of the union by component (those left out are the texts of `one`), None for no merge."""
+
+
+def merge_lines(pair: Pair) -> Mapping[str, str]:
+    """Take from each side what it changed; where both changed the same lines, the wording of `one`."""
+    return merge_components(pair.ancestor.texts, pair.one.texts, pair.other.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """How a search decides; the defaults are those measured in `benchmarks/search`."""
+
+    select_parent: SelectParent = draw_by_share
+    choose_minibatches: ChooseMinibatches = group_failures
+    accept: Accept = better_than_rivals
+    propose_merge: ProposeMerge = merge_lines
