@@ -110,18 +110,21 @@ class Search:
         return self._work.take_tasks()
 
     def tell(self, event: Event) -> tuple[Decision, ...]:
-        """Take an event and return what was decided on it. Raises `SearchError` if it answers no open
-        task.
+        """Take an event and return what was decided on it: nothing, on a retry, which other threads may tell of.
+
+        Raises `SearchError` if it answers no open task.
         """
+        if isinstance(event, Retrying):
+            if not self.budget.reserve(event.rollouts):
+                raise SearchError("the budget has no room for this retry")
+            return ()
+        if isinstance(event, Retried):
+            self.budget.settle(event.reserved, event.charged)
+            return ()
         if isinstance(event, Evaluated):
             self._evaluated(event)
         elif isinstance(event, Reflected):
             self._reflected(event)
-        elif isinstance(event, Retrying):
-            if not self.budget.reserve(event.rollouts):
-                raise SearchError("the budget has no room for this retry")
-        elif isinstance(event, Retried):
-            self.budget.settle(event.reserved, event.charged)
         else:
             self._work.finish(event.reason)
         self._go_on()

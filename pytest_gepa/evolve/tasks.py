@@ -126,8 +126,8 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """Event: such a retry is over; of the `reserved` rollouts `charged` count, beside the result's own
-    charge.
+    """Event: such a retry is over, and the evaluation that it belongs to is not; of the `reserved` rollouts
+    `charged` count, beside the result's own charge.
     """
 
     reserved: int

@@ -424,3 +424,20 @@ def test_trouble_does_not_count_for_or_against_a_child() -> None:
     told = search.tell(Evaluated(gate.candidate.id, results))
     assert [decision.kind for decision in told][:2] == ["accepted", "frontier"]
     assert search.mean(gate.candidate) == 0.75
+
+
+def test_the_end_of_a_retry_decides_nothing() -> None:
+    # Threads that wait for rollouts tell of it, and decisions are taken in one thread.
+    world = words_world(["date"])
+    search, (first, second) = begin(world, rollouts=9, proposals_in_flight=2, groups=1)
+    search.tell(world.answer(first))
+    (gate,) = search.ask()
+    assert isinstance(second, Reflect)
+    assert search.reserve_retry(1)
+    search.tell(Reflected(second.proposal))
+    assert search.budget.remaining < 3
+    assert search.tell(Retried(1, 0)) == ()
+    assert search.budget.remaining == 3
+    assert search.ask() == ()
+    search.tell(world.answer(gate))
+    assert search.done == "every case passes"

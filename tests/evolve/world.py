@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.search import Guard, Search, SearchCase, SearchSettings, allow_all
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Event, Reflect, Reflected
 
@@ -31,6 +32,7 @@ class World:
     editor: Editor = add_rules
     guard: Guard = allow_all
     texts: Mapping[str, str] = field(default_factory=dict)
+    how: Decisions | None = None
 
     def __post_init__(self) -> None:
         components = sorted({name for parts in self.needs.values() for name in parts})
@@ -42,7 +44,7 @@ class World:
     def search(self, **settings: object) -> Search:
         given = {"rollouts": 40 * len(self.needs), **settings}
         cases = [SearchCase(case, self.weights.get(case, 1.0)) for case in self.needs]
-        return Search(cases, self.texts, SearchSettings(**given), self.guard)  # type: ignore[arg-type]
+        return Search(cases, self.texts, SearchSettings(**given), self.guard, self.how)  # type: ignore[arg-type]
 
     def lacking(self, candidate: Candidate, case: str, component: str) -> list[str]:
         said = candidate.texts[component].split()
