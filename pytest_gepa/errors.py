@@ -23,8 +23,16 @@ class ReflectionError(GepaError):
     """The reflection model cannot be reached or refuses the request; more of the same would not help."""
 
 
+class OutOfMoney(ReflectionError):
+    """The cap on the run's cost has no room for the request; it was not sent."""
+
+
 class ReplayError(GepaError):
     """A recorded run cannot be replayed: answers are missing, or there is no recording at all."""
+
+
+class HookError(GepaError):
+    """A hook of another plugin raised, or returned what will not do; the message names hook and plugin."""
 
 
 class RunnerError(GepaError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 
 from pytest_gepa.suite.pytest_internals import finish_progress
-from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
 
 class Feeder:
@@ -42,6 +43,10 @@ class Feeder:
 
     def _reports(self, rollout: Rollout, item: pytest.Item) -> list[pytest.TestReport]:
         reports: list[pytest.TestReport] = []
+        if rollout.outcome is Outcome.stopped:
+            path, line, _ = item.location
+            reason = f"Skipped: {rollout.trajectory.failure}"
+            return [_report(item, "skipped", (path, line or 0, reason))]
         for data in rollout.reports:
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=dict(data))
             report.nodeid = item.nodeid
@@ -50,13 +55,11 @@ class Feeder:
             reports.append(report)
         if reports:
             return reports
-        return [
-            pytest.TestReport(
-                nodeid=item.nodeid,
-                location=item.location,
-                keywords={},
-                outcome="failed",
-                longrepr=f"{rollout.outcome.value}: {rollout.trajectory.failure}",
-                when="setup",
-            )
-        ]
+        return [_report(item, "failed", f"{rollout.outcome.value}: {rollout.trajectory.failure}")]
+
+
+def _report(
+    item: pytest.Item, outcome: Literal["failed", "skipped"], said: str | tuple[str, int, str]
+) -> pytest.TestReport:
+    """The report of a case that pytest has none of."""
+    return pytest.TestReport(item.nodeid, item.location, {}, outcome, said, "setup")

@@ -18,6 +18,7 @@ import pytest
 
 from pytest_gepa.answers import RunAnswers
 from pytest_gepa.codec import to_json
+from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.feed import Feeder
@@ -30,6 +31,7 @@ from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.prompts.guards import check_markers
 from pytest_gepa.recording import recorded_model
 from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
+from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
@@ -37,6 +39,7 @@ from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, 
 from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory, write_run
 from pytest_gepa.run_state import RunState
 from pytest_gepa.settings import Settings
+from pytest_gepa.spending import Spending, check_reflection_price
 from pytest_gepa.suite.collect import collect_cases
 from pytest_gepa.suite.evaluate import Suite, Surroundings
 from pytest_gepa.suite.modules import environment_modules, project_packages
@@ -109,6 +112,9 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
             "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
             "or the environment variable GEPA_REFLECTION_MODEL"
         )
+    is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
+    if settings.max_cost is not None and is_asked:
+        check_reflection_price(PriceList(settings.prices), endpoint.model)
     redact = Redactor(os.environ, settings.redact).redact
     cases = tuple(
         _redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout)
@@ -155,14 +161,19 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             inputs.budget.limit,
             inputs.budget.confirm,
             settings.seed,
+            settings.max_cost,
         ),
     )
     feeder = Feeder(session, inputs.cases)
     terminal = HookedTerminal(config, stream, inputs.budget.limit, feeder.feed)
     answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact_certain)
     _print_lines(stream, answers.notes)
+    cap = None if settings.replay == "only" else settings.max_cost
+    spending = Spending(temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
     suite = _suite(config, settings, inputs, temp, answers)
-    model = ReflectionModel(inputs.endpoint, answers.stores(), f"reflect/{settings.seed}")
+    model = ReflectionModel(
+        inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
+    )
     optimization = Optimization(
         settings,
         answers.name,
@@ -175,6 +186,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         terminal,
         answers.crew(),
     )
+    optimization.state.spending = spending
     try:
         optimization.run()
         answers.keep(directory)
@@ -186,10 +198,12 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             suite.runner.close()
             model.close()
             optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
-            _finish(config, settings, inputs, directory, optimization.state, journal)
-            journal.close()
-            answers.close()
-            shutil.rmtree(temp, ignore_errors=True)
+            try:
+                _finish(config, settings, inputs, directory, optimization.state, journal)
+            finally:
+                journal.close()
+                answers.close()
+                shutil.rmtree(temp, ignore_errors=True)
 
 
 @contextmanager
@@ -234,6 +248,8 @@ def _finish(
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0
     config.hook.pytest_gepa_run_finished(result=to_json(result), directory=str(directory))
+    if state.spending is not None and state.spending.has_met_the_unpriced:
+        raise GepaError(state.spending.stopped)
     if state.reflection_failed and not state.reflections:
         raise GepaError(state.reflection_failed)
 
@@ -265,6 +281,7 @@ def _suite(
         charges=answers.charges,
         redact=settings.redact,
         isolation=settings.isolation,
+        costs=str(temp / "costs"),
     )
     return Suite(
         inputs.cases, inputs.components, around, choose_runner(settings.isolation, temp, preload, prompts)

@@ -43,10 +43,15 @@ MODES = (
 )
 SETTINGS = (
     Setting(
-        "reflection-model", "NAME", "model that reads failures and edits prompts, or none (also GEPA_REFLECTION_MODEL)"
+        "reflection-model",
+        "NAME",
+        "model that reads failures and edits prompts, or none (also GEPA_REFLECTION_MODEL)",
     ),
     Setting(
         "budget", "ROLLOUTS", "most rollouts to pay for, all phases together (default: 20 x cases + confirm)"
+    ),
+    Setting(
+        "max-cost", "USD", "most that the run may cost, all calls together, never passed (default: no cap)"
     ),
     Setting(
         "max-minutes", "M", "start nothing new in the search after this many minutes (default: no limit)"
@@ -103,6 +108,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "gepa_redact",
         "regular expressions of secrets that no file and no model may see, one a line",
+        type="linelist",
+    )
+    parser.addini(
+        "gepa_prices",
+        "prices of models, one a line: gpt-5 input=1.25 output=10 cached=0.125 max_output=128000 (USD per million)",
         type="linelist",
     )
     for setting in SETTINGS:

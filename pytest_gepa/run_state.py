@@ -14,6 +14,7 @@ from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Reflect
 from pytest_gepa.reflect.menu import MenuName
 from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.spending import Spending
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.record import StrayCall
 
@@ -65,7 +66,9 @@ class RunState:
     task_models: set[str] = field(default_factory=set)
     search_ended: str = ""
     reflection_failed: str = ""
+    confirm_stopped: str = ""
     is_confirmed: bool = False
+    spending: Spending | None = None
     stray: tuple[StrayCall, ...] = ()
     problems: tuple[str, ...] = ()
     started: float = field(default_factory=time.monotonic)

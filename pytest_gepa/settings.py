@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import pytest
 
+from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.errors import SettingsError
 from pytest_gepa.plugin import INI_ONLY, MODES, SETTINGS
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.suite.pytest_internals import (
@@ -40,7 +42,8 @@ class Settings:
     in [0, 1); `timeout` seconds a case. `confirm` is the number of candidates that the confirm run
     judges. `shrinks` says whether the winner is shrunk.
     `edits` are the kinds of edit that are allowed. `redact` are regular
-    expressions of the user's own. `cache_size` is in bytes.
+    expressions of the user's own. `cache_size` is in bytes. `max_cost` is in USD, None for no cap; `prices` are the
+    lines of the user's own table.
     """
 
     mode: str
@@ -64,6 +67,8 @@ class Settings:
     edits: tuple[str, ...] = KINDS
     redact: tuple[str, ...] = ()
     cache_size: int = DEFAULT_CACHE_MEGABYTES * 10**6
+    max_cost: float | None = None
+    prices: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -78,6 +83,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         "gepa_prompts",
         *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY)),
         "gepa_redact",
+        "gepa_prices",
     ]
     _check_ini_keys(config, known)
     _check_options(config)
@@ -106,6 +112,8 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         shrinks=_choice(config, "shrink", ("on", "off")) != "off",
         edits=_edits(config),
         redact=_patterns(config),
+        max_cost=_number(config, "max-cost", float, above=0),
+        prices=_prices(config),
         cache_size=10**6 * (_number(config, "cache_size", int, least=1) or DEFAULT_CACHE_MEGABYTES),
     )
 
@@ -157,6 +165,14 @@ def _edits(config: pytest.Config) -> tuple[str, ...]:
     if unknown or not given:
         raise pytest.UsageError(f"{label}: {text!r} will not do; name some of {', '.join(KINDS)}")
     return tuple(kind for kind in KINDS if kind in given)
+
+
+def _prices(config: pytest.Config) -> tuple[str, ...]:
+    """The lines of the user's own table of prices."""
+    try:
+        return PriceList(config.getini("gepa_prices")).lines
+    except SettingsError as error:
+        raise pytest.UsageError(f"{config.inipath}: {error}") from None
 
 
 def _patterns(config: pytest.Config) -> tuple[str, ...]:

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pytest_gepa.errors import ReflectionError
+from pytest_gepa.cost.meter import Meter
+from pytest_gepa.cost.purse import CostStop
+from pytest_gepa.errors import OutOfMoney, ReflectionError
+from pytest_gepa.reflect.paying import make_pay
 from pytest_gepa.reflect.request import ChatMessage
 from pytest_gepa.trace import chat
 from pytest_gepa.trace.fields import read_object, read_usage, text_of
@@ -101,15 +104,21 @@ def _may_have_key(base_url: str | None, usual: str | None) -> bool:
 class ReflectionModel:
     """Asks the model, from any number of threads. Remembers when the server does not take a schema.
 
-    Answers are looked up and kept in `stores`, as those of `trial`.
+    Answers are looked up and kept in `stores`, as those of `trial`. What is sent is paid for by `meter`, if there is
+    one.
     """
 
     def __init__(
-        self, settings: ReflectionEndpoint, stores: Stores | None = None, trial: str = "reflect"
+        self,
+        settings: ReflectionEndpoint,
+        stores: Stores | None = None,
+        trial: str = "reflect",
+        meter: Meter | None = None,
     ) -> None:
         self.settings = settings
         self._stores = stores or Stores()
         self._trial = trial
+        self._meter = meter
         self._level = 0
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
@@ -188,6 +197,8 @@ class ReflectionModel:
             # Plain dicts: the SDK's typed unions differ between its major versions.
             create: Any = self._connected().chat.completions.with_raw_response.create
             response = create(**body).http_response
+        except CostStop as stop:
+            raise OutOfMoney(str(stop)) from stop
         except openai.APIStatusError as error:
             response = error.response
         except openai.APITimeoutError as error:
@@ -204,7 +215,11 @@ class ReflectionModel:
 
         with self._lock:
             if self._client is None:
+                http: Any = None
+                if self._meter is not None:
+                    http = make_pay(openai.DefaultHttpxClient(), self._meter, self.settings.model)
                 self._client = openai.OpenAI(
+                    http_client=http,
                     base_url=self.settings.base_url,
                     # Servers on the own machine take any key, but the SDK and HTTP need one.
                     api_key=self.settings.api_key or "none",

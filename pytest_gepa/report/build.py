@@ -6,7 +6,9 @@ import re
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from pytest_gepa.cost.prices import usd
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
@@ -92,11 +94,11 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:
-        return (
-            "not confirmed",
-            f"the run was interrupted {'in' if state.trials else 'before'} its confirm run",
-        )
-    if not _has_work(state):
+        when = f"{'in' if state.trials else 'before'} its confirm run"
+        if state.confirm_stopped:
+            return "not confirmed", f"the run was stopped {when}: {state.confirm_stopped}"
+        return "not confirmed", f"the run was interrupted {when}"
+    if not _has_work(state) and not state.stopped:
         return "nothing to do", state.search_ended
     best = state.search.best(sys.maxsize)
     if best.id != winner.id:
@@ -135,11 +137,25 @@ def _spent(state: RunState) -> Spent:
         rollouts=state.spent,
         cached=state.cached,
         reflections=state.reflections,
-        input_tokens=state.input_tokens,
-        output_tokens=state.output_tokens,
-        usd=None,
+        **_costs(state),
         seconds=round(time.monotonic() - state.started, 1),
     )
+
+
+def _costs(state: RunState) -> dict[str, Any]:
+    """Tokens and money: as the bill has them, else as the rollouts and replies tell."""
+    if state.spending is None:
+        return {"input_tokens": state.input_tokens, "output_tokens": state.output_tokens}
+    account, standing = state.spending.account, state.spending.standing
+    return {
+        "input_tokens": account.input_tokens,
+        "output_tokens": account.output_tokens,
+        "usd": account.usd,
+        "usd_by_role": account.usd_by_role,
+        "unpriced": account.unpriced,
+        "usd_at_most": standing and usd(standing.spent + standing.reserved),
+        "cap": standing and usd(standing.cap),
+    }
 
 
 def _changes(
@@ -217,6 +233,7 @@ def _frontier(
                 "",
                 examples,
                 found.get(candidate.id),
+                state.search.pool.outlay(candidate.id),
             )
         )
     return entries

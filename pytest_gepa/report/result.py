@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import ProvableGain
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a run cost. `rollouts` are charged, `cached` were answered from the cache; `usd` is None when unknown.
+    """What a run cost. `rollouts` are charged, `cached` were answered from the cache; `seconds` is wall time.
 
-    Tokens count task and reflection calls that were paid for; `seconds` is wall time.
+    Tokens are those of every call that was sent: in cases, of no case, of reflections, failed and retried ones. `usd`
+    is None when it is unknown; `unpriced` then says why. `usd_by_role` has the known sums of "task" (with judges) and
+    "reflection". Under a `cap`, `usd_at_most` counts all that was reserved for calls that told no tokens.
     """
 
     rollouts: int = 0
@@ -22,6 +25,10 @@ class Spent:
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float | None = None
+    usd_by_role: Mapping[str, float] = field(default_factory=dict)
+    unpriced: tuple[str, ...] = ()
+    usd_at_most: float | None = None
+    cap: float | None = None
     seconds: float = 0.0
 
 
@@ -57,7 +64,7 @@ class Change:
 
     `summary` is the changed lines, `diagnosis` its words where it did not write them case by case in `findings`,
     `cases` the failing cases that it had read. `examples` are cases that the change takes whole into the text. `origin`
-    is "model", or "model-free" for a change that the checks themselves state: then `diagnosis` is the reason for it.
+    is "model", "plugin", or "model-free" for a change that the checks state: then `diagnosis` is the reason for it.
     """
 
     component: str
@@ -125,7 +132,7 @@ class FrontierEntry:
     """A candidate of the frontier other than the winner, with its search score.
 
     `confirmed` is None for one that the confirm run did not judge. Its `examples` are cases, and count in no figure of
-    it.
+    it. `outlay` is what it takes, as measured in the search.
     """
 
     candidate: str
@@ -135,6 +142,7 @@ class FrontierEntry:
     patch: str
     examples: tuple[TakenCase, ...] = ()
     confirmed: Confirmed | None = None
+    outlay: Outlay | None = None
 
 
 @dataclass(frozen=True, slots=True)

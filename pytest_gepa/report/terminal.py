@@ -16,11 +16,13 @@ from pytest_gepa.report.needs import needs_words
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.wording import (
     count,
+    dollars,
     drop_words,
     duration,
     p_words,
     passed,
     points,
+    price,
     printable,
     provable_words,
 )
@@ -93,10 +95,11 @@ class Terminal:
             self._status = None
 
     def _progress_line(self, phase: str, state: RunState) -> str:
-        best = max((standing.mean for standing in state.search.frontier()), default=0.0)
+        pool = state.search.pool
         elapsed = duration(time.monotonic() - state.started)
         return (
-            f"gepa: {PHASES.get(phase, phase)}; best {100 * best:.0f} %, frontier {len(state.search.frontier())}, "
+            f"gepa: {PHASES.get(phase, phase)}; best {100 * max(0.0, pool.best_mean):.0f} %, "
+            f"frontier {len(pool.frontier.members)}, "
             f"{state.spent}/{self._budget} rollouts, {count(state.reflections, 'reflection')}, {elapsed}"
         )
 
@@ -123,15 +126,27 @@ def _style(decision: Decision) -> str:
 
 
 def opening_lines(
-    prompts: int, searched: int, held_out: int, model: str, budget: int, confirm: int, seed: int
+    prompts: int,
+    searched: int,
+    held_out: int,
+    model: str,
+    budget: int,
+    confirm: int,
+    seed: int,
+    cap: float | None = None,
 ) -> list[str]:
     """What will be done, before it is."""
     cases = count(searched + held_out, "case")
     split = f" ({searched} search, {held_out} held out)" if held_out else ""
-    model = "no reflection model (rules and examples are taken from the cases)" if model == NO_MODEL else f"reflection model {model}"
+    model = (
+        "no reflection model (rules and examples are taken from the cases)"
+        if model == NO_MODEL
+        else f"reflection model {model}"
+    )
     return [
         f"gepa: {count(prompts, 'prompt')}, {cases}{split}, {model}, "
-        f"budget {count(budget, 'rollout')} ({confirm} of them kept for the confirm run), seed {seed}"
+        f"budget {count(budget, 'rollout')}{'' if cap is None else f' / {dollars(cap)}'} "
+        f"({confirm} of them kept for the confirm run), seed {seed}"
     ]
 
 
@@ -199,7 +214,7 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
     lines.append(
         f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
         f"{count(spent.reflections, 'reflection')}, {spent.input_tokens + spent.output_tokens:,} tokens, "
-        f"price unknown, {duration(spent.seconds)}"
+        f"{price(spent)}, {duration(spent.seconds)}"
     )
     return [printable(line) for line in lines] + _last_lines(result, directory, command)
 

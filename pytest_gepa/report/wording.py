@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+from pytest_gepa.cost.prices import NANO
+from pytest_gepa.cost.purse import dollars as in_words
+from pytest_gepa.evolve.objectives import Outlay
+from pytest_gepa.report.result import Spent
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import POWER, ProvableGain
 
@@ -50,6 +54,29 @@ def passed(tally: Tally) -> str:
     share = tally.passed / tally.total if tally.total else 0.0
     graded = f" (score {tally.score:.2f})" if abs(tally.score - share) >= 0.005 else ""
     return f"{tally.passed}/{tally.total}{graded}"
+
+
+def price(spent: Spent) -> str:
+    """`$1.18 of $2.00`; of an unknown price the reason, and its bound if there is one."""
+    cap = "" if spent.cap is None else f" of {dollars(spent.cap)}"
+    if spent.usd is not None:
+        return f"{dollars(spent.usd)}{cap}"
+    why = f" ({', '.join(spent.unpriced)})" if spent.unpriced else ""
+    bound = "" if spent.usd_at_most is None else f", at most {dollars(spent.usd_at_most)}{cap}"
+    return f"price unknown{why}{bound}"
+
+
+def dollars(usd: float) -> str:
+    """`$1.18`; smaller sums with the digits that tell something: `$0.0031`."""
+    return in_words(round(usd * NANO))
+
+
+def outlay_words(outlay: Outlay) -> str:
+    """`1,204 characters, 0.8 s and 430 tokens a case`, as far as it is known."""
+    parts = [f"{outlay.seconds:.1f} s"] if outlay.seconds is not None else []
+    parts += [f"{outlay.tokens:,.0f} tokens"] if outlay.tokens is not None else []
+    each = f", {' and '.join(parts)} a case" if parts else ""
+    return f"{count(outlay.characters, 'character')}{each}"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,43 @@
+"""The reflection model's HTTP client, which pays for each request that it sends: the SDK's own retries too."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pytest_gepa.cost.meter import Meter, Ticket, pauses
+from pytest_gepa.cost.prices import Tokens
+from pytest_gepa.trace.fields import read_object, read_usage
+
+
+def make_pay(client: Any, meter: Meter, model: str) -> Any:
+    """Have a client of httpx reserve the cost of what it sends, and settle it. Its `send` may raise `CostStop`."""
+    send = client.send
+
+    def paid(request: Any, **options: Any) -> Any:
+        ticket = _ticket(meter, model, request.content)
+        try:
+            response = send(request, **options)
+        except BaseException as error:
+            meter.settle(ticket, Tokens(), None, error)
+            raise
+        meter.settle(ticket, _tokens(response), response.status_code, None)
+        return response
+
+    client.send = paid
+    return client
+
+
+def _ticket(meter: Meter, model: str, body: bytes) -> Ticket:
+    most = meter.bound(model, body)
+    for pause in pauses():
+        ticket = meter.reserve(model, most)
+        if ticket is not None:
+            return ticket
+        time.sleep(pause)
+    raise AssertionError("pauses() does not end")
+
+
+def _tokens(response: Any) -> Tokens:
+    usage = read_usage((read_object(response.content) or {}).get("usage"))
+    return Tokens(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)

@@ -1,0 +1,144 @@
+"""What a run spends: counted for the report, bounded by `--gepa-max-cost`; the confirm run's share is kept for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from pytest_gepa.cost.bill import Account
+from pytest_gepa.cost.estimate import Unbounded, most
+from pytest_gepa.cost.meter import Meter
+from pytest_gepa.cost.prices import NANO, PriceList, Tokens
+from pytest_gepa.cost.purse import UNBOUNDED, Standing
+from pytest_gepa.errors import SettingsError
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.trace.trajectory import Call
+
+MARGIN = 1.3
+"""By so much the confirm run may cost more than the baseline shows: the winner's prompts are longer than today's."""
+
+CHARACTERS_A_TOKEN = 3
+"""For calls whose server told no tokens; most texts have more."""
+
+
+class Spending:
+    """The costs of one run, in a new directory that its processes share.
+
+    `cap` is in USD, None for none. `plan` and `cases` say what the confirm run will take.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        prices: PriceList,
+        cap: float | None,
+        plan: BudgetPlan,
+        cases: Sequence[Case],
+    ) -> None:
+        self.directory = directory
+        self.prices = prices
+        self._cap = None if cap is None else math.floor(Decimal(str(cap)) * NANO)
+        self._meter = Meter.create(directory, prices, self._cap)
+        self._account = Account(prices)
+        self._plan = plan
+        self._cases = cases
+        self._seen: dict[str, int] = {}
+
+    def reflection(self) -> Meter:
+        """The meter of the calls that this process makes."""
+        return Meter(self._meter.bill, self.prices, self._meter.purse, "reflection")
+
+    @property
+    def account(self) -> Account:
+        """What is on the bill by now."""
+        self._account.take(self._meter.bill)
+        return self._account
+
+    @property
+    def standing(self) -> Standing | None:
+        """How the cap stands, None without one."""
+        return None if self._meter.purse is None else self._meter.purse.standing()
+
+    @property
+    def stopped(self) -> str:
+        """Why nothing more may be sent, "" while something may."""
+        return "" if self._meter.purse is None else self._meter.purse.reason
+
+    @property
+    def has_met_the_unpriced(self) -> bool:
+        """Whether a request came whose price has no bound, which only the user can mend."""
+        standing = self.standing
+        return standing is not None and standing.stopped == UNBOUNDED
+
+    def learn(self, rollout: Rollout) -> None:
+        """Note what a case takes under today's prompts."""
+        self._seen[rollout.case] = sum(map(self._fresh_price, rollout.trajectory.calls))
+
+    def keep_confirm_share(self) -> int:
+        """Set aside what the confirm run will take, in billionths of a dollar; 0 without a cap."""
+        purse = self._meter.purse
+        if purse is None:
+            return 0
+        probe = self._plan.probe * self._mean()
+        # The last requests need room for the most that they can come to.
+        share = math.ceil(self._confirm_price(self._plan.trials) + MARGIN * probe) + purse.standing().largest
+        purse.set_aside(share)
+        return share
+
+    def open_confirm_share(self) -> None:
+        """Let the confirm run have what was set aside, and what the search has left."""
+        if self._meter.purse is not None:
+            self._meter.purse.open_rest()
+
+    def affordable_trials(self, trials: int) -> int:
+        """The most trials of the confirm run, up to so many, that what is left may pay for; at least 1."""
+        standing = self.standing
+        if standing is None:
+            return trials
+        fitting = (number for number in range(trials, 1, -1) if self._confirm_price(number) <= standing.left)
+        return next(fitting, 1)
+
+    def _confirm_price(self, trials: int) -> float:
+        runs = ((case.trials or trials) * self._seen.get(case.id, self._mean()) for case in self._cases)
+        return MARGIN * (1 + self._plan.candidates) * sum(runs)
+
+    def _mean(self) -> float:
+        return sum(self._seen.values()) / len(self._seen) if self._seen else 0.0
+
+    def _fresh_price(self, call: Call) -> int:
+        """What a call costs when its answer is not stored."""
+        tariff = self.prices.find(call.model) if call.sent else None
+        return 0 if tariff is None else tariff.price(tokens_of(call))
+
+
+def tokens_of(call: Call) -> Tokens:
+    """What a call took by the server's count; by the length of its texts where it told none."""
+    if call.input_tokens or call.output_tokens:
+        return Tokens(call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens)
+    asked = [message.content for message in call.request]
+    said = [message.content + message.reasoning for message in (call.answer, *call.alternatives) if message]
+    return Tokens(_rough(asked), _rough(said))
+
+
+def _rough(texts: Iterable[str]) -> int:
+    return math.ceil(sum(map(len, texts)) / CHARACTERS_A_TOKEN)
+
+
+def check_reflection_price(prices: PriceList, model: str) -> None:
+    """Raises `SettingsError` where the cap cannot be kept with this reflection model; nothing has been sent then."""
+    tariff = prices.find(model)
+    if tariff is None:
+        raise SettingsError(
+            f"--gepa-max-cost needs the price of the reflection model {model}, which is not known; add a line to "
+            f"gepa_prices: {model} input=... output=... max_output=... (USD per million tokens)"
+        )
+    try:
+        most(model, tariff, b"")
+    except Unbounded:
+        raise SettingsError(
+            f"--gepa-max-cost needs the longest answer of the reflection model {model}, which is asked without a "
+            "limit; add its max_output= to its line in gepa_prices"
+        ) from None

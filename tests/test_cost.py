@@ -1,0 +1,192 @@
+"""Whole runs under a cap on their cost: it is never passed, what was paid for is kept, what was spent is told."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_openai import Answer, Body
+from tests.harness import (
+    Project,
+    Run,
+    World,
+    answer_by_rules,
+    cases_of,
+    new_project,
+    no_request,
+    propose_one_rule,
+)
+
+TASK, REFLECTOR = (2.0, 8.0), (5.0, 20.0)
+"""USD per million tokens, of input and output."""
+PRICES = (
+    "gepa_prices =\n"
+    f"    task input={TASK[0]} output={TASK[1]} max_output=200\n"
+    f"    reflector input={REFLECTOR[0]} output={REFLECTOR[1]} max_output=400\n"
+)
+INI = f"[pytest]\n{PRICES}"
+
+
+class Till:
+    """Answers as the world does, with a usage of its own, and counts what that comes to. `n`-th replies may fail."""
+
+    def __init__(self, world: World, *, tokens: tuple[int, int] = (100, 50), fails_every: int = 0) -> None:
+        self.nano = 0
+        self.calls = 0
+        self._tokens = tokens
+        self._fails_every = fails_every
+        world.task = lambda request: self._sell(request, answer_by_rules(request), TASK)
+        world.reflect = lambda request: self._sell(request, propose_one_rule(request), REFLECTOR)
+
+    def _sell(self, request: Body, said: Answer, price: tuple[float, float]) -> Answer:
+        self.calls += 1
+        entered, left = self._tokens
+        self.nano += math.ceil(1000 * (entered * price[0] + left * price[1]))
+        usage = {"prompt_tokens": entered, "completion_tokens": left}
+        if self._fails_every and self.calls % self._fails_every == 0:
+            return 500, {"error": {"message": "try again"}, "usage": usage}
+        message = {"role": "assistant", "content": said}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        return {
+            "choices": choices,
+            "usage": usage,
+            "model": request["model"],
+            "object": "chat.completion",
+            "id": "x",
+        }
+
+    @property
+    def usd(self) -> float:
+        return self.nano / 1e9
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    for project in new_project(tmp_path / "service"):
+        project.write({"pytest.ini": INI})
+        yield project
+
+
+def spent(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = run.result["spent"]
+    return found
+
+
+def test_a_run_tells_what_it_spent(project: Project) -> None:
+    till = Till(project.world)
+    run = project.optimize("--gepa-max-cost=1", "--gepa-trials=1", "--gepa-budget=150")
+    assert run.code == 0, run.everything
+    assert run.result["verdict"] == "proven"
+    assert spent(run)["usd"] == pytest.approx(till.usd)
+    assert set(spent(run)["usd_by_role"]) == {"task", "reflection"}
+    assert sum(spent(run)["usd_by_role"].values()) == pytest.approx(till.usd)
+    assert spent(run)["input_tokens"] == 100 * till.calls
+    assert spent(run)["output_tokens"] == 50 * till.calls
+    run.matches("gepa: 1 prompt, *budget 150 rollouts / $1.00 *", "spent * tokens, $0.0* of $1.00, *")
+
+
+def test_without_a_price_the_model_without_one_is_named(project: Project) -> None:
+    project.write({"pytest.ini": "[pytest]\ngepa_prices = task input=2 output=8\n"})
+    Till(project.world)
+    run = project.optimize("--gepa-trials=1", "--gepa-budget=60")
+    assert run.code == 0, run.everything
+    assert spent(run)["usd"] is None
+    assert spent(run)["unpriced"] == ["no price for reflector"]
+    run.matches("spent * tokens, price unknown (no price for reflector), *")
+
+
+@pytest.mark.parametrize("cap", [0.004, 0.02, 0.05])
+@pytest.mark.parametrize("fails_every", [0, 7])
+def test_no_cap_is_passed(project: Project, cap: float, fails_every: int) -> None:
+    till = Till(project.world, tokens=(400, 200), fails_every=fails_every)
+    project.cases(cases_of(words=tuple("abcdefg")))
+    project.write({"app.py": (project.root / "app.py").read_text().replace("max_retries=0", "max_retries=2")})
+    run = project.optimize(f"--gepa-max-cost={cap}", "--gepa-concurrency=8", "--gepa-trials=1")
+    assert run.code == 0, run.everything
+    assert 0 < till.usd <= cap
+    assert spent(run)["usd"] == pytest.approx(till.usd)
+    outcomes = {record["outcome"] for record in run.records("rollout")}
+    assert "failed" in outcomes
+    assert project.children() == []
+
+
+def test_what_the_cap_stops_is_no_failure_and_is_said(project: Project) -> None:
+    till = Till(project.world)
+    run = project.optimize("--gepa-max-cost=0.005", "--gepa-trials=1")
+    assert run.code == 0, run.everything
+    assert 0 < till.usd <= 0.005
+    stopped = [record for record in run.records("rollout") if record["outcome"] == "stopped"]
+    assert stopped
+    assert all(record["score"] is None for record in stopped)
+    assert "the cost cap of $0.005 has no room for a request of up to" in run.result["search_ended"]
+    assert "CostStop" not in run.out
+
+
+def test_the_confirm_run_s_share_is_kept_from_the_search(project: Project) -> None:
+    """The world never gets all cases right, so that the search goes on until its money ends."""
+    till = Till(project.world)
+    project.world.reflect = lambda request: _slow(till, request)
+    run = project.optimize("--gepa-max-cost=0.06", "--gepa-trials=1", "--gepa-budget=4000")
+    assert run.code == 0, run.everything
+    assert "kept for the confirm run" in run.result["search_ended"]
+    assert run.result["trials"] == 1, "the confirm run came to its end"
+    assert till.usd <= 0.06
+    (kept,) = run.records("set aside")
+    assert 0 < kept["usd"] < 0.06
+
+
+def _slow(till: Till, request: Body) -> Answer:
+    """The first rule helps; what comes then never does."""
+    said = propose_one_rule(request)
+    if len(till.__dict__.setdefault("said", [])) >= 1:
+        said = json.dumps(
+            {"diagnoses": [], "edits": [{"kind": "add", "find": "", "text": f"- Be kind, {till.calls}."}]}
+        )
+    till.said.append(said)  # type: ignore[attr-defined]
+    return till._sell(request, said, REFLECTOR)
+
+
+def test_a_reflection_model_without_a_price_is_an_error_before_anything_is_sent(project: Project) -> None:
+    project.write({"pytest.ini": "[pytest]\ngepa_prices = task input=2 output=8 max_output=100\n"})
+    run = project.optimize("--gepa-max-cost=1")
+    assert run.code == 4
+    assert no_request(run)
+    assert "--gepa-max-cost needs the price of the reflection model reflector" in run.everything
+    assert "gepa_prices: reflector input=... output=... max_output=..." in run.everything
+
+
+def test_a_task_model_without_a_price_ends_the_run_before_its_first_request(project: Project) -> None:
+    project.write({"pytest.ini": "[pytest]\ngepa_prices = reflector input=2 output=8 max_output=100\n"})
+    run = project.optimize("--gepa-max-cost=1")
+    assert run.code == 4, run.everything
+    assert no_request(run)
+    assert "the price of task is not known, so --gepa-max-cost cannot be kept" in run.everything
+    assert run.result["spent"]["usd"] == 0
+
+
+def test_a_task_model_without_a_longest_answer_ends_the_run(project: Project) -> None:
+    project.write({"pytest.ini": INI.replace("max_output=200", "")})
+    run = project.optimize("--gepa-max-cost=1")
+    assert run.code == 4, run.everything
+    assert no_request(run)
+    assert "a request to 'task' sets no max_tokens" in run.everything
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("gepa_prices = task input=2", "input= and output= are needed"),
+        ("gepa_max_cost = 0", "gepa_max_cost in *'0' will not do; give a number above 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_said(project: Project, text: str, told: str) -> None:
+    project.write({"pytest.ini": f"[pytest]\n{text}\n"})
+    run = project.optimize()
+    assert run.code == 4
+    assert no_request(run)
+    pytest.LineMatcher(run.everything.splitlines()).fnmatch_lines([f"*{told}*"])
