@@ -47,7 +47,7 @@ from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.runner import choose_runner
 from pytest_gepa.suite.split import hold_out
-from pytest_gepa.suite.usage import load_usage, save_usage, usage_of
+from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of
 from pytest_gepa.trace.redact import Redactor
 
 verdict_key = pytest.StashKey[str]()
@@ -80,6 +80,7 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
                 inputs.endpoint.model,
                 inputs.budget,
                 load_usage(settings.rootdir / STATE_DIRECTORY),
+                load_reflection(settings.rootdir / STATE_DIRECTORY),
             )
             session.config.stash[closing_key] = lines
             session.config.stash[verdict_key] = "plan"
@@ -256,9 +257,8 @@ def _finish(
 
 def _keep_usage(directory: Path, state: RunState) -> None:
     """Note which prompt reached which cases, and how they fared, for the next plan."""
-    save_usage(
-        directory.parents[1], usage_of(directory.name, state.search.seed.texts, state.under_todays_prompts())
-    )
+    learned = usage_of(directory.name, state.search.seed.texts, state.under_todays_prompts())
+    save_usage(directory.parents[1], learned, state.reflection_usage())
 
 
 def _suite(

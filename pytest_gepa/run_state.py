@@ -16,6 +16,7 @@ from pytest_gepa.reflect.menu import MenuName
 from pytest_gepa.reflect.propose import Proposal
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.usage import ReflectionUsage
 from pytest_gepa.trace.record import StrayCall
 
 
@@ -88,6 +89,18 @@ class RunState:
         seed = self.search.seed.id
         first = [rollout for (candidate, _), rollout in self.rollouts.items() if candidate == seed]
         return [*first, *self.repeats, *self.confirm.get(seed, {}).values()]
+
+    def reflection_usage(self) -> ReflectionUsage | None:
+        """What the reflections took that were paid for; None if there were none."""
+        parts = self.spending.account.parts if self.spending else {}
+        found = [(model, part) for (role, model), part in parts.items() if role == "reflection"]
+        if not found or not self.search.budget.spent:
+            return None
+        ((model, part), *_) = found
+        told = part.calls - part.untold
+        if not told:
+            return None
+        return ReflectionUsage(model, told, self.search.budget.spent, part.input_tokens, part.output_tokens)
 
     def count(self, rollout: Rollout) -> None:
         """Add what a rollout cost, of whatever phase."""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
 from pytest_gepa.cost.bill import Account
 from pytest_gepa.cost.estimate import Unbounded, most
 from pytest_gepa.cost.meter import Meter
-from pytest_gepa.cost.prices import NANO, PriceList, Tokens
+from pytest_gepa.cost.prices import NANO, PriceList
 from pytest_gepa.cost.purse import UNBOUNDED, Standing
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.trace.rough import has_price, tokens_of
 from pytest_gepa.trace.trajectory import Call
 
 MARGIN = 1.3
 """By so much the confirm run may cost more than the baseline shows: the winner's prompts are longer than today's."""
-
-CHARACTERS_A_TOKEN = 3
-"""For calls whose server told no tokens; most texts have more."""
 
 
 class Spending:
@@ -110,21 +108,8 @@ class Spending:
 
     def _fresh_price(self, call: Call) -> int:
         """What a call costs when its answer is not stored."""
-        tariff = self.prices.find(call.model) if call.sent else None
+        tariff = self.prices.find(call.model) if has_price(call) else None
         return 0 if tariff is None else tariff.price(tokens_of(call))
-
-
-def tokens_of(call: Call) -> Tokens:
-    """What a call took by the server's count; by the length of its texts where it told none."""
-    if call.input_tokens or call.output_tokens:
-        return Tokens(call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens)
-    asked = [message.content for message in call.request]
-    said = [message.content + message.reasoning for message in (call.answer, *call.alternatives) if message]
-    return Tokens(_rough(asked), _rough(said))
-
-
-def _rough(texts: Iterable[str]) -> int:
-    return math.ceil(sum(map(len, texts)) / CHARACTERS_A_TOKEN)
 
 
 def check_reflection_price(prices: PriceList, model: str) -> None:

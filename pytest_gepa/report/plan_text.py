@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.placeholders import declared, placeholders
+from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.wording import count, printable, provable_words
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.usage import CaseUsage
+from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
 from pytest_gepa.verdict.judge import least_gain
 from pytest_gepa.verdict.power import SeenCase, provable_gain
 
@@ -25,8 +26,9 @@ def plan_lines(
     model: str,
     budget: BudgetPlan,
     usage: Mapping[str, CaseUsage],
+    reflection: ReflectionUsage | None = None,
 ) -> list[str]:
-    """The lines of `--gepa-plan`; `usage` is what earlier runs have shown, by case id."""
+    """The lines of `--gepa-plan`; `usage` is what earlier runs have shown, by case id, `reflection` of replies."""
     searched = sum(case.split == "search" for case in cases)
     held_out = len(cases) - searched
     lines = [f"prompts              {len(components)}"]
@@ -44,8 +46,7 @@ def plan_lines(
         f"  repeats            {budget.probe}, to see whether answers repeat exactly",
         f"  confirm run        at most {budget.confirm} = {1 + budget.candidates} sides x "
         f"{count(len(cases), 'case')} x {count(budget.trials, 'trial')}",
-        *_expected_lines(cases, budget, usage),
-        "price                unknown: no price table is read",
+        *expected_lines(settings, cases, model, budget, usage, reflection),
     ]
     least = least_gain(searched)
     if least is None:
@@ -109,20 +110,3 @@ def _where(cases: Sequence[Case]) -> str:
     named = [f"{printable(file)} {number}" for file, number in files.most_common(LISTED_FILES)]
     more = [f"{len(files) - LISTED_FILES} more files"] if len(files) > LISTED_FILES else []
     return f"{count(len(cases), 'case')} ({', '.join([*named, *more])})"
-
-
-def _expected_lines(cases: Sequence[Case], budget: BudgetPlan, usage: Mapping[str, CaseUsage]) -> list[str]:
-    """Calls and tokens to expect, from what the same cases took before."""
-    known = [usage[case.id] for case in cases if case.id in usage]
-    calls = sum(case.calls for case in known)
-    if not calls:
-        return []
-    each = len(known)
-    into, out = sum(case.input_tokens for case in known), sum(case.output_tokens for case in known)
-    share = budget.limit / each
-    return [
-        f"a rollout            {calls / each:.3g} calls, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
-        f"{sum(case.seconds for case in known) / each:.2g} s, as before",
-        f"all of the budget    {share * calls:,.0f} calls, {share * into:,.0f} tokens in, {share * out:,.0f} out, "
-        "less what is stored; reflections apart",
-    ]

@@ -5,15 +5,45 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.rough import has_price, tokens_of
+from pytest_gepa.trace.trajectory import Call
 
 FILE = "usage.json"
 VERSION = 1
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    """Calls to one model, and their tokens. Those read from the server's cache or written to it are among the input."""
+
+    calls: int = 0
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    written: int = 0
+
+    def __add__(self, other: ModelUsage) -> ModelUsage:
+        return ModelUsage(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class ReflectionUsage:
+    """What the reflections of one run took: replies that were paid for, their tokens by the server's count, and the
+    rollouts of the search beside them."""
+
+    model: str
+    replies: int
+    rollouts: int
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +53,7 @@ class CaseUsage:
     `components` counts, by component id, the calls whose messages held its text; `reads` are the components whose
     file was opened. `seconds` is the wall time of the run, tokens are the servers' own counts, cached answers
     included. `run` names the run that has shown it. `scores` are those of the run's rollouts of the case that gave
-    evidence, of every phase and trial.
+    evidence, of every phase and trial. `models` has the calls and tokens of each model by its name.
     """
 
     components: Mapping[str, int]
@@ -34,6 +64,7 @@ class CaseUsage:
     seconds: float = 0.0
     run: str = ""
     scores: tuple[float, ...] = ()
+    models: Mapping[str, ModelUsage] = field(default_factory=dict)
 
     @property
     def touches(self) -> frozenset[str]:
@@ -69,24 +100,54 @@ def _usage(run: str, texts: Mapping[str, str], rollout: Rollout) -> CaseUsage:
         output_tokens=sum(call.output_tokens for call in calls),
         seconds=rollout.seconds,
         run=run,
+        models=_by_model(calls),
     )
+
+
+def _by_model(calls: Iterable[Call]) -> dict[str, ModelUsage]:
+    found: dict[str, ModelUsage] = {}
+    for call in calls:
+        if has_price(call):
+            tokens = tokens_of(call)
+            found[call.model] = found.get(call.model, ModelUsage()) + ModelUsage(1, *tokens)
+    return dict(sorted(found.items()))
 
 
 def load_usage(directory: Path) -> dict[str, CaseUsage]:
     """What earlier runs have learned, from the state directory; nothing from a file that is missing or damaged."""
     try:
-        data = json.loads((directory / FILE).read_text(encoding="utf-8"))
-        if data["version"] != VERSION:
-            return {}
-        return {str(case): from_json(CaseUsage, usage) for case, usage in data["cases"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        cases = _read(directory)["cases"]
+        return {str(case): from_json(CaseUsage, usage) for case, usage in cases.items()}
+    except _DAMAGE:
         return {}
 
 
-def save_usage(directory: Path, learned: Mapping[str, CaseUsage]) -> None:
-    """Add what a run has learned to what is known; cases that it did not run keep what was known of them."""
+def load_reflection(directory: Path) -> ReflectionUsage | None:
+    """What the reflections of the last run that had any took; None if that is not known."""
+    try:
+        return from_json(ReflectionUsage, _read(directory)["reflection"])
+    except _DAMAGE:
+        return None
+
+
+def _read(directory: Path) -> dict[str, Any]:
+    data = json.loads((directory / FILE).read_text(encoding="utf-8"))
+    return data if data["version"] == VERSION else {}
+
+
+def save_usage(
+    directory: Path, learned: Mapping[str, CaseUsage], reflection: ReflectionUsage | None = None
+) -> None:
+    """Add what a run has learned to what is known; cases that it did not run keep what was known of them, and so do
+    reflections where it had none."""
     cases = {**load_usage(directory), **learned}
-    text = json.dumps({"version": VERSION, "cases": to_json(dict(sorted(cases.items())))}, indent=1)
+    reflection = reflection or load_reflection(directory)
+    known = {
+        "version": VERSION,
+        "cases": to_json(dict(sorted(cases.items()))),
+        "reflection": to_json(reflection),
+    }
+    text = json.dumps(known, indent=1)
     # Written aside and moved, so that another session never reads half of it.
     aside = directory / f"{FILE}.{os.getpid()}"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

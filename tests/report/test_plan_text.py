@@ -15,7 +15,7 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.usage import CaseUsage
+from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
 from tests.report.runs import case
 
 HERE = Path("/nowhere")
@@ -47,10 +47,14 @@ def cases(searched: int, held_out: int = 0) -> list[Case]:
     return found + [case(f"h{n}", split="holdout") for n in range(held_out)]
 
 
-def text(settings: Settings, chosen: Sequence[Case], usage: Mapping[str, CaseUsage] | None = None) -> str:
-    return "\n".join(
-        plan_lines(settings, chosen, COMPONENTS, "large", plan_budget(settings, chosen), usage or {})
-    )
+def text(
+    settings: Settings,
+    chosen: Sequence[Case],
+    usage: Mapping[str, CaseUsage] | None = None,
+    reflection: ReflectionUsage | None = None,
+) -> str:
+    budget = plan_budget(settings, chosen)
+    return "\n".join(plan_lines(settings, chosen, COMPONENTS, "large", budget, usage or {}, reflection))
 
 
 def test_a_plan_names_prompts_cases_and_costs():
@@ -182,3 +186,48 @@ def test_a_plan_names_a_few_of_many_files():
     usage = {one.id: CaseUsage({"prompts/a.md": 1}, (), 1, 0, 0, 0.0, "2026-01-31-1") for one in chosen}
     told = text(SETTINGS, chosen, usage)
     assert "prompts/a.md: 6 cases (test_0.py 1, test_1.py 1, test_2.py 1, test_3.py 1, 2 more files)" in told
+
+
+# Money
+
+
+TABLE = ("task input=2 output=8", "large input=5 output=20")
+
+
+def measured(chosen: Sequence[Case]) -> dict[str, CaseUsage]:
+    """Half of the cases call twice, the others not at all: 1,000 tokens in and 100 out for each on average."""
+    busy = CaseUsage({}, (), 2, 2000, 200, 1.0, "2026-01-31-1", (), {"task": ModelUsage(2, 2000, 200)})
+    idle = CaseUsage({}, (), 0, 0, 0, 0.0, "2026-01-31-1")
+    return {one.id: (idle if at % 2 else busy) for at, one in enumerate(chosen)}
+
+
+def test_a_plan_tells_the_price_with_its_arithmetic():
+    chosen = cases(12)
+    settings = replace(SETTINGS, budget=400, trials=1, prices=TABLE)
+    told = text(settings, chosen, measured(chosen), ReflectionUsage("large", 10, 100, 40_000, 5_000))
+    assert "  task: 1,000 tokens in, 100 out: $0.002 + $0.0008 = $0.0028\n" in told
+    # 400 rollouts, 24 of them for the confirm run; a tenth as many reflections as the search has rollouts.
+    assert (
+        "reflections          at most about 38 = 0.1 a rollout of the search, as before; each 4,000 tokens in, 500 "
+        "out: $0.02 + $0.01 = $0.03\n" in told
+    )
+    assert (
+        "price                at most about $2.26 = 400 rollouts x $0.0028 + 38 reflections x $0.03\n" in told
+    )
+
+
+def test_a_cap_is_told_with_the_share_of_the_confirm_run():
+    chosen = cases(12)
+    settings = replace(SETTINGS, budget=400, trials=1, prices=TABLE, max_cost=2.0)
+    told = text(settings, chosen, measured(chosen))
+    assert "reflections          unknown before the first run\n" in told
+    assert "cap                  $2.00, of which about $0.087 is set aside for the confirm run" in told
+
+
+def test_a_price_that_is_unknown_says_why():
+    chosen = cases(12)
+    assert "price                unknown before the first run" in text(
+        replace(SETTINGS, prices=TABLE), chosen
+    )
+    told = text(replace(SETTINGS, prices=TABLE[:1]), chosen, measured(chosen))
+    assert "price                unknown: no price for large; add it to gepa_prices\n" in told

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.suite.rollout import Outcome, Rollout
-from pytest_gepa.suite.usage import FILE, CaseUsage, load_usage, save_usage, usage_of
+from pytest_gepa.suite.usage import (
+    FILE,
+    CaseUsage,
+    ModelUsage,
+    ReflectionUsage,
+    load_reflection,
+    load_usage,
+    save_usage,
+    usage_of,
+)
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 
 TEXTS = {"route.md": "You sort tickets into queues.\n", "reply.md": "You write a friendly reply.\n"}
@@ -26,7 +35,9 @@ def test_components_are_counted_by_the_calls_that_hold_their_text():
         call(TEXTS["route.md"]), call(TEXTS["reply.md"]), call("no prompt"), call(TEXTS["reply.md"])
     )
     usage = usage_of("run-1", TEXTS, [shown])["case"]
-    assert usage == CaseUsage({"reply.md": 2, "route.md": 1}, (), 4, 40, 4, 0.5, "run-1", (1.0,))
+    assert usage == CaseUsage(
+        {"reply.md": 2, "route.md": 1}, (), 4, 40, 4, 0.5, "run-1", (1.0,), {"m": ModelUsage(4, 40, 4)}
+    )
 
 
 def test_a_prompt_that_is_only_opened_is_touched_and_not_used():
@@ -57,6 +68,23 @@ def test_what_one_run_learns_is_added_to_what_others_have(tmp_path: Path):
     assert load_usage(tmp_path) == {"case one": one, "case two": newer}
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_known_of_reflections_stays_until_a_run_has_some(tmp_path: Path):
+    assert load_reflection(tmp_path) is None
+    first, second = (ReflectionUsage("large", 3, 40, 900, tokens) for tokens in (60, 70))
+    save_usage(tmp_path, {}, first)
+    save_usage(tmp_path, {"case": CaseUsage({})})
+    assert load_reflection(tmp_path) == first
+    save_usage(tmp_path, {}, second)
+    assert load_reflection(tmp_path) == second
+
+
+def test_the_tokens_of_each_model_are_told_apart_and_mocks_are_none():
+    other = replace(call("b"), model="judge", output_tokens=7, cache_read_tokens=4)
+    mock = replace(call("c"), model="mock", sent=False)
+    usage = usage_of("run-1", TEXTS, [rollout(call("a"), other, mock)])["case"]
+    assert usage.models == {"judge": ModelUsage(1, 10, 7, cached=4), "m": ModelUsage(1, 10, 1)}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,132 @@
+"""What a run may take, in calls, tokens and money, by what earlier runs have shown: the arithmetic of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_gepa.cost.prices import NANO, PriceList, Tokens
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.reflect.modelfree import NO_MODEL
+from pytest_gepa.report.wording import count, dollars
+from pytest_gepa.settings import Settings
+from pytest_gepa.spending import MARGIN
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
+
+UNKNOWN = "unknown before the first run: what a case takes has not been measured"
+
+
+def expected_lines(
+    settings: Settings,
+    cases: Sequence[Case],
+    model: str,
+    budget: BudgetPlan,
+    usage: Mapping[str, CaseUsage],
+    reflection: ReflectionUsage | None,
+) -> list[str]:
+    """Calls, tokens and price to expect, each with the figures that it is made from."""
+    known = [usage[case.id] for case in cases if case.id in usage]
+    calls = sum(case.calls for case in known)
+    if not calls:
+        return [f"price                {UNKNOWN}", *_cap_lines(settings, None)]
+    each = len(known)
+    into, out = sum(case.input_tokens for case in known), sum(case.output_tokens for case in known)
+    share = budget.limit / each
+    prices, lacking = PriceList(settings.prices), set[str]()
+    lines = [
+        f"a rollout            {calls / each:.3g} calls, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
+        f"{sum(case.seconds for case in known) / each:.2g} s, as before",
+    ]
+    rollout = 0.0
+    for name, used in sorted(_by_model(known).items()):
+        tokens = Tokens(
+            *(round(number / each) for number in (used.input, used.output, used.cached, used.written))
+        )
+        paid = _price(prices, name, tokens, lacking)
+        rollout += paid or 0.0
+        lines.append(f"  {name or 'no name'}: {_product(prices, name, tokens, paid)}")
+    lines.append(
+        f"all of the budget    {share * calls:,.0f} calls, {share * into:,.0f} tokens in, {share * out:,.0f} out, "
+        "less what is stored; reflections apart"
+    )
+    sums = [f"{count(budget.limit, 'rollout')} x {dollars(rollout)}"]
+    total = budget.limit * rollout
+    if model != NO_MODEL:
+        found = _reflections(prices, model, budget, reflection, lacking)
+        lines.append(found[0])
+        sums.append(found[1])
+        total += found[2]
+    if not any(used.calls for case in known for used in case.models.values()):
+        lines.append("price                unknown: the runs so far did not tell the tokens of each model")
+        return [*lines, *_cap_lines(settings, None)]
+    if lacking:
+        names = ", ".join(sorted(lacking))
+        lines.append(f"price                unknown: no price for {names}; add it to gepa_prices")
+        return [*lines, *_cap_lines(settings, None)]
+    lines.append(f"price                at most about {dollars(total)} = {' + '.join(sums)}")
+    confirm = MARGIN * (budget.confirm + budget.probe) * rollout
+    return [*lines, *_cap_lines(settings, confirm)]
+
+
+def _by_model(known: Sequence[CaseUsage]) -> dict[str, ModelUsage]:
+    found: dict[str, ModelUsage] = {}
+    for case in known:
+        for name, used in case.models.items():
+            found[name] = found.get(name, ModelUsage()) + used
+    return found
+
+
+def _price(prices: PriceList, model: str, tokens: Tokens, lacking: set[str]) -> float | None:
+    """USD; None for a model without a price, which is noted."""
+    tariff = prices.find(model)
+    if tariff is None:
+        lacking.add(model or "a model without a name")
+        return None
+    return tariff.price(tokens) / NANO
+
+
+def _product(prices: PriceList, model: str, tokens: Tokens, paid: float | None) -> str:
+    """What so many tokens come to, and how."""
+    said = f"{tokens.input:,} tokens in, {tokens.output:,} out"
+    tariff = prices.find(model)
+    if tariff is None or paid is None:
+        return f"{said}, price unknown"
+    out = tariff.price(Tokens(output=tokens.output)) / NANO
+    return f"{said}: {dollars(max(0.0, paid - out))} + {dollars(out)} = {dollars(paid)}"
+
+
+def _reflections(
+    prices: PriceList,
+    model: str,
+    budget: BudgetPlan,
+    reflection: ReflectionUsage | None,
+    lacking: set[str],
+) -> tuple[str, str, float]:
+    """The line on reflections, the term of the sum, and its value in USD."""
+    if reflection is None or not reflection.replies:
+        lacking.update(() if prices.find(model) else {model})
+        return "reflections          unknown before the first run", "reflections, not known yet", 0.0
+    tokens = Tokens(
+        round(reflection.input_tokens / reflection.replies),
+        round(reflection.output_tokens / reflection.replies),
+    )
+    paid = _price(prices, model, tokens, lacking)
+    ratio = reflection.replies / reflection.rollouts
+    replies = round(ratio * budget.search)
+    said = _product(prices, model, tokens, paid)
+    other = "" if model == reflection.model else f", as those of {reflection.model}"
+    line = (
+        f"reflections          at most about {replies:,} = {ratio:.2g} a rollout of the search, as before; "
+        f"each {said}{other}"
+    )
+    return line, f"{count(replies, 'reflection')} x {dollars(paid or 0.0)}", replies * (paid or 0.0)
+
+
+def _cap_lines(settings: Settings, confirm: float | None) -> list[str]:
+    if settings.max_cost is None:
+        return []
+    share = "a share" if confirm is None else f"about {dollars(confirm)}"
+    return [
+        f"cap                  {dollars(settings.max_cost)}, of which {share} is set aside for the confirm run when "
+        "the baseline has been measured"
+    ]

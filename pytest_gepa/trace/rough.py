@@ -1,0 +1,30 @@
+"""Whether a call has a price, and what it took: by the server's count, else roughly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from pytest_gepa.cost.prices import Tokens
+from pytest_gepa.trace.trajectory import Call
+
+CHARACTERS_A_TOKEN = 3
+"""For calls whose server told no tokens; most texts have more."""
+
+
+def has_price(call: Call) -> bool:
+    """Whether a call is one to a model: it left the process, and is of a known protocol or names a model."""
+    return call.sent and (call.kind != "other" or bool(call.model))
+
+
+def tokens_of(call: Call) -> Tokens:
+    """What a call took by the server's count; by the length of its texts where it told none."""
+    if call.input_tokens or call.output_tokens:
+        return Tokens(call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens)
+    asked = [message.content for message in call.request]
+    said = [message.content + message.reasoning for message in (call.answer, *call.alternatives) if message]
+    return Tokens(_rough(asked), _rough(said))
+
+
+def _rough(texts: Iterable[str]) -> int:
+    return math.ceil(sum(map(len, texts)) / CHARACTERS_A_TOKEN)
