@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.errors import ReflectionError
+from pytest_gepa.cost.meter import Meter
+from pytest_gepa.cost.prices import PriceList, Tokens
+from pytest_gepa.errors import OutOfMoney, ReflectionError
 from pytest_gepa.reflect import model as model_module
 from pytest_gepa.reflect.menu import FULL, RULE
 from pytest_gepa.reflect.model import (
@@ -314,3 +316,29 @@ def test_a_question_that_is_not_recorded_is_not_sent(stores: Stores) -> None:
         with pytest.raises(ReflectionError, match="no stored answer, and nothing was sent"):
             model.ask(MESSAGES, FULL.schema)
     assert server.requests == []
+
+
+# What it costs
+
+
+def test_every_try_is_paid_for_and_none_is_made_that_could_pass_the_cap(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_, **__: 0.0)
+    meter = Meter.create(
+        tmp_path / "costs", PriceList(["reflector input=1 output=1 max_output=100"]), 3_000_000
+    )
+    usage = {"prompt_tokens": 400, "completion_tokens": 300}
+    server, model = serve(lambda request: (500, {"error": {"message": "try again"}, "usage": usage}))
+    model._meter = meter
+    with pytest.raises(ReflectionError, match="the server failed"):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 2
+    assert meter.purse is not None
+    assert meter.purse.standing().spent == 2 * 700_000
+    server.reply = lambda request: {**completion(request, {"content": "yes"}), "usage": usage}
+    assert model.ask([*MESSAGES, MESSAGES[1]]).text == "yes"
+    with pytest.raises(OutOfMoney, match="has no room for a request"):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 3
+    assert [item.tokens for item in meter.bill.new()] == [Tokens(400, 300)] * 3

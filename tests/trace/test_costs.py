@@ -1,0 +1,236 @@
+"""What a call costs, whichever library makes it: reserved before it is sent, settled when it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_gepa.cost.estimate import OVERHEAD
+from pytest_gepa.cost.meter import Meter
+from pytest_gepa.cost.prices import PriceList, Tokens
+from pytest_gepa.cost.purse import CostStop, Purse
+from pytest_gepa.trace import capture
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.recorder import Recorder
+from tests.fake_openai import Answer, Body, FakeOpenAI, Stream
+
+ROOM = 10**9
+PRICE = PriceList(["m input=1 output=1"])
+Ask = Callable[[str, bytes], None]
+JSON = {"Content-Type": "application/json"}
+
+
+def body(**fields: Any) -> bytes:
+    asked = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}], **fields}
+    return json.dumps(asked).encode()
+
+
+def through_httpx(url: str, data: bytes) -> None:
+    httpx: Any = importlib.import_module("httpx")
+    httpx.post(url, content=data, headers=JSON)
+
+
+def through_async_httpx(url: str, data: bytes) -> None:
+    httpx: Any = importlib.import_module("httpx")
+
+    async def ask() -> None:
+        async with httpx.AsyncClient() as client:
+            await client.post(url, content=data, headers=JSON)
+
+    asyncio.run(ask())
+
+
+def through_requests(url: str, data: bytes) -> None:
+    requests: Any = pytest.importorskip("requests")
+    requests.post(url, data=data, headers=JSON)
+
+
+def through_urllib3(url: str, data: bytes) -> None:
+    urllib3: Any = pytest.importorskip("urllib3")
+    with urllib3.PoolManager() as pool:
+        pool.request("POST", url, body=data, headers=JSON, retries=False)
+
+
+def through_aiohttp(url: str, data: bytes) -> None:
+    aiohttp: Any = pytest.importorskip("aiohttp")
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session, session.post(url, data=data, headers=JSON) as answer:
+            await answer.read()
+
+    asyncio.run(ask())
+
+
+def through_http_client(url: str, data: bytes) -> None:
+    host, _, path = url.removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(host)
+    connection.request("POST", f"/{path}", data, JSON)
+    connection.getresponse().read()
+    connection.close()
+
+
+@pytest.fixture(
+    params=[
+        through_httpx,
+        through_async_httpx,
+        through_requests,
+        through_urllib3,
+        through_aiohttp,
+        through_http_client,
+    ],
+    ids=lambda ask: ask.__name__.removeprefix("through_"),
+)
+def ask(request: pytest.FixtureRequest) -> Ask:
+    chosen: Ask = request.param
+    return chosen
+
+
+class Shop:
+    """A server, and a meter with room for `ROOM` billionths of a dollar."""
+
+    def __init__(self, directory: Path) -> None:
+        self.answer: Callable[[Body], Answer] = lambda request: "four words are these"
+        self.server = FakeOpenAI(lambda request: self.answer(request))
+        self.url = self.server.base_url + "/chat/completions"
+        self.meter = Meter.create(directory / "costs", PRICE, ROOM)
+        assert self.meter.purse is not None
+        self.purse: Purse = self.meter.purse
+        self.recorder = Recorder()
+        self.directory = directory
+
+    def install(self, *, stored: bool = False) -> None:
+        cache = ResponseCache(self.directory / "cache") if stored else None
+        capture.install(self.recorder, cache, "search/0" if stored else None, meter=self.meter)
+
+    @property
+    def billed(self) -> list[Tokens | None]:
+        return [item.tokens for item in self.meter.bill.new()]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    shop = Shop(tmp_path)
+    shop.install()
+    shop.recorder.begin("case")
+    try:
+        yield shop
+    finally:
+        capture.uninstall()
+        shop.server.close()
+    assert shop.recorder.problems == ()
+
+
+def test_a_call_costs_what_the_server_counted(shop: Shop, ask: Ask) -> None:
+    ask(shop.url, body())
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.reserved) == (1000 * (1 + 4), 0)
+    assert standing.largest == 1000 * (len(body()) + OVERHEAD + 50)
+    assert shop.billed == [Tokens(1, 4)]
+
+
+def test_a_request_that_could_pass_the_cap_is_not_sent(shop: Shop, ask: Ask) -> None:
+    with pytest.raises(CostStop, match="has no room for a request"):
+        ask(shop.url, body(max_tokens=2_000_000))
+    assert shop.server.requests == []
+    recorded = shop.recorder.end()
+    assert [call.error.partition(":")[0] for call in recorded.calls] == ["CostStop"]
+    assert len(recorded.refused) == 1
+    assert (shop.purse.standing().spent, shop.billed) == (0, [])
+
+
+def test_a_model_without_a_price_is_not_asked(shop: Shop, ask: Ask) -> None:
+    with pytest.raises(CostStop, match="the price of other is not known"):
+        ask(shop.url, body(model="other"))
+    assert shop.server.requests == []
+
+
+def test_an_error_costs_nothing_unless_the_server_counted(shop: Shop, ask: Ask) -> None:
+    shop.answer = lambda request: (429, {"error": {"message": "slow down"}})
+    ask(shop.url, body())
+    assert (shop.purse.standing().spent, shop.billed) == (0, [])
+    shop.answer = lambda request: (500, {"error": {}, "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+    ask(shop.url, body())
+    assert (shop.purse.standing().spent, shop.billed) == (5000, [Tokens(3, 2)])
+
+
+def test_an_answer_without_a_count_costs_all_that_was_reserved(shop: Shop, ask: Ask) -> None:
+    shop.answer = lambda request: {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
+    ask(shop.url, body())
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.reserved) == (standing.largest, 0)
+    assert shop.billed == [None]
+
+
+def test_what_was_cut_off_on_its_way_back_costs_all_that_was_reserved(shop: Shop) -> None:
+    shop.answer = lambda request: Stream([b"data: {}\n\n"], cut_off=True)
+    with pytest.raises(Exception, match="peer closed"):
+        through_httpx(shop.url, body(stream=True))
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.reserved) == (standing.largest, 0)
+
+
+def test_where_no_connection_came_about_nothing_is_spent(shop: Shop, ask: Ask) -> None:
+    shop.server.close()
+    with pytest.raises(Exception):  # noqa: B017
+        ask(shop.url, body())
+    assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
+
+
+def test_a_stored_answer_costs_nothing(tmp_path: Path, ask: Ask) -> None:
+    shop = Shop(tmp_path)
+    shop.install(stored=True)
+    try:
+        for case in ("one", "two"):
+            shop.recorder.begin(case)
+            ask(shop.url, body())
+            shop.recorder.end()
+    finally:
+        capture.uninstall()
+        shop.server.close()
+    assert len(shop.server.requests) == 1
+    assert (shop.purse.standing().spent, shop.billed) == (5000, [Tokens(1, 4)])
+
+
+def test_a_request_waits_for_room_that_others_may_leave(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another request has reserved nearly all; it settles when this one has looked twice."""
+    other = shop.purse.reserve(ROOM - 10)
+    assert other is not None
+    looks: list[int] = []
+    reserve = shop.purse.reserve
+
+    def look(amount: int) -> int | None:
+        looks.append(amount)
+        if len(looks) == 2:
+            shop.purse.settle(other, 7)
+        return reserve(amount)
+
+    monkeypatch.setattr(shop.purse, "reserve", look)
+    ask(shop.url, body())
+    assert len(looks) == 2
+    assert shop.purse.standing().spent == 7 + 5000
+
+
+def test_an_endpoint_that_is_not_known_and_names_no_model_has_no_price(shop: Shop, ask: Ask) -> None:
+    ask(shop.url.replace("/chat/completions", "/search"), json.dumps({"query": "hi"}).encode())
+    assert (shop.purse.standing().spent, shop.billed) == (0, [])
+    assert len(shop.server.requests) == 1
+
+
+def test_a_mock_costs_nothing(shop: Shop) -> None:
+    httpx: Any = importlib.import_module("httpx")
+    answer = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 9}}
+    with httpx.Client(
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
+    ) as client:
+        client.post(shop.url, content=body(), headers=JSON)
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.reserved, shop.billed) == (0, 0, [])
