@@ -161,8 +161,11 @@ class ConfirmRun:
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout)),
         )
         self.settle(len(cases), sum(evaluation.charged.values()))
-        if self._state.spending is not None:
-            self._state.confirm_stopped = self._state.spending.stopped
+        stops = (
+            run.trajectory.failure for run in evaluation.rollouts.values() if run.outcome is Outcome.stopped
+        )
+        by_cap = self._state.spending.stopped if self._state.spending is not None else ""
+        self._state.confirm_stopped = self._state.confirm_stopped or by_cap or next(stops, "")
         return candidate.id, evaluation
 
     def _note(self, rollout: Rollout) -> None:

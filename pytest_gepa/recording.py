@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from pytest_gepa.errors import ReplayError
 from pytest_gepa.journal import read_journal
+from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import split_key, stored_key
 from pytest_gepa.trace.replay import WITHHELD
@@ -42,8 +43,8 @@ _KEY = re.compile(rf"(?:{_PROVIDERS})_API_KEY")
 _SERVER = re.compile(rf"(?:{_PROVIDERS})_(?:BASE_URL|API_BASE|API_BASE_URL|ENDPOINT)")
 _VERSION = re.compile(rf"(?:{_PROVIDERS})_API_VERSION")
 
-Charges = Mapping[tuple[str, str, str], bool]
-"""By candidate, case and trial, whether a rollout was charged."""
+Charges = Mapping[tuple[str, str, str], bool | None]
+"""By candidate, case and trial, whether a rollout was charged; None for one that the cost cap has stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def read_recording(directory: Path) -> Recording:
         )
     try:
         charges = {
-            (line["candidate"], line["case"], trial): bool(line["charged"])
+            (line["candidate"], line["case"], trial): None if line.get("stopped") else bool(line["charged"])
             for line in _lines(directory / _CHARGES)
             for trial in [str(line["trial"])]
         }
@@ -268,7 +269,8 @@ def _charges(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     names = ("candidate", "case", "trial", "charged")
     for record in records:
         if record["record"] == "rollout":
-            yield _line({name: record[name] for name in names})
+            stopped = {"stopped": True} if record.get("outcome") == Outcome.stopped.value else {}
+            yield _line({**{name: record[name] for name in names}, **stopped})
 
 
 def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> dict[str, list[str]]:

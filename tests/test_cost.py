@@ -190,3 +190,20 @@ def test_settings_that_cannot_be_are_said(project: Project, text: str, told: str
     assert run.code == 4
     assert no_request(run)
     pytest.LineMatcher(run.everything.splitlines()).fnmatch_lines([f"*{told}*"])
+
+
+def test_a_run_that_the_cap_has_stopped_is_replayed_to_the_same_end(project: Project) -> None:
+    till = Till(project.world)
+    first = project.optimize("--gepa-max-cost=0.005", "--gepa-trials=1")
+    assert "the cost cap" in first.result["search_ended"]
+    paid = till.calls
+    again = project.optimize("--gepa-replay=only", "--gepa-trials=1")
+    assert again.code == 0, again.everything
+    assert till.calls == paid
+    assert again.result["search_ended"] == first.result["search_ended"]
+    assert again.result["spent"]["usd"] == 0
+    outcomes = [
+        sorted((record["case"], record["outcome"]) for record in run.records("rollout"))
+        for run in (first, again)
+    ]
+    assert outcomes[0] == outcomes[1]

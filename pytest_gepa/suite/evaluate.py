@@ -56,7 +56,8 @@ class Evaluation:
 class Surroundings:
     """What every child session shares: arguments and directories of the user's own session.
 
-    `charges` tells for a replay, by candidate, case and trial, which rollouts were charged in the recorded run.
+    `charges` tells for a replay, by candidate, case and trial, which rollouts were charged in the recorded run;
+    None for those that the cost cap had stopped.
     """
 
     args: tuple[str, ...]
@@ -72,7 +73,7 @@ class Surroundings:
     redact: tuple[str, ...] = ()
     isolation: str = "auto"
     costs: str = ""
-    charges: Mapping[tuple[str, str, str], bool] | None = None
+    charges: Mapping[tuple[str, str, str], bool | None] | None = None
 
 
 class Suite:
@@ -174,7 +175,9 @@ class Suite:
         def keep(rollout: Rollout) -> None:
             if self._around.charges is not None:
                 paid = self._around.charges.get((rollout.candidate, rollout.case, rollout.trial), False)
-                rollout = replace(rollout, charged=paid)
+                rollout = replace(rollout, charged=bool(paid))
+                if paid is None and rollout.outcome is Outcome.unrecorded:
+                    rollout = replace(rollout, outcome=Outcome.stopped)
             is_new = rollout.case not in results
             # What is final is handed on whole now; what is kept for later need not be.
             results[rollout.case] = rollout if _is_retried(rollout) else condensed(rollout)
