@@ -1,21 +1,25 @@
-"""The bill of a run: a line for each request that was sent, by whichever process, whatever became of it."""
+"""The bill of a run: a line when a request is sent, by whichever process, and a line when it has ended."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_gepa.cost.prices import PriceList, Tokens, usd
 
 
 class Item(NamedTuple):
-    """A request that was sent. `role` is "task" (made in the suite: also by judges) or "reflection"; `tokens` is None
-    where the server told none and yet may have charged for it."""
+    """A line of the bill. `tokens` are those of a request that has ended, None where the server told none and yet may
+    have charged for it; a request that is only now sent has none either. `role` is "task" (made in the suite: also by
+    judges) or "reflection"."""
 
+    number: str
+    has_ended: bool
     role: str
     model: str
     tokens: Tokens | None
@@ -28,15 +32,15 @@ class Bill:
         self.path = path
         self._read = 0
 
-    def add(self, item: Item) -> None:
-        """Write an item. Raises `OSError`."""
-        line = json.dumps([item.role, item.model, item.tokens]).encode() + b"\n"
-        # One write to the end of the file: lines of several processes do not mix.
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+    def begin(self, role: str, model: str) -> str:
+        """Note that a request is sent; the number by which its end is noted. Raises `OSError`."""
+        number = os.urandom(8).hex()
+        self._add(Item(number, False, role, model, None))
+        return number
+
+    def end(self, number: str, role: str, model: str, tokens: Tokens | None) -> None:
+        """Note what a request came to. Raises `OSError`."""
+        self._add(Item(number, True, role, model, tokens))
 
     def new(self) -> Iterator[Item]:
         """What has been written since the last time."""
@@ -49,14 +53,23 @@ class Bill:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.splitlines():
-            role, model, tokens = json.loads(line)
-            yield Item(role, model, None if tokens is None else Tokens(*tokens))
+            number, has_ended, role, model, tokens = json.loads(line)
+            yield Item(number, has_ended, role, model, None if tokens is None else Tokens(*tokens))
+
+    def _add(self, item: Item) -> None:
+        fields: list[Any] = list(item)
+        # One write to the end of the file: lines of several processes do not mix.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, json.dumps(fields).encode() + b"\n")
+        finally:
+            os.close(descriptor)
 
 
 @dataclass(slots=True)
 class Part:
     """What the calls of one role to one model came to. `nano` is billionths of a dollar, of those calls that could be
-    priced; `untold` counts the calls whose tokens the server did not tell."""
+    priced; `untold` counts the calls that have ended without the server telling their tokens."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -72,22 +85,33 @@ class Account:
     prices: PriceList = field(default_factory=PriceList)
     parts: dict[tuple[str, str], Part] = field(default_factory=dict)
     _unknown: set[str] = field(default_factory=set)
+    _open: dict[str, str] = field(default_factory=dict)
 
     def take(self, bill: Bill) -> None:
         """Add what is new on the bill."""
         for item in bill.new():
-            part = self.parts.setdefault((item.role, item.model), Part())
-            part.calls += 1
-            if item.tokens is None:
-                part.untold += 1
-                continue
-            part.input_tokens += item.tokens.input
-            part.output_tokens += item.tokens.output
-            tariff = self.prices.find(item.model)
-            if tariff is None:
-                self._unknown.add(item.model)
+            if item.has_ended:
+                self._open.pop(item.number, None)
+                self._add(item)
             else:
-                part.nano += tariff.price(item.tokens)
+                self._open[item.number] = item.model
+
+    def _add(self, item: Item) -> None:
+        part = self.parts.setdefault((item.role, item.model), Part())
+        if item.tokens is None:
+            part.calls += 1
+            part.untold += 1
+            return
+        if not any(item.tokens):
+            return  # an error, or no connection
+        part.calls += 1
+        part.input_tokens += item.tokens.input
+        part.output_tokens += item.tokens.output
+        tariff = self.prices.find(item.model)
+        if tariff is None:
+            self._unknown.add(item.model)
+        else:
+            part.nano += tariff.price(item.tokens)
 
     @property
     def input_tokens(self) -> int:
@@ -102,7 +126,12 @@ class Account:
     @property
     def usd(self) -> float | None:
         """What all calls came to; None when something of it is unknown."""
-        return None if self.unpriced else usd(sum(part.nano for part in self.parts.values()))
+        return None if self.unpriced else self.known_usd
+
+    @property
+    def known_usd(self) -> float:
+        """What is known of it."""
+        return usd(sum(part.nano for part in self.parts.values()))
 
     @property
     def usd_by_role(self) -> dict[str, float]:
@@ -116,12 +145,18 @@ class Account:
     @property
     def unpriced(self) -> tuple[str, ...]:
         """Why the sum is unknown, a phrase for each model."""
-        untold: dict[str, int] = {}
+        untold = Counter[str]()
         for (_, model), part in self.parts.items():
-            if part.untold and model not in self._unknown:
-                untold[model] = untold.get(model, 0) + part.untold
-        silent = (f"{number} calls of {model} told no tokens" for model, number in sorted(untold.items()))
+            untold[model] += part.untold
+        gaps = ((untold, "told no tokens"), (Counter(self._open.values()), "never ended"))
+        names = {model: model or "a model without a name" for counts, _ in gaps for model in counts}
+        names.update({model: model or "a model without a name" for model in self._unknown})
         return (
-            *(f"no price for {model or 'a model without a name'}" for model in sorted(self._unknown)),
-            *silent,
+            *(f"no price for {names[model]}" for model in sorted(self._unknown)),
+            *(
+                f"{number} {'call' if number == 1 else 'calls'} of {names[model]} {what}"
+                for counts, what in gaps
+                for model, number in sorted(counts.items())
+                if number and model not in self._unknown
+            ),
         )

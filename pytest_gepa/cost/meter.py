@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_gepa.cost.bill import Bill, Item
+from pytest_gepa.cost.bill import Bill
 from pytest_gepa.cost.estimate import Unbounded, most
 from pytest_gepa.cost.prices import PriceList, Tokens
 from pytest_gepa.cost.purse import CostStop, Purse
@@ -44,8 +44,10 @@ def pauses() -> Iterator[float]:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What is reserved for one request that is under way. `number` is None where there is no cap."""
+    """One request that is under way: its line on the bill, and what is reserved for it. `number` is None where there is
+    no cap."""
 
+    line: str
     model: str
     number: int | None
     most: int
@@ -107,7 +109,7 @@ class Meter:
                 raise CostStop(f"the ledger of the cost cap cannot be used: {error}") from error
             if number is None:
                 return None
-        return Ticket(model, number, amount, os.getpid())
+        return Ticket(self.bill.begin(self.role, model), model, number, amount, os.getpid())
 
     def settle(self, ticket: Ticket, tokens: Tokens, status: int | None, error: BaseException | None) -> None:
         """Note what a request came to. `tokens` are empty where none were told; `status` is None without an answer.
@@ -118,13 +120,13 @@ class Meter:
         if not (tokens.input or tokens.output):
             may_cost = not _was_not_sent(error) if status is None else status < 400 or status in TIMEOUTS
             told = None if may_cost else tokens
-        if told is None or told.input or told.output:
-            self.bill.add(Item(self.role, ticket.model, told))
+        self.bill.end(ticket.line, self.role, ticket.model, told)
         tariff = self.prices.find(ticket.model) if self.purse is not None else None
         self._settle(ticket, ticket.most if told is None or tariff is None else tariff.price(told))
 
     def give_back(self, ticket: Ticket) -> None:
-        """Settle a request that cost nothing, as it never left the process."""
+        """Settle a request that cost nothing, as it never left the process. Raises `OSError`."""
+        self.bill.end(ticket.line, self.role, ticket.model, Tokens())
         self._settle(ticket, 0)
 
     def _settle(self, ticket: Ticket, cost: int) -> None:

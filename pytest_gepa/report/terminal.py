@@ -100,7 +100,8 @@ class Terminal:
         return (
             f"gepa: {PHASES.get(phase, phase)}; best {100 * max(0.0, pool.best_mean):.0f} %, "
             f"frontier {len(pool.frontier.members)}, "
-            f"{state.spent}/{self._budget} rollouts, {count(state.reflections, 'reflection')}, {elapsed}"
+            f"{state.spent}/{self._budget} rollouts, {count(state.reflections, 'reflection')}, "
+            f"{_known_price(state)}{elapsed}"
         )
 
     def _decision_line(self, decision: Decision, state: RunState) -> str:
@@ -113,6 +114,12 @@ class Terminal:
         return " ".join(
             f"gepa: {spent} {decision.kind}: {decision.candidate} {what}{scores} {decision.reason}".split()
         )
+
+
+def _known_price(state: RunState) -> str:
+    """What is known to be spent, "" while that is nothing."""
+    usd = state.spending.account.known_usd if state.spending is not None else 0.0
+    return f"{dollars(usd)}, " if usd else ""
 
 
 def _encodable(stream: IO[str], text: str) -> str:

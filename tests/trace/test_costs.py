@@ -111,7 +111,8 @@ class Shop:
 
     @property
     def billed(self) -> list[Tokens | None]:
-        return [item.tokens for item in self.meter.bill.new()]
+        ended = [item.tokens for item in self.meter.bill.new() if item.has_ended]
+        return [tokens for tokens in ended if tokens is None or any(tokens)]
 
 
 @pytest.fixture
