@@ -63,8 +63,6 @@ class ConfirmRun:
         trials = most = self._plan.trials
         if self._plan.is_adaptive and state.repeats and not self._is_flaky():
             trials = 1
-        if state.confirm_stopped:
-            return
         if state.spending is not None:
             most = state.spending.affordable_trials(most)
             trials = min(trials, most)

@@ -80,9 +80,8 @@ class Spending:
         purse = self._meter.purse
         if purse is None:
             return 0
-        probe = self._plan.probe * self._mean()
         # The last requests need room for the most that they can come to.
-        share = math.ceil(self._confirm_price(self._plan.trials) + MARGIN * probe) + purse.standing().largest
+        share = math.ceil(self._confirm_price(self._plan.trials)) + purse.standing().largest
         purse.set_aside(share)
         return share
 

@@ -64,7 +64,7 @@ def expected_lines(
         lines.append(f"price                unknown: no price for {names}; add it to gepa_prices")
         return [*lines, *_cap_lines(settings, None)]
     lines.append(f"price                at most about {dollars(total)} = {' + '.join(sums)}")
-    confirm = MARGIN * (budget.confirm + budget.probe) * rollout
+    confirm = MARGIN * budget.confirm * rollout
     return [*lines, *_cap_lines(settings, confirm)]
 
 

@@ -1,0 +1,84 @@
+"""The confirm run's share of the cap, estimated from what the baseline has shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.errors import SettingsError
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.spending import MARGIN, Spending, check_reflection_price
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+
+PRICES = PriceList(["task input=1 output=2"])
+PLAN = BudgetPlan(limit=400, search=340, confirm=60, probe=0, trials=3)
+CASES = (Case("a", "a"), Case("b", "b", trials=5), Case("held", "held", split="holdout"))
+
+
+def rollout(case: str, *tokens: tuple[int, int], cached: bool = False) -> Rollout:
+    calls = tuple(
+        Call("key", "task", (), Message("assistant", "ok"), input_tokens=i, output_tokens=o, cached=cached)
+        for i, o in tokens
+    )
+    return Rollout("seed", case, "search/0", Outcome.passed, 1.0, Trajectory(calls))
+
+
+def spending(directory: Path, cap: float | None, plan: BudgetPlan = PLAN) -> Spending:
+    return Spending(directory / "costs", PRICES, cap, plan, CASES)
+
+
+def test_the_share_is_what_the_confirm_run_takes_with_a_margin(tmp_path: Path) -> None:
+    costs = spending(tmp_path, 1.0)
+    costs.learn(rollout("a", (100, 50)))
+    costs.learn(rollout("b", (100, 0), (200, 50), cached=True))
+    # 200 and 400 millionths of a dollar; a held-out case is as the mean of those that are known.
+    took = 3 * 200_000 + 5 * 400_000 + 3 * 300_000
+    assert costs.keep_confirm_share() == round(2 * MARGIN * took)
+    assert costs.standing is not None
+    assert costs.standing.left == 10**9 - round(2 * MARGIN * took)
+
+
+def test_a_call_without_a_count_is_estimated_by_its_texts(tmp_path: Path) -> None:
+    costs = spending(tmp_path, 1.0)
+    call = Call("key", "task", (Message("user", "x" * 300),), Message("assistant", "y" * 30))
+    for case in CASES:
+        costs.learn(Rollout("seed", case.id, "search/0", Outcome.passed, 1.0, Trajectory((call,))))
+    assert costs.keep_confirm_share() == round(2 * MARGIN * 11 * (100_000 + 20_000))
+
+
+def test_room_for_the_largest_request_is_part_of_the_share(tmp_path: Path) -> None:
+    costs = spending(tmp_path, 1.0)
+    meter = costs.reflection()
+    assert meter.purse is not None
+    number = meter.purse.reserve(7_000_000)
+    assert number is not None
+    meter.purse.settle(number, 1)
+    assert costs.keep_confirm_share() == 7_000_000
+
+
+def test_trials_are_fewer_where_the_money_is_short(tmp_path: Path) -> None:
+    """A trial of both sides takes 2 x 1.3 x 0.0006 USD; one case has five whatever the run has."""
+    plan = BudgetPlan(400, 340, 18, 0, 3)
+    costs = Spending(tmp_path / "costs", PRICES, 0.0034, plan, [Case("a", "a"), Case("b", "b")])
+    for case in ("a", "b"):
+        costs.learn(rollout(case, (100, 100)))
+    assert [costs.affordable_trials(trials) for trials in (1, 2, 3)] == [1, 2, 2]
+    assert Spending(tmp_path / "free", PRICES, None, plan, CASES).affordable_trials(3) == 3
+
+
+def test_without_a_cap_nothing_is_set_aside(tmp_path: Path) -> None:
+    costs = spending(tmp_path, None)
+    costs.learn(rollout("a", (100, 50)))
+    assert (costs.keep_confirm_share(), costs.standing, costs.stopped) == (0, None, "")
+
+
+def test_the_reflection_model_needs_a_price_and_a_longest_answer() -> None:
+    with pytest.raises(SettingsError, match="needs the price of the reflection model large"):
+        check_reflection_price(PRICES, "large")
+    with pytest.raises(SettingsError, match="needs the longest answer of the reflection model task"):
+        check_reflection_price(PRICES, "task")
+    check_reflection_price(PriceList(["task input=1 output=0"]), "task")
+    check_reflection_price(PriceList(["task input=1 output=2 max_output=9"]), "task")
