@@ -227,10 +227,13 @@ class Course:
 
     def _next_repair(self, proposal: Proposal) -> bool:
         """Send the next version to its gate: first it must mend what the tip has broken."""
-        if self._work.done or not proposal.repairs:
+        untried = iter(()) if self._work.done else iter(proposal.repairs or ())
+        # Another proposal may have come to the same texts since the list was made.
+        child = next((one for one in untried if one.id not in self._pool.candidates), None)
+        if child is None:
             proposal.repairs = None
             return False
-        child = proposal.repairs.pop(0)
+        proposal.repairs = list(untried)
         self.to_gate(proposal, child, proposal.rivals, proposal.gate, self._settings.repair_stage)
         return True
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, seed_candidate
 from pytest_gepa.evolve.course import Course, Guard
-from pytest_gepa.evolve.decisions import Decisions, ParentChoice
+from pytest_gepa.evolve.decisions import Decisions, ParentChoice, draw_by_share
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.frontier import Standing
 from pytest_gepa.evolve.pool import Pool
@@ -195,6 +195,8 @@ class Search:
         self._work.say("baseline", self.seed, f"{active} cases gave evidence", self.mean(self.seed))
         if self.pool.ledger.solved(self.seed.id):
             self._work.finish("every case passes already" if active else "no case gave evidence")
+        elif not self.pool.ledger.workable(self.seed.id):
+            self._work.finish("no failing case uses a prompt")
         probed = self._probed()
         self._began = not probed
         if probed and self.budget.reserve(len(probed)):
@@ -257,9 +259,15 @@ class Search:
             self._luck.fresh_starts = starts_due
         choice = ParentChoice(parents, self.seed.id, is_stuck, number)
         parent = self._select_parent(choice) if parents else None
+        while parent is not None and not self.pool.ledger.workable(parent):
+            # Repeats have shown since that nobody can decide the cases that it fails.
+            self.pool.rule_out(parent)
+            parents = tuple(one for one in parents if one.candidate != parent)
+            rest = ParentChoice(parents, self.seed.id, False, number)
+            parent = draw_by_share(rest) if parents else None
         if parent is None:
             if not self._work.proposals:
-                self._work.finish("no failing case uses a prompt")
+                self._work.finish("no failing case is left that an edit of a prompt can mend")
             return False
         proposal = Proposal(parent, parent)
         self._work.proposals.append(proposal)
