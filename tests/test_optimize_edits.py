@@ -64,6 +64,8 @@ def take_the_first_case(request: Body) -> Answer:
 
 def test_a_case_taken_as_an_example_is_marked_and_leaves_the_verdict(project: Project):
     project.world.reflect = take_the_first_case
+    # The rule alone would do, so shrinking would drop the example.
+    project.write({"pytest.ini": "[pytest]\ngepa_shrink = off\n"})
     run = project.optimize("--gepa-trials=1")
     result = run.result
     assert result["verdict"] == "proven"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.suite.runner import Runner, choose_runner
+from pytest_gepa.suite.fork import ForkRunner
+from pytest_gepa.suite.job import Job
+from pytest_gepa.suite.runner import Emit, Runner, choose_runner
 from tests.suite.world import PRELOAD, Build, Project
 
 
@@ -17,9 +19,17 @@ def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+class SharedForkRunner(ForkRunner):
+    """Serves many projects: that a session of one could not fork says nothing about the next."""
+
+    def run(self, job: Job, emit: Emit) -> None:
+        self._collect_each = False
+        super().run(job, emit)
+
+
 @pytest.fixture(scope="session")
 def fork_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    runner = choose_runner("fork", tmp_path_factory.mktemp("fork"), PRELOAD, [])
+    runner = SharedForkRunner(tmp_path_factory.mktemp("fork"), PRELOAD, [])
     yield runner
     runner.close()
 
