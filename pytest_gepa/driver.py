@@ -26,16 +26,15 @@ from pytest_gepa.evolve.tasks import (
     Stopped,
     Task,
 )
+from pytest_gepa.extensions import Extensions
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
-from pytest_gepa.prompts.programs import is_program
+from pytest_gepa.proposer import Proposer
 from pytest_gepa.reflect.conversation import last_asked
-from pytest_gepa.reflect.evidence import Exhibit
-from pytest_gepa.reflect.menu import PROGRAM, MenuChoice
+from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
-from pytest_gepa.reflect.propose import MODEL_FREE, EvidenceBudget, Proposal, propose, summarize
+from pytest_gepa.reflect.propose import Proposal
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.suite.evaluate import Suite
@@ -59,6 +58,7 @@ class SearchDriver:
         screen: Screen,
         minutes: float | None,
         guard: Guard,
+        extensions: Extensions,
         kinds: tuple[str, ...] = KINDS,
         crew: Crew | None = None,
         withholder: Withholder | None = None,
@@ -66,7 +66,6 @@ class SearchDriver:
         self._state = state
         self._search = state.search
         self._cases = cases
-        self._model = model
         self._journal = journal
         self._screen = screen
         self._minutes = minutes
@@ -77,11 +76,17 @@ class SearchDriver:
         )  # retries are told to the search from the threads that wait for rollouts
         self._menus = MenuChoice(kinds=kinds)
         self._guard = guard
-        self._evidence = EvidenceBudget()
-        self._withholder = withholder or Withholder(list(cases.values()))
-        searched = [case for case in cases.values() if case.split == "search"]
-        self._model_free = ModelFree(searched, guard, kinds)
-        self._has_model = model.settings.model != NO_MODEL
+        self._extensions = extensions
+        self._proposer = Proposer(
+            cases,
+            state.rollouts,
+            model,
+            extensions,
+            guard,
+            kinds,
+            withholder or Withholder(list(cases.values())),
+            journal.redact,
+        )
 
     def run(self) -> None:
         """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
@@ -93,6 +98,7 @@ class SearchDriver:
         minutes = self._minutes
         deadline = None if minutes is None else self._state.started + 60 * minutes
         while True:
+            self._extensions.check()
             with self._lock:
                 for task in self._search.ask():
                     self._begin(task)
@@ -165,7 +171,7 @@ class SearchDriver:
     def _grade_menus(self, candidate: Candidate, *, gained: bool) -> None:
         for name in candidate.proposal.split("+"):
             made = [one for one in self._state.proposals.get(name, {}).values() if one.text is not None]
-            if any(proposal.origin != MODEL_FREE for proposal in made):
+            if any(proposal.origin == "model" for proposal in made):
                 self._menus = self._menus.record(self._state.menus[name], "gain" if gained else "no gain")
 
     def _begin(self, task: Task) -> None:
@@ -191,26 +197,22 @@ class SearchDriver:
                 failing=task.failing,
                 neighbours=task.neighbours,
             )
-            if self._has_model:
+            if self._proposer.is_asked:
                 self._crew.start(partial(self._reflect, task, self._menus))
             else:
                 self._crew.start(partial(_reflected, task, self._stated(task), (NOTHING_LEFT,)))
 
     def _instead_of(self, reply: Reflected) -> Reflected:
-        """A proposal that needs no model where the model's replies held no edit, else these as they are."""
-        if self._search.done or not self._has_model:
+        """A proposal that needs no model where the replies held no edit, else these as they are."""
+        if self._search.done or not self._proposer.is_asked:
             return reply
         task = self._state.asked[reply.proposal]
-        return _reflected(task, self._stated(task), reply.rejections)
+        otherwise = reply.rejections or (() if self._proposer.has_model else (NOTHING_LEFT,))
+        return _reflected(task, self._stated(task), otherwise)
 
     def _stated(self, task: Reflect) -> list[Proposal]:
         """What the checks of the failing cases state themselves, as a proposal; runs in the deciding thread."""
-        if task.other is not None:
-            return []  # two versions are to be united, which takes a reader
-        shown = self._exhibits(task)
-        proposal = self._model_free.propose(
-            task.parent, task.components, [shown[case] for case in task.failing if case in shown]
-        )
+        proposal = self._proposer.stated(task)
         if proposal is None:
             return []
         self._keep_proposals(task, [proposal])
@@ -226,7 +228,7 @@ class SearchDriver:
 
     def _propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
         try:
-            return self._ask(task, component, menus)
+            return self._proposer.propose(task, component, menus)
         except OutOfMoney as error:
             self._state.stopped = self._state.stopped or str(error)
             self._crew.tell(Stopped(str(error)))
@@ -241,34 +243,6 @@ class SearchDriver:
             self._state.reflection_failed = reason
             self._tell(Stopped(f"the reflection model cannot be used: {reason}"))
 
-    def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
-        parent, exhibits = task.parent, self._exhibits(task)
-        involved = [exhibits[case] for case in task.failing if component in exhibits[case].rollout.uses]
-        return propose(
-            component,
-            parent.texts[component],
-            self._guard,
-            failing=involved or [exhibits[case] for case in task.failing],
-            neighbours=[exhibits[case] for case in task.neighbours if case in exhibits],
-            discarded=[(edit.summary, edit.reason) for edit in task.discarded if edit.component == component],
-            components=parent.texts,
-            attempt=task.attempt,
-            model=self._model,
-            menu=PROGRAM if is_program(component) and "rewrite" in menus.kinds else menus.menu,
-            budget=self._evidence,
-            examples=parent.taken,
-            redact=self._journal.redact,
-            other=_other_version(task, component),
-        )
-
-    def _exhibits(self, task: Reflect) -> dict[str, Exhibit]:
-        rollouts, parent = self._state.rollouts, task.parent
-        return {
-            case: self._withholder.exhibit(Exhibit(self._cases[case], rollouts[parent.id, case]))
-            for case in (*task.failing, *task.neighbours)
-            if (parent.id, case) in rollouts
-        }
-
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
         """Keep what the model said; runs in the deciding thread."""
         self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
@@ -279,7 +253,8 @@ class SearchDriver:
             self._state.output_tokens += proposal.output_tokens
             self._state.rejections.update(proposal.rejections)
             # "Not to blame" is an answer where another prompt was edited; where none was, the reply was of no use.
-            if proposal.text is None and (proposal.rejections or not has_edit):
+            is_useless = proposal.text is None and (proposal.rejections or not has_edit)
+            if is_useless and proposal.origin == "model":
                 self._menus = self._menus.record(self._state.menus[task.proposal], "invalid")
             self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
 
@@ -310,11 +285,3 @@ def _reflected(task: Reflect, proposals: Sequence[Proposal], otherwise: Sequence
         rejections=tuple(rejections if proposals else otherwise),
         examples=tuple(example for one in proposals for example in one.examples),
     )
-
-
-def _other_version(task: Reflect, component: str) -> tuple[str, str] | None:
-    """The text with which the parent's is to be united, and what was changed in it since their ancestor."""
-    if task.other is None:
-        return None
-    text = task.other.candidate.texts[component]
-    return text, summarize(task.other.base[component], text)

@@ -21,6 +21,7 @@ from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.extensions import Extensions
 from pytest_gepa.feed import Feeder
 from pytest_gepa.journal import Journal
 from pytest_gepa.optimize import Optimization
@@ -111,7 +112,7 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     if endpoint is None:
         raise GepaError(
             "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
-            "or the environment variable GEPA_REFLECTION_MODEL"
+            "or the environment variable GEPA_REFLECTION_MODEL; with none as its name the cases alone are read"
         )
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
     if settings.max_cost is not None and is_asked:
@@ -166,7 +167,8 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         ),
     )
     feeder = Feeder(session, inputs.cases)
-    terminal = HookedTerminal(config, stream, inputs.budget.limit, feeder.feed)
+    extensions = Extensions(config.hook)
+    terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
     answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact_certain)
     _print_lines(stream, answers.notes)
     cap = None if settings.replay == "only" else settings.max_cost
@@ -185,6 +187,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         model,
         journal,
         terminal,
+        extensions,
         answers.crew(),
     )
     optimization.state.spending = spending
@@ -200,7 +203,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             model.close()
             optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
             try:
-                _finish(config, settings, inputs, directory, optimization.state, journal)
+                _finish(config, settings, inputs, directory, optimization.state, journal, extensions)
             finally:
                 journal.close()
                 answers.close()
@@ -227,6 +230,7 @@ def _finish(
     directory: Path,
     state: RunState,
     journal: Journal,
+    extensions: Extensions,
 ) -> None:
     result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
     if settings.replay == "only":
@@ -248,7 +252,7 @@ def _finish(
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0
-    config.hook.pytest_gepa_run_finished(result=to_json(result), directory=str(directory))
+    extensions.finished(to_json(result), str(directory))
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
     if state.reflection_failed and not state.reflections:
@@ -292,10 +296,10 @@ class HookedTerminal(Terminal):
     """The terminal, which also calls the hook for candidates that have been run on every search case."""
 
     def __init__(
-        self, config: pytest.Config, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
+        self, extensions: Extensions, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
     ) -> None:
         super().__init__(stream, budget, feed)
-        self._config = config
+        self._extensions = extensions
 
     def decision(self, decision: Decision, state: RunState) -> None:
         """Print what the search has decided, and tell the plugins."""
@@ -303,11 +307,8 @@ class HookedTerminal(Terminal):
         if decision.kind in ("baseline", "frontier", "dominated"):
             candidate = state.search.candidates[decision.candidate]
             results = state.search.results[candidate.id]
-            self._config.hook.pytest_gepa_candidate_evaluated(
-                candidate=candidate.id,
-                texts=dict(candidate.texts),
-                scores={case: result.score for case, result in results.items() if result.score is not None},
-            )
+            scores = {case: result.score for case, result in results.items() if result.score is not None}
+            self._extensions.evaluated(candidate, scores, state.search.mean(candidate))
 
 
 def print_closing(config: pytest.Config, lines: list[str]) -> None:

@@ -1,4 +1,7 @@
-"""Extension points. Always registered, so that a conftest may implement one without this plugin being in use."""
+"""Extension points. Always registered, so that a conftest may implement one without this plugin being in use.
+
+`docs/plugins.md` tells when and in which thread each is called, and what becomes of what it returns or raises.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,92 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from pytest_gepa.evolve.decisions import Parent
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gepa_select_parent(parents: Sequence[Parent], seed: str, is_stuck: bool) -> str | None:
+    """Return the id of the candidate from which the next proposal starts: one of `parents`, or the `seed`.
+
+    Each of the `parents` has `candidate` (its id), `mean` (score in [0, 1]), `share` (its chance in the usual draw) and
+    `failures` (proposals from it that came to nothing); best mean first. `is_stuck` says that there has been no gain
+    for long: the usual choice is the seed then. Called in the thread that decides.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gepa_propose(
+    component: str,
+    text: str,
+    failing: Sequence[Mapping[str, Any]],
+    neighbours: Sequence[Mapping[str, Any]],
+    discarded: Sequence[Mapping[str, str]],
+    attempt: int,
+) -> str | None:
+    """Return a new text of a component, in place of asking the reflecting model; the same text for no change.
+
+    `text` is the one that the parent has; `failing` and `neighbours` are cases and what they did under it. `discarded`
+    are earlier edits of the component ("summary") that came to nothing, and why ("reason"). `attempt` counts the
+    earlier rounds from this parent. Called in a thread that reflects, several at once where there are several
+    components or groups of cases.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gepa_accept(
+    candidate: str,
+    scores: Mapping[str, float],
+    rivals: Mapping[str, Mapping[str, float]],
+    open_cases: Sequence[str],
+    weights: Mapping[str, float],
+    verdict: str,
+) -> str | None:
+    """Return "accept", "reject" or "wait" for a candidate at its gate; "wait" has it run on `open_cases` first.
+
+    `scores` are its own, by case; `rivals` those of the candidates that it should beat, by id, on the same cases and
+    the open ones. `weights` are the weights of all these cases, `verdict` is the usual one. Called in the thread that
+    decides, each time that results of the gate have come.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gepa_merge(
+    base: Mapping[str, str],
+    one: Mapping[str, str],
+    other: Mapping[str, str],
+    ahead: Sequence[str],
+    behind: Sequence[str],
+) -> Mapping[str, str] | None:
+    """Return the texts by component of a candidate that unites two; {} for no merge of these two.
+
+    `base` are the texts of their nearest common ancestor, `one` those of the side with the higher mean: it does better
+    than `other` in the cases `ahead`, worse in those `behind`. Components that are left out are as in `one`. Called in
+    the thread that decides.
+    """
 
 
 @pytest.hookspec()
 def pytest_gepa_candidate_evaluated(
-    candidate: str, texts: Mapping[str, str], scores: Mapping[str, float]
+    candidate: str,
+    texts: Mapping[str, str],
+    scores: Mapping[str, float],
+    mean: float,
+    parents: Sequence[str],
+    origin: str,
 ) -> None:
-    """Called when a candidate has been run on every search case.
+    """Called when a candidate has been run on every search case, in the thread that decides.
 
-    `candidate` is its id, `texts` maps component ids to texts, `scores` case ids to scores in [0, 1].
+    `candidate` is its id, `texts` maps component ids to texts, `scores` case ids to scores in [0, 1]; `mean` is their
+    weighted mean. `parents` are the ids of the candidates that it was made of, `origin` is how: "seed", "reflection",
+    "merge" or "pruning".
     """
 
 
 @pytest.hookspec()
 def pytest_gepa_run_finished(result: Mapping[str, Any], directory: str) -> None:
-    """Called at the end of a run with the content of `result.json` and the run's directory."""
+    """Called at the end of a run, however it ended, with the content of `result.json` and the run's directory.
+
+    All of it is written by then. Called in the main thread.
+    """

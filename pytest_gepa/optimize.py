@@ -11,6 +11,7 @@ from pytest_gepa.crew import Crew
 from pytest_gepa.driver import SearchDriver
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search, SearchCase
+from pytest_gepa.extensions import Extensions
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan, search_settings
 from pytest_gepa.prompts.components import Component, format_problem
@@ -40,6 +41,7 @@ class Optimization:
         model: ReflectionModel,
         journal: Journal,
         screen: Screen,
+        extensions: Extensions,
         crew: Crew | None = None,
     ) -> None:
         texts = {component.id: component.text for component in components}
@@ -49,6 +51,7 @@ class Optimization:
             texts,
             search_settings(settings.seed, plan),
             guard=guard.check,
+            decisions=extensions.decisions,
         )
         by_id = {case.id: case for case in cases}
         self.state = RunState(search)
@@ -66,6 +69,7 @@ class Optimization:
             screen,
             minutes,
             guard,
+            extensions,
             settings.edits,
             crew,
             Withholder(cases, case_sources(settings.rootdir, cases), texts.values()),

@@ -79,6 +79,22 @@ def pytest_gepa_run_finished(result, directory):
 
 def pytest_gepa_candidate_evaluated(candidate, texts, scores):
     raise AssertionError("nothing has run")
+
+
+def pytest_gepa_select_parent(parents, seed):
+    raise AssertionError("nothing has run")
+
+
+def pytest_gepa_propose(component, text):
+    raise AssertionError("nothing has run")
+
+
+def pytest_gepa_accept(candidate, scores):
+    raise AssertionError("nothing has run")
+
+
+def pytest_gepa_merge(one, other):
+    raise AssertionError("nothing has run")
 """
 
 

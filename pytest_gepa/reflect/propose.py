@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pytest_gepa.errors import ReflectionError
 from pytest_gepa.prompts.edits import EditError
-from pytest_gepa.prompts.examples import Example
+from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
 from pytest_gepa.reflect.fit import estimate_tokens
@@ -25,7 +25,10 @@ from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, build_reques
 from pytest_gepa.reflect.transcript import one_line
 
 MODEL_FREE = "model-free"
-"""The origin of a proposal that no model has made."""
+"""The origin of a proposal that the checks of the cases state."""
+
+PLUGIN = "plugin"
+"""The origin of a proposal that a plugin has made."""
 
 _TRIES = 2
 _HALVINGS = 4
@@ -74,7 +77,7 @@ class Proposal:
     `text` is the component's new text, or None if there is no edit. `rejections` says, for each reply that
     was refused, why, in a few fixed words first. `case_diagnoses` holds (nodeid, problem, cause). `summary`
     is the change in a few lines, for people and for later requests. `examples` are the cases that the edit has
-    taken whole into the text. `origin` is "model" or `MODEL_FREE`.
+    taken whole into the text. `origin` is "model", `MODEL_FREE` or `PLUGIN`.
     """
 
     component: str
@@ -185,6 +188,20 @@ def propose(
             taken,
         )
     return Proposal(component, None, rejections=tuple(rejections), replies=tuple(exchanges))
+
+
+def proposal_of_plugin(
+    component: str, parent_text: str, text: str, guard: Guard, examples: Sequence[Example] = ()
+) -> Proposal:
+    """What a plugin's text for `component` comes to; it stands before the same guard as a model's edit."""
+    if text == parent_text:
+        return Proposal(component, None, origin=PLUGIN)
+    here = [example for example in examples if example.component == component]
+    kept = [example for example in examples if example.component != component]
+    kept += still_kept(here, {component: text})
+    if reason := guard.check(component, parent_text, text, cases_of(kept)):
+        return Proposal(component, None, rejections=(reason,), origin=PLUGIN)
+    return Proposal(component, text, summary=summarize(parent_text, text), origin=PLUGIN)
 
 
 def _example_menu(menu: Menu, guard: Guard, failing: Sequence[Exhibit]) -> Menu:

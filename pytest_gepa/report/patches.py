@@ -25,6 +25,7 @@ from pytest_gepa.report.wording import count, drop_words, p_words, passed, point
 
 LISTED_CASES = 40
 LISTED_FINDINGS = 4
+ORIGIN_WORDS = {"model-free": "model-free change", "plugin": "change by a plugin"}
 VERDICT_WORDS = {"proven": "proven better", "not proven": "NOT PROVEN", "worse": "WORSE"}
 
 
@@ -180,7 +181,7 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
                 PatchLine(", ".join(edit.components)),
             ]
         for change in edit.changes:
-            how = "change proposed" if change.origin == "model" else "model-free change"
+            how = ORIGIN_WORDS.get(change.origin, "change proposed")
             lines += [_own(""), _own(f"Step {number}, {how} for"), PatchLine(change.component)]
             lines += [PatchLine(line) for line in change.summary.splitlines()]
             lines += _why(change)

@@ -1,0 +1,209 @@
+"""The hooks of other plugins: called, what they return checked, what they raise told with hook and plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gepa.errors import HookError
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.decisions import (
+    Decisions,
+    Gate,
+    Pair,
+    ParentChoice,
+    Verdict,
+    better_than_rivals,
+    draw_by_share,
+    merge_lines,
+)
+from pytest_gepa.reflect.transcript import Exhibit, one_line
+
+if TYPE_CHECKING:
+    from pluggy import HookCaller, HookRelay
+
+_VERDICTS: tuple[Verdict, ...] = ("accept", "reject", "wait")
+
+
+class Extensions:
+    """The hooks of a run.
+
+    One that raises, or returns what will not do, must not cut short what the run is at: the usual decision stands in,
+    no hook is asked again, and `check` raises the trouble where nothing of what was paid for can be lost.
+    """
+
+    def __init__(self, hooks: HookRelay) -> None:
+        self._hooks = hooks
+        self._trouble: list[HookError] = []
+
+    def check(self) -> None:
+        """Raise `HookError` for the first hook that went wrong."""
+        if self._trouble:
+            raise self._trouble[0]
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether a hook has gone wrong."""
+        return bool(self._trouble)
+
+    @property
+    def decisions(self) -> Decisions:
+        """The decisions of the search: a plugin's, where one takes it."""
+        return Decisions(select_parent=self._select_parent, accept=self._accept, propose_merge=self._merge)
+
+    @property
+    def has_proposer(self) -> bool:
+        """Whether a plugin proposes edits."""
+        return bool(self._hooks.pytest_gepa_propose.get_hookimpls())
+
+    def propose(
+        self,
+        component: str,
+        text: str,
+        failing: Sequence[Exhibit],
+        neighbours: Sequence[Exhibit],
+        discarded: Sequence[tuple[str, str]],
+        attempt: int,
+    ) -> str | None:
+        """Return a plugin's text for a component, None where none has one. Called by the threads that reflect."""
+        found: str | None = self._ask(
+            "pytest_gepa_propose",
+            lambda answer: "" if isinstance(answer, str) else "give the component's new text",
+            component=component,
+            text=text,
+            failing=[told(exhibit) for exhibit in failing],
+            neighbours=[told(exhibit) for exhibit in neighbours],
+            discarded=[{"summary": summary, "reason": reason} for summary, reason in discarded],
+            attempt=attempt,
+        )
+        return found
+
+    def evaluated(self, candidate: Candidate, scores: Mapping[str, float], mean: float) -> None:
+        """Tell of a candidate that has been run on every search case."""
+        self._ask(
+            "pytest_gepa_candidate_evaluated",
+            lambda answer: "",
+            candidate=candidate.id,
+            texts=dict(candidate.texts),
+            scores=dict(scores),
+            mean=mean,
+            parents=candidate.parents,
+            origin=candidate.origin,
+        )
+
+    def finished(self, result: Mapping[str, Any], directory: str) -> None:
+        """Tell of the end of the run. Raises `HookError`."""
+        self._call("pytest_gepa_run_finished", result=result, directory=directory)
+
+    def _select_parent(self, choice: ParentChoice) -> str:
+        allowed = [choice.seed, *(parent.candidate for parent in choice.parents)]
+        found: str | None = self._ask(
+            "pytest_gepa_select_parent",
+            lambda answer: "" if answer in allowed else "give the id of one of the parents, or the seed's",
+            parents=choice.parents,
+            seed=choice.seed,
+            is_stuck=choice.is_stuck,
+        )
+        return draw_by_share(choice) if found is None else found
+
+    def _accept(self, gate: Gate) -> Verdict:
+        usual = better_than_rivals(gate)
+        allowed = _VERDICTS if gate.open else _VERDICTS[:2]
+        found: Verdict | None = self._ask(
+            "pytest_gepa_accept",
+            lambda answer: "" if answer in allowed else f"give {' or '.join(map(repr, allowed))}",
+            candidate=gate.child.id,
+            scores=dict(gate.scores),
+            rivals={rival: dict(scores) for rival, scores in gate.rivals.items()},
+            open_cases=gate.open,
+            weights=dict(gate.weights),
+            verdict=usual,
+        )
+        return usual if found is None else found
+
+    def _merge(self, pair: Pair) -> Mapping[str, str]:
+        def problem(answer: object) -> str:
+            is_fit = isinstance(answer, Mapping) and all(
+                name in pair.one.texts and isinstance(text, str) for name, text in answer.items()
+            )
+            return "" if is_fit else "give texts by component"
+
+        found: Mapping[str, str] | None = self._ask(
+            "pytest_gepa_merge",
+            problem,
+            base=dict(pair.ancestor.texts),
+            one=dict(pair.one.texts),
+            other=dict(pair.other.texts),
+            ahead=pair.ahead,
+            behind=pair.behind,
+        )
+        return merge_lines(pair) if found is None else dict(found)
+
+    def _ask(self, name: str, problem: Callable[[Any], str], **arguments: object) -> Any:
+        """What the hook returns, None where no plugin has an answer or one has gone wrong."""
+        if self._trouble:
+            return None
+        try:
+            answer = self._call(name, **arguments)
+            if answer is not None and (wanted := problem(answer)):
+                plugins = _names(getattr(self._hooks, name))
+                raise HookError(
+                    f"the hook {name} of {plugins} returned {one_line(repr(answer), 80)}: {wanted}"
+                )
+        except HookError as error:
+            self._trouble.append(error)
+            return None
+        return answer
+
+    def _call(self, name: str, **arguments: object) -> Any:
+        caller: HookCaller = getattr(self._hooks, name)
+        try:
+            return caller(**arguments)
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as error:  # `pytest.fail` and `sys.exit` are no exceptions
+            said = one_line(f"{type(error).__name__}: {error}", 300)
+            raise HookError(f"the hook {name} of {_blamed(caller, error)} raised {said}") from error
+
+
+def _names(caller: HookCaller) -> str:
+    return " or ".join(implementation.plugin_name for implementation in caller.get_hookimpls())
+
+
+def _blamed(caller: HookCaller, error: BaseException) -> str:
+    """The plugin whose function an exception came through, and the line; else all that may be to blame."""
+    owners = {
+        getattr(implementation.function, "__code__", None): implementation.plugin_name
+        for implementation in caller.get_hookimpls()
+    }
+    for frame, line in walk_tb(error.__traceback__):
+        if frame.f_code in owners:
+            return f"{owners[frame.f_code]}, line {line},"
+    return _names(caller)
+
+
+def told(exhibit: Exhibit) -> dict[str, Any]:
+    """A case and what it did, as plain data."""
+    case, rollout = exhibit.case, exhibit.rollout
+    return {
+        "case": case.id,
+        "nodeid": case.nodeid,
+        "source": case.source,
+        "parameters": dict(case.parameters),
+        "outcome": rollout.outcome.value,
+        "score": rollout.score,
+        "failure": rollout.trajectory.failure,
+        "feedback": rollout.feedback,
+        "calls": [
+            {
+                "model": call.model,
+                "messages": [{"role": one.role, "content": one.content} for one in call.request],
+                "answer": "" if call.answer is None else call.answer.content,
+            }
+            for call in rollout.trajectory.calls
+        ],
+        "log": [{"name": step.name, "value": step.value} for step in rollout.trajectory.steps],
+    }

@@ -1,0 +1,137 @@
+"""Who proposes an edit: a plugin, else the reflecting model; and what the checks of the cases state themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pytest_gepa.evolve.tasks import Reflect
+from pytest_gepa.extensions import Extensions
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.programs import is_program
+from pytest_gepa.reflect.evidence import Exhibit
+from pytest_gepa.reflect.menu import PROGRAM, MenuChoice
+from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
+from pytest_gepa.reflect.propose import (
+    PLUGIN,
+    EvidenceBudget,
+    Proposal,
+    proposal_of_plugin,
+    propose,
+    summarize,
+)
+from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.suite.rollout import Case, Rollout
+
+
+class Proposer:
+    """Proposes edits of components of a parent, on what `rollouts` (by candidate and case) have shown.
+
+    `kinds` are the kinds of edit that a model may make; `redact` gives a text without its secrets.
+    """
+
+    def __init__(
+        self,
+        cases: Mapping[str, Case],
+        rollouts: Mapping[tuple[str, str], Rollout],
+        model: ReflectionModel,
+        extensions: Extensions,
+        guard: Guard,
+        kinds: tuple[str, ...],
+        withholder: Withholder,
+        redact: Callable[[str], str],
+    ) -> None:
+        self._cases = cases
+        self._rollouts = rollouts
+        self._model = model
+        self._extensions = extensions
+        self._guard = guard
+        self._withholder = withholder
+        self._redact = redact
+        self._evidence = EvidenceBudget()
+        searched = [case for case in cases.values() if case.split == "search"]
+        self._model_free = ModelFree(searched, guard, kinds)
+        self.has_model = model.settings.model != NO_MODEL
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anyone is asked for edits, a plugin or a model."""
+        return self.has_model or self._extensions.has_proposer
+
+    def propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+        """What a plugin gives, else what the model replies. Called by any number of threads.
+
+        Raises `ReflectionError` when the model gives no reply.
+        """
+        given = self._given(task, component)
+        if given is not None:
+            return given
+        if self._extensions.has_trouble or not self.has_model:
+            return Proposal(component, None, origin=PLUGIN)
+        return self._ask(task, component, menus)
+
+    def stated(self, task: Reflect) -> Proposal | None:
+        """What the checks of the failing cases state themselves. Called by one thread, in the order of the tasks."""
+        if task.other is not None:
+            return None  # two versions are to be united, which takes a reader
+        shown = self._exhibits(task)
+        failing = [shown[case] for case in task.failing if case in shown]
+        return self._model_free.propose(task.parent, task.components, failing)
+
+    def _given(self, task: Reflect, component: str) -> Proposal | None:
+        """What a plugin proposes, None where the model is to be asked: also where two versions are to be united."""
+        if not self._extensions.has_proposer or task.other is not None:
+            return None
+        parent, (failing, neighbours) = task.parent, self._shown(task, component)
+        text = self._extensions.propose(
+            component, parent.texts[component], failing, neighbours, _discarded(task, component), task.attempt
+        )
+        if text is None:
+            return None
+        return proposal_of_plugin(component, parent.texts[component], text, self._guard, parent.taken)
+
+    def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+        parent, (failing, neighbours) = task.parent, self._shown(task, component)
+        return propose(
+            component,
+            parent.texts[component],
+            self._guard,
+            failing=failing,
+            neighbours=neighbours,
+            discarded=_discarded(task, component),
+            components=parent.texts,
+            attempt=task.attempt,
+            model=self._model,
+            menu=PROGRAM if is_program(component) and "rewrite" in menus.kinds else menus.menu,
+            budget=self._evidence,
+            examples=parent.taken,
+            redact=self._redact,
+            other=_other_version(task, component),
+        )
+
+    def _shown(self, task: Reflect, component: str) -> tuple[list[Exhibit], list[Exhibit]]:
+        """The failing cases that are shown for a component, those that used it if there are any, and neighbours."""
+        exhibits = self._exhibits(task)
+        failing = [exhibits[case] for case in task.failing]
+        involved = [exhibit for exhibit in failing if component in exhibit.rollout.uses]
+        return involved or failing, [exhibits[case] for case in task.neighbours if case in exhibits]
+
+    def _exhibits(self, task: Reflect) -> dict[str, Exhibit]:
+        rollouts, parent = self._rollouts, task.parent
+        return {
+            case: self._withholder.exhibit(Exhibit(self._cases[case], rollouts[parent.id, case]))
+            for case in (*task.failing, *task.neighbours)
+            if (parent.id, case) in rollouts
+        }
+
+
+def _discarded(task: Reflect, component: str) -> list[tuple[str, str]]:
+    return [(edit.summary, edit.reason) for edit in task.discarded if edit.component == component]
+
+
+def _other_version(task: Reflect, component: str) -> tuple[str, str] | None:
+    """The text with which the parent's is to be united, and what was changed in it since their ancestor."""
+    if task.other is None:
+        return None
+    text = task.other.candidate.texts[component]
+    return text, summarize(task.other.base[component], text)

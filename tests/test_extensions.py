@@ -1,0 +1,260 @@
+"""Hooks of other plugins: what they are given, what is taken from them, and what becomes of those that go wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from pytest_gepa import hookspecs
+from pytest_gepa.errors import HookError
+from pytest_gepa.evolve.candidate import derive, seed_candidate
+from pytest_gepa.evolve.decisions import Gate, Pair, Parent, ParentChoice
+from pytest_gepa.extensions import Extensions
+from pytest_gepa.reflect.transcript import Exhibit
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.trajectory import Call, Message, Step, Trajectory
+
+SEED = seed_candidate({"a": "Do it.\n", "b": "Do that.\n"})
+ONE = derive(SEED, {"a": "Do it.\none\n"})
+OTHER = derive(SEED, {"b": "Do that.\nother\n"})
+CHOICE = ParentChoice((Parent(ONE.id, 0.5, 1.0, 2),), SEED.id, False, 0.3)
+OPEN = Gate(ONE, {"x": 1.0}, {SEED.id: {"x": 0.0, "y": 1.0}}, ("y",), {"x": 1.0, "y": 1.0})
+DONE = Gate(ONE, {"x": 1.0}, {SEED.id: {"x": 0.0}}, (), {"x": 1.0})
+PAIR = Pair(SEED, ONE, OTHER, ("x",), ("y",))
+EXHIBIT = Exhibit(
+    Case("id", "test_a.py::test_a[1]", "def test_a(n): ...", (("n", "1"),)),
+    Rollout(
+        SEED.id,
+        "id",
+        "search/0",
+        Outcome.failed,
+        0.0,
+        Trajectory(
+            (Call("k", "m", (Message("system", "Do it."), Message("user", "1")), Message("assistant", "2")),),
+            (Step("found", "3"),),
+            failure="assert 2 == 1",
+        ),
+        feedback="one off",
+    ),
+)
+
+
+def extensions(**hooks: Any) -> Extensions:
+    """What is known of a plugin called `tests.plugged` that has these hooks."""
+    manager = pytest.PytestPluginManager()
+    manager.add_hookspecs(hookspecs)
+    plugin = type("Plugin", (), {f"pytest_gepa_{name}": staticmethod(hook) for name, hook in hooks.items()})
+    manager.register(plugin(), "tests.plugged")
+    return Extensions(manager.hook)
+
+
+def refuse(*_: object) -> Any:
+    raise LookupError("no\nsuch thing")
+
+
+def test_without_hooks_every_decision_is_the_usual_one() -> None:
+    found = extensions()
+    assert found.decisions.select_parent(CHOICE) == ONE.id
+    assert (found.decisions.accept(OPEN), found.decisions.accept(DONE)) == ("wait", "accept")
+    assert found.decisions.propose_merge(PAIR) == {"a": ONE.texts["a"], "b": OTHER.texts["b"]}
+    assert not found.has_proposer
+    found.check()
+
+
+def test_a_hook_selects_the_parent() -> None:
+    seen = []
+
+    def select_parent(parents: Any, seed: str, is_stuck: bool) -> str:
+        seen.append(([(one.candidate, one.mean, one.share, one.failures) for one in parents], is_stuck))
+        return seed
+
+    assert extensions(select_parent=select_parent).decisions.select_parent(CHOICE) == SEED.id
+    assert seen == [([(ONE.id, 0.5, 1.0, 2)], False)]
+
+
+def test_a_hook_decides_at_the_gate() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def accept(candidate: str, scores: Any, rivals: Any, open_cases: Any, weights: Any, verdict: str) -> str:
+        seen.append(
+            {
+                "candidate": candidate,
+                "scores": scores,
+                "rivals": rivals,
+                "open_cases": open_cases,
+                "weights": weights,
+                "verdict": verdict,
+            }
+        )
+        return "reject"
+
+    assert extensions(accept=accept).decisions.accept(OPEN) == "reject"
+    assert seen[0] == {
+        "candidate": ONE.id,
+        "scores": {"x": 1.0},
+        "rivals": {SEED.id: {"x": 0.0, "y": 1.0}},
+        "open_cases": ("y",),
+        "weights": {"x": 1.0, "y": 1.0},
+        "verdict": "wait",
+    }
+
+
+def test_a_hook_unites_two_candidates() -> None:
+    def merge(base: Any, one: Any, other: Any, ahead: Any, behind: Any) -> dict[str, str]:
+        assert (base, one, other) == (SEED.texts, ONE.texts, OTHER.texts)
+        assert (ahead, behind) == (("x",), ("y",))
+        return {"a": one["a"] + other["b"]}
+
+    found = extensions(merge=merge)
+    assert found.decisions.propose_merge(PAIR) == {"a": ONE.texts["a"] + OTHER.texts["b"]}
+    found.check()
+
+
+def test_a_hook_that_changes_its_arguments_changes_nothing() -> None:
+    def merge(base: Any, one: Any) -> None:
+        base.clear()
+        one["a"] = "spoilt"
+
+    def accept(scores: Any, rivals: Any) -> None:
+        scores.clear()
+        rivals[SEED.id].clear()
+
+    found = extensions(merge=merge, accept=accept)
+    assert found.decisions.propose_merge(PAIR) == {"a": "Do it.\none\n", "b": "Do that.\nother\n"}
+    assert found.decisions.accept(OPEN) == "wait"
+    assert ONE.texts["a"] == "Do it.\none\n"
+    assert OPEN.rivals == {SEED.id: {"x": 0.0, "y": 1.0}}
+
+
+def test_a_proposer_is_shown_the_cases_as_plain_data() -> None:
+    seen: list[Any] = []
+
+    def propose(
+        component: str, text: str, failing: Any, neighbours: Any, discarded: Any, attempt: int
+    ) -> str:
+        seen.append((failing, neighbours, discarded, attempt))
+        return text + component
+
+    found = extensions(propose=propose)
+    assert found.has_proposer
+    assert found.propose("a", "Do it.\n", [EXHIBIT], [], [("+ x", "no gain")], 3) == "Do it.\na"
+    case = {
+        "case": "id",
+        "nodeid": "test_a.py::test_a[1]",
+        "source": "def test_a(n): ...",
+        "parameters": {"n": "1"},
+        "outcome": "failed",
+        "score": 0.0,
+        "failure": "assert 2 == 1",
+        "feedback": "one off",
+        "calls": [
+            {
+                "model": "m",
+                "messages": [
+                    {"role": "system", "content": "Do it."},
+                    {"role": "user", "content": "1"},
+                ],
+                "answer": "2",
+            }
+        ],
+        "log": [{"name": "found", "value": "3"}],
+    }
+    assert seen == [([case], [], [{"summary": "+ x", "reason": "no gain"}], 3)]
+
+
+def test_a_listener_hears_of_a_candidate() -> None:
+    seen = []
+
+    def heard(candidate: str, mean: float, parents: Any, origin: str, scores: Any) -> None:
+        seen.append((candidate, mean, parents, origin, scores))
+
+    extensions(candidate_evaluated=heard).evaluated(ONE, {"x": 1.0}, 0.5)
+    assert seen == [(ONE.id, 0.5, (SEED.id,), "reflection", {"x": 1.0})]
+
+
+def broken(name: str, hook: Any) -> tuple[Extensions, str]:
+    """Ask each decision once with one hook that goes wrong; return the one message of it."""
+    found = extensions(**{name: hook})
+    assert found.decisions.select_parent(CHOICE) == ONE.id
+    assert found.decisions.accept(DONE) == "accept"
+    assert found.decisions.propose_merge(PAIR)["a"] == ONE.texts["a"]  # type: ignore[index]
+    assert found.propose("a", "Do it.\n", [EXHIBIT], [], [], 0) is None
+    found.evaluated(ONE, {}, 0.0)
+    with pytest.raises(HookError) as raised:
+        found.check()
+    return found, str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "hook"),
+    [
+        ("select_parent", lambda parents: refuse()),
+        ("accept", lambda scores: refuse()),
+        ("merge", lambda one: refuse()),
+        ("propose", lambda text: refuse()),
+        ("candidate_evaluated", lambda mean: refuse()),
+    ],
+)
+def test_a_hook_that_raises_is_named_with_its_plugin_and_the_usual_decision_stands(
+    name: str, hook: Any
+) -> None:
+    line = hook.__code__.co_firstlineno
+    found, message = broken(name, hook)
+    assert message == (
+        f"the hook pytest_gepa_{name} of tests.plugged, line {line}, raised LookupError: no such thing"
+    )
+    assert found.has_trouble
+
+
+@pytest.mark.parametrize("leave", [lambda: pytest.fail("no"), lambda: pytest.skip("no"), lambda: sys.exit(3)])
+def test_what_is_no_exception_is_trouble_too(leave: Any) -> None:
+    _, message = broken("accept", lambda scores: leave())
+    assert "the hook pytest_gepa_accept of tests.plugged" in message
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, pytest.exit.Exception])
+def test_who_ends_the_session_ends_it(error: Any) -> None:
+    def leave(scores: Any) -> None:
+        raise error("enough")
+
+    with pytest.raises(error):
+        extensions(accept=leave).decisions.accept(DONE)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "wanted"),
+    [
+        ("select_parent", "nobody", "give the id of one of the parents, or the seed's"),
+        ("select_parent", 7, "give the id of one of the parents, or the seed's"),
+        ("accept", True, "give 'accept' or 'reject'"),
+        ("accept", "wait", "give 'accept' or 'reject'"),
+        ("merge", {"c": "text"}, "give texts by component"),
+        ("merge", {"a": None}, "give texts by component"),
+        ("merge", "text", "give texts by component"),
+        ("propose", ["text"], "give the component's new text"),
+    ],
+)
+def test_an_answer_that_will_not_do_is_told(name: str, answer: object, wanted: str) -> None:
+    # pluggy matches arguments by name, so a hook without any will do for all.
+    _, message = broken(name, lambda: answer)
+    assert message == f"the hook pytest_gepa_{name} of tests.plugged returned {answer!r}: {wanted}"
+
+
+def test_after_the_first_trouble_no_hook_is_asked_again() -> None:
+    asked = []
+
+    def select_parent() -> None:
+        asked.append("select_parent")
+
+    found = extensions(accept=refuse, select_parent=select_parent)
+    found.decisions.select_parent(CHOICE)
+    found.decisions.accept(DONE)
+    found.decisions.select_parent(CHOICE)
+    assert asked == ["select_parent"]
+
+
+def test_the_last_hook_raises_at_once() -> None:
+    with pytest.raises(HookError, match=r"pytest_gepa_run_finished of tests\.plugged.* raised LookupError"):
+        extensions(run_finished=lambda result: refuse()).finished({}, "somewhere")
