@@ -1,0 +1,99 @@
+"""The result of a check as data: computed once, rendered elsewhere. Its JSON form is `check.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_gepa.report.result import Spent, Trouble
+
+TIERS = ("regressed", "suspect", "flaky", "failing", "stable", "improved")
+"""The tiers of a case, gravest first.
+
+"regressed": proven worse under today's prompts. "suspect": seen worse, not proven. "flaky": passes now and then on both
+sides, nobody can decide. "failing": fails on both sides; listed, never gated. "stable": no worse. "improved": proven
+better.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptChange:
+    """How one component differs between the base and today.
+
+    `state` is "edited", "added", "deleted" or "renamed" (then `before` is its id on the base's side). `diff` is a unified
+    diff of the texts, `lines` are the numbers (from 1, in the file of today) of the lines that were added or changed.
+    """
+
+    component: str
+    path: str
+    state: str
+    diff: str
+    lines: tuple[int, ...] = ()
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a case: trials with evidence, how many passed, the mean score in [0, 1] (None without evidence), and
+    what the first trial that tells the tier apart has answered, and why it failed ("" where it passed).
+    """
+
+    trials: int
+    passed: int
+    score: float | None
+    answer: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseCheck:
+    """A case that uses a changed component, on both sides.
+
+    `tier` is one of `TIERS`, or "trouble" for a case without evidence on a side. `p_value` is one-sided, that today is
+    no worse (of "improved": no better), adjusted for the cases and the looks at them. `components` are the changed ones
+    that it uses.
+    """
+
+    case: str
+    tier: str
+    base: Side
+    today: Side
+    p_value: float
+    components: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Everything that a report says about a check.
+
+    `verdict` is "regressed", "suspect", "no regression", "nothing changed" or "not finished"; `reason` explains it in a
+    sentence. `base` names what today is compared with (an abbreviated commit, or a saved baseline), `revision` what the
+    user gave for it. `effect` and `interval` are differences of mean scores, today less base, in [-1, 1], over the cases
+    that use a changed component. `gate` is the rule of `--gepa-fail-on`, `failed` whether it was broken. `untouched` are
+    cases that use no changed component, or whose requests are the same under both. `command` optimizes exactly the
+    regressed cases, "" where there are none.
+    """
+
+    run: str
+    verdict: str
+    reason: str
+    base: str
+    revision: str
+    changes: tuple[PromptChange, ...] = ()
+    cases: tuple[CaseCheck, ...] = ()
+    effect: float = 0.0
+    interval: tuple[float, float] = (-1.0, 1.0)
+    p_value: float = 1.0
+    untouched: int = 0
+    gate: str = "regressed"
+    failed: bool = False
+    trouble: tuple[Trouble, ...] = ()
+    spent: Spent = field(default_factory=Spent)
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    simulated: bool = False
+    problems: tuple[str, ...] = ()
+    command: str = ""
+
+    def in_tier(self, tier: str) -> tuple[CaseCheck, ...]:
+        """The cases of a tier, in the order of the suite."""
+        return tuple(case for case in self.cases if case.tier == tier)
