@@ -20,8 +20,9 @@ better.
 class PromptChange:
     """How one component differs between the base and today.
 
-    `state` is "edited", "added", "deleted" or "renamed" (then `before` is its id on the base's side). `diff` is a unified
-    diff of the texts, `lines` are the numbers (from 1, in the file of today) of the lines that were added or changed.
+    `state` is "edited", "added", "deleted" or "renamed" (then `before` is its id on the base's side). `diff` is a
+    unified diff of the texts, `lines` are the numbers (from 1, in the file of today) of the lines that were added or
+    changed.
     """
 
     component: str
@@ -66,12 +67,12 @@ class CaseCheck:
 class CheckResult:
     """Everything that a report says about a check.
 
-    `verdict` is "regressed", "suspect", "no regression", "nothing changed" or "not finished"; `reason` explains it in a
-    sentence. `base` names what today is compared with (an abbreviated commit, or a saved baseline), `revision` what the
-    user gave for it. `effect` and `interval` are differences of mean scores, today less base, in [-1, 1], over the cases
-    that use a changed component. `gate` is the rule of `--gepa-fail-on`, `failed` whether it was broken. `untouched` are
-    cases that use no changed component, or whose requests are the same under both. `command` optimizes exactly the
-    regressed cases, "" where there are none.
+    `verdict` is "regressed", "suspect", "no regression", "nothing changed" or "not finished"; `reason` explains it in
+    a sentence. `base` names what today is compared with (an abbreviated commit, or a saved baseline), `revision` what
+    the user gave for it. `effect` and `interval` are differences of mean scores, today less base, in [-1, 1], over the
+    cases that use a changed component. `gate` is the rule of `--gepa-fail-on`, `failed` whether it was broken.
+    `untouched` counts the cases that use no changed component, or whose requests are the same under both. `command`
+    optimizes exactly the regressed cases, "" where there are none.
     """
 
     run: str
