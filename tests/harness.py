@@ -147,7 +147,7 @@ class World:
 
     def __init__(self) -> None:
         self.task: Callable[[Body], Answer] = answer_by_rules
-        self.reflect: Callable[[Body], Answer] = propose_one_rule
+        self.reflect: Callable[[Body], Answer] = propose_rules
         self.task_requests: list[Body] = []
         self.reflections: list[Body] = []
 
@@ -170,6 +170,12 @@ def answer_by_rules(request: Body) -> Answer:
     system, user = (message["content"] for message in request["messages"])
     kind, word = user.split(": ")
     return f"{word}-{kind[:3].upper()}" if rule(kind) in system else f"{word}-?"
+
+
+def propose_rules(request: Body) -> Answer:
+    """A rule for each kind that a failing case shows, unless the prompt holds it."""
+    missing = [kind for kind in failing_kinds(request) if rule(kind) not in prompt_in(request)]
+    return edits(*(f"- {rule(kind)}" for kind in missing))
 
 
 def propose_one_rule(request: Body) -> Answer:
@@ -362,7 +368,8 @@ def new_project(root: Path) -> Iterator[Project]:
     root.mkdir(parents=True, exist_ok=True)
     with FakeOpenAI(world.reply) as server:
         project = Project(root, world, server)
-        project.write({"app.py": APP, PROMPT: TODAY, "pytest.ini": "[pytest]\n"})
+        # Shrinking has tests of its own; elsewhere it would double the number of child sessions.
+        project.write({"app.py": APP, PROMPT: TODAY, "pytest.ini": "[pytest]\ngepa_shrink = off\n"})
         project.cases(cases_of())
         yield project
 

@@ -63,6 +63,7 @@ def test_others_of_the_frontier_are_confirmed_beside_the_winner(project: Project
     assert run.result["spent"]["rollouts"] <= run.records("run")[0]["budget"]["limit"]
 
 
+@pytest.mark.thorough
 def test_the_winner_is_confirmed_alone_unless_more_is_asked_for(project: Project) -> None:
     run = project.optimize("--gepa-trials=1")
     (entry,) = run.result["frontier"]
@@ -95,6 +96,7 @@ def test_a_first_trial_that_is_unlike_the_search_is_followed_by_the_others(proje
     run.matches("gepa: confirm run, * 1 trial a side", "gepa: confirm run, * 3 trials a side")
 
 
+@pytest.mark.thorough
 def test_the_plan_after_a_run_tells_what_its_cases_can_prove(project: Project) -> None:
     project.optimize()
     plan = project.pytest("--gepa-plan", "--gepa-reflection-model=m")

@@ -156,6 +156,7 @@ def test_a_changed_prompt_reruns_only_the_cases_that_it_touches(project: Project
     assert len(inherited) == 6
 
 
+@pytest.mark.thorough
 def test_the_next_plan_knows_who_reads_what(project: Project):
     before = project.pytest("--gepa-plan", "--gepa-reflection-model=reflector")
     before.matches("*who reads what*unknown until the baseline*")

@@ -64,15 +64,17 @@ def test_without_a_reflection_model_the_labels_that_the_cases_state_are_found(la
     assert "Stated by the checks of the cases:" in report
 
 
+@pytest.mark.thorough
 def test_it_needs_no_key_and_no_server_for_reflection(labelled: Project):
     labelled.write(
-        {"app.py": (labelled.root / "app.py").read_text().replace("OpenAI(", f"OpenAI(api_key={KEY!r}, ")}
+        {"app.py": (labelled.root / "app.py").read_text().replace("os.environ['OPENAI_API_KEY']", repr(KEY))}
     )
     env = {"OPENAI_API_KEY": "", "GEPA_REFLECTION_BASE_URL": "http://127.0.0.1:9/v1"}
     usual = ("--gepa-optimize", "--gepa-reflection-model=none")
     assert labelled.pytest(*usual, env=env).result["verdict"] == "proven"
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_patch_and_a_replay_as_well(labelled: Project):
     first = without_model(labelled, "--gepa-concurrency=4")
     assert (

@@ -180,7 +180,7 @@ def test_the_result_has_every_field_that_others_build_on(whole: Whole):
         "seconds",
     }
     assert spent["rollouts"] == len(whole.run.task_requests)
-    assert spent["reflections"] == len(whole.run.reflections) == 3
+    assert spent["reflections"] == len(whole.run.reflections) == 1
     assert spent["cached"] == 0
     assert spent["input_tokens"] > 0
     assert spent["output_tokens"] > 0
@@ -196,9 +196,9 @@ def test_the_journal_tells_the_whole_story(whole: Whole):
     kinds = Counter(record["record"] for record in whole.run.journal)
     assert kinds["run"] == kinds["confirm"] == kinds["result"] == 1
     assert kinds["rollout"] == whole.run.result["spent"]["rollouts"]
-    assert kinds["reflect"] == kinds["proposal"] == 3
+    assert kinds["reflect"] == kinds["proposal"] == 1
     decided = Counter(record["kind"] for record in whole.run.records("decision"))
-    assert decided["accepted"] == decided["frontier"] == 3
+    assert decided["accepted"] == decided["frontier"] == 1
     assert whole.run.journal[-1]["result"] == whole.run.result
 
 
@@ -280,6 +280,7 @@ def test_the_same_seed_gives_the_same_patch_byte_for_byte(whole: Whole, tmp_path
     ]
 
 
+@pytest.mark.thorough
 def test_a_second_run_pays_for_no_search_twice_and_for_the_confirm_run_again(whole: Whole, tmp_path: Path):
     project = whole.copy(tmp_path / "repo")
     again = project.optimize()
@@ -363,7 +364,7 @@ def stubborn(request: Body) -> Answer:
     return propose_one_rule(request) if number % 3 == 2 else edits(f"- Consider this {number} times.")
 
 
-@pytest.mark.parametrize("budget", ["the smallest", "45", "65"])
+@pytest.mark.parametrize("budget", ["the smallest", "65"])
 def test_the_budget_is_never_exceeded(project: Project, budget: str):
     project.cases(cases_of(words=["one", "two"]))
     project.world.reflect = stubborn
@@ -415,6 +416,7 @@ def test_a_reply_without_a_usable_edit_becomes_no_candidate_and_is_told_once(pro
     assert "5 replies of the reflection model" in run.out
 
 
+@pytest.mark.thorough
 def test_a_whole_text_in_one_fence_is_understood(project: Project):
     project.cases(cases_of(["fruit", "animal"]))
 
@@ -555,6 +557,7 @@ def test_a_reflection_model_that_cannot_be_reached_is_a_usage_error_after_the_ba
     assert {path.name for path in run.directory.iterdir()} >= {"journal.jsonl", "result.json", "report.md"}
 
 
+@pytest.mark.thorough
 def test_a_key_that_is_refused_is_a_usage_error_with_the_mend(project: Project):
     project.cases(cases_of(["animal"]))
     project.world.reflect = lambda _request: (401, {"error": {"message": f"Incorrect API key: {KEY}"}})

@@ -108,6 +108,7 @@ def test_a_case_that_is_pasted_without_a_word_is_refused(project: Project):
 # Kinds of edit
 
 
+@pytest.mark.thorough
 def test_the_settings_may_forbid_kinds_of_edit(project: Project):
     project.write({"pytest.ini": "[pytest]\ngepa_edits = add, delete\n"})
     everything = "".join(f"- {rule(kind)}\n" for kind in ("fruit", "animal", "city", "tool"))
@@ -122,6 +123,7 @@ def test_the_settings_may_forbid_kinds_of_edit(project: Project):
     assert schema["properties"]["edits"]["items"]["properties"]["kind"]["enum"] == ["add", "delete"]
 
 
+@pytest.mark.thorough
 def test_a_section_can_be_rewritten(project: Project):
     today = "# Task\n\nAnswer with the word and its mark.\n\n## Marks\n\n- The mark of a fruit is FRU.\n\n## End\n\nx\n"
     project.write({PROMPT: today})
@@ -186,6 +188,7 @@ def route(kind, word):
 """
 
 
+@pytest.mark.thorough
 def test_a_template_that_no_longer_renders_costs_no_rollout(project: Project):
     (project.root / PROMPT).unlink()
     project.write({"app.py": RENDERING_APP, "prompts/route.j2": TEMPLATE})

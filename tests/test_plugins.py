@@ -80,6 +80,7 @@ def the_error(run: Run) -> str:
 
 def test_the_examples_of_the_page_do_what_it_says(project: Project):
     greedy, proposer, listener = EXAMPLES
+    project.world.reflect = propose_one_rule
     project.write({"conftest.py": "\n\n".join([listener, proposer, greedy])})
     run = project.optimize()
     assert run.result["verdict"] == "proven", run.everything
@@ -128,6 +129,7 @@ class Spied:
 def spied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spied]:
     for project in new_project(tmp_path_factory.mktemp("spied") / "project"):
         project.write({"conftest.py": SPY})
+        project.world.reflect = propose_one_rule
         project.cases([(kind, word) for kind in KINDS for word in ("one", "two", "three", "four", "five")])
         yield Spied(project, project.optimize())
 

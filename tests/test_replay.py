@@ -20,6 +20,7 @@ from tests.harness import (
     KEY,
     KINDS,
     PROMPT,
+    SDK_APP,
     Project,
     Run,
     answer_by_rules,
@@ -194,6 +195,7 @@ def test_a_second_run_on_the_same_server_buys_its_confirm_run_only(project: Proj
     assert project.optimize("--gepa-trials=1", "--gepa-seed=3").reflections, "another seed is another run"
 
 
+@pytest.mark.thorough
 def test_replay_off_neither_reads_nor_stores(project: Project) -> None:
     first = project.optimize("--gepa-trials=1")
     off = project.optimize("--gepa-trials=1", "--gepa-replay=off")
@@ -205,7 +207,7 @@ def test_replay_off_neither_reads_nor_stores(project: Project) -> None:
     assert not (project.root / ".gepa/cache").exists()
 
 
-@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.thorough), 8])
 def test_a_recorded_run_gives_the_same_patch_elsewhere_without_server_key_or_cache(
     project: Project, concurrency: int
 ) -> None:
@@ -225,6 +227,7 @@ def test_a_recorded_run_gives_the_same_patch_elsewhere_without_server_key_or_cac
         assert run.result[figure] == recorded.result[figure]
 
 
+@pytest.mark.thorough
 def test_a_replay_needs_no_settings_of_the_environment(recorded: Recorded, clone: Project) -> None:
     run = clone.pytest("--gepa-optimize", "--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
     assert run.code == 0, run.everything
@@ -238,6 +241,7 @@ def test_a_replay_needs_no_settings_of_the_environment(recorded: Recorded, clone
     assert clone.prompt() == today
 
 
+@pytest.mark.thorough
 def test_a_run_can_be_replayed_where_it_was_made(project: Project) -> None:
     recorded = project.optimize("--gepa-trials=1")
     patch = recorded.best_patch.read_bytes()
@@ -250,6 +254,7 @@ def test_a_run_can_be_replayed_where_it_was_made(project: Project) -> None:
     assert not (project.root / ".gepa/cache").exists()
 
 
+@pytest.mark.thorough
 def test_streams_are_recorded_and_replayed(pipeline: Project) -> None:
     recorded = pipeline.optimize("--gepa-trials=1")
     clone = moved(pipeline, "elsewhere", recorded)
@@ -299,10 +304,8 @@ def test_a_case_that_would_have_gone_to_the_network_is_named_with_its_request(cl
 def test_an_application_that_makes_do_without_an_answer_does_not_turn_that_into_a_failure(
     clone: Project,
 ) -> None:
-    swallowing = (
-        (clone.root / "app.py")
-        .read_text()
-        .replace("    reply = client()", "    messages[1]['content'] += '!'\n    try:\n     reply = client()")
+    swallowing = SDK_APP.replace(
+        "    reply = client()", "    messages[1]['content'] += '!'\n    try:\n     reply = client()"
     )
     swallowing = swallowing.replace(
         "    return reply.choices", "    except BaseException:\n        return ''\n    return reply.choices"
@@ -357,6 +360,7 @@ def test_other_settings_than_those_of_the_recorded_run_are_told(clone: Project) 
     )
 
 
+@pytest.mark.thorough
 def test_an_error_of_the_server_is_replayed_as_an_error(project: Project) -> None:
     def task(request: Body) -> Any:
         system, user = (message["content"] for message in request["messages"])
@@ -366,8 +370,7 @@ def test_an_error_of_the_server_is_replayed_as_an_error(project: Project) -> Non
         return f"{word}-{kind[:3].upper()}" if rule(kind) in system else "?"
 
     project.world.task = task
-    app = (project.root / "app.py").read_text()
-    app = app.replace("    reply = client()", "    try:\n     reply = client()").replace(
+    app = SDK_APP.replace("    reply = client()", "    try:\n     reply = client()").replace(
         "    return reply.choices",
         "    except Exception:\n        return 'one-' + kind[:3].upper()\n    return reply.choices",
     )
@@ -380,6 +383,7 @@ def test_an_error_of_the_server_is_replayed_as_an_error(project: Project) -> Non
     assert run.best_patch.read_bytes() == recorded.best_patch.read_bytes()
 
 
+@pytest.mark.thorough
 def test_the_cache_is_kept_within_its_bound_between_runs(project: Project) -> None:
     project.write({"pytest.ini": "[pytest]\ngepa_cache_size = 1\n"})
     padding = "x" * 40_000
@@ -389,6 +393,7 @@ def test_the_cache_is_kept_within_its_bound_between_runs(project: Project) -> No
     assert size < 1_300_000
 
 
+@pytest.mark.thorough
 def test_a_recording_of_an_interrupted_run_is_not_left_behind(project: Project, tmp_path: Path) -> None:
     def reflect(request: Body) -> str:
         project.interrupt()

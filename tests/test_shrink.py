@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+import pytest
 
 from tests.fake_openai import Body
 from tests.harness import (
@@ -16,11 +18,18 @@ from tests.harness import (
     cases_of,
     edits,
     failing_kinds,
+    new_project,
     prompt_in,
     rule,
 )
 
 IDLE = "Always think of the customer first."
+
+
+@pytest.fixture
+def project(project: Project) -> Project:
+    project.write({"pytest.ini": "[pytest]\n"})
+    return project
 
 
 def with_ballast(request: Body) -> str:
@@ -38,10 +47,19 @@ def needs(run: Run) -> dict[str, Mapping[str, object]]:
     return {" ".join(need["lines"]): need for need in run.result["needs"]}
 
 
-def test_what_no_case_needs_is_dropped_and_every_change_left_is_told_with_its_cases(project: Project):
-    project.world.reflect = with_ballast
-    project.commit()
-    run = project.optimize()
+@pytest.fixture(scope="module")
+def shrunk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Run]]:
+    for project in new_project(tmp_path_factory.mktemp("shrunk") / "project"):
+        project.write({"pytest.ini": "[pytest]\n"})
+        project.world.reflect = with_ballast
+        project.commit()
+        yield project, project.optimize()
+
+
+def test_what_no_case_needs_is_dropped_and_every_change_left_is_told_with_its_cases(
+    shrunk: tuple[Project, Run],
+):
+    project, run = shrunk
     assert run.result["verdict"] == "proven", run.everything
     found = needs(run)
     assert found[f"+ - {IDLE}"]["state"] == "dropped"
@@ -62,9 +80,8 @@ def test_what_no_case_needs_is_dropped_and_every_change_left_is_told_with_its_ca
     run.matches("*shrunk: *", "shrunk * 4 changes: 3 needed, 1 dropped as no case is worse without it")
 
 
-def test_report_and_patch_show_the_changes_with_their_cases(project: Project):
-    project.world.reflect = with_ballast
-    run = project.optimize()
+def test_report_and_patch_show_the_changes_with_their_cases(shrunk: tuple[Project, Run]):
+    _, run = shrunk
     report = (run.directory / "report.md").read_text(encoding="utf-8")
     assert f"| `{PROMPT}` | `+ - {IDLE}` | no case: dropped |" in report
     assert re.search(
@@ -76,9 +93,8 @@ def test_report_and_patch_show_the_changes_with_their_cases(project: Project):
     assert "Changes that no case needs, taken out" in report
 
 
-def test_shrinking_stays_within_the_budget_and_counts(project: Project):
-    project.world.reflect = with_ballast
-    run = project.optimize()
+def test_shrinking_stays_within_the_budget_and_counts(shrunk: tuple[Project, Run]):
+    _, run = shrunk
     charged = sum(record["charged"] for record in run.records("rollout"))
     assert run.result["spent"]["rollouts"] == charged
     (begun,) = run.records("shrink")
@@ -87,6 +103,7 @@ def test_shrinking_stays_within_the_budget_and_counts(project: Project):
     assert 0 < spent <= begun["most"] <= 3 * len(cases_of())
 
 
+@pytest.mark.thorough
 def test_it_can_be_switched_off(project: Project):
     project.world.reflect = with_ballast
     project.write({"pytest.ini": "[pytest]\ngepa_shrink = off\n"})
@@ -104,6 +121,7 @@ def test_a_value_that_is_neither_on_nor_off_is_a_usage_error(project: Project):
     assert "'maybe' is none of on, off" in run.everything
 
 
+@pytest.mark.thorough
 def test_a_shrunken_run_is_replayed_as_it_was_recorded(project: Project):
     project.world.reflect = with_ballast
     recorded = project.optimize("--gepa-concurrency=4")
@@ -135,6 +153,7 @@ def test_an_interrupt_while_shrinking_leaves_the_winner_so_far(project: Project)
     assert project.children() == []
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_shrunken_patch(project: Project):
     project.world.reflect = with_ballast
     first = project.optimize("--gepa-replay=off").best_patch.read_bytes()

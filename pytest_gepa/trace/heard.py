@@ -31,6 +31,8 @@ class Ear:
         self._encoding = encoding
         self._decode = decode
         self._body: StreamedBody | None = None
+        # An application that only looks at the status never reads the body.
+        exchange.settle_with(lambda: self.body(is_decoded=True).case_ended())
 
     def body(self, *, is_decoded: bool) -> StreamedBody:
         """What listens. The first bytes decide whether it is told them as they came or decoded."""

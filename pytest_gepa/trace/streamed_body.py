@@ -40,7 +40,7 @@ class StreamedBody:
         # Compressed bytes are read at the end: a second decoder beside the caller's is not worth its time.
         self._reads_at_once = self._reader is not None and not encoded
         self._keeps = not self._reads_at_once or exchange.may_store
-        exchange.settle_with(self._case_ended)
+        exchange.settle_with(self.case_ended)
 
     def received(self, piece: bytes) -> None:
         """A piece is about to be handed to the caller."""
@@ -60,7 +60,8 @@ class StreamedBody:
         """The body broke off with an exception, which goes on to the caller."""
         self._exchange.guarded(lambda: self._finish(describe(error)))
 
-    def _case_ended(self) -> None:
+    def case_ended(self) -> None:
+        """The case has ended, and the caller has neither read the body to its end nor closed it."""
         self._exchange.guarded(lambda: self._finish(NOT_ENDED))
 
     def _take(self, piece: bytes) -> None:

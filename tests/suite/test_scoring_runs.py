@@ -109,6 +109,7 @@ def test_route(kind, word):
 )
 
 
+@pytest.mark.thorough
 def test_graded_cases_that_all_pass_are_made_better(project: Project) -> None:
     project.write({"test_route.py": GRADED})
 
@@ -123,6 +124,7 @@ def test_graded_cases_that_all_pass_are_made_better(project: Project) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_a_threshold_says_which_graded_cases_fail(project: Project) -> None:
     graded = GRADED.replace("@every_case", "@pytest.mark.gepa(threshold=0.8)\n@every_case")
     project.write({"test_route.py": graded})
@@ -149,6 +151,7 @@ def test_cases_above_their_threshold_are_left_alone(project: Project) -> None:
     assert run.reflections == []
 
 
+@pytest.mark.thorough
 def test_a_weight_counts_in_every_mean(project: Project) -> None:
     project.write({"test_route.py": WEIGHED})
 
@@ -177,6 +180,7 @@ def test_trials_and_split_are_those_of_the_marker(project: Project) -> None:
     assert (run.result["baseline"]["total"], run.result["holdout"]["baseline"]["total"]) == (9, 3)
 
 
+@pytest.mark.thorough
 def test_subtests_count_as_partial_credit(project: Project) -> None:
     project.write({"test_route.py": DIVIDED})
 

@@ -152,6 +152,21 @@ def test_an_error_of_urllib_request_is_recorded_and_can_still_be_read(bench: Ben
     assert (call.status, call.answer, call.error) == (429, None, '{"error": "slow down"}')
 
 
+def test_an_answer_that_nobody_reads_was_sent_all_the_same(bench: Bench) -> None:
+    """It is paid for: a rollout with such a call is charged."""
+    bench.server.reply = lambda request: (429, {"error": "slow down"})
+    kept: list[urllib.error.HTTPError] = []
+
+    def act() -> None:
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(urllib.request.Request(bench.url, json.dumps(ask()).encode(), JSON))
+        kept.append(raised.value)
+
+    (call,) = bench.calls(act)
+    kept[0].close()
+    assert (call.status, call.answer, call.sent) == (429, None, True)
+
+
 def test_a_stream_that_is_dropped_is_recorded_when_it_goes(bench: Bench) -> None:
     def act() -> None:
         with requests.post(bench.url, json=ask(stream=True), stream=True) as response:
