@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.harness import PROMPT, TODAY, Project, rule, told
 
 HEAD = """\
