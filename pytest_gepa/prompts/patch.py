@@ -35,7 +35,7 @@ _PLAIN = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 # Set when git has started this process, as in a hook: they point to another place than the given directory.
-_GIT_PLACES = (
+GIT_PLACES = (
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -126,7 +126,7 @@ def git_apply_check(patch_file: Path, top: Path) -> str | None:
 
 
 def _git(arguments: list[str], directory: Path) -> subprocess.CompletedProcess[bytes] | None:
-    environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    environment = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
     environment["LC_ALL"] = "C"
     try:
         return subprocess.run(

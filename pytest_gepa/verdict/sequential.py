@@ -194,7 +194,9 @@ def _is_futile(trials: Trials, cases: int, alpha: float) -> bool:
     Controlled Clinical Trials 7, 8-17). To stop by it can only lower the chance of a false alarm.
     """
     number = min(len(trials.base), len(trials.today))
-    if number < LEAST_IN_DOUBT and sum(trials.today) * len(trials.base) < sum(trials.base) * len(trials.today):
+    if number < LEAST_IN_DOUBT and sum(trials.today) * len(trials.base) < sum(trials.base) * len(
+        trials.today
+    ):
         return False
     if trials.is_graded:
         worse, better = _p_values(trials)
@@ -207,7 +209,9 @@ def _is_futile(trials: Trials, cases: int, alpha: float) -> bool:
     return _power(base, today, *at_end, level) + _power(today, base, *at_end[::-1], level) < FUTILE
 
 
-def _power(better: Mapping[int, float], worse: Mapping[int, float], many: int, few: int, level: float) -> float:
+def _power(
+    better: Mapping[int, float], worse: Mapping[int, float], many: int, few: int, level: float
+) -> float:
     """The chance that the side `better` turns out to be proven better at the end."""
     found = 0.0
     for before, chance in better.items():

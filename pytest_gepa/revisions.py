@@ -1,0 +1,197 @@
+"""An earlier state of the project in git: which commit it is, which files differ from it, and their bytes there.
+
+Nothing is written to the repository, its index included."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_gepa.errors import GepaError
+from pytest_gepa.prompts.patch import GIT_PLACES, git_top
+
+DEFAULT_BRANCHES = ("origin/main", "origin/master", "main", "master")
+SECONDS = 120
+_MOST_LINKS = 8
+_LINK = b"120000"
+
+
+class RevisionError(GepaError):
+    """There is no earlier state to compare with; the message names the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """How a file of today differs from the revision: `before` is its path there, "" for one that is new."""
+
+    path: str
+    before: str
+
+
+class Repository:
+    """The git repository that holds `rootdir`. Paths are relative to its top level, with forward slashes.
+
+    Raises `RevisionError` where there is none.
+    """
+
+    def __init__(self, rootdir: Path) -> None:
+        top = git_top(rootdir)
+        if top is None:
+            raise RevisionError(
+                f"--gepa-check compares with prompts in git, and {rootdir} is in no git repository (or git is missing)"
+            )
+        self.top = top
+
+    def path_of(self, path: Path) -> str | None:
+        """The path of a file in the repository, None for one outside of it."""
+        try:
+            return path.resolve().relative_to(self.top).as_posix()
+        except ValueError:
+            return None
+
+    def commit(self, revision: str) -> str:
+        """The full hash of the commit that a revision names. Raises `RevisionError` for one that is not known here."""
+        found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        if found is None:
+            raise RevisionError(
+                f"--gepa-check={revision}: git knows no such commit here{self._shallow_hint()}"
+            )
+        return found
+
+    def short(self, commit: str) -> str:
+        """A commit's hash as one writes it."""
+        return self._try("rev-parse", "--short", commit) or commit[:10]
+
+    def default_base(self) -> str:
+        """The commit at which this branch has left the default branch; HEAD on that branch itself.
+
+        Raises `RevisionError` where no default branch or no common commit is known, as in a shallow clone.
+        """
+        head = self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        if head is None:
+            raise RevisionError("--gepa-check compares with prompts in git, and there is no commit yet")
+        branch = next((name for name in self._default_branches() if self._exists(name)), None)
+        if branch is None:
+            raise RevisionError(
+                f"the default branch is not known here (looked for {', '.join(self._default_branches())})"
+                f"{self._shallow_hint(always=True)}"
+            )
+        base = self._try("merge-base", "HEAD", branch)
+        if base is None:
+            raise RevisionError(
+                f"HEAD and {branch} have no common commit here{self._shallow_hint(always=True)}"
+            )
+        return base
+
+    def differing(self, commit: str, files: Sequence[str]) -> tuple[dict[str, FileState], tuple[str, ...]]:
+        """How the working tree differs from a commit: those of today's `files` that do, by path, and deleted files.
+
+        Uncommitted and untracked files count as they are, and a file that was renamed keeps its history.
+        """
+        states: dict[str, FileState] = {}
+        deleted: list[str] = []
+        with tempfile.TemporaryDirectory(prefix="gepa-index-") as place:
+            index = self._index_with(files, Path(place))
+            diff = self._bytes(
+                *("diff", "--name-status", "-z", "-M", "--no-ext-diff", "--ignore-submodules", commit, "--"),
+                environment=index,
+            )
+        fields = iter(os.fsdecode(diff or b"").split("\0"))
+        for status in fields:
+            if not status:
+                break
+            before = next(fields)
+            path = next(fields) if status[0] in "RC" else before
+            if status[0] == "D":
+                deleted.append(before)
+            else:
+                states[path] = FileState(path, "" if status[0] in "AC" else before)
+        for path in set(files) - states.keys() - self._known(commit, files):
+            states[path] = FileState(path, "")
+        return {path: states[path] for path in files if path in states}, tuple(deleted)
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file's bytes in a commit, None where there is none; a symlink there stands for its target."""
+        for _ in range(_MOST_LINKS):
+            entry = self._bytes("ls-tree", "-z", commit, "--", f":(top,literal){path}")
+            if not entry:
+                return None
+            mode, kind, _ = entry.split(b"\t", 1)[0].split(b" ", 2)
+            if kind != b"blob":
+                return None
+            data = self._bytes("cat-file", "blob", f"{commit}:{path}")
+            if mode != _LINK or data is None:
+                return data
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.fsdecode(data)))
+        return None
+
+    def _default_branches(self) -> tuple[str, ...]:
+        branch = self._try("symbolic-ref", "--quiet", "--short", "HEAD")
+        remote = self._try("config", f"branch.{branch}.remote") if branch else None
+        heads = dict.fromkeys(f"{name}/HEAD" for name in (remote, "origin") if name and name != ".")
+        return (*heads, *DEFAULT_BRANCHES)
+
+    def _exists(self, name: str) -> bool:
+        kind = "remotes" if "/" in name else "heads"
+        return self._try("rev-parse", "--verify", "--quiet", f"refs/{kind}/{name}^{{commit}}") is not None
+
+    def _shallow_hint(self, *, always: bool = False) -> str:
+        if not always and self._try("rev-parse", "--is-shallow-repository") != "true":
+            return "; name one with --gepa-check=REV"
+        return (
+            "; a shallow clone lacks it: fetch the whole history (fetch-depth: 0 in actions/checkout), or name a "
+            "commit that is here with --gepa-check=REV"
+        )
+
+    def _index_with(self, files: Iterable[str], place: Path) -> dict[str, str]:
+        """The environment of a copy of the index in which untracked files are noted, so that git sees renames."""
+        wanted = list(files)
+        tracked = os.fsdecode(self._bytes("ls-files", "-z", "--", *map(_literal, wanted)) or b"").split("\0")
+        new = [path for path in wanted if path not in tracked]
+        index = self._try("rev-parse", "--path-format=absolute", "--git-path", "index")
+        if not new or index is None:
+            return {}
+        environment = {"GIT_INDEX_FILE": str(place / "index")}
+        if Path(index).exists():
+            shutil.copyfile(index, place / "index")
+        self._bytes("add", "-f", "-N", "--", *map(_literal, new), environment=environment)
+        return environment
+
+    def _known(self, commit: str, files: Sequence[str]) -> set[str]:
+        known: set[str] = set()
+        for at in range(0, len(files), 500):
+            paths = map(_literal, files[at : at + 500])
+            listed = self._bytes("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *paths)
+            known |= set(os.fsdecode(listed or b"").split("\0"))
+        return known
+
+    def _try(self, *arguments: str) -> str | None:
+        found = self._bytes(*arguments)
+        return None if found is None else os.fsdecode(found).strip()
+
+    def _bytes(self, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes | None:
+        """What git prints, None when it fails. Raises `RevisionError` when it does not come to an end."""
+        around = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
+        try:
+            done = subprocess.run(
+                ["git", *arguments],
+                cwd=self.top,
+                env={**around, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise RevisionError(f"git {arguments[0]} did not come to an end: {error}") from None
+        return done.stdout if done.returncode == 0 else None
+
+
+def _literal(path: str) -> str:
+    return f":(top,literal){path}"

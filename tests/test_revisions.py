@@ -1,0 +1,174 @@
+"""Earlier states of prompts, read from real git repositories."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.base_prompts import BasePrompts, read_base
+from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
+from pytest_gepa.revisions import RevisionError
+
+
+class Repo:
+    """A git repository; `root` is the rootdir in it."""
+
+    def __init__(self, top: Path, root: Path) -> None:
+        self.top, self.root = top, root
+        root.mkdir(parents=True, exist_ok=True)
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *args: str) -> str:
+        done = subprocess.run(
+            ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *args],
+            cwd=self.top,
+            env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def commit(self) -> str:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "more")
+        return self.git("rev-parse", "HEAD")
+
+    def read(self, revision: str = "", patterns: tuple[str, ...] = DEFAULT_PATTERNS) -> BasePrompts:
+        components = find_components(self.root, self.root, patterns)
+        return read_base(self.root, components, self.root, patterns, revision)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    repo = Repo(tmp_path / "top", tmp_path / "top" / "sub")
+    repo.write("prompts/route.md", "one\ntwo\nthree\nfour\n")
+    repo.write("prompts/other.md", "unchanged\n")
+    repo.commit()
+    return repo
+
+
+def states(base: BasePrompts) -> dict[str, str]:
+    return {change.component: change.state for change in base.changes}
+
+
+def test_uncommitted_text_is_compared_with_head_on_the_default_branch(repo: Repo) -> None:
+    assert not repo.read().changes
+    repo.write("prompts/route.md", "one\nTWO\nthree\nfour\nfive\n")
+    base = repo.read()
+    (change,) = base.changes
+    assert (change.state, change.path, change.lines) == ("edited", "sub/prompts/route.md", (2, 5))
+    assert "-two" in change.diff
+    assert "+TWO" in change.diff
+    assert base.texts == {"prompts/other.md": "unchanged\n", "prompts/route.md": "one\ntwo\nthree\nfour\n"}
+    assert base.changed == {"prompts/route.md"}
+
+
+def test_a_branch_is_compared_with_where_it_left_the_default_branch(repo: Repo) -> None:
+    start = repo.git("rev-parse", "HEAD")
+    repo.git("checkout", "-q", "-b", "feature")
+    repo.write("prompts/route.md", "mine\n")
+    repo.commit()
+    repo.git("checkout", "-q", "main")
+    repo.write("prompts/other.md", "of main\n")
+    repo.commit()
+    repo.git("checkout", "-q", "feature")
+    base = repo.read()
+    assert states(base) == {"prompts/route.md": "edited"}
+    assert start.startswith(base.name)
+    assert states(repo.read("main")) == {"prompts/route.md": "edited", "prompts/other.md": "edited"}
+
+
+def test_the_default_branch_is_the_one_of_the_upstream(repo: Repo, tmp_path: Path) -> None:
+    repo.git("branch", "-m", "main", "trunk")
+    repo.git("clone", "-q", str(repo.top), str(tmp_path / "clone"))
+    clone = Repo(tmp_path / "clone", tmp_path / "clone" / "sub")
+    clone.git("checkout", "-q", "-b", "feature", "origin/trunk")
+    clone.write("prompts/route.md", "mine\n")
+    clone.commit()
+    assert states(clone.read()) == {"prompts/route.md": "edited"}
+
+
+def test_renamed_added_and_deleted_prompts(repo: Repo) -> None:
+    repo.write("prompts/gone.md", "to be deleted, quite another text\n")
+    repo.commit()
+    (repo.root / "prompts/route.md").rename(repo.root / "prompts/routing.md")
+    repo.write("prompts/routing.md", "one\ntwo\nthree\nfor\n")
+    repo.write("prompts/new.md", "a text that nothing resembles\n")
+    (repo.root / "prompts/gone.md").unlink()
+    status = repo.git("status", "--porcelain")
+    base = repo.read()
+    assert states(base) == {
+        "prompts/gone.md": "deleted",
+        "prompts/new.md": "added",
+        "prompts/routing.md": "renamed",
+    }
+    assert base.changed == {"prompts/routing.md"}
+    assert base.added == {"prompts/new.md"}
+    assert base.texts["prompts/routing.md"] == "one\ntwo\nthree\nfour\n"
+    assert base.texts["prompts/new.md"] == "a text that nothing resembles\n"
+    assert next(one.before for one in base.changes if one.state == "renamed") == "prompts/route.md"
+    assert repo.git("status", "--porcelain") == status
+
+
+def test_a_rename_alone_changes_nothing(repo: Repo) -> None:
+    (repo.root / "prompts/route.md").rename(repo.root / "prompts/routing.md")
+    assert not repo.read().changes
+
+
+def test_a_symlinked_prompt_is_its_target(repo: Repo) -> None:
+    repo.write("shared/tone.md", "be kind\n")
+    (repo.root / "prompts/tone.md").symlink_to("../shared/tone.md")
+    repo.commit()
+    repo.write("shared/tone.md", "be terse\n")
+    base = repo.read()
+    assert states(base) == {"shared/tone.md": "edited"}
+    assert base.texts["shared/tone.md"] == "be kind\n"
+
+
+def test_texts_inside_of_files_are_read_at_the_same_place(repo: Repo) -> None:
+    patterns = ("prompts/all.yaml::router.system", "app.py::SYSTEM")
+    repo.write("prompts/all.yaml", "router:\n  system: |\n    old\n    text\nother: 1\n")
+    repo.write("app.py", 'SYSTEM = "old words"\nOTHER = 1\n')
+    repo.commit()
+    repo.write("prompts/all.yaml", "new: key\nrouter:\n  system: |\n    new\n    text\nother: 2\n")
+    repo.write("app.py", 'OTHER = 2\nSYSTEM = "new words"\n')
+    base = repo.read(patterns=patterns)
+    assert base.texts == {"app.py::SYSTEM": "old words", "prompts/all.yaml::router.system": "old\ntext\n"}
+    assert {one.component: one.lines for one in base.changes} == {
+        "app.py::SYSTEM": (2,),
+        "prompts/all.yaml::router.system": (4,),
+    }
+
+
+def test_other_bytes_of_a_file_are_no_change_of_its_prompt(repo: Repo) -> None:
+    repo.write("prompts/all.yaml", "router:\n  system: you are a router\nother: 1\n")
+    repo.commit()
+    repo.write("prompts/all.yaml", "router:\n  system: you are a router\nother: 2\n")
+    assert not repo.read().changes
+
+
+def test_what_cannot_be_compared_says_what_to_do(repo: Repo, tmp_path: Path) -> None:
+    with pytest.raises(RevisionError, match=r"--gepa-check=nowhere: git knows no such commit"):
+        repo.read("nowhere")
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(RevisionError, match="in no git repository"):
+        read_base(tmp_path / "plain", (), tmp_path / "plain", (), "")
+    repo.git("checkout", "-q", "-b", "feature")
+    repo.write("prompts/route.md", "mine\n")
+    repo.commit()
+    repo.git("clone", "-q", "--depth", "1", f"file://{repo.top}", str(tmp_path / "shallow"))
+    shallow = Repo(tmp_path / "shallow", tmp_path / "shallow" / "sub")
+    shallow.git("checkout", "-q", "--detach")
+    shallow.git("branch", "-D", "feature")
+    shallow.git("remote", "remove", "origin")
+    with pytest.raises(RevisionError, match=r"fetch-depth: 0 .* --gepa-check=REV"):
+        shallow.read()
