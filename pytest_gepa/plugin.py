@@ -5,13 +5,16 @@ Loaded with every pytest session, so it imports the standard library and pytest 
 
 from __future__ import annotations
 
+import argparse
+import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_gepa.settings import Settings
     from pytest_gepa.trace.recorder import Recorder
@@ -26,7 +29,10 @@ exit_status_key: pytest.StashKey[int] = pytest.StashKey()
 
 
 class Setting(NamedTuple):
-    """One setting: an option `--gepa-<name>` and, unless it is a mode, an ini key `gepa_<name>`."""
+    """One setting: an option `--gepa-<name>` and, unless it is a mode, an ini key `gepa_<name>`.
+
+    A mode with a `metavar` may have a value, behind `=` only.
+    """
 
     name: str
     metavar: str
@@ -38,6 +44,12 @@ MODES = (
         "optimize",
         "",
         "improve the prompts with the collected cases; writes patches, touches no file of yours",
+    ),
+    Setting(
+        "check",
+        "REV",
+        "--gepa-check[=REV]: is any case worse than under the prompts of REV (default: where this branch left the "
+        "default branch)? Exits with 1 on a regression",
     ),
     Setting("plan", "", "print what --gepa-optimize would run, and spend nothing"),
 )
@@ -58,7 +70,10 @@ SETTINGS = (
     ),
     Setting("concurrency", "N", "cases in flight at once (default: 8, or the number of -n)"),
     Setting(
-        "trials", "N", "repetitions of each case in the confirm run (default: 3, 1 if answers repeat exactly)"
+        "trials",
+        "N",
+        "repetitions of each case in the confirm run (default: 3, 1 if answers repeat exactly); with --gepa-check the "
+        "most on either side (default: 32)",
     ),
     Setting(
         "holdout",
@@ -68,7 +83,17 @@ SETTINGS = (
     Setting("seed", "N", "seed of every random choice (default: 0)"),
     Setting("timeout", "S", "seconds that one case may take (default: 120)"),
     Setting("max-broken", "N", "most cases that pass today and may fail under the winner (default: 0)"),
-    Setting("fail-on", "RULE", "'not-proven': exit with 1 unless a gain is proven"),
+    Setting(
+        "fail-on",
+        "RULE",
+        "when to exit with 1. --gepa-check: regressed (default), suspect, score:X (the mean score fell by more than X, "
+        "proven), none; --gepa-optimize: not-proven (no gain is proven)",
+    ),
+    Setting(
+        "ancestor",
+        "REV",
+        "with --gepa-optimize: take the prompts of this commit into the search beside today's",
+    ),
     Setting(
         "replay",
         "MODE",
@@ -92,11 +117,51 @@ INI_ONLY = (
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+class BehindEqualsSign(argparse.Action):
+    """An option with a value behind `=`, or none: with `nargs="?"` argparse would take the next word for it.
+
+    To argparse each spelling, `--gepa-check` and `--gepa-check=main`, is an option of its own without a value.
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None, **_: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=None, help=help)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Note the value, "" where there is none."""
+        setattr(namespace, self.dest, (option_string or "").partition("=")[2])
+
+
+def _command_line(pluginmanager: pytest.PytestPluginManager) -> list[str]:
+    """Every word that argparse will see."""
+    config = pluginmanager.get_plugin("pytestconfig")
+    if config is None:
+        return []
+    words = [str(word) for word in config.invocation_params.args]
+    try:
+        words += config.getini("addopts")
+        words += shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
+    except (ValueError, pytest.UsageError):
+        pass  # pytest says so itself, in its own words
+    return words
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the options and their ini twins."""
     group = parser.getgroup("gepa", "prompt optimization (pytest-gepa)")
+    words = _command_line(pluginmanager)
     for mode in MODES:
-        group.addoption(f"--gepa-{mode.name}", action="store_true", default=False, help=mode.help)
+        name = f"--gepa-{mode.name}"
+        if mode.metavar:
+            spellings = dict.fromkeys([name, *(word for word in words if word.startswith(f"{name}="))])
+            group.addoption(*spellings, action=BehindEqualsSign, dest=f"gepa_{mode.name}", help=mode.help)
+        else:
+            group.addoption(name, action="store_true", default=False, help=mode.help)
     group.addoption(
         "--gepa-prompts",
         action="append",
@@ -104,6 +169,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="prompts to improve: globs of files, or file::place for a text inside one; may be repeated "
         "(default: prompts/**/* with the usual suffixes)",
     )
+    group.addoption(
+        "--gepa-fail-on-trouble",
+        action="store_true",
+        default=False,
+        help="--gepa-check: exit with 1 also when a case gave no evidence (an error, a timeout)",
+    )
+    parser.addini("gepa_fail_on_trouble", "on or off: the same (default: off)", type="bool")
     parser.addini("gepa_prompts", "prompts to improve: globs, or file::place, one a line", type="linelist")
     parser.addini(
         "gepa_redact",
@@ -132,7 +204,10 @@ def _mode(config: pytest.Config) -> str:
     """The mode that was asked for, "" if none; xdist workers and child sessions have none."""
     if hasattr(config, "workerinput"):
         return ""
-    return next((mode.name for mode in reversed(MODES) if config.getoption(f"gepa_{mode.name}")), "")
+    asked = (
+        mode.name for mode in reversed(MODES) if config.getoption(f"gepa_{mode.name}") not in (None, False)
+    )
+    return next(asked, "")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -28,7 +28,10 @@ DEFAULT_CONCURRENCY = 8
 DEFAULT_TRIALS = 3
 DEFAULT_TIMEOUT = 120.0
 ISOLATIONS = ("auto", "fork", "spawn", "strict")
-FAIL_RULES = ("not-proven",)
+FAIL_RULES = {"optimize": ("not-proven",), "check": ("regressed", "suspect", "none")}
+"""What `--gepa-fail-on` may say, by mode; for a check also `score:X`."""
+
+SCORE_RULE = "score:"
 REPLAY_MODES = ("auto", "only", "off")
 DEFAULT_CACHE_MEGABYTES = 1000
 
@@ -43,7 +46,8 @@ class Settings:
     judges. `shrinks` says whether the winner is shrunk.
     `edits` are the kinds of edit that are allowed. `redact` are regular
     expressions of the user's own. `cache_size` is in bytes. `max_cost` is in USD, None for no cap; `prices` are the
-    lines of the user's own table.
+    lines of the user's own table. `revision` is what a check compares with, `ancestor` one whose prompts the search
+    takes in, "" for none. `fails_on_trouble` lets a check fail on cases without evidence.
     """
 
     mode: str
@@ -69,12 +73,19 @@ class Settings:
     cache_size: int = DEFAULT_CACHE_MEGABYTES * 10**6
     max_cost: float | None = None
     prices: tuple[str, ...] = ()
+    revision: str = ""
+    ancestor: str = ""
+    fails_on_trouble: bool = False
 
     @property
     def headline(self) -> str:
         """The one header line."""
-        job = "optimizing prompts" if self.mode == "optimize" else "plan only, nothing is run"
-        return f"gepa: {job}, seed {self.seed}"
+        jobs = {
+            "optimize": "optimizing prompts",
+            "plan": "plan only, nothing is run",
+            "check": f"checking prompts against {self.revision or 'the base of this branch'}",
+        }
+        return f"gepa: {jobs[self.mode]}, seed {self.seed}"
 
 
 def resolve(config: pytest.Config, mode: str) -> Settings:
@@ -84,9 +95,10 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY)),
         "gepa_redact",
         "gepa_prices",
+        "gepa_fail_on_trouble",
     ]
     _check_ini_keys(config, known)
-    _check_options(config)
+    _check_options(config, mode)
     workers = switch_off_distribution(config)
     quieten(config)
     watch_parameters(config)
@@ -105,7 +117,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         seed=_number(config, "seed", int) or 0,
         timeout=_number(config, "timeout", float, above=0) or DEFAULT_TIMEOUT,
         max_broken=_number(config, "max-broken", int, least=0) or 0,
-        fail_on=_choice(config, "fail-on", FAIL_RULES),
+        fail_on=_fail_rule(config, mode),
         isolation=_choice(config, "isolation", ISOLATIONS) or "auto",
         replay=_choice(config, "replay", REPLAY_MODES) or "auto",
         confirm=_number(config, "confirm", int, least=1) or 1,
@@ -115,7 +127,37 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         max_cost=_number(config, "max-cost", float, above=0),
         prices=_prices(config),
         cache_size=10**6 * (_number(config, "cache_size", int, least=1) or DEFAULT_CACHE_MEGABYTES),
+        revision=_revision(config, mode),
+        ancestor=_text(config, "ancestor") or "",
+        fails_on_trouble=config.getoption("gepa_fail_on_trouble") or config.getini("gepa_fail_on_trouble"),
     )
+
+
+def _revision(config: pytest.Config, mode: str) -> str:
+    """What a check compares with, "" for the base of the branch."""
+    return str(config.getoption("gepa_check") or "") if mode == "check" else ""
+
+
+def _fail_rule(config: pytest.Config, mode: str) -> str | None:
+    """The rule of this mode. One in the ini file may be meant for another mode; one that was typed may not."""
+    text, label = _raw(config, "fail-on")
+    rules = FAIL_RULES.get(mode, ())
+    if text is None or text in rules:
+        return text
+    if mode == "check" and text.startswith(SCORE_RULE) and _is_share(text.removeprefix(SCORE_RULE)):
+        return text
+    elsewhere = any(text in others for others in FAIL_RULES.values()) or text.startswith(SCORE_RULE)
+    if elsewhere and (label != "--gepa-fail-on" or mode == "plan"):
+        return None
+    every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if mode == "check" else FAIL_RULES["optimize"]
+    raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(every)}")
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) < 1
+    except ValueError:
+        return False
 
 
 def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
@@ -132,7 +174,14 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
         raise pytest.UsageError(f"{config.inipath}: there is no setting {key}; {hint}")
 
 
-def _check_options(config: pytest.Config) -> None:
+def _check_options(config: pytest.Config, mode: str) -> None:
+    others = [
+        name.name
+        for name in MODES
+        if name.name != mode and config.getoption(f"gepa_{name.name}") not in (None, False)
+    ]
+    if others and ("check" in (mode, *others)):
+        raise pytest.UsageError(f"--gepa-{mode} and --gepa-{others[0]} exclude each other; give one of them")
     if config.option.collectonly:
         raise pytest.UsageError(
             "--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run"
