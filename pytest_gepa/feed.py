@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import pytest
@@ -12,13 +12,19 @@ from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
 
 class Feeder:
-    """Feeds the baseline's reports into the user's session, so that it looks and counts like a pytest run."""
+    """Feeds the baseline's reports into the user's session, so that it looks and counts like a pytest run.
 
-    def __init__(self, session: pytest.Session, cases: Sequence[Case]) -> None:
+    `cases` are all of the session's; `expected` are those that will be run, all of them by default.
+    """
+
+    def __init__(
+        self, session: pytest.Session, cases: Sequence[Case], expected: Collection[str] | None = None
+    ) -> None:
         self._config = session.config
         self._items = dict(zip((case.id for case in cases), session.items, strict=True))
         searched = [case.id for case in cases if case.split == "search"]
-        self._order = [*searched, *(case.id for case in cases if case.split == "holdout")]
+        order = [*searched, *(case.id for case in cases if case.split == "holdout")]
+        self._order = [case for case in order if expected is None or case in expected]
         self._waiting: dict[str, Rollout] = {}
 
     def feed(self, rollout: Rollout) -> None:

@@ -72,6 +72,11 @@ class Inputs:
 def run_mode(session: pytest.Session, settings: Settings) -> bool:
     """Run the mode that the settings name. Raises `pytest.UsageError` for what the user can mend."""
     try:
+        if settings.mode == "check":
+            from pytest_gepa.front_check import run_check
+
+            run_check(session, settings)
+            return True
         inputs = find_inputs(session, settings)
         if settings.mode == "plan":
             lines = plan_lines(
@@ -95,15 +100,7 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
 
 def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
-    components = find_components(
-        settings.rootdir, settings.prompts_base, settings.prompts or DEFAULT_PATTERNS
-    )
-    if not components:
-        looked = ", ".join(settings.prompts or DEFAULT_PATTERNS)
-        raise GepaError(
-            f"no prompt file found for {looked} in {settings.prompts_base}; name yours with --gepa-prompts GLOB "
-            "or gepa_prompts in the ini file"
-        )
+    components = find_prompts(settings)
     check_markers({component.id: component.text for component in components})
     endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
     if settings.replay == "only":
@@ -117,13 +114,28 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
     if settings.max_cost is not None and is_asked:
         check_reflection_price(PriceList(settings.prices), endpoint.model)
-    redact = Redactor(os.environ, settings.redact).redact
-    cases = tuple(
-        _redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout)
-    )
+    cases = hold_out(find_cases(session, settings), settings.holdout)
     if not any(case.split == "search" for case in cases):
         raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
     return Inputs(cases, components, endpoint, plan_budget(settings, cases))
+
+
+def find_prompts(settings: Settings) -> tuple[Component, ...]:
+    """The prompts of today. Raises `GepaError` where there is none."""
+    patterns = settings.prompts or DEFAULT_PATTERNS
+    components = find_components(settings.rootdir, settings.prompts_base, patterns)
+    if not components:
+        raise GepaError(
+            f"no prompt file found for {', '.join(patterns)} in {settings.prompts_base}; name yours with "
+            "--gepa-prompts GLOB or gepa_prompts in the ini file"
+        )
+    return components
+
+
+def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
+    """The cases of the session, without secrets."""
+    redact = Redactor(os.environ, settings.redact).redact
+    return tuple(_redacted(case, redact) for case in collect_cases(session.items))
 
 
 def _redacted(case: Case, redact: Callable[[str], str]) -> Case:
@@ -153,7 +165,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         reflection_model=inputs.endpoint.model,
     )
     stream = terminal_stream(config)
-    _print_lines(
+    print_lines(
         stream,
         opening_lines(
             len(inputs.components),
@@ -170,10 +182,10 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     extensions = Extensions(config.hook)
     terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
     answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact_certain)
-    _print_lines(stream, answers.notes)
+    print_lines(stream, answers.notes)
     cap = None if settings.replay == "only" else settings.max_cost
     spending = Spending(temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
-    suite = _suite(config, settings, inputs, temp, answers)
+    suite = make_suite(config, settings, inputs.cases, inputs.components, temp, answers)
     model = ReflectionModel(
         inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
     )
@@ -196,7 +208,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         answers.keep(directory)
     finally:
         # Whatever ended the run: what was paid for is written down.
-        with _undisturbed():
+        with undisturbed():
             terminal.close()
             feeder.flush()
             suite.runner.close()
@@ -211,7 +223,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Let no second Ctrl-C cut short the second or so in which results are written."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -265,10 +277,16 @@ def _keep_usage(directory: Path, state: RunState) -> None:
     save_usage(directory.parents[1], learned, state.reflection_usage())
 
 
-def _suite(
-    config: pytest.Config, settings: Settings, inputs: Inputs, temp: Path, answers: RunAnswers
+def make_suite(
+    config: pytest.Config,
+    settings: Settings,
+    cases: Sequence[Case],
+    components: Sequence[Component],
+    temp: Path,
+    answers: RunAnswers,
 ) -> Suite:
-    prompts = [str(component.path) for component in inputs.components]
+    """The suite of a session, with the runner of this platform. `temp` is a directory of the run's own."""
+    prompts = [str(component.path) for component in components]
     own = project_packages(settings.rootdir)
     preload = [name for name in environment_modules() if name.split(".", 1)[0] not in own]
     around = Surroundings(
@@ -287,9 +305,7 @@ def _suite(
         isolation=settings.isolation,
         costs=str(temp / "costs"),
     )
-    return Suite(
-        inputs.cases, inputs.components, around, choose_runner(settings.isolation, temp, preload, prompts)
-    )
+    return Suite(cases, components, around, choose_runner(settings.isolation, temp, preload, prompts))
 
 
 class HookedTerminal(Terminal):
@@ -317,7 +333,8 @@ def print_closing(config: pytest.Config, lines: list[str]) -> None:
     print_section(terminal_stream(config), "gepa", lines, verdict)
 
 
-def _print_lines(stream: IO[str], lines: Sequence[str]) -> None:
+def print_lines(stream: IO[str], lines: Sequence[str]) -> None:
+    """Print lines among pytest's own."""
     for line in lines:
         stream.write(f"{line}\n")
     stream.flush()

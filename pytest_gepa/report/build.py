@@ -247,7 +247,7 @@ def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
     found: dict[str, Trouble] = {}
     for rollout in rollouts:
         if rollout.outcome.is_trouble:
-            reason = _reason(rollout.trajectory.failure)
+            reason = trouble_reason(rollout.trajectory.failure)
             found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
 
@@ -262,7 +262,7 @@ def _stray(stray: StrayCall, labels: Mapping[str, str]) -> str:
     return f"{call.model or 'unknown model'}: {shown}{origin}{during}"
 
 
-def _reason(failure: str) -> str:
+def trouble_reason(failure: str) -> str:
     """The message of the last error in a failure, without the code around it."""
     lines = [line for line in read_failure(failure).said.splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(">") and not _PLACE.fullmatch(line)]

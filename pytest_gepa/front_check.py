@@ -1,0 +1,148 @@
+"""Between a pytest session and a check: what the session collected goes in, reports and the closing lines come out."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import shutil
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.answers import RunAnswers
+from pytest_gepa.base_prompts import BasePrompts, read_base
+from pytest_gepa.check import TODAY, Check, CheckState
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.errors import GepaError
+from pytest_gepa.feed import Feeder
+from pytest_gepa.front import (
+    find_cases,
+    find_prompts,
+    make_suite,
+    print_lines,
+    undisturbed,
+    verdict_key,
+)
+from pytest_gepa.journal import Journal
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.plugin import closing_key, exit_status_key
+from pytest_gepa.prompts.components import compose
+from pytest_gepa.report.check_build import build_check, nothing_to_compare
+from pytest_gepa.report.check_result import CheckResult
+from pytest_gepa.report.check_terminal import CheckTerminal, check_lines, opening_line
+from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory, write_file
+from pytest_gepa.settings import Settings
+from pytest_gepa.spending import Spending
+from pytest_gepa.suite.pytest_internals import terminal_stream
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import load_usage, save_usage, usage_of
+from pytest_gepa.trace.redact import Redactor, rewrite_tree
+
+RESULT = "check.json"
+NO_PLAN = BudgetPlan(limit=0, search=0, confirm=0, probe=0, trials=0)
+
+
+def run_check(session: pytest.Session, settings: Settings) -> None:
+    """Run a check. Raises `GepaError` for what the user can mend."""
+    config = session.config
+    components = find_prompts(settings)
+    base = read_base(settings.rootdir, components, settings.prompts_base, settings.prompts, settings.revision)
+    redactor = Redactor(os.environ, settings.redact)
+    if not base.changed:
+        directory = new_run_directory(settings.rootdir, date.today())
+        _conclude(config, nothing_to_compare(directory.name, base, settings), directory, redactor)
+        return
+    compose(components, base.texts)  # raises for a text that today's file cannot hold
+    cases = find_cases(session, settings)
+    directory = new_run_directory(settings.rootdir, date.today())
+    # A run's name is free again when its directory is deleted; what is in the cache must not be taken for its own.
+    run = f"{directory.name}.{secrets.token_hex(4)}"
+    temp = Path(tempfile.mkdtemp(prefix="gepa-"))
+    journal = Journal(directory / "journal.jsonl", redactor.redact)
+    journal.write(
+        "run",
+        version=1,
+        run=run,
+        settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
+        cases=cases,
+        components={component.id: component.text for component in components},
+        base=base,
+        reflection_model="",
+    )
+    stream = terminal_stream(config)
+    answers = RunAnswers(settings, run, "", temp, redactor.redact_certain)
+    suite = make_suite(config, settings, cases, components, temp, answers)
+    known = load_usage(settings.rootdir / STATE_DIRECTORY)
+    terminal = CheckTerminal(stream)
+    check = Check(settings, answers.name, cases, components, base, suite, known, journal, terminal)
+    feeder = Feeder(session, cases, check.first_cases)
+    terminal.feed = feeder.feed
+    print_lines(stream, [opening_line(base, len(check.first_cases), len(cases)), *answers.notes])
+    cap = None if settings.replay == "only" else settings.max_cost
+    check.state.spending = Spending(temp / "costs", PriceList(settings.prices), cap, NO_PLAN, cases)
+    try:
+        check.run()
+        answers.keep(directory)
+    finally:
+        # Whatever ended the check: what was paid for is written down.
+        with undisturbed():
+            terminal.close()
+            feeder.flush()
+            suite.runner.close()
+            try:
+                _finish(config, settings, cases, base, directory, check.state, journal, redactor)
+            finally:
+                journal.close()
+                answers.close()
+                shutil.rmtree(temp, ignore_errors=True)
+
+
+def _finish(
+    config: pytest.Config,
+    settings: Settings,
+    cases: Sequence[Case],
+    base: BasePrompts,
+    directory: Path,
+    state: CheckState,
+    journal: Journal,
+    redactor: Redactor,
+) -> None:
+    def command(nodeids: Sequence[str]) -> str:
+        return mending_command(config, settings, base.name, nodeids)
+
+    result = build_check(directory.name, state, cases, base, settings, command)
+    journal.write("result", result=result)
+    learned = usage_of(directory.name, state.today.texts, state.every_rollout(TODAY))
+    save_usage(directory.parents[1], learned)
+    _conclude(config, result, directory, redactor)
+    if state.spending is not None and state.spending.has_met_the_unpriced:
+        raise GepaError(state.spending.stopped)
+
+
+def _conclude(config: pytest.Config, result: CheckResult, directory: Path, redactor: Redactor) -> None:
+    """Write the result down, and say it."""
+    result = from_json(CheckResult, rewrite_tree(to_json(result), redactor.redact))
+    # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
+    text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
+    write_file(directory / RESULT, text.encode("utf-8", "backslashreplace"))
+    where = os.path.relpath(directory, config.invocation_params.dir)
+    config.stash[closing_key] = check_lines(result, where)
+    config.stash[verdict_key] = result.verdict
+    config.stash[exit_status_key] = 1 if result.failed else 0
+
+
+def mending_command(config: pytest.Config, settings: Settings, base: str, nodeids: Sequence[str]) -> str:
+    """The line that optimizes these cases, with the prompts of the base as an ancestor, as typed where the user is."""
+    words = ["pytest", "--gepa-optimize", f"--gepa-ancestor={base}"]
+    words += [f"--gepa-prompts={pattern}" for pattern in config.getoption("gepa_prompts") or ()]
+    for nodeid in nodeids:
+        file, separator, rest = nodeid.partition("::")
+        place = os.path.relpath(settings.rootdir / file, config.invocation_params.dir)
+        words.append(place + separator + rest)
+    return shlex.join(words)

@@ -1,0 +1,206 @@
+"""From the state of a check to its result: tiers, verdict, gate, and what each case has answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from pytest_gepa.base_prompts import BasePrompts
+from pytest_gepa.check import BASE, TODAY, CheckState, SideName
+from pytest_gepa.cost.prices import usd
+from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.report.build import trouble_reason
+from pytest_gepa.report.check_result import CaseCheck, CheckResult, Side
+from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.wording import count
+from pytest_gepa.settings import SCORE_RULE, Settings
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.cut import cut_middle
+from pytest_gepa.verdict.judge import CaseScore, judge
+from pytest_gepa.verdict.sequential import Tier
+
+KEPT_BYTES = 4_000
+"""Of an answer and of a failure, so much is kept in the result."""
+
+PROVEN = 0.05
+DEFAULT_RULE = "regressed"
+
+
+def build_check(
+    run: str,
+    state: CheckState,
+    cases: Sequence[Case],
+    base: BasePrompts,
+    settings: Settings,
+    command: Callable[[Sequence[str]], str],
+) -> CheckResult:
+    """The result of a check that has ended, in whatever way. `command` gives the line that mends cases, by nodeid."""
+    labels = {case.id: case.nodeid for case in cases}
+    tiers = state.tiers()
+    checks = tuple(_case_check(state, tier, labels) for tier in tiers)
+    judged = judge([_scores(state, case) for case in cases if case.id in state.trials], seed=settings.seed)
+    regressed = [check.case for check in checks if check.tier == "regressed"]
+    verdict, reason = _verdict(state, base, checks)
+    trouble = tuple(_trouble(state, labels))
+    rule = settings.fail_on or DEFAULT_RULE
+    has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < PROVEN)
+    return CheckResult(
+        run=run,
+        verdict=verdict,
+        reason=reason,
+        base=base.name,
+        revision=base.revision,
+        changes=base.changes,
+        cases=checks,
+        effect=judged.effect,
+        interval=judged.interval,
+        p_value=judged.p_value,
+        untouched=len(state.untouched),
+        gate=rule,
+        failed=_is_broken(rule, checks, judged.effect if has_fallen else 0.0)
+        or (settings.fails_on_trouble and bool(trouble)),
+        trouble=trouble,
+        spent=_spent(state),
+        models={"task": tuple(sorted(state.task_models))},
+        command=command(regressed) if regressed else "",
+        on_new_prompts=tuple(labels[case.id] for case in cases if case.id in state.on_new_prompts),
+        stopped=state.stopped,
+    )
+
+
+def nothing_to_compare(run: str, base: BasePrompts, settings: Settings) -> CheckResult:
+    """The result of a check that has nothing to run: no prompt has another text than it had."""
+    news = {change.state for change in base.changes}
+    return CheckResult(
+        run=run,
+        verdict="no regression" if news else "nothing changed",
+        reason=(
+            f"the only changes are prompts that are {' or '.join(sorted(news))}, which have nothing to be compared with"
+            if news
+            else f"every prompt has the text that it had at {base.name}"
+        ),
+        base=base.name,
+        revision=base.revision,
+        changes=base.changes,
+        interval=(0.0, 0.0),
+        gate=settings.fail_on or DEFAULT_RULE,
+    )
+
+
+def _verdict(state: CheckState, base: BasePrompts, checks: Sequence[CaseCheck]) -> tuple[str, str]:
+    regressed = sum(check.tier == "regressed" for check in checks)
+    suspect = sum(check.tier == "suspect" for check in checks)
+    found = f"{count(regressed, 'case')} proven worse than under the prompts of {base.name}"
+    if not state.has_ended and not state.stopped:
+        return "not finished", f"the check was interrupted; {found} so far"
+    if regressed:
+        return "regressed", found + (f" (not finished: {state.stopped})" if state.stopped else "")
+    if state.stopped:
+        return "not finished", f"{state.stopped}; no case is proven worse so far"
+    if suspect:
+        return "suspect", f"{count(suspect, 'case')} seen worse than at {base.name}, which may be chance"
+    if not checks:
+        return "no regression", "no case uses a prompt that has changed"
+    return "no regression", f"none of {count(len(checks), 'case')} is proven worse than at {base.name}"
+
+
+def _is_broken(rule: str, checks: Sequence[CaseCheck], fall: float) -> bool:
+    """Whether the rule of `--gepa-fail-on` is broken; `fall` is the effect where a fall is proven, else 0."""
+    if rule.startswith(SCORE_RULE):
+        return fall < -float(rule.removeprefix(SCORE_RULE))
+    gated = {"regressed": ("regressed",), "suspect": ("regressed", "suspect")}.get(rule, ())
+    return any(check.tier in gated for check in checks)
+
+
+def _case_check(state: CheckState, tier: Tier, labels: Mapping[str, str]) -> CaseCheck:
+    case = tier.case
+    # What tells the tier apart: on the better side a trial that went well, on the other one that did not.
+    best, worst = (TODAY, BASE) if tier.tier == "improved" else (BASE, TODAY)
+    shown = {best: _typical(state, best, case, good=True), worst: _typical(state, worst, case, good=False)}
+    return CaseCheck(
+        case=labels[case],
+        tier=tier.tier,
+        base=_side(state, BASE, case, shown[BASE]),
+        today=_side(state, TODAY, case, shown[TODAY]),
+        p_value=tier.p_value,
+        components=tuple(sorted(state.uses.get(case, ()))),
+    )
+
+
+def _typical(state: CheckState, side: SideName, case: str, *, good: bool) -> Rollout | None:
+    """The first trial with the highest score of a side, or with the lowest."""
+    known = [run for _, run in state.side(side, case) if run.outcome.is_evidence]
+    if not known:
+        return None
+    pick = max if good else min
+    return pick(known, key=lambda run: (run.outcome is Outcome.passed, run.score or 0.0))
+
+
+def _side(state: CheckState, side: SideName, case: str, shown: Rollout | None) -> Side:
+    known = [run for _, run in state.side(side, case) if run.outcome.is_evidence and run.score is not None]
+    scores = [run.score for run in known if run.score is not None]
+    return Side(
+        trials=len(known),
+        passed=sum(run.outcome is Outcome.passed for run in known),
+        score=sum(scores) / len(scores) if scores else None,
+        answer=cut_middle(shown.trajectory.answer, KEPT_BYTES) if shown else "",
+        failure=cut_middle(_told(shown), KEPT_BYTES) if shown else "",
+    )
+
+
+def _told(rollout: Rollout) -> str:
+    """The failed assertion, and what the test itself said of its score."""
+    if rollout.outcome is Outcome.passed and rollout.score == 1:
+        return ""
+    return f"{read_failure(rollout.trajectory.failure).printed}\n{rollout.feedback}".strip()
+
+
+def _scores(state: CheckState, case: Case) -> CaseScore:
+    sides = {side: dict(state.side(side, case.id)) for side in (BASE, TODAY)}
+    number = 1 + max((trial for runs in sides.values() for trial in runs), default=-1)
+
+    def score(run: Rollout | None) -> float | None:
+        return run.score if run is not None and run.outcome.is_evidence else None
+
+    def has_passed(run: Rollout | None) -> bool | None:
+        return run.outcome is Outcome.passed if run is not None and run.outcome.is_evidence else None
+
+    return CaseScore(
+        case.id,
+        seed=tuple(score(sides[BASE].get(trial)) for trial in range(number)),
+        winner=tuple(score(sides[TODAY].get(trial)) for trial in range(number)),
+        weight=case.weight,
+        seed_passed=tuple(has_passed(sides[BASE].get(trial)) for trial in range(number)),
+        winner_passed=tuple(has_passed(sides[TODAY].get(trial)) for trial in range(number)),
+    )
+
+
+def _trouble(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
+    """Cases of which a trial ended in trouble, each once."""
+    found: dict[str, Trouble] = {}
+    for rollout in state.every_rollout(BASE, TODAY):
+        if rollout.outcome.is_trouble:
+            reason = trouble_reason(rollout.trajectory.failure)
+            found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
+    return list(found.values())
+
+
+def _spent(state: CheckState) -> Spent:
+    spent = Spent(
+        rollouts=state.charged, cached=state.cached, seconds=round(time.monotonic() - state.started, 1)
+    )
+    if state.spending is None:
+        return spent
+    account, standing = state.spending.account, state.spending.standing
+    return Spent(
+        rollouts=spent.rollouts,
+        cached=spent.cached,
+        input_tokens=account.input_tokens,
+        output_tokens=account.output_tokens,
+        usd=account.usd,
+        usd_by_role=account.usd_by_role,
+        unpriced=account.unpriced,
+        usd_at_most=usd(standing.spent + standing.reserved) if standing else None,
+        cap=usd(standing.cap) if standing else None,
+        seconds=spent.seconds,
+    )

@@ -1,0 +1,187 @@
+"""What a check says on the terminal: what broke first, both answers side by side, the prompt's diff, and the rest."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+import time
+from collections.abc import Callable
+from typing import IO
+
+from rich.console import Console
+from rich.status import Status
+
+from pytest_gepa.base_prompts import BasePrompts
+from pytest_gepa.check import CheckState
+from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
+from pytest_gepa.suite.rollout import Rollout
+
+LISTED = 20
+SHOWN_LINES = 12
+SHOWN_DIFF = 40
+WIDEST = 120
+TIER_WORDS = {
+    "regressed": "regressed (proven)",
+    "suspect": "suspect (seen worse, not proven)",
+    "flaky": "flaky (nobody can tell)",
+    "failing": "failing on both sides, not gated",
+    "improved": "improved (proven)",
+}
+
+
+class CheckTerminal:
+    """Shows a check while it goes on. `feed` hands the first trials of today's prompts to pytest."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.feed: Callable[[Rollout], None] = lambda rollout: None
+        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._status: Status | None = None
+
+    def first_trial(self, rollout: Rollout) -> None:
+        """A case has been run under today's prompts: pytest shows it in its own way."""
+        self.feed(rollout)
+
+    def progress(self, state: CheckState) -> None:
+        """Refresh the status line, once the first trials are over."""
+        if not self._console.is_terminal or not state.trials:
+            return
+        if self._status is None:
+            self._console.print()
+            self._status = Status("", console=self._console)
+            self._status.start()
+        undecided = sum(not tier.decided for tier in state.tiers())
+        elapsed = duration(time.monotonic() - state.started)
+        self._status.update(
+            f"gepa: {count(undecided, 'case')} of {len(state.trials)} undecided, "
+            f"{count(state.charged, 'rollout')}, {elapsed}"
+        )
+
+    def close(self) -> None:
+        """Take the status line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def opening_line(base: BasePrompts, first: int, cases: int) -> str:
+    """What will be done, before it is."""
+    names = ", ".join(change.component for change in base.changes)
+    return (
+        f"gepa: {count(len(base.changes), 'prompt')} changed since {base.name} ({names}); {first} of "
+        f"{count(cases, 'case')} may use {'it' if len(base.changes) == 1 else 'them'}"
+    )
+
+
+def check_lines(result: CheckResult, directory: str) -> list[str]:
+    """The closing section. `directory` is the run's, as seen from where the user is."""
+    lines: list[str] = []
+    worst = next((case for tier in ("regressed", "suspect") for case in result.in_tier(tier)), None)
+    if worst is not None:
+        lines += [*_case_lines(worst, result.base), *_diff_lines(result, worst), ""]
+    state = " - FAILED" if result.failed else ""
+    lines.append(f"verdict              {result.verdict}: {result.reason}{state}")
+    if result.cases:
+        low, high = (100 * bound for bound in result.interval)
+        lines.append(
+            f"mean score           {points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
+            f"{high:+.0f}, {p_words(result.p_value)}"
+        )
+    for tier, words in TIER_WORDS.items():
+        lines += _tier_lines(result, tier, words)
+    if stable := result.in_tier("stable"):
+        lines.append(f"stable               {count(len(stable), 'case')}")
+    if result.untouched:
+        lines.append(f"untouched            {count(result.untouched, 'case')}, by every change")
+    if result.on_new_prompts:
+        named = ", ".join(result.on_new_prompts[:3]) + (", ..." if len(result.on_new_prompts) > 3 else "")
+        lines.append(
+            f"new prompt           {count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
+            f"not compared, not gated ({named})"
+        )
+    lines += [_change_line(change) for change in result.changes]
+    shown = result.trouble[:LISTED]
+    lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
+    if len(result.trouble) > len(shown):
+        lines.append(f"                     and {len(result.trouble) - len(shown)} more, in the report")
+    if result.cases or result.spent.rollouts:
+        spent = result.spent
+        lines.append(
+            f"compared             prompts only: both sides ran the code of today, not of {result.base}"
+        )
+        lines.append(
+            f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+            f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
+        )
+    lines.append(f"gate                 --gepa-fail-on={result.gate}{', broken' if result.failed else ''}")
+    lines.append(f"report               {directory}/check.json")
+    lines = [printable(line) for line in lines]
+    if result.command:
+        lines += ["to mend exactly the regressed cases, with both versions of the prompts as ancestors:"]
+        lines.append(printable(result.command))
+    return lines
+
+
+def _case_lines(case: CaseCheck, base: str) -> list[str]:
+    """One case: both answers side by side, and the assertion that failed."""
+    lines = [f"{case.tier.upper()} {case.case}"]
+    left, right = f"{base}: {_rate(case.base)}", f"today: {_rate(case.today)}"
+    lines += _side_by_side((left, case.base.answer), (right, case.today.answer))
+    failure = case.today.failure or case.base.failure
+    lines += [f"E   {line}" for line in _cut(failure.splitlines(), SHOWN_LINES)]
+    return lines
+
+
+def _side_by_side(*columns: tuple[str, str]) -> list[str]:
+    width = (min(WIDEST, shutil.get_terminal_size((100, 24)).columns) - 3) // 2
+    wrapped = []
+    for title, text in columns:
+        lines = [part for line in text.splitlines() or ["(no answer)"] for part in _wrapped(line, width)]
+        wrapped.append([title[:width], *_cut(lines, SHOWN_LINES)])
+    height = max(map(len, wrapped))
+    left, right = ([*column, *[""] * (height - len(column))] for column in wrapped)
+    return [f"{one.ljust(width)} | {other}".rstrip() for one, other in zip(left, right, strict=True)]
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return textwrap.wrap(printable(line), width, replace_whitespace=False, drop_whitespace=False) or [""]
+
+
+def _cut(lines: list[str], most: int) -> list[str]:
+    return lines if len(lines) <= most else [*lines[: most - 1], f"... {len(lines) - most + 1} more lines"]
+
+
+def _diff_lines(result: CheckResult, case: CaseCheck) -> list[str]:
+    used = [change for change in result.changes if change.component in case.components] or result.changes
+    return [line for change in used[:2] for line in _cut(change.diff.splitlines(), SHOWN_DIFF)]
+
+
+def _tier_lines(result: CheckResult, tier: str, words: str) -> list[str]:
+    cases = result.in_tier(tier)
+    if not cases:
+        return []
+    lines = [f"{words}:"]
+    for case in cases[:LISTED]:
+        proof = f", {p_words(case.p_value)}" if tier in ("regressed", "improved") else ""
+        lines.append(f"  {case.case}: {_rate(case.base)} -> {_rate(case.today)}{proof}")
+    if len(cases) > LISTED:
+        lines.append(f"  and {len(cases) - LISTED} more, in the report")
+    return lines
+
+
+def _rate(side: Side) -> str:
+    """`8/8 passed`, and the mean score where that says something else."""
+    share = side.passed / side.trials if side.trials else 0.0
+    graded = (
+        f" (score {side.score:.2f})" if side.score is not None and abs(side.score - share) >= 0.005 else ""
+    )
+    return f"{side.passed}/{side.trials} passed{graded}"
+
+
+def _change_line(change: PromptChange) -> str:
+    words = {
+        "added": "new prompt, nothing to compare it with",
+        "deleted": "deleted; the code of today runs without it on both sides",
+        "renamed": f"renamed from {change.before}, and edited",
+    }
+    return f"prompt               {change.component}: {words.get(change.state, change.state)}"

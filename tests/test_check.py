@@ -1,0 +1,261 @@
+"""Whole checks in small repositories: `pytest --gepa-check` against a model in the test's own process."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_openai import Answer, Body
+from tests.harness import (
+    KINDS,
+    PROMPT,
+    Project,
+    Run,
+    answer_by_rules,
+    cases_of,
+    new_project,
+    no_request,
+    rule,
+)
+
+GOOD = "Answer with the word and its mark.\n" + "".join(f"- {rule(kind)}\n" for kind in KINDS)
+BAD = GOOD.replace(f"- {rule('city')}\n", "- Be brief.\n")
+
+
+@pytest.fixture
+def project(tmp_path: Path):
+    """Four cases, one of each kind, all of which pass under the committed prompt."""
+    for project in new_project(tmp_path / "project"):
+        project.write({PROMPT: GOOD, "test_route.py": ""})
+        project.cases(cases_of(words=("one",)))
+        project.commit()
+        yield project
+
+
+def check(project: Project, *args: str, **kwargs: Any) -> Run:
+    given = () if any(arg.startswith("--gepa-check") for arg in args) else ("--gepa-check",)
+    return project.pytest(*given, *args, **kwargs)
+
+
+def result(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run.directory / "check.json").read_text(encoding="utf-8"))
+    return found
+
+
+def tiers(run: Run) -> dict[str, str]:
+    """The tier of each case by its kind."""
+    return {re.findall(r"\[(\w+)-", case["case"])[0]: case["tier"] for case in result(run)["cases"]}
+
+
+def test_unchanged_prompts_cost_nothing(project: Project) -> None:
+    run = check(project)
+    assert run.code == 0, run.everything
+    assert no_request(run)
+    run.matches("verdict*nothing changed: every prompt has the text that it had at *")
+    assert result(run)["verdict"] == "nothing changed"
+
+
+def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project: Project) -> None:
+    project.write({PROMPT: BAD})
+    run = check(project)
+    assert run.code == 1, run.everything
+    assert "Traceback" not in run.everything
+    assert tiers(run) == {"fruit": "stable", "animal": "stable", "city": "regressed", "tool": "stable"}
+    run.matches(
+        "test_route.py ..F.*",
+        "REGRESSED test_route.py::test_route[[]city-one]",
+        "*: 8/8 passed *| today: 0/8 passed",
+        "one-CIT *| one-?",
+        "E   *AssertionError: assert 'one-?' == 'one-CIT'",
+        "-- The mark of a city is CIT.",
+        "+- Be brief.",
+        "verdict*regressed: 1 case proven worse than under the prompts of *FAILED",
+    )
+    (change,) = result(run)["changes"]
+    assert (change["path"], change["state"], change["lines"]) == (PROMPT, "edited", [4])
+    # Six clean trials a side for each of the others, eight for the one that broke.
+    assert len(run.task_requests) == 3 * 12 + 16
+
+    # What was learned is used: a case of another prompt would be skipped; here all read the one that changed.
+    command = result(run)["command"]
+    assert run.lines[run.lines.index(command)] == command
+    words = shlex.split(command)
+    assert words[-1] == "test_route.py::test_route[city-one]"
+    assert words[0] == "pytest"
+    repair = project.pytest(*words[1:], "--gepa-reflection-model=reflector")
+    assert repair.code == 0, repair.everything
+    assert not repair.reflections  # the base's own text does it
+    assert repair.result["winner"]["passed"] == 1
+    patch = next(path for path in repair.patches)
+    assert "+- The mark of a city is CIT." in patch.read_text(encoding="utf-8")
+
+
+def test_trials_are_never_answered_from_another_runs_cache(project: Project) -> None:
+    project.write({PROMPT: GOOD + "Be polite.\n"})
+    first = check(project)
+    assert first.code == 0, first.everything
+    assert set(tiers(first).values()) == {"stable"}
+    shutil.rmtree(project.root / ".gepa/runs")  # so that the next run has the same name
+    again = check(project)
+    assert len(again.task_requests) == len(first.task_requests) == 4 * 12
+    assert result(again)["spent"]["rollouts"] == 48
+
+
+def two_prompts(project: Project) -> None:
+    """Cases of tools go by another prompt than the others; the map is not known yet."""
+    app = (project.root / "app.py").read_text(encoding="utf-8")
+    app = app.replace(
+        "def route(kind, word):\n",
+        "def route(kind, word):\n    global PROMPT\n    PROMPT = Path(__file__).parent / 'prompts' / f\"{'tool' if kind == 'tool' else 'route'}.md\"\n",
+    )
+    project.write({"app.py": app, "prompts/tool.md": f"{rule('tool')}\n"})
+
+
+def test_cases_that_use_no_changed_prompt_are_left_alone(project: Project) -> None:
+    two_prompts(project)
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "two")
+    project.write({"prompts/tool.md": f"{rule('tool')}\nBe polite.\n"})
+    # One counted trial of every case finds out; it is trial 0 of today's side.
+    run = check(project, "--gepa-check=HEAD")
+    assert run.code == 0, run.everything
+    assert len(run.task_requests) == 3 + 12
+    assert tiers(run) == {"tool": "stable"}
+    assert result(run)["untouched"] == 3
+    run.matches("*4 passed*", "untouched*3 cases*")
+    again = check(project)
+    assert len(again.task_requests) == 12
+    again.matches("*1 passed*", "untouched*3 cases*")
+
+
+def test_flaky_suspect_failing_and_improved_cases_do_not_gate_unless_asked(project: Project) -> None:
+    seen: dict[str, int] = {}
+
+    def flaky(request: Body) -> Answer:
+        system, user = (message["content"] for message in request["messages"])
+        kind = user.split(": ")[0]
+        side = "today" if "New." in system else "base"
+        seen[f"{side} {kind}"] = number = seen.get(f"{side} {kind}", 0) + 1
+        fails = {
+            "fruit": number % 2 == 0,
+            "animal": side == "today" and number % 2 == 0,
+            "city": True,
+            "tool": side == "base",
+        }[kind]
+        return "wrong" if fails else answer_by_rules(request)
+
+    project.world.task = flaky
+    project.write({PROMPT: GOOD + "New.\n"})
+    run = check(project, "--gepa-trials=8")
+    assert tiers(run) == {"fruit": "flaky", "animal": "suspect", "city": "failing", "tool": "improved"}
+    assert run.code == 0, run.everything
+    seen.clear()
+    strict = check(project, "--gepa-trials=8", "--gepa-fail-on=suspect")
+    assert strict.code == 1
+    assert result(strict)["verdict"] == "suspect"
+
+
+def test_trouble_is_no_regression(project: Project) -> None:
+    project.write(
+        {
+            PROMPT: GOOD + "New.\n",
+            "conftest.py": "import pytest\n\n@pytest.fixture(autouse=True)\ndef broken(request):\n"
+            "    if 'city' in request.node.name:\n        raise OSError('no such service')\n",
+        }
+    )
+    run = check(project, "--gepa-trials=1", "--gepa-fail-on-trouble")
+    assert run.code == 1, run.everything
+    assert result(run)["verdict"] == "no regression"
+    (trouble,) = result(run)["trouble"]
+    assert trouble["case"] == "test_route.py::test_route[city-one]"
+    run.matches("no evidence from*city-one]: error: *no such service*")
+    assert check(project, "--gepa-trials=1").code == 0
+
+
+def test_a_budget_ends_the_check(project: Project) -> None:
+    project.write({PROMPT: BAD})
+    run = check(project, "--gepa-budget=10")
+    assert run.code == 0, run.everything
+    assert len(run.task_requests) <= 10
+    assert result(run)["verdict"] == "not finished"
+    run.matches("verdict*not finished: the budget of 10 rollouts is used up*")
+
+
+def test_an_interrupted_check_keeps_what_it_found(project: Project) -> None:
+    def task(request: Body) -> Answer:
+        if len(project.world.task_requests) == 20:
+            project.interrupt()
+        return answer_by_rules(request)
+
+    project.world.task = task
+    project.write({PROMPT: BAD})
+    run = check(project, "--gepa-concurrency=1")
+    assert run.code == 2, run.everything
+    assert result(run)["verdict"] == "not finished"
+    assert result(run)["cases"]
+    assert not project.children()
+
+
+def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
+    two_prompts(project)
+    project.write({PROMPT: BAD})
+    run = check(project, "--gepa-trials=2")
+    assert run.code == 0, run.everything
+    assert result(run)["on_new_prompts"] == ["test_route.py::test_route[tool-one]"]
+    assert {change["component"]: change["state"] for change in result(run)["changes"]} == {
+        PROMPT: "edited",
+        "prompts/tool.md": "added",
+    }
+
+
+def test_no_base_is_a_usage_error(project: Project) -> None:
+    run = check(project, "--gepa-check=nowhere")
+    assert run.code == 4
+    assert "--gepa-check=nowhere: git knows no such commit here" in run.err
+    shutil.rmtree(project.root / ".git")
+    project.root.joinpath("test_route.py").touch()
+    assert "in no git repository" in check(project).err
+
+
+@pytest.mark.parametrize(
+    ("args", "revision", "paths"),
+    [
+        (("--gepa-check", "tests"), "", ["tests"]),
+        (("--gepa-check=main~1", "tests"), "main~1", ["tests"]),
+        (("tests", "--gepa-check"), "", ["tests"]),
+    ],
+)
+def test_the_revision_stands_behind_an_equals_sign_only(
+    args: tuple[str, ...], revision: str, paths: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "tests").mkdir()
+    config = pytest.Config.fromdictargs if False else None
+    assert config is None
+    from _pytest.config import get_config
+
+    found = get_config([*args, f"--rootdir={tmp_path}"])
+    found.parse([*args, f"--rootdir={tmp_path}"])
+    assert found.getoption("gepa_check") == revision
+    assert found.getoption("file_or_dir") == paths
+    assert sys.version_info
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--gepa-fail-on=not-proven",), "is none of regressed, suspect, none, score:X"),
+        (("--gepa-fail-on=score:2",), "is none of regressed"),
+        (("--gepa-plan",), "--gepa-plan and --gepa-check exclude each other"),
+    ],
+)
+def test_settings_that_do_not_go_with_a_check(project: Project, args: tuple[str, ...], said: str) -> None:
+    run = check(project, *args)
+    assert run.code == 4
+    assert said in run.err
