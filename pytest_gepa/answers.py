@@ -22,7 +22,7 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.replay import Stores
 
-SHAPING = ("seed", "budget", "trials", "holdout", "max_broken", "confirm", "shrinks", "edits")
+SHAPING = ("seed", "budget", "trials", "holdout", "max_broken", "confirm", "shrinks", "edits", "ancestor")
 """The settings on which the requests of a run depend."""
 
 

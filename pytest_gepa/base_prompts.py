@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import SequenceMatcher, unified_diff
 from pathlib import Path, PurePosixPath
 
@@ -33,12 +33,16 @@ class BasePrompts:
     revision: str
     texts: Mapping[str, str]
     changes: tuple[PromptChange, ...] = ()
-    added: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def changed(self) -> frozenset[str]:
         """The components of today that have another text in the base."""
         return frozenset(one.component for one in self.changes if one.state in ("edited", "renamed"))
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The components of today that the base has not."""
+        return frozenset(one.component for one in self.changes if one.state == "added")
 
 
 def read_base(
@@ -80,13 +84,7 @@ def read_base(
         for old in gone
         if old.id not in known
     ]
-    return BasePrompts(
-        name,
-        revision,
-        texts,
-        tuple(sorted(changes, key=lambda change: change.component)),
-        frozenset(change.component for change in changes if change.state == "added"),
-    )
+    return BasePrompts(name, revision, texts, tuple(sorted(changes, key=lambda change: change.component)))
 
 
 def _text_before(

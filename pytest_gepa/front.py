@@ -7,9 +7,9 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import IO
@@ -27,7 +27,7 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.optimize import Optimization
 from pytest_gepa.plan import BudgetPlan, plan_budget
 from pytest_gepa.plugin import INITIAL_SYS_PATH, closing_key, exit_status_key
-from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.prompts.guards import check_markers
 from pytest_gepa.recording import recorded_model
@@ -62,6 +62,7 @@ class Inputs:
     components: tuple[Component, ...]
     endpoint: ReflectionEndpoint
     budget: BudgetPlan
+    ancestor: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def searched(self) -> int:
@@ -117,7 +118,19 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     cases = hold_out(find_cases(session, settings), settings.holdout)
     if not any(case.split == "search" for case in cases):
         raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
-    return Inputs(cases, components, endpoint, plan_budget(settings, cases))
+    ancestor = _ancestor(settings, components) if settings.ancestor else {}
+    return Inputs(cases, components, endpoint, plan_budget(settings, cases), ancestor)
+
+
+def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[str, str]:
+    """The texts of the commit that the search is to begin with as well. Raises `GepaError` for an unknown one."""
+    from pytest_gepa.base_prompts import read_base
+
+    found = read_base(
+        settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor
+    )
+    compose(components, found.texts)  # raises for a text that today's file cannot hold
+    return found.texts
 
 
 def find_prompts(settings: Settings) -> tuple[Component, ...]:
@@ -163,6 +176,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         components={component.id: component.text for component in inputs.components},
         budget=inputs.budget,
         reflection_model=inputs.endpoint.model,
+        ancestor=inputs.ancestor,
     )
     stream = terminal_stream(config)
     print_lines(
@@ -201,6 +215,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         terminal,
         extensions,
         answers.crew(),
+        inputs.ancestor,
     )
     optimization.state.spending = spending
     try:

@@ -88,8 +88,8 @@ def pytest_gepa_candidate_evaluated(
     """Called when a candidate has been run on every search case, in the thread that decides.
 
     `candidate` is its id, `texts` maps component ids to texts, `scores` case ids to scores in [0, 1]; `mean` is their
-    weighted mean. `parents` are the ids of the candidates that it was made of, `origin` is how: "seed", "reflection",
-    "merge" or "pruning".
+    weighted mean. `parents` are the ids of the candidates that it was made of, `origin` is how: "seed",
+    "ancestor", "reflection", "merge" or "pruning".
     """
 
 

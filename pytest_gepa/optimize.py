@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pytest_gepa.confirm import ConfirmRun
@@ -28,7 +28,10 @@ from pytest_gepa.suite.sources import case_sources
 
 
 class Optimization:
-    """One run. `run` may be interrupted at any time; `state` then holds what was found."""
+    """One run. `run` may be interrupted at any time; `state` then holds what was found.
+
+    `ancestor` are texts of an earlier day by component, with which the search begins as well as with today's.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Optimization:
         screen: Screen,
         extensions: Extensions,
         crew: Crew | None = None,
+        ancestor: Mapping[str, str] | None = None,
     ) -> None:
         texts = {component.id: component.text for component in components}
         guard = make_guard(components, cases)
@@ -52,6 +56,7 @@ class Optimization:
             search_settings(settings.seed, plan),
             guard=guard.check,
             decisions=extensions.decisions,
+            ancestor=ancestor,
         )
         by_id = {case.id: case for case in cases}
         self.state = RunState(search)

@@ -44,7 +44,7 @@ class Repository:
         top = git_top(rootdir)
         if top is None:
             raise RevisionError(
-                f"--gepa-check compares with prompts in git, and {rootdir} is in no git repository (or git is missing)"
+                f"earlier prompts are read from git, and {rootdir} is in no git repository (or git is missing)"
             )
         self.top = top
 
@@ -59,9 +59,7 @@ class Repository:
         """The full hash of the commit that a revision names. Raises `RevisionError` for one that is not known here."""
         found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         if found is None:
-            raise RevisionError(
-                f"--gepa-check={revision}: git knows no such commit here{self._shallow_hint()}"
-            )
+            raise RevisionError(f"git knows no commit {revision} here{self._shallow_hint()}")
         return found
 
     def short(self, commit: str) -> str:
@@ -75,7 +73,7 @@ class Repository:
         """
         head = self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         if head is None:
-            raise RevisionError("--gepa-check compares with prompts in git, and there is no commit yet")
+            raise RevisionError("earlier prompts are read from git, and there is no commit yet")
         branch = next((name for name in self._default_branches() if self._exists(name)), None)
         if branch is None:
             raise RevisionError(

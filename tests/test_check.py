@@ -6,11 +6,11 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.config import get_config
 
 from tests.fake_openai import Answer, Body
 from tests.harness import (
@@ -83,7 +83,6 @@ def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project:
     # Six clean trials a side for each of the others, eight for the one that broke.
     assert len(run.task_requests) == 3 * 12 + 16
 
-    # What was learned is used: a case of another prompt would be skipped; here all read the one that changed.
     command = result(run)["command"]
     assert run.lines[run.lines.index(command)] == command
     words = shlex.split(command)
@@ -111,10 +110,9 @@ def test_trials_are_never_answered_from_another_runs_cache(project: Project) -> 
 def two_prompts(project: Project) -> None:
     """Cases of tools go by another prompt than the others; the map is not known yet."""
     app = (project.root / "app.py").read_text(encoding="utf-8")
-    app = app.replace(
-        "def route(kind, word):\n",
-        "def route(kind, word):\n    global PROMPT\n    PROMPT = Path(__file__).parent / 'prompts' / f\"{'tool' if kind == 'tool' else 'route'}.md\"\n",
-    )
+    head = "def route(kind, word):\n"
+    chosen = """'tool.md' if kind == 'tool' else 'route.md'"""
+    app = app.replace(head, f"{head}    PROMPT = Path(__file__).parent / 'prompts' / ({chosen})\n")
     project.write({"app.py": app, "prompts/tool.md": f"{rule('tool')}\n"})
 
 
@@ -218,7 +216,7 @@ def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
 def test_no_base_is_a_usage_error(project: Project) -> None:
     run = check(project, "--gepa-check=nowhere")
     assert run.code == 4
-    assert "--gepa-check=nowhere: git knows no such commit here" in run.err
+    assert "git knows no commit nowhere here; name one with --gepa-check=REV" in run.err
     shutil.rmtree(project.root / ".git")
     project.root.joinpath("test_route.py").touch()
     assert "in no git repository" in check(project).err
@@ -236,15 +234,11 @@ def test_the_revision_stands_behind_an_equals_sign_only(
     args: tuple[str, ...], revision: str, paths: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "tests").mkdir()
-    config = pytest.Config.fromdictargs if False else None
-    assert config is None
-    from _pytest.config import get_config
-
-    found = get_config([*args, f"--rootdir={tmp_path}"])
-    found.parse([*args, f"--rootdir={tmp_path}"])
-    assert found.getoption("gepa_check") == revision
-    assert found.getoption("file_or_dir") == paths
-    assert sys.version_info
+    words = [*args, f"--rootdir={tmp_path}", "-c", "/dev/null"]
+    config = get_config(words)
+    config.parse(words)
+    assert config.getoption("gepa_check") == revision
+    assert config.getoption("file_or_dir") == paths
 
 
 @pytest.mark.parametrize(

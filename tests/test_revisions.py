@@ -157,7 +157,7 @@ def test_other_bytes_of_a_file_are_no_change_of_its_prompt(repo: Repo) -> None:
 
 
 def test_what_cannot_be_compared_says_what_to_do(repo: Repo, tmp_path: Path) -> None:
-    with pytest.raises(RevisionError, match=r"--gepa-check=nowhere: git knows no such commit"):
+    with pytest.raises(RevisionError, match=r"git knows no commit nowhere here"):
         repo.read("nowhere")
     (tmp_path / "plain").mkdir()
     with pytest.raises(RevisionError, match="in no git repository"):

@@ -11,7 +11,7 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 
 from pytest_gepa.evolve.budget import Budget
-from pytest_gepa.evolve.candidate import Candidate, seed_candidate
+from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
 from pytest_gepa.evolve.course import Course, Guard
 from pytest_gepa.evolve.decisions import Decisions, ParentChoice, draw_by_share
 from pytest_gepa.evolve.evidence import Showcase
@@ -44,7 +44,8 @@ class Search:
     """A search over the texts of the components, driven by its caller.
 
     `pool` holds the candidates and what is known of them. Texts that the search makes itself, by uniting, merging
-    and pruning, are put before the `guard`. `decisions` are how it decides, the usual ones by default.
+    and pruning, are put before the `guard`. `decisions` are how it decides, the usual ones by default. `ancestor` are
+    texts that were in use before, by component: they are run right after the baseline, on every case.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Search:
         settings: SearchSettings,
         guard: Guard = allow_all,
         decisions: Decisions | None = None,
+        ancestor: Mapping[str, str] | None = None,
     ) -> None:
         decisions = decisions or Decisions()
         self.settings = settings
@@ -69,6 +71,7 @@ class Search:
             self.pool, self._work, self._luck, self._showcase, settings, guard, decisions.accept
         )
         self._select_parent = decisions.select_parent
+        self._ancestor = derive(self.seed, ancestor or {}, origin="ancestor")
         self._began = False
         self._without_edit = 0
         if not self.budget.reserve(len(cases)):
@@ -201,6 +204,15 @@ class Search:
         self._began = not probed
         if probed and self.budget.reserve(len(probed)):
             self._work.hand_out(Evaluate(self.seed, probed, "repeat", 1))
+        if not self.done and self._ancestor.id != self.seed.id:
+            self._run_ancestor()
+
+    def _run_ancestor(self) -> None:
+        """Run what was in use before on every case: a child of the seed that has no gate to pass."""
+        self.pool.add(self._ancestor)
+        proposal = Proposal(self.seed.id, self.seed.id, tip=self._ancestor)
+        self._work.proposals.append(proposal)
+        self._course.run(proposal, self.pool.ledger.missing(self._ancestor.id))
 
     def _probed(self) -> tuple[str, ...]:
         """Some cases, spread over all that use a component, whose repetition tells whether trials end alike."""

@@ -168,6 +168,9 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
     for number, edit in enumerate(edits, 1):
         if edit.origin == "merge":
             lines += [_own(""), _own(f"Step {number}, merge of {' and '.join(edit.parents)}")]
+        if edit.origin == "ancestor":
+            lines += [_own(""), _own(f"Step {number}, the earlier text of")]
+            lines += [PatchLine(component) for component in edit.components]
         if edit.origin == "pruning":
             lines += [
                 _own(""),
