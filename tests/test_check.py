@@ -113,7 +113,11 @@ def two_prompts(project: Project) -> None:
     head = "def route(kind, word):\n"
     chosen = """'tool.md' if kind == 'tool' else 'route.md'"""
     app = app.replace(head, f"{head}    PROMPT = Path(__file__).parent / 'prompts' / ({chosen})\n")
-    project.write({"app.py": app, "prompts/tool.md": f"{rule('tool')}\n"})
+    project.write({"app.py": app, "prompts/tool.md": f"{rule('tool')}\n", PROMPT: without_tool(GOOD)})
+
+
+def without_tool(text: str) -> str:
+    return text.replace(f"- {rule('tool')}\n", "")
 
 
 def test_cases_that_use_no_changed_prompt_are_left_alone(project: Project) -> None:
@@ -203,7 +207,7 @@ def test_an_interrupted_check_keeps_what_it_found(project: Project) -> None:
 
 def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
     two_prompts(project)
-    project.write({PROMPT: BAD})
+    project.write({PROMPT: without_tool(BAD)})
     run = check(project, "--gepa-trials=2")
     assert run.code == 0, run.everything
     assert result(run)["on_new_prompts"] == ["test_route.py::test_route[tool-one]"]
