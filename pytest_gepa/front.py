@@ -48,7 +48,7 @@ from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.runner import choose_runner
 from pytest_gepa.suite.split import hold_out
-from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of
+from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of, with_digests
 from pytest_gepa.trace.redact import Redactor
 
 verdict_key = pytest.StashKey[str]()
@@ -271,7 +271,7 @@ def _finish(
     if state.stray:
         journal.write("stray", calls=state.stray)
     journal.write("result", result=result)
-    _keep_usage(directory, state)
+    _keep_usage(directory, state, inputs.cases)
     changed = [components[change.component].path.resolve() for change in result.changes]
     command = base.command(settings.rootdir / result.patch, config.invocation_params.dir, changed)
     lines = closing_lines(result, os.path.relpath(directory, config.invocation_params.dir), command)
@@ -286,10 +286,10 @@ def _finish(
         raise GepaError(state.reflection_failed)
 
 
-def _keep_usage(directory: Path, state: RunState) -> None:
+def _keep_usage(directory: Path, state: RunState, cases: Sequence[Case]) -> None:
     """Note which prompt reached which cases, and how they fared, for the next plan."""
     learned = usage_of(directory.name, state.search.seed.texts, state.under_todays_prompts())
-    save_usage(directory.parents[1], learned, state.reflection_usage())
+    save_usage(directory.parents[1], with_digests(learned, cases), state.reflection_usage())
 
 
 def make_suite(

@@ -41,7 +41,7 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.usage import load_usage, save_usage, usage_of
+from pytest_gepa.suite.usage import load_usage, save_usage, still_true, usage_of, with_digests
 from pytest_gepa.trace.redact import Redactor, rewrite_tree
 
 RESULT = "check.json"
@@ -78,7 +78,7 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
     stream = terminal_stream(config)
     answers = RunAnswers(settings, run, "", temp, redactor.redact_certain)
     suite = make_suite(config, settings, cases, components, temp, answers)
-    known = load_usage(settings.rootdir / STATE_DIRECTORY)
+    known = still_true(load_usage(settings.rootdir / STATE_DIRECTORY), cases)
     terminal = CheckTerminal(stream)
     check = Check(settings, answers.name, cases, components, base, suite, known, journal, terminal)
     feeder = Feeder(session, cases, check.first_cases)
@@ -119,7 +119,7 @@ def _finish(
     result = build_check(directory.name, state, cases, base, settings, command)
     journal.write("result", result=result)
     learned = usage_of(directory.name, state.today.texts, state.every_rollout(TODAY))
-    save_usage(directory.parents[1], learned)
+    save_usage(directory.parents[1], with_digests(learned, cases))
     _conclude(config, result, directory, redactor)
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)

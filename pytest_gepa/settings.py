@@ -141,15 +141,15 @@ def _revision(config: pytest.Config, mode: str) -> str:
 def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     """The rule of this mode. One in the ini file may be meant for another mode; one that was typed may not."""
     text, label = _raw(config, "fail-on")
-    rules = FAIL_RULES.get(mode, ())
+    rules = FAIL_RULES.get(mode, FAIL_RULES["optimize"])
     if text is None or text in rules:
         return text
     if mode == "check" and text.startswith(SCORE_RULE) and _is_share(text.removeprefix(SCORE_RULE)):
         return text
     elsewhere = any(text in others for others in FAIL_RULES.values()) or text.startswith(SCORE_RULE)
-    if elsewhere and (label != "--gepa-fail-on" or mode == "plan"):
+    if elsewhere and label != "--gepa-fail-on":
         return None
-    every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if mode == "check" else FAIL_RULES["optimize"]
+    every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if mode == "check" else rules
     raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(every)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gepa.codec import from_json, to_json
-from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.trace.attribution import components_used
 from pytest_gepa.trace.rough import has_price, tokens_of
 from pytest_gepa.trace.trajectory import Call
@@ -53,7 +54,8 @@ class CaseUsage:
     `components` counts, by component id, the calls whose messages held its text; `reads` are the components whose
     file was opened. `seconds` is the wall time of the run, tokens are the servers' own counts, cached answers
     included. `run` names the run that has shown it. `scores` are those of the run's rollouts of the case that gave
-    evidence, of every phase and trial. `models` has the calls and tokens of each model by its name.
+    evidence, of every phase and trial. `models` has the calls and tokens of each model by its name. `digest` is that
+    of the case as it was (see `case_digest`), "" where it is not known.
     """
 
     components: Mapping[str, int]
@@ -65,11 +67,34 @@ class CaseUsage:
     run: str = ""
     scores: tuple[float, ...] = ()
     models: Mapping[str, ModelUsage] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def touches(self) -> frozenset[str]:
         """The components that the case depends on, as far as is known."""
         return frozenset(self.components) | frozenset(self.reads)
+
+
+def case_digest(case: Case) -> str:
+    """Names a case by what it does, its source and parameters: its id may belong to another one tomorrow."""
+    content = json.dumps([case.source, case.parameters], ensure_ascii=True)
+    return hashlib.sha256(content.encode("ascii")).hexdigest()[:12]
+
+
+def still_true(known: Mapping[str, CaseUsage], cases: Iterable[Case]) -> dict[str, CaseUsage]:
+    """What is known of those of the cases that are as they were."""
+    return {
+        case.id: usage
+        for case in cases
+        if (usage := known.get(case.id)) is not None and usage.digest in ("", case_digest(case))
+    }
+
+
+def with_digests(learned: Mapping[str, CaseUsage], cases: Iterable[Case]) -> dict[str, CaseUsage]:
+    """The same with the digests of the cases of which it was learned."""
+    return {
+        case.id: replace(learned[case.id], digest=case_digest(case)) for case in cases if case.id in learned
+    }
 
 
 def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) -> dict[str, CaseUsage]:
