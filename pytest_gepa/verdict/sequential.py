@@ -31,6 +31,9 @@ LOOKS = (1, 2, 3, 4, 5, 6, 8, 11, 16, 23, 32)
 FIRST_TEST = 6
 """With fewer trials a side nothing could be proven among a few cases, so no share of the error is spent on them."""
 
+LAST = 0.44
+"""Of the error, so much is kept for the cap, where half a break is to be proven: with less it takes another failure."""
+
 CLEAN = 6
 """A case that passes so often on both sides is called stable: one that fails every second time does so in 1.6 %."""
 
@@ -38,7 +41,8 @@ FAILING = 3
 """A case that fails so often on both sides is called failing."""
 
 SUSPECT = 0.1
-"""A case whose own p-value, corrected for nothing, is at most this is called suspect."""
+"""A case whose own p-value, corrected for nothing, is at most this is called suspect; so is one that has never failed
+before and never passes today, however few its trials."""
 
 FUTILE = 0.01
 """Trials of a case end when the chance that the cap would find something proven is below this."""
@@ -102,10 +106,13 @@ def looks(cap: int) -> tuple[int, ...]:
 
 
 def share(look: int, cap: int) -> float:
-    """The share of the error that is spent at a look: it grows with the square root of its number of trials."""
-    if look not in (tested := _tested(cap)):
+    """The share of the error that is spent at a look: `LAST` at the cap, of the rest more the later it is."""
+    tested = [number for number in looks(cap) if number >= min(FIRST_TEST, cap)]
+    if look not in tested:
         return 0.0
-    return math.sqrt(look) / math.fsum(map(math.sqrt, tested))
+    if look == cap:
+        return LAST if len(tested) > 1 else 1.0
+    return (1 - LAST) * math.sqrt(look) / math.fsum(map(math.sqrt, tested[:-1]))
 
 
 def look_at(trials: Trials) -> Trials:
@@ -153,15 +160,11 @@ def _tier(trials: Trials, p_worse: float, p_better: float, cases: int, alpha: fl
     if len(scores) == 1:
         return Tier(trials.case, "stable", p_worse, at_cap or number >= CLEAN)
     name = "flaky"
-    if trials.as_is <= SUSPECT:
+    if trials.as_is <= SUSPECT or (min(trials.base) == 1 and max(trials.today) == 0):
         name = "suspect"
     elif trials.is_graded and trials.as_is > NO_TREND:
         name = "stable"
     return Tier(trials.case, name, p_worse, at_cap or _is_futile(trials, cases, alpha))
-
-
-def _tested(cap: int) -> tuple[int, ...]:
-    return tuple(number for number in looks(cap) if number >= min(FIRST_TEST, cap))
 
 
 def _p_values(trials: Trials) -> tuple[float, float]:

@@ -33,6 +33,7 @@ class World:
     guard: Guard = allow_all
     texts: Mapping[str, str] = field(default_factory=dict)
     how: Decisions | None = None
+    ancestor: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         components = sorted({name for parts in self.needs.values() for name in parts})
@@ -44,7 +45,8 @@ class World:
     def search(self, **settings: object) -> Search:
         given = {"rollouts": 40 * len(self.needs), **settings}
         cases = [SearchCase(case, self.weights.get(case, 1.0)) for case in self.needs]
-        return Search(cases, self.texts, SearchSettings(**given), self.guard, self.how)  # type: ignore[arg-type]
+        rules = SearchSettings(**given)  # type: ignore[arg-type]
+        return Search(cases, self.texts, rules, self.guard, self.how, self.ancestor)
 
     def lacking(self, candidate: Candidate, case: str, component: str) -> list[str]:
         said = candidate.texts[component].split()

@@ -1,0 +1,137 @@
+"""Checks without processes: the real story and verdict of a check, in a suite whose cases are rates of passing.
+
+The world: two prompts, and cases that each go by one of them. `rates` has a case's chance to pass under the base's
+prompts and under today's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_gepa.base_prompts import BasePrompts
+from pytest_gepa.check import Check
+from pytest_gepa.errors import GepaError
+from pytest_gepa.journal import Journal
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.report.check_build import build_check
+from pytest_gepa.report.check_result import CheckResult, PromptChange
+from pytest_gepa.settings import Settings
+from pytest_gepa.suite.evaluate import Allowance, Evaluation
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.usage import CaseUsage
+from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+
+EDITED, OTHER = "prompts/edited.md", "prompts/other.md"
+BASE, TODAY = "as it was", "as it is"
+
+Rates = tuple[float, float]
+
+
+def world_settings(**changed: Any) -> Settings:
+    given: dict[str, Any] = {
+        "mode": "check", "rootdir": Path(), "prompts": (), "prompts_base": Path(), "reflection_model": None,
+        "budget": None, "minutes": None, "concurrency": 8, "trials": None, "holdout": 0.0, "seed": 0,
+        "timeout": 1.0, "max_broken": 0, "fail_on": None, "isolation": "auto",
+    }  # fmt: skip
+    return Settings(**{**given, **changed})
+
+
+class FakeSuite:
+    """Runs cases by drawing: the same seed gives the same trials, in whatever order they are asked for."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.ran: list[tuple[str, str, str]] = []
+
+    def run(
+        self,
+        candidate: str,
+        texts: Mapping[str, str],
+        cases: Sequence[str],
+        trial: str,
+        *,
+        allowance: Allowance,
+        on_rollout: Callable[[Rollout], None],
+    ) -> Evaluation:
+        rollouts = {case: self._world.rollout(candidate, texts, case, trial) for case in cases}
+        for case, rollout in rollouts.items():
+            self.ran.append(("today" if texts[EDITED] == TODAY else "base", case, trial))
+            on_rollout(rollout)
+        return Evaluation(rollouts, dict.fromkeys(rollouts, True))
+
+    def stop(self) -> None:
+        raise GepaError("nothing here is interrupted")
+
+
+class World:
+    """`rates` are those of the cases that go by the edited prompt, `others` the number of those by the other one."""
+
+    def __init__(self, rates: Mapping[str, Rates], others: int = 0, seed: int = 0) -> None:
+        self.rates = dict(rates)
+        self.seed = seed
+        self.names = [*rates, *(f"other{number}" for number in range(others))]
+        self.suite = FakeSuite(self)
+
+    def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        prompt = EDITED if case in self.rates else OTHER
+        rate = self.rates.get(case, (1.0, 1.0))[texts[EDITED] == TODAY]
+        draw = random.Random(f"{self.seed} {case} {trial} {texts[prompt]}").random()
+        has_passed = draw < rate
+        call = Call(
+            f"{case} {texts[prompt]}", "task", (), Message("assistant", "yes" if has_passed else "no")
+        )
+        return Rollout(
+            candidate,
+            case,
+            trial,
+            Outcome.passed if has_passed else Outcome.failed,
+            float(has_passed),
+            Trajectory((call,), failure="" if has_passed else "assert 'no' == 'yes'"),
+            charged=True,
+            uses=(prompt,),
+            reads=(prompt,),
+        )
+
+    def check(
+        self, directory: Path, known: Mapping[str, CaseUsage] | None = None, **changed: Any
+    ) -> CheckResult:
+        cases = [Case(name, name) for name in self.names]
+        components = [Component(EDITED, Path(EDITED), TODAY), Component(OTHER, Path(OTHER), "the same")]
+        changes = (PromptChange(EDITED, EDITED, "edited", "-as it was\n+as it is", (1,)),)
+        base = BasePrompts("abc1234", "", {EDITED: BASE, OTHER: "the same"}, changes)
+        journal = Journal(directory / f"journal-{self.seed}.jsonl", str)
+        settings = world_settings(**changed)
+        suite: Any = self.suite
+        check = Check(settings, "run", cases, components, base, suite, known or {}, journal, _Silent())
+        check.run()
+        journal.close()
+        return build_check("run", check.state, cases, base, settings, " ".join)
+
+
+class _Silent:
+    def first_trial(self, rollout: Rollout) -> None:
+        """Nothing is shown."""
+
+    def progress(self, state: Any) -> None:
+        """Nothing is shown."""
+
+
+def example_world(seed: int) -> World:
+    """Twenty cases: an edit breaks one and helps two, is a harmless rewording to fourteen of which one is flaky, and
+    has no part in three."""
+    rates: dict[str, Rates] = {"broken": (1, 0), "helped0": (0, 1), "helped1": (0, 1), "flaky": (0.5, 0.5)}
+    rates |= {f"steady{number}": (1, 1) for number in range(13)}
+    return World(rates, others=3, seed=seed)
+
+
+def harmless_world(seed: int) -> World:
+    """Twenty cases of which five are flaky, and an edit that changes nothing."""
+    rates: dict[str, Rates] = {f"steady{number}": (1, 1) for number in range(15)}
+    rates |= {f"flaky{number}": (0.5, 0.5) for number in range(3)} | {
+        "rare0": (0.9, 0.9),
+        "rare1": (0.9, 0.9),
+    }
+    return World(rates, seed=seed)

@@ -1,0 +1,90 @@
+"""What a check runs and what it concludes, without processes (`check_world`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.suite.usage import CaseUsage
+from tests.check_world import EDITED, OTHER, World, example_world, harmless_world
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_example_suite_is_judged_as_it_should_be(seed: int, tmp_path: Path) -> None:
+    result = example_world(seed).check(tmp_path)
+    tiers = {check.case: check.tier for check in result.cases}
+    assert result.failed
+    assert result.verdict == "regressed"
+    assert [case for case, tier in tiers.items() if tier == "regressed"] == ["broken"]
+    assert [case for case, tier in tiers.items() if tier == "improved"] == ["helped0", "helped1"]
+    assert tiers.pop("flaky") in ("flaky", "suspect", "failing")
+    assert sum(tier == "stable" for tier in tiers.values()) == 13
+    assert result.untouched == 3
+    assert result.command == "broken"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_harmless_rewording_passes(seed: int, tmp_path: Path) -> None:
+    assert not harmless_world(seed).check(tmp_path).failed
+
+
+def test_both_answers_are_shown_as_they_tell_the_tier_apart(tmp_path: Path) -> None:
+    result = example_world(0).check(tmp_path)
+    broken = result.in_tier("regressed")[0]
+    assert (broken.base.answer, broken.today.answer) == ("yes", "no")
+    assert (broken.base.failure, broken.today.failure) == ("", "assert 'no' == 'yes'")
+    assert (broken.base.passed, broken.today.passed, broken.today.trials) == (8, 0, 8)
+    helped = result.in_tier("improved")[0]
+    assert (helped.base.answer, helped.today.answer) == ("no", "yes")
+
+
+def test_cases_that_are_known_to_be_untouched_are_not_run(tmp_path: Path) -> None:
+    world = example_world(0)
+    known = {case: CaseUsage({EDITED if case in world.rates else OTHER: 1}) for case in world.names}
+    result = world.check(tmp_path, known)
+    assert result.untouched == 3
+    assert not [case for _, case, _ in world.suite.ran if case.startswith("other")]
+
+
+def test_a_map_that_has_never_seen_the_changed_prompt_is_not_believed(tmp_path: Path) -> None:
+    world = World({"broken": (1, 0)})
+    result = world.check(tmp_path, {"broken": CaseUsage({OTHER: 1})})
+    assert result.failed
+
+
+def test_both_sides_have_the_same_trials_and_none_is_run_twice(tmp_path: Path) -> None:
+    world = example_world(1)
+    world.check(tmp_path)
+    ran = world.suite.ran
+    assert len(set(ran)) == len(ran)
+    compared = {(case, trial) for _, case, trial in ran if case in world.rates}
+    assert {(side, *one) for one in compared for side in ("base", "today")} <= set(ran)
+    assert all(trial.startswith("run/check/") for _, _, trial in ran)
+
+
+def test_the_budget_is_not_passed(tmp_path: Path) -> None:
+    for budget in (1, 15, 40, 100):
+        world = example_world(2)
+        result = world.check(tmp_path, budget=budget)
+        assert len(world.suite.ran) <= budget
+        assert result.stopped == f"the budget of {budget} rollouts is used up"
+        assert result.verdict in ("not finished", "regressed")
+
+
+def test_the_gates(tmp_path: Path) -> None:
+    def failed(world: World, rule: str | None) -> bool:
+        return world.check(tmp_path, fail_on=rule).failed
+
+    broken = {"broken": (1.0, 0.0), **{f"steady{number}": (1.0, 1.0) for number in range(9)}}
+    assert failed(World(broken), None)
+    assert failed(World(broken), "suspect")
+    assert failed(World(broken), "score:0.05")
+    assert not failed(World(broken), "score:0.1")
+    assert not failed(World(broken), "none")
+    assert not failed(World({"steady": (1, 1)}), "score:0")
+
+
+def test_one_trial_a_side_proves_nothing(tmp_path: Path) -> None:
+    result = World({"broken": (1, 0)}).check(tmp_path, trials=1)
+    assert (result.cases[0].tier, result.failed) == ("suspect", False)
