@@ -92,7 +92,7 @@ class RunAnswers:
         self.stores().close()
 
     def _read(self) -> None:
-        recording = read_recording(find_recording(self._settings.rootdir))
+        recording = read_recording(find_recording(self._settings.rootdir, _recorded_mode(self._settings)))
         assert self._recording is not None
         count = load_answers(recording.directory, self._recording)
         self.name, self.charges, self._order = recording.run, recording.charges, recording.order
@@ -103,6 +103,11 @@ class RunAnswers:
             differences.append(f"reflection-model was {recording.reflection_model}, is {self._model}")
         if differences:
             self.notes.append(f"gepa: the recorded run had other settings: {'; '.join(differences)}")
+
+
+def _recorded_mode(settings: Settings) -> str:
+    """The mode whose recordings serve for a replay: a plan is one of an optimization."""
+    return "optimize" if settings.mode == "plan" else settings.mode
 
 
 def _shaping(settings: Settings) -> dict[str, Any]:

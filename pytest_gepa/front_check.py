@@ -9,6 +9,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -117,6 +118,10 @@ def _finish(
         return mending_command(config, settings, base.name, nodeids)
 
     result = build_check(directory.name, state, cases, base, settings, command)
+    if settings.replay == "only":
+        # The budget was counted as in the recorded run, but nothing was paid.
+        spent = result.spent
+        result = replace(result, spent=replace(spent, rollouts=0, cached=spent.rollouts + spent.cached))
     journal.write("result", result=result)
     learned = usage_of(directory.name, state.today.texts, state.every_rollout(TODAY))
     save_usage(directory.parents[1], with_digests(learned, cases))

@@ -230,11 +230,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """For a replay, let the clients of test modules start without a key; conftest files have had their say."""
     settings = session.config.stash.get(settings_key, None)
     if settings is not None and settings.replay == "only":
-        import os
-
         from pytest_gepa.recording import stand_in
 
-        stand_in(settings.rootdir, os.environ)
+        stand_in(settings.rootdir, os.environ, "optimize" if settings.mode == "plan" else settings.mode)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

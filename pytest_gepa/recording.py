@@ -52,7 +52,7 @@ class Recording:
     """A recorded run, less its answers. `settings` are those that shape a run, by name.
 
     `order` names the results of the search as they came in. `environment` are variables that stand in for missing
-    ones in a replay, `left_out` those that cannot, as their value holds a secret.
+    ones in a replay, `left_out` those that cannot, as their value holds a secret. `mode` is that of the run.
     """
 
     directory: Path
@@ -63,6 +63,7 @@ class Recording:
     order: tuple[str, ...] = ()
     charges: Charges = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    mode: str = "optimize"
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
         """Settings that are not as they were, in words."""
@@ -76,22 +77,27 @@ class Recording:
 # Finding
 
 
-def find_recording(rootdir: Path) -> Path:
-    """The recording that a replay of this project uses: the committed one, else that of the newest run.
+def find_recording(rootdir: Path, mode: str = "optimize") -> Path:
+    """The recording that a replay of this project uses: the committed one, else that of the newest run of this mode.
 
     Raises `ReplayError` when there is none.
     """
     committed = rootdir / COMMITTED
-    if (committed / _HEAD).is_file():
+    if (committed / _HEAD).is_file() and _mode(committed) == mode:
         return committed
     runs = rootdir / ".gepa" / "runs"
-    found = [path.parent for path in runs.glob(f"*/{IN_RUN}/{_HEAD}")]
+    found = [path.parent for path in runs.glob(f"*/{IN_RUN}/{_HEAD}") if _mode(path.parent) == mode]
     if not found:
         raise ReplayError(
             f"--gepa-replay=only needs a recorded run, in {committed} or in a run below {runs}; record one with "
-            "pytest --gepa-optimize, and keep it with pytest-gepa record"
+            f"pytest --gepa-{mode}, and keep it with pytest-gepa record"
         )
     return max(found, key=lambda path: run_age(path.parent.name))
+
+
+def _mode(directory: Path) -> str:
+    """The mode of the run that a recording is of."""
+    return str(_read_json(directory / _HEAD).get("mode", "optimize"))
 
 
 def recorded_model(rootdir: Path) -> str:
@@ -105,13 +111,13 @@ def run_age(name: str) -> tuple[str, int]:
     return day, int(number) if number.isdecimal() else -1
 
 
-def stand_in(rootdir: Path, environ: MutableMapping[str, str]) -> None:
+def stand_in(rootdir: Path, environ: MutableMapping[str, str], mode: str = "optimize") -> None:
     """Set the variables that a replay needs and the environment lacks, or has empty: SDKs do not start without a key.
 
     No key is known here, and none is needed: nothing is sent.
     """
     try:
-        recorded = dict(read_recording(find_recording(rootdir)).environment)
+        recorded = dict(read_recording(find_recording(rootdir, mode)).environment)
     except ReplayError:
         recorded = {}  # told when the run begins
     for name, value in {"OPENAI_API_KEY": "replayed", **recorded}.items():
@@ -141,6 +147,7 @@ def read_recording(directory: Path) -> Recording:
             settings=dict(head["settings"]),
             environment={str(name): str(value) for name, value in dict(head["environment"]).items()},
             left_out=tuple(map(str, head.get("left_out", ()))),
+            mode=str(head.get("mode", "optimize")),
             order=tuple(map(str, _read_json(directory / _ORDER)["order"])),
             charges=charges,
         )
@@ -224,6 +231,7 @@ def write_recording(
     head = {
         "form": _FORM,
         "run": about["run"],
+        "mode": about.get("settings", {}).get("mode", "optimize"),
         "reflection_model": about["reflection_model"],
         "settings": dict(settings),
         "environment": environment,

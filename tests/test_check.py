@@ -107,6 +107,17 @@ def test_trials_are_never_answered_from_another_runs_cache(project: Project) -> 
     assert result(again)["spent"]["rollouts"] == 48
 
 
+@pytest.mark.thorough
+def test_a_check_is_replayed_without_the_server(project: Project) -> None:
+    project.write({PROMPT: BAD})
+    first = check(project, "--gepa-trials=2")
+    again = check(project, "--gepa-trials=2", "--gepa-replay=only")
+    assert no_request(again), again.everything
+    assert tiers(again) == tiers(first)
+    assert (result(again)["spent"]["rollouts"], result(again)["spent"]["cached"]) == (0, 16)
+    again.matches("gepa: replaying *; nothing is sent")
+
+
 def two_prompts(project: Project) -> None:
     """Cases of tools go by another prompt than the others; the map is not known yet."""
     app = (project.root / "app.py").read_text(encoding="utf-8")
@@ -164,6 +175,7 @@ def test_flaky_suspect_failing_and_improved_cases_do_not_gate_unless_asked(proje
     assert result(strict)["verdict"] == "suspect"
 
 
+@pytest.mark.thorough
 def test_trouble_is_no_regression(project: Project) -> None:
     project.write(
         {
@@ -205,6 +217,7 @@ def test_an_interrupted_check_keeps_what_it_found(project: Project) -> None:
     assert not project.children()
 
 
+@pytest.mark.thorough
 def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
     two_prompts(project)
     project.write({PROMPT: without_tool(BAD)})

@@ -38,12 +38,17 @@ def run(given: argparse.Namespace) -> int:
     return DONE
 
 
+WITHOUT_PATCHES = ("check.json", "audit.json")
+"""Results of runs that make no patches."""
+
+
 def _find_patch(project: Path, run: str | None, candidate: str | None) -> tuple[Path, Path]:
     """The run's directory and the patch in it."""
     if run is not None:
         directory = find_run(project, run)
     else:
-        runs = runs_of(project)
+        # A check or an audit proposes nothing.
+        runs = [one for one in runs_of(project) if not any((one / name).exists() for name in WITHOUT_PATCHES)]
         if not runs:
             raise CommandError(f"there is no run in {project / '.gepa'}; pytest --gepa-optimize makes one")
         directory = runs[0]

@@ -128,7 +128,7 @@ def _case_lines(case: CaseCheck, base: str) -> list[str]:
     left, right = f"{base}: {_rate(case.base)}", f"today: {_rate(case.today)}"
     lines += _side_by_side((left, case.base.answer), (right, case.today.answer))
     failure = case.today.failure or case.base.failure
-    lines += [f"E   {line}" for line in _cut(failure.splitlines(), SHOWN_LINES)]
+    lines += [f"E   {line}".rstrip() for line in _cut(failure.splitlines(), SHOWN_LINES)]
     return lines
 
 
