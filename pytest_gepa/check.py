@@ -37,7 +37,7 @@ class CheckState:
     `rollouts` are by side and case, and then by trial. `trials` are the cases that are compared, by id, in the order of
     the suite. `untouched` are the cases that no change can reach, `on_new_prompts` those that use a prompt that the
     base has not, with its id. `uses` are the changed prompts of each case. `stopped` is why the check could not go on
-    to its end, in words.
+    to its end, in words; `problems` tell what went wrong in the recording itself.
     """
 
     today: Candidate
@@ -52,6 +52,7 @@ class CheckState:
     charged: int = 0
     cached: int = 0
     task_models: set[str] = field(default_factory=set)
+    problems: tuple[str, ...] = ()
     spending: Spending | None = None
     started: float = field(default_factory=time.monotonic)
 

@@ -96,6 +96,7 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
             terminal.close()
             feeder.flush()
             suite.runner.close()
+            check.state.problems = suite.problems
             try:
                 _finish(config, settings, cases, base, directory, check.state, journal, redactor)
             finally:

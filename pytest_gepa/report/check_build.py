@@ -62,6 +62,7 @@ def build_check(
         trouble=trouble,
         spent=_spent(state),
         models={"task": tuple(sorted(state.task_models))},
+        problems=state.problems,
         command=command(regressed) if regressed else "",
         on_new_prompts=tuple(labels[case.id] for case in cases if case.id in state.on_new_prompts),
         stopped=state.stopped,

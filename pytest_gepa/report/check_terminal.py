@@ -104,6 +104,7 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
     if len(result.trouble) > len(shown):
         lines.append(f"                     and {len(result.trouble) - len(shown)} more, in the report")
+    lines += [f"trouble in recording {problem}" for problem in result.problems[:LISTED]]
     if result.cases or result.spent.rollouts:
         spent = result.spent
         lines.append(

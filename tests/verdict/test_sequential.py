@@ -115,7 +115,7 @@ def test_the_shares_of_the_looks_add_up_to_one(cap: int) -> None:
 
 def test_the_usual_looks() -> None:
     assert looks(CAP) == LOOKS
-    assert looks(10) == (1, 2, 3, 4, 5, 6, 8, 10)
+    assert looks(10) == (1, 3, 6, 8, 10)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.7, 0.9])
@@ -161,8 +161,8 @@ def test_tiers(base: str, today: str, name: str) -> None:
     assert tier(base, today).tier == name
 
 
-def test_five_clean_trials_are_not_enough() -> None:
-    assert not tier("+++++", "+++++").decided
+def test_three_clean_trials_are_not_enough() -> None:
+    assert not tier("+++", "+++").decided
     assert tier("++++++", "++++++").decided
 
 
