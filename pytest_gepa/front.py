@@ -72,6 +72,11 @@ class Inputs:
 def run_mode(session: pytest.Session, settings: Settings) -> bool:
     """Run the mode that the settings name. Raises `pytest.UsageError` for what the user can mend."""
     try:
+        if session.config.getoption("gepa_audit"):
+            from pytest_gepa.audit_front import run_audit
+
+            run_audit(session, settings)
+            return True
         inputs = find_inputs(session, settings)
         if settings.mode == "plan":
             lines = plan_lines(
@@ -93,8 +98,8 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
     return True
 
 
-def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
-    """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
+def find_prompts(settings: Settings) -> Sequence[Component]:
+    """The prompts, found and checked. Raises `GepaError` where there are none."""
     components = find_components(
         settings.rootdir, settings.prompts_base, settings.prompts or DEFAULT_PATTERNS
     )
@@ -105,6 +110,18 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
             "or gepa_prompts in the ini file"
         )
     check_markers({component.id: component.text for component in components})
+    return components
+
+
+def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
+    """The cases of the session, divided, as others may see them."""
+    redact = Redactor(os.environ, settings.redact).redact
+    return tuple(_redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout))
+
+
+def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
+    """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
+    components = find_prompts(settings)
     endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
     if settings.replay == "only":
         recorded = recorded_model(settings.rootdir)  # raises before anything is begun
@@ -117,13 +134,10 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
     if settings.max_cost is not None and is_asked:
         check_reflection_price(PriceList(settings.prices), endpoint.model)
-    redact = Redactor(os.environ, settings.redact).redact
-    cases = tuple(
-        _redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout)
-    )
+    cases = find_cases(session, settings)
     if not any(case.split == "search" for case in cases):
         raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
-    return Inputs(cases, components, endpoint, plan_budget(settings, cases))
+    return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases))
 
 
 def _redacted(case: Case, redact: Callable[[str], str]) -> Case:
@@ -153,7 +167,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         reflection_model=inputs.endpoint.model,
     )
     stream = terminal_stream(config)
-    _print_lines(
+    print_lines(
         stream,
         opening_lines(
             len(inputs.components),
@@ -170,10 +184,10 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     extensions = Extensions(config.hook)
     terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
     answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact_certain)
-    _print_lines(stream, answers.notes)
+    print_lines(stream, answers.notes)
     cap = None if settings.replay == "only" else settings.max_cost
     spending = Spending(temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
-    suite = _suite(config, settings, inputs, temp, answers)
+    suite = make_suite(config, settings, inputs.cases, inputs.components, temp, answers)
     model = ReflectionModel(
         inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
     )
@@ -196,7 +210,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         answers.keep(directory)
     finally:
         # Whatever ended the run: what was paid for is written down.
-        with _undisturbed():
+        with undisturbed():
             terminal.close()
             feeder.flush()
             suite.runner.close()
@@ -211,7 +225,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Let no second Ctrl-C cut short the second or so in which results are written."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -265,10 +279,16 @@ def _keep_usage(directory: Path, state: RunState) -> None:
     save_usage(directory.parents[1], learned, state.reflection_usage())
 
 
-def _suite(
-    config: pytest.Config, settings: Settings, inputs: Inputs, temp: Path, answers: RunAnswers
+def make_suite(
+    config: pytest.Config,
+    settings: Settings,
+    cases: Sequence[Case],
+    components: Sequence[Component],
+    temp: Path,
+    answers: RunAnswers,
 ) -> Suite:
-    prompts = [str(component.path) for component in inputs.components]
+    """The suite of a run, with what its child sessions share of this one."""
+    prompts = [str(component.path) for component in components]
     own = project_packages(settings.rootdir)
     preload = [name for name in environment_modules() if name.split(".", 1)[0] not in own]
     around = Surroundings(
@@ -287,9 +307,7 @@ def _suite(
         isolation=settings.isolation,
         costs=str(temp / "costs"),
     )
-    return Suite(
-        inputs.cases, inputs.components, around, choose_runner(settings.isolation, temp, preload, prompts)
-    )
+    return Suite(cases, components, around, choose_runner(settings.isolation, temp, preload, prompts))
 
 
 class HookedTerminal(Terminal):
@@ -317,7 +335,8 @@ def print_closing(config: pytest.Config, lines: list[str]) -> None:
     print_section(terminal_stream(config), "gepa", lines, verdict)
 
 
-def _print_lines(stream: IO[str], lines: Sequence[str]) -> None:
+def print_lines(stream: IO[str], lines: Sequence[str]) -> None:
+    """Print lines as they are, at once."""
     for line in lines:
         stream.write(f"{line}\n")
     stream.flush()

@@ -39,6 +39,9 @@ MODES = (
         "",
         "improve the prompts with the collected cases; writes patches, touches no file of yours",
     ),
+    Setting(
+        "audit", "", "find out how much of each prompt the cases notice, by leaving out a piece at a time"
+    ),
     Setting("plan", "", "print what --gepa-optimize would run, and spend nothing"),
 )
 SETTINGS = (

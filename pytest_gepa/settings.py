@@ -73,7 +73,8 @@ class Settings:
     @property
     def headline(self) -> str:
         """The one header line."""
-        job = "optimizing prompts" if self.mode == "optimize" else "plan only, nothing is run"
+        jobs = {"optimize": "optimizing prompts", "audit": "auditing the cases"}
+        job = jobs.get(self.mode, "plan only, nothing is run")
         return f"gepa: {job}, seed {self.seed}"
 
 

@@ -34,8 +34,10 @@ _UNSEEN_COMMENT = re.compile(r"\s*\{#(?:(?!#\}).)*#\}\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Lines `first` to `last` of a text, counted from 1. Of a heading or an element `reach` is the last line of all that
-    stands under it, of every other piece it is `last`."""
+    """Lines `first` to `last` of a text, counted from 1.
+
+    Of a heading or an element `reach` is the last line of all that stands under it, of every other piece it is `last`.
+    """
 
     kind: str
     first: int
@@ -99,7 +101,9 @@ def without(text: str, pieces: Collection[Piece]) -> str:
     return "\n".join(kept)
 
 
-def find_cuts(text: str, within: frozenset[str] = EVERY, problem: Problem = lambda _: None) -> tuple[Cut, ...]:
+def find_cuts(
+    text: str, within: frozenset[str] = EVERY, problem: Problem = lambda _: None
+) -> tuple[Cut, ...]:
     """Return what can be taken from a text: first the whole prompt, then each piece in order.
 
     Placeholders stay: without its prompt a case must still be one. `within` are the template syntaxes that may be in
@@ -139,9 +143,7 @@ def _blank(
     return Cut(WHOLE, first, last, None, reason_against(bare) or "it is nothing but placeholders")
 
 
-def _single_cuts(
-    text: str, pieces: Sequence[Piece], reason_against: Callable[[str], str]
-) -> Iterator[Cut]:
+def _single_cuts(text: str, pieces: Sequence[Piece], reason_against: Callable[[str], str]) -> Iterator[Cut]:
     lines = text.split("\n")
     for piece in pieces:
         inside = [one for one in pieces if piece.first <= one.first <= piece.reach]
