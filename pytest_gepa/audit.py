@@ -42,7 +42,8 @@ class AuditState:
     """What is known of an audit so far; the result is made from it, however it ends.
 
     `today` has the runs of each case under today's prompts, `ablated` those under other texts by candidate and case.
-    `ablations` are by component and text, `unmeasured` says of a candidate why it was not run.
+    `ablations` are by component and text, `unmeasured` says of a candidate why it was not run. `planned` counts those
+    that are to be run, `tried` those that were.
     """
 
     plan: AuditPlan
@@ -54,6 +55,8 @@ class AuditState:
     users: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
     trouble: dict[str, Rollout] = field(default_factory=dict)
+    planned: int = 0
+    tried: int = 0
     spent: int = 0
     heard: int = 0
     cached: int = 0
@@ -161,6 +164,9 @@ class Audit:
                 is_whole = cut.kind == WHOLE
                 made = Ablation(candidate_id(texts), prompt.component, texts, able, is_whole)
                 state.ablations[prompt.component, cut.text] = made
+                self._journal.write(
+                    "ablation", candidate=made.candidate, component=made.component, text=cut.text, cases=able
+                )
                 if not able:
                     continue
                 if is_whole:
@@ -168,6 +174,7 @@ class Audit:
                 else:
                     pieces.append((position, made))
         pieces.sort(key=lambda pair: pair[0])
+        state.planned = len(wholes) + len(pieces)
         return [self._work(one) for one in (*wholes, *(made for _, made in pieces))]
 
     def _work(self, made: Ablation) -> _Work:
@@ -258,6 +265,7 @@ class Audit:
         again = self._doubtful(work) if work.number == 0 and state.plan.trials > 1 else ()
         if again:
             return [_Work(made.candidate, made.texts, again, 1, made)]
+        state.tried += 1
         self._tell(made, state)
         return []
 

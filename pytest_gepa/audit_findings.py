@@ -1,4 +1,4 @@
-"""What an audit judges by: does a case notice that a piece is gone, is it flaky, does its failure tell anything? Pure."""
+"""What an audit judges by: does a case notice that a piece is gone, is it flaky, does its failure tell? Pure."""
 
 from __future__ import annotations
 

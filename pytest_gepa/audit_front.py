@@ -25,6 +25,7 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.file_lines import file_lines
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.audit_build import build_audit_result
 from pytest_gepa.report.audit_listing import audit_markdown
@@ -120,6 +121,7 @@ class _Progress:
 
     def __init__(self, components: Sequence[Component], config: pytest.Config) -> None:
         self._stream = terminal_stream(config)
+        self._numbers = {component.id: file_lines(component) for component in components}
         self._has_begun = False
 
     def ablated(self, made: Ablation, state: AuditState) -> None:
@@ -129,8 +131,10 @@ class _Progress:
         measured = sum(bool(evidence(ablated)) for _, ablated in runs)
         cuts = next(prompt.cuts for prompt in state.plan.prompts if prompt.component == made.component)
         cut = next(cut for cut in cuts if cut.text == made.texts[made.component])
-        what = "blanked" if made.is_whole else f"without lines {cut.first} to {cut.last}"
-        line = f"gepa: [{state.charged}] {ablation_words(made.component, what, noticing, measured)}"
+        numbers = self._numbers[made.component]
+        lines = None if made.is_whole else (numbers[cut.first - 1], numbers[cut.last - 1])
+        words = ablation_words(made.component, lines, noticing, measured)
+        line = f"gepa: [{state.tried}/{state.planned}] {words}"
         print_lines(self._stream, [*([] if self._has_begun else [""]), printable(line)])
         self._has_begun = True
 

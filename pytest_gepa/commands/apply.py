@@ -43,7 +43,8 @@ def _find_patch(project: Path, run: str | None, candidate: str | None) -> tuple[
     if run is not None:
         directory = find_run(project, run)
     else:
-        runs = runs_of(project)
+        # An audit proposes nothing.
+        runs = [found for found in runs_of(project) if not (found / "audit.json").exists()]
         if not runs:
             raise CommandError(f"there is no run in {project / '.gepa'}; pytest --gepa-optimize makes one")
         directory = runs[0]

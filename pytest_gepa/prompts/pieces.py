@@ -1,8 +1,8 @@
 """Pieces of a prompt, and the prompt without one of them: what an audit takes away to see who notices. Pure.
 
 A piece is a paragraph, a bullet or numbered item with the lines that go on with it, a fenced block, a `field: value`
-line, or a heading. A heading stands for its section: without it all that is under it goes too. So does the tag of an XML
-element that stands alone on its line.
+line, or a heading. A heading stands for its section: without it all that is under it goes too. So does the tag of an
+XML element that stands alone on its line.
 """
 
 from __future__ import annotations

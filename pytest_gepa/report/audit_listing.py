@@ -8,6 +8,9 @@ from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCo
 from pytest_gepa.report.audit_text import coverage_words, flaky_words, lines_of
 from pytest_gepa.report.wording import count, duration, price, printable
 
+FEW = 3
+"""More cases than these are not named twice."""
+
 LEGEND = (
     "Beside each line stands how many cases do worse without its piece: `0` for none, `kept` for what cannot be left "
     "out, `?` for what was not measured."
@@ -48,10 +51,12 @@ def _prompt(prompt: PromptCoverage) -> Iterator[str]:
         # Indented code: nothing in the text can close it.
         yield f"    {marks.get(row, ''):>{wide}} |{number:>4} | {printable(line)}".rstrip()
     yield ""
-    for piece in prompt.pieces:
-        yield f"- {lines_of(prompt, piece)} ({piece.kind}): {_told(piece)}"
-    if prompt.whole is not None and prompt.whole.state == "noticed":
+    whole = prompt.whole.cases if prompt.whole is not None else ()
+    if prompt.whole is not None:
         yield f"- all of it: {_told(prompt.whole)}"
+    for piece in prompt.pieces:
+        told = _told(piece, whole if len(whole) > FEW else ())
+        yield f"- {lines_of(prompt, piece)} ({piece.kind}): {told}"
     yield ""
 
 
@@ -70,7 +75,9 @@ def _marks(prompt: PromptCoverage) -> dict[int, str]:
     return {row: says for row, says in marks.items() if text[row - 1].strip()}
 
 
-def _told(piece: PieceCoverage) -> str:
+def _told(piece: PieceCoverage, known: tuple[str, ...] = ()) -> str:
+    if piece.state == "noticed" and piece.cases == known:
+        return f"{len(piece.cases)} of {count(piece.measured, 'case')}, the same as all of it"
     if piece.state == "noticed":
         names = ", ".join(map(_code, piece.cases))
         return f"{len(piece.cases)} of {count(piece.measured, 'case')}: {names}"

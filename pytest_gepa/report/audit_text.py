@@ -111,11 +111,14 @@ def coverage_words(prompt: PromptCoverage) -> str:
 def blank_words(whole: PieceCoverage) -> str:
     """What became of the cases when the whole prompt was blanked."""
     if whole.state == "noticed":
-        noticing = f"{len(whole.cases)} of {count(whole.measured, 'case')}"
-        return f"blanked, {noticing} {'notices' if len(whole.cases) == 1 else 'notice'}"
+        return f"blanked, {_notice(len(whole.cases), whole.measured)}"
     if whole.state == "unnoticed":
         return "blanked, no case notices"
     return f"not blanked: {whole.reason}"
+
+
+def _notice(noticing: int, measured: int) -> str:
+    return f"{noticing} of {count(measured, 'case')} {'notices' if noticing == 1 else 'notice'}"
 
 
 def _prompt_lines(prompt: PromptCoverage) -> Iterator[str]:
@@ -137,10 +140,10 @@ def _prompt_lines(prompt: PromptCoverage) -> Iterator[str]:
 def _case_lines(result: AuditResult) -> Iterator[str]:
     every = [one.case for one in result.anyhow if one.is_every]
     if every:
-        yield f"pass whatever it says {count(len(every), 'case')}: {_some(every)}"
+        yield f"pass anyhow          {count(len(every), 'case')}, whatever a prompt says: {_some(every)}"
     part = len(result.anyhow) - len(every)
     if part:
-        yield f"pass without a prompt {count(part, 'case')} that use it, and miss another; in the listing"
+        yield f"pass without         a prompt that they use: {count(part, 'case')}, and not without another"
     for group in result.contradictions[:LISTED]:
         said = "; ".join(f"{case} ({told})" for case, told in zip(group.cases, group.expected, strict=True))
         yield f"contradictory        alike inputs, different expectations: {said}"
@@ -153,7 +156,7 @@ def _case_lines(result: AuditResult) -> Iterator[str]:
     if len(result.says_nothing) > LISTED:
         yield f"                     and {len(result.says_nothing) - LISTED} more, in the listing"
     if result.failing:
-        yield f"failing today        {count(len(result.failing), 'case')}, which can notice nothing"
+        yield f"fail today           {count(len(result.failing), 'case')}, which can notice nothing"
 
 
 def flaky_words(case: str, passed: int, trials: int, scores: Sequence[float]) -> str:
@@ -204,7 +207,8 @@ def _rows(pieces: Iterable[PieceCoverage]) -> set[int]:
     return {row for piece in pieces for row in range(piece.first, piece.last + 1)}
 
 
-def ablation_words(component: str, lines: str, noticing: int, measured: int) -> str:
-    """One text that has been tried, while the audit runs."""
-    told = "no case notices" if not noticing else f"{noticing} of {count(measured, 'case')} notice"
-    return f"{component} {lines}: {told}"
+def ablation_words(component: str, lines: tuple[int, int] | None, noticing: int, measured: int) -> str:
+    """One text that has been tried, while the audit runs: without these lines, or blanked."""
+    what = "blanked" if lines is None else f"without {_lines(*lines)}"
+    told = "no case notices" if not noticing else _notice(noticing, measured)
+    return f"{component} {what}: {told}"
