@@ -191,7 +191,7 @@ class Audit:
         waiting = deque(work)
         while waiting or self._crew.busy:
             while waiting and (self._in_flight < self._concurrency or not self._crew.busy):
-                if reason := self._closed():
+                if self.state.baseline and (reason := self._closed()):
                     self._give_up(waiting, reason)
                     waiting.clear()
                 elif self.reserve(len(waiting[0].cases)):

@@ -91,7 +91,9 @@ def _piece(state: AuditState, component: str, cut: Cut, labels: Mapping[str, str
         return _unmeasured(cut, "the audit was interrupted before")
     if not made.cases:
         if state.users.get(component):
-            return _unmeasured(cut, "no case that uses the prompt passes today")
+            return _unmeasured(cut, "no case that uses the prompt could do worse than today")
+        if len(state.baseline) < state.plan.cases or any(map(_has_no_end, state.baseline.values())):
+            return _unmeasured(cut, "not every case came to an end, so who uses the prompt is not known")
         # That no case reads the prompt at all is as plain as that none notices.
         return PieceCoverage(cut.kind, cut.first, cut.last, "unnoticed")
     cases = noticing(state, component, cut)
@@ -106,6 +108,10 @@ def _piece(state: AuditState, component: str, cut: Cut, labels: Mapping[str, str
     if not ran:
         return _unmeasured(cut, "no case came to an end without it")
     return PieceCoverage(cut.kind, cut.first, cut.last, "unnoticed", (), len(ran))
+
+
+def _has_no_end(run: Rollout) -> bool:
+    return run.outcome.is_trouble or run.outcome is Outcome.stopped
 
 
 def _unmeasured(cut: Cut, reason: str) -> PieceCoverage:

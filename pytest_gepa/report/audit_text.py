@@ -182,10 +182,9 @@ def _lines(first: int, last: int) -> str:
 
 def unnoticed_lines(prompt: PromptCoverage) -> list[str]:
     """The stretches of a prompt that no case notices, pieces that follow each other as one."""
-    rows = unnoticed_rows(prompt)
     text = prompt.text.split("\n")
     stretches: list[tuple[int, int]] = []
-    for row in sorted(rows):
+    for row in sorted(unnoticed_rows(prompt)):
         if stretches and not any(line.strip() for line in text[stretches[-1][1] : row - 1]):
             stretches[-1] = stretches[-1][0], row
         else:
@@ -195,12 +194,10 @@ def unnoticed_lines(prompt: PromptCoverage) -> list[str]:
 
 def unnoticed_rows(prompt: PromptCoverage) -> set[int]:
     """The lines of the text, from 1, without which no case is worse."""
-    rows = _rows(piece for piece in prompt.pieces if piece.state == "unnoticed")
-    return rows - _rows(
-        piece
-        for piece in prompt.pieces
-        if piece.state == "noticed" and piece.kind not in ("heading", "element")
-    )
+    text = prompt.text.split("\n")
+    noticed = (piece for piece in prompt.noticed if piece.kind not in ("heading", "element"))
+    rows = _rows(piece for piece in prompt.pieces if piece.state == "unnoticed") - _rows(noticed)
+    return {row for row in rows if row <= len(text) and text[row - 1].strip()}
 
 
 def _rows(pieces: Iterable[PieceCoverage]) -> set[int]:
