@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +25,9 @@ from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.suite.evaluate import Allowance, Evaluation
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+from tests.example_desk import EXAMPLE, oracle
 from tests.fake_openai import Answer, Body
-from tests.harness import PROMPT, Project, Run, answer_by_rules, no_request, rule
+from tests.harness import ALONE, PROMPT, TIMEOUT, Project, Run, answer_by_rules, no_request, rule
 
 PROMPTS = f"""\
 Answer with the word and its mark.
@@ -176,6 +181,61 @@ def test_modes_that_exclude_each_other_say_so(project: Project):
     assert run.code == 4
     assert "--gepa-audit and --gepa-optimize exclude each other" in run.everything
     assert no_request(run)
+
+
+PRO_FORMA = '''\
+from desk.line import SpreadLine
+
+EXCERPT = """
+Penhallow Foods plc, pro forma income statement. Had the frozen food business been sold on 1 January 2024, revenue
+for the year ended 31 December 2024 would have been £310 million.
+"""
+
+
+def test_what_would_have_been_is_pro_forma(desk):
+    expected = SpreadLine("Penhallow Foods plc", "pro forma", 310_000_000, "GBP", "FY2024")
+    assert desk.spread("Revenue", EXCERPT) == expected
+'''
+
+
+def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_path: Path):
+    root = tmp_path / "desk"
+    shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__", ".pytest_cache"))
+    # The line that the first case needs, and one for which there is none.
+    lines = [
+        line for line in oracle()["classify"].splitlines() if "JSON" in line or 'pro forma", also' in line
+    ]
+    (root / "prompts/classify.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+
+    def told() -> list[str]:
+        usual = (
+            "--gepa-audit",
+            "--gepa-prompts=prompts/classify.md",
+            "--gepa-trials=1",
+            "-k",
+            "annual or would",
+        )
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "GEPA_"))
+        }
+        command = [sys.executable, "-m", "pytest", *usual]
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env={**kept, "PYTEST_ADDOPTS": ALONE},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=TIMEOUT,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        newest = max((root / ".gepa/runs").iterdir())
+        (prompt,) = json.loads((newest / "audit.json").read_text(encoding="utf-8"))["prompts"]
+        return [piece["state"] for piece in prompt["pieces"]]
+
+    assert told() == ["noticed", "unnoticed"]
+    (root / "tests/test_spread_pro_forma.py").write_text(PRO_FORMA, encoding="utf-8")
+    assert told() == ["noticed", "noticed"]
 
 
 # Without processes: the audit's own decisions, with a suite of functions.
