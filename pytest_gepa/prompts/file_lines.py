@@ -22,8 +22,8 @@ def file_lines(component: Component) -> tuple[int, ...]:
         return tuple(range(1, len(rows) + 1))
     content, at, number = document.content, field.start, field.line
     found: list[int] = []
-    for row in rows:
-        shown = row.strip()
+    for line in rows:
+        shown = line.strip()
         place = content.find(shown, at, field.end) if shown else -1
         if place >= 0:
             number += content.count("\n", at, place)
@@ -34,4 +34,8 @@ def file_lines(component: Component) -> tuple[int, ...]:
             at += len(shown)
         else:
             found.append(number)
+    for row in range(1, len(rows)):
+        later = next((found[at] for at in range(row + 1, len(rows)) if rows[at].strip()), 0)
+        if not rows[row].strip() and found[row - 1] + 1 < later:
+            found[row] = found[row - 1] + 1
     return tuple(found)

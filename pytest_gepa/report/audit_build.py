@@ -68,7 +68,7 @@ def noticing(state: AuditState, component: str, cut: Cut) -> tuple[str, ...]:
 def _coverage(
     state: AuditState, component: Component, cuts: Sequence[Cut], labels: Mapping[str, str]
 ) -> PromptCoverage:
-    users = state.users.get(component.id, ())
+    users = _users(state, component.id, cuts)
     made = [_piece(state, component.id, cut, labels) for cut in cuts]
     return PromptCoverage(
         component=component.id,
@@ -81,6 +81,18 @@ def _coverage(
         pieces=tuple(made[1:]),
         reason="" if cuts else ("it is a program" if component.text.strip() else "it is blank"),
     )
+
+
+def _users(state: AuditState, component: str, cuts: Sequence[Cut]) -> list[str]:
+    """The cases that use a prompt: less those that open its file, and ask for the same when it is blank."""
+    blank = state.without_piece(component, cuts[0]) if cuts else None
+    found = []
+    for case in state.users.get(component, ()):
+        runs = runs_of(state, blank, case) if blank else ()
+        is_seen = component in state.baseline[case].uses
+        if is_seen or not evidence(runs) or is_part(component, state.today[case], runs):
+            found.append(case)
+    return found
 
 
 def _piece(state: AuditState, component: str, cut: Cut, labels: Mapping[str, str]) -> PieceCoverage:

@@ -64,7 +64,7 @@ def audit_opening(settings: Settings, plan: AuditPlan) -> str:
     """What will be done, before it is."""
     pieces = sum(max(0, len(prompt.cuts) - 1) for prompt in plan.prompts)
     limit = (
-        f"budget {count(plan.limit, 'rollout')}" if settings.budget else f"at most {plan.needed:,} rollouts"
+        f"budget {count(plan.limit, 'rollout')}" if settings.budget else f"at most {plan.needed:,} rollouts and repeats"
     )
     cap = "" if settings.max_cost is None else f" / {dollars(settings.max_cost)}"
     return (

@@ -12,7 +12,7 @@ from pytest_gepa.prompts.finding import find_components
 FILES = {
     "a.md": ("Sort.\n\n- One.\n", (1, 2, 3, 4)),
     "b.prompty": ("---\nname: x\n---\nSort.\n- One.\n", (4, 5, 5)),
-    "c.yaml": ("other: 1\nprompt: |\n  Sort.\n\n  - One.\n", (3, 3, 5, 5)),
+    "c.yaml": ("other: 1\nprompt: |\n  Sort.\n\n  - One.\n", (3, 4, 5, 5)),
     "d.toml": ('a = 1\nprompt = """\nSort.\n- One."""\n', (3, 4)),
     "e.json": ('{\n "prompt": "Sort.\\n- One."\n}\n', (2, 2)),
     "f.py": ('import os\n\nPROMPT = """\\\nSort.\n- One.\n"""\n', (4, 5, 5)),
