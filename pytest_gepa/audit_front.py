@@ -59,7 +59,7 @@ def run_audit(session: pytest.Session, settings: Settings) -> None:
     usage = load_usage(settings.rootdir / STATE_DIRECTORY)
     plan = plan_audit(settings, cases, components, usage)
     if settings.mode == "plan":
-        session.config.stash[closing_key] = audit_plan_lines(settings, plan)
+        session.config.stash[closing_key] = audit_plan_lines(settings, plan, cases, usage)
         session.config.stash[verdict_key] = "plan"
         session.config.stash[exit_status_key] = 0
         return

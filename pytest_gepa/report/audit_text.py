@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_gepa.audit_plan import AuditPlan, PromptPlan
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
+from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.wording import count, dollars, duration, price, printable
 from pytest_gepa.settings import Settings
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import CaseUsage
 
 LISTED = 5
 """So many cases, lines or reasons of a kind are named on the terminal; the listing has them all."""
 
 
-def audit_plan_lines(settings: Settings, plan: AuditPlan) -> list[str]:
-    """The lines of `--gepa-plan --gepa-audit`."""
+def audit_plan_lines(
+    settings: Settings, plan: AuditPlan, cases: Sequence[Case], usage: Mapping[str, CaseUsage]
+) -> list[str]:
+    """The lines of `--gepa-plan --gepa-audit`; `usage` is what earlier runs have shown, by case id."""
     known = all(prompt.is_known for prompt in plan.prompts)
     lines = [
         f"baseline             {plan.cases * plan.trials} rollouts = {count(plan.cases, 'case')} x "
@@ -36,8 +44,11 @@ def audit_plan_lines(settings: Settings, plan: AuditPlan) -> list[str]:
         lines.append(
             f"cap                  {dollars(settings.max_cost)}; what has no room is told as not measured"
         )
+    rollouts = min(plan.limit, plan.needed)
+    budget = BudgetPlan(rollouts, rollouts, 0, 0, 1)
     return [
         *lines,
+        *expected_lines(replace(settings, max_cost=None), cases, NO_MODEL, budget, usage, None),
         f"concurrency {settings.concurrency}, {settings.timeout:g} s a case; no reflection model; nothing was run",
     ]
 
@@ -64,7 +75,9 @@ def audit_opening(settings: Settings, plan: AuditPlan) -> str:
     """What will be done, before it is."""
     pieces = sum(max(0, len(prompt.cuts) - 1) for prompt in plan.prompts)
     limit = (
-        f"budget {count(plan.limit, 'rollout')}" if settings.budget else f"at most {plan.needed:,} rollouts and repeats"
+        f"budget {count(plan.limit, 'rollout')}"
+        if settings.budget
+        else f"at most {plan.needed:,} rollouts and repeats"
     )
     cap = "" if settings.max_cost is None else f" / {dollars(settings.max_cost)}"
     return (

@@ -135,11 +135,12 @@ COMPONENTS = (
 
 def test_the_plan_shows_its_arithmetic():
     cases = [case(f"c{n}") for n in range(3)]
-    told = "\n".join(audit_plan_lines(SETTINGS, plan_audit(SETTINGS, cases, COMPONENTS, {})))
+    told = "\n".join(audit_plan_lines(SETTINGS, plan_audit(SETTINGS, cases, COMPONENTS, {}), cases, {}))
     assert "baseline             6 rollouts = 3 cases x 2 trials" in told
     assert "  a.md: 2 pieces, 1 kept; 2 texts x 3 cases = 6 rollouts" in told
     assert "  run.py: nothing to leave out" in told
     assert "all                  at most 12 rollouts = 6 + 6" in told
+    assert "price                unknown before the first run" in told
 
 
 def test_the_plan_goes_by_what_earlier_runs_have_shown():
