@@ -26,7 +26,7 @@ _BULLET = re.compile(r"[ \t]*[-*+•][ \t]+\S")
 _NUMBERED = re.compile(r"[ \t]*\(?\d{1,3}[.)][ \t]+\S")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _FIELD = re.compile(r"[ \t]*(?:[\w\"'*`-]+ ?){1,3}:(?:[ \t]+\S|[ \t]*$)")
-_LINE_OF_MARKS = re.compile(r"[ \t]*([-=*_#~])\1{2,}[ \t]*")
+_LINE_OF_MARKS = re.compile(r"[ \t]*([-=*_#~])(?:[ \t]*\1){2,}[ \t]*")
 _TAG = re.compile(r"[ \t]*<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?>[ \t]*")
 _OWN_COMMENT = re.compile(r"[ \t]*(?:<!--|\{#-?|\{\{!(?:--)?|<%#|/\*|#+|//+|;+|--+|%+)[ \t]*gepa:.*")
 _UNSEEN_COMMENT = re.compile(r"\s*\{#(?:(?!#\}).)*#\}\s*", re.DOTALL)
@@ -127,16 +127,14 @@ def _blank(
 ) -> Cut:
     """The prompt with nothing but its placeholders."""
     first, last = pieces[0].first, pieces[-1].last
+    lines = text.split("\n")
     names = placeholders(text, within)
-    dropped: list[Piece] = []
-    if names:
-        for piece in pieces:
-            if not reason_against(without(text, [*dropped, piece])):
-                dropped.append(piece)
-    else:
-        dropped = list(pieces)
-    left = without(text, dropped)
-    bare = "\n".join(sorted(names, key=lambda name: (left.find(name) < 0, left.find(name), name)))
+    bare = "\n".join(sorted(names, key=lambda name: (text.find(name) < 0, text.find(name), name)))
+    plain = [
+        one for one in pieces if not placeholders("\n".join(lines[one.first - 1 : one.last]), within) & names
+    ]
+    # A template with blocks is none without the lines around them.
+    left = without(text, plain)
     for attempt in dict.fromkeys((bare, left)):
         if attempt != text and attempt.strip() != text.strip() and not reason_against(attempt):
             return Cut(WHOLE, first, last, attempt)
