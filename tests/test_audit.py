@@ -25,7 +25,6 @@ from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.suite.evaluate import Allowance, Evaluation
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
-from tests.example_desk import EXAMPLE, oracle
 from tests.fake_openai import Answer, Body
 from tests.harness import ALONE, PROMPT, TIMEOUT, Project, Run, answer_by_rules, no_request, rule
 
@@ -148,6 +147,7 @@ def test_an_audit_tells_what_no_case_notices_and_which_cases_are_no_judges(desk:
     assert desk.prompt() == PROMPTS
 
 
+@pytest.mark.thorough
 def test_what_the_budget_has_no_room_for_is_not_measured(desk: Project):
     run = audited(desk, "--gepa-budget=20")
     assert run.code == 0, run.everything
@@ -198,7 +198,10 @@ def test_what_would_have_been_is_pro_forma(desk):
 '''
 
 
+@pytest.mark.thorough
 def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_path: Path):
+    from tests.example_desk import EXAMPLE, oracle  # takes a second, as it imports an SDK
+
     root = tmp_path / "desk"
     shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__", ".pytest_cache"))
     # The line that the first case needs, and one for which there is none.
