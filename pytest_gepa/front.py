@@ -73,6 +73,11 @@ class Inputs:
 def run_mode(session: pytest.Session, settings: Settings) -> bool:
     """Run the mode that the settings name. Raises `pytest.UsageError` for what the user can mend."""
     try:
+        if session.config.getoption("gepa_audit"):
+            from pytest_gepa.audit_front import run_audit
+
+            run_audit(session, settings)
+            return True
         if settings.mode == "check":
             from pytest_gepa.front_check import run_check
 
@@ -99,10 +104,30 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
     return True
 
 
+def find_prompts(settings: Settings) -> Sequence[Component]:
+    """The prompts, found and checked. Raises `GepaError` where there are none."""
+    components = find_components(
+        settings.rootdir, settings.prompts_base, settings.prompts or DEFAULT_PATTERNS
+    )
+    if not components:
+        looked = ", ".join(settings.prompts or DEFAULT_PATTERNS)
+        raise GepaError(
+            f"no prompt file found for {looked} in {settings.prompts_base}; name yours with --gepa-prompts GLOB "
+            "or gepa_prompts in the ini file"
+        )
+    check_markers({component.id: component.text for component in components})
+    return components
+
+
+def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
+    """The cases of the session, divided, as others may see them."""
+    redact = Redactor(os.environ, settings.redact).redact
+    return tuple(_redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout))
+
+
 def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
     components = find_prompts(settings)
-    check_markers({component.id: component.text for component in components})
     endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
     if settings.replay == "only":
         recorded = recorded_model(settings.rootdir)  # raises before anything is begun
@@ -115,11 +140,11 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
     if settings.max_cost is not None and is_asked:
         check_reflection_price(PriceList(settings.prices), endpoint.model)
-    cases = hold_out(find_cases(session, settings), settings.holdout)
+    cases = find_cases(session, settings)
     if not any(case.split == "search" for case in cases):
         raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
     ancestor = _ancestor(settings, components) if settings.ancestor else {}
-    return Inputs(cases, components, endpoint, plan_budget(settings, cases), ancestor)
+    return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases), ancestor)
 
 
 def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[str, str]:
@@ -131,24 +156,6 @@ def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[st
     )
     compose(components, found.texts)  # raises for a text that today's file cannot hold
     return found.texts
-
-
-def find_prompts(settings: Settings) -> tuple[Component, ...]:
-    """The prompts of today. Raises `GepaError` where there is none."""
-    patterns = settings.prompts or DEFAULT_PATTERNS
-    components = find_components(settings.rootdir, settings.prompts_base, patterns)
-    if not components:
-        raise GepaError(
-            f"no prompt file found for {', '.join(patterns)} in {settings.prompts_base}; name yours with "
-            "--gepa-prompts GLOB or gepa_prompts in the ini file"
-        )
-    return components
-
-
-def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
-    """The cases of the session, without secrets."""
-    redact = Redactor(os.environ, settings.redact).redact
-    return tuple(_redacted(case, redact) for case in collect_cases(session.items))
 
 
 def _redacted(case: Case, redact: Callable[[str], str]) -> Case:
@@ -300,7 +307,7 @@ def make_suite(
     temp: Path,
     answers: RunAnswers,
 ) -> Suite:
-    """The suite of a session, with the runner of this platform. `temp` is a directory of the run's own."""
+    """The suite of a run, with what its child sessions share of this one."""
     prompts = [str(component.path) for component in components]
     own = project_packages(settings.rootdir)
     preload = [name for name in environment_modules() if name.split(".", 1)[0] not in own]
@@ -349,7 +356,7 @@ def print_closing(config: pytest.Config, lines: list[str]) -> None:
 
 
 def print_lines(stream: IO[str], lines: Sequence[str]) -> None:
-    """Print lines among pytest's own."""
+    """Print lines as they are, at once."""
     for line in lines:
         stream.write(f"{line}\n")
     stream.flush()

@@ -51,6 +51,9 @@ MODES = (
         "--gepa-check[=REV]: is any case worse than under the prompts of REV (default: where this branch left the "
         "default branch)? Exits with 1 on a regression",
     ),
+    Setting(
+        "audit", "", "find out how much of each prompt the cases notice, by leaving out a piece at a time"
+    ),
     Setting("plan", "", "print what --gepa-optimize would run, and spend nothing"),
 )
 SETTINGS = (

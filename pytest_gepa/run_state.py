@@ -15,7 +15,7 @@ from pytest_gepa.evolve.tasks import Decision, Reflect
 from pytest_gepa.reflect.menu import MenuName
 from pytest_gepa.reflect.propose import Proposal
 from pytest_gepa.spending import Spending
-from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import ReflectionUsage
 from pytest_gepa.trace.record import StrayCall
 
@@ -41,7 +41,8 @@ class RunState:
     """What is known of a run so far; the result is made from it, however the run ends.
 
     `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were to show
-    whether answers repeat.
+    whether answers repeat. `ended` tells of each trial that was run and gave evidence whether it passed, by candidate
+    and case, then by the trial's name.
     """
 
     search: Search
@@ -52,6 +53,7 @@ class RunState:
     decisions: list[Decision] = field(default_factory=list)
     rejections: Counter[str] = field(default_factory=Counter)
     repeats: list[Rollout] = field(default_factory=list)
+    ended: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
     confirm: dict[str, dict[tuple[str, int], Rollout]] = field(default_factory=dict)
     confirm_spent: int = 0
     charged: int = 0
@@ -103,8 +105,11 @@ class RunState:
         return ReflectionUsage(model, told, self.search.budget.spent, part.input_tokens, part.output_tokens)
 
     def count(self, rollout: Rollout) -> None:
-        """Add what a rollout cost, of whatever phase."""
+        """Add what a rollout cost and how it ended, of whatever phase."""
         calls = rollout.trajectory.calls
+        if rollout.score is not None:
+            trials = self.ended.setdefault((rollout.candidate, rollout.case), {})
+            trials[rollout.trial] = rollout.outcome is Outcome.passed
         self.charged += rollout.charged
         self.cached += any(call.sent for call in calls) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)

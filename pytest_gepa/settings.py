@@ -82,10 +82,11 @@ class Settings:
         """The one header line."""
         jobs = {
             "optimize": "optimizing prompts",
-            "plan": "plan only, nothing is run",
+            "audit": "auditing the cases",
             "check": f"checking prompts against {self.revision or 'the base of this branch'}",
         }
-        return f"gepa: {jobs[self.mode]}, seed {self.seed}"
+        job = jobs.get(self.mode, "plan only, nothing is run")
+        return f"gepa: {job}, seed {self.seed}"
 
 
 def resolve(config: pytest.Config, mode: str) -> Settings:

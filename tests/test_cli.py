@@ -77,6 +77,14 @@ def test_apply_writes_the_texts_and_undo_brings_back_every_byte(
     assert "no run is applied" in capsys.readouterr().err
 
 
+def test_apply_passes_over_audits_which_propose_nothing(project: Path) -> None:
+    audit = project / ".gepa/runs/2026-11-24-2"
+    audit.mkdir()
+    (audit / "audit.json").write_text("{}", encoding="utf-8")
+    assert main(["apply", "--yes"]) == 0
+    assert (project / "prompts/a.md").read_bytes() == NEW
+
+
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=st.tuples(DATA, DATA), other=st.tuples(DATA, DATA))
 def test_whatever_the_bytes_are_apply_and_undo_are_exact(

@@ -93,6 +93,12 @@ def test_a_first_trial_that_is_unlike_the_search_is_followed_by_the_others(proje
     confirmed = [record for record in run.records("rollout") if "/confirm/" in record["trial"]]
     assert len(confirmed) == len({(r["candidate"], r["case"], r["trial"]) for r in confirmed}) == 2 * 13 * 3
     assert run.result["effect"] == pytest.approx((12 - 1 / 3) / 13)
+    (flaky,) = run.result["rates"]
+    assert flaky["case"].endswith("[c7]")
+    assert [(flaky[side]["trials"], flaky[side]["passed"]) for side in ("today", "winner")] == [
+        (4, 0),
+        (4, 3),
+    ]
     run.matches("gepa: confirm run, * 1 trial a side", "gepa: confirm run, * 3 trials a side")
 
 

@@ -26,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from flaky_world import Cell, is_proven, run_product
 
+from pytest_gepa.verdict.interval import wilson
+
 NULL = [Cell(cases, flaky) for cases in (10, 20, 50) for flaky in (0.1, 0.2, 1.0)]
 POWER = [
     Cell(cases, flaky, gain)
@@ -86,17 +88,9 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def wilson(hits: int, number: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
-    share, square = hits / number, _Z * _Z / number
-    center = (share + square / 2) / (1 + square)
-    half = _Z * (share * (1 - share) / number + square / (4 * number)) ** 0.5 / (1 + square)
-    return center - half, center + half
-
-
 def percent(hits: int, number: int) -> str:
     low, high = wilson(hits, number)
-    return f"{100 * hits / number:.1f} % ({100 * max(low, 0):.1f} to {100 * high:.1f})"
+    return f"{100 * hits / number:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def mean_points(values: Sequence[float]) -> str:

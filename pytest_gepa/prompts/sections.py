@@ -36,13 +36,23 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heading:
-    """A heading over lines `first` to `last`; `depth` is 1 for the highest. `title` is without its marks."""
+class Heading:
+    """A heading over lines `first` to `last` (from 0); `depth` is 1 for the highest. `title` is without its marks."""
 
     first: int
     last: int
     depth: int
     title: str
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether it is a numbered line, which may as well be an item of a list."""
+        return self.depth >= _NUMBERED_DEPTH
+
+
+def headings(text: str) -> tuple[Heading, ...]:
+    """Return the headings of a text in order; what stands in fences holds none."""
+    return tuple(_headings(text.split("\n")))
 
 
 def section_body(text: str, heading: str, new: str) -> Body:
@@ -91,8 +101,8 @@ def _offset(lines: list[str], row: int) -> int:
     return sum(len(line) + 1 for line in lines[:row])
 
 
-def _headings(lines: list[str]) -> list[_Heading]:
-    found: list[_Heading] = []
+def _headings(lines: list[str]) -> list[Heading]:
+    found: list[Heading] = []
     fence = ""
     for row, line in enumerate(lines):
         mark = _FENCE.match(line)
@@ -103,22 +113,22 @@ def _headings(lines: list[str]) -> list[_Heading]:
     return found
 
 
-def _heading_at(lines: list[str], row: int) -> _Heading | None:
+def _heading_at(lines: list[str], row: int) -> Heading | None:
     line = lines[row]
     if (mark := _HASHES.fullmatch(line)) is not None:
-        return _Heading(row, row, len(mark["mark"]), mark["title"])
+        return Heading(row, row, len(mark["mark"]), mark["title"])
     below = lines[row + 1] if row + 1 < len(lines) else ""
     above = lines[row - 1] if row else ""
     if line.strip() and _UNDERLINE.fullmatch(below) and not above.strip() and not _UNDERLINE.fullmatch(line):
-        return _Heading(row, row + 1, 1 if "=" in below else 2, line.strip())
+        return Heading(row, row + 1, 1 if "=" in below else 2, line.strip())
     if (mark := _BOLD.fullmatch(line)) is not None:
-        return _Heading(row, row, _BOLD_DEPTH, mark["title"].rstrip(":"))
+        return Heading(row, row, _BOLD_DEPTH, mark["title"].rstrip(":"))
     if (mark := _NUMBERED.fullmatch(line)) is not None:
-        return _Heading(row, row, _NUMBERED_DEPTH + mark["number"].count("."), mark["title"])
+        return Heading(row, row, _NUMBERED_DEPTH + mark["number"].count("."), mark["title"])
     return None
 
 
-def _as_written(lines: list[str], heading: _Heading) -> str:
+def _as_written(lines: list[str], heading: Heading) -> str:
     return "\n".join(lines[heading.first : heading.last + 1]).strip()
 
 
@@ -143,7 +153,7 @@ def _element(lines: list[str], wanted: str) -> tuple[int, int] | None:
     return None
 
 
-def _not_one(wanted: str, matching: list[_Heading], headings: list[_Heading], lines: list[str]) -> str:
+def _not_one(wanted: str, matching: list[Heading], headings: list[Heading], lines: list[str]) -> str:
     if matching:
         return (
             f"ambiguous section: {len(matching)} sections are headed {wanted[:60]!r}; use replace on a passage that "

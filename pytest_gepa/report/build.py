@@ -15,6 +15,7 @@ from pytest_gepa.prompts.guards import count_kinds
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.confirmed import confirmed, gain_to_prove
 from pytest_gepa.report.needs import change_needs
+from pytest_gepa.report.rates import case_rates
 from pytest_gepa.report.result import (
     Change,
     ComponentChange,
@@ -83,6 +84,8 @@ def build_result(
         needs=change_needs(state, labels),
         frontier=tuple(_frontier(state, winner, labels, found)),
         rejections=count_kinds(state.rejections),
+        rates=case_rates(state, cases),
+        undecidable=tuple(labels[case] for case in search.pool.ledger.undecidable),
         trouble=tuple(_trouble(state, labels)),
         stray=tuple(_stray(stray, labels) for stray in state.stray),
         problems=state.problems,

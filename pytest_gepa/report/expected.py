@@ -47,7 +47,7 @@ def expected_lines(
         lines.append(f"  {name or 'no name'}: {_product(prices, name, tokens, paid)}")
     lines.append(
         f"all of the budget    {share * calls:,.0f} calls, {share * into:,.0f} tokens in, {share * out:,.0f} out, "
-        "less what is stored; reflections apart"
+        f"less what is stored{'' if model == NO_MODEL else '; reflections apart'}"
     )
     sums = [f"{count(budget.limit, 'rollout')} x {dollars(rollout)}"]
     total = budget.limit * rollout

@@ -146,6 +146,29 @@ class FrontierEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PassRate:
+    """How often a case passed under one text of the prompts: `passed` of `trials` that gave evidence, in the search
+    and in the confirm run. `interval` is the 95 % interval of the rate (Wilson).
+    """
+
+    trials: int
+    passed: int
+    interval: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRates:
+    """A case whose trials both passed and failed on one side or on both, or that the search has set aside.
+
+    Only what was run under a side's own texts is counted. A winner that is today's prompts has no trials of its own.
+    """
+
+    case: str
+    today: PassRate
+    winner: PassRate
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """A case that gave no evidence: how it ended, and why."""
 
@@ -162,8 +185,10 @@ class Result:
     sentence. `effect` and `interval` are differences of mean scores in [-1, 1]. `baseline` and `winner` are over the
     search cases in the confirm run (in the search itself, when there was none), `searched` is the winner's score in the
     search. `p_value` is adjusted for the candidates that were judged beside the winner. `provable` is the gain that a
-    run like this one would prove, known when it has proven none. Cases are named by nodeid. `stray`
-    are the requests that no case made, each as a line, `problems` what went wrong in the recording itself.
+    run like this one would prove, known when it has proven none. Cases are named by nodeid. `rates` has those that did
+    not always end alike, the least steady first; `undecidable` are those of them that the search has set aside, as
+    their trials differed whatever the prompt. `stray` are the requests that no case made, each as a line, `problems`
+    what went wrong in the recording itself.
     """
 
     run: str
@@ -192,6 +217,8 @@ class Result:
     needs: tuple[ChangeNeed, ...] = ()
     frontier: tuple[FrontierEntry, ...] = ()
     rejections: Mapping[str, int] = field(default_factory=dict)
+    rates: tuple[CaseRates, ...] = ()
+    undecidable: tuple[str, ...] = ()
     trouble: tuple[Trouble, ...] = ()
     stray: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from rich.text import Text
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.needs import needs_words
+from pytest_gepa.report.rates import rates_lines
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.wording import (
     count,
@@ -194,6 +195,7 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
         lines.append(
             f"{change.component:<20} {count(change.edits, 'edit')}, {change.after - change.before:+,} characters"
         )
+    lines += rates_lines(result)
     shown = result.trouble[:LISTED_TROUBLE]
     lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
     if len(result.trouble) > len(shown):

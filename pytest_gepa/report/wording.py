@@ -7,7 +7,7 @@ import re
 from pytest_gepa.cost.prices import NANO
 from pytest_gepa.cost.purse import dollars as in_words
 from pytest_gepa.evolve.objectives import Outlay
-from pytest_gepa.report.result import Spent
+from pytest_gepa.report.result import CaseRates, PassRate, Spent
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import POWER, ProvableGain
 
@@ -54,6 +54,20 @@ def passed(tally: Tally) -> str:
     share = tally.passed / tally.total if tally.total else 0.0
     graded = f" (score {tally.score:.2f})" if abs(tally.score - share) >= 0.005 else ""
     return f"{tally.passed}/{tally.total}{graded}"
+
+
+def pass_rate(rate: PassRate) -> str:
+    """A rate with its interval: `3 of 7 (16 to 75 %)`."""
+    if not rate.trials:
+        return "no trial"
+    low, high = (100 * bound for bound in rate.interval)
+    return f"{rate.passed} of {rate.trials} ({low:.0f} to {high:.0f} %)"
+
+
+def case_rates_words(rates: CaseRates) -> str:
+    """A case and how often it passed: `test_a.py::test_x: today 3 of 7 (16 to 75 %), winner 2 of 2 (34 to 100 %)`."""
+    winner = f", winner {pass_rate(rates.winner)}" if rates.winner.trials else ""
+    return f"{rates.case}: today {pass_rate(rates.today)}{winner}"
 
 
 def price(spent: Spent) -> str:

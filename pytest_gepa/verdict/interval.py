@@ -1,4 +1,4 @@
-"""The interval around a mean of paired differences, for the small suites that people have."""
+"""The intervals around a mean of paired differences and around a share, for the small suites that people have."""
 
 from __future__ import annotations
 
@@ -32,3 +32,18 @@ def paired_interval(
     center = total / count
     half = _Z * math.sqrt(max(squares - total * total / count, 0.0)) / count
     return max(center - half, -1.0), min(center + half, 1.0)
+
+
+def wilson(hits: int, number: int) -> tuple[float, float]:
+    """Return the 95 % interval of the share `hits` of `number` independent trials.
+
+    This is the score interval of Wilson (1927, Journal of the American Statistical Association 22, 209-212), which
+    keeps its promise for few trials and for shares near 0 and 1 too. No trials: the whole of [0, 1].
+    """
+    if not number:
+        return 0.0, 1.0
+    share, square = hits / number, _Z * _Z / number
+    center = (share + square / 2) / (1 + square)
+    half = _Z * math.sqrt(share * (1 - share) / number + square / (4 * number)) / (1 + square)
+    # Of no hits and of nothing but hits the share is a bound, which rounding must not lose.
+    return max(min(center - half, share), 0.0), min(max(center + half, share), 1.0)

@@ -103,6 +103,18 @@ class Desk:
         state.search_ended = search.done
         return self
 
+    def again(self, candidate: Candidate, word: str, outcomes: str) -> Desk:
+        """More trials of a case in the search, which end as told whatever stands in the prompt (`+` passed)."""
+        name = f"test_a.py::{word}"
+        ledger = self.state.search.pool.ledger
+        for outcome in outcomes:
+            passed = outcome == "+"
+            trial = f"search/{ledger.trials(candidate.id, name)}"
+            ledger.repeat(candidate.id, {name: CaseResult(float(passed), (PROMPT,), passed=passed)})
+            ended = Outcome.passed if passed else Outcome.failed
+            self.state.count(Rollout(candidate.id, name, trial, ended, float(passed), charged=True))
+        return self
+
     def stop(self, reason: str) -> Desk:
         """Run the baseline, then end the search."""
         (task,) = self.state.search.ask()
@@ -127,6 +139,8 @@ class Desk:
                 for case in self.cases
                 for trial in range(trials)
             }
+            for rollout in state.confirm[candidate.id].values():
+                state.count(rollout)
         state.is_confirmed = state.trials == trials
         return self
 
@@ -135,6 +149,7 @@ class Desk:
         for name in task.cases:
             rollout = self.rollout(task.candidate, name)
             self.state.rollouts[task.candidate.id, name] = rollout
+            self.state.count(rollout)
             likeness = "" if rollout.outcome is Outcome.passed else "wrong"
             results[name] = CaseResult(rollout.score, rollout.uses, likeness, True, task.candidate.id)
         return Evaluated(task.candidate.id, results)

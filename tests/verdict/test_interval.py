@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gepa.verdict.interval import paired_interval
+from pytest_gepa.verdict.interval import paired_interval, wilson
 
 
 def test_of_pass_and_fail_it_is_the_interval_of_agresti_and_min():
@@ -69,3 +69,33 @@ def test_it_covers_the_true_mean_as_often_as_it_says(values, weights, cases):
     intervals = [paired_interval(source.choices(values, weights, k=cases)) for _ in range(2_000)]
     covered = sum(low <= mean <= high for low, high in intervals) / len(intervals)
     assert 0.93 <= covered <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("hits", "number", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_of_a_share_it_is_the_interval_of_wilson(hits, number, low, high):
+    # Newcombe (1998, Statistics in Medicine 17, 857-872), table I, method 3.
+    assert wilson(hits, number) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_without_trials_any_share_is_possible():
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+@given(st.integers(1, 10_000).flatmap(lambda number: st.tuples(st.integers(0, number), st.just(number))))
+def test_the_interval_of_a_share_lies_in_range_around_it_and_mirrors_that_of_the_rest(trials):
+    hits, number = trials
+    low, high = wilson(hits, number)
+    assert 0 <= low <= hits / number <= high <= 1
+    assert low < high
+    assert wilson(number - hits, number) == pytest.approx((1 - high, 1 - low))
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(2, 20))
+def test_more_trials_of_the_same_share_make_it_narrower(hits, misses, times):
+    (low, high), (low_of_more, high_of_more) = (
+        wilson(hits * factor, (hits + misses) * factor) for factor in (1, times)
+    )
+    assert low < low_of_more < high_of_more < high

@@ -1,0 +1,171 @@
+"""Between a pytest session and an audit: the session's cases go in, reports, listing and closing section come out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.answers import RunAnswers
+from pytest_gepa.audit import Ablation, Audit, AuditState, runs_of
+from pytest_gepa.audit_findings import evidence, notices
+from pytest_gepa.audit_plan import AuditPlan, plan_audit
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.errors import GepaError, SettingsError
+from pytest_gepa.feed import Feeder
+from pytest_gepa.front import find_cases, find_prompts, make_suite, print_lines, undisturbed, verdict_key
+from pytest_gepa.journal import Journal
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.plugin import closing_key, exit_status_key
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.file_lines import file_lines
+from pytest_gepa.reflect.modelfree import NO_MODEL
+from pytest_gepa.report.audit_build import build_audit_result
+from pytest_gepa.report.audit_listing import audit_markdown
+from pytest_gepa.report.audit_result import AuditResult
+from pytest_gepa.report.audit_text import ablation_words, audit_closing, audit_opening, audit_plan_lines
+from pytest_gepa.report.wording import printable
+from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory
+from pytest_gepa.settings import Settings
+from pytest_gepa.spending import Spending
+from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.pytest_internals import terminal_stream
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import load_usage, save_usage, usage_of
+from pytest_gepa.trace.redact import Redactor, rewrite_tree
+
+
+def run_audit(session: pytest.Session, settings: Settings) -> None:
+    """Run an audit, or tell its plan. Raises `GepaError` for what the user can mend."""
+    others = [mode for mode in ("optimize", "check") if session.config.getoption(f"gepa_{mode}", None)]
+    if others:
+        raise SettingsError(
+            f"--gepa-audit and --gepa-{others[0]} exclude each other; run one after the other"
+        )
+    if settings.replay == "only":
+        raise SettingsError(
+            "an audit keeps no recording to replay; without --gepa-replay=only what an earlier one has asked is "
+            "answered from the cache"
+        )
+    components = find_prompts(settings)
+    cases = find_cases(session, settings)
+    usage = load_usage(settings.rootdir / STATE_DIRECTORY)
+    plan = plan_audit(settings, cases, components, usage)
+    if settings.mode == "plan":
+        session.config.stash[closing_key] = audit_plan_lines(settings, plan, cases, usage)
+        session.config.stash[verdict_key] = "plan"
+        session.config.stash[exit_status_key] = 0
+        return
+    _run(session, settings, cases, components, plan)
+
+
+def _run(
+    session: pytest.Session,
+    settings: Settings,
+    cases: Sequence[Case],
+    components: Sequence[Component],
+    plan: AuditPlan,
+) -> None:
+    config = session.config
+    temp = Path(tempfile.mkdtemp(prefix="gepa-"))
+    directory = new_run_directory(settings.rootdir, date.today())
+    redactor = Redactor(os.environ, settings.redact)
+    journal = Journal(directory / "journal.jsonl", redactor.redact)
+    texts = {component.id: component.text for component in components}
+    journal.write(
+        "audit",
+        version=1,
+        run=directory.name,
+        settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
+        cases=cases,
+        components=texts,
+        plan=plan,
+    )
+    stream = terminal_stream(config)
+    print_lines(stream, [audit_opening(settings, plan)])
+    feeder = Feeder(session, cases)
+    answers = RunAnswers(settings, directory.name, NO_MODEL, temp, redactor.redact_certain)
+    # Nothing is kept for a confirm run.
+    whole = BudgetPlan(plan.limit, plan.limit, 0, 0, 1)
+    spending = Spending(temp / "costs", PriceList(settings.prices), settings.max_cost, whole, cases)
+    suite = make_suite(config, settings, cases, components, temp, answers)
+    lines = _Progress(components, config)
+    audit = Audit(
+        plan, texts, suite, journal, settings.concurrency, settings.minutes, feeder.feed, lines.ablated
+    )
+    audit.state.spending = spending
+    try:
+        audit.run()
+    finally:
+        # Whatever ended the audit: what was paid for is written down.
+        with undisturbed():
+            feeder.flush()
+            suite.runner.close()
+            try:
+                _finish(config, directory, audit.state, suite, cases, components, journal)
+            finally:
+                journal.close()
+                answers.close()
+                shutil.rmtree(temp, ignore_errors=True)
+
+
+class _Progress:
+    """A line for each text that has been tried."""
+
+    def __init__(self, components: Sequence[Component], config: pytest.Config) -> None:
+        self._stream = terminal_stream(config)
+        self._numbers = {component.id: file_lines(component) for component in components}
+        self._has_begun = False
+
+    def ablated(self, made: Ablation, state: AuditState) -> None:
+        """Say who noticed it."""
+        runs = [(state.today[case], runs_of(state, made, case)) for case in made.cases]
+        noticing = sum(notices(today, ablated) for today, ablated in runs)
+        measured = sum(bool(evidence(ablated)) for _, ablated in runs)
+        cuts = next(prompt.cuts for prompt in state.plan.prompts if prompt.component == made.component)
+        cut = next(cut for cut in cuts if cut.text == made.texts[made.component])
+        numbers = self._numbers[made.component]
+        lines = None if made.is_whole else (numbers[cut.first - 1], numbers[cut.last - 1])
+        words = ablation_words(made.component, lines, noticing, measured)
+        line = f"gepa: [{state.tried}/{state.planned}] {words}"
+        print_lines(self._stream, [*([] if self._has_begun else [""]), printable(line)])
+        self._has_begun = True
+
+
+def _finish(
+    config: pytest.Config,
+    directory: Path,
+    state: AuditState,
+    suite: Suite,
+    cases: Sequence[Case],
+    components: Sequence[Component],
+    journal: Journal,
+) -> None:
+    state.stray, state.problems = suite.stray, suite.problems
+    found = build_audit_result(directory.name, state, cases, components)
+    result = from_json(AuditResult, rewrite_tree(to_json(found), journal.redact))
+    _write(directory / "audit.json", json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
+    _write(directory / "audit.md", audit_markdown(result))
+    journal.write("result", result=result)
+    texts = {component.id: component.text for component in components}
+    learned = usage_of(directory.name, texts, [*state.baseline.values(), *state.repeats])
+    save_usage(directory.parents[1], learned)
+    shown = os.path.relpath(directory, config.invocation_params.dir)
+    config.stash[closing_key] = [journal.redact(line) for line in audit_closing(result, shown)]
+    config.stash[verdict_key] = "audit"
+    config.stash[exit_status_key] = 0
+    if state.spending is not None and state.spending.has_met_the_unpriced:
+        raise GepaError(state.spending.stopped)
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(text.encode("utf-8", "backslashreplace"))

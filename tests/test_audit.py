@@ -1,0 +1,375 @@
+"""Audits: what the cases notice of a prompt, what that costs, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_gepa.audit import Ablation, Audit, AuditState
+from pytest_gepa.audit_plan import AuditPlan, PromptPlan
+from pytest_gepa.journal import Journal
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.pieces import find_cuts
+from pytest_gepa.report.audit_build import build_audit_result
+from pytest_gepa.report.audit_result import AuditResult
+from pytest_gepa.suite.evaluate import Allowance, Evaluation
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+from tests.fake_openai import Answer, Body
+from tests.harness import ALONE, PROMPT, TIMEOUT, Project, Run, answer_by_rules, no_request, rule
+
+PROMPTS = f"""\
+Answer with the word and its mark.
+
+- {rule("fruit")}
+- {rule("animal")}
+- {rule("tool")}
+"""
+TESTS = """\
+import pytest
+
+from app import route
+
+CASES = [
+    ("fruit", "one", "one-FRU"),
+    ("animal", "one", "one-ANI"),
+    ("animal", "One.", "one-CAT"),
+{more}]
+
+
+@pytest.mark.parametrize(("kind", "word", "expected"), CASES)
+def test_route(kind, word, expected):
+    assert route(kind, word) == expected
+
+
+def test_some_answer():
+    assert route("fruit", "two")
+
+
+def test_bare():
+    is_right = route("fruit", "three") == "three-FRU"
+    assert is_right
+
+
+def test_flaky():
+    assert route("fruit", "flaky") == "flaky-FRU"
+"""
+
+
+def audited(project: Project, *args: str, **kwargs: Any) -> Run:
+    return project.pytest("--gepa-audit", "--gepa-concurrency=1", *args, **kwargs)
+
+
+def coverage(run: Run) -> dict[str, Any]:
+    (prompt,) = found(run)["prompts"]
+    assert isinstance(prompt, dict)
+    return prompt
+
+
+def found(run: Run) -> dict[str, Any]:
+    assert (run.directory / "audit.json").exists(), run.everything
+    result: dict[str, Any] = json.loads((run.directory / "audit.json").read_text(encoding="utf-8"))
+    return result
+
+
+def every_second_is_wrong() -> Callable[[Body], Answer]:
+    asked = 0
+
+    def task(request: Body) -> Answer:
+        nonlocal asked
+        if request["messages"][1]["content"] != "fruit: flaky":
+            return answer_by_rules(request)
+        asked += 1
+        return "flaky-FRU" if asked % 2 else "no"
+
+    return task
+
+
+@pytest.fixture
+def desk(project: Project) -> Project:
+    """A prompt of four pieces, and cases of which most have a fault."""
+    project.write({PROMPT: PROMPTS, "test_route.py": TESTS.format(more="")})
+    project.world.task = every_second_is_wrong()
+    return project
+
+
+def test_an_audit_tells_what_no_case_notices_and_which_cases_are_no_judges(desk: Project):
+    plan = audited(desk, "--gepa-plan")
+    assert plan.code == 0, plan.everything
+    assert no_request(plan)
+    plan.matches(
+        "baseline *12 rollouts = 6 cases x 2 trials*",
+        f"  {PROMPT}: 4 pieces; 5 texts x 6 cases = 30 rollouts",
+        "all *at most 42 rollouts = 12 + 30*",
+    )
+
+    run = audited(desk)
+    assert run.code == 0, run.everything
+    run.matches(
+        "*gepa: auditing the cases*",
+        "test_route.py ..F...*",  # today's prompts, as pytest shows them
+        f"*{PROMPT} blanked: 3 of 4 cases notice",
+        "prompt coverage      2 of 4 pieces noticed (50 %)",
+        f"{PROMPT}*2 of 4 pieces noticed (50 %); blanked, 3 of 4 cases notice",
+        f"  line 1 of {PROMPT}: no case notices",
+        f"  line 5 of {PROMPT}: no case notices",
+        "pass anyhow          1 case, whatever a prompt says: test_route.py::test_some_answer",
+        "contradictory        alike inputs, different expectations: *one-ANI*one-CAT*",
+        "flaky                test_route.py::test_flaky: passed 1 of 2 trials",
+        "failure says nothing test_route.py::test_bare: assert False",
+        "listing              .gepa/runs/*/audit.md",
+    )
+    result = found(run)
+    pieces = coverage(run)["pieces"]
+    assert [piece["state"] for piece in pieces] == ["unnoticed", "noticed", "noticed", "unnoticed"]
+    assert pieces[2]["cases"] == ["test_route.py::test_route[animal-one-one-ANI]"]
+    assert result["spent"]["rollouts"] == 12 + 5 * 4 == len(run.task_requests)
+    listing = (run.directory / "audit.md").read_text(encoding="utf-8")
+    assert f"    2 |   3 | - {rule('fruit')}" in listing
+    assert f"    0 |   5 | - {rule('tool')}" in listing
+
+    # A case for a line that none noticed; all else was paid for once.
+    desk.write({"test_route.py": TESTS.format(more='    ("tool", "one", "one-TOO"),\n')})
+    again = audited(desk)
+    assert again.code == 0, again.everything
+    assert coverage(again)["pieces"][3]["cases"] == ["test_route.py::test_route[tool-one-one-TOO]"]
+    assert all("tool" in request["messages"][1]["content"] for request in again.task_requests)
+    assert desk.prompt() == PROMPTS
+
+
+@pytest.mark.thorough
+def test_what_the_budget_has_no_room_for_is_not_measured(desk: Project):
+    run = audited(desk, "--gepa-budget=20")
+    assert run.code == 0, run.everything
+    assert len(run.task_requests) <= 20
+    run.matches("  3 pieces not measured: the budget had no room for it")
+    assert coverage(run)["whole"]["state"] == "noticed"
+
+
+def test_ctrl_c_keeps_what_was_found(desk: Project):
+    usual, asked = desk.world.task, 0
+
+    def task(request: Body) -> Answer:
+        nonlocal asked
+        asked += 1
+        if asked == 18:  # of the first piece: 12 for the baseline, 4 for the blank
+            threading.Thread(target=desk.interrupt).start()
+            time.sleep(0.5)
+        return usual(request)
+
+    desk.world.task = task
+    run = audited(desk)
+    assert run.code == 2, run.everything
+    run.matches("INTERRUPTED *")
+    assert coverage(run)["whole"]["state"] == "noticed"
+    assert coverage(run)["pieces"][-1]["reason"] == "the audit was interrupted before"
+    assert not desk.children()
+
+
+def test_modes_that_exclude_each_other_say_so(project: Project):
+    run = audited(project, "--gepa-optimize")
+    assert run.code == 4
+    assert "--gepa-audit and --gepa-optimize exclude each other" in run.everything
+    assert no_request(run)
+
+
+PRO_FORMA = '''\
+from desk.line import SpreadLine
+
+EXCERPT = """
+Penhallow Foods plc, pro forma income statement. Had the frozen food business been sold on 1 January 2024, revenue
+for the year ended 31 December 2024 would have been £310 million.
+"""
+
+
+def test_what_would_have_been_is_pro_forma(desk):
+    expected = SpreadLine("Penhallow Foods plc", "pro forma", 310_000_000, "GBP", "FY2024")
+    assert desk.spread("Revenue", EXCERPT) == expected
+'''
+
+
+@pytest.mark.thorough
+def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_path: Path):
+    from tests.example_desk import EXAMPLE, oracle  # takes a second, as it imports an SDK
+
+    root = tmp_path / "desk"
+    shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__", ".pytest_cache"))
+    # The line that the first case needs, and one for which there is none.
+    lines = [
+        line for line in oracle()["classify"].splitlines() if "JSON" in line or 'pro forma", also' in line
+    ]
+    (root / "prompts/classify.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+
+    def told() -> list[str]:
+        usual = (
+            "--gepa-audit",
+            "--gepa-prompts=prompts/classify.md",
+            "--gepa-trials=1",
+            "-k",
+            "annual or would",
+        )
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "GEPA_"))
+        }
+        command = [sys.executable, "-m", "pytest", *usual]
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env={**kept, "PYTEST_ADDOPTS": ALONE},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=TIMEOUT,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        newest = max((root / ".gepa/runs").iterdir())
+        (prompt,) = json.loads((newest / "audit.json").read_text(encoding="utf-8"))["prompts"]
+        return [piece["state"] for piece in prompt["pieces"]]
+
+    assert told() == ["noticed", "unnoticed"]
+    (root / "tests/test_spread_pro_forma.py").write_text(PRO_FORMA, encoding="utf-8")
+    assert told() == ["noticed", "noticed"]
+
+
+# Without processes: the audit's own decisions, with a suite of functions.
+
+TEXT = "First.\n\nSecond.\n\nThird.\n"
+Answers = Callable[[str, str, str], "tuple[float, str]"]
+"""Takes a case, the prompt's text and the trial; gives score and answer."""
+
+
+class Functions:
+    """A suite whose cases are functions of the prompt's text."""
+
+    def __init__(
+        self, cases: Sequence[str], answers: Answers, uses: Mapping[str, tuple[str, ...]] | None = None
+    ):
+        self.cases = {name: Case(name, name) for name in cases}
+        self.ran: list[tuple[str, str, tuple[str, ...]]] = []
+        self._answers = answers
+        self._uses = uses or {}
+
+    def run(
+        self,
+        candidate: str,
+        texts: Mapping[str, str],
+        cases: Sequence[str],
+        trial: str,
+        *,
+        allowance: Allowance,
+        on_rollout: Callable[[Rollout], None],
+    ) -> Evaluation:
+        text = texts["p"]
+        self.ran.append((text, trial, tuple(cases)))
+        rollouts = {}
+        for case in cases:
+            score, said = self._answers(case, text, trial)
+            asked, answer = Message("system", text), Message("assistant", said)
+            call = Call(key=text, model="m", request=(asked,), answer=answer)
+            rollouts[case] = Rollout(
+                candidate,
+                case,
+                trial,
+                Outcome.passed if score == 1 else Outcome.failed,
+                score,
+                Trajectory((call,)),
+                charged=True,
+                uses=self._uses.get(case, ("p",)),
+            )
+            on_rollout(rollouts[case])
+        return Evaluation(rollouts, dict.fromkeys(rollouts, True))
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+def audit(
+    tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None
+) -> AuditResult:
+    plan = AuditPlan(len(suite.cases), 2, (PromptPlan("p", find_cuts(TEXT), len(suite.cases), False),), limit)
+    journal = Journal(tmp_path / "journal.jsonl", str)
+    told: list[Ablation] = []
+
+    def tell(made: Ablation, state: AuditState) -> None:
+        told.append(made)
+
+    made = Audit(plan, {"p": TEXT}, suite, journal, 1, minutes, lambda _: None, tell)  # type: ignore[arg-type]
+    made.run()
+    journal.close()
+    component = Component("p", tmp_path / "p", TEXT)
+    return build_audit_result("r", made.state, list(suite.cases.values()), [component])
+
+
+def states(result: AuditResult) -> list[str]:
+    (prompt,) = result.prompts
+    return [piece.state for piece in prompt.pieces]
+
+
+def test_cases_that_do_not_use_a_prompt_or_fail_today_are_not_run_without_it(tmp_path: Path):
+    suite = Functions(
+        ["a", "other", "fails"],
+        lambda case, text, _: (0.0 if case == "fails" else float("Second" in text), "x"),
+        {"other": ()},
+    )
+    result = audit(tmp_path, suite)
+    assert {cases for text, _, cases in suite.ran if text != TEXT} == {("a",)}
+    assert states(result) == ["unnoticed", "noticed", "unnoticed"]
+    assert (result.prompts[0].users, result.prompts[0].able, result.failing) == (2, 1, ("fails",))
+
+
+def test_whole_prompts_go_first_and_a_budget_is_never_passed(tmp_path: Path):
+    suite = Functions(["a", "b"], lambda case, text, _: (float("First" in text), "x"))
+    result = audit(tmp_path, suite, limit=9)
+    assert result.spent.rollouts <= 9
+    assert result.prompts[0].whole is not None
+    assert result.prompts[0].whole.cases == ("a", "b")
+    assert states(result) == ["noticed", "not measured", "not measured"]
+
+
+def test_of_a_case_whose_answers_vary_a_drop_counts_when_it_comes_twice(tmp_path: Path):
+    def answers(case: str, text: str, trial: str) -> tuple[float, str]:
+        if "Second" not in text:
+            return 0.0, trial  # it is needed
+        return float(not ("Third" not in text and trial == "audit/0")), trial  # chance, once
+
+    suite = Functions(["a"], answers)
+    result = audit(tmp_path, suite)
+    assert states(result) == ["unnoticed", "noticed", "unnoticed"]
+    assert (
+        sum(trial == "audit/1" for _, trial, _ in suite.ran) == 1 + 3
+    )  # today, the blank, two of the pieces
+
+
+def test_a_score_must_drop_by_more_than_it_varies(tmp_path: Path):
+    def answers(case: str, text: str, trial: str) -> tuple[float, str]:
+        noise = 0.1 if trial == "audit/1" else 0.0
+        return (0.8 if "First" in text else 0.65 if text.strip() else 0.2) + noise, "x"
+
+    result = audit(tmp_path, Functions(["a"], answers))
+    assert states(result)[0] == "unnoticed"
+    assert result.prompts[0].whole is not None
+    assert result.prompts[0].whole.state == "noticed"
+    assert result.flaky[0].case == "a"
+
+
+def test_after_the_minutes_nothing_new_is_begun(tmp_path: Path):
+    suite = Functions(["a"], lambda case, text, _: (1.0, "x"))
+    result = audit(tmp_path, suite, minutes=1e-9)
+    assert states(result) == ["not measured"] * 3
+    assert not [text for text, _, _ in suite.ran if text != TEXT]
+
+
+def test_a_prompt_that_no_case_uses_is_told(tmp_path: Path):
+    result = audit(tmp_path, Functions(["a"], lambda *_: (1.0, "x"), {"a": ()}))
+    assert result.prompts[0].users == 0
+    assert states(result) == ["unnoticed"] * 3
