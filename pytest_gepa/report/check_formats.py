@@ -86,7 +86,7 @@ def junit_properties(case: CaseCheck) -> list[tuple[str, str]]:
     return [
         *properties,
         ("gepa_p_value", f"{case.p_value:.4g}"),
-        ("gepa_components", ", ".join(case.components)),
+        ("gepa_components", printable(", ".join(case.components))),
     ]
 
 

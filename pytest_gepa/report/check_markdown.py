@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import (
     changes_of,
-    gate_words,
     headline,
     line_words,
     side_words,
@@ -61,7 +60,7 @@ def _head(result: CheckResult) -> str:
     if result.simulated:
         lines += ["The model is a simulated one: the figures say nothing about a real model.", ""]
     revision = f" ({code(result.revision, 100)})" if result.revision not in ("", result.base) else ""
-    lines.append(f"- Gate: {gate_words(result)}")
+    lines.append(f"- Gate: {_gate(result)}")
     lines.append(f"- Today's prompts compared with {code(result.base, 100)}{revision}")
     if result.changes:
         named = [code(change.component, 100) for change in result.changes[:NAMED]]
@@ -78,6 +77,13 @@ def _head(result: CheckResult) -> str:
             f"{p_words(result.p_value)}"
         )
     return "\n".join([*lines, *_counts(result)]) + "\n"
+
+
+def _gate(result: CheckResult) -> str:
+    rule = code(f"--gepa-fail-on={result.gate}", 100)
+    if result.gate == "none":
+        return f"nothing fails this check ({rule})"
+    return f"{'failed' if result.failed else 'passed'} ({rule})"
 
 
 def _counts(result: CheckResult) -> list[str]:
@@ -111,7 +117,8 @@ def _broken_others(result: CheckResult) -> Part:
 
 
 def _title(case: CaseCheck) -> str:
-    return f"{case.tier}: {markup(case.case, 200)}: {side_words(case.base)} &rarr; {side_words(case.today)} passed"
+    name = markup(" ".join(case.case.split()), 200)
+    return f"{case.tier}: {name}: {side_words(case.base)} &rarr; {side_words(case.today)} passed"
 
 
 def _detail(case: CaseCheck, result: CheckResult) -> str:

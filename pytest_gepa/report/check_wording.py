@@ -19,14 +19,6 @@ def headline(result: CheckResult) -> str:
     return f"{count(regressed, 'case')} regressed" + (f", {suspect} suspect" if suspect else "")
 
 
-def gate_words(result: CheckResult) -> str:
-    """Whether the check fails, and by which rule."""
-    if result.gate == "none":
-        return "nothing fails this check (`--gepa-fail-on=none`)"
-    # The rule comes from the command line, so there is nothing foreign in it.
-    return f"{'failed' if result.failed else 'passed'} (`--gepa-fail-on={result.gate}`)"
-
-
 def worst_first(cases: Sequence[CaseCheck]) -> list[CaseCheck]:
     """The cases by how much they have lost, ties in the order of the suite."""
     return sorted(cases, key=_lost, reverse=True)
