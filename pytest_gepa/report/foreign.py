@@ -7,6 +7,7 @@ import re
 
 from pytest_gepa.report.wording import printable
 
+_PLAIN = frozenset(" /-=,()'\"+;%?")
 _ESCAPED = frozenset("\\`*_[]<>|~&$")
 # GitHub and GitLab look for mentions, references and links when Markdown is done and its backslashes are gone. A space
 # of no width is what they stop at.
@@ -57,4 +58,4 @@ def _flat(text: str) -> str:
 
 
 def _entity(sign: str) -> str:
-    return sign if not sign.isascii() or sign.isalnum() or sign == " " else f"&#{ord(sign)};"
+    return sign if not sign.isascii() or sign.isalnum() or sign in _PLAIN else f"&#{ord(sign)};"
