@@ -23,6 +23,7 @@ LIMIT = 65_536
 """What GitHub takes as a comment, in characters."""
 
 ANSWER, FAILURE, DIFF, COMMAND = 1_500, 2_500, 6_000, 8_000
+SCORE_RULE = "score:"
 NAMED = 3
 """Prompts that a sentence or a row names."""
 
@@ -48,6 +49,7 @@ def render_check_markdown(result: CheckResult) -> str:
         _broken_others(result),
         *_tables(result),
         _trouble(result),
+        _new_prompts(result),
         _problems(result),
         Part(0, _foot(result)),
     ]
@@ -57,11 +59,15 @@ def render_check_markdown(result: CheckResult) -> str:
 def _head(result: CheckResult) -> str:
     lines = [MARKER, f"## Prompt check: {headline(result)}", ""]
     lines += [f"**{_capital(result.verdict)}:** {line(result.reason)}.".replace("..", "."), ""]
+    if result.stopped and result.stopped not in result.reason:
+        lines += [f"**Not finished:** {line(result.stopped)}.", ""]
     if result.simulated:
         lines += ["The model is a simulated one: the figures say nothing about a real model.", ""]
     revision = f" ({code(result.revision, 100)})" if result.revision not in ("", result.base) else ""
     lines.append(f"- Gate: {_gate(result)}")
-    lines.append(f"- Today's prompts compared with {code(result.base, 100)}{revision}")
+    lines.append(
+        f"- Today's prompts compared with those of {code(result.base, 100)}{revision}, both under today's code"
+    )
     if result.changes:
         named = [code(change.component, 100) for change in result.changes[:NAMED]]
         more = len(result.changes) - NAMED
@@ -80,10 +86,18 @@ def _head(result: CheckResult) -> str:
 
 
 def _gate(result: CheckResult) -> str:
-    rule = code(f"--gepa-fail-on={result.gate}", 100)
-    if result.gate == "none":
-        return f"nothing fails this check ({rule})"
-    return f"{'failed' if result.failed else 'passed'} ({rule})"
+    rule = f"--gepa-fail-on={result.gate}"
+    if result.failed:
+        return f"failed ({code(rule if _is_broken(result) else '--gepa-fail-on-trouble', 100)})"
+    return f"{'only reports' if result.gate == 'none' else 'passed'} ({code(rule, 100)})"
+
+
+def _is_broken(result: CheckResult) -> bool:
+    """Whether the rule alone fails this check; what else does is a case in trouble."""
+    if result.gate.startswith(SCORE_RULE):
+        return result.effect < -float(result.gate.removeprefix(SCORE_RULE))
+    gated = {"regressed": ("regressed",), "suspect": ("regressed", "suspect")}.get(result.gate, ())
+    return any(case.tier in gated for case in result.cases)
 
 
 def _counts(result: CheckResult) -> list[str]:
@@ -217,6 +231,13 @@ def _trouble(result: CheckResult) -> Part:
     ]
     head = "\n### Trouble: no evidence, not counted as failures\n\n" if items else ""
     return Part(5, head, tuple(items), noun="lines of trouble")
+
+
+def _new_prompts(result: CheckResult) -> Part:
+    items = tuple(f"- {code(case)}\n" for case in result.on_new_prompts)
+    title = f"Not compared: {count(len(items), 'case')} of a prompt that the base has not"
+    head = f"\n<details><summary>{title}</summary>\n\n" if items else ""
+    return Part(9, head, items, "\n</details>\n" if items else "", "cases of new prompts")
 
 
 def _problems(result: CheckResult) -> Part:

@@ -20,7 +20,8 @@ better.
 class PromptChange:
     """How one component differs between the base and today.
 
-    `state` is "edited", "added", "deleted" or "renamed" (then `before` is its id on the base's side). `diff` is a
+    `path` is its file's from the top of the repository. `state` is "edited", "added", "deleted" or "renamed" (then
+    `before` is its id on the base's side; its text has changed too, else it is no change). `diff` is a
     unified diff of the texts, `lines` are the numbers (from 1, in the file of today) of the lines that were added or
     changed.
     """
@@ -72,7 +73,9 @@ class CheckResult:
     the user gave for it. `effect` and `interval` are differences of mean scores, today less base, in [-1, 1], over the
     cases that use a changed component. `gate` is the rule of `--gepa-fail-on`, `failed` whether it was broken.
     `untouched` counts the cases that use no changed component, or whose requests are the same under both. `command`
-    optimizes exactly the regressed cases, "" where there are none.
+    optimizes exactly the regressed cases, "" where there are none. `on_new_prompts` are cases that use a prompt which
+    the base has not, so that they cannot run on its side: listed, never gated. `stopped` is why the check could not go
+    on to its end, "" when it did. Code is never swapped: both sides run the code of today.
     """
 
     run: str
@@ -94,6 +97,8 @@ class CheckResult:
     simulated: bool = False
     problems: tuple[str, ...] = ()
     command: str = ""
+    on_new_prompts: tuple[str, ...] = ()
+    stopped: str = ""
 
     def in_tier(self, tier: str) -> tuple[CaseCheck, ...]:
         """The cases of a tier, in the order of the suite."""

@@ -13,7 +13,7 @@ from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, Side
 from pytest_gepa.report.result import Spent, Trouble
-from pytest_gepa.report.write import write_private
+from pytest_gepa.report.write import write_file
 from pytest_gepa.trace.redact import rewrite_tree
 
 __all__ = ["annotation_lines", "write_check"]
@@ -26,9 +26,9 @@ def write_check(directory: Path, result: CheckResult, redact: Callable[[str], st
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = _redacted(result, redact)
-    write_private(directory / "check.json", _json(to_json(result)))
-    write_private(directory / "check.md", render_check_markdown(result).encode("utf-8", "backslashreplace"))
-    write_private(directory / "gl-code-quality.json", _json(code_quality(result)))
+    write_file(directory / "check.json", _json(to_json(result)))
+    write_file(directory / "check.md", render_check_markdown(result).encode("utf-8", "backslashreplace"))
+    write_file(directory / "gl-code-quality.json", _json(code_quality(result)))
     return result
 
 

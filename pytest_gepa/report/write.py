@@ -85,8 +85,8 @@ def write_run(
     result = replace(result, frontier=tuple(entries))
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
     text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
-    write_private(directory / "result.json", text.encode("utf-8", "backslashreplace"))
-    write_private(directory / "report.md", render_markdown(result).encode("utf-8", "backslashreplace"))
+    write_file(directory / "result.json", text.encode("utf-8", "backslashreplace"))
+    write_file(directory / "report.md", render_markdown(result).encode("utf-8", "backslashreplace"))
     return result
 
 
@@ -98,7 +98,7 @@ def _write_patch(
     message: list[PatchLine],
 ) -> Path:
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_private(path, candidate_patch(candidate, components, base, message))
+    write_file(path, candidate_patch(candidate, components, base, message))
     problem = git_apply_check(path, base.top)
     unchanged = all(path.read_bytes() == data for path, data in compose(components.values(), {}).items())
     if problem is not None and unchanged:
@@ -106,8 +106,8 @@ def _write_patch(
     return path
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that its owner alone may read."""
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that only the user can read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)

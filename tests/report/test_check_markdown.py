@@ -49,6 +49,8 @@ def hostile_result(text: str = HOSTILE) -> CheckResult:
         problems=(text,),
         command=text,
         spent=Spent(unpriced=(text,)),
+        on_new_prompts=(text,),
+        stopped=text,
     )
 
 
@@ -82,7 +84,7 @@ def test_what_broke_comes_first():
     told = (
         "**Regressed:** 1 case is proven worse under today's prompts.",
         "- Gate: failed (`--gepa-fail-on=regressed`)",
-        "- Today's prompts compared with `3f2c1ab` (`main`)",
+        "- Today's prompts compared with those of `3f2c1ab` (`main`), both under today's code",
         "- 7 cases run under both, 11 not touched by the change",
         "- Score -12 points, 95 % interval -31 to +6, p = 0.02",
         "| regressed | suspect | flaky | failing | stable | improved | trouble |",
@@ -136,7 +138,10 @@ def test_a_check_without_changes_is_short():
 @pytest.mark.parametrize(
     ("gate", "failed", "words"),
     [
-        ("none", False, "nothing fails this check (`--gepa-fail-on=none`)"),
+        ("none", False, "only reports (`--gepa-fail-on=none`)"),
+        ("none", True, "failed (`--gepa-fail-on-trouble`)"),
+        ("score:0.5", True, "failed (`--gepa-fail-on-trouble`)"),
+        ("suspect", True, "failed (`--gepa-fail-on=suspect`)"),
         ("score:0.02", True, "failed (`--gepa-fail-on=score:0.02`)"),
         ("regressed", False, "passed (`--gepa-fail-on=regressed`)"),
     ],
@@ -155,6 +160,26 @@ def test_trouble_of_a_case_without_a_reason_is_told_too():
     assert "- `tests/test_route.py::test_route[slow]`: no evidence on a side" in render_check_markdown(
         result(trouble=())
     )
+
+
+def test_cases_of_new_prompts_are_named():
+    report = render_check_markdown(result(on_new_prompts=("tests/test_new.py::test_a",)))
+    assert "<details><summary>Not compared: 1 case of a prompt that the base has not</summary>" in report
+    assert "- `tests/test_new.py::test_a`\n\n</details>" in report
+
+
+def test_a_check_that_was_stopped_says_why_once():
+    assert "**Not finished:** the cap is reached." in render_check_markdown(
+        result(stopped="the cap is reached")
+    )
+    report = render_check_markdown(
+        result(
+            verdict="not finished",
+            reason="the cap is reached; nothing is proven",
+            stopped="the cap is reached",
+        )
+    )
+    assert report.count("the cap is reached") == 1
 
 
 def test_a_simulated_model_is_called_one():
@@ -245,6 +270,7 @@ def test_every_check_fits_and_keeps_its_markup(text: str, times: int, changed: i
             changes=one.changes * changed,
             trouble=one.trouble * times,
             problems=one.problems * times,
+            on_new_prompts=one.on_new_prompts * times,
         )
     )
     assert width(report) <= LIMIT
