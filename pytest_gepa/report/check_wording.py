@@ -1,0 +1,65 @@
+"""A check in words: what several of its reports say in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.wording import count, passed
+from pytest_gepa.verdict.judge import Tally
+
+
+def headline(result: CheckResult) -> str:
+    """The verdict in a few words: `2 cases regressed, 1 suspect`."""
+    regressed, suspect = (len(result.in_tier(tier)) for tier in ("regressed", "suspect"))
+    if result.verdict not in ("regressed", "suspect") or not regressed + suspect:
+        return result.verdict
+    if not regressed:
+        return f"{count(suspect, 'case')} suspect"
+    return f"{count(regressed, 'case')} regressed" + (f", {suspect} suspect" if suspect else "")
+
+
+def worst_first(cases: Sequence[CaseCheck]) -> list[CaseCheck]:
+    """The cases by how much they have lost, ties in the order of the suite."""
+    return sorted(cases, key=_lost, reverse=True)
+
+
+def side_words(side: Side) -> str:
+    """`7/8`, with the mean score where that says something else; `no evidence` of a side without any."""
+    if not side.trials:
+        return "no evidence"
+    score = side.passed / side.trials if side.score is None else side.score
+    return passed(Tally(side.passed, side.trials, score))
+
+
+def line_words(lines: Sequence[int]) -> str:
+    """`line 4`, `lines 4 to 6 and 9`; "" without any."""
+    if not lines:
+        return ""
+    runs = [str(first) if first == last else f"{first} to {last}" for first, last in line_runs(lines)]
+    listed = runs[0] if len(runs) == 1 else f"{', '.join(runs[:-1])} and {runs[-1]}"
+    return f"line{'s' if len(set(lines)) > 1 else ''} {listed}"
+
+
+def line_runs(lines: Sequence[int]) -> list[tuple[int, int]]:
+    """The first and last numbers of lines that stand together."""
+    runs: list[tuple[int, int]] = []
+    for number in sorted(set(lines)):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
+
+
+def changes_of(case: CaseCheck, result: CheckResult) -> list[PromptChange]:
+    """The changes of the prompts that a case uses."""
+    return [change for change in result.changes if change.component in case.components]
+
+
+def _lost(case: CaseCheck) -> float:
+    base, today = (
+        side.passed / side.trials if side.score is None and side.trials else side.score or 0.0
+        for side in (case.base, case.today)
+    )
+    return base - today
