@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import pytest
@@ -14,7 +14,8 @@ from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 class Feeder:
     """Feeds the baseline's reports into the user's session, so that it looks and counts like a pytest run.
 
-    `cases` are all of the session's; `expected` are those that will be run, all of them by default.
+    `cases` are all of the session's; `expected` are those that will be run, all of them by default. `properties` are
+    added to the reports of a case, by its id, as JUnit knows them.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Feeder:
         order = [*searched, *(case.id for case in cases if case.split == "holdout")]
         self._order = [case for case in order if expected is None or case in expected]
         self._waiting: dict[str, Rollout] = {}
+        self.properties: Mapping[str, Sequence[tuple[str, str]]] = {}
 
     def feed(self, rollout: Rollout) -> None:
         """Hand on what has come in, in the order of collection: cases that run at once end in any order."""
@@ -56,6 +58,7 @@ class Feeder:
         for data in rollout.reports:
             report = self._config.hook.pytest_report_from_serializable(config=self._config, data=dict(data))
             report.nodeid = item.nodeid
+            report.user_properties = [*report.user_properties, *self.properties.get(rollout.case, ())]
             if isinstance(report.longrepr, list):
                 report.longrepr = tuple(report.longrepr)  # of a skip, which JSON has no other way to hold
             reports.append(report)

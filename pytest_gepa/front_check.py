@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shlex
@@ -18,7 +17,7 @@ import pytest
 from pytest_gepa.answers import RunAnswers
 from pytest_gepa.base_prompts import BasePrompts, read_base
 from pytest_gepa.check import TODAY, Check, CheckState
-from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
@@ -35,17 +34,18 @@ from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.prompts.components import compose
 from pytest_gepa.report.check_build import build_check, nothing_to_compare
+from pytest_gepa.report.check_formats import junit_properties
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import CheckTerminal, check_lines, opening_line
-from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory, write_file
+from pytest_gepa.report.check_write import annotation_lines, write_check
+from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.pytest_internals import terminal_stream
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.usage import load_usage, save_usage, still_true, usage_of, with_digests
-from pytest_gepa.trace.redact import Redactor, rewrite_tree
+from pytest_gepa.trace.redact import Redactor
 
-RESULT = "check.json"
 NO_PLAN = BudgetPlan(limit=0, search=0, confirm=0, probe=0, trials=0)
 
 
@@ -83,7 +83,9 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
     terminal = CheckTerminal(stream)
     check = Check(settings, answers.name, cases, components, base, suite, known, journal, terminal)
     feeder = Feeder(session, cases, check.first_cases)
-    terminal.feed = feeder.feed
+    # A JUnit file takes a case's properties with its last report, so that the reports have to wait for the tiers.
+    held: list[Rollout] | None = [] if config.getoption("xmlpath", None) else None
+    terminal.feed = feeder.feed if held is None else held.append
     print_lines(stream, [opening_line(base, len(check.first_cases), len(cases)), *answers.notes])
     cap = None if settings.replay == "only" else settings.max_cost
     check.state.spending = Spending(temp / "costs", PriceList(settings.prices), cap, NO_PLAN, cases)
@@ -94,11 +96,18 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
         # Whatever ended the check: what was paid for is written down.
         with undisturbed():
             terminal.close()
-            feeder.flush()
+            if held is None:
+                feeder.flush()
             suite.runner.close()
             check.state.problems = suite.problems
             try:
-                _finish(config, settings, cases, base, directory, check.state, journal, redactor)
+                result = _finish(config, settings, cases, base, directory, check.state, journal, redactor)
+                if held is not None:
+                    found = {case.case: junit_properties(case) for case in result.cases}
+                    feeder.properties = {case.id: found.get(case.nodeid, []) for case in cases}
+                    for rollout in held:
+                        feeder.feed(rollout)
+                    feeder.flush()
             finally:
                 journal.close()
                 answers.close()
@@ -114,7 +123,9 @@ def _finish(
     state: CheckState,
     journal: Journal,
     redactor: Redactor,
-) -> None:
+) -> CheckResult:
+    """Write down what the check has found, and return it."""
+
     def command(nodeids: Sequence[str]) -> str:
         return mending_command(config, settings, base.name, nodeids)
 
@@ -129,14 +140,14 @@ def _finish(
     _conclude(config, result, directory, redactor)
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
+    return result
 
 
 def _conclude(config: pytest.Config, result: CheckResult, directory: Path, redactor: Redactor) -> None:
     """Write the result down, and say it."""
-    result = from_json(CheckResult, rewrite_tree(to_json(result), redactor.redact))
-    # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
-    text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
-    write_file(directory / RESULT, text.encode("utf-8", "backslashreplace"))
+    result = write_check(directory, result, redactor.redact)
+    if os.environ.get("GITHUB_ACTIONS") == "true" and (lines := annotation_lines(result)):
+        print_lines(terminal_stream(config), ["", *lines])  # a command is one only at the start of a line
     where = os.path.relpath(directory, config.invocation_params.dir)
     config.stash[closing_key] = check_lines(result, where)
     config.stash[verdict_key] = result.verdict
