@@ -8,6 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from _pytest.config import get_config
@@ -64,7 +65,7 @@ def test_unchanged_prompts_cost_nothing(project: Project) -> None:
 
 def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project: Project) -> None:
     project.write({PROMPT: BAD})
-    run = check(project)
+    run = check(project, "--junitxml=junit.xml", env={"GITHUB_ACTIONS": "true"})
     assert run.code == 1, run.everything
     assert "Traceback" not in run.everything
     assert tiers(run) == {"fruit": "stable", "animal": "stable", "city": "regressed", "tool": "stable"}
@@ -80,6 +81,14 @@ def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project:
     )
     (change,) = result(run)["changes"]
     assert (change["path"], change["state"], change["lines"]) == (PROMPT, "edited", [4])
+    assert any(line.startswith(f"::error file={PROMPT},line=4,") for line in run.lines)
+    assert "city-one" in (run.directory / "check.md").read_text(encoding="utf-8")
+    assert json.loads((run.directory / "gl-code-quality.json").read_text(encoding="utf-8"))
+    cases = ElementTree.parse(project.root / "junit.xml").iter("testcase")
+    found = {case.get("name"): case.find("properties/property[@name='gepa_tier']") for case in cases}
+    told = {name: tier.get("value") for name, tier in found.items() if tier is not None}
+    assert told["test_route[city-one]"] == "regressed"
+    assert list(told.values()).count("stable") == 3
     # Six clean trials a side for each of the others, eight for the one that broke.
     assert len(run.task_requests) == 3 * 12 + 16
 
