@@ -17,7 +17,7 @@ from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
 from pytest_gepa.suite.rollout import Rollout
 
-LISTED = 20
+LISTED = 10
 SHOWN_LINES = 12
 SHOWN_DIFF = 40
 WIDEST = 120
@@ -115,7 +115,7 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
             f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
         )
     lines.append(f"gate                 --gepa-fail-on={result.gate}{', broken' if result.failed else ''}")
-    lines.append(f"report               {directory}/check.json")
+    lines.append(f"report               {directory}/check.md")
     lines = [printable(line) for line in lines]
     if result.command:
         lines += ["to mend exactly the regressed cases, with both versions of the prompts as ancestors:"]
