@@ -137,6 +137,10 @@ class Driver:
 
     def _package(self, task: Reflect, component: str) -> tuple[str | None, str, Sequence[str]]:
         shown = {name: exhibit(rollout) for name, rollout in self._shown(task).items()}
+        other = None
+        if task.other is not None:
+            theirs = task.other.candidate.texts[component]
+            other = theirs, summarize(task.other.base[component], theirs)
         proposal = propose(
             component,
             task.parent.texts[component],
@@ -149,6 +153,7 @@ class Driver:
             menu=FULL,
             budget=EvidenceBudget(),
             attempt=task.attempt,
+            other=other,
         )
         return proposal.text, proposal.diagnosis, proposal.rejections
 

@@ -140,6 +140,18 @@ class Pair:
     ahead: tuple[str, ...]
     behind: tuple[str, ...]
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The components that both have changed since, and not to the same text."""
+        base, one, other = self.ancestor.texts, self.one.texts, self.other.texts
+        return tuple(name for name in base if len({base[name], one[name], other[name]}) == 3)
+
+    @property
+    def only_other(self) -> tuple[str, ...]:
+        """The components that `other` has changed since, and `one` has not."""
+        base, one, other = self.ancestor.texts, self.one.texts, self.other.texts
+        return tuple(name for name in base if base[name] == one[name] != other[name])
+
 
 class ProposeMerge(Protocol):
     """Unites two candidates."""
