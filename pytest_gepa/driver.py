@@ -254,7 +254,7 @@ class SearchDriver:
             self._state.rejections.update(proposal.rejections)
             # "Not to blame" is an answer where another prompt was edited; where none was, the reply was of no use.
             is_useless = proposal.text is None and (proposal.rejections or not has_edit)
-            if is_useless and proposal.origin == "model":
+            if is_useless and proposal.origin == "model" and task.other is None:
                 self._menus = self._menus.record(self._state.menus[task.proposal], "invalid")
             self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
 

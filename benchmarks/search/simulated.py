@@ -115,7 +115,9 @@ class Driver:
             name = rollout.case.id
             self._rollouts[task.candidate.id, name] = rollout
             keys = hashlib.sha256(json.dumps([texts, name]).encode()).hexdigest()[:16]
-            results[name] = CaseResult(rollout.score, tuple(sorted(texts)), rollout.feedback, True, keys)
+            results[name] = CaseResult(
+                rollout.score, tuple(sorted(texts)), rollout.feedback, True, keys, text=rollout.case.input
+            )
         return Evaluated(task.candidate.id, results)
 
     def _reflect(self, task: Reflect) -> Reflected:

@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.merge import merge_components
-from pytest_gepa.evolve.minibatch import Draw, group_failures
+from pytest_gepa.evolve.minibatch import Draw, FailedCase, group_failures
 from pytest_gepa.evolve.problem import TIE
 
 Verdict: TypeAlias = Literal["accept", "reject", "wait"]
@@ -71,14 +71,14 @@ class ChooseMinibatches(Protocol):
 
     def __call__(
         self,
-        failures: Mapping[str, str],
+        failures: Mapping[str, FailedCase],
         shown: Mapping[str, int],
         size: int,
         groups: int,
         alike: float,
         draw: Draw,
     ) -> list[tuple[str, ...]]:
-        """Divide failing cases, given with their failure texts, into `groups` groups of `size` at most, none twice.
+        """Divide failing cases into `groups` groups of `size` at most, none twice.
 
         `shown` says how often each was shown before, `alike` is the share of a group that resembles its first case.
         """
