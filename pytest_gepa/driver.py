@@ -196,6 +196,7 @@ class SearchDriver:
                 components=task.components,
                 failing=task.failing,
                 neighbours=task.neighbours,
+                other=task.other and task.other.candidate.id,
             )
             if self._proposer.is_asked:
                 self._crew.start(partial(self._reflect, task, self._menus))
