@@ -20,9 +20,10 @@ POOL = 400
 _BY_USE = 0.5
 """How much less alike are failures of cases that have no component in common."""
 
-_BY_TEXT = 0.02
-"""What the same text of two cases adds to the likeness of their failures, which is 1 at most: enough to part those of
-which the checks say the same. Five times as much made the simulated searches no better, rather worse.
+_BY_TEXT = 0.1
+"""What the same text of two cases adds to the likeness of their failures, which is 1 at most, where all checks say the
+same. Where what they say parts the failures, a sample of one kind that is alike in text too teaches less: the simulated
+searches became no better by it, those with a weak reflector rather worse.
 """
 
 _QUOTED = re.compile(r"""'[^'\n]*'|"[^"\n]*"|`[^`\n]*`""")
@@ -83,20 +84,21 @@ class Likeness:
 
 
 class FailureLikeness:
-    """How alike failing cases are: by what the checks said first of all, less where they used other components, and a
-    little by their own texts.
+    """How alike failing cases are: by what the checks said, less where they used other components, and a little by their
+    own texts where the checks say the same of all.
     """
 
     def __init__(self, cases: Collection[FailedCase]) -> None:
         self._said = Likeness(case.said for case in cases)
-        self._text = Likeness((case.text for case in cases), plain_words)
+        tells_nothing = len({likeness_words(case.said) for case in cases}) == 1
+        self._text = Likeness((case.text for case in cases), plain_words) if tells_nothing else None
 
     def between(self, one: FailedCase, other: FailedCase) -> float:
         """Return how alike two cases are; only the order of such numbers means something."""
         used = {*one.uses, *other.uses}
         shared = len({*one.uses} & {*other.uses}) / len(used) if used else 1.0
         said = self._said.between(one.said, other.said) * (1.0 - _BY_USE * (1.0 - shared))
-        return said + _BY_TEXT * self._text.between(one.text, other.text)
+        return said + (_BY_TEXT * self._text.between(one.text, other.text) if self._text else 0.0)
 
 
 def weighted_order(items: Sequence[str], weights: Sequence[float], draw: Draw) -> list[str]:

@@ -47,20 +47,39 @@ def kinds(count: int) -> dict[str, FailedCase]:
     return dates | {f"p{n:02}": FailedCase(PRICE.format(n)) for n in range(count)}
 
 
-def test_what_the_check_said_counts_before_the_components_and_these_before_the_text() -> None:
+def ranked(*others: FailedCase) -> list[float]:
     anchor = FailedCase(DATE, ("a",), "a parcel for Oslo")
-    same = FailedCase(DATE, ("a",), "a parcel for Rome")
-    others = [
-        same,
+    likeness = FailureLikeness([anchor, *others])
+    return [likeness.between(anchor, one) for one in others]
+
+
+def test_what_the_check_said_counts_and_then_the_components() -> None:
+    found = ranked(
         FailedCase(DATE, ("a",), "the invoice is late"),
         FailedCase(DATE, ("a", "b"), "a parcel for Oslo"),
         FailedCase(DATE, ("b",), "a parcel for Oslo"),
         FailedCase(PRICE.format(1), ("a",), "a parcel for Oslo"),
-    ]
-    likeness = FailureLikeness([anchor, *others])
-    found = [likeness.between(anchor, one) for one in others]
-    assert found == sorted(found, reverse=True)
-    assert len(set(found)) == len(found)
+    )
+    assert found == sorted(set(found), reverse=True)
+
+
+def test_where_all_checks_say_the_same_the_components_count_and_then_the_text() -> None:
+    found = ranked(
+        FailedCase(DATE, ("a",), "a parcel for Oslo"),
+        FailedCase(DATE, ("a",), "a parcel for Rome"),
+        FailedCase(DATE, ("a",), "the invoice is late"),
+        FailedCase(DATE, ("a", "b"), "a parcel for Oslo"),
+    )
+    assert found == sorted(set(found), reverse=True)
+
+
+def test_the_text_says_nothing_where_what_the_checks_say_parts_the_failures() -> None:
+    same, other, _ = ranked(
+        FailedCase(DATE, ("a",), "a parcel for Oslo"),
+        FailedCase(DATE, ("a",), "the invoice is late"),
+        FailedCase(PRICE.format(1), ("a",), "a parcel for Oslo"),
+    )
+    assert same == other
 
 
 def test_the_words_of_a_case_count_in_quotes_too() -> None:
