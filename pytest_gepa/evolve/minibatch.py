@@ -84,8 +84,8 @@ class Likeness:
 
 
 class FailureLikeness:
-    """How alike failing cases are: by what the checks said, less where they used other components, and a little by their
-    own texts where the checks say the same of all.
+    """How alike failing cases are: by what the checks said, less where they used other components, and a little by
+    their own texts where the checks say the same of all.
     """
 
     def __init__(self, cases: Collection[FailedCase]) -> None:
