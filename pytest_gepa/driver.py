@@ -196,6 +196,7 @@ class SearchDriver:
                 components=task.components,
                 failing=task.failing,
                 neighbours=task.neighbours,
+                other=task.other and task.other.candidate.id,
             )
             if self._proposer.is_asked:
                 self._crew.start(partial(self._reflect, task, self._menus))
@@ -254,7 +255,7 @@ class SearchDriver:
             self._state.rejections.update(proposal.rejections)
             # "Not to blame" is an answer where another prompt was edited; where none was, the reply was of no use.
             is_useless = proposal.text is None and (proposal.rejections or not has_edit)
-            if is_useless and proposal.origin == "model":
+            if is_useless and proposal.origin == "model" and task.other is None:
                 self._menus = self._menus.record(self._state.menus[task.proposal], "invalid")
             self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
 

@@ -12,6 +12,7 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Stopped
 from pytest_gepa.inherit import modelless, untouched
 from pytest_gepa.journal import Journal
+from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
 from pytest_gepa.suite.condensed import condensed, without_reports
@@ -27,6 +28,9 @@ def search_trial(number: int) -> str:
 
 LIKENESS_BYTES = 8_000
 """Of a failure, so much is enough to tell which others are like it."""
+
+TEXT_BYTES = 1_000
+"""Of a case's own text."""
 
 
 class Evaluator:
@@ -66,12 +70,14 @@ class Evaluator:
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
         results = {
-            case: _case_result(rollout, evaluation.charged[case])
+            case: _case_result(self._cases[case], rollout, evaluation.charged[case])
             for case, rollout in evaluation.rollouts.items()
             if rollout.outcome is not Outcome.stopped
         }
         self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
-        results.update({case: _case_result(rollout, False) for case, rollout in inherited.items()})
+        results.update(
+            {case: _case_result(self._cases[case], rollout, False) for case, rollout in inherited.items()}
+        )
         return Evaluated(task.candidate.id, results)
 
     def _tell_of_stop(self, charged: int) -> None:
@@ -115,13 +121,14 @@ class Evaluator:
         self._screen.progress(purpose, state)
 
 
-def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
+def _case_result(case: Case, rollout: Rollout, charged: bool) -> CaseResult:
+    has_failed = rollout.outcome is not Outcome.passed or rollout.score != 1
     keys = "\n".join(rollout.request_keys)
     calls = rollout.trajectory.calls
     return CaseResult(
         score=rollout.score,
         uses=rollout.uses or rollout.reads,
-        likeness="" if rollout.outcome is Outcome.passed and rollout.score == 1 else likeness_of(rollout),
+        likeness=likeness_of(rollout) if has_failed else "",
         charged=charged,
         keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",
         passed=rollout.outcome is Outcome.passed if rollout.outcome.is_evidence else None,
@@ -131,7 +138,18 @@ def _case_result(rollout: Rollout, charged: bool) -> CaseResult:
         # How fast an answer from the cache once was is not known.
         seconds=None if any(call.cached for call in calls) else sum(call.seconds for call in calls),
         tokens=sum(call.input_tokens + call.output_tokens for call in calls),
+        text=text_of(case, rollout) if has_failed else "",
     )
+
+
+def text_of(case: Case, rollout: Rollout) -> str:
+    """What a case itself is about: its parameters, or what was asked last in its first call."""
+    own = "\n".join(value for _, value in case.parameters)
+    if not own:
+        calls = rollout.trajectory.calls
+        asked = last_asked(calls[0]) if calls else None
+        own = asked.content if asked else ""
+    return cut_middle(own, TEXT_BYTES)
 
 
 def likeness_of(rollout: Rollout) -> str:

@@ -124,7 +124,7 @@ class Extensions:
         )
         return usual if found is None else found
 
-    def _merge(self, pair: Pair) -> Mapping[str, str]:
+    def _merge(self, pair: Pair) -> Mapping[str, str] | None:
         def problem(answer: object) -> str:
             is_fit = isinstance(answer, Mapping) and all(
                 name in pair.one.texts and isinstance(text, str) for name, text in answer.items()
@@ -140,7 +140,7 @@ class Extensions:
             ahead=pair.ahead,
             behind=pair.behind,
         )
-        return merge_lines(pair) if found is None else dict(found)
+        return merge_lines(pair) if found is None else dict(found) or None
 
     def _ask(self, name: str, problem: Callable[[Any], str], **arguments: object) -> Any:
         """What the hook returns, None where no plugin has an answer or one has gone wrong."""

@@ -18,6 +18,7 @@ from pytest_gepa.prompts.components import Component, format_problem
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState, Screen
 from pytest_gepa.settings import Settings
@@ -53,7 +54,7 @@ class Optimization:
         search = Search(
             [_search_case(case) for case in cases if case.split == "search"],
             texts,
-            search_settings(settings.seed, plan),
+            search_settings(settings.seed, plan, has_model=model.settings.model != NO_MODEL),
             guard=guard.check,
             decisions=extensions.decisions,
             ancestor=ancestor,

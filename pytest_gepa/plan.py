@@ -63,9 +63,15 @@ def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
     return BudgetPlan(limit, limit - confirm - probe, confirm, probe, trials, settings.confirm, is_adaptive)
 
 
-def search_settings(seed: int, plan: BudgetPlan) -> SearchSettings:
-    """The settings of a run's search."""
-    return SearchSettings(seed=seed, rollouts=plan.search + plan.probe, minibatch=MINIBATCH, probe=plan.probe)
+def search_settings(seed: int, plan: BudgetPlan, *, has_model: bool = True) -> SearchSettings:
+    """The settings of a run's search; `has_model` says whether there is a model that reflects."""
+    return SearchSettings(
+        seed=seed,
+        rollouts=plan.search + plan.probe,
+        minibatch=MINIBATCH,
+        probe=plan.probe,
+        unite=has_model,
+    )
 
 
 def _affordable_trials(settings: Settings, cases: Sequence[Case]) -> int:

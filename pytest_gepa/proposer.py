@@ -9,7 +9,7 @@ from pytest_gepa.extensions import Extensions
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.reflect.evidence import Exhibit
-from pytest_gepa.reflect.menu import PROGRAM, MenuChoice
+from pytest_gepa.reflect.menu import PROGRAM, Menu, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
 from pytest_gepa.reflect.propose import (
@@ -66,7 +66,9 @@ class Proposer:
         given = self._given(task, component)
         if given is not None:
             return given
-        if self._extensions.has_trouble or not self.has_model:
+        # A rule or an example, which is all that a weak model is asked for, unites nothing.
+        cannot = task.other is not None and _menu(component, menus).name in ("rule", "example")
+        if self._extensions.has_trouble or not self.has_model or cannot:
             return Proposal(component, None, origin=PLUGIN)
         return self._ask(task, component, menus)
 
@@ -102,7 +104,7 @@ class Proposer:
             components=parent.texts,
             attempt=task.attempt,
             model=self._model,
-            menu=PROGRAM if is_program(component) and "rewrite" in menus.kinds else menus.menu,
+            menu=_menu(component, menus),
             budget=self._evidence,
             examples=parent.taken,
             redact=self._redact,
@@ -123,6 +125,10 @@ class Proposer:
             for case in (*task.failing, *task.neighbours)
             if (parent.id, case) in rollouts
         }
+
+
+def _menu(component: str, menus: MenuChoice) -> Menu:
+    return PROGRAM if is_program(component) and "rewrite" in menus.kinds else menus.menu
 
 
 def _discarded(task: Reflect, component: str) -> list[tuple[str, str]]:

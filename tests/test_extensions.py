@@ -112,6 +112,12 @@ def test_a_hook_unites_two_candidates() -> None:
     found.check()
 
 
+def test_a_hook_that_gives_no_texts_wants_no_merge() -> None:
+    found = extensions(merge=lambda: {})
+    assert found.decisions.propose_merge(PAIR) is None
+    found.check()
+
+
 def test_a_hook_that_changes_its_arguments_changes_nothing() -> None:
     def merge(base: Any, one: Any) -> None:
         base.clear()

@@ -115,7 +115,9 @@ class Driver:
             name = rollout.case.id
             self._rollouts[task.candidate.id, name] = rollout
             keys = hashlib.sha256(json.dumps([texts, name]).encode()).hexdigest()[:16]
-            results[name] = CaseResult(rollout.score, tuple(sorted(texts)), rollout.feedback, True, keys)
+            results[name] = CaseResult(
+                rollout.score, tuple(sorted(texts)), rollout.feedback, True, keys, text=rollout.case.input
+            )
         return Evaluated(task.candidate.id, results)
 
     def _reflect(self, task: Reflect) -> Reflected:
@@ -137,6 +139,10 @@ class Driver:
 
     def _package(self, task: Reflect, component: str) -> tuple[str | None, str, Sequence[str]]:
         shown = {name: exhibit(rollout) for name, rollout in self._shown(task).items()}
+        other = None
+        if task.other is not None:
+            theirs = task.other.candidate.texts[component]
+            other = theirs, summarize(task.other.base[component], theirs)
         proposal = propose(
             component,
             task.parent.texts[component],
@@ -149,6 +155,7 @@ class Driver:
             menu=FULL,
             budget=EvidenceBudget(),
             attempt=task.attempt,
+            other=other,
         )
         return proposal.text, proposal.diagnosis, proposal.rejections
 

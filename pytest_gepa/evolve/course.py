@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.children import Children
 from pytest_gepa.evolve.decisions import Accept
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate, next_stage
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchSettings
-from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases, repairs, unite, usable
-from pytest_gepa.evolve.tasks import Decision, Evaluate, Reflect
+from pytest_gepa.evolve.proposal import Proposal, gate_cases, repairs
+from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.evolve.work import Luck, Work
-
-Guard: TypeAlias = Callable[[str, str, str, Collection[str]], "str | None"]
-"""Takes a component, its text in the parent, a new one and the cases that stand in the candidate's texts as examples;
-says why the new text is refused, or None. Pure."""
 
 
 class Course:
@@ -31,7 +26,7 @@ class Course:
         luck: Luck,
         showcase: Showcase,
         settings: SearchSettings,
-        guard: Guard,
+        children: Children,
         accept: Accept,
     ) -> None:
         self._pool = pool
@@ -39,65 +34,23 @@ class Course:
         self._luck = luck
         self._showcase = showcase
         self._settings = settings
-        self._guard = guard
+        self._children = children
         self._accept = accept
-        self._numbered = 0
-        self._rounds: Counter[str] = Counter()
         self._repaired: set[str] = set()
 
     # A child
 
-    def reflect(self, proposal: Proposal, parent: str) -> None:
-        """Ask for edits of a candidate, each reflection about other failing cases."""
-        results = self._pool.ledger.results[parent]
-        proposal.parent, proposal.child, proposal.parts = parent, None, []
-        for minibatch in self._showcase.minibatches(parent, self._luck.groups):
-            self._numbered += 1
-            used = {name for case in minibatch.failing for name in results[case].uses}
-            part = Part(
-                f"p{self._numbered}", minibatch, tuple(name for name in self._pool.seed.texts if name in used)
-            )
-            proposal.parts.append(part)
-            self._work.reflecting[part.id] = proposal
-            self._work.hand_out(
-                Reflect(
-                    part.id,
-                    self._pool.candidates[parent],
-                    part.components,
-                    minibatch.failing,
-                    minibatch.neighbours,
-                    self._showcase.discarded(self._pool.candidates, parent, part.components),
-                    self._rounds[parent],
-                )
-            )
-        self._rounds[parent] += 1
-
     def unite(self, proposal: Proposal) -> None:
         """Make a child of what the reflections gave, now that all have, and send it to its gate."""
-        parent = self._pool.candidates[proposal.parent]
-        useful = [part for part in proposal.parts if usable(parent, part.reply)]
-        if not useful:
-            refusals = [reason for part in proposal.parts if part.reply for reason in part.reply.rejections]
-            self._fail(proposal, "invalid", None, refusals[0] if refusals else "no edit was proposed")
-            return
-        child = unite(parent, useful)
-        while len(useful) > 1 and self.is_refused(child):
-            # Each alone was allowed.
-            useful.pop()
-            child = unite(parent, useful)
-        proposal.parts = useful
-        if child.id in self._pool.candidates:
-            self._fail(proposal, "duplicate", child, "these texts have been tried before")
-            return
-        failing, passing = gate_cases(useful, self._settings.minibatch, self._settings.neighbours)
-        self.to_gate(proposal, child, (parent.id,), (*failing, *passing), len(failing))
-
-    def is_refused(self, child: Candidate) -> bool:
-        """Whether the guard refuses one of the texts that the child has changed."""
-        before = self._pool.candidates[child.parents[0]].texts
-        return any(
-            self._guard(name, before[name], child.texts[name], child.examples) for name in child.changed
-        )
+        child, problem = self._children.child_of(proposal)
+        if child is None:
+            self.fail(proposal, "invalid", None, problem)
+        elif child.id in self._pool.candidates:
+            self.fail(proposal, "duplicate", child, "these texts have been tried before")
+        else:
+            settings = self._settings
+            failing, passing = gate_cases(proposal.parts, settings.minibatch, settings.neighbours)
+            self.to_gate(proposal, child, (proposal.parent,), (*failing, *passing), len(failing))
 
     # Its gate, and the way from there to the frontier
 
@@ -123,12 +76,15 @@ class Course:
             self._judge_repair(proposal, child, state)
             return
         self._showcase.note_broken(proposal.parent, child.id, proposal.gate)
+        merge, proposal.merge = proposal.merge, None
         scores = (state.before, state.after)
         compared = f"mean score {state.after:.2f} on the cases shown, {state.before:.2f} before"
         if state.verdict == "not in effect":
-            self._fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
+            self.fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
         elif state.verdict == "failed":
-            self._fail(proposal, "rejected", child, compared, *scores)
+            self.fail(proposal, "rejected", child, compared, *scores)
+            if merge is not None and merge.child is child:
+                self._pool.merge_failed(merge.pair)
         else:
             # A plugin may take one that is no better.
             is_better = state.after > state.before
@@ -158,7 +114,7 @@ class Course:
         )
         lacking = max(1, settings.chain_least) - len(ledger.workable(tip.id))
         if may_chain and lacking <= 0:
-            self.reflect(proposal, tip.id)
+            self._children.reflect(proposal, tip.id)
             return
         stage = next_stage(
             ledger,
@@ -216,11 +172,9 @@ class Course:
             return False
         self._repaired.add(tip.id)
         base = self._pool.candidates[proposal.base]
-        proposal.repairs = [
-            child
-            for child in repairs(base, tip)
-            if child.id not in self._pool.candidates and not self.is_refused(child)
-        ][: self._settings.repairs]
+        proposal.repairs = [child for child in repairs(base, tip) if self._children.is_new(child)][
+            : self._settings.repairs
+        ]
         proposal.gate = (*broken, *mended)
         proposal.rivals = (proposal.base, tip.id)
         return self._next_repair(proposal)
@@ -257,7 +211,7 @@ class Course:
         else:
             self.drop(proposal, "it mends some cases and breaks others, and no part of it does better")
 
-    def _fail(
+    def fail(
         self, proposal: Proposal, kind: str, child: Candidate | None, reason: str, *scores: float
     ) -> None:
         """Note that an attempt came to nothing; go on with the tip if there is one."""

@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.merge import merge_components
-from pytest_gepa.evolve.minibatch import Draw, group_failures
+from pytest_gepa.evolve.minibatch import Draw, FailedCase, group_failures
 from pytest_gepa.evolve.problem import TIE
 
 Verdict: TypeAlias = Literal["accept", "reject", "wait"]
@@ -71,14 +71,14 @@ class ChooseMinibatches(Protocol):
 
     def __call__(
         self,
-        failures: Mapping[str, str],
+        failures: Mapping[str, FailedCase],
         shown: Mapping[str, int],
         size: int,
         groups: int,
         alike: float,
         draw: Draw,
     ) -> list[tuple[str, ...]]:
-        """Divide failing cases, given with their failure texts, into `groups` groups of `size` at most, none twice.
+        """Divide failing cases into `groups` groups of `size` at most, none twice.
 
         `shown` says how often each was shown before, `alike` is the share of a group that resembles its first case.
         """
@@ -139,6 +139,18 @@ class Pair:
     other: Candidate
     ahead: tuple[str, ...]
     behind: tuple[str, ...]
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The components that both have changed since, and not to the same text."""
+        base, one, other = self.ancestor.texts, self.one.texts, self.other.texts
+        return tuple(name for name in base if len({base[name], one[name], other[name]}) == 3)
+
+    @property
+    def only_other(self) -> tuple[str, ...]:
+        """The components that `other` has changed since, and `one` has not."""
+        base, one, other = self.ancestor.texts, self.one.texts, self.other.texts
+        return tuple(name for name in base if base[name] == one[name] != other[name])
 
 
 class ProposeMerge(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
+from pytest_gepa.evolve.minibatch import FailedCase
 from pytest_gepa.evolve.problem import TIE, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
 
@@ -253,13 +254,12 @@ class Ledger:
                 (passing if is_done else failing).append(case)
         return tuple(failing), tuple(passing)
 
-    def workable(self, candidate: str) -> dict[str, str]:
-        """Return the failing cases that an edit can reach, as they used a component, with their failure
-        texts.
-        """
+    def workable(self, candidate: str) -> dict[str, FailedCase]:
+        """Return the failing cases that an edit can reach, as they used a component."""
         results, idle = self.results.get(candidate, {}), {*self.left_out(candidate), *self.undecidable}
         failing, _ = self.divide(candidate)
-        return {case: results[case].likeness for case in failing if results[case].uses and case not in idle}
+        found = {case: results[case] for case in failing if results[case].uses and case not in idle}
+        return {case: FailedCase(one.likeness, one.uses, one.text) for case, one in found.items()}
 
     def solved(self, candidate: str) -> bool:
         """Whether nothing is left to mend in any active case that can be decided and judges the candidate."""

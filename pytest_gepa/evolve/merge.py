@@ -42,6 +42,15 @@ def merge_text(base: str, preferred: str, other: str) -> str:
     return "\n".join(lines) + ("\n" if final.endswith("\n") and lines else "")
 
 
+def loses_wording(base: str, preferred: str, other: str) -> bool:
+    """Whether `merge_text` drops lines with which the other side replaced some that both have changed."""
+    if base in (preferred, other):
+        return False
+    ours, theirs = (_changes(_lines(base), _lines(text)) for text in (preferred, other))
+    kept = set(_lines(preferred))
+    return any(_touches(block, ours) and not kept.issuperset(block[2]) for block in theirs.rewrites)
+
+
 def merge_all(base: str, texts: Sequence[str]) -> str:
     """Unite any number of texts that were made from `base` without knowing of each other.
 

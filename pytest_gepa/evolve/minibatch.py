@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +16,15 @@ Draw = Callable[[], float]
 
 # Grouping compares each failure with one anchor; more than this many would cost time and gain nothing.
 POOL = 400
+
+_BY_USE = 0.5
+"""How much less alike are failures of cases that have no component in common."""
+
+_BY_TEXT = 0.1
+"""What the same text of two cases adds to the likeness of their failures, which is 1 at most, where all checks say the
+same. Where what they say parts the failures, a sample of one kind that is alike in text too teaches less: the simulated
+searches became no better by it, those with a weak reflector rather worse.
+"""
 
 _QUOTED = re.compile(r"""'[^'\n]*'|"[^"\n]*"|`[^`\n]*`""")
 _WORD = re.compile(r"[^\W_]+")
@@ -29,6 +38,15 @@ class Minibatch:
     neighbours: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FailedCase:
+    """What tells which failures are alike: what the check `said`, the components that the case used, its own text."""
+
+    said: str
+    uses: tuple[str, ...] = ()
+    text: str = ""
+
+
 @lru_cache(maxsize=20_000)
 def likeness_words(text: str) -> frozenset[str]:
     """Return the words of a failure text that tell its kind: no quoted values, nothing that holds a digit."""
@@ -36,11 +54,18 @@ def likeness_words(text: str) -> frozenset[str]:
     return frozenset(word for word in _WORD.findall(bare) if not any(letter.isdigit() for letter in word))
 
 
+@lru_cache(maxsize=20_000)
+def plain_words(text: str) -> frozenset[str]:
+    """Return the words of a case's own text: all but those that hold a digit."""
+    return frozenset(word for word in _WORD.findall(text.lower()) if word.isalpha())
+
+
 class Likeness:
     """Similarity of texts by their words, where a word that stands in many of them says little."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        sets = [likeness_words(text) for text in texts]
+    def __init__(self, texts: Iterable[str], words: Callable[[str], frozenset[str]] = likeness_words) -> None:
+        self._words = words
+        sets = [words(text) for text in texts]
         counts = Counter(word for words in sets for word in words)
         self._weight = {word: math.log((1 + len(sets)) / count) for word, count in counts.items()}
         self._unseen = math.log(1 + len(sets))
@@ -53,9 +78,27 @@ class Likeness:
         """Return the weighted share of words that the texts have in common, 0 to 1; without words they
         are alike.
         """
-        left, right = likeness_words(one), likeness_words(other)
+        left, right = self._words(one), self._words(other)
         union = self._sum(left | right)
         return self._sum(left & right) / union if union else 1.0
+
+
+class FailureLikeness:
+    """How alike failing cases are: by what the checks said, less where they used other components, and a little by
+    their own texts where the checks say the same of all.
+    """
+
+    def __init__(self, cases: Collection[FailedCase]) -> None:
+        self._said = Likeness(case.said for case in cases)
+        tells_nothing = len({likeness_words(case.said) for case in cases}) == 1
+        self._text = Likeness((case.text for case in cases), plain_words) if tells_nothing else None
+
+    def between(self, one: FailedCase, other: FailedCase) -> float:
+        """Return how alike two cases are; only the order of such numbers means something."""
+        used = {*one.uses, *other.uses}
+        shared = len({*one.uses} & {*other.uses}) / len(used) if used else 1.0
+        said = self._said.between(one.said, other.said) * (1.0 - _BY_USE * (1.0 - shared))
+        return said + (_BY_TEXT * self._text.between(one.text, other.text) if self._text else 0.0)
 
 
 def weighted_order(items: Sequence[str], weights: Sequence[float], draw: Draw) -> list[str]:
@@ -65,9 +108,14 @@ def weighted_order(items: Sequence[str], weights: Sequence[float], draw: Draw) -
 
 
 def group_failures(
-    failures: Mapping[str, str], shown: Mapping[str, int], size: int, groups: int, alike: float, draw: Draw
+    failures: Mapping[str, FailedCase],
+    shown: Mapping[str, int],
+    size: int,
+    groups: int,
+    alike: float,
+    draw: Draw,
 ) -> list[tuple[str, ...]]:
-    """Divide failing cases (with their failure texts) into at most `groups` groups of at most `size`,
+    """Divide failing cases into at most `groups` groups of at most `size`,
     none twice.
 
     Each group has an anchor, drawn at random with cases that were shown least often favoured; of its
@@ -76,7 +124,7 @@ def group_failures(
     """
     order = weighted_order(list(failures), [1.0 / (1 + shown.get(case, 0)) ** 2 for case in failures], draw)
     pool = order[: max(POOL, size * groups)]
-    likeness = Likeness(failures[case] for case in pool)
+    likeness = FailureLikeness([failures[case] for case in pool])
     found: list[tuple[str, ...]] = []
     while pool and len(found) < groups:
         anchor, *rest = pool

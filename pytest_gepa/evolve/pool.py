@@ -21,9 +21,13 @@ _PARTNERS = 3
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """A merge to be tried: its texts' candidate and the cases on which its two parents differ."""
+    """Two members of the frontier to be made one, and the cases on which they differ.
 
-    child: Candidate
+    `child` is what `propose_merge` makes of them, None where that failed at its gate.
+    """
+
+    pair: Pair
+    child: Candidate | None
     cases: tuple[str, ...]
 
 
@@ -44,6 +48,7 @@ class Pool:
         self._workable: dict[str, bool] = {}
         self._objectives: tuple[str, ...] = ()
         self._pairs: list[tuple[str, str]] = []
+        self._failed: set[frozenset[str]] = set()
 
     def begin(self, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline."""
@@ -162,7 +167,7 @@ class Pool:
     def next_merge(self) -> Merge | None:
         """Return a merge of two members of the frontier that could beat the best, None if there is none left.
 
-        Each pair is considered once.
+        Each pair is considered once, and once more after `merge_failed`. The texts may have been tried before.
         """
         while self._pairs:
             pair = self._pairs.pop(0)
@@ -177,10 +182,18 @@ class Pool:
             if union <= self.best_mean + TIE:
                 continue
             base, better, second = (self.candidates[name] for name in (ancestor, one, other))
-            child = self._merged(Pair(base, better, second, tuple(ahead), tuple(behind)))
-            if child is not None and child.id not in self.candidates:
-                return Merge(child, _alternate(ahead, behind))
+            joined = Pair(base, better, second, tuple(ahead), tuple(behind))
+            has_failed = frozenset(pair) in self._failed
+            child = None if has_failed else self._merged(joined)
+            if child is not None or has_failed:
+                return Merge(joined, child, _alternate(ahead, behind))
         return None
+
+    def merge_failed(self, pair: Pair) -> None:
+        """Note that the merge of a pair did not pass its gate: what both have changed may be united otherwise."""
+        names = (pair.one.id, pair.other.id)
+        self._failed.add(frozenset(names))
+        self._pairs.insert(0, names)
 
     def _differences(self, one: str, other: str) -> tuple[list[str], list[str], float]:
         """Return the cases on which one is ahead, those on which it is behind, and the mean of the

@@ -43,6 +43,7 @@ class SearchSettings:
     instead. A third and two thirds of the way to `patience` a new line begins at the seed. The search
     ends after `patience` proposals in a row without a gain, or `invalid` replies in a row without an
     edit that can be used. `discarded` is the number of earlier edits that a reflection is told of.
+    `unite` says whether there is a model to unite what two candidates have changed in the same lines.
     """
 
     seed: int = 0
@@ -63,6 +64,7 @@ class SearchSettings:
     repairs: int = 8
     repair_stage: int = 2
     discarded: int = 5
+    unite: bool = True
     proposals_in_flight: int = 1
 
 

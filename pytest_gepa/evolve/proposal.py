@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pytest_gepa.evolve.candidate import Candidate, derive
 from pytest_gepa.evolve.merge import merge_all
 from pytest_gepa.evolve.minibatch import Likeness, Minibatch
+from pytest_gepa.evolve.pool import Merge
 from pytest_gepa.evolve.tasks import Reflected
 from pytest_gepa.prompts.hunks import find_hunks, with_hunks
 
@@ -33,7 +34,8 @@ class Proposal:
     the cases of `gate`. `vain` counts attempts in a row to improve the tip without success, `spent` the
     rollouts handed out. `waiting` holds the cases of an evaluation for which the budget has no room
     until others are settled. `repairs` are versions of the tip, still to be tried, in which a part of
-    its change is taken back, as it has broken cases.
+    its change is taken back, as it has broken cases. `merge` is the one whose child is under way, or is to
+    be made of the reply.
     """
 
     base: str
@@ -48,6 +50,7 @@ class Proposal:
     spent: int = 0
     waiting: tuple[str, ...] = ()
     repairs: list[Candidate] | None = None
+    merge: Merge | None = None
 
     @property
     def candidate(self) -> Candidate | None:

@@ -12,10 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
-from pytest_gepa.evolve.course import Course, Guard
+from pytest_gepa.evolve.children import Children, Guard
+from pytest_gepa.evolve.course import Course
 from pytest_gepa.evolve.decisions import Decisions, ParentChoice, draw_by_share
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.frontier import Standing
+from pytest_gepa.evolve.merges import Merges
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchCase, SearchSettings, spread
 from pytest_gepa.evolve.proposal import Proposal, prunings, usable
@@ -67,9 +69,10 @@ class Search:
         self._showcase = Showcase(
             self.pool.ledger, self.seed.id, settings, self._draw, decisions.choose_minibatches
         )
-        self._course = Course(
-            self.pool, self._work, self._luck, self._showcase, settings, guard, decisions.accept
-        )
+        common = (self.pool, self._work, self._luck, self._showcase, settings)
+        self._children = Children(*common, guard)
+        self._course = Course(*common, self._children, decisions.accept)
+        self._merges = Merges(self.pool, self._work, self._children, self._course)
         self._select_parent = decisions.select_parent
         self._ancestor = derive(self.seed, ancestor or {}, origin="ancestor")
         self._began = False
@@ -226,9 +229,12 @@ class Search:
         for part in proposal.parts:
             if part.id == event.proposal:
                 part.reply = event
-                self._without_edit = 0 if usable(parent, event) else self._without_edit + 1
+                if usable(parent, event):
+                    self._without_edit = 0
+                elif proposal.merge is None:
+                    self._without_edit += 1
         if all(part.reply is not None for part in proposal.parts):
-            self._course.unite(proposal)
+            (self._merges if proposal.merge else self._course).unite(proposal)
 
     # New work
 
@@ -247,21 +253,8 @@ class Search:
                     break
                 left = self.budget.remaining
                 self._work.finish(f"{left} rollouts are left, too few to run another candidate on every case")
-            elif not (self._start_merge() or self._start_from_frontier()):
+            elif not (self._merges.start() or self._start_from_frontier()):
                 break
-
-    def _start_merge(self) -> bool:
-        merge = self.pool.next_merge()
-        while merge and self._course.is_refused(merge.child):
-            merge = self.pool.next_merge()
-        if merge is None:
-            return False
-        one, other = merge.child.parents
-        proposal = Proposal(one, one)
-        self._work.proposals.append(proposal)
-        self._work.say("merge", merge.child, f"with {other}")
-        self._course.to_gate(proposal, merge.child, (one, other), merge.cases, (len(merge.cases) + 1) // 2)
-        return True
 
     def _start_from_frontier(self) -> bool:
         number, parents = self._draw(), self.pool.parents(self._luck.failures)
@@ -285,7 +278,7 @@ class Search:
         self._work.proposals.append(proposal)
         stuck = self._luck.failures[parent] - self.settings.stuck_after
         if stuck < 0 or stuck % 2 or not self._prune(proposal):
-            self._course.reflect(proposal, parent)
+            self._children.reflect(proposal, parent)
         return True
 
     def _prune(self, proposal: Proposal) -> bool:
@@ -295,7 +288,7 @@ class Search:
         untried = (
             child
             for child in prunings(self.candidates[proposal.parent], self.seed.texts)
-            if child.id not in self.candidates and not self._course.is_refused(child)
+            if self._children.is_new(child)
         )
         child = next(untried, None)
         if child is None:

@@ -54,7 +54,7 @@ class Reflect:
     `discarded` are edits tried earlier, newest last. `attempt` counts the earlier rounds from this
     parent; the reflections of one round are asked together, about different cases, and their edits
     united. With `other` the task is to unite the parent with that version, under which the failing
-    cases do better.
+    cases do better and the neighbours worse.
     """
 
     proposal: str
@@ -72,9 +72,10 @@ class CaseResult:
     """What one rollout says to the search.
 
     `score` is in [0, 1], or None without evidence (trouble, skip). `uses` are the components whose text
-    reached the case's requests. `likeness` is failure text for grouping, "" when passed. `charged` says
-    whether the rollout counts against the budget. `keys` is a digest of the request keys in order (""
-    when the case reached no model): equal to the parent's means that the case is untouched by the edit.
+    reached the case's requests. `likeness` is failure text for grouping, `text` the case's own, both ""
+    when passed. `charged` says whether the rollout counts against the budget. `keys` is a digest of the
+    request keys in order ("" when the case reached no model): equal to the parent's means that the case
+    is untouched by the edit.
     `passed` is how it ended, None to go by the score and the case's threshold. `depends` says that its
     result may hang on a prompt although nothing of one was seen to reach it. `objectives` are the named
     scores in [0, 1] that it is made of, `seconds` (None when unknown) and `tokens` what its calls took.
@@ -90,6 +91,7 @@ class CaseResult:
     objectives: Mapping[str, float] = field(default_factory=dict, hash=False)
     seconds: float | None = None
     tokens: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pytest_gepa.evolve.decisions import (
     better_than_rivals,
     draw_by_share,
 )
-from pytest_gepa.evolve.minibatch import Draw
+from pytest_gepa.evolve.minibatch import Draw, FailedCase
 from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Reflect
 from tests.evolve.world import World, words_world
@@ -107,7 +107,7 @@ def test_no_parent_ends_the_search() -> None:
 
 def test_minibatches_are_those_that_were_chosen() -> None:
     def the_last(
-        failures: Mapping[str, str],
+        failures: Mapping[str, FailedCase],
         shown: Mapping[str, int],
         size: int,
         groups: int,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.minibatch import FailedCase
 from pytest_gepa.evolve.problem import SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
 
@@ -58,7 +59,7 @@ def test_a_case_that_reaches_no_model_is_inherited_and_never_missing() -> None:
 def test_only_failures_that_used_a_component_can_be_worked_on() -> None:
     ledger = Ledger([SearchCase("x"), SearchCase("y")])
     ledger.record_seed("seed", {"x": scored(0.0, likeness="bad"), "y": scored(0.0, uses=())})
-    assert ledger.workable("seed") == {"x": "bad"}
+    assert ledger.workable("seed") == {"x": FailedCase("bad", ("a",))}
     assert ledger.cost(["a"], ledger.active) == 1
 
 

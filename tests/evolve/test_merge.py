@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_gepa.evolve.merge import merge_all, merge_components, merge_text
+from pytest_gepa.evolve.merge import loses_wording, merge_all, merge_components, merge_text
 
 lines = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e e", "f"]), max_size=7)
 texts = st.builds(lambda body, end: "\n".join(body) + end, lines, st.sampled_from(["", "\n"]))
@@ -33,6 +33,16 @@ def test_a_line_that_one_side_deleted_and_the_other_changed_is_the_preferred_sid
 def test_where_both_changed_a_line_the_preferred_wording_stands_and_other_changes_are_kept() -> None:
     ours, theirs = "Intro.\n- ONE\n- two\n", "Welcome.\n- 1\n- two\n- three\n"
     assert merge_text(BASE, ours, theirs) == "Intro.\n- ONE\n- two\n- three\n"
+
+
+def test_wording_is_lost_where_the_other_side_rewrote_what_the_preferred_side_changed() -> None:
+    ours = "Intro.\n- ONE\n- two\n"
+    assert loses_wording(BASE, ours, "Intro.\n- 1\n- two\n")
+    assert loses_wording(BASE, "Intro.\n- two\n", ours)  # deleted here, rewritten there
+    assert not loses_wording(BASE, ours, ours + "- three\n")  # the same wording
+    assert not loses_wording(BASE, ours, "Intro.\n- two\n")
+    assert not loses_wording(BASE, ours, "Welcome.\n- one\n- two\n- three\n")
+    assert not loses_wording(BASE, ours, BASE)
 
 
 def test_changes_of_different_lines_are_both_kept() -> None:

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.evolve.minibatch import (
+    FailedCase,
+    FailureLikeness,
     Likeness,
     choose_neighbours,
     group_failures,
     likeness_words,
+    plain_words,
     weighted_order,
 )
 
@@ -39,24 +42,74 @@ def test_texts_without_words_are_alike() -> None:
     assert Likeness(["", "17"]).between("", "42") == 1.0
 
 
+def kinds(count: int) -> dict[str, FailedCase]:
+    dates = {f"d{n:02}": FailedCase(DATE) for n in range(count)}
+    return dates | {f"p{n:02}": FailedCase(PRICE.format(n)) for n in range(count)}
+
+
+def ranked(*others: FailedCase) -> list[float]:
+    anchor = FailedCase(DATE, ("a",), "a parcel for Oslo")
+    likeness = FailureLikeness([anchor, *others])
+    return [likeness.between(anchor, one) for one in others]
+
+
+def test_what_the_check_said_counts_and_then_the_components() -> None:
+    found = ranked(
+        FailedCase(DATE, ("a",), "the invoice is late"),
+        FailedCase(DATE, ("a", "b"), "a parcel for Oslo"),
+        FailedCase(DATE, ("b",), "a parcel for Oslo"),
+        FailedCase(PRICE.format(1), ("a",), "a parcel for Oslo"),
+    )
+    assert found == sorted(set(found), reverse=True)
+
+
+def test_where_all_checks_say_the_same_the_components_count_and_then_the_text() -> None:
+    found = ranked(
+        FailedCase(DATE, ("a",), "a parcel for Oslo"),
+        FailedCase(DATE, ("a",), "a parcel for Rome"),
+        FailedCase(DATE, ("a",), "the invoice is late"),
+        FailedCase(DATE, ("a", "b"), "a parcel for Oslo"),
+    )
+    assert found == sorted(set(found), reverse=True)
+
+
+def test_the_text_says_nothing_where_what_the_checks_say_parts_the_failures() -> None:
+    same, other, _ = ranked(
+        FailedCase(DATE, ("a",), "a parcel for Oslo"),
+        FailedCase(DATE, ("a",), "the invoice is late"),
+        FailedCase(PRICE.format(1), ("a",), "a parcel for Oslo"),
+    )
+    assert same == other
+
+
+def test_the_words_of_a_case_count_in_quotes_too() -> None:
+    assert plain_words("'ticket 17: the Parcel', 'B2'") == {"ticket", "the", "parcel"}
+
+
+def test_of_failures_that_say_the_same_those_of_one_component_are_shown_together() -> None:
+    failures = {f"{name}{n}": FailedCase("assert False", (name,)) for name in "ab" for n in range(4)}
+    groups = group_failures(failures, {}, 4, 2, 1.0, random.Random(0).random)
+    assert sorted("".join(sorted({case[0] for case in group})) for group in groups) == ["a", "b"]
+
+
 def test_a_group_gathers_failures_like_its_anchor() -> None:
-    failures = {f"d{n}": DATE for n in range(4)} | {f"p{n}": PRICE.format(n) for n in range(4)}
+    failures = kinds(4)
     groups = group_failures(failures, {}, 4, 2, 1.0, random.Random(0).random)
     assert sorted("".join(sorted({case[0] for case in group})) for group in groups) == ["d", "p"]
 
 
 def test_a_group_keeps_room_for_other_failures() -> None:
-    failures = {f"d{n:02}": DATE for n in range(40)} | {f"p{n:02}": PRICE.format(n) for n in range(40)}
-    kinds = Counter(
+    failures = kinds(40)
+    drawn = Counter(
         case[0]
         for seed in range(10)
         for case in group_failures(failures, {}, 10, 1, 0.5, random.Random(seed).random)[0]
     )
-    assert min(kinds.values()) > 5
+    assert min(drawn.values()) > 5
 
 
 def test_cases_that_were_shown_often_wait() -> None:
-    failures = {f"c{n}": DATE for n in range(10)}
+    failures = {f"c{n}": FailedCase(DATE) for n in range(10)}
     shown = {case: 50 for case in failures if case != "c7"}
     anchors = [group_failures(failures, shown, 3, 1, 1.0, random.Random(s).random)[0][0] for s in range(20)]
     assert anchors.count("c7") >= 18
@@ -74,15 +127,20 @@ def test_heavier_items_come_first_more_often() -> None:
     assert 250 < firsts["a"] < 350
 
 
+failed = st.builds(
+    FailedCase, st.sampled_from([DATE, PRICE, ""]), st.sampled_from([(), ("a",), ("a", "b")]), st.text()
+)
+
+
 @given(
-    st.dictionaries(st.text(max_size=4), st.sampled_from([DATE, PRICE, ""]), max_size=25),
+    st.dictionaries(st.text(max_size=4), failed, max_size=25),
     st.integers(1, 6),
     st.integers(1, 4),
     st.floats(0, 1),
     st.integers(0, 5),
 )
 def test_groups_share_no_case_and_keep_to_their_size(
-    failures: dict[str, str], size: int, groups: int, alike: float, seed: int
+    failures: dict[str, FailedCase], size: int, groups: int, alike: float, seed: int
 ) -> None:
     found = group_failures(failures, {}, size, groups, alike, random.Random(seed).random)
     cases = [case for group in found for case in group]

@@ -64,6 +64,7 @@ def test_a_merge_takes_each_component_from_the_side_that_changed_it() -> None:
     add(pool, child("y\n", "b"), "011")
     merge = pool.next_merge()
     assert merge is not None
+    assert merge.child is not None
     assert merge.child.texts == {"a": "Intro.\nx\n", "b": "Intro.\ny\n"}
     assert merge.child.origin == "merge"
     assert set(merge.cases) == {"0", "1", "2"}
@@ -77,6 +78,7 @@ def test_a_merge_of_one_component_keeps_the_additions_of_both() -> None:
     add(pool, child("y\n"), "01")
     merge = pool.next_merge()
     assert merge is not None
+    assert merge.child is not None
     assert sorted(merge.child.texts["a"].splitlines()) == ["Intro.", "x", "y"]
 
 
@@ -84,7 +86,14 @@ def test_a_pair_is_considered_once() -> None:
     pool = pool_of("00")
     add(pool, child("x\n"), "10")
     add(pool, child("y\n"), "01")
-    assert pool.next_merge() is not None
+    merge = pool.next_merge()
+    assert merge is not None
+    assert pool.next_merge() is None
+    # Where it failed at its gate there is another way to unite the two.
+    pool.merge_failed(merge.pair)
+    again = pool.next_merge()
+    assert again is not None
+    assert (again.pair, again.child, again.cases) == (merge.pair, None, merge.cases)
     assert pool.next_merge() is None
 
 

@@ -41,6 +41,7 @@ class Chaos:
             patience=12,
             probe=probe,
             proposals_in_flight=in_flight,
+            unite=self.rng.random() < 0.9,
         )
         self.cases = [SearchCase(f"c{n}", self.rng.choice([1.0, 2.0, 0.5])) for n in range(cases)]
         self.search = Search(self.cases, TEXTS, self.settings)
@@ -57,13 +58,17 @@ class Chaos:
         keys = rng.choice(["", "k1", "k2", "k3"])
         return CaseResult(score, uses, rng.choice(["", "bad date", "bad price"]), rng.random() < 0.8, keys)
 
+    def edited(self, text: str) -> str:
+        rng = self.rng
+        if rng.random() < 0.3:  # the line that others rewrite too
+            return f"Intro {rng.randint(0, 30)}.\n{text.partition(chr(10))[2]}"
+        return text + rng.choice(["", "x\n", f"{rng.randint(0, 30)}\n"])
+
     def answer(self, task: Task) -> Event:
         rng = self.rng
         if isinstance(task, Reflect):
             texts = {
-                name: task.parent.texts[name] + rng.choice(["", "x\n", f"{rng.randint(0, 30)}\n"])
-                for name in task.components
-                if rng.random() < 0.8
+                name: self.edited(task.parent.texts[name]) for name in task.components if rng.random() < 0.8
             }
             return Reflected(task.proposal, texts, "", dict.fromkeys(texts, "an edit"))
         results = {case: self.result() for case in task.cases if rng.random() < 0.98}
@@ -162,6 +167,22 @@ def test_no_task_is_handed_out_twice_nor_empty(chaos: Chaos) -> None:
     proposals = [task.proposal for task in chaos.asked if isinstance(task, Reflect)]
     assert len(proposals) == len(set(proposals))
     assert all(task.failing and task.components for task in chaos.asked if isinstance(task, Reflect))
+
+
+@settings(deadline=None)
+@given(runs)
+def test_two_candidates_are_united_by_a_reflection_once_and_where_both_changed_the_same(chaos: Chaos) -> None:
+    chaos.run()
+    unions = [task for task in chaos.asked if isinstance(task, Reflect) and task.other]
+    pairs = [frozenset((task.parent.id, task.other.candidate.id)) for task in unions if task.other]
+    assert len(pairs) == len(set(pairs))
+    for task in unions:
+        assert task.other is not None
+        for name in task.components:
+            sides = {task.other.base[name], task.parent.texts[name], task.other.candidate.texts[name]}
+            assert len(sides) == 3
+    if not chaos.settings.unite:
+        assert not unions
 
 
 @settings(deadline=None)

@@ -1,0 +1,118 @@
+"""Children: asking for the edits that make one, uniting what came, and the guard before texts of the search's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import TypeAlias
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.evidence import Showcase
+from pytest_gepa.evolve.minibatch import Minibatch
+from pytest_gepa.evolve.pool import Merge, Pool
+from pytest_gepa.evolve.problem import SearchSettings
+from pytest_gepa.evolve.proposal import Part, Proposal, unite, usable
+from pytest_gepa.evolve.tasks import OtherVersion, Reflect
+from pytest_gepa.evolve.union import seen_apart, union
+from pytest_gepa.evolve.work import Luck, Work
+
+Guard: TypeAlias = Callable[[str, str, str, Collection[str]], "str | None"]
+"""Takes a component, its text in the parent, a new one and the cases that stand in the candidate's texts as examples;
+says why the new text is refused, or None. Pure."""
+
+
+class Children:
+    """Asks for the reflections of a proposal and makes its child of the replies; nothing is run here."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        work: Work,
+        luck: Luck,
+        showcase: Showcase,
+        settings: SearchSettings,
+        guard: Guard,
+    ) -> None:
+        self._pool = pool
+        self._work = work
+        self._luck = luck
+        self._showcase = showcase
+        self._settings = settings
+        self._guard = guard
+        self._numbered = 0
+        self._rounds: Counter[str] = Counter()
+
+    def is_new(self, child: Candidate) -> bool:
+        """Whether a child's texts have never been tried, and the guard refuses none that it has changed."""
+        return child.id not in self._pool.candidates and not self.is_refused(child)
+
+    def is_refused(self, child: Candidate) -> bool:
+        """Whether the guard refuses one of the texts that the child has changed."""
+        before = self._pool.candidates[child.parents[0]].texts
+        return any(
+            self._guard(name, before[name], child.texts[name], child.examples) for name in child.changed
+        )
+
+    def reflect(self, proposal: Proposal, parent: str) -> None:
+        """Ask for edits of a candidate, each reflection about other failing cases."""
+        results = self._pool.ledger.results[parent]
+        proposal.parent, proposal.child, proposal.parts = parent, None, []
+        for minibatch in self._showcase.minibatches(parent, self._luck.groups):
+            used = {name for case in minibatch.failing for name in results[case].uses}
+            components = tuple(name for name in self._pool.seed.texts if name in used)
+            self._ask(proposal, minibatch, components, self._rounds[parent])
+        self._rounds[parent] += 1
+
+    def reflect_on_both(self, proposal: Proposal, merge: Merge) -> bool:
+        """Ask for the texts that both sides of a merge have changed, united; False if there is nothing to ask for."""
+        minibatch, components = seen_apart(self._pool.ledger, merge.pair, self._settings)
+        if not (self._settings.unite and components):
+            return False
+        self._ask(
+            proposal, minibatch, components, 0, OtherVersion(merge.pair.other, merge.pair.ancestor.texts)
+        )
+        return True
+
+    def _ask(
+        self,
+        proposal: Proposal,
+        minibatch: Minibatch,
+        components: tuple[str, ...],
+        attempt: int,
+        other: OtherVersion | None = None,
+    ) -> None:
+        self._numbered += 1
+        part = Part(f"p{self._numbered}", minibatch, components)
+        proposal.parts.append(part)
+        self._work.reflecting[part.id] = proposal
+        parent, family = proposal.parent, self._pool.candidates
+        self._work.hand_out(
+            Reflect(
+                part.id,
+                family[parent],
+                components,
+                minibatch.failing,
+                minibatch.neighbours,
+                self._showcase.discarded(family, parent, components),
+                attempt,
+                other,
+            )
+        )
+
+    def child_of(self, proposal: Proposal) -> tuple[Candidate | None, str]:
+        """The child that the replies make, or None and why there is none. Parts that it is not made of are dropped."""
+        parent = self._pool.candidates[proposal.parent]
+        useful = [part for part in proposal.parts if usable(parent, part.reply)]
+        if not useful:
+            refusals = [reason for part in proposal.parts if part.reply for reason in part.reply.rejections]
+            return None, refusals[0] if refusals else "no edit was proposed"
+        if proposal.merge is not None:
+            child = union(proposal.merge.pair, useful[0])
+            return (None, "the union is refused") if self.is_refused(child) else (child, "")
+        child = unite(parent, useful)
+        while len(useful) > 1 and self.is_refused(child):
+            # Each alone was allowed.
+            useful.pop()
+            child = unite(parent, useful)
+        proposal.parts = useful
+        return child, ""

@@ -1,0 +1,79 @@
+"""What the reflecting model is asked where two versions of a prompt are to be united."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pytest_gepa import hookspecs
+from pytest_gepa.evaluator import TEXT_BYTES, text_of
+from pytest_gepa.evolve.candidate import derive, seed_candidate
+from pytest_gepa.evolve.tasks import OtherVersion, Reflect
+from pytest_gepa.extensions import Extensions
+from pytest_gepa.prompts.edits import KINDS
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.proposer import Proposer
+from pytest_gepa.reflect.menu import MenuChoice
+from pytest_gepa.reflect.withhold import Withholder
+from tests.reflect.exhibits import COMPONENTS, ROUTE, ROUTE_TEXT, exhibit, passing
+from tests.reflect.test_propose import Script, full
+
+SEED = seed_candidate(COMPONENTS)
+PARENT = derive(SEED, {ROUTE: ROUTE_TEXT.replace("queue.", "queue, and fast.")})
+OTHER = derive(SEED, {ROUTE: ROUTE_TEXT.replace("queue.", "queue, and well.")})
+FAILING, PASSING = exhibit(), passing()
+TASK = Reflect(
+    "p1",
+    PARENT,
+    (ROUTE,),
+    (FAILING.case.id,),
+    (PASSING.case.id,),
+    other=OtherVersion(OTHER, SEED.texts),
+)
+
+
+def proposer_of(script: Script) -> Proposer:
+    manager = pytest.PytestPluginManager()
+    manager.add_hookspecs(hookspecs)
+    cases = {one.case.id: one.case for one in (FAILING, PASSING)}
+    rollouts = {(PARENT.id, one.case.id): one.rollout for one in (FAILING, PASSING)}
+    model = cast("Any", script)
+    model.settings = SimpleNamespace(model="some-model")
+    guard = Guard(COMPONENTS)
+    withholder = Withholder(list(cases.values()))
+    return Proposer(cases, rollouts, model, Extensions(manager.hook), guard, KINDS, withholder, str)
+
+
+def test_the_model_reads_the_other_version_and_what_it_changed() -> None:
+    script = Script(full(("replace", "queue, and fast.", "queue, fast and well.")))
+    proposal = proposer_of(script).propose(TASK, ROUTE, MenuChoice())
+    user = script.asked[0][1]["content"]
+    _, _, version = user.partition("# Another version")
+    assert OTHER.texts[ROUTE] in version
+    assert "+ You route tickets of the Juniper desk to a queue, and well." in version
+    assert proposal.text is not None
+    assert "fast and well" in proposal.text
+
+
+@pytest.mark.parametrize("menu", ["rule", "example"])
+def test_a_model_that_is_asked_for_less_than_a_text_is_not_asked_to_unite(menu: Any) -> None:
+    script = Script()
+    proposal = proposer_of(script).propose(TASK, ROUTE, MenuChoice(menu))
+    assert (proposal.text, proposal.rejections, script.asked) == (None, (), [])
+
+
+def test_the_checks_unite_nothing() -> None:
+    assert proposer_of(Script()).stated(TASK) is None
+
+
+def test_the_text_of_a_case_is_its_parameters_or_else_what_was_asked() -> None:
+    case, rollout = FAILING.case, FAILING.rollout
+    assert text_of(case, rollout) == "'My card was charged twice'\n'billing'"
+    bare = replace(case, parameters=())
+    assert text_of(bare, rollout) == "My card was charged twice"
+    assert text_of(bare, replace(rollout, trajectory=replace(rollout.trajectory, calls=()))) == ""
+    long = replace(case, parameters=(("ticket", "word " * 10_000),))
+    assert len(text_of(long, rollout).encode()) <= TEXT_BYTES + 100
