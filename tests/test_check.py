@@ -140,6 +140,7 @@ def without_tool(text: str) -> str:
     return text.replace(f"- {rule('tool')}\n", "")
 
 
+@pytest.mark.thorough
 def test_cases_that_use_no_changed_prompt_are_left_alone(project: Project) -> None:
     two_prompts(project)
     project.git("add", "-A")
@@ -157,6 +158,7 @@ def test_cases_that_use_no_changed_prompt_are_left_alone(project: Project) -> No
     again.matches("*1 passed*", "untouched*3 cases*")
 
 
+@pytest.mark.thorough
 def test_flaky_suspect_failing_and_improved_cases_do_not_gate_unless_asked(project: Project) -> None:
     seen: dict[str, int] = {}
 

@@ -91,6 +91,7 @@ def test_where_nothing_is_stated_the_run_ends_by_itself(project: Project):
     assert run.reflections == []
 
 
+@pytest.mark.thorough
 def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labelled: Project):
     labelled.world.reflect = lambda request: "I would rather not."
     run = labelled.optimize()
@@ -100,6 +101,7 @@ def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labe
     assert run.result["spent"]["reflections"] == len(run.reflections)
 
 
+@pytest.mark.thorough
 def test_a_model_that_makes_edits_is_left_to_it(labelled: Project):
     labelled.world.reflect = lambda request: edits(f"- {RULE}")
     run = labelled.optimize()
@@ -107,6 +109,7 @@ def test_a_model_that_makes_edits_is_left_to_it(labelled: Project):
     assert {proposal["origin"] for proposal in proposals} == {"model"}
 
 
+@pytest.mark.thorough
 def test_held_out_cases_give_no_label(labelled: Project):
     secret = "zebra-crossing"
     marked = f'CASES.append(pytest.param("a striped ticket", {secret!r}, marks=pytest.mark.gepa(split="holdout")))\n'

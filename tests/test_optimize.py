@@ -316,6 +316,7 @@ def test_nothing_to_do_when_no_failing_case_reads_a_prompt(project: Project):
     assert "1 failed, 3 passed" in run.out
 
 
+@pytest.mark.thorough
 def test_a_gain_on_too_few_cases_is_not_proven(project: Project):
     project.cases(cases_of(["fruit", "animal"]))
     run = project.optimize("--gepa-trials=1")
@@ -499,6 +500,7 @@ def test_a_reflection_holds_the_values_of_the_cases_that_it_shows_and_of_no_othe
         assert {word for word in words if word in told(request)} == shown
 
 
+@pytest.mark.thorough
 def test_held_out_values_in_a_failure_text_reach_no_reflection(project: Project):
     # The assertion's own message names every case's expected value, the held-out ones' too.
     cases = [("animal", f"w{number:02}q") for number in range(8)]
@@ -511,6 +513,7 @@ def test_held_out_values_in_a_failure_text_reach_no_reflection(project: Project)
     assert not any(value in told(request) for request in run.reflections for value in values)
 
 
+@pytest.mark.thorough
 def test_a_key_among_the_parameters_reaches_no_file_and_no_reflection(project: Project):
     test = """\
 import os
@@ -569,6 +572,7 @@ def test_a_key_that_is_refused_is_a_usage_error_with_the_mend(project: Project):
     assert (run.directory / "journal.jsonl").exists()
 
 
+@pytest.mark.thorough
 def test_when_the_reflection_model_fails_later_what_was_found_is_confirmed(project: Project):
     def reflect(request: Body) -> Answer:
         is_late = len(project.world.reflections) > 2
@@ -650,6 +654,7 @@ def test_ctrl_c_in_the_confirm_run_leaves_the_winner_unconfirmed(project: Projec
 # Beside other plugins, and in trouble
 
 
+@pytest.mark.thorough
 def test_the_number_of_xdist_is_taken_as_concurrency_and_no_worker_is_started(project: Project):
     project.cases(cases_of(["fruit", "animal"]))
     run = project.pytest(

@@ -139,6 +139,7 @@ def test_a_section_can_be_rewritten(project: Project):
 # Protected regions
 
 
+@pytest.mark.thorough
 def test_a_protected_region_is_told_and_stays(project: Project):
     kept = "<!-- gepa: keep -->\nAnswer with the word and its mark.\n<!-- gepa: end -->\n"
     project.write({PROMPT: f"{kept}- The mark of a fruit is FRU.\n"})

@@ -198,6 +198,7 @@ def test_a_plugin_alone_improves_the_prompt(project: Project):
     assert "reflecting model's diagnosis" not in report
 
 
+@pytest.mark.thorough
 def test_a_plugins_text_stands_before_the_guards(project: Project):
     project.write({"conftest.py": "def pytest_gepa_propose(component, text):\n    return ''\n"})
     run = project.optimize()
@@ -208,6 +209,7 @@ def test_a_plugins_text_stands_before_the_guards(project: Project):
     assert sum(run.result["rejections"].values()) == len(run.records("proposal"))
 
 
+@pytest.mark.thorough
 def test_what_a_plugin_rejects_is_not_taken(project: Project):
     project.write(
         {"conftest.py": 'def pytest_gepa_accept():\n    return "reject"\n\n\n' + SPY.partition("def ")[0]}
@@ -256,6 +258,7 @@ def test_a_hook_that_raises_ends_the_run_with_one_message_and_nothing_is_lost(pr
     assert again.result["spent"]["cached"] >= len(run.task_requests)
 
 
+@pytest.mark.thorough
 def test_a_proposer_that_raises_ends_the_run_and_no_model_is_asked(project: Project):
     project.write({"conftest.py": "def pytest_gepa_propose(text):\n    raise LookupError(text)\n"})
     run = project.optimize()
@@ -264,6 +267,7 @@ def test_a_proposer_that_raises_ends_the_run_and_no_model_is_asked(project: Proj
     assert {one["purpose"] for one in run.records("evaluate")} <= {"baseline", "repeat"}
 
 
+@pytest.mark.thorough
 def test_a_listener_that_raises_at_the_end_spoils_no_file(project: Project, tmp_path: Path):
     def whole(request: Body) -> str:
         return edits("\n".join(f"- {rule(kind)}" for kind in KINDS[1:]))

@@ -264,6 +264,7 @@ def test_streams_are_recorded_and_replayed(pipeline: Project) -> None:
     assert run.best_patch.read_bytes() == recorded.best_patch.read_bytes()
 
 
+@pytest.mark.thorough
 def test_a_recording_is_text_without_secrets(project: Project) -> None:
     project.world.task = lambda request: f"the key is {KEY}"
     run = project.optimize("--gepa-trials=1")
@@ -301,6 +302,7 @@ def test_a_case_that_would_have_gone_to_the_network_is_named_with_its_request(cl
     ) in run.everything
 
 
+@pytest.mark.thorough
 def test_an_application_that_makes_do_without_an_answer_does_not_turn_that_into_a_failure(
     clone: Project,
 ) -> None:
@@ -353,6 +355,7 @@ def test_a_recording_that_is_none_is_refused_with_the_place(
     assert said in run.everything
 
 
+@pytest.mark.thorough
 def test_other_settings_than_those_of_the_recorded_run_are_told(clone: Project) -> None:
     run = replay(clone, "--gepa-seed=5", "--gepa-reflection-model=other")
     run.matches(

@@ -131,6 +131,7 @@ def test_a_shrunken_run_is_replayed_as_it_was_recorded(project: Project):
     assert needs(run) == needs(recorded)
 
 
+@pytest.mark.thorough
 def test_an_interrupt_while_shrinking_leaves_the_winner_so_far(project: Project):
     project.world.reflect = with_ballast
     asked = project.world.task

@@ -209,6 +209,7 @@ def test_a_prompt_that_only_a_shared_fixture_uses_is_improved(project: Project) 
     assert {len(record["trajectory"]["calls"]) for record in first} == {12}
 
 
+@pytest.mark.thorough
 def test_requests_of_no_case_are_kept_and_said(project: Project) -> None:
     project.write({"test_route.py": STRAY})
 
