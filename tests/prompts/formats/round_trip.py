@@ -18,7 +18,7 @@ from pytest_gepa.prompts.formats.setting import parsed
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, make_patch
 from pytest_gepa.prompts.reading import SourceFile, inside
 
-EXAMPLES = settings(max_examples=1000 if os.environ.get("CI") else 200, deadline=None)
+EXAMPLES = settings(max_examples=int(os.environ.get("GEPA_EXAMPLES", "100")), deadline=None)
 GIT_EXAMPLES = 36
 
 # What some format or other takes for something else than text.
