@@ -34,6 +34,9 @@ REDACTED_THINKING = "[reasoning that the server keeps to itself]"
 NO_RESULT = "[the message does not hold its result]"
 NOTHING = "[nothing came back]"
 
+STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+"""The last event of every stream."""
+
 
 # Requests
 
@@ -213,6 +216,16 @@ class MessagesStream(EventReader):
             return answer
         so_far = f"; so far: {answer.message.content}" if answer.message and answer.message.content else ""
         return replace(answer, message=None, error=self._error + so_far)
+
+    def ended(self, body: bytes) -> bytes:
+        """See `EventReader`: behind the reason to stop there is nothing but `message_stop`."""
+        if self.done or not self.complete:
+            return body
+        # An event may have been left in its middle.
+        end = max(body.rfind(blank) + len(blank) for blank in (b"\n\n", b"\r\n\r\n"))
+        reader = MessagesStream()
+        reader.feed(body[:end])
+        return body[:end] + STOP if reader.complete else body
 
     def _take(self, event: Event) -> None:
         data = read_object(event.data) or {}

@@ -36,6 +36,7 @@ class EventStream(typing.Protocol):
     def complete(self) -> bool: ...  # noqa: D102
     def feed(self, piece: bytes) -> None: ...  # noqa: D102
     def answer(self) -> Answer | None: ...  # noqa: D102
+    def ended(self, body: bytes) -> bytes: ...  # noqa: D102
 
 
 class Protocol(typing.Protocol):

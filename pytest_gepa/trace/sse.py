@@ -100,6 +100,11 @@ class EventReader:
         for event in self._events.feed(piece):
             self._take(event)
 
+    def ended(self, body: bytes) -> bytes:
+        """The body with the end that every stream of the protocol has, where a caller has read all but that: what it
+        leaves unread says nothing, and its length depends on how the bytes came."""
+        return body
+
     def _take_rest(self) -> None:
         """Take the event in whose midst the stream has ended."""
         for event in self._events.rest():

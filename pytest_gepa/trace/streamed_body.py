@@ -89,7 +89,9 @@ class StreamedBody:
             if not self._reads_at_once:
                 self._reader.feed(body)
             answer = self._reader.answer()
-            whole = StoredAnswer(self._status, self._content_type, body) if is_kept else None
+            whole = (
+                StoredAnswer(self._status, self._content_type, self._reader.ended(body)) if is_kept else None
+            )
             self._exchange.streamed(self._status, answer, "" if self._reader.complete else trouble, whole)
         elif self._exhausted or self._status >= 300 or self._exchange.protocol.is_complete(body):
             self._exchange.answered(self._status, self._content_type, body, is_whole=is_kept)

@@ -86,10 +86,6 @@ class ClientChecks:
         assert [call.answer for call in calls] == [None, way.said]
 
     def test_two_runs_buy_one_answer(self, session: Session) -> None:
-        if not session.way.is_stored:
-            assert [session.run("t/1")[0], session.run("t/1")[0]] == [session.way.gets] * 2
-            assert len(session.server.requests) == 2
-            return
         first, (bought,) = session.run("t/1")
         again, (stored,) = session.run("t/1")
         assert len(session.server.requests) == 1
@@ -101,10 +97,9 @@ class ClientChecks:
     def test_a_replay_sends_nothing(self, session: Session) -> None:
         session.run("t/1")
         sent = len(session.server.requests)
-        if session.way.is_stored:
-            got, (call,) = session.run("t/1", replay="only")
-            assert got == session.way.gets
-            assert call.cached
+        got, (call,) = session.run("t/1", replay="only")
+        assert got == session.way.gets
+        assert call.cached
         # Not always as it was raised: asyncio hands it over as a result where it is asked to.
         with pytest.raises((NotRecorded, Exception)):
             session.run("t/2", replay="only")

@@ -82,7 +82,7 @@ async def messages_async(server: FakeOpenAI) -> Any:
 
 
 # It stops at the reason to stop, one event before the end, and closes nothing.
-@ways("messages-stream", is_stored=False)
+@ways("messages-stream")
 def messages_stream(server: FakeOpenAI) -> Any:
     return "".join(text(chunk) for chunk in litellm.completion(**anthropic(server), stream=True))
 

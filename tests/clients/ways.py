@@ -33,7 +33,7 @@ class Way:
     """One way to make one call: `ask` makes it and returns what the application got, which must be `gets`.
 
     The server answers with `answer`, and `said` is what must be recorded of that. Where a server counts tokens and the
-    client asks for the count, it `counts`. An answer that the client does not read to its end is not stored.
+    client asks for the count, it `counts`.
     """
 
     ask: Callable[[FakeOpenAI], Any]
@@ -42,7 +42,6 @@ class Way:
     said: Message = SAID
     streamed: bool = False
     counts: bool = True
-    is_stored: bool = True
     asked: str = QUESTION
 
 

@@ -311,5 +311,29 @@ def test_an_error_in_a_stream_is_read_and_what_came_before_it() -> None:
     assert not stream.complete
 
 
+BODY = b"".join(named_events(EVENTS))
+LAST = len(b"".join(named_events(EVENTS[-1:])))
+
+
+def read_bytes(body: bytes) -> tuple[Answer | None, MessagesStream]:
+    stream = MessagesStream()
+    stream.feed(body)
+    return stream.answer(), stream
+
+
+@pytest.mark.parametrize("left", [1, 2, 3, LAST - 40, LAST - 10, LAST])
+def test_the_end_that_nobody_read_is_put_back(left: int) -> None:
+    answer, stream = read_bytes(BODY[:-left])
+    ended, whole = read_bytes(stream.ended(BODY[:-left]))
+    assert answer == ended == read_bytes(BODY)[0]
+    assert whole.done
+
+
+@pytest.mark.parametrize("left", [LAST + 1, LAST + 2, LAST + 30, len(BODY) - 400, len(BODY) - 5])
+def test_what_may_lack_more_than_the_end_stays_without(left: int) -> None:
+    _, stream = read_bytes(BODY[:-left])
+    assert stream.ended(BODY[:-left]) == BODY[:-left]
+
+
 def test_nothing_but_pings_is_no_answer() -> None:
     assert read({"type": "ping"})[0] is None
