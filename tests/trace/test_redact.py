@@ -205,6 +205,13 @@ def test_each_line_of_a_value_is_a_secret() -> None:
     )
 
 
+def test_each_item_of_a_value_that_is_a_list_is_a_secret() -> None:
+    redactor = Redactor({"API_KEYS": "alpha-one, beta-two;gamma-three", "A_PASSWORD": "it, and that"})
+    assert redactor.redact("alpha-one beta-two gamma-three") == "[redacted] [redacted] [redacted]"
+    assert redactor.redact("it, and that") == "[redacted]"
+    assert redactor.redact("it and that") == "it and that"
+
+
 def test_the_secrets_inside_a_value_in_json_are_secrets_too() -> None:
     account = {
         "type": "service_account",
