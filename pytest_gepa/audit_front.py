@@ -92,6 +92,7 @@ def _run(
     print_lines(stream, [audit_opening(settings, plan)])
     feeder = Feeder(session, cases)
     answers = RunAnswers(settings, directory.name, NO_MODEL, temp, redactor.redact_certain)
+    print_lines(stream, answers.notes)
     # Nothing is kept for a confirm run.
     whole = BudgetPlan(plan.limit, plan.limit, 0, 0, 1)
     spending = Spending(temp / "costs", PriceList(settings.prices), settings.max_cost, whole, cases)
