@@ -259,7 +259,10 @@ _NAMED = (
     ),
     # A header that came several times, as a list of all its values.
     Rule("cookie", rf"cookie2?{_TO}(?P<secret>\[\s{{0,20}}b?{_QUOTE}[\w.-]{{1,100}}=[^\[\]]{{1,8000}}\])"),
-    Rule("authorization", rf"authorization{_TO}(?P<secret>\[\s{{0,20}}b?{_QUOTE}[^\[\]]{{1,8000}}\])"),
+    Rule(
+        "authorization",
+        rf"authorization{_TO}(?P<secret>\[\s{{0,20}}b?{_QUOTE}(?:bearer|basic|token|digest|negotiate|api-?key)\s[^\[\]]{{1,8000}}\])",
+    ),
     Rule("cookies", r"cookies[\"']?\s?[=:]\s?(?P<secret>\{[^{}]{1,8000}\})"),
     # Python's own cookies, as `http.cookies` and `http.cookiejar` show them.
     Rule("simplecookie: ", r"SimpleCookie: (?P<secret>[^\s=>]{1,100}='[^>\r\n]{1,8000})"),

@@ -182,6 +182,7 @@ def test_a_private_key_is_found_with_the_margin_of_a_failing_assert() -> None:
         "http://localhost:8080/a@b and user@example.org and https://example.org:443/x",
         "cookies are baked, a cookie: sweet",
         "the cookie: [oats, honey], authorization: [by whom it may concern]",
+        'authorization = ["read", "write"], cookie = ["plain", "chocolate"]',
         "def seek(self, cookie, whence=0):",
         'KEYS = ("password", "token", "secret")',
         "PWD=/home/somebody",
