@@ -12,6 +12,7 @@ from pytest_gepa.trace import anthropic_messages, chat, embeddings, gemini, olla
 from pytest_gepa.trace.anthropic_messages import MessagesStream
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.chat_stream import ChatStream
+from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fields import first_text, object_of, read_json, read_object, read_usage, strings
 from pytest_gepa.trace.gemini import GeminiStream
 from pytest_gepa.trace.responses_stream import ResponsesStream
@@ -106,7 +107,7 @@ class JsonPost:
             return Answer(Message("assistant", f"[{kind}, {len(body)} bytes]"))
         text = body[: 4 * LONGEST_TEXT].decode("utf-8", "replace")
         usage = read_usage((read_object(body) or {}).get("usage"))._asdict()
-        return Answer(Message("assistant", text[:LONGEST_TEXT]), "", **usage)
+        return Answer(Message("assistant", beginning(text, LONGEST_TEXT)), "", **usage)
 
     def is_complete(self, body: bytes) -> bool:
         """Not known of a protocol that is not known."""
