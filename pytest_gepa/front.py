@@ -30,6 +30,7 @@ from pytest_gepa.plugin import INITIAL_SYS_PATH, closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.prompts.guards import check_markers
+from pytest_gepa.prompts.stray_markers import check_comments
 from pytest_gepa.recording import recorded_model
 from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
 from pytest_gepa.reflect.modelfree import NO_MODEL
@@ -116,6 +117,7 @@ def find_prompts(settings: Settings) -> Sequence[Component]:
             "or gepa_prompts in the ini file"
         )
     check_markers({component.id: component.text for component in components})
+    check_comments(components)
     return components
 
 
