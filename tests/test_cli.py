@@ -390,6 +390,20 @@ def test_a_cache_that_cannot_be_read_can_be_cleared(
     assert not (project / ".gepa/cache").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX links")
+def test_what_a_link_in_the_place_of_the_cache_leads_to_is_not_removed(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/cache.db").write_bytes(b"no database at all" * 500)
+    (project / ".gepa/cache").symlink_to(tmp_path / "elsewhere")
+    assert main(["cache", "--clear"]) == 1
+    assert (
+        "cannot be removed: Cannot call rmtree on a symbolic link; do so by hand" in capsys.readouterr().err
+    )
+    assert (tmp_path / "elsewhere/cache.db").exists()
+
+
 # record
 
 
