@@ -53,7 +53,8 @@ class CaseCheck:
 
     `tier` is one of `TIERS`, or "trouble" for a case without evidence on a side. `p_value` is one-sided, that today is
     no worse (of "improved": no better), adjusted for the cases and the looks at them. `components` are the changed ones
-    that it uses.
+    that it uses. `path` is the file of its test from the top of the repository and `line` the one at which it begins,
+    "" and 0 where they are not known.
     """
 
     case: str
@@ -62,6 +63,25 @@ class CaseCheck:
     today: Side
     p_value: float
     components: tuple[str, ...] = ()
+    path: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBaseline:
+    """The saved baseline that stood in for the base's side.
+
+    `saved` is the day (ISO), `version` that of this package by which it was saved, `models` are the names that its
+    cases asked for. Not compared are cases of today that it has not (`new`), those of which the test or its values
+    are not as they were (`edited`), and its cases that this session has not (`gone`); all three are nodeids.
+    """
+
+    saved: str
+    version: str
+    models: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +96,9 @@ class CheckResult:
     optimizes exactly the regressed cases, "" where there are none. `on_new_prompts` are cases that use a prompt which
     the base has not, so that they cannot run on its side: listed, never gated. `stopped` is why the check could not go
     on to its end, "" when it did. Code is never swapped: both sides run the code of today.
+
+    With a saved `baseline` the base's side is recorded: its sides have no answers, its prompts are known by their
+    digests alone (a change has no diff and no lines), and all cases that it has are compared, whatever they use.
     """
 
     run: str
@@ -99,6 +122,7 @@ class CheckResult:
     command: str = ""
     on_new_prompts: tuple[str, ...] = ()
     stopped: str = ""
+    baseline: SavedBaseline | None = None
 
     def in_tier(self, tier: str) -> tuple[CaseCheck, ...]:
         """The cases of a tier, in the order of the suite."""
