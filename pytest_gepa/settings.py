@@ -180,7 +180,9 @@ def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     if elsewhere and label != "--gepa-fail-on":
         return None
     if not rules:
-        raise pytest.UsageError(f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out")
+        raise pytest.UsageError(
+            f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out"
+        )
     every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if has_scores else rules
     raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(every)}")
 

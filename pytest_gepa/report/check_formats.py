@@ -117,7 +117,9 @@ def code_quality(result: CheckResult) -> list[dict[str, Any]]:
             ]
             if not changes and (place := _test_place(case, result)) is not None:
                 found.append(
-                    _finding(case, (tier, severity, place.path), printable(place.why), (place.path, place.first))
+                    _finding(
+                        case, (tier, severity, place.path), printable(place.why), (place.path, place.first)
+                    )
                 )
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_gepa.report.check_baseline import apart_parts, compared_markdown
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import (
     changes_of,
@@ -45,11 +46,12 @@ def render_check_markdown(result: CheckResult) -> str:
         Part(0, _head(result)),
         *_broken_first(result),
         _changes(result.changes),
-        _command(result.command),
+        _command(result),
         _broken_others(result),
         *_tables(result),
         _trouble(result),
         _new_prompts(result),
+        *(apart_parts(result.baseline) if result.baseline else ()),
         _problems(result),
         Part(0, _foot(result)),
     ]
@@ -63,11 +65,23 @@ def _head(result: CheckResult) -> str:
         lines += [f"**Not finished:** {line(result.stopped)}.", ""]
     if result.simulated:
         lines += ["The model is a simulated one: the figures say nothing about a real model.", ""]
-    revision = f" ({code(result.revision, 100)})" if result.revision not in ("", result.base) else ""
     lines.append(f"- Gate: {_gate(result)}")
-    lines.append(
+    saved = result.baseline
+    lines += _compared(result) if saved is None else compared_markdown(result, saved)
+    if any(case.base.trials and case.today.trials for case in result.cases):
+        low, high = result.interval
+        lines.append(
+            f"- Score {points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, "
+            f"{p_words(result.p_value)}"
+        )
+    return "\n".join([*lines, *_counts(result)]) + "\n"
+
+
+def _compared(result: CheckResult) -> list[str]:
+    revision = f" ({code(result.revision, 100)})" if result.revision not in ("", result.base) else ""
+    lines = [
         f"- Today's prompts compared with those of {code(result.base, 100)}{revision}, both under today's code"
-    )
+    ]
     if result.changes:
         named = [code(change.component, 100) for change in result.changes[:NAMED]]
         more = len(result.changes) - NAMED
@@ -76,13 +90,7 @@ def _head(result: CheckResult) -> str:
         lines.append(
             f"- {count(len(result.cases), 'case')} run under both, {result.untouched:,} not touched by the change"
         )
-    if any(case.base.trials and case.today.trials for case in result.cases):
-        low, high = result.interval
-        lines.append(
-            f"- Score {points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, "
-            f"{p_words(result.p_value)}"
-        )
-    return "\n".join([*lines, *_counts(result)]) + "\n"
+    return lines
 
 
 def _gate(result: CheckResult) -> str:
@@ -130,6 +138,10 @@ def _broken_others(result: CheckResult) -> Part:
     return Part(2, "\n### What else is worse\n" if folded else "", folded, noun="cases with their answers")
 
 
+def _tier_words(tier: str, result: CheckResult) -> str:
+    return "proven worse today" if tier == "regressed" and result.baseline else TIER_WORDS[tier]
+
+
 def _title(case: CaseCheck) -> str:
     name = markup(" ".join(case.case.split()), 200)
     return f"{case.tier}: {name}: {side_words(case.base)} &rarr; {side_words(case.today)} passed"
@@ -140,16 +152,12 @@ def _detail(case: CaseCheck, result: CheckResult) -> str:
     named = ", ".join(code(component, 100) for component in using[:NAMED])
     lines = [
         "",
-        f"{code(case.case)} is **{case.tier}** ({TIER_WORDS[case.tier]}): passed {side_words(case.base)} before, "
+        f"{code(case.case)} is **{case.tier}** ({_tier_words(case.tier, result)}): passed {side_words(case.base)} before, "
         f"{side_words(case.today)} today, {p_words(case.p_value)}{f'; uses {named}' if named else ''}.",
         "",
-        "<table>",
-        '<tr><th width="50%" align="left">Answer before</th><th width="50%" align="left">Answer today</th></tr>',
-        f'<tr><td valign="top">{markup(case.base.answer, ANSWER)}</td>'
-        f'<td valign="top">{markup(case.today.answer, ANSWER)}</td></tr>',
-        "</table>",
-        "",
     ]
+    # A saved baseline has no answers.
+    lines += _both_answers(case) if result.baseline is None else ["The answer today:", "", _answer(case), ""]
     text = "\n".join(lines)
     if case.today.failure:
         text += f"\nThe failure today:\n\n{fence(case.today.failure, FAILURE)}"
@@ -158,13 +166,32 @@ def _detail(case: CaseCheck, result: CheckResult) -> str:
     return text
 
 
-def _command(command: str) -> Part:
+def _both_answers(case: CaseCheck) -> list[str]:
+    return [
+        "<table>",
+        '<tr><th width="50%" align="left">Answer before</th><th width="50%" align="left">Answer today</th></tr>',
+        f'<tr><td valign="top">{markup(case.base.answer, ANSWER)}</td>'
+        f'<td valign="top">{markup(case.today.answer, ANSWER)}</td></tr>',
+        "</table>",
+        "",
+    ]
+
+
+def _answer(case: CaseCheck) -> str:
+    return fence(case.today.answer, ANSWER).rstrip("\n")
+
+
+def _command(result: CheckResult) -> Part:
+    command = result.command
     if not command:
         return Part(0, "")
     shown = fence(command, COMMAND, "sh")
     if len(command) > COMMAND:
         shown = "It names too many cases for this report: it stands in `check.json`, under `command`.\n"
-    head = "\n### Mend it\n\nThis looks for prompts that mend the regressed cases, starting from both versions:\n\n"
+    start = "both versions" if result.baseline is None else "today's"
+    head = (
+        f"\n### Mend it\n\nThis looks for prompts that mend the regressed cases, starting from {start}:\n\n"
+    )
     return Part(0, head, (shown,), noun="command")
 
 
@@ -192,7 +219,7 @@ def _tables(result: CheckResult) -> list[Part]:
         ruler = ["---", *(["--:"] * (2 + is_tested)), *(["---"] * names_prompts)]
         head = f"{_cells(columns)}{_cells(ruler)}"
         rows = tuple(_row(case, columns) for case in cases)
-        title = f"{_capital(tier)}: {count(len(cases), 'case')} ({TIER_WORDS[tier]})"
+        title = f"{_capital(tier)}: {count(len(cases), 'case')} ({_tier_words(tier, result)})"
         noun = f"rows of {tier} cases"
         if tier in ("regressed", "suspect"):
             parts.append(Part(rank, f"\n### {title}\n\n{head}", rows, noun=noun))

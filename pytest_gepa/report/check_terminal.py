@@ -13,6 +13,7 @@ from rich.status import Status
 
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check import CheckState
+from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
 from pytest_gepa.suite.rollout import Rollout
@@ -78,7 +79,7 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     lines: list[str] = []
     worst = next((case for tier in ("regressed", "suspect") for case in result.in_tier(tier)), None)
     if worst is not None:
-        lines += [*_case_lines(worst, result.base), *_diff_lines(result, worst), ""]
+        lines += [*_case_lines(worst, result), *_diff_lines(result, worst), ""]
     state = " - FAILED" if result.failed else ""
     lines.append(f"verdict              {result.verdict}: {result.reason}{state}")
     if result.cases:
@@ -99,7 +100,10 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
             f"new prompt           {count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
             f"not compared, not gated ({named})"
         )
-    lines += [_change_line(change) for change in result.changes]
+    if result.baseline is None:
+        lines += [_change_line(change) for change in result.changes]
+    else:
+        lines += compared_lines(result, result.baseline)
     shown = result.trouble[:LISTED]
     lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
     if len(result.trouble) > len(shown):
@@ -107,9 +111,10 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     lines += [f"trouble in recording {problem}" for problem in result.problems[:LISTED]]
     if result.cases or result.spent.rollouts:
         spent = result.spent
-        lines.append(
-            f"compared             prompts only: both sides ran the code of today, not of {result.base}"
-        )
+        if result.baseline is None:
+            lines.append(
+                f"compared             prompts only: both sides ran the code of today, not of {result.base}"
+            )
         lines.append(
             f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
             f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
@@ -118,16 +123,20 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     lines.append(f"report               {directory}/check.md")
     lines = [printable(line) for line in lines]
     if result.command:
-        lines += ["to mend exactly the regressed cases, with both versions of the prompts as ancestors:"]
+        how = ", with both versions of the prompts as ancestors" if result.baseline is None else ""
+        lines += [f"to mend exactly the regressed cases{how}:"]
         lines.append(printable(result.command))
     return lines
 
 
-def _case_lines(case: CaseCheck, base: str) -> list[str]:
-    """One case: both answers side by side, and the assertion that failed."""
+def _case_lines(case: CaseCheck, result: CheckResult) -> list[str]:
+    """One case: both answers side by side, and the assertion that failed. A saved baseline has no answers."""
     lines = [f"{case.tier.upper()} {case.case}"]
-    left, right = f"{base}: {_rate(case.base)}", f"today: {_rate(case.today)}"
-    lines += _side_by_side((left, case.base.answer), (right, case.today.answer))
+    left, right = f"{result.base}: {_rate(case.base)}", f"today: {_rate(case.today)}"
+    if result.baseline is not None:
+        lines += [f"{left} | {right}", *_cut((case.today.answer or "(no answer)").splitlines(), SHOWN_LINES)]
+    else:
+        lines += _side_by_side((left, case.base.answer), (right, case.today.answer))
     failure = case.today.failure or case.base.failure
     lines += [f"E   {line}".rstrip() for line in _cut(failure.splitlines(), SHOWN_LINES)]
     return lines
