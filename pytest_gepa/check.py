@@ -3,81 +3,26 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from pytest_gepa.base_prompts import BasePrompts
+from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.crew import Crew
-from pytest_gepa.evolve.budget import Budget
-from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
+from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run_state import rollout_fields
 from pytest_gepa.settings import Settings
-from pytest_gepa.spending import Spending
+from pytest_gepa.shared_budget import SharedBudget
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
-from pytest_gepa.verdict.sequential import CAP, Tier, Trials, judge_cases, look_at, next_look
-
-SideName: TypeAlias = Literal["base", "today"]
-BASE: SideName = "base"
-TODAY: SideName = "today"
-
-
-@dataclass(slots=True)
-class CheckState:
-    """What is known of a check so far; the result is made from it, however the check ends.
-
-    `rollouts` are by side and case, and then by trial. `trials` are the cases that are compared, by id, in the order of
-    the suite. `untouched` are the cases that no change can reach, `on_new_prompts` those that use a prompt that the
-    base has not, with its id. `uses` are the changed prompts of each case. `stopped` is why the check could not go on
-    to its end, in words; `problems` tell what went wrong in the recording itself.
-    """
-
-    today: Candidate
-    base: Candidate
-    rollouts: dict[tuple[SideName, str], dict[int, Rollout]] = field(default_factory=dict)
-    trials: dict[str, Trials] = field(default_factory=dict)
-    untouched: set[str] = field(default_factory=set)
-    on_new_prompts: dict[str, str] = field(default_factory=dict)
-    uses: dict[str, frozenset[str]] = field(default_factory=dict)
-    stopped: str = ""
-    has_ended: bool = False
-    charged: int = 0
-    cached: int = 0
-    task_models: set[str] = field(default_factory=set)
-    problems: tuple[str, ...] = ()
-    spending: Spending | None = None
-    started: float = field(default_factory=time.monotonic)
-
-    def side(self, side: SideName, case: str) -> list[tuple[int, Rollout]]:
-        """The rollouts of a case on one side, with the numbers of their trials, in order."""
-        return sorted(self.rollouts.get((side, case), {}).items(), key=lambda item: item[0])
-
-    def every_rollout(self, *sides: SideName) -> list[Rollout]:
-        """Every rollout of these sides."""
-        return [run for (side, _), runs in self.rollouts.items() if side in sides for run in runs.values()]
-
-    def first(self, side: SideName, case: str) -> Rollout | None:
-        """The rollout of the first trial, None where it was not run."""
-        return self.rollouts.get((side, case), {}).get(0)
-
-    def tiers(self) -> tuple[Tier, ...]:
-        """The tier of every case that is compared."""
-        return judge_cases(list(self.trials.values()))
-
-    def count(self, rollout: Rollout) -> None:
-        """Add what a rollout took."""
-        calls = rollout.trajectory.calls
-        self.charged += rollout.charged
-        self.cached += any(call.sent for call in calls) and not rollout.charged
-        self.task_models.update(call.model for call in calls if call.model)
+from pytest_gepa.verdict.sequential import CAP, Trials, look_at, next_look
 
 
 class CheckScreen(Protocol):
@@ -127,8 +72,7 @@ class Check:
         self._journal = journal
         self._screen = screen
         self._crew = Crew()
-        self._lock = threading.Lock()
-        self._budget = Budget(sys.maxsize if settings.budget is None else settings.budget)
+        self._budget = SharedBudget(sys.maxsize if settings.budget is None else settings.budget)
         self._seen = frozenset(name for usage in known.values() for name in usage.touches)
         is_whole = base.changed <= self._seen
         # Where no case was ever seen to use a changed prompt, that it is not used says nothing.
@@ -296,7 +240,7 @@ class Check:
         number = 0 if self._is_over() else min(len(job.cases), self._budget.remaining)
         if number < len(job.cases) and not self.state.stopped:
             self.state.stopped = f"the budget of {self._settings.budget} rollouts is used up"
-        self.reserve(number)
+        self._budget.reserve(number)
         return replace(job, cases=job.cases[:number])
 
     def _check_limits(self) -> None:
@@ -318,10 +262,10 @@ class Check:
             candidate.texts,
             job.cases,
             f"{self._run}/check/{job.trial}",
-            allowance=self,
+            allowance=self._budget,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, job, rollout)),
         )
-        self.settle(len(job.cases), sum(evaluation.charged.values()))
+        self._budget.settle(len(job.cases), sum(evaluation.charged.values()))
         return evaluation
 
     def _note(self, job: _Job, rollout: Rollout) -> None:
@@ -335,13 +279,3 @@ class Check:
             self._screen.first_trial(rollout)
         self._check_limits()
         self._screen.progress(state)
-
-    def reserve(self, rollouts: int) -> bool:
-        """Set rollouts aside; False when they cannot be afforded. Also called by the suite's threads."""
-        with self._lock:
-            return self._budget.reserve(rollouts)
-
-    def settle(self, reserved: int, charged: int) -> None:
-        """Close a reservation."""
-        with self._lock:
-            self._budget.settle(reserved, charged)

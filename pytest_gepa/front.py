@@ -36,6 +36,7 @@ from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
+from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, print_section
 from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory, write_run
 from pytest_gepa.run_state import RunState
@@ -268,9 +269,7 @@ def _finish(
 ) -> None:
     result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
     if settings.replay == "only":
-        # The budget was counted as in the recorded run, but nothing was paid.
-        found = result.spent
-        result = replace(result, spent=replace(found, rollouts=0, cached=found.rollouts + found.cached))
+        result = replace(result, spent=as_replayed(result.spent))
     components = {component.id: component for component in inputs.components}
     base = PatchBase.of(settings.rootdir)
     labels = {case.id: case.nodeid for case in inputs.cases}

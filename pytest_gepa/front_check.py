@@ -16,7 +16,8 @@ import pytest
 
 from pytest_gepa.answers import RunAnswers
 from pytest_gepa.base_prompts import BasePrompts, read_base
-from pytest_gepa.check import TODAY, Check, CheckState
+from pytest_gepa.check import Check
+from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
@@ -38,6 +39,7 @@ from pytest_gepa.report.check_formats import junit_properties
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import CheckTerminal, check_lines, opening_line
 from pytest_gepa.report.check_write import annotation_lines, write_check
+from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
@@ -131,9 +133,7 @@ def _finish(
 
     result = build_check(directory.name, state, cases, base, settings, command)
     if settings.replay == "only":
-        # The budget was counted as in the recorded run, but nothing was paid.
-        spent = result.spent
-        result = replace(result, spent=replace(spent, rollouts=0, cached=spent.rollouts + spent.cached))
+        result = replace(result, spent=as_replayed(result.spent))
     journal.write("result", result=result)
     learned = usage_of(directory.name, state.today.texts, state.every_rollout(TODAY))
     save_usage(directory.parents[1], with_digests(learned, cases))

@@ -7,22 +7,21 @@ prompts and under today's.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check import Check
-from pytest_gepa.errors import GepaError
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_build import build_check
 from pytest_gepa.report.check_result import CheckResult, PromptChange
 from pytest_gepa.settings import Settings
-from pytest_gepa.suite.evaluate import Allowance, Evaluation
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+from tests.fake_suite import FakeSuite
 
 EDITED, OTHER = "prompts/edited.md", "prompts/other.md"
 BASE, TODAY = "as it was", "as it is"
@@ -39,33 +38,6 @@ def world_settings(**changed: Any) -> Settings:
     return Settings(**{**given, **changed})
 
 
-class FakeSuite:
-    """Runs cases by drawing: the same seed gives the same trials, in whatever order they are asked for."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.ran: list[tuple[str, str, str]] = []
-
-    def run(
-        self,
-        candidate: str,
-        texts: Mapping[str, str],
-        cases: Sequence[str],
-        trial: str,
-        *,
-        allowance: Allowance,
-        on_rollout: Callable[[Rollout], None],
-    ) -> Evaluation:
-        rollouts = {case: self._world.rollout(candidate, texts, case, trial) for case in cases}
-        for case, rollout in rollouts.items():
-            self.ran.append(("today" if texts[EDITED] == TODAY else "base", case, trial))
-            on_rollout(rollout)
-        return Evaluation(rollouts, dict.fromkeys(rollouts, True))
-
-    def stop(self) -> None:
-        raise GepaError("nothing here is interrupted")
-
-
 class World:
     """`rates` are those of the cases that go by the edited prompt, `others` the number of those by the other one."""
 
@@ -73,7 +45,16 @@ class World:
         self.rates = dict(rates)
         self.seed = seed
         self.names = [*rates, *(f"other{number}" for number in range(others))]
-        self.suite = FakeSuite(self)
+        self.suite = FakeSuite(self.rollout)
+
+    @property
+    def ran(self) -> list[tuple[str, str, str]]:
+        """Side, case and trial of every rollout, in order."""
+        return [
+            ("today" if asked.texts[EDITED] == TODAY else "base", case, asked.trial)
+            for asked in self.suite.asked
+            for case in asked.cases
+        ]
 
     def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
         prompt = EDITED if case in self.rates else OTHER

@@ -22,10 +22,10 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.pieces import find_cuts
 from pytest_gepa.report.audit_build import build_audit_result
 from pytest_gepa.report.audit_result import AuditResult
-from pytest_gepa.suite.evaluate import Allowance, Evaluation
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_openai import Answer, Body
+from tests.fake_suite import FakeSuite
 from tests.harness import ALONE, PROMPT, TIMEOUT, Project, Run, answer_by_rules, no_request, rule
 
 PROMPTS = f"""\
@@ -248,49 +248,36 @@ Answers = Callable[[str, str, str], "tuple[float, str]"]
 """Takes a case, the prompt's text and the trial; gives score and answer."""
 
 
-class Functions:
+class Functions(FakeSuite):
     """A suite whose cases are functions of the prompt's text."""
 
     def __init__(
         self, cases: Sequence[str], answers: Answers, uses: Mapping[str, tuple[str, ...]] | None = None
     ):
+        super().__init__(self._rollout)
         self.cases = {name: Case(name, name) for name in cases}
-        self.ran: list[tuple[str, str, tuple[str, ...]]] = []
         self._answers = answers
         self._uses = uses or {}
 
-    def run(
-        self,
-        candidate: str,
-        texts: Mapping[str, str],
-        cases: Sequence[str],
-        trial: str,
-        *,
-        allowance: Allowance,
-        on_rollout: Callable[[Rollout], None],
-    ) -> Evaluation:
-        text = texts["p"]
-        self.ran.append((text, trial, tuple(cases)))
-        rollouts = {}
-        for case in cases:
-            score, said = self._answers(case, text, trial)
-            asked, answer = Message("system", text), Message("assistant", said)
-            call = Call(key=text, model="m", request=(asked,), answer=answer)
-            rollouts[case] = Rollout(
-                candidate,
-                case,
-                trial,
-                Outcome.passed if score == 1 else Outcome.failed,
-                score,
-                Trajectory((call,)),
-                charged=True,
-                uses=self._uses.get(case, ("p",)),
-            )
-            on_rollout(rollouts[case])
-        return Evaluation(rollouts, dict.fromkeys(rollouts, True))
+    @property
+    def ran(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Text, trial and cases of every call."""
+        return [(asked.texts["p"], asked.trial, asked.cases) for asked in self.asked]
 
-    def stop(self) -> None:
-        """Nothing runs."""
+    def _rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        text = texts["p"]
+        score, said = self._answers(case, text, trial)
+        asked, answer = Message("system", text), Message("assistant", said)
+        return Rollout(
+            candidate,
+            case,
+            trial,
+            Outcome.passed if score == 1 else Outcome.failed,
+            score,
+            Trajectory((Call(key=text, model="m", request=(asked,), answer=answer),)),
+            charged=True,
+            uses=self._uses.get(case, ("p",)),
+        )
 
 
 def audit(

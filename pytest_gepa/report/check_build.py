@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check import BASE, TODAY, CheckState, SideName
-from pytest_gepa.cost.prices import usd
+from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.build import trouble_reason
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, Side
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.spent import with_bill
 from pytest_gepa.report.wording import count
 from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -60,7 +59,7 @@ def build_check(
         failed=_is_broken(rule, checks, judged.effect if has_fallen else 0.0)
         or (settings.fails_on_trouble and bool(trouble)),
         trouble=trouble,
-        spent=_spent(state),
+        spent=with_bill(Spent(rollouts=state.charged, cached=state.cached), state.spending, state.started),
         models={"task": tuple(sorted(state.task_models))},
         problems=state.problems,
         command=command(regressed) if regressed else "",
@@ -184,24 +183,3 @@ def _trouble(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
             reason = trouble_reason(rollout.trajectory.failure)
             found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
-
-
-def _spent(state: CheckState) -> Spent:
-    spent = Spent(
-        rollouts=state.charged, cached=state.cached, seconds=round(time.monotonic() - state.started, 1)
-    )
-    if state.spending is None:
-        return spent
-    account, standing = state.spending.account, state.spending.standing
-    return Spent(
-        rollouts=spent.rollouts,
-        cached=spent.cached,
-        input_tokens=account.input_tokens,
-        output_tokens=account.output_tokens,
-        usd=account.usd,
-        usd_by_role=account.usd_by_role,
-        unpriced=account.unpriced,
-        usd_at_most=usd(standing.spent + standing.reserved) if standing else None,
-        cap=usd(standing.cap) if standing else None,
-        seconds=spent.seconds,
-    )

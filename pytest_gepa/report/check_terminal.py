@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.status import Status
 
 from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check import CheckState
+from pytest_gepa.check_state import CheckState
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
