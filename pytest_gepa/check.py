@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
-from pytest_gepa.crew import Crew
+from pytest_gepa.check_rounds import CheckScreen, Job, Rounds, most_trials
+from pytest_gepa.check_state import BASE, TODAY, CheckState
 from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.run_state import rollout_fields
 from pytest_gepa.settings import Settings
-from pytest_gepa.shared_budget import SharedBudget
-from pytest_gepa.suite.condensed import condensed, without_reports
-from pytest_gepa.suite.evaluate import Evaluation, Suite
-from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
-from pytest_gepa.verdict.sequential import CAP, Trials, look_at, next_look
-
-
-class CheckScreen(Protocol):
-    """Where a check shows itself while it goes on."""
-
-    def first_trial(self, rollout: Rollout) -> None:
-        """A case has been run under today's prompts for the first time."""
-
-    def progress(self, state: CheckState) -> None:
-        """A rollout has come in."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """Cases to be run on one side in one trial."""
-
-    side: SideName
-    trial: int
-    cases: tuple[str, ...]
+from pytest_gepa.verdict.sequential import Trials
 
 
 class Check:
@@ -65,14 +38,11 @@ class Check:
         today = seed_candidate({component.id: component.text for component in components})
         self.state = CheckState(today, derive(today, base.texts, origin="base"))
         self._settings = settings
-        self._run = run
         self._cases = {case.id: case for case in cases}
         self._base = base
-        self._suite = suite
-        self._journal = journal
-        self._screen = screen
-        self._crew = Crew()
-        self._budget = SharedBudget(sys.maxsize if settings.budget is None else settings.budget)
+        self._rounds = Rounds(
+            settings, f"{run}/check", self._cases, (BASE, TODAY), self.state, suite, journal, screen
+        )
         self._seen = frozenset(name for usage in known.values() for name in usage.touches)
         is_whole = base.changed <= self._seen
         # Where no case was ever seen to use a changed prompt, that it is not used says nothing.
@@ -90,20 +60,7 @@ class Check:
 
     def run(self) -> None:
         """Run it to its end. When it is interrupted every child is ended, and the interrupt goes on."""
-        try:
-            with self._crew.interruptible():
-                self._begin()
-                while not self.state.stopped and (due := self._due()):
-                    self._round(due)
-                    self._look(due)
-            self.state.has_ended = not self.state.stopped
-        except BaseException:
-            self._suite.stop()
-            for message in self._crew.waiting():
-                if callable(message):
-                    message()  # a rollout that had come: it is paid for
-            self._look(tuple(self.state.trials))
-            raise
+        self._rounds.run(self._begin)
 
     # The first trial finds out which cases are concerned
 
@@ -116,16 +73,15 @@ class Check:
                 self.state.untouched.add(case)
         first = self.first_cases
         sure = tuple(case for case in first if case in self._known)
-        self._play([_Job(TODAY, 0, first), _Job(BASE, 0, sure)])
+        self._rounds.play([Job(TODAY, 0, first), Job(BASE, 0, sure)])
         concerned = [case for case in first if self._is_concerned(case)]
-        self._play([_Job(BASE, 0, tuple(case for case in concerned if case not in sure))])
+        self._rounds.play([Job(BASE, 0, tuple(case for case in concerned if case not in sure))])
         for case in concerned:
             if self._has_same_requests(case):
                 self.state.untouched.add(case)
             elif any(self.state.first(side, case) for side in (BASE, TODAY)):
-                limit = self._cases[case].trials or self._settings.trials or CAP
+                limit = most_trials(self._cases[case], self._settings)
                 self.state.trials[case] = Trials(case, cap=limit)
-        self._look(tuple(self.state.trials))
 
     def _is_concerned(self, case: str) -> bool:
         """Whether a changed prompt may have a part in a case, now that it has been run."""
@@ -163,119 +119,3 @@ class Check:
             and before.outcome is after.outcome
             and before.score == after.score
         )
-
-    # More trials, for the cases that are still undecided
-
-    def _due(self) -> tuple[str, ...]:
-        return tuple(tier.case for tier in self.state.tiers() if not tier.decided)
-
-    def _round(self, due: Sequence[str]) -> None:
-        """Run the trials up to the next look of these cases, on both sides."""
-        wanted: dict[int, list[str]] = {}
-        room = self._budget.remaining
-        for case in due:
-            one = self.state.trials[case]
-            numbers = range(one.handed_out, next_look(one))
-            if 2 * len(numbers) > room:
-                self.state.stopped = f"the budget of {self._settings.budget} rollouts is used up"
-                continue
-            room -= 2 * len(numbers)
-            for number in numbers:
-                wanted.setdefault(number, []).append(case)
-        self._play(
-            [
-                _Job(side, number, tuple(cases))
-                for number, cases in sorted(wanted.items())
-                for side in (BASE, TODAY)
-            ]
-        )
-
-    def _look(self, cases: Iterable[str]) -> None:
-        """Take in the trials of these cases."""
-        for case in cases:
-            one = self.state.trials[case]
-            sides = {side: self.state.side(side, case) for side in (BASE, TODAY)}
-            handed_out = min(1 + max((trial for trial, _ in sides[side]), default=-1) for side in sides)
-            if handed_out <= one.handed_out:
-                continue
-            base, today = (
-                tuple(score for _, run in sides[side] if (score := self._score(case, run)) is not None)
-                for side in (BASE, TODAY)
-            )
-            self.state.trials[case] = look_at(
-                replace(one, base=base, today=today, handed_out=min(handed_out, one.cap))
-            )
-            self._journal.write("look", trials=self.state.trials[case])
-
-    def _score(self, case: str, rollout: Rollout) -> float | None:
-        """What a trial counts in the comparison: under a threshold whether the case passed, else its score."""
-        if not rollout.outcome.is_evidence or rollout.score is None:
-            return None
-        if self._cases[case].threshold is not None:
-            return float(rollout.outcome is Outcome.passed)
-        return rollout.score
-
-    # Running
-
-    def _play(self, jobs: Sequence[_Job]) -> None:
-        """Run jobs, several at once; each takes its share of the budget before it begins."""
-        waiting = [job for job in jobs if job.cases]
-        while waiting or self._crew.busy:
-            while waiting and self._has_room(waiting[0]):
-                job = self._affordable(waiting.pop(0))
-                if job.cases:
-                    self._crew.start(partial(self._work, job))
-            if self._crew.busy:
-                message = self._crew.next()
-                if callable(message):
-                    message()
-
-    def _has_room(self, job: _Job) -> bool:
-        """Whether another job may begin: as many as fill the places for cases, and both sides at once."""
-        concurrency = self._settings.concurrency
-        return self._crew.busy < max(min(2, concurrency), concurrency // len(job.cases))
-
-    def _affordable(self, job: _Job) -> _Job:
-        self._check_limits()
-        number = 0 if self._is_over() else min(len(job.cases), self._budget.remaining)
-        if number < len(job.cases) and not self.state.stopped:
-            self.state.stopped = f"the budget of {self._settings.budget} rollouts is used up"
-        self._budget.reserve(number)
-        return replace(job, cases=job.cases[:number])
-
-    def _check_limits(self) -> None:
-        state, minutes = self.state, self._settings.minutes
-        if state.spending is not None and state.spending.stopped:
-            state.stopped = state.stopped or state.spending.stopped
-        is_replay = self._settings.replay == "only"
-        if minutes is not None and not is_replay and time.monotonic() - state.started > 60 * minutes:
-            state.stopped = state.stopped or f"the {minutes:g} minutes are over"
-
-    def _is_over(self) -> bool:
-        """Whether nothing more may begin at all; an exhausted budget lets what it still holds begin."""
-        return bool(self.state.stopped) and not self.state.stopped.startswith("the budget")
-
-    def _work(self, job: _Job) -> Evaluation:
-        candidate = self.state.today if job.side == TODAY else self.state.base
-        evaluation = self._suite.run(
-            candidate.id,
-            candidate.texts,
-            job.cases,
-            f"{self._run}/check/{job.trial}",
-            allowance=self._budget,
-            on_rollout=lambda rollout: self._crew.tell(partial(self._note, job, rollout)),
-        )
-        self._budget.settle(len(job.cases), sum(evaluation.charged.values()))
-        return evaluation
-
-    def _note(self, job: _Job, rollout: Rollout) -> None:
-        """Keep a rollout; runs in the deciding thread."""
-        state = self.state
-        runs = state.rollouts.setdefault((job.side, rollout.case), {})
-        runs[job.trial] = condensed(without_reports(rollout))
-        state.count(rollout)
-        self._journal.write("rollout", **rollout_fields(rollout))
-        if job.side == TODAY and job.trial == 0:
-            self._screen.first_trial(rollout)
-        self._check_limits()
-        self._screen.progress(state)
