@@ -97,17 +97,10 @@ class Check:
         if used & self._base.added:
             state.on_new_prompts[case] = min(used & self._base.added)
             return False
-        # What is read at import is seen by whoever looks at it there: no sign of use, no proof of none.
-        used |= frozenset(rollout.imported) - self._arrived()
-        state.uses[case] = used & self._base.changed
+        state.uses[case] = (used | state.imported(rollout, self._seen)) & self._base.changed
         if not state.uses[case]:
             state.untouched.add(case)
         return bool(state.uses[case])
-
-    def _arrived(self) -> frozenset[str]:
-        """The prompts whose text was seen to arrive in a request of some case."""
-        used = (name for rollout in self.state.every_rollout(BASE, TODAY) for name in rollout.uses)
-        return self._seen | frozenset(used)
 
     def _has_same_requests(self, case: str) -> bool:
         """Whether both sides have asked for the same, and it came to the same: the change did not arrive."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from pytest_gepa.baselines import RecordedCase
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.rollout import Rollout
@@ -23,13 +25,15 @@ class CheckState:
     `rollouts` are by side and case, and then by trial. `trials` are the cases that are compared, by id, in the order of
     the suite. `untouched` are the cases that no change can reach, `on_new_prompts` those that use a prompt that the
     base has not, with its id. `uses` are the changed prompts of each case. `stopped` is why the check could not go on
-    to its end, in words; `problems` tell what went wrong in the recording itself.
+    to its end, in words; `problems` tell what went wrong in the recording itself. `recorded` is what a saved baseline
+    has of the cases, in place of a base that is run.
     """
 
     today: Candidate
     base: Candidate
     rollouts: dict[tuple[SideName, str], dict[int, Rollout]] = field(default_factory=dict)
     trials: dict[str, Trials] = field(default_factory=dict)
+    recorded: Mapping[str, RecordedCase] = field(default_factory=dict)
     untouched: set[str] = field(default_factory=set)
     on_new_prompts: dict[str, str] = field(default_factory=dict)
     uses: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -53,6 +57,15 @@ class CheckState:
     def first(self, side: SideName, case: str) -> Rollout | None:
         """The rollout of the first trial, None where it was not run."""
         return self.rollouts.get((side, case), {}).get(0)
+
+    def imported(self, rollout: Rollout, seen: frozenset[str] = frozenset()) -> frozenset[str]:
+        """The prompts that a rollout has read at import and may go by: those of which the text was not seen to arrive
+        in any request, here or in earlier runs (`seen`).
+
+        What is read at import is seen by whoever looks at it there: no sign of use, no proof of none.
+        """
+        arrived = {name for one in self.every_rollout(BASE, TODAY) for name in one.uses}
+        return frozenset(rollout.imported) - arrived - seen
 
     def tiers(self) -> tuple[Tier, ...]:
         """The tier of every case that is compared."""

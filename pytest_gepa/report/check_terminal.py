@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check_state import CheckState
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.result import Spent, Trouble
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
 from pytest_gepa.suite.rollout import Rollout
 
@@ -104,21 +105,13 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
         lines += [_change_line(change) for change in result.changes]
     else:
         lines += compared_lines(result, result.baseline)
-    shown = result.trouble[:LISTED]
-    lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
-    if len(result.trouble) > len(shown):
-        lines.append(f"                     and {len(result.trouble) - len(shown)} more, in the report")
-    lines += [f"trouble in recording {problem}" for problem in result.problems[:LISTED]]
+    lines += trouble_lines(result.trouble, result.problems)
     if result.cases or result.spent.rollouts:
-        spent = result.spent
         if result.baseline is None:
             lines.append(
                 f"compared             prompts only: both sides ran the code of today, not of {result.base}"
             )
-        lines.append(
-            f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-            f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
-        )
+        lines.append(spent_line(result.spent))
     lines.append(f"gate                 --gepa-fail-on={result.gate}{', broken' if result.failed else ''}")
     lines.append(f"report               {directory}/check.md")
     lines = [printable(line) for line in lines]
@@ -127,6 +120,23 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
         lines += [f"to mend exactly the regressed cases{how}:"]
         lines.append(printable(result.command))
     return lines
+
+
+def trouble_lines(trouble: Sequence[Trouble], problems: Sequence[str]) -> list[str]:
+    """What gave no evidence, and what went wrong in the recording itself."""
+    shown = trouble[:LISTED]
+    lines = [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
+    if len(trouble) > len(shown):
+        lines.append(f"                     and {len(trouble) - len(shown)} more, in the report")
+    return lines + [f"trouble in recording {problem}" for problem in problems[:LISTED]]
+
+
+def spent_line(spent: Spent) -> str:
+    """What it took."""
+    return (
+        f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
+    )
 
 
 def _case_lines(case: CaseCheck, result: CheckResult) -> list[str]:

@@ -145,6 +145,13 @@ def look_at(trials: Trials) -> Trials:
     )
 
 
+def most_provable(recorded: int, cap: int, cases: int, *, alpha: float = ALPHA) -> int | None:
+    """The most of `cap` trials of today that may pass, so that a case which passed all of so many `recorded` ones is
+    called regressed among so many cases; None where even none would not do."""
+    level = alpha * share(cap, cap) / cases
+    return next((few for few in range(cap, -1, -1) if fisher_p(recorded, recorded, few, cap) <= level), None)
+
+
 def next_look(trials: Trials) -> int:
     """The number of trials a side that comes next; the cap after the last."""
     return next((number for number in looks(trials.cap) if number > trials.handed_out), trials.cap)
