@@ -10,8 +10,7 @@ from typing import Any
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import changes_of, line_runs, line_words, side_words, worst_first
 from pytest_gepa.report.foreign import clip
-from pytest_gepa.report.patches import short_name
-from pytest_gepa.report.wording import count, p_words, printable
+from pytest_gepa.report.wording import count, p_words, printable, short_name
 
 LEVELS = {"regressed": "error", "suspect": "warning"}
 SEVERITIES = {"regressed": "major", "suspect": "minor"}
