@@ -20,7 +20,7 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import find_cases, find_prompts, make_suite, print_lines, undisturbed, verdict_key
+from pytest_gepa.front import find_cases, find_prompts, print_lines, undisturbed, verdict_key
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.plugin import closing_key, exit_status_key
@@ -31,14 +31,15 @@ from pytest_gepa.report.audit_build import build_audit_result
 from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.report.audit_text import ablation_words, audit_closing, audit_opening, audit_plan_lines
+from pytest_gepa.report.run_directory import STATE_DIRECTORY, new_run_directory
 from pytest_gepa.report.wording import printable
-from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import load_usage, save_usage, usage_of
+from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor, rewrite_tree
 
 

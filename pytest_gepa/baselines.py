@@ -122,8 +122,8 @@ def _missing(path: Path) -> str:
     known = sorted(other.stem for other in path.parent.glob("*.json"))
     others = f"; there are: {', '.join(known)}" if known else ""
     return (
-        f"there is no baseline {path.stem}: {path} does not exist{others}. Save one with --gepa-save-baseline {path.stem}"
-        f" and keep it in git with git add -f, as git ignores what is in {path.parents[1].name}"
+        f"there is no baseline {path.stem}: {path} does not exist{others}. Save one with --gepa-save-baseline "
+        f"{path.stem}, and keep it in git with git add -f, as git ignores what is in {path.parents[1].name}"
     )
 
 

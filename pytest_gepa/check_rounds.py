@@ -1,4 +1,4 @@
-"""Rounds of trials: cases run under the texts of a side, several at once, until each is decided or something ends it."""
+"""Rounds of trials: cases run under the texts of a side, several at once, until each is decided."""
 
 from __future__ import annotations
 

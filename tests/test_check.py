@@ -55,12 +55,29 @@ def tiers(run: Run) -> dict[str, str]:
     return {re.findall(r"\[(\w+)-", case["case"])[0]: case["tier"] for case in result(run)["cases"]}
 
 
+LOADED = """\
+import sys
+
+def pytest_unconfigure():
+    print("loaded", *sorted(name for name in sys.modules if "." not in name or name.startswith("pytest_gepa.")))
+"""
+NEEDLESS = {"rich", "jinja2", "openai", "diskcache", "genai_prices", "sqlite3", "asyncio", "yaml", "tomlkit"}
+NEEDLESS |= {
+    f"pytest_gepa.{name}" for name in ("check", "check_run", "optimize", "suite.evaluate", "answers")
+}
+
+
 def test_unchanged_prompts_cost_nothing(project: Project) -> None:
+    project.write({"conftest.py": LOADED})
     run = check(project)
     assert run.code == 0, run.everything
     assert no_request(run)
     run.matches("verdict*nothing changed: every prompt has the text that it had at *")
     assert result(run)["verdict"] == "nothing changed"
+    # Neither time: what only a comparison needs is not even imported.
+    (loaded,) = (set(line.split()[1:]) for line in run.lines if line.startswith("loaded "))
+    assert "pytest_gepa.check_front" in loaded
+    assert not NEEDLESS & loaded
 
 
 def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project: Project) -> None:

@@ -9,6 +9,7 @@ from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.build import trouble_reason
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, SavedBaseline, Side
+from pytest_gepa.report.check_unchanged import DEFAULT_RULE
 from pytest_gepa.report.result import Spent, Trouble
 from pytest_gepa.report.spent import with_bill
 from pytest_gepa.report.wording import count
@@ -22,7 +23,6 @@ KEPT_BYTES = 4_000
 """Of an answer and of a failure, so much is kept in the result."""
 
 PROVEN = 0.05
-DEFAULT_RULE = "regressed"
 
 
 def build_check(
@@ -71,25 +71,6 @@ def build_check(
         on_new_prompts=tuple(labels[case.id] for case in cases if case.id in state.on_new_prompts),
         stopped=state.stopped,
         baseline=saved,
-    )
-
-
-def nothing_to_compare(run: str, base: BasePrompts, settings: Settings) -> CheckResult:
-    """The result of a check that has nothing to run: no prompt has another text than it had."""
-    news = {change.state for change in base.changes}
-    return CheckResult(
-        run=run,
-        verdict="no regression" if news else "nothing changed",
-        reason=(
-            f"the only changes are prompts that are {' or '.join(sorted(news))}, which have nothing to be compared with"
-            if news
-            else f"every prompt has the text that it had at {base.name}"
-        ),
-        base=base.name,
-        revision=base.revision,
-        changes=base.changes,
-        interval=(0.0, 0.0),
-        gate=settings.fail_on or DEFAULT_RULE,
     )
 
 

@@ -11,8 +11,7 @@ from typing import Any
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import changes_of, line_runs, line_words, side_words, worst_first
 from pytest_gepa.report.foreign import clip
-from pytest_gepa.report.patches import short_name
-from pytest_gepa.report.wording import count, p_words, printable
+from pytest_gepa.report.wording import count, p_words, printable, short_name
 
 LEVELS = {"regressed": "error", "suspect": "warning"}
 SEVERITIES = {"regressed": "major", "suspect": "minor"}
@@ -97,8 +96,9 @@ def _annotation(level: str, tier: str, place: _Place, cases: Sequence[CaseCheck]
 
 
 def code_quality(result: CheckResult) -> list[dict[str, Any]]:
-    """The findings of GitLab's code quality report, one for a case that is worse and a changed prompt that it uses; with
-    a saved baseline, where it uses none, one for the case at its test.
+    """The findings of GitLab's code quality report, one for a case that is worse and a changed prompt that it uses.
+
+    With a saved baseline a case that uses none has one finding, at its test.
 
     A fingerprint depends on neither lines nor figures, so that the same finding is known again in the next run.
     """

@@ -152,8 +152,8 @@ def _detail(case: CaseCheck, result: CheckResult) -> str:
     named = ", ".join(code(component, 100) for component in using[:NAMED])
     lines = [
         "",
-        f"{code(case.case)} is **{case.tier}** ({_tier_words(case.tier, result)}): passed {side_words(case.base)} before, "
-        f"{side_words(case.today)} today, {p_words(case.p_value)}{f'; uses {named}' if named else ''}.",
+        f"{code(case.case)} is **{case.tier}** ({_tier_words(case.tier, result)}): passed "
+        f"{side_words(case.base)} before, {side_words(case.today)} today, {p_words(case.p_value)}{f'; uses {named}' if named else ''}.",
         "",
     ]
     # A saved baseline has no answers.

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-import time
-from collections.abc import Callable, Sequence
-from typing import IO
-
-from rich.console import Console
-from rich.status import Status
+from collections.abc import Sequence
 
 from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check_state import CheckState
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
 from pytest_gepa.report.result import Spent, Trouble
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
-from pytest_gepa.suite.rollout import Rollout
 
 LISTED = 10
 SHOWN_LINES = 12
@@ -30,40 +23,6 @@ TIER_WORDS = {
     "failing": "failing on both sides, not gated",
     "improved": "improved (proven)",
 }
-
-
-class CheckTerminal:
-    """Shows a check while it goes on. `feed` hands the first trials of today's prompts to pytest."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.feed: Callable[[Rollout], None] = lambda rollout: None
-        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
-        self._status: Status | None = None
-
-    def first_trial(self, rollout: Rollout) -> None:
-        """A case has been run under today's prompts: pytest shows it in its own way."""
-        self.feed(rollout)
-
-    def progress(self, state: CheckState) -> None:
-        """Refresh the status line, once the first trials are over."""
-        if not self._console.is_terminal or not state.trials:
-            return
-        if self._status is None:
-            self._console.print()
-            self._status = Status("", console=self._console)
-            self._status.start()
-        undecided = sum(not tier.decided for tier in state.tiers())
-        elapsed = duration(time.monotonic() - state.started)
-        self._status.update(
-            f"gepa: {count(undecided, 'case')} of {len(state.trials)} undecided, "
-            f"{count(state.charged, 'rollout')}, {elapsed}"
-        )
-
-    def close(self) -> None:
-        """Take the status line away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
 
 
 def opening_line(base: BasePrompts, first: int, cases: int) -> str:

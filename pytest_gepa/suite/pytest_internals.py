@@ -6,9 +6,10 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 import pytest
+from _pytest._io import TerminalWriter
 from _pytest.runner import call_and_report
 
 # What a user may have asked of his own session and what must not happen in a child: stopping early, choosing other
@@ -229,10 +230,15 @@ def finish_progress(config: pytest.Config) -> None:
         reporter._show_progress_info = False
 
 
-def terminal_stream(config: pytest.Config) -> IO[str]:
+def terminal_writer(stream: TextIO) -> TerminalWriter:
+    """What writes to a stream in colours, where pytest itself would."""
+    return TerminalWriter(stream)
+
+
+def terminal_stream(config: pytest.Config) -> TextIO:
     """Where the terminal reporter writes, so that our lines and pytest's come out in order; nowhere without one."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter is None:
         return open(os.devnull, "w", encoding="utf-8")
-    stream: IO[str] = reporter._tw._file
+    stream: TextIO = reporter._tw._file
     return stream

@@ -1,4 +1,4 @@
-"""Between a pytest session and a check: what the session collected goes in, reports and the closing lines come out."""
+"""Between a pytest session and the comparison of a check: its cases go in, reports and the result come out."""
 
 from __future__ import annotations
 
@@ -15,52 +15,45 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.answers import RunAnswers
-from pytest_gepa.base_prompts import BasePrompts, read_base
+from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check import Check
+from pytest_gepa.check_front import conclude
 from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import (
-    find_cases,
-    find_prompts,
-    make_suite,
-    print_lines,
-    undisturbed,
-    verdict_key,
-)
+from pytest_gepa.front import find_cases, print_lines, undisturbed
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
-from pytest_gepa.plugin import closing_key, exit_status_key
-from pytest_gepa.prompts.components import compose
-from pytest_gepa.report.check_build import build_check, nothing_to_compare
+from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.report.check_build import build_check
 from pytest_gepa.report.check_formats import junit_properties
 from pytest_gepa.report.check_result import CheckResult
-from pytest_gepa.report.check_terminal import CheckTerminal, check_lines, opening_line
-from pytest_gepa.report.check_write import annotation_lines, write_check
+from pytest_gepa.report.check_screen import CheckTerminal
+from pytest_gepa.report.check_terminal import opening_line
+from pytest_gepa.report.run_directory import STATE_DIRECTORY, new_run_directory
 from pytest_gepa.report.spent import as_replayed
-from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.usage import load_usage, save_usage, still_true, usage_of, with_digests
+from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor
 
 NO_PLAN = BudgetPlan(limit=0, search=0, confirm=0, probe=0, trials=0)
 
 
-def run_check(session: pytest.Session, settings: Settings) -> None:
-    """Run a check. Raises `GepaError` for what the user can mend."""
+def compare(
+    session: pytest.Session,
+    settings: Settings,
+    components: Sequence[Component],
+    base: BasePrompts,
+    redactor: Redactor,
+) -> None:
+    """Run a check of prompts that have changed. Raises `GepaError` for what the user can mend."""
     config = session.config
-    components = find_prompts(settings)
-    base = read_base(settings.rootdir, components, settings.prompts_base, settings.prompts, settings.revision)
-    redactor = Redactor(os.environ, settings.redact)
-    if not base.changed:
-        directory = new_run_directory(settings.rootdir, date.today())
-        _conclude(config, nothing_to_compare(directory.name, base, settings), directory, redactor)
-        return
     compose(components, base.texts)  # raises for a text that today's file cannot hold
     cases = find_cases(session, settings)
     directory = new_run_directory(settings.rootdir, date.today())
@@ -137,21 +130,10 @@ def _finish(
     journal.write("result", result=result)
     learned = usage_of(directory.name, state.today.texts, state.every_rollout(TODAY))
     save_usage(directory.parents[1], with_digests(learned, cases))
-    _conclude(config, result, directory, redactor)
+    conclude(config, result, directory, redactor)
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
     return result
-
-
-def _conclude(config: pytest.Config, result: CheckResult, directory: Path, redactor: Redactor) -> None:
-    """Write the result down, and say it."""
-    result = write_check(directory, result, redactor.redact)
-    if os.environ.get("GITHUB_ACTIONS") == "true" and (lines := annotation_lines(result)):
-        print_lines(terminal_stream(config), ["", *lines])  # a command is one only at the start of a line
-    where = os.path.relpath(directory, config.invocation_params.dir)
-    config.stash[closing_key] = check_lines(result, where)
-    config.stash[verdict_key] = result.verdict
-    config.stash[exit_status_key] = 1 if result.failed else 0
 
 
 def mending_command(config: pytest.Config, settings: Settings, base: str, nodeids: Sequence[str]) -> str:
