@@ -11,6 +11,7 @@ from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.evolve.candidate import seed_candidate
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
+from pytest_gepa.report.wording import count
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -58,6 +59,14 @@ class BaselineSaving:
         self._play(range(1), self.first_cases)
         self.state.untouched = {case for case in self._cases if self._is_modelless(case)}
         asking = [case for case in self._cases if case not in self.state.untouched]
+        # Half a sample is none: better to know now that the budget cannot hold it.
+        needed = sum(self._trials[case] - 1 for case in asking)
+        if needed > self._rounds.remaining and not self.state.stopped:
+            self.state.stopped = (
+                f"what is left of the budget ({count(self._rounds.remaining, 'rollout')}) cannot hold the trials that "
+                f"are left ({needed:,}); give more with --gepa-budget, or save fewer with --gepa-trials"
+            )
+            return
         self._play(range(1, FIRST), [case for case in asking if not self._is_passed_over(case)])
         self._play(
             range(FIRST, max(self._trials.values())), [case for case in asking if self._evidence(case)]

@@ -75,6 +75,11 @@ class Rounds:
         self._crew = Crew()
         self._budget = SharedBudget(sys.maxsize if settings.budget is None else settings.budget)
 
+    @property
+    def remaining(self) -> int:
+        """Rollouts that the budget still has."""
+        return self._budget.remaining
+
     def run(self, begin: Callable[[], None]) -> None:
         """Run what `begin` plays, and then more trials of the state's cases until all are decided.
 

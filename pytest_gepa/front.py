@@ -37,6 +37,10 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
             from pytest_gepa.audit_front import run_audit
 
             run_audit(session, settings)
+        elif settings.baseline or settings.saved_baseline:
+            from pytest_gepa.baseline_front import run_baseline
+
+            run_baseline(session, settings)
         elif settings.mode == "check":
             from pytest_gepa.check_front import run_check
 

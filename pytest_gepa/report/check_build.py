@@ -64,7 +64,7 @@ def build_check(
         failed=_is_broken(rule, checks, judged.effect if has_fallen else 0.0)
         or (settings.fails_on_trouble and bool(trouble)),
         trouble=trouble,
-        spent=with_bill(Spent(rollouts=state.charged, cached=state.cached), state.spending, state.started),
+        spent=spent_of(state),
         models={"task": tuple(sorted(state.task_models))},
         problems=state.problems,
         command=command(regressed) if regressed else "",
@@ -187,3 +187,8 @@ def trouble_of(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
             reason = trouble_reason(rollout.trajectory.failure)
             found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
+
+
+def spent_of(state: CheckState) -> Spent:
+    """What the trials have taken."""
+    return with_bill(Spent(rollouts=state.charged, cached=state.cached), state.spending, state.started)
