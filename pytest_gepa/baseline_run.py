@@ -1,4 +1,4 @@
-"""Between a pytest session and the trials of a saved baseline: cases go in; the file, or a check's reports, come out."""
+"""Between a pytest session and the trials of a saved baseline: cases go in, the file or a check's reports come out."""
 
 from __future__ import annotations
 

@@ -67,6 +67,7 @@ class BaselineSaving:
                 f"are left ({needed:,}); give more with --gepa-budget, or save fewer with --gepa-trials"
             )
             return
+        self.state.planned = len(self._cases) + needed
         self._play(range(1, FIRST), [case for case in asking if not self._is_passed_over(case)])
         self._play(
             range(FIRST, max(self._trials.values())), [case for case in asking if self._evidence(case)]

@@ -1,4 +1,4 @@
-"""What runs trials for a check: its run directory, journal, answers and child sessions, tied to the user's own session."""
+"""What runs the trials of a check: run directory, journal, answers and child sessions, tied to the user's session."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ class CheckState:
     the suite. `untouched` are the cases that no change can reach, `on_new_prompts` those that use a prompt that the
     base has not, with its id. `uses` are the changed prompts of each case. `stopped` is why the check could not go on
     to its end, in words; `problems` tell what went wrong in the recording itself. `recorded` is what a saved baseline
-    has of the cases, in place of a base that is run.
+    has of the cases, in place of a base that is run. `planned` are all trials of a
+    baseline that is saved, once it is known which cases reach a model.
     """
 
     today: Candidate
@@ -37,6 +38,7 @@ class CheckState:
     untouched: set[str] = field(default_factory=set)
     on_new_prompts: dict[str, str] = field(default_factory=dict)
     uses: dict[str, frozenset[str]] = field(default_factory=dict)
+    planned: int = 0
     stopped: str = ""
     has_ended: bool = False
     charged: int = 0

@@ -108,8 +108,8 @@ SETTINGS = (
     Setting(
         "fail-on",
         "RULE",
-        "when to exit with 1. --gepa-check and --gepa-baseline: regressed (default), suspect, score:X (the mean score fell "
-        "by more than X, proven), none; --gepa-optimize: not-proven (no gain is proven)",
+        "when to exit with 1. --gepa-check and --gepa-baseline: regressed (default), suspect, score:X (the mean score "
+        "fell by more than X, proven), none; --gepa-optimize: not-proven (no gain is proven)",
     ),
     Setting(
         "ancestor",

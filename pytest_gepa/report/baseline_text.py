@@ -18,11 +18,12 @@ from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.verdict.sequential import CAP, CLEAN, most_provable
 
 LISTED_DIFFERENCES = 20
+FRESH = "all asked anew"
 
 
 def saving_opening(name: str, cases: int, trials: int) -> str:
     """What will be done to save a baseline."""
-    return f"gepa: baseline {name}: {count(cases, 'case')}, {count(trials, 'trial')} in all, those that reach no model once"
+    return f"gepa: baseline {name}: {count(cases, 'case')}, at most {count(trials, 'trial')} in all"
 
 
 def comparing_opening(
@@ -85,7 +86,7 @@ def _price(
     settings: Settings, cases: Sequence[Case], rollouts: int, usage: Mapping[str, CaseUsage]
 ) -> list[str]:
     budget = BudgetPlan(rollouts, rollouts, 0, 0, 1)
-    lines = expected_lines(replace(settings, max_cost=None), cases, NO_MODEL, budget, usage, None)
+    lines = expected_lines(replace(settings, max_cost=None), cases, NO_MODEL, budget, usage, None, FRESH)
     return lines if settings.max_cost is None else [*lines, f"cap                  ${settings.max_cost:.2f}"]
 
 
@@ -119,6 +120,6 @@ def _provable(recorded: int, cases: int) -> str:
     if most is None:
         return "provable             nothing: so few trials can prove no case worse; save more with --gepa-trials"
     return (
-        f"provable             worse, of a case that passed all of its {recorded} trials, when it passes at most {most} "
-        f"of {CAP}"
+        f"provable             of a case that passed all of its {recorded} trials: that it is worse, when it passes at "
+        f"most {most} of {CAP}"
     )

@@ -150,10 +150,11 @@ def _title(case: CaseCheck) -> str:
 def _detail(case: CaseCheck, result: CheckResult) -> str:
     using = [change.component for change in changes_of(case, result)] or list(case.components)
     named = ", ".join(code(component, 100) for component in using[:NAMED])
+    sides = f"{side_words(case.base)} before, {side_words(case.today)} today"
     lines = [
         "",
-        f"{code(case.case)} is **{case.tier}** ({_tier_words(case.tier, result)}): passed "
-        f"{side_words(case.base)} before, {side_words(case.today)} today, {p_words(case.p_value)}{f'; uses {named}' if named else ''}.",
+        f"{code(case.case)} is **{case.tier}** ({_tier_words(case.tier, result)}): passed {sides}, "
+        f"{p_words(case.p_value)}{f'; uses {named}' if named else ''}.",
         "",
     ]
     # A saved baseline has no answers.
@@ -203,7 +204,9 @@ def _changes(changes: Sequence[PromptChange]) -> Part:
         lines = f", {where}{' and more' if len(change.lines) > 40 else ''}" if where else ""
         diff = f"\n{fence(change.diff, DIFF, 'diff')}" if change.diff else ""
         items.append(f"\n**{code(change.component)}** {change.state}{before}{lines}\n{diff}")
-    return Part(1, "\n### What changed in the prompts\n", tuple(items), noun="changed prompts")
+    return Part(
+        1, "\n### What changed in the prompts\n" if items else "", tuple(items), noun="changed prompts"
+    )
 
 
 def _tables(result: CheckResult) -> list[Part]:

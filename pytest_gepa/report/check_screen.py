@@ -28,21 +28,24 @@ class CheckTerminal:
 
     def progress(self, state: CheckState) -> None:
         """Refresh the status line, once the first trials are over."""
-        if not self._console.is_terminal or not state.trials:
+        if not self._console.is_terminal or not (state.trials or state.planned):
             return
         if self._status is None:
             self._console.print()
             self._status = Status("", console=self._console)
             self._status.start()
-        undecided = sum(not tier.decided for tier in state.tiers())
         elapsed = duration(time.monotonic() - state.started)
-        self._status.update(
-            f"gepa: {count(undecided, 'case')} of {len(state.trials)} undecided, "
-            f"{count(state.charged, 'rollout')}, {elapsed}"
-        )
+        self._status.update(f"gepa: {_standing(state)}, {count(state.charged, 'rollout')}, {elapsed}")
 
     def close(self) -> None:
         """Take the status line away."""
         if self._status is not None:
             self._status.stop()
             self._status = None
+
+
+def _standing(state: CheckState) -> str:
+    if state.planned:
+        return f"{sum(map(len, state.rollouts.values())):,} of {count(state.planned, 'trial')}"
+    undecided = sum(not tier.decided for tier in state.tiers())
+    return f"{count(undecided, 'case')} of {len(state.trials)} undecided"
