@@ -11,7 +11,6 @@ from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.evolve.candidate import seed_candidate
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.report.wording import count
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -62,9 +61,10 @@ class BaselineSaving:
         # Half a sample is none: better to know now that the budget cannot hold it.
         needed = sum(self._trials[case] - 1 for case in asking)
         if needed > self._rounds.remaining and not self.state.stopped:
+            smallest = self._rounds.spent + needed
             self.state.stopped = (
-                f"what is left of the budget ({count(self._rounds.remaining, 'rollout')}) cannot hold the trials that "
-                f"are left ({needed:,}); give more with --gepa-budget, or save fewer with --gepa-trials"
+                f"the trials do not fit the budget; the smallest that holds them is --gepa-budget {smallest}, or save "
+                "fewer with --gepa-trials"
             )
             return
         self.state.planned = len(self._cases) + needed
@@ -103,7 +103,9 @@ class BaselineSaving:
         """What the trials came to: of every case that reaches a model, without names that hold a secret."""
         asking = (case for case in self._cases.values() if case.id not in self.state.untouched)
         found = {
-            redact(case.id): _recorded(case, runs) for case in asking if (runs := self._evidence(case.id))
+            redact(case.id): _recorded(case, redact(case.nodeid), runs)
+            for case in asking
+            if (runs := self._evidence(case.id))
         }
         return Baseline(
             saved=day,
@@ -114,7 +116,7 @@ class BaselineSaving:
         )
 
 
-def _recorded(case: Case, runs: Sequence[Rollout]) -> RecordedCase:
+def _recorded(case: Case, name: str, runs: Sequence[Rollout]) -> RecordedCase:
     scores = Counter(rounded(run.score or 0.0) for run in runs)
     passed = sum(run.outcome is Outcome.passed for run in runs)
-    return RecordedCase(case_digest(case), short_name(case.nodeid), passed, dict(scores))
+    return RecordedCase(case_digest(case), short_name(name), passed, dict(scores))

@@ -132,6 +132,8 @@ def _baseline(data: Any) -> Baseline:
         raise TypeError("it is no object")
     if data["format"] != FORMAT:
         raise ValueError(f"its format is {data['format']!r}")
+    if not isinstance(data["models"], list):
+        raise TypeError("its models are no list")
     return Baseline(
         saved=_text(data["saved"]),
         version=_text(data["pytest_gepa"]),

@@ -76,6 +76,11 @@ class Rounds:
         self._budget = SharedBudget(sys.maxsize if settings.budget is None else settings.budget)
 
     @property
+    def spent(self) -> int:
+        """Rollouts that were charged by now."""
+        return self._budget.spent
+
+    @property
     def remaining(self) -> int:
         """Rollouts that the budget still has."""
         return self._budget.remaining

@@ -86,13 +86,13 @@ class World:
         journal = Journal(directory / f"journal-{self.seed}.jsonl", str)
         settings = world_settings(**changed)
         suite: Any = self.suite
-        check = Check(settings, "run", cases, components, base, suite, known or {}, journal, _Silent())
+        check = Check(settings, "run", cases, components, base, suite, known or {}, journal, Silent())
         check.run()
         journal.close()
         return build_check("run", check.state, cases, base, settings, " ".join)
 
 
-class _Silent:
+class Silent:
     def first_trial(self, rollout: Rollout) -> None:
         """Nothing is shown."""
 
