@@ -21,6 +21,7 @@ from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.feed import Feeder
 from pytest_gepa.front import find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.plugin import closing_key, exit_status_key
@@ -162,6 +163,7 @@ def _finish(
     config.stash[closing_key] = [journal.redact(line) for line in audit_closing(result, shown)]
     config.stash[verdict_key] = "audit"
     config.stash[exit_status_key] = 0
+    tell_finished(config.hook, to_json(result), str(directory), "audit")
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
 

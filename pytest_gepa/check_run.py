@@ -24,11 +24,12 @@ from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
 from pytest_gepa.front import find_cases, print_lines, undisturbed
+from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.report.check_build import build_check
-from pytest_gepa.report.check_formats import junit_properties
+from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_screen import CheckTerminal
 from pytest_gepa.report.check_terminal import opening_line
@@ -98,11 +99,15 @@ def compare(
             try:
                 result = _finish(config, settings, cases, base, directory, check.state, journal, redactor)
                 if held is not None:
-                    found = {case.case: junit_properties(case) for case in result.cases}
+                    also = [OF_A_SIMULATED_MODEL] if result.simulated else []
+                    found = {case.case: [*junit_properties(case), *also] for case in result.cases}
                     feeder.properties = {case.id: found.get(case.nodeid, []) for case in cases}
                     for rollout in held:
                         feeder.feed(rollout)
                     feeder.flush()
+                tell_finished(config.hook, to_json(result), str(directory), "check")
+                if check.state.spending.has_met_the_unpriced:
+                    raise GepaError(check.state.spending.stopped)
             finally:
                 journal.close()
                 answers.close()
@@ -119,7 +124,7 @@ def _finish(
     journal: Journal,
     redactor: Redactor,
 ) -> CheckResult:
-    """Write down what the check has found, and return it."""
+    """Write down what the check has found, and return it without secrets."""
 
     def command(nodeids: Sequence[str]) -> str:
         return mending_command(config, settings, base.name, nodeids)
@@ -130,10 +135,7 @@ def _finish(
     journal.write("result", result=result)
     learned = usage_of(directory.name, state.today.texts, state.every_rollout(TODAY))
     save_usage(directory.parents[1], with_digests(learned, cases))
-    conclude(config, result, directory, redactor)
-    if state.spending is not None and state.spending.has_met_the_unpriced:
-        raise GepaError(state.spending.stopped)
-    return result
+    return conclude(config, result, directory, redactor)
 
 
 def mending_command(config: pytest.Config, settings: Settings, base: str, nodeids: Sequence[str]) -> str:

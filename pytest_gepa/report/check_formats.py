@@ -10,6 +10,7 @@ from typing import Any
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import changes_of, line_runs, line_words, side_words, worst_first
 from pytest_gepa.report.foreign import clip
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, p_words, printable, short_name
 
 LEVELS = {"regressed": "error", "suspect": "warning"}
@@ -19,6 +20,8 @@ MOST_ANNOTATIONS = 10
 
 LISTED_CASES = 5
 TEXT = 400
+OF_A_SIMULATED_MODEL = ("gepa_simulated", "true")
+"""The property of a case in JUnit XML whose answers came from a simulated model."""
 
 
 def annotation_lines(result: CheckResult) -> list[str]:
@@ -34,11 +37,15 @@ def annotation_lines(result: CheckResult) -> list[str]:
             for change in result.changes
         ]
         marked = [(change, users) for change, users in used if users]
-        lines += [_annotation(level, tier, change, users) for change, users in marked[:MOST_ANNOTATIONS]]
+        lines += [
+            _annotation(level, tier, change, users, result) for change, users in marked[:MOST_ANNOTATIONS]
+        ]
     return lines
 
 
-def _annotation(level: str, tier: str, change: PromptChange, cases: Sequence[CaseCheck]) -> str:
+def _annotation(
+    level: str, tier: str, change: PromptChange, cases: Sequence[CaseCheck], result: CheckResult
+) -> str:
     first, last = _first_lines(change)
     title = f"gepa: {count(len(cases), 'case')} {tier} under the change of {clip(change.component, 100)}"
     told = [_case_words(case) for case in cases[:LISTED_CASES]]
@@ -49,6 +56,8 @@ def _annotation(level: str, tier: str, change: PromptChange, cases: Sequence[Cas
     told += [clip(worst.today.failure, TEXT)] if worst.today.failure else []
     if len(line_runs(change.lines)) > 1:
         told.append(f"changed: {line_words(change.lines[:40])}")
+    if result.simulated:
+        told.append(f"the model is {WARNING}")
     place = {"file": _posix(change.path), "line": str(first), "endLine": str(last), "title": title}
     properties = ",".join(f"{name}={_property(value)}" for name, value in place.items())
     message = _data("\n".join(told))
@@ -62,7 +71,8 @@ def code_quality(result: CheckResult) -> list[dict[str, Any]]:
     """
     return [
         {
-            "description": f"{tier}: {_case_words(case)}, with the change of {printable(change.component)}",
+            "description": f"{tier}: {_case_words(case)}, with the change of {printable(change.component)}"
+            + (f" (the model is {WARNING})" if result.simulated else ""),
             "check_name": f"gepa-{tier}",
             "fingerprint": hashlib.sha256(
                 "\0".join((tier, change.component, case.case)).encode("utf-8", "backslashreplace")

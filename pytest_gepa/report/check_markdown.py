@@ -14,6 +14,7 @@ from pytest_gepa.report.check_wording import (
 )
 from pytest_gepa.report.fitting import Part, fit
 from pytest_gepa.report.foreign import code, fence, line, markup
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, p_words, points, price
 
 MARKER = "<!-- pytest-gepa-check -->"
@@ -62,7 +63,7 @@ def _head(result: CheckResult) -> str:
     if result.stopped and result.stopped not in result.reason:
         lines += [f"**Not finished:** {line(result.stopped)}.", ""]
     if result.simulated:
-        lines += ["The model is a simulated one: the figures say nothing about a real model.", ""]
+        lines += [f"The model is {WARNING}.", ""]
     revision = f" ({code(result.revision, 100)})" if result.revision not in ("", result.base) else ""
     lines.append(f"- Gate: {_gate(result)}")
     lines.append(
