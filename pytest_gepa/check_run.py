@@ -87,7 +87,8 @@ def compare(
     check.state.spending = Spending(temp / "costs", PriceList(settings.prices), cap, NO_PLAN, cases)
     try:
         check.run()
-        answers.keep(directory)
+        if not check.state.is_out_of_time:  # else a replay would go on where there are no answers any more
+            answers.keep(directory)
     finally:
         # Whatever ended the check: what was paid for is written down.
         with undisturbed():

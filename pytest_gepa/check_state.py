@@ -22,8 +22,9 @@ class CheckState:
 
     `rollouts` are by side and case, and then by trial. `trials` are the cases that are compared, by id, in the order of
     the suite. `untouched` are the cases that no change can reach, `on_new_prompts` those that use a prompt that the
-    base has not, with its id. `uses` are the changed prompts of each case. `stopped` is why the check could not go on
-    to its end, in words; `problems` tell what went wrong in the recording itself.
+    base has not, with its id. `uses` are the changed prompts of each case.
+    `stopped` is why the check could not go on to its end, in words, `is_out_of_time` that the minutes were over before
+    it; `problems` tell what went wrong in the recording itself.
     """
 
     today: Candidate
@@ -35,6 +36,7 @@ class CheckState:
     uses: dict[str, frozenset[str]] = field(default_factory=dict)
     stopped: str = ""
     has_ended: bool = False
+    is_out_of_time: bool = False
     charged: int = 0
     cached: int = 0
     task_models: set[str] = field(default_factory=set)

@@ -166,6 +166,25 @@ def test_what_the_budget_has_no_room_for_is_not_measured(desk: Project):
     assert coverage(run)["whole"]["state"] == "noticed"
 
 
+def test_an_audit_is_replayed_without_the_server(desk: Project):
+    first = audited(desk, "--gepa-trials=1")
+    shutil.rmtree(desk.root / ".gepa/cache")
+    env = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
+    again = audited(desk, "--gepa-trials=1", "--gepa-replay=only", "--gepa-max-cost=0.01", env=env)
+    assert again.code == 0, again.everything
+    assert no_request(again)
+    again.matches("gepa: replaying *; nothing is sent", "prompt coverage *")
+    assert found(again)["prompts"] == found(first)["prompts"]
+    spent, before = found(again)["spent"], found(first)["spent"]
+    assert (spent["rollouts"], spent["cached"]) == (0, before["rollouts"] + before["cached"])
+
+    desk.write({PROMPT: PROMPTS + "\nBe brief.\n"})
+    other = audited(desk, "--gepa-trials=1", "--gepa-replay=only", env=env)
+    assert other.code == 4
+    assert no_request(other)
+    assert "asked for what is not recorded, and nothing was sent" in other.everything
+
+
 def test_ctrl_c_keeps_what_was_found(desk: Project):
     usual, asked = desk.world.task, 0
 
