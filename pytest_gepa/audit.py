@@ -42,7 +42,7 @@ class AuditState:
 
     `today` has the runs of each case under today's prompts, `ablated` those under other texts by candidate and case.
     `ablations` are by component and text, `unmeasured` says of a candidate why it was not run. `planned` counts those
-    that are to be run, `tried` those that were.
+    that are to be run, `tried` those that were. `is_out_of_time` says that the minutes were over before its end.
     """
 
     plan: AuditPlan
@@ -61,6 +61,7 @@ class AuditState:
     cached: int = 0
     models: set[str] = field(default_factory=set)
     is_finished: bool = False
+    is_out_of_time: bool = False
     spending: Spending | None = None
     stray: tuple[StrayCall, ...] = ()
     problems: tuple[str, ...] = ()
@@ -210,6 +211,7 @@ class Audit:
     def _closed(self) -> str:
         """Why nothing more is begun, "" while something may."""
         if self._minutes is not None and time.monotonic() - self.state.started > 60 * self._minutes:
+            self.state.is_out_of_time = True
             return f"the {self._minutes:g} minutes were over"
         return self.state.spending.stopped if self.state.spending is not None else ""
 

@@ -24,7 +24,7 @@ from pytest_gepa.baselines import (
     write_baseline,
 )
 from pytest_gepa.check_run import conclude_trials, mending_command
-from pytest_gepa.check_session import CheckSession, Properties
+from pytest_gepa.check_session import CheckSession
 from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.front import verdict_key
 from pytest_gepa.plugin import closing_key, exit_status_key
@@ -32,7 +32,7 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.patch import git_top
 from pytest_gepa.report.baseline_text import comparing_opening, replaced_lines, saved_lines, saving_opening
 from pytest_gepa.report.check_build import build_check, spent_of, trouble_of
-from pytest_gepa.report.check_result import PromptChange, SavedBaseline
+from pytest_gepa.report.check_result import CheckResult, PromptChange, SavedBaseline
 from pytest_gepa.report.check_terminal import spent_line, trouble_lines
 from pytest_gepa.report.run_directory import state_directory
 from pytest_gepa.report.wording import count, printable
@@ -72,7 +72,7 @@ def compare(
         for case, item in zip(cases, session.items, strict=True)
     }
 
-    def finish() -> Properties:
+    def finish() -> CheckResult:
         def command(nodeids: Sequence[str]) -> str:
             return mending_command(session.config, settings, "", nodeids)
 
@@ -113,13 +113,12 @@ def save(
     bench = CheckSession(session, settings, cases, components, redactor, {})
     saving = BaselineSaving(settings, bench.run, cases, components, bench.suite, bench.journal, bench.screen)
 
-    def finish() -> Properties:
+    def finish() -> None:
         lines = _saved(session.config, settings, saving, components, redactor)
         labels = {case.id: case.nodeid for case in cases}
         lines += trouble_lines(tuple(trouble_of(saving.state, labels)), saving.state.problems)
         lines.append(spent_line(spent_of(saving.state)))
         session.config.stash[closing_key] = [printable(redactor.redact(line)) for line in lines]
-        return {}
 
     bench.conduct(saving, [saving_opening(settings.saved_baseline, len(cases), trials)], finish)
 

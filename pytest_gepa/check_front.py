@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.base_prompts import read_base
+from pytest_gepa.codec import to_json
 from pytest_gepa.front import find_prompts, print_lines, verdict_key
+from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import check_lines
@@ -36,11 +38,12 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
         return
     directory = new_run_directory(settings.rootdir, date.today())
     result = nothing_to_compare(directory.name, base, settings)
-    conclude(session.config, result, directory, redactor)
+    result = conclude(session.config, result, directory, redactor)
+    tell_finished(session.config.hook, to_json(result), str(directory), "check")
 
 
-def conclude(config: pytest.Config, result: CheckResult, directory: Path, redactor: Redactor) -> None:
-    """Write the result down, and say it."""
+def conclude(config: pytest.Config, result: CheckResult, directory: Path, redactor: Redactor) -> CheckResult:
+    """Write the result down, and say it; it comes back without secrets."""
     result = write_check(directory, result, redactor.redact)
     if os.environ.get("GITHUB_ACTIONS") == "true" and (lines := annotation_lines(result)):
         print_lines(terminal_stream(config), ["", *lines])  # a command is one only at the start of a line
@@ -48,3 +51,4 @@ def conclude(config: pytest.Config, result: CheckResult, directory: Path, redact
     config.stash[closing_key] = check_lines(result, where)
     config.stash[verdict_key] = result.verdict
     config.stash[exit_status_key] = 1 if result.failed else 0
+    return result

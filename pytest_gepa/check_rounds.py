@@ -193,6 +193,7 @@ class Rounds:
             state.stopped = state.stopped or state.spending.stopped
         is_replay = self._settings.replay == "only"
         if minutes is not None and not is_replay and time.monotonic() - state.started > 60 * minutes:
+            state.is_out_of_time = True
             state.stopped = state.stopped or f"the {minutes:g} minutes are over"
 
     def _is_over(self) -> bool:

@@ -12,11 +12,10 @@ import pytest
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check import Check
 from pytest_gepa.check_front import conclude
-from pytest_gepa.check_session import CheckSession, Properties
+from pytest_gepa.check_session import CheckSession
 from pytest_gepa.front import find_cases
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.report.check_build import build_check
-from pytest_gepa.report.check_formats import junit_properties
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import opening_line
 from pytest_gepa.report.run_directory import STATE_DIRECTORY
@@ -42,7 +41,7 @@ def compare(
         settings, bench.run, cases, components, base, bench.suite, known, bench.journal, bench.screen
     )
 
-    def finish() -> Properties:
+    def finish() -> CheckResult:
         def command(nodeids: Sequence[str]) -> str:
             return mending_command(session.config, settings, base.name, nodeids)
 
@@ -54,13 +53,12 @@ def compare(
 
 def conclude_trials(
     config: pytest.Config, settings: Settings, bench: CheckSession, result: CheckResult, redactor: Redactor
-) -> Properties:
-    """Write down what a check has found, and say it."""
+) -> CheckResult:
+    """Write down what a check has found, and say it; it comes back without secrets."""
     if settings.replay == "only":
         result = replace(result, spent=as_replayed(result.spent))
     bench.journal.write("result", result=result)
-    conclude(config, result, bench.directory, redactor)
-    return {case.case: junit_properties(case) for case in result.cases}
+    return conclude(config, result, bench.directory, redactor)
 
 
 def mending_command(config: pytest.Config, settings: Settings, base: str, nodeids: Sequence[str]) -> str:

@@ -19,9 +19,12 @@ from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
 from pytest_gepa.front import print_lines, undisturbed
+from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
+from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties
+from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_screen import CheckTerminal
 from pytest_gepa.report.run_directory import new_run_directory
 from pytest_gepa.settings import Settings
@@ -33,9 +36,6 @@ from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor
 
 NO_PLAN = BudgetPlan(limit=0, search=0, confirm=0, probe=0, trials=0)
-
-Properties = Mapping[str, Sequence[tuple[str, str]]]
-"""What a JUnit file is to say of cases, by nodeid."""
 
 
 class Story(Protocol):
@@ -89,10 +89,11 @@ class CheckSession:
         self.suite = make_suite(session.config, settings, cases, components, self._temp, self._answers)
         self.screen = CheckTerminal(terminal_stream(session.config))
 
-    def conduct(self, story: Story, opening: Sequence[str], finish: Callable[[], Properties]) -> None:
+    def conduct(self, story: Story, opening: Sequence[str], finish: Callable[[], CheckResult | None]) -> None:
         """Run a story to its end, show its first trials as pytest's own, and call `finish` however it has ended.
 
-        Raises `GepaError` when a request came whose price has no bound.
+        `finish` writes down what was found, and returns it without secrets, if it is a result. Raises `GepaError` when
+        a request came whose price has no bound.
         """
         config, settings = self._session.config, self._settings
         feeder = Feeder(self._session, self._cases, story.first_cases)
@@ -105,7 +106,10 @@ class CheckSession:
         story.state.spending = spending
         try:
             story.run()
-            self._answers.keep(self.directory)
+            if (
+                not story.state.is_out_of_time
+            ):  # else a replay would go on where there are no answers any more
+                self._answers.keep(self.directory)
         finally:
             # Whatever ended it: what was paid for is written down.
             with undisturbed():
@@ -115,19 +119,29 @@ class CheckSession:
                 self.suite.runner.close()
                 story.state.problems = self.suite.problems
                 try:
-                    found = finish()
+                    result = finish()
                     self._keep_usage(story.state)
                     if held is not None:
-                        feeder.properties = {case.id: found.get(case.nodeid, ()) for case in self._cases}
+                        feeder.properties = self._properties(result)
                         for rollout in held:
                             feeder.feed(rollout)
                         feeder.flush()
+                    if result is not None:
+                        tell_finished(config.hook, to_json(result), str(self.directory), settings.mode)
                     if spending.has_met_the_unpriced:
                         raise GepaError(spending.stopped)
                 finally:
                     self.journal.close()
                     self._answers.close()
                     shutil.rmtree(self._temp, ignore_errors=True)
+
+    def _properties(self, result: CheckResult | None) -> dict[str, list[tuple[str, str]]]:
+        """What a JUnit file is to say of cases, by their ids."""
+        if result is None:
+            return {}
+        also = [OF_A_SIMULATED_MODEL] if result.simulated else []
+        found = {case.case: [*junit_properties(case), *also] for case in result.cases}
+        return {case.id: found.get(case.nodeid, []) for case in self._cases}
 
     def _keep_usage(self, state: CheckState) -> None:
         learned = usage_of(self.directory.name, state.today.texts, state.every_rollout(TODAY))

@@ -21,6 +21,7 @@ from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.feed import Feeder
 from pytest_gepa.front import find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.journal import Journal
 from pytest_gepa.optimize import Optimization
 from pytest_gepa.plan import BudgetPlan, plan_budget
@@ -183,7 +184,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             model.close()
             optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
             try:
-                _finish(config, settings, inputs, directory, optimization.state, journal, extensions)
+                _finish(config, settings, inputs, directory, optimization.state, journal)
             finally:
                 journal.close()
                 answers.close()
@@ -197,7 +198,6 @@ def _finish(
     directory: Path,
     state: RunState,
     journal: Journal,
-    extensions: Extensions,
 ) -> None:
     result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
     if settings.replay == "only":
@@ -217,7 +217,7 @@ def _finish(
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0
-    extensions.finished(to_json(result), str(directory))
+    tell_finished(config.hook, to_json(result), str(directory), "optimize")
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
     if state.reflection_failed and not state.reflections:

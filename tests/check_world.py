@@ -41,9 +41,12 @@ def world_settings(**changed: Any) -> Settings:
 class World:
     """`rates` are those of the cases that go by the edited prompt, `others` the number of those by the other one."""
 
-    def __init__(self, rates: Mapping[str, Rates], others: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, rates: Mapping[str, Rates], others: int = 0, seed: int = 0, model: str = "task"
+    ) -> None:
         self.rates = dict(rates)
         self.seed = seed
+        self.model = model
         self.names = [*rates, *(f"other{number}" for number in range(others))]
         self.suite = FakeSuite(self.rollout)
 
@@ -62,7 +65,7 @@ class World:
         draw = random.Random(f"{self.seed} {case} {trial} {texts[prompt]}").random()
         has_passed = draw < rate
         call = Call(
-            f"{case} {texts[prompt]}", "task", (), Message("assistant", "yes" if has_passed else "no")
+            f"{case} {texts[prompt]}", self.model, (), Message("assistant", "yes" if has_passed else "no")
         )
         return Rollout(
             candidate,

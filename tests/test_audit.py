@@ -21,7 +21,9 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.pieces import find_cuts
 from pytest_gepa.report.audit_build import build_audit_result
+from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
+from pytest_gepa.report.audit_text import audit_closing
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_openai import Answer, Body
@@ -63,6 +65,12 @@ def test_bare():
 
 def test_flaky():
     assert route("fruit", "flaky") == "flaky-FRU"
+"""
+
+
+TELLING = """\
+def pytest_gepa_run_finished(result, directory, mode):
+    print(f"told of {mode}: {len(result['prompts'])} prompt in {directory}")
 """
 
 
@@ -113,8 +121,10 @@ def test_an_audit_tells_what_no_case_notices_and_which_cases_are_no_judges(desk:
         "all *at most 42 rollouts = 12 + 30*",
     )
 
+    desk.write({"conftest.py": TELLING})
     run = audited(desk)
     assert run.code == 0, run.everything
+    assert f"told of audit: {len(found(run)['prompts'])} prompt in {run.directory}" in run.out
     run.matches(
         "*gepa: auditing the cases*",
         "test_route.py ..F...*",  # today's prompts, as pytest shows them
@@ -154,6 +164,25 @@ def test_what_the_budget_has_no_room_for_is_not_measured(desk: Project):
     assert len(run.task_requests) <= 20
     run.matches("  3 pieces not measured: the budget had no room for it")
     assert coverage(run)["whole"]["state"] == "noticed"
+
+
+def test_an_audit_is_replayed_without_the_server(desk: Project):
+    first = audited(desk, "--gepa-trials=1")
+    shutil.rmtree(desk.root / ".gepa/cache")
+    env = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
+    again = audited(desk, "--gepa-trials=1", "--gepa-replay=only", "--gepa-max-cost=0.01", env=env)
+    assert again.code == 0, again.everything
+    assert no_request(again)
+    again.matches("gepa: replaying *; nothing is sent", "prompt coverage *")
+    assert found(again)["prompts"] == found(first)["prompts"]
+    spent, before = found(again)["spent"], found(first)["spent"]
+    assert (spent["rollouts"], spent["cached"]) == (0, before["rollouts"] + before["cached"])
+
+    desk.write({PROMPT: PROMPTS + "\nBe brief.\n"})
+    other = audited(desk, "--gepa-trials=1", "--gepa-replay=only", env=env)
+    assert other.code == 4
+    assert no_request(other)
+    assert "asked for what is not recorded, and nothing was sent" in other.everything
 
 
 def test_ctrl_c_keeps_what_was_found(desk: Project):
@@ -248,16 +277,25 @@ Answers = Callable[[str, str, str], "tuple[float, str]"]
 """Takes a case, the prompt's text and the trial; gives score and answer."""
 
 
+def named(model: str) -> Functions:
+    return Functions(["a"], lambda *_: (1.0, "x"), model=model)
+
+
 class Functions(FakeSuite):
     """A suite whose cases are functions of the prompt's text."""
 
     def __init__(
-        self, cases: Sequence[str], answers: Answers, uses: Mapping[str, tuple[str, ...]] | None = None
+        self,
+        cases: Sequence[str],
+        answers: Answers,
+        uses: Mapping[str, tuple[str, ...]] | None = None,
+        model: str = "m",
     ):
         super().__init__(self._rollout)
         self.cases = {name: Case(name, name) for name in cases}
         self._answers = answers
         self._uses = uses or {}
+        self._model = model
 
     @property
     def ran(self) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -274,7 +312,7 @@ class Functions(FakeSuite):
             trial,
             Outcome.passed if score == 1 else Outcome.failed,
             score,
-            Trajectory((Call(key=text, model="m", request=(asked,), answer=answer),)),
+            Trajectory((Call(key=text, model=self._model, request=(asked,), answer=answer),)),
             charged=True,
             uses=self._uses.get(case, ("p",)),
         )
@@ -354,6 +392,15 @@ def test_after_the_minutes_nothing_new_is_begun(tmp_path: Path):
     result = audit(tmp_path, suite, minutes=1e-9)
     assert states(result) == ["not measured"] * 3
     assert not [text for text, _, _ in suite.ran if text != TEXT]
+
+
+def test_a_simulated_model_is_called_one_wherever_its_figures_are(tmp_path: Path):
+    result = audit(tmp_path, named("simulated-desk"))
+    said = "simulated: the figures say nothing about a real model"
+    assert f"model                simulated-desk, {said}" in audit_closing(result, "run")
+    assert f"The model is {said}." in audit_markdown(result)
+    real = audit(tmp_path, named("a-real-one"))
+    assert said not in "".join([*audit_closing(real, "run"), audit_markdown(real)])
 
 
 def test_a_prompt_that_no_case_uses_is_told(tmp_path: Path):

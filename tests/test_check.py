@@ -61,6 +61,10 @@ import sys
 def pytest_unconfigure():
     print("loaded", *sorted(name for name in sys.modules if "." not in name or name.startswith("pytest_gepa.")))
 """
+TELLING = """\
+def pytest_gepa_run_finished(result, directory, mode):
+    print(f"told of {mode}: {result['verdict']} in {directory}")
+"""
 NEEDLESS = {"rich", "jinja2", "openai", "diskcache", "genai_prices", "sqlite3", "asyncio", "yaml", "tomlkit"}
 NEEDLESS |= {
     f"pytest_gepa.{name}" for name in ("check", "check_run", "optimize", "suite.evaluate", "answers")
@@ -68,12 +72,13 @@ NEEDLESS |= {
 
 
 def test_unchanged_prompts_cost_nothing(project: Project) -> None:
-    project.write({"conftest.py": LOADED})
+    project.write({"conftest.py": LOADED + TELLING})
     run = check(project)
     assert run.code == 0, run.everything
     assert no_request(run)
     run.matches("verdict*nothing changed: every prompt has the text that it had at *")
     assert result(run)["verdict"] == "nothing changed"
+    assert f"told of check: nothing changed in {run.directory}" in run.out
     # Neither time: what only a comparison needs is not even imported.
     (loaded,) = (set(line.split()[1:]) for line in run.lines if line.startswith("loaded "))
     assert "pytest_gepa.check_front" in loaded
@@ -81,10 +86,11 @@ def test_unchanged_prompts_cost_nothing(project: Project) -> None:
 
 
 def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project: Project) -> None:
-    project.write({PROMPT: BAD})
+    project.write({PROMPT: BAD, "conftest.py": TELLING})
     run = check(project, "--junitxml=junit.xml", env={"GITHUB_ACTIONS": "true"})
     assert run.code == 1, run.everything
     assert "Traceback" not in run.everything
+    assert f"told of check: regressed in {run.directory}" in run.out
     assert tiers(run) == {"fruit": "stable", "animal": "stable", "city": "regressed", "tool": "stable"}
     run.matches(
         "test_route.py ..F.*",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gepa.report.check_formats import annotation_lines, code_quality
+from pytest_gepa.report.check_terminal import check_lines
 from pytest_gepa.suite.usage import CaseUsage
 from tests.check_world import EDITED, OTHER, World, example_world, harmless_world
 
@@ -88,3 +90,13 @@ def test_the_gates(tmp_path: Path) -> None:
 def test_one_trial_a_side_proves_nothing(tmp_path: Path) -> None:
     result = World({"broken": (1, 0)}).check(tmp_path, trials=1)
     assert (result.cases[0].tier, result.failed) == ("suspect", False)
+
+
+def test_a_simulated_model_is_called_one_wherever_its_figures_are(tmp_path: Path) -> None:
+    def told(model: str) -> list[bool]:
+        result = World({"broken": (1.0, 0.0)}, model=model).check(tmp_path)
+        every = (check_lines(result, "run"), annotation_lines(result), code_quality(result))
+        return [result.simulated, *("simulated: the figures" in str(said) for said in every)]
+
+    assert told("simulated-desk") == [True] * 4
+    assert told("a-real-one") == [False] * 4

@@ -20,6 +20,7 @@ from pytest_gepa.report.audit_result import (
     SaysNothing,
 )
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
 from pytest_gepa.suite.contradictions import find_contradictions
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -52,6 +53,7 @@ def build_audit_result(
         trouble=tuple(_trouble(labels[case], run) for case, run in state.trouble.items()),
         spent=with_bill(Spent(rollouts=state.charged, cached=state.cached), state.spending, state.started),
         models=tuple(sorted(state.models)),
+        simulated=is_simulated(state.models),
         problems=state.problems,
     )
 

@@ -11,6 +11,7 @@ from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.check_baseline import LISTED
 from pytest_gepa.report.check_result import PromptChange
 from pytest_gepa.report.expected import expected_lines
+from pytest_gepa.report.simulated import WARNING, is_simulated
 from pytest_gepa.report.wording import count
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
@@ -99,7 +100,8 @@ def saved_lines(name: str, baseline: Baseline) -> list[str]:
     return [
         f"baseline             {name}: {count(len(baseline.cases), 'case')}, {each} trials each, {passed:,} of "
         f"{trials:,} passed",
-        f"models               {', '.join(baseline.models) or 'none'}",
+        f"models               {', '.join(baseline.models) or 'none'}"
+        + (f", {WARNING}" if is_simulated(baseline.models) else ""),
         _provable(numbers[0], len(baseline.cases)),
     ]
 

@@ -25,6 +25,7 @@ from pytest_gepa.report.result import (
     TakenCase,
     Trouble,
 )
+from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
 from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
@@ -75,6 +76,7 @@ def build_result(
         trials=state.trials if state.is_confirmed else 0,
         spent=_spent(state),
         models={"task": tuple(sorted(state.task_models)), "reflection": (reflection_model,)},
+        simulated=is_simulated((*state.task_models, reflection_model)),
         seed=seed,
         search_ended=state.search_ended,
         changes=_changes(search.candidates, search.seed, winner),

@@ -11,6 +11,7 @@ from pytest_gepa.report.build import trouble_reason
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, SavedBaseline, Side
 from pytest_gepa.report.check_unchanged import DEFAULT_RULE
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
 from pytest_gepa.report.wording import count
 from pytest_gepa.settings import SCORE_RULE, Settings
@@ -66,6 +67,7 @@ def build_check(
         trouble=trouble,
         spent=spent_of(state),
         models={"task": tuple(sorted(state.task_models))},
+        simulated=is_simulated(state.task_models),
         problems=state.problems,
         command=command(regressed) if regressed else "",
         on_new_prompts=tuple(labels[case.id] for case in cases if case.id in state.on_new_prompts),

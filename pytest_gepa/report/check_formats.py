@@ -11,6 +11,7 @@ from typing import Any
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import changes_of, line_runs, line_words, side_words, worst_first
 from pytest_gepa.report.foreign import clip
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, p_words, printable, short_name
 
 LEVELS = {"regressed": "error", "suspect": "warning"}
@@ -20,6 +21,8 @@ MOST_ANNOTATIONS = 10
 
 LISTED_CASES = 5
 TEXT = 400
+OF_A_SIMULATED_MODEL = ("gepa_simulated", "true")
+"""The property of a case in JUnit XML whose answers came from a simulated model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ def annotation_lines(result: CheckResult) -> list[str]:
         ]
         marked = [(place, users) for place, users in used if users]
         marked += _by_test([case for case in cases if not changes_of(case, result)], result)
-        lines += [_annotation(level, tier, place, users) for place, users in marked[:MOST_ANNOTATIONS]]
+        lines += [
+            _annotation(level, tier, place, users, result) for place, users in marked[:MOST_ANNOTATIONS]
+        ]
     return lines
 
 
@@ -74,7 +79,7 @@ def _test_place(case: CaseCheck, result: CheckResult) -> _Place | None:
     return _Place(case.path, line, line, f"since the baseline {clip(result.base, 100)} was saved")
 
 
-def _annotation(level: str, tier: str, place: _Place, cases: Sequence[CaseCheck]) -> str:
+def _annotation(level: str, tier: str, place: _Place, cases: Sequence[CaseCheck], result: CheckResult) -> str:
     title = f"gepa: {count(len(cases), 'case')} {tier} {place.why}"
     told = [_case_words(case) for case in cases[:LISTED_CASES]]
     if len(cases) > LISTED_CASES:
@@ -84,6 +89,7 @@ def _annotation(level: str, tier: str, place: _Place, cases: Sequence[CaseCheck]
     told.append(f"today: {clip(worst.today.answer, TEXT)}")
     told += [clip(worst.today.failure, TEXT)] if worst.today.failure else []
     told += [place.note] if place.note else []
+    told += [f"the model is {WARNING}"] if result.simulated else []
     properties = {
         "file": _posix(place.path),
         "line": str(place.first),
@@ -102,6 +108,7 @@ def code_quality(result: CheckResult) -> list[dict[str, Any]]:
 
     A fingerprint depends on neither lines nor figures, so that the same finding is known again in the next run.
     """
+    model = f" (the model is {WARNING})" if result.simulated else ""
     found = []
     for tier, severity in SEVERITIES.items():
         for case in worst_first(result.in_tier(tier)):
@@ -110,7 +117,7 @@ def code_quality(result: CheckResult) -> list[dict[str, Any]]:
                 _finding(
                     case,
                     (tier, severity, change.component),
-                    f"with the change of {printable(change.component)}",
+                    f"with the change of {printable(change.component)}{model}",
                     (change.path, _first_lines(change)[0]),
                 )
                 for change in changes
@@ -118,7 +125,10 @@ def code_quality(result: CheckResult) -> list[dict[str, Any]]:
             if not changes and (place := _test_place(case, result)) is not None:
                 found.append(
                     _finding(
-                        case, (tier, severity, place.path), printable(place.why), (place.path, place.first)
+                        case,
+                        (tier, severity, place.path),
+                        printable(place.why) + model,
+                        (place.path, place.first),
                     )
                 )
     return found

@@ -15,6 +15,7 @@ from pytest_gepa.report.check_wording import (
 )
 from pytest_gepa.report.fitting import Part, fit
 from pytest_gepa.report.foreign import code, fence, line, markup
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, p_words, points, price
 
 MARKER = "<!-- pytest-gepa-check -->"
@@ -64,7 +65,7 @@ def _head(result: CheckResult) -> str:
     if result.stopped and result.stopped not in result.reason:
         lines += [f"**Not finished:** {line(result.stopped)}.", ""]
     if result.simulated:
-        lines += ["The model is a simulated one: the figures say nothing about a real model.", ""]
+        lines += [f"The model is {WARNING}.", ""]
     lines.append(f"- Gate: {_gate(result)}")
     saved = result.baseline
     lines += _compared(result) if saved is None else compared_markdown(result, saved)

@@ -10,6 +10,7 @@ from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
 
 LISTED = 10
@@ -48,6 +49,8 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
             f"mean score           {points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
             f"{high:+.0f}, {p_words(result.p_value)}"
         )
+    if result.simulated:
+        lines.append(f"model                {' and '.join(result.models['task'])}, {WARNING}")
     for tier, words in TIER_WORDS.items():
         lines += _tier_lines(result, tier, words)
     if stable := result.in_tier("stable"):

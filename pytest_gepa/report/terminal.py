@@ -16,6 +16,7 @@ from pytest_gepa.report.needs import needs_words
 from pytest_gepa.report.rates import rates_lines
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.section import encodable
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import (
     count,
     dollars,
@@ -158,6 +159,9 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
     broken = [*result.broken, *(result.holdout.broken if result.holdout else ())]
     if broken:
         lines.append(f"BREAKS {count(len(broken), 'case')}: {', '.join(broken)}")
+    if result.simulated:
+        models = dict.fromkeys(name for names in result.models.values() for name in names)
+        lines.append(f"model                {' and '.join(models)}, {WARNING}")
     lines.append(f"verdict              {result.verdict}: {result.reason}")
     where = "confirm run" if result.has_confirm else "search"
     lines.append(f"search cases         {passed(result.baseline)} -> {passed(result.winner)} ({where})")

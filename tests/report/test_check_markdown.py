@@ -184,6 +184,7 @@ def test_a_check_that_was_stopped_says_why_once():
 
 def test_a_simulated_model_is_called_one():
     assert "say nothing about a real model" in render_check_markdown(result(simulated=True))
+    assert "say nothing about a real model" not in render_check_markdown(result())
 
 
 def test_foreign_text_is_never_markup():
