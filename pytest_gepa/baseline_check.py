@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from pytest_gepa.baselines import RecordedCase
-from pytest_gepa.check_rounds import CheckScreen, Job, Rounds, most_trials
+from pytest_gepa.check_rounds import Bench, Job, Rounds, most_trials
 from pytest_gepa.check_state import TODAY, CheckState
-from pytest_gepa.evolve.candidate import seed_candidate
-from pytest_gepa.journal import Journal
-from pytest_gepa.prompts.components import Component
-from pytest_gepa.settings import Settings
-from pytest_gepa.suite.evaluate import Suite
-from pytest_gepa.suite.rollout import Case
 from pytest_gepa.verdict.sequential import Trials
 
 
 class BaselineCheck:
     """One comparison. `run` may be interrupted at any time; `state` then holds what was found.
 
-    `run` names the run in its trials, which no other run has; `recorded` are the cases that are compared, by id, and
-    `changed` the prompts that are not as they were.
+    `recorded` are the cases that are compared, by id, and `changed` the prompts that are not as they were.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        run: str,
-        cases: Sequence[Case],
-        components: Sequence[Component],
-        recorded: Mapping[str, RecordedCase],
-        changed: Collection[str],
-        suite: Suite,
-        journal: Journal,
-        screen: CheckScreen,
-    ) -> None:
-        today = seed_candidate({component.id: component.text for component in components})
+    def __init__(self, bench: Bench, recorded: Mapping[str, RecordedCase], changed: Collection[str]) -> None:
+        today = bench.today
         self.state = CheckState(today, today, recorded=recorded)
-        self._settings = settings
-        self._cases = {case.id: case for case in cases if case.id in recorded}
+        self._settings = bench.settings
+        self._cases = {case.id: case for case in bench.cases if case.id in recorded}
         self._changed = frozenset(changed)
-        self._rounds = Rounds(
-            settings, f"{run}/baseline", self._cases, (TODAY,), self.state, suite, journal, screen
-        )
+        self._rounds = Rounds(bench, "baseline", (TODAY,), self.state)
 
     @property
     def first_cases(self) -> tuple[str, ...]:

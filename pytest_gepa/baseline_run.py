@@ -53,19 +53,8 @@ def compare(
     """Compare today with a baseline. Raises `GepaError` for what the user can mend."""
     redactor = Redactor(os.environ, settings.redact)
     base = BasePrompts(settings.baseline, "", {}, changes)
-    changed = [change.component for change in changes]
-    bench = CheckSession(session, settings, cases, components, redactor, {"baseline": baseline})
-    check = BaselineCheck(
-        settings,
-        bench.run,
-        cases,
-        components,
-        matched.known,
-        changed,
-        bench.suite,
-        bench.journal,
-        bench.screen,
-    )
+    run = CheckSession(session, settings, cases, components, redactor, {"baseline": baseline})
+    check = BaselineCheck(run.bench, matched.known, [change.component for change in changes])
     top = git_top(settings.rootdir) or settings.rootdir
     places = {
         case.id: (path_from(top, item.path), (item.location[1] or 0) + 1)
@@ -84,11 +73,11 @@ def compare(
             edited=matched.edited,
             gone=(*matched.gone, *_passed_over(check.state, cases)),
         )
-        name = bench.directory.name
+        name = run.directory.name
         result = build_check(name, check.state, cases, base, settings, command, saved, places)
-        return conclude_trials(session.config, settings, bench, result, redactor)
+        return conclude_trials(session.config, settings, run, result, redactor)
 
-    bench.conduct(check, [comparing_opening(settings.baseline, baseline, matched, changes)], finish)
+    run.conduct(check, [comparing_opening(settings.baseline, baseline, matched, changes)], finish)
 
 
 def _passed_over(state: CheckState, cases: Sequence[Case]) -> list[str]:
@@ -110,30 +99,29 @@ def save(
 ) -> None:
     """Save a baseline. Raises `GepaError` for what the user can mend."""
     redactor = Redactor(os.environ, settings.redact)
-    bench = CheckSession(session, settings, cases, components, redactor, {})
-    saving = BaselineSaving(settings, bench.run, cases, components, bench.suite, bench.journal, bench.screen)
+    run = CheckSession(session, settings, cases, components, redactor, {})
+    saving = BaselineSaving(run.bench)
 
     def finish() -> None:
-        lines = _saved(session.config, settings, saving, components, redactor)
+        lines = _saved(session.config, settings, saving, redactor)
         labels = {case.id: case.nodeid for case in cases}
         lines += trouble_lines(tuple(trouble_of(saving.state, labels)), saving.state.problems)
         lines.append(spent_line(spent_of(saving.state)))
         session.config.stash[closing_key] = [printable(redactor.redact(line)) for line in lines]
 
-    bench.conduct(saving, [saving_opening(settings.saved_baseline, len(cases), trials)], finish)
+    run.conduct(saving, [saving_opening(settings.saved_baseline, len(cases), trials)], finish)
 
 
 def _saved(
     config: pytest.Config,
     settings: Settings,
     saving: BaselineSaving,
-    components: Sequence[Component],
     redactor: Redactor,
 ) -> list[str]:
     """Write the file if the trials have come to their end, and say so."""
     name, state = settings.saved_baseline, saving.state
     path = baseline_path(state_directory(settings.rootdir), name)
-    baseline = saving.baseline(components, redactor.redact, date.today().isoformat(), __version__)
+    baseline = saving.baseline(redactor.redact, date.today().isoformat(), __version__)
     why = "" if state.has_ended else state.stopped or "interrupted"
     if not why and not baseline.cases:
         why = "no case reached a model and gave evidence"

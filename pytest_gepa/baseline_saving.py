@@ -6,13 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from pytest_gepa.baselines import Baseline, RecordedCase, rounded, short_name, text_digest
-from pytest_gepa.check_rounds import CheckScreen, Job, Rounds, most_trials
+from pytest_gepa.check_rounds import Bench, Job, Rounds, most_trials
 from pytest_gepa.check_state import TODAY, CheckState
-from pytest_gepa.evolve.candidate import seed_candidate
-from pytest_gepa.journal import Journal
-from pytest_gepa.prompts.components import Component
-from pytest_gepa.settings import Settings
-from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import case_digest
 
@@ -27,23 +22,13 @@ class BaselineSaving:
     sample. Cases that reach no model are run once; no model can change them.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        run: str,
-        cases: Sequence[Case],
-        components: Sequence[Component],
-        suite: Suite,
-        journal: Journal,
-        screen: CheckScreen,
-    ) -> None:
-        today = seed_candidate({component.id: component.text for component in components})
+    def __init__(self, bench: Bench) -> None:
+        today = bench.today
         self.state = CheckState(today, today)
-        self._cases = {case.id: case for case in cases}
-        self._trials = {case.id: most_trials(case, settings) for case in cases}
-        self._rounds = Rounds(
-            settings, f"{run}/baseline", self._cases, (TODAY,), self.state, suite, journal, screen
-        )
+        self._components = bench.components
+        self._cases = {case.id: case for case in bench.cases}
+        self._trials = {case.id: most_trials(case, bench.settings) for case in bench.cases}
+        self._rounds = Rounds(bench, "baseline", (TODAY,), self.state)
 
     @property
     def first_cases(self) -> tuple[str, ...]:
@@ -97,9 +82,7 @@ class BaselineSaving:
     def _evidence(self, case: str) -> list[Rollout]:
         return [run for _, run in self.state.side(TODAY, case) if run.outcome.is_evidence]
 
-    def baseline(
-        self, components: Sequence[Component], redact: Callable[[str], str], day: str, version: str
-    ) -> Baseline:
+    def baseline(self, redact: Callable[[str], str], day: str, version: str) -> Baseline:
         """What the trials came to: of every case that reaches a model, without names that hold a secret."""
         asking = (case for case in self._cases.values() if case.id not in self.state.untouched)
         found = {
@@ -111,7 +94,7 @@ class BaselineSaving:
             saved=day,
             version=version,
             models=tuple(sorted(map(redact, self.state.task_models))),
-            prompts={component.id: text_digest(component.text) for component in components},
+            prompts={component.id: text_digest(component.text) for component in self._components},
             cases=found,
         )
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check_rounds import CheckScreen, Job, Rounds, most_trials
+from pytest_gepa.check_rounds import Bench, Job, Rounds, most_trials
 from pytest_gepa.check_state import BASE, TODAY, CheckState
-from pytest_gepa.evolve.candidate import derive, seed_candidate
-from pytest_gepa.journal import Journal
-from pytest_gepa.prompts.components import Component
-from pytest_gepa.settings import Settings
-from pytest_gepa.suite.evaluate import Suite
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.evolve.candidate import derive
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.verdict.sequential import Trials
 
@@ -20,29 +15,16 @@ from pytest_gepa.verdict.sequential import Trials
 class Check:
     """One check. `run` may be interrupted at any time; `state` then holds what was found.
 
-    `run` names the run in its trials, which no other run has; `known` is what earlier runs have learned of the cases.
+    `known` is what earlier runs have learned of the cases.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        run: str,
-        cases: Sequence[Case],
-        components: Sequence[Component],
-        base: BasePrompts,
-        suite: Suite,
-        known: Mapping[str, CaseUsage],
-        journal: Journal,
-        screen: CheckScreen,
-    ) -> None:
-        today = seed_candidate({component.id: component.text for component in components})
+    def __init__(self, bench: Bench, base: BasePrompts, known: Mapping[str, CaseUsage]) -> None:
+        today = bench.today
         self.state = CheckState(today, derive(today, base.texts, origin="base"))
-        self._settings = settings
-        self._cases = {case.id: case for case in cases}
+        self._settings = bench.settings
+        self._cases = {case.id: case for case in bench.cases}
         self._base = base
-        self._rounds = Rounds(
-            settings, f"{run}/check", self._cases, (BASE, TODAY), self.state, suite, journal, screen
-        )
+        self._rounds = Rounds(bench, "check", (BASE, TODAY), self.state)
         self._seen = frozenset(name for usage in known.values() for name in usage.touches)
         is_whole = base.changed <= self._seen
         # Where no case was ever seen to use a changed prompt, that it is not used says nothing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -12,7 +12,9 @@ from typing import Protocol
 from pytest_gepa.baselines import rounded
 from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.crew import Crew
+from pytest_gepa.evolve.candidate import Candidate, seed_candidate
 from pytest_gepa.journal import Journal
+from pytest_gepa.prompts.components import Component
 from pytest_gepa.run_state import rollout_fields
 from pytest_gepa.settings import Settings
 from pytest_gepa.shared_budget import SharedBudget
@@ -46,34 +48,43 @@ def most_trials(case: Case, settings: Settings) -> int:
     return case.trials or settings.trials or CAP
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What trials are run with. `run` names the run in its trials, which no other run has; `components` are those of
+    today, `cases` all of the session's."""
+
+    settings: Settings
+    run: str
+    cases: Sequence[Case]
+    components: Sequence[Component]
+    suite: Suite
+    journal: Journal
+    screen: CheckScreen
+
+    @property
+    def today(self) -> Candidate:
+        """The prompts of today."""
+        return seed_candidate({component.id: component.text for component in self.components})
+
+
 class Rounds:
     """Runs trials for a check, keeps them in its `state`, and stops where budget, money or time do.
 
-    `trials` is the name of the trials, before their number, which no other run has. `sides` are those that are run:
-    both, or today's alone beside a recorded one.
+    `phase` is what its trials are called. `sides` are those that are run: both, or today's alone beside a recorded one.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        trials: str,
-        cases: Mapping[str, Case],
-        sides: tuple[SideName, ...],
-        state: CheckState,
-        suite: Suite,
-        journal: Journal,
-        screen: CheckScreen,
-    ) -> None:
+    def __init__(self, bench: Bench, phase: str, sides: tuple[SideName, ...], state: CheckState) -> None:
         self.state = state
-        self._settings = settings
-        self._trials = trials
-        self._cases = cases
+        self._settings = bench.settings
+        self._trials = f"{bench.run}/{phase}"
+        self._cases = {case.id: case for case in bench.cases}
         self._sides = sides
-        self._suite = suite
-        self._journal = journal
-        self._screen = screen
+        self._suite = bench.suite
+        self._journal = bench.journal
+        self._screen = bench.screen
         self._crew = Crew()
-        self._budget = SharedBudget(sys.maxsize if settings.budget is None else settings.budget)
+        budget = bench.settings.budget
+        self._budget = SharedBudget(sys.maxsize if budget is None else budget)
 
     @property
     def spent(self) -> int:

@@ -36,29 +36,27 @@ def compare(
     compose(components, base.texts)  # raises for a text that today's file cannot hold
     cases = find_cases(session, settings)
     known = still_true(load_usage(settings.rootdir / STATE_DIRECTORY), cases)
-    bench = CheckSession(session, settings, cases, components, redactor, {"base": base})
-    check = Check(
-        settings, bench.run, cases, components, base, bench.suite, known, bench.journal, bench.screen
-    )
+    run = CheckSession(session, settings, cases, components, redactor, {"base": base})
+    check = Check(run.bench, base, known)
 
     def finish() -> CheckResult:
         def command(nodeids: Sequence[str]) -> str:
             return mending_command(session.config, settings, base.name, nodeids)
 
-        result = build_check(bench.directory.name, check.state, cases, base, settings, command)
-        return conclude_trials(session.config, settings, bench, result, redactor)
+        result = build_check(run.directory.name, check.state, cases, base, settings, command)
+        return conclude_trials(session.config, settings, run, result, redactor)
 
-    bench.conduct(check, [opening_line(base, len(check.first_cases), len(cases))], finish)
+    run.conduct(check, [opening_line(base, len(check.first_cases), len(cases))], finish)
 
 
 def conclude_trials(
-    config: pytest.Config, settings: Settings, bench: CheckSession, result: CheckResult, redactor: Redactor
+    config: pytest.Config, settings: Settings, run: CheckSession, result: CheckResult, redactor: Redactor
 ) -> CheckResult:
     """Write down what a check has found, and say it; it comes back without secrets."""
     if settings.replay == "only":
         result = replace(result, spent=as_replayed(result.spent))
-    bench.journal.write("result", result=result)
-    return conclude(config, result, bench.directory, redactor)
+    run.journal.write("result", result=result)
+    return conclude(config, result, run.directory, redactor)
 
 
 def mending_command(config: pytest.Config, settings: Settings, base: str, nodeids: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 
 from pytest_gepa.answers import RunAnswers
+from pytest_gepa.check_rounds import Bench
 from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
@@ -52,10 +53,7 @@ class Story(Protocol):
 
 
 class CheckSession:
-    """Opened before anything is sent; `conduct` closes it.
-
-    `run` names the run in its trials. `about` are further fields of the journal's first record.
-    """
+    """Opened before anything is sent; `conduct` closes it. `about` are further fields of the journal's first record."""
 
     def __init__(
         self,
@@ -85,9 +83,11 @@ class CheckSession:
             **about,
         )
         self._answers = RunAnswers(settings, run, "", self._temp, redactor.redact_certain)
-        self.run = self._answers.name
-        self.suite = make_suite(session.config, settings, cases, components, self._temp, self._answers)
-        self.screen = CheckTerminal(terminal_stream(session.config))
+        self._suite = make_suite(session.config, settings, cases, components, self._temp, self._answers)
+        self._screen = CheckTerminal(terminal_stream(session.config))
+        self.bench = Bench(
+            settings, self._answers.name, cases, components, self._suite, self.journal, self._screen
+        )
 
     def conduct(self, story: Story, opening: Sequence[str], finish: Callable[[], CheckResult | None]) -> None:
         """Run a story to its end, show its first trials as pytest's own, and call `finish` however it has ended.
@@ -99,7 +99,7 @@ class CheckSession:
         feeder = Feeder(self._session, self._cases, story.first_cases)
         # A JUnit file takes a case's properties with its last report, so that the reports have to wait for the tiers.
         held: list[Rollout] | None = [] if config.getoption("xmlpath", None) else None
-        self.screen.feed = feeder.feed if held is None else held.append
+        self._screen.feed = feeder.feed if held is None else held.append
         print_lines(terminal_stream(config), [*opening, *self._answers.notes])
         cap = None if settings.replay == "only" else settings.max_cost
         spending = Spending(self._temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
@@ -113,11 +113,11 @@ class CheckSession:
         finally:
             # Whatever ended it: what was paid for is written down.
             with undisturbed():
-                self.screen.close()
+                self._screen.close()
                 if held is None:
                     feeder.flush()
-                self.suite.runner.close()
-                story.state.problems = self.suite.problems
+                self._suite.runner.close()
+                story.state.problems = self._suite.problems
                 try:
                     result = finish()
                     self._keep_usage(story.state)

@@ -15,11 +15,13 @@ from pytest_gepa.baseline_check import BaselineCheck
 from pytest_gepa.baseline_front import prompt_changes
 from pytest_gepa.baseline_saving import BaselineSaving
 from pytest_gepa.baselines import Baseline, match
+from pytest_gepa.check_rounds import Bench
 from pytest_gepa.check_state import CheckState
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_build import build_check
 from pytest_gepa.report.check_result import CheckResult, SavedBaseline
+from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import case_digest
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
@@ -73,17 +75,18 @@ class ModelWorld:
             uses=() if is_plain else (PROMPT,),
         )
 
+    def bench(self, settings: Settings, run: str, journal: Journal) -> Bench:
+        suite: Any = self.suite
+        return Bench(settings, run, self.cases, [self.component], suite, journal, Silent())
+
     def save(self, directory: Path, **changed: Any) -> tuple[Baseline, CheckState]:
         """The baseline that a run would write, and how the run stood at its end."""
         journal = Journal(directory / "then.jsonl", str)
         settings = world_settings(mode="save-baseline", saved_baseline="nightly", **changed)
-        suite: Any = self.suite
-        saving = BaselineSaving(settings, "then", self.cases, [self.component], suite, journal, Silent())
+        saving = BaselineSaving(self.bench(settings, "then", journal))
         saving.run()
         journal.close()
-        found = saving.baseline(
-            [self.component], lambda text: text.replace(SECRET, "-"), "2026-01-31", "1.2.3"
-        )
+        found = saving.baseline(lambda text: text.replace(SECRET, "-"), "2026-01-31", "1.2.3")
         return found, saving.state
 
     def compare(self, directory: Path, baseline: Baseline, **changed: Any) -> CheckResult:
@@ -93,17 +96,8 @@ class ModelWorld:
         cases = self.cases
         matched = match(baseline, {case.id: case_digest(case) for case in cases})
         changes = prompt_changes(settings, baseline, [self.component])
-        suite: Any = self.suite
         check = BaselineCheck(
-            settings,
-            "now",
-            cases,
-            [self.component],
-            matched.known,
-            [change.component for change in changes],
-            suite,
-            journal,
-            Silent(),
+            self.bench(settings, "now", journal), matched.known, [change.component for change in changes]
         )
         check.run()
         journal.close()

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check import Check
+from pytest_gepa.check_rounds import Bench
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_build import build_check
@@ -89,7 +90,7 @@ class World:
         journal = Journal(directory / f"journal-{self.seed}.jsonl", str)
         settings = world_settings(**changed)
         suite: Any = self.suite
-        check = Check(settings, "run", cases, components, base, suite, known or {}, journal, Silent())
+        check = Check(Bench(settings, "run", cases, components, suite, journal, Silent()), base, known or {})
         check.run()
         journal.close()
         return build_check("run", check.state, cases, base, settings, " ".join)
