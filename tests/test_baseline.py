@@ -55,22 +55,24 @@ def without_cities(request: Body) -> Answer:
 
 def test_a_baseline_is_small_and_of_fresh_answers_and_changes_only_when_it_is_saved(project: Project) -> None:
     project.git("init", "-q")
+    project.cases([*cases_of(words=("one",)), ("fruit", KEY)])
     run = project.pytest("--gepa-save-baseline", "nightly", "--gepa-trials=2")
     assert run.code == 0, run.everything
-    assert len(run.task_requests) == 4 * 2
-    run.matches("*4 passed*", "baseline*nightly: 4 cases, 2 trials each, 8 of 8 passed", "written*" + FILE)
+    assert len(run.task_requests) == 5 * 2
+    run.matches("*5 passed*", "baseline*nightly: 5 cases, 2 trials each, 10 of 10 passed", "written*" + FILE)
     (command,) = re.findall(r"`(git add -f [^`]+)`", run.out)
     project.shell(command)
     assert project.git("diff", "--cached", "--name-only") == f"{FILE}\n"
     text = (project.root / FILE).read_text("ascii")
     assert len(text) < 1500
     assert len(re.findall(r"^  .*\[\w+-one\].*$", text, re.M)) == 4
+    assert "test_route[fruit-[redacted]]" in text
     assert not [word for word in (KEY, "one-CIT", "The mark of", "assert", "127.0.0.1") if word in text]
 
     project.world.task = without_cities
     again = project.pytest("--gepa-save-baseline", "nightly", "--gepa-trials=2")
     assert again.code == 0, again.everything
-    assert len(again.task_requests) == 4 * 2  # of which the cache had all
+    assert len(again.task_requests) == 5 * 2  # of which the cache had all
     again.matches(
         "replaces*the one of *: 1 difference", "  test_route.py::test_route[[]city-one]: 2/2 -> 0/2"
     )
