@@ -16,6 +16,7 @@ from pytest_gepa.errors import SettingsError
 from pytest_gepa.plugin import INI_ONLY, MODES, SETTINGS
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.suite.pytest_internals import (
+    keep_order,
     quieten,
     switch_off_distribution,
     unknown_ini_keys,
@@ -101,6 +102,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     _check_ini_keys(config, known)
     _check_options(config, mode)
     workers = switch_off_distribution(config)
+    keep_order(config)
     quieten(config)
     watch_parameters(config)
     prompts, base = _prompts(config)
