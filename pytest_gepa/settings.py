@@ -17,6 +17,7 @@ from pytest_gepa.errors import SettingsError
 from pytest_gepa.plugin import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.suite.pytest_internals import (
+    keep_order,
     quieten,
     switch_off_distribution,
     unknown_ini_keys,
@@ -114,6 +115,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     _check_ini_keys(config, known)
     _check_options(config)
     workers = switch_off_distribution(config)
+    keep_order(config)
     quieten(config)
     watch_parameters(config)
     prompts, base = _prompts(config)

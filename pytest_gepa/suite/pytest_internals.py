@@ -90,16 +90,23 @@ def _set_child_options(options: argparse.Namespace) -> None:
 
 
 def switch_off_distribution(config: pytest.Config) -> int | None:
-    """Keep xdist from starting workers; the number that `-n` asked for, None without it."""
+    """Keep xdist from starting workers; the number that was asked for (`-n 4`, `--tx 4*popen`), None without any."""
     wanted = getattr(config.option, "numprocesses", None)
-    if wanted is None:
+    if wanted is None and getattr(config.option, "dist", "no") == "no":
         return None
     tx = getattr(config.option, "tx", None) or []
     for name in ("numprocesses", "dist", "tx"):
         setattr(config.option, name, CHILD_OPTIONS[name])
     if isinstance(wanted, int):
         return wanted
-    return len(tx) or os.cpu_count() or 1
+    counts = (spec.partition("*")[0] for spec in tx)
+    return sum(int(count) if count.isdecimal() else 1 for count in counts) or os.cpu_count() or 1
+
+
+def keep_order(config: pytest.Config) -> None:
+    """Keep pytest-randomly from shuffling the cases: their order is that of the report, and of what a budget holds."""
+    if hasattr(config.option, "randomly_reorganize"):
+        config.option.randomly_reorganize = False
 
 
 def redirect_cache(config: pytest.Config, directory: Path) -> None:
