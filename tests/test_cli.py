@@ -85,7 +85,7 @@ def test_apply_passes_over_audits_which_propose_nothing(project: Path) -> None:
     assert (project / "prompts/a.md").read_bytes() == NEW
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=st.tuples(DATA, DATA), other=st.tuples(DATA, DATA))
 def test_whatever_the_bytes_are_apply_and_undo_are_exact(
     one: tuple[bytes, bytes], other: tuple[bytes, bytes], capsys: pytest.CaptureFixture[str]

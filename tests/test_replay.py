@@ -207,7 +207,7 @@ def test_replay_off_neither_reads_nor_stores(project: Project) -> None:
     assert not (project.root / ".gepa/cache").exists()
 
 
-@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.thorough), 8])
+@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.thorough), 4])
 def test_a_recorded_run_gives_the_same_patch_elsewhere_without_server_key_or_cache(
     project: Project, concurrency: int
 ) -> None:

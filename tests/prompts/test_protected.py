@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import PromptError
@@ -134,7 +134,6 @@ def test_an_addition_goes_before_a_region_that_runs_to_the_end():
     assert apply_edits(closed, [Edit("add", "", "b")]) == closed + "b\n"
 
 
-@settings(deadline=None, max_examples=300)
 @given(TEXTS, st.sampled_from(["add", "example"]), st.sampled_from(["new", "new\nlines"]))
 def test_an_addition_at_the_end_never_harms_a_region(text, kind, added):
     try:
@@ -146,7 +145,6 @@ def test_an_addition_at_the_end_never_harms_a_region(text, kind, added):
     assert protection_problem(text, result) is None
 
 
-@settings(deadline=None, max_examples=500)
 @given(TEXTS, TEXTS, st.data())
 def test_no_edit_that_changes_a_region_gets_past_the_guard(text, new, data):
     try:
