@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from pytest_gepa.baselines import baseline_text, read_baseline
+from pytest_gepa.plugin import MODES, SETTINGS
 from pytest_gepa.report.check_formats import junit_properties
 from pytest_gepa.report.check_markdown import MARKER
 from pytest_gepa.report.check_write import write_check
@@ -17,10 +18,7 @@ from tests.report.checks import regressed, result
 DOCS = Path(__file__).parents[2] / "docs"
 CI = (DOCS / "ci.md").read_text(encoding="utf-8")
 CHECK = (DOCS / "check.md").read_text(encoding="utf-8")
-OPTIONS = {
-    "--gepa-baseline", "--gepa-check", "--gepa-fail-on", "--gepa-fail-on-trouble", "--gepa-max-cost", "--gepa-plan",
-    "--gepa-replay", "--gepa-save-baseline", "--gepa-trials",
-}  # fmt: skip
+OPTIONS = {f"--gepa-{setting.name}" for setting in (*MODES, *SETTINGS)} | {"--gepa-fail-on-trouble"}
 
 
 def recipes() -> list[object]:
