@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -137,7 +138,7 @@ def _saved(
     lines = [*saved_lines(name, baseline), *replaced]
     if state.untouched:
         lines.append(f"left out             {count(len(state.untouched), 'case')} that reach no model")
-    shown = os.path.relpath(path, config.invocation_params.dir)
+    shown = shlex.quote(os.path.relpath(path, config.invocation_params.dir))
     return [
         *lines,
         f"written              {shown}",

@@ -42,7 +42,11 @@ class BaselineSaving:
     def _begin(self) -> None:
         self._play(range(1), self.first_cases)
         self.state.untouched = {case for case in self._cases if self._is_modelless(case)}
-        asking = [case for case in self._cases if case not in self.state.untouched]
+        asking = [
+            case
+            for case in self._cases
+            if case not in self.state.untouched and not self._is_passed_over(case)
+        ]
         # Half a sample is none: better to know now that the budget cannot hold it.
         needed = sum(self._trials[case] - 1 for case in asking)
         if needed > self._rounds.remaining and not self.state.stopped:
@@ -53,7 +57,7 @@ class BaselineSaving:
             )
             return
         self.state.planned = len(self._cases) + needed
-        self._play(range(1, FIRST), [case for case in asking if not self._is_passed_over(case)])
+        self._play(range(1, FIRST), asking)
         self._play(
             range(FIRST, max(self._trials.values())), [case for case in asking if self._evidence(case)]
         )

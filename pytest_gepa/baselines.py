@@ -80,8 +80,9 @@ def rounded(score: float) -> float:
 
 
 def text_digest(text: str) -> str:
-    """Names a text."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """Names a text, whatever newlines git has given to its file."""
+    plain = text.replace("\r\n", "\n")
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def baseline_path(state_directory: Path, name: str) -> Path:
@@ -265,18 +266,19 @@ def _function(case: str) -> str:
 
 def differences(before: Baseline, after: Baseline) -> list[str]:
     """What a baseline that is saved again says otherwise, a line each; [] where only the day is another."""
-    match_by_id = before.cases.keys() & after.cases.keys()
+    found = match(before, {case: recorded.digest for case, recorded in after.cases.items()})
     lines = _changes("prompt", before.prompts, after.prompts)
     if set(before.models) != set(after.models):
         lines.append(f"models: {_listed(before.models)} -> {_listed(after.models)}")
-    for case in (case for case in after.cases if case in match_by_id):
+    for case, one in found.known.items():
+        other = after.cases[case]
+        if (one.passed, one.scores) != (other.passed, other.scores):
+            lines.append(f"{other.name}: {recorded_words(one)} -> {recorded_words(other)}")
+    for case in found.edited:
         one, other = before.cases[case], after.cases[case]
-        edited = "" if one.digest == other.digest else " (the test is another)"
-        if edited or (one.passed, one.scores) != (other.passed, other.scores):
-            lines.append(f"{other.name}: {recorded_words(one)} -> {recorded_words(other)}{edited}")
-    lines += [f"{one.name}: new" for case, one in after.cases.items() if case not in match_by_id]
-    lines += [f"{one.name}: no longer there" for case, one in before.cases.items() if case not in match_by_id]
-    return lines
+        lines.append(f"{other.name}: {recorded_words(one)} -> {recorded_words(other)} (the test is another)")
+    lines += [f"{after.cases[case].name}: new" for case in found.new]
+    return lines + [f"{name}: no longer there" for name in found.gone]
 
 
 def recorded_words(case: RecordedCase) -> str:

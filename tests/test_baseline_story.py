@@ -66,13 +66,13 @@ def test_the_file_holds_counts_and_names_and_nothing_that_was_said(tmp_path: Pat
 
 
 def test_a_budget_that_cannot_hold_the_sample_ends_it_after_one_trial(tmp_path: Path) -> None:
-    world = ModelWorld({"good": 1, "bad": 0, "plain": 1})
+    world = ModelWorld({"good": 1, "bad": 0, "plain": 1, "skipped": 1})
     _, state = world.save(tmp_path, budget=50)
     assert not state.has_ended
-    assert "the smallest that holds them is --gepa-budget 65, or" in state.stopped
+    assert "the smallest that holds them is --gepa-budget 66, or" in state.stopped
     assert len(world.ran("good")) == 1
-    assert world.save(tmp_path, budget=65)[1].has_ended
-    assert not world.save(tmp_path, budget=64)[1].has_ended
+    assert world.save(tmp_path, budget=66)[1].has_ended
+    assert not world.save(tmp_path, budget=65)[1].has_ended
 
 
 # Comparing
@@ -138,9 +138,10 @@ def test_cases_that_came_went_or_were_edited_are_listed_and_not_run(tmp_path: Pa
     assert not world.ran("new")
     said = "\n".join(check_lines(result, "."))
     assert "not compared         1 case not in the baseline (new)" in said
-    assert "1 case of the baseline that this session has not (gone)" in said
-    assert "- 1 case compared; not compared: 1 new, 1 edited, 1 not in this session" in render_check_markdown(
-        result
+    assert "1 case of the baseline that this session has not, or skips (gone)" in said
+    assert (
+        "- 1 case compared; not compared: 1 new, 1 edited, 1 not run in this session"
+        in render_check_markdown(result)
     )
 
 

@@ -24,6 +24,7 @@ from pytest_gepa.baselines import (
     read_baseline,
     rounded,
     short_name,
+    text_digest,
     write_baseline,
 )
 from pytest_gepa.suite.rollout import Case
@@ -239,3 +240,19 @@ def test_what_is_saved_again_says_what_is_otherwise() -> None:
         f"{name}: no longer there",
     ]
     assert differences(before, replace(before, saved="2026-02-01")) == []
+
+
+def test_a_row_that_was_put_in_among_others_makes_one_difference() -> None:
+    def table(*rows: str) -> Baseline:
+        return baseline(
+            **{
+                f"t.py::test_x[{at}]": recorded(digest=row, name=f"test_x[{row}]")
+                for at, row in enumerate(rows)
+            }
+        )
+
+    assert differences(table("red", "blue"), table("red", "new", "blue")) == ["test_x[new]: new"]
+
+
+def test_newlines_of_windows_make_no_other_prompt() -> None:
+    assert text_digest("a\r\nb") == text_digest("a\nb") != text_digest("ab")

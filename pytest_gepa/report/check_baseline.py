@@ -78,7 +78,7 @@ def _kinds(saved: SavedBaseline) -> list[tuple[Sequence[str], str]]:
     kinds = [
         (saved.new, "not in the baseline"),
         (saved.edited, "of which the test or its values are not as they were"),
-        (saved.gone, "of the baseline that this session has not"),
+        (saved.gone, "of the baseline that this session has not, or skips"),
     ]
     return [(cases, words) for cases, words in kinds if cases]
 
@@ -87,7 +87,7 @@ def _apart(saved: SavedBaseline) -> str:
     numbers = (
         (len(saved.new), "new"),
         (len(saved.edited), "edited"),
-        (len(saved.gone), "not in this session"),
+        (len(saved.gone), "not run in this session"),
     )
     return ", ".join(f"{number:,} {words}" for number, words in numbers if number)
 

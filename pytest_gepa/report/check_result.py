@@ -73,7 +73,7 @@ class SavedBaseline:
 
     `saved` is the day (ISO), `version` that of this package by which it was saved, `models` are the names that its
     cases asked for. Not compared are cases of today that it has not (`new`), those of which the test or its values
-    are not as they were (`edited`), and its cases that this session has not (`gone`); all three are nodeids.
+    are not as they were (`edited`), and its cases that this session has not, or skips (`gone`); all are nodeids.
     """
 
     saved: str
