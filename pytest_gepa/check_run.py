@@ -21,6 +21,7 @@ from pytest_gepa.check_front import conclude
 from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.deleted_prompts import with_users_of_deleted
 from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
 from pytest_gepa.front import find_cases, print_lines, undisturbed
@@ -131,6 +132,7 @@ def _finish(
         return mending_command(config, settings, base.name, nodeids)
 
     result = build_check(directory.name, state, cases, base, settings, command)
+    result = with_users_of_deleted(result, base, cases, load_usage(directory.parents[1]))
     if settings.replay == "only":
         result = replace(result, spent=as_replayed(result.spent))
     journal.write("result", result=result)
