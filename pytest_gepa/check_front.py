@@ -13,14 +13,14 @@ import pytest
 
 from pytest_gepa.base_prompts import read_base
 from pytest_gepa.codec import to_json
-from pytest_gepa.front import find_prompts, print_lines, verdict_key
+from pytest_gepa.front import find_cases, find_prompts, print_lines, verdict_key
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import check_lines
 from pytest_gepa.report.check_unchanged import nothing_to_compare
 from pytest_gepa.report.check_write import annotation_lines, write_check
-from pytest_gepa.report.run_directory import new_run_directory
+from pytest_gepa.report.run_directory import STATE_DIRECTORY, new_run_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.trace.redact import Redactor
@@ -38,6 +38,12 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
         return
     directory = new_run_directory(settings.rootdir, date.today())
     result = nothing_to_compare(directory.name, base, settings)
+    if base.deleted:
+        from pytest_gepa.deleted_prompts import with_users_of_deleted
+        from pytest_gepa.suite.usage import load_usage
+
+        known = load_usage(settings.rootdir / STATE_DIRECTORY)
+        result = with_users_of_deleted(result, base, find_cases(session, settings), known)
     result = conclude(session.config, result, directory, redactor)
     tell_finished(session.config.hook, to_json(result), str(directory), "check")
 

@@ -13,6 +13,7 @@ from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check import Check
 from pytest_gepa.check_front import conclude
 from pytest_gepa.check_session import CheckSession
+from pytest_gepa.deleted_prompts import with_users_of_deleted
 from pytest_gepa.front import find_cases
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.report.check_build import build_check
@@ -44,6 +45,7 @@ def compare(
             return mending_command(session.config, settings, base.name, nodeids)
 
         result = build_check(run.directory.name, check.state, cases, base, settings, command)
+        result = with_users_of_deleted(result, base, cases, load_usage(run.directory.parents[1]))
         return conclude_trials(session.config, settings, run, result, redactor)
 
     run.conduct(check, [opening_line(base, len(check.first_cases), len(cases))], finish)

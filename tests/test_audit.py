@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -212,47 +214,32 @@ def test_modes_that_exclude_each_other_say_so(project: Project):
     assert no_request(run)
 
 
-PRO_FORMA = '''\
-from desk.line import SpreadLine
-
-EXCERPT = """
-Penhallow Foods plc, pro forma income statement. Had the frozen food business been sold on 1 January 2024, revenue
-for the year ended 31 December 2024 would have been £310 million.
-"""
-
-
-def test_what_would_have_been_is_pro_forma(desk):
-    expected = SpreadLine("Penhallow Foods plc", "pro forma", 310_000_000, "GBP", "FY2024")
-    assert desk.spread("Revenue", EXCERPT) == expected
-'''
+SHOWN = re.findall(
+    r"```(\w*)\n(.*?)```",
+    (Path(__file__).parents[1] / "docs/audit.md")
+    .read_text(encoding="utf-8")
+    .partition("## A case for a line that none noticed")[2]
+    .partition("\n## ")[0],
+    re.DOTALL,
+)
+"""The blocks of the page by their language: the prompt, the command, before, the case, after, and the listing."""
 
 
 @pytest.mark.thorough
 def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_path: Path):
-    from tests.example_desk import EXAMPLE, oracle  # takes a second, as it imports an SDK
-
+    """As `docs/audit.md` shows it."""
+    example = Path(__file__).parents[1] / "example_project"
     root = tmp_path / "desk"
-    shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__", ".pytest_cache"))
-    # The line that the first case needs, and one for which there is none.
-    lines = [
-        line for line in oracle()["classify"].splitlines() if "JSON" in line or 'pro forma", also' in line
-    ]
-    (root / "prompts/classify.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    shutil.copytree(example, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__", ".pytest_cache"))
+    prompt, command, before, case, after, listing = (text for _, text in SHOWN)
+    (root / "prompts/classify.md").write_text(prompt, encoding="utf-8")
 
-    def told() -> list[str]:
-        usual = (
-            "--gepa-audit",
-            "--gepa-prompts=prompts/classify.md",
-            "--gepa-trials=1",
-            "-k",
-            "annual or would",
-        )
+    def lines() -> set[str]:
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "GEPA_"))
         }
-        command = [sys.executable, "-m", "pytest", *usual]
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", *shlex.split(command.removeprefix("$ "))],
             cwd=root,
             env={**kept, "PYTEST_ADDOPTS": ALONE},
             capture_output=True,
@@ -261,13 +248,23 @@ def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_pa
             timeout=TIMEOUT,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        newest = max((root / ".gepa/runs").iterdir())
-        (prompt,) = json.loads((newest / "audit.json").read_text(encoding="utf-8"))["prompts"]
-        return [piece["state"] for piece in prompt["pieces"]]
+        return {unnumbered(line) for line in done.stdout.splitlines()}
 
-    assert told() == ["noticed", "unnoticed"]
-    (root / "tests/test_spread_pro_forma.py").write_text(PRO_FORMA, encoding="utf-8")
-    assert told() == ["noticed", "noticed"]
+    def unnumbered(line: str) -> str:
+        """Without a place in the order, which no line has for good where cases run at once."""
+        return re.sub(r"^gepa: \[\d/3\] ", "", line)
+
+    def shown(text: str) -> set[str]:
+        return {unnumbered(line) for line in text.splitlines() if line.strip() not in ("", "...")}
+
+    assert shown(before) <= lines()
+    (root / "tests/test_spread_pro_forma.py").write_text(case, encoding="utf-8")
+    assert shown(after) <= lines()
+    assert listing in (root / ".gepa/runs").joinpath(newest_run(root), "audit.md").read_text(encoding="utf-8")
+
+
+def newest_run(root: Path) -> str:
+    return max(path.name for path in (root / ".gepa/runs").iterdir())
 
 
 # Without processes: the audit's own decisions, with a suite of functions.

@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 import pytest
 from _pytest.config import get_config
 
+from pytest_gepa.suite.usage import CaseUsage, save_usage
 from tests.fake_openai import Answer, Body
 from tests.harness import (
+    APP,
     KINDS,
     PROMPT,
     Project,
@@ -262,6 +264,48 @@ def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
         PROMPT: "edited",
         "prompts/tool.md": "added",
     }
+
+
+def test_a_deleted_prompt_is_told_with_the_cases_that_used_it(project: Project) -> None:
+    two_prompts(project)
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "two")
+    (project.root / "prompts/tool.md").unlink()
+    project.write({"app.py": APP, PROMPT: GOOD})  # the other prompt has what it said
+    used = CaseUsage({"prompts/tool.md": 1}, digest="another source")
+    tool, gone = "test_route.py::test_route[3.3]", "test_route.py::test_tool_alone"
+    (project.root / ".gepa").mkdir()
+    save_usage(
+        project.root / ".gepa",
+        {tool: used, gone: used, "test_route.py::test_route[0.0]": CaseUsage({PROMPT: 1})},
+    )
+    run = check(project, "--gepa-check=HEAD", "--gepa-trials=1")
+    assert run.code == 0, run.everything
+    assert result(run)["on_deleted_prompts"] == ["test_route.py::test_route[tool-one]"]
+    assert result(run)["not_collected"] == [gone]
+    run.matches(
+        "deleted prompt *1 case that used one before: not compared in this, *(test_route.py::test_route[[]tool-one])",
+        f"deleted prompt *1 case that used one before, and not among the cases of today ({gone})",
+        "prompt *prompts/tool.md: deleted; the code of today runs without it on both sides",
+    )
+
+    # Alone it leaves nothing to run, and is told all the same.
+    project.git("commit", "-q", "-a", "-m", "one")
+    project.git("checkout", "-q", "HEAD~1", "--", PROMPT)
+    alone = check(project, "--gepa-check=HEAD~1")
+    assert alone.code == 0, alone.everything
+    assert no_request(alone)
+    assert result(alone)["not_collected"] == [gone]
+
+
+def test_a_renamed_prompt_is_compared_with_what_it_was(project: Project) -> None:
+    (project.root / PROMPT).rename(project.root / "prompts/desk.md")
+    project.write({"prompts/desk.md": BAD, "app.py": APP.replace("route.md", "desk.md")})
+    run = check(project, "--gepa-trials=6")
+    assert run.code == 1, run.everything
+    assert tiers(run)["city"] == "regressed"
+    (change,) = result(run)["changes"]
+    assert (change["component"], change["state"], change["before"]) == ("prompts/desk.md", "renamed", PROMPT)
 
 
 def test_no_base_is_a_usage_error(project: Project) -> None:

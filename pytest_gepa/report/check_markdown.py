@@ -52,6 +52,7 @@ def render_check_markdown(result: CheckResult) -> str:
         *_tables(result),
         _trouble(result),
         _new_prompts(result),
+        _deleted_prompts(result),
         *(apart_parts(result.baseline) if result.baseline else ()),
         _problems(result),
         Part(0, _foot(result)),
@@ -269,6 +270,14 @@ def _new_prompts(result: CheckResult) -> Part:
     title = f"Not compared: {count(len(items), 'case')} of a prompt that the base has not"
     head = f"\n<details><summary>{title}</summary>\n\n" if items else ""
     return Part(9, head, items, "\n</details>\n" if items else "", "cases of new prompts")
+
+
+def _deleted_prompts(result: CheckResult) -> Part:
+    items = [f"- {code(case)}\n" for case in result.on_deleted_prompts]
+    items += [f"- {code(case)}, not among the cases of this session\n" for case in result.not_collected]
+    title = f"Not compared in this: {count(len(items), 'case')} that used a deleted prompt; both sides ran without"
+    head = f"\n<details><summary>{title}</summary>\n\n" if items else ""
+    return Part(9, head, tuple(items), "\n</details>\n" if items else "", "cases of deleted prompts")
 
 
 def _problems(result: CheckResult) -> Part:

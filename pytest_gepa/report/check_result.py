@@ -94,7 +94,10 @@ class CheckResult:
     cases that use a changed component. `gate` is the rule of `--gepa-fail-on`, `failed` whether it was broken.
     `untouched` counts the cases that use no changed component, or whose requests are the same under both. `command`
     optimizes exactly the regressed cases, "" where there are none. `on_new_prompts` are cases that use a prompt which
-    the base has not, so that they cannot run on its side: listed, never gated. `stopped` is why the check could not go
+    the base has not, so that they cannot run on its side: listed, never gated. `on_deleted_prompts` are cases that have
+    used a prompt which the base has and today has not, as earlier runs have shown: the code of today runs without it on
+    both sides, so that its loss is not compared; `not_collected` are those of them, by id, that are not among the cases
+    of this session. `stopped` is why the check could not go
     on to its end, "" when it did. Code is never swapped: both sides run the code of today.
 
     With a saved `baseline` the base's side is recorded: its sides have no answers, its prompts are known by their
@@ -121,6 +124,8 @@ class CheckResult:
     problems: tuple[str, ...] = ()
     command: str = ""
     on_new_prompts: tuple[str, ...] = ()
+    on_deleted_prompts: tuple[str, ...] = ()
+    not_collected: tuple[str, ...] = ()
     stopped: str = ""
     baseline: SavedBaseline | None = None
 

@@ -50,7 +50,8 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
             f"{high:+.0f}, {p_words(result.p_value)}"
         )
     if result.simulated:
-        lines.append(f"model                {' and '.join(result.models['task'])}, {WARNING}")
+        models = dict.fromkeys(name for names in result.models.values() for name in names)
+        lines.append(f"model                {' and '.join(models)}, {WARNING}")
     for tier, words in TIER_WORDS.items():
         lines += _tier_lines(result, tier, words)
     if stable := result.in_tier("stable"):
@@ -63,6 +64,7 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
             f"new prompt           {count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
             f"not compared, not gated ({named})"
         )
+    lines += _deleted_lines(result)
     if result.baseline is None:
         lines += [_change_line(change) for change in result.changes]
     else:
@@ -81,6 +83,24 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
         how = ", with both versions of the prompts as ancestors" if result.baseline is None else ""
         lines += [f"to mend exactly the regressed cases{how}:"]
         lines.append(printable(result.command))
+    return lines
+
+
+def _deleted_lines(result: CheckResult) -> list[str]:
+    lines = []
+    if result.on_deleted_prompts:
+        cases = result.on_deleted_prompts
+        named = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")
+        lines.append(
+            f"deleted prompt       {count(len(cases), 'case')} that used one before: not compared in this, as both "
+            f"sides ran without it ({named})"
+        )
+    if result.not_collected:
+        names = ", ".join(result.not_collected[:3]) + (", ..." if len(result.not_collected) > 3 else "")
+        lines.append(
+            f"deleted prompt       {count(len(result.not_collected), 'case')} that used one before, and not among the "
+            f"cases of today ({names})"
+        )
     return lines
 
 

@@ -110,10 +110,11 @@ def keep_order(config: pytest.Config) -> None:
 
 
 def redirect_cache(config: pytest.Config, directory: Path) -> None:
-    """Give the session a cache directory of its own, in place of the user's `.pytest_cache`."""
-    cache = getattr(config, "cache", None)
-    if cache is not None:
-        cache._cachedir = directory
+    """Give the session a cache directory of its own, in place of the user's `.pytest_cache`.
+
+    To be called before the session is configured: plugins may write into the cache then, as pytest-randomly does.
+    """
+    config._inicache["cache_dir"] = str(directory)
 
 
 def restart_capture(config: pytest.Config) -> None:
