@@ -21,7 +21,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.harness import KEY, KINDS, PROMPT, TIMEOUT, Project, cases_of, new_project, rule
+from tests.fake_openai import Answer, Body
+from tests.harness import (
+    KEY,
+    KINDS,
+    PROMPT,
+    TIMEOUT,
+    Project,
+    answer_by_rules,
+    cases_of,
+    new_project,
+    rule,
+)
 
 GOOD = "Answer with the word and its mark.\n" + "".join(f"- {rule(kind)}\n" for kind in KINDS)
 BAD = GOOD.replace(f"- {rule('city')}\n", "- Be brief.\n")
@@ -204,6 +215,31 @@ def test_a_fork_rehearses_what_its_contributor_has_recorded(origin: Project, tmp
     assert made.run(f"git checkout -q origin/main -- {PROMPT}").returncode == 0
     _, unchanged, _ = keyless(made).job(steps, **summary)
     assert unchanged.returncode == 0, unchanged.stdout + unchanged.stderr
+
+
+@pytest.mark.thorough
+def test_a_job_of_the_night_notices_a_model_that_changed(origin: Project, tmp_path: Path) -> None:
+    (save,) = (block for block in blocks("sh") if "--gepa-save-baseline" in block)
+    made = clone(origin, tmp_path)
+    done = made.paste(f"{save}git push -q origin main")
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.rmtree(made.root)
+    assert made.project.git("clone", "-q", str(tmp_path / "origin.git"), str(made.root)) == ""
+    steps = recipe("cron:")["jobs"]["compare"]["steps"]
+    summary = tmp_path / "summary.md"
+    _, compare, _ = made.job(steps, GITHUB_STEP_SUMMARY=str(summary))
+    assert compare.returncode == 0, compare.stdout + compare.stderr
+
+    def another_model(request: Body) -> Answer:
+        return "one-?" if "city: " in request["messages"][1]["content"] else answer_by_rules(request)
+
+    origin.world.task = another_model
+    shutil.rmtree(made.root / ".gepa/runs")
+    _, compare, summarize = made.job(steps, GITHUB_STEP_SUMMARY=str(summary), GITHUB_ACTIONS="true")
+    assert compare.returncode == 1, compare.stdout + compare.stderr
+    assert "\n::error file=test_route.py," in compare.stdout
+    assert summarize.returncode == 0
+    assert "1 case proven worse than in the baseline nightly" in summary.read_text(encoding="utf-8")
 
 
 @pytest.mark.thorough
