@@ -16,8 +16,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 CI = (DOCS / "ci.md").read_text(encoding="utf-8")
 CHECK = (DOCS / "check.md").read_text(encoding="utf-8")
 OPTIONS = {
-    "--gepa-baseline", "--gepa-check", "--gepa-fail-on", "--gepa-fail-on-trouble", "--gepa-max-cost", "--gepa-replay",
-    "--gepa-save-baseline", "--gepa-trials",
+    "--gepa-audit", "--gepa-baseline", "--gepa-check", "--gepa-fail-on", "--gepa-fail-on-trouble", "--gepa-max-cost",
+    "--gepa-replay", "--gepa-save-baseline", "--gepa-timeout", "--gepa-trials",
 }  # fmt: skip
 
 
