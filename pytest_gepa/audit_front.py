@@ -40,7 +40,7 @@ from pytest_gepa.spending import Spending
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.usage import load_usage, save_usage, usage_of
+from pytest_gepa.suite.usage import load_usage, save_usage, usage_of, with_digests
 from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor, rewrite_tree
 
@@ -161,7 +161,7 @@ def _finish(
     journal.write("result", result=result)
     texts = {component.id: component.text for component in components}
     learned = usage_of(directory.name, texts, [*state.baseline.values(), *state.repeats])
-    save_usage(directory.parents[1], learned)
+    save_usage(directory.parents[1], with_digests(learned, cases))
     shown = os.path.relpath(directory, config.invocation_params.dir)
     config.stash[closing_key] = [journal.redact(line) for line in audit_closing(result, shown)]
     config.stash[verdict_key] = "audit"

@@ -150,6 +150,10 @@ def test_an_audit_tells_what_no_case_notices_and_which_cases_are_no_judges(desk:
     assert f"    2 |   3 | - {rule('fruit')}" in listing
     assert f"    0 |   5 | - {rule('tool')}" in listing
 
+    usage = json.loads((desk.root / ".gepa/usage.json").read_text(encoding="utf-8"))["cases"]
+    assert len(usage) == 6
+    assert all(known["digest"] for known in usage.values()), "else a case that is edited would count as known"
+
     # A case for a line that none noticed; all else was paid for once.
     desk.write({"test_route.py": TESTS.format(more='    ("tool", "one", "one-TOO"),\n')})
     again = audited(desk)
@@ -315,9 +319,8 @@ class Functions(FakeSuite):
         )
 
 
-def audit(
-    tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None
-) -> AuditResult:
+def ended(tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None) -> AuditState:
+    """What is known when an audit of these cases has ended."""
     plan = AuditPlan(len(suite.cases), 2, (PromptPlan("p", find_cuts(TEXT), len(suite.cases), False),), limit)
     journal = Journal(tmp_path / "journal.jsonl", str)
     told: list[Ablation] = []
@@ -328,8 +331,14 @@ def audit(
     made = Audit(plan, {"p": TEXT}, suite, journal, 1, minutes, lambda _: None, tell)  # type: ignore[arg-type]
     made.run()
     journal.close()
-    component = Component("p", tmp_path / "p", TEXT)
-    return build_audit_result("r", made.state, list(suite.cases.values()), [component])
+    return made.state
+
+
+def audit(
+    tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None
+) -> AuditResult:
+    state = ended(tmp_path, suite, limit=limit, minutes=minutes)
+    return build_audit_result("r", state, list(suite.cases.values()), [Component("p", tmp_path / "p", TEXT)])
 
 
 def states(result: AuditResult) -> list[str]:
@@ -389,6 +398,12 @@ def test_after_the_minutes_nothing_new_is_begun(tmp_path: Path):
     result = audit(tmp_path, suite, minutes=1e-9)
     assert states(result) == ["not measured"] * 3
     assert not [text for text, _, _ in suite.ran if text != TEXT]
+
+
+def test_an_audit_knows_that_the_minutes_have_cut_it_short(tmp_path: Path):
+    """It leaves no recording then: a replay has its own clock, and would ask for what was never asked."""
+    assert ended(tmp_path, named("m"), minutes=1e-9).is_out_of_time
+    assert not ended(tmp_path, named("m"), minutes=60).is_out_of_time
 
 
 def test_a_simulated_model_is_called_one_wherever_its_figures_are(tmp_path: Path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shlex
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -129,6 +131,64 @@ def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project:
     assert repair.result["winner"]["passed"] == 1
     patch = next(path for path in repair.patches)
     assert "+- The mark of a city is CIT." in patch.read_text(encoding="utf-8")
+
+
+def flip_coins(project: Project, seed: int) -> None:
+    """Whether the case `fruit: flaky` passes is drawn anew each time, with the same chance under every prompt."""
+    asked: Counter[str] = Counter()
+
+    def task(request: Body) -> Answer:
+        system, user = (message["content"] for message in request["messages"])
+        if user != "fruit: flaky":
+            return answer_by_rules(request)
+        asked[system] += 1
+        return "flaky-FRU" if random.Random(f"{seed} {system} {asked[system]}").random() < 0.5 else "no"
+
+    project.world.task = task
+
+
+def example_repository(project: Project) -> None:
+    """Under the committed prompt one case fails that knows no animals, one no tools, and one is flaky."""
+    project.write({PROMPT: "".join(f"- {rule(kind)}\n" for kind in ("fruit", "city"))})
+    project.cases([*cases_of(words=("one",)), ("fruit", "flaky")])
+    project.git("commit", "-q", "-a", "-m", "the example")
+
+
+def by_case(run: Run) -> dict[str, str]:
+    return {case["case"].partition("[")[2][:-1]: case["tier"] for case in result(run)["cases"]}
+
+
+def test_the_example_repository_is_judged_as_it_should_be(project: Project) -> None:
+    """As in `tests/test_check_story.py` and `benchmarks/check/example.py`, by way of git, pytest and a server."""
+    example_repository(project)
+    flip_coins(project, seed=1)
+    project.write({PROMPT: "".join(f"- {rule(kind)}\n" for kind in ("fruit", "animal", "tool"))})
+    run = check(project, "--gepa-check=HEAD", "--gepa-trials=8")
+    assert run.code == 1, run.everything
+    assert by_case(run) == {
+        "fruit-one": "stable",
+        "animal-one": "improved",
+        "city-one": "regressed",
+        "tool-one": "improved",
+        "fruit-flaky": "flaky",
+    }
+    run.matches("verdict *regressed: 1 case proven worse than under the prompts of *FAILED")
+
+
+@pytest.mark.thorough
+def test_a_harmless_rewording_of_the_example_repository_passes(project: Project) -> None:
+    example_repository(project)
+    flip_coins(project, seed=2)
+    project.write({PROMPT: "The marks:\n" + "".join(f"- {rule(kind)}\n" for kind in ("city", "fruit"))})
+    run = check(project, "--gepa-check=HEAD")
+    assert run.code == 0, run.everything
+    assert by_case(run) == {
+        "fruit-one": "stable",
+        "animal-one": "failing",
+        "city-one": "stable",
+        "tool-one": "failing",
+        "fruit-flaky": "flaky",
+    }
 
 
 def test_trials_are_never_answered_from_another_runs_cache(project: Project) -> None:

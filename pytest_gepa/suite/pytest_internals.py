@@ -76,6 +76,7 @@ def adapt_early_options(config: pytest.Config) -> None:
 def adapt_child_config(config: pytest.Config, files: Sequence[str]) -> None:
     """Make a child session collect `files` and do nothing else that its user asked of his own session."""
     _set_child_options(config.option)
+    _keep_single_threaded(config)
     watch_parameters(config)
     for name in vars(config.option):
         if name.startswith("gepa_"):
@@ -87,6 +88,13 @@ def _set_child_options(options: argparse.Namespace) -> None:
     for name, value in CHILD_OPTIONS.items():
         if hasattr(options, name):
             setattr(options, name, value)
+
+
+def _keep_single_threaded(config: pytest.Config) -> None:
+    """Keep pytest-rerunfailures from serving workers of xdist by a thread: with one a session cannot fork its own."""
+    plugin = config.pluginmanager.getplugin("rerunfailures")
+    if hasattr(plugin, "HAS_PYTEST_HANDLECRASHITEM"):
+        plugin.HAS_PYTEST_HANDLECRASHITEM = False
 
 
 def switch_off_distribution(config: pytest.Config) -> int | None:
