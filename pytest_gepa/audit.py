@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,12 +11,12 @@ from functools import partial
 from pytest_gepa.audit_findings import Seen, can_notice, is_steady, is_worse, seen
 from pytest_gepa.audit_plan import AuditPlan
 from pytest_gepa.crew import Crew
-from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import candidate_id, seed_candidate
 from pytest_gepa.inherit import modelless
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.pieces import WHOLE, Cut
 from pytest_gepa.run_state import rollout_fields
+from pytest_gepa.shared_budget import SharedBudget
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
@@ -43,7 +42,7 @@ class AuditState:
 
     `today` has the runs of each case under today's prompts, `ablated` those under other texts by candidate and case.
     `ablations` are by component and text, `unmeasured` says of a candidate why it was not run. `planned` counts those
-    that are to be run, `tried` those that were.
+    that are to be run, `tried` those that were. `is_out_of_time` says that the minutes were over before its end.
     """
 
     plan: AuditPlan
@@ -62,6 +61,7 @@ class AuditState:
     cached: int = 0
     models: set[str] = field(default_factory=set)
     is_finished: bool = False
+    is_out_of_time: bool = False
     spending: Spending | None = None
     stray: tuple[StrayCall, ...] = ()
     problems: tuple[str, ...] = ()
@@ -117,8 +117,7 @@ class Audit:
         self._feed = feed
         self._tell = tell
         self._crew = Crew()
-        self._budget = Budget(plan.limit)
-        self._lock = threading.Lock()  # retries are reserved by the threads that wait for rollouts
+        self._budget = SharedBudget(plan.limit)
         self._in_flight = 0
 
     def run(self) -> None:
@@ -194,7 +193,7 @@ class Audit:
                 if self.state.baseline and (reason := self._closed()):
                     self._give_up(waiting, reason)
                     waiting.clear()
-                elif self.reserve(len(waiting[0].cases)):
+                elif self._budget.reserve(len(waiting[0].cases)):
                     begun = waiting.popleft()
                     self._in_flight += len(begun.cases)
                     self._crew.start(partial(self._do, begun))
@@ -212,6 +211,7 @@ class Audit:
     def _closed(self) -> str:
         """Why nothing more is begun, "" while something may."""
         if self._minutes is not None and time.monotonic() - self.state.started > 60 * self._minutes:
+            self.state.is_out_of_time = True
             return f"the {self._minutes:g} minutes were over"
         return self.state.spending.stopped if self.state.spending is not None else ""
 
@@ -226,10 +226,10 @@ class Audit:
             work.texts,
             work.cases,
             work.trial,
-            allowance=self,
+            allowance=self._budget,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, work)),
         )
-        self.settle(len(work.cases), sum(evaluation.charged.values()))
+        self._budget.settle(len(work.cases), sum(evaluation.charged.values()))
         return work
 
     def _note(self, rollout: Rollout, work: _Work) -> None:
@@ -277,16 +277,6 @@ class Audit:
             return not is_steady(today) and bool(runs) and is_worse(today, runs[0])
 
         return tuple(filter(is_doubtful, work.cases))
-
-    def reserve(self, rollouts: int) -> bool:
-        """Set rollouts aside; False when they cannot be afforded. Called by the suite's threads too."""
-        with self._lock:
-            return self._budget.reserve(rollouts)
-
-    def settle(self, reserved: int, charged: int) -> None:
-        """Close a reservation."""
-        with self._lock:
-            self._budget.settle(reserved, charged)
 
 
 def runs_of(state: AuditState, made: Ablation, case: str) -> Sequence[Seen]:

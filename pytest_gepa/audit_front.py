@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -20,25 +21,27 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import find_cases, find_prompts, make_suite, print_lines, undisturbed, verdict_key
+from pytest_gepa.front import find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.file_lines import file_lines
-from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.audit_build import build_audit_result
 from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.report.audit_text import ablation_words, audit_closing, audit_opening, audit_plan_lines
+from pytest_gepa.report.run_directory import STATE_DIRECTORY, new_run_directory
+from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.wording import printable
-from pytest_gepa.report.write import STATE_DIRECTORY, new_run_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.usage import load_usage, save_usage, usage_of
+from pytest_gepa.suite.usage import load_usage, save_usage, usage_of, with_digests
+from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor, rewrite_tree
 
 
@@ -48,11 +51,6 @@ def run_audit(session: pytest.Session, settings: Settings) -> None:
     if others:
         raise SettingsError(
             f"--gepa-audit and --gepa-{others[0]} exclude each other; run one after the other"
-        )
-    if settings.replay == "only":
-        raise SettingsError(
-            "an audit keeps no recording to replay; without --gepa-replay=only what an earlier one has asked is "
-            "answered from the cache"
         )
     components = find_prompts(settings)
     cases = find_cases(session, settings)
@@ -80,37 +78,40 @@ def _run(
     journal = Journal(directory / "journal.jsonl", redactor.redact)
     texts = {component.id: component.text for component in components}
     journal.write(
-        "audit",
+        "run",
         version=1,
         run=directory.name,
         settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
         cases=cases,
         components=texts,
         plan=plan,
+        reflection_model="",
     )
     stream = terminal_stream(config)
-    print_lines(stream, [audit_opening(settings, plan)])
     feeder = Feeder(session, cases)
-    answers = RunAnswers(settings, directory.name, NO_MODEL, temp, redactor.redact_certain)
-    print_lines(stream, answers.notes)
+    answers = RunAnswers(settings, directory.name, "", temp, redactor.redact_certain)
+    print_lines(stream, [audit_opening(settings, plan), *answers.notes])
     # Nothing is kept for a confirm run.
     whole = BudgetPlan(plan.limit, plan.limit, 0, 0, 1)
-    spending = Spending(temp / "costs", PriceList(settings.prices), settings.max_cost, whole, cases)
+    is_replay = settings.replay == "only"
+    cap = None if is_replay else settings.max_cost
+    spending = Spending(temp / "costs", PriceList(settings.prices), cap, whole, cases)
     suite = make_suite(config, settings, cases, components, temp, answers)
     lines = _Progress(components, config)
-    audit = Audit(
-        plan, texts, suite, journal, settings.concurrency, settings.minutes, feeder.feed, lines.ablated
-    )
+    minutes = None if is_replay else settings.minutes
+    audit = Audit(plan, texts, suite, journal, settings.concurrency, minutes, feeder.feed, lines.ablated)
     audit.state.spending = spending
     try:
         audit.run()
+        if not audit.state.is_out_of_time:  # else a replay would go on where there are no answers any more
+            answers.keep(directory)
     finally:
         # Whatever ended the audit: what was paid for is written down.
         with undisturbed():
             feeder.flush()
             suite.runner.close()
             try:
-                _finish(config, directory, audit.state, suite, cases, components, journal)
+                _finish(config, settings, directory, audit.state, suite, cases, components, journal)
             finally:
                 journal.close()
                 answers.close()
@@ -142,6 +143,7 @@ class _Progress:
 
 def _finish(
     config: pytest.Config,
+    settings: Settings,
     directory: Path,
     state: AuditState,
     suite: Suite,
@@ -151,17 +153,20 @@ def _finish(
 ) -> None:
     state.stray, state.problems = suite.stray, suite.problems
     found = build_audit_result(directory.name, state, cases, components)
+    if settings.replay == "only":
+        found = replace(found, spent=as_replayed(found.spent))
     result = from_json(AuditResult, rewrite_tree(to_json(found), journal.redact))
     _write(directory / "audit.json", json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
     _write(directory / "audit.md", audit_markdown(result))
     journal.write("result", result=result)
     texts = {component.id: component.text for component in components}
     learned = usage_of(directory.name, texts, [*state.baseline.values(), *state.repeats])
-    save_usage(directory.parents[1], learned)
+    save_usage(directory.parents[1], with_digests(learned, cases))
     shown = os.path.relpath(directory, config.invocation_params.dir)
     config.stash[closing_key] = [journal.redact(line) for line in audit_closing(result, shown)]
     config.stash[verdict_key] = "audit"
     config.stash[exit_status_key] = 0
+    tell_finished(config.hook, to_json(result), str(directory), "audit")
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
 

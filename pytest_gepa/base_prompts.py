@@ -40,6 +40,11 @@ class BasePrompts:
         return frozenset(one.component for one in self.changes if one.state in ("edited", "renamed"))
 
     @property
+    def deleted(self) -> frozenset[str]:
+        """The components of the base that are there no more."""
+        return frozenset(one.component for one in self.changes if one.state == "deleted")
+
+    @property
     def added(self) -> frozenset[str]:
         """The components of today that the base has not."""
         return frozenset(one.component for one in self.changes if one.state == "added")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pytest_gepa.crew import Crew
-from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
+from pytest_gepa.shared_budget import SharedBudget
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -42,8 +41,7 @@ class ConfirmRun:
         self._journal = journal
         self._screen = screen
         self._crew = Crew()
-        self._lock = threading.Lock()
-        self._budget = Budget(plan.limit - state.search.budget.spent)
+        self._budget = SharedBudget(plan.limit - state.search.budget.spent)
 
     def run(self, winner: Candidate, rivals: Sequence[Candidate] = ()) -> None:
         """Run it to its end. Raises what the work raises, and `KeyboardInterrupt`."""
@@ -136,9 +134,8 @@ class ConfirmRun:
         return False
 
     def _reserve_share(self, rollouts: int) -> None:
-        with self._lock:
-            if not self._budget.reserve(rollouts):
-                raise AssertionError("the confirm run's share was kept from the start")
+        if not self._budget.reserve(rollouts):
+            raise AssertionError("the confirm run's share was kept from the start")
 
     def _next(self) -> tuple[str, Evaluation]:
         while True:
@@ -155,10 +152,10 @@ class ConfirmRun:
             candidate.texts,
             cases,
             trial,
-            allowance=self,
+            allowance=self._budget,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout)),
         )
-        self.settle(len(cases), sum(evaluation.charged.values()))
+        self._budget.settle(len(cases), sum(evaluation.charged.values()))
         stops = (
             run.trajectory.failure for run in evaluation.rollouts.values() if run.outcome is Outcome.stopped
         )
@@ -173,16 +170,6 @@ class ConfirmRun:
         if is_today and self._cases[rollout.case].split == "holdout":
             self._screen.baseline_rollout(rollout)  # the first time that it runs
         self._screen.progress("confirm run", self._state)
-
-    def reserve(self, rollouts: int) -> bool:
-        """Set rollouts aside for a retry; False when they cannot be afforded. Called by the suite's threads."""
-        with self._lock:
-            return self._budget.reserve(rollouts)
-
-    def settle(self, reserved: int, charged: int) -> None:
-        """Close a reservation."""
-        with self._lock:
-            self._budget.settle(reserved, charged)
 
 
 def _unlike(expected: Sequence[float | None], found: Sequence[float | None]) -> bool:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from pytest_gepa.errors import HookError
 from pytest_gepa.evolve.candidate import Candidate
@@ -20,10 +17,11 @@ from pytest_gepa.evolve.decisions import (
     draw_by_share,
     merge_lines,
 )
+from pytest_gepa.hook_calls import call_hook, names_of
 from pytest_gepa.reflect.transcript import Exhibit, one_line
 
 if TYPE_CHECKING:
-    from pluggy import HookCaller, HookRelay
+    from pluggy import HookRelay
 
 _VERDICTS: tuple[Verdict, ...] = ("accept", "reject", "wait")
 
@@ -94,10 +92,6 @@ class Extensions:
             origin=candidate.origin,
         )
 
-    def finished(self, result: Mapping[str, Any], directory: str) -> None:
-        """Tell of the end of the run. Raises `HookError`."""
-        self._call("pytest_gepa_run_finished", result=result, directory=directory)
-
     def _select_parent(self, choice: ParentChoice) -> str:
         allowed = [choice.seed, *(parent.candidate for parent in choice.parents)]
         found: str | None = self._ask(
@@ -147,9 +141,9 @@ class Extensions:
         if self._trouble:
             return None
         try:
-            answer = self._call(name, **arguments)
+            answer = call_hook(self._hooks, name, **arguments)
             if answer is not None and (wanted := problem(answer)):
-                plugins = _names(getattr(self._hooks, name))
+                plugins = names_of(getattr(self._hooks, name))
                 raise HookError(
                     f"the hook {name} of {plugins} returned {one_line(repr(answer), 80)}: {wanted}"
                 )
@@ -157,32 +151,6 @@ class Extensions:
             self._trouble.append(error)
             return None
         return answer
-
-    def _call(self, name: str, **arguments: object) -> Any:
-        caller: HookCaller = getattr(self._hooks, name)
-        try:
-            return caller(**arguments)
-        except (KeyboardInterrupt, pytest.exit.Exception):
-            raise
-        except BaseException as error:  # `pytest.fail` and `sys.exit` are no exceptions
-            said = one_line(f"{type(error).__name__}: {error}", 300)
-            raise HookError(f"the hook {name} of {_blamed(caller, error)} raised {said}") from error
-
-
-def _names(caller: HookCaller) -> str:
-    return " or ".join(implementation.plugin_name for implementation in caller.get_hookimpls())
-
-
-def _blamed(caller: HookCaller, error: BaseException) -> str:
-    """The plugin whose function an exception came through, and the line; else all that may be to blame."""
-    owners = {
-        getattr(implementation.function, "__code__", None): implementation.plugin_name
-        for implementation in caller.get_hookimpls()
-    }
-    for frame, line in walk_tb(error.__traceback__):
-        if frame.f_code in owners:
-            return f"{owners[frame.f_code]}, line {line},"
-    return _names(caller)
 
 
 def told(exhibit: Exhibit) -> dict[str, Any]:

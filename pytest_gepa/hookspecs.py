@@ -94,8 +94,10 @@ def pytest_gepa_candidate_evaluated(
 
 
 @pytest.hookspec()
-def pytest_gepa_run_finished(result: Mapping[str, Any], directory: str) -> None:
-    """Called at the end of a run, however it ended, with the content of `result.json` and the run's directory.
+def pytest_gepa_run_finished(result: Mapping[str, Any], directory: str, mode: str) -> None:
+    """Called at the end of a run, a check or an audit, however it ended, with its result and the run's directory.
 
+    `mode` is "optimize", "check", "baseline" or "audit"; `result` is the content of `result.json`, of `check.json`
+    (of a check, and of a comparison with a saved baseline) or of `audit.json`.
     All of it is written by then. Called in the main thread.
     """

@@ -31,7 +31,7 @@ exit_status_key: pytest.StashKey[int] = pytest.StashKey()
 class Setting(NamedTuple):
     """One setting: an option `--gepa-<name>` and, unless it is a mode, an ini key `gepa_<name>`.
 
-    A mode with a `metavar` may have a value, behind `=` only.
+    A mode with a `metavar` may have a value, behind `=` only; those of `BASELINES` must have one, as any option.
     """
 
     name: str
@@ -39,6 +39,19 @@ class Setting(NamedTuple):
     help: str
 
 
+BASELINES = (
+    Setting(
+        "baseline",
+        "NAME",
+        "is any case worse than when the baseline NAME was saved? Exits with 1 on a regression; models change under "
+        "unchanged prompts",
+    ),
+    Setting(
+        "save-baseline",
+        "NAME",
+        "run every case many times, and save how often it passed as .gepa/baselines/NAME.json for --gepa-baseline",
+    ),
+)
 MODES = (
     Setting(
         "optimize",
@@ -54,7 +67,13 @@ MODES = (
     Setting(
         "audit", "", "find out how much of each prompt the cases notice, by leaving out a piece at a time"
     ),
-    Setting("plan", "", "print what --gepa-optimize would run, and spend nothing"),
+    *BASELINES,
+    Setting(
+        "plan",
+        "",
+        "print what --gepa-optimize (or --gepa-audit, --gepa-baseline, --gepa-save-baseline) would run, and spend "
+        "nothing",
+    ),
 )
 SETTINGS = (
     Setting(
@@ -75,8 +94,8 @@ SETTINGS = (
     Setting(
         "trials",
         "N",
-        "repetitions of each case in the confirm run (default: 3, 1 if answers repeat exactly); with --gepa-check the "
-        "most on either side (default: 32)",
+        "repetitions of each case in the confirm run (default: 3, 1 if answers repeat exactly); with --gepa-check and "
+        "--gepa-baseline the most on either side, with --gepa-save-baseline those that are saved (default: 32)",
     ),
     Setting(
         "holdout",
@@ -89,8 +108,8 @@ SETTINGS = (
     Setting(
         "fail-on",
         "RULE",
-        "when to exit with 1. --gepa-check: regressed (default), suspect, score:X (the mean score fell by more than X, "
-        "proven), none; --gepa-optimize: not-proven (no gain is proven)",
+        "when to exit with 1. --gepa-check and --gepa-baseline: regressed (default), suspect, score:X (the mean score "
+        "fell by more than X, proven), none; --gepa-optimize: not-proven (no gain is proven)",
     ),
     Setting(
         "ancestor",
@@ -160,7 +179,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     words = _command_line(pluginmanager)
     for mode in MODES:
         name = f"--gepa-{mode.name}"
-        if mode.metavar:
+        if mode in BASELINES:
+            group.addoption(name, metavar=mode.metavar, help=mode.help)
+        elif mode.metavar:
             spellings = dict.fromkeys([name, *(word for word in words if word.startswith(f"{name}="))])
             group.addoption(*spellings, action=BehindEqualsSign, dest=f"gepa_{mode.name}", help=mode.help)
         else:
@@ -176,7 +197,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         "--gepa-fail-on-trouble",
         action="store_true",
         default=False,
-        help="--gepa-check: exit with 1 also when a case gave no evidence (an error, a timeout)",
+        help="--gepa-check, --gepa-baseline: exit with 1 also when a case gave no evidence (an error, a timeout)",
     )
     parser.addini("gepa_fail_on_trouble", "on or off: the same (default: off)", type="bool")
     parser.addini("gepa_prompts", "prompts to improve: globs, or file::place, one a line", type="linelist")
@@ -203,14 +224,15 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+def asked_modes(config: pytest.Config) -> list[str]:
+    """The modes that were asked for, the last of `MODES` first; the first is the one that goes."""
+    given = {mode.name: config.getoption(f"gepa_{mode.name.replace('-', '_')}") for mode in MODES}
+    return [name for name in reversed(given) if given[name] not in (None, False)]
+
+
 def _mode(config: pytest.Config) -> str:
     """The mode that was asked for, "" if none; xdist workers and child sessions have none."""
-    if hasattr(config, "workerinput"):
-        return ""
-    asked = (
-        mode.name for mode in reversed(MODES) if config.getoption(f"gepa_{mode.name}") not in (None, False)
-    )
-    return next(asked, "")
+    return "" if hasattr(config, "workerinput") else next(iter(asked_modes(config)), "")
 
 
 @pytest.hookimpl(tryfirst=True)

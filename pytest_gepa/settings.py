@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +14,10 @@ import pytest
 
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import SettingsError
-from pytest_gepa.plugin import INI_ONLY, MODES, SETTINGS
+from pytest_gepa.plugin import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.suite.pytest_internals import (
+    keep_order,
     quieten,
     switch_off_distribution,
     unknown_ini_keys,
@@ -28,12 +30,19 @@ DEFAULT_CONCURRENCY = 8
 DEFAULT_TRIALS = 3
 DEFAULT_TIMEOUT = 120.0
 ISOLATIONS = ("auto", "fork", "spawn", "strict")
-FAIL_RULES = {"optimize": ("not-proven",), "check": ("regressed", "suspect", "none")}
-"""What `--gepa-fail-on` may say, by mode; for a check also `score:X`."""
+_CHECK_RULES = ("regressed", "suspect", "none")
+FAIL_RULES = {
+    "optimize": ("not-proven",),
+    "check": _CHECK_RULES,
+    "baseline": _CHECK_RULES,
+    "save-baseline": (),
+}
+"""What `--gepa-fail-on` may say, by mode; for a check, also against a baseline, `score:X` besides."""
 
 SCORE_RULE = "score:"
 REPLAY_MODES = ("auto", "only", "off")
 DEFAULT_CACHE_MEGABYTES = 1000
+BASELINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,8 @@ class Settings:
     `edits` are the kinds of edit that are allowed. `redact` are regular
     expressions of the user's own. `cache_size` is in bytes. `max_cost` is in USD, None for no cap; `prices` are the
     lines of the user's own table. `revision` is what a check compares with, `ancestor` one whose prompts the search
-    takes in, "" for none. `fails_on_trouble` lets a check fail on cases without evidence.
+    takes in, "" for none. `fails_on_trouble` lets a check fail on cases without evidence. `baseline` is the name of the
+    saved baseline that today is compared with, `saved_baseline` of the one that is to be saved, "" for none.
     """
 
     mode: str
@@ -76,6 +86,8 @@ class Settings:
     revision: str = ""
     ancestor: str = ""
     fails_on_trouble: bool = False
+    baseline: str = ""
+    saved_baseline: str = ""
 
     @property
     def headline(self) -> str:
@@ -84,6 +96,8 @@ class Settings:
             "optimize": "optimizing prompts",
             "audit": "auditing the cases",
             "check": f"checking prompts against {self.revision or 'the base of this branch'}",
+            "baseline": f"comparing with the baseline {self.baseline}",
+            "save-baseline": f"saving the baseline {self.saved_baseline}",
         }
         job = jobs.get(self.mode, "plan only, nothing is run")
         return f"gepa: {job}, seed {self.seed}"
@@ -99,8 +113,9 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         "gepa_fail_on_trouble",
     ]
     _check_ini_keys(config, known)
-    _check_options(config, mode)
+    _check_options(config)
     workers = switch_off_distribution(config)
+    keep_order(config)
     quieten(config)
     watch_parameters(config)
     prompts, base = _prompts(config)
@@ -131,6 +146,8 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         revision=_revision(config, mode),
         ancestor=_text(config, "ancestor") or "",
         fails_on_trouble=config.getoption("gepa_fail_on_trouble") or config.getini("gepa_fail_on_trouble"),
+        baseline=_baseline(config, "baseline"),
+        saved_baseline=_baseline(config, "save-baseline"),
     )
 
 
@@ -139,18 +156,36 @@ def _revision(config: pytest.Config, mode: str) -> str:
     return str(config.getoption("gepa_check") or "") if mode == "check" else ""
 
 
+def _baseline(config: pytest.Config, mode: str) -> str:
+    """The name that was given to one of `BASELINES`, "" where it was not asked for."""
+    name = config.getoption(f"gepa_{mode.replace('-', '_')}")
+    if name is not None and not BASELINE_NAME.fullmatch(name):
+        raise pytest.UsageError(
+            f"--gepa-{mode}: {name!r} is no name of a baseline; give one of letters, digits, '.', '-' and '_' that "
+            f"begins with a letter or a digit, as --gepa-{mode} nightly"
+        )
+    return name or ""
+
+
 def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     """The rule of this mode. One in the ini file may be meant for another mode; one that was typed may not."""
     text, label = _raw(config, "fail-on")
+    # A plan of a comparison takes what the comparison takes.
+    mode = next((asked for asked in asked_modes(config) if asked in FAIL_RULES), mode)
     rules = FAIL_RULES.get(mode, FAIL_RULES["optimize"])
+    has_scores = rules is _CHECK_RULES
     if text is None or text in rules:
         return text
-    if mode == "check" and text.startswith(SCORE_RULE) and _is_share(text.removeprefix(SCORE_RULE)):
+    if has_scores and text.startswith(SCORE_RULE) and _is_share(text.removeprefix(SCORE_RULE)):
         return text
     elsewhere = any(text in others for others in FAIL_RULES.values()) or text.startswith(SCORE_RULE)
     if elsewhere and label != "--gepa-fail-on":
         return None
-    every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if mode == "check" else rules
+    if not rules:
+        raise pytest.UsageError(
+            f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out"
+        )
+    every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if has_scores else rules
     raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(every)}")
 
 
@@ -175,14 +210,11 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
         raise pytest.UsageError(f"{config.inipath}: there is no setting {key}; {hint}")
 
 
-def _check_options(config: pytest.Config, mode: str) -> None:
-    others = [
-        name.name
-        for name in MODES
-        if name.name != mode and config.getoption(f"gepa_{name.name}") not in (None, False)
-    ]
-    if others and ("check" in (mode, *others)):
-        raise pytest.UsageError(f"--gepa-{mode} and --gepa-{others[0]} exclude each other; give one of them")
+def _check_options(config: pytest.Config) -> None:
+    alone = {"check", *(setting.name for setting in BASELINES)}
+    for one, other in combinations(asked_modes(config), 2):
+        if "check" in (one, other) or (one != "plan" and alone & {one, other}):
+            raise pytest.UsageError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
     if config.option.collectonly:
         raise pytest.UsageError(
             "--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run"

@@ -7,22 +7,22 @@ prompts and under today's.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check import Check
-from pytest_gepa.errors import GepaError
+from pytest_gepa.check_rounds import Bench
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_build import build_check
 from pytest_gepa.report.check_result import CheckResult, PromptChange
 from pytest_gepa.settings import Settings
-from pytest_gepa.suite.evaluate import Allowance, Evaluation
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+from tests.fake_suite import FakeSuite
 
 EDITED, OTHER = "prompts/edited.md", "prompts/other.md"
 BASE, TODAY = "as it was", "as it is"
@@ -39,41 +39,26 @@ def world_settings(**changed: Any) -> Settings:
     return Settings(**{**given, **changed})
 
 
-class FakeSuite:
-    """Runs cases by drawing: the same seed gives the same trials, in whatever order they are asked for."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.ran: list[tuple[str, str, str]] = []
-
-    def run(
-        self,
-        candidate: str,
-        texts: Mapping[str, str],
-        cases: Sequence[str],
-        trial: str,
-        *,
-        allowance: Allowance,
-        on_rollout: Callable[[Rollout], None],
-    ) -> Evaluation:
-        rollouts = {case: self._world.rollout(candidate, texts, case, trial) for case in cases}
-        for case, rollout in rollouts.items():
-            self.ran.append(("today" if texts[EDITED] == TODAY else "base", case, trial))
-            on_rollout(rollout)
-        return Evaluation(rollouts, dict.fromkeys(rollouts, True))
-
-    def stop(self) -> None:
-        raise GepaError("nothing here is interrupted")
-
-
 class World:
     """`rates` are those of the cases that go by the edited prompt, `others` the number of those by the other one."""
 
-    def __init__(self, rates: Mapping[str, Rates], others: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, rates: Mapping[str, Rates], others: int = 0, seed: int = 0, model: str = "task"
+    ) -> None:
         self.rates = dict(rates)
         self.seed = seed
+        self.model = model
         self.names = [*rates, *(f"other{number}" for number in range(others))]
-        self.suite = FakeSuite(self)
+        self.suite = FakeSuite(self.rollout)
+
+    @property
+    def ran(self) -> list[tuple[str, str, str]]:
+        """Side, case and trial of every rollout, in order."""
+        return [
+            ("today" if asked.texts[EDITED] == TODAY else "base", case, asked.trial)
+            for asked in self.suite.asked
+            for case in asked.cases
+        ]
 
     def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
         prompt = EDITED if case in self.rates else OTHER
@@ -81,7 +66,7 @@ class World:
         draw = random.Random(f"{self.seed} {case} {trial} {texts[prompt]}").random()
         has_passed = draw < rate
         call = Call(
-            f"{case} {texts[prompt]}", "task", (), Message("assistant", "yes" if has_passed else "no")
+            f"{case} {texts[prompt]}", self.model, (), Message("assistant", "yes" if has_passed else "no")
         )
         return Rollout(
             candidate,
@@ -105,13 +90,13 @@ class World:
         journal = Journal(directory / f"journal-{self.seed}.jsonl", str)
         settings = world_settings(**changed)
         suite: Any = self.suite
-        check = Check(settings, "run", cases, components, base, suite, known or {}, journal, _Silent())
+        check = Check(Bench(settings, "run", cases, components, suite, journal, Silent()), base, known or {})
         check.run()
         journal.close()
         return build_check("run", check.state, cases, base, settings, " ".join)
 
 
-class _Silent:
+class Silent:
     def first_trial(self, rollout: Rollout) -> None:
         """Nothing is shown."""
 

@@ -40,6 +40,8 @@ ALONE = " ".join(
         "hypothesispytest",
         "platformdirs",
         "pytest_cov",
+        "randomly",
+        "rerunfailures",
         "timeout",
         "xdist",
         "xdist.looponfail",

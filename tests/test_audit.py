@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,11 +23,13 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.pieces import find_cuts
 from pytest_gepa.report.audit_build import build_audit_result
+from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
-from pytest_gepa.suite.evaluate import Allowance, Evaluation
+from pytest_gepa.report.audit_text import audit_closing
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_openai import Answer, Body
+from tests.fake_suite import FakeSuite
 from tests.harness import ALONE, PROMPT, TIMEOUT, Project, Run, answer_by_rules, no_request, rule
 
 PROMPTS = f"""\
@@ -63,6 +67,12 @@ def test_bare():
 
 def test_flaky():
     assert route("fruit", "flaky") == "flaky-FRU"
+"""
+
+
+TELLING = """\
+def pytest_gepa_run_finished(result, directory, mode):
+    print(f"told of {mode}: {len(result['prompts'])} prompt in {directory}")
 """
 
 
@@ -113,8 +123,10 @@ def test_an_audit_tells_what_no_case_notices_and_which_cases_are_no_judges(desk:
         "all *at most 42 rollouts = 12 + 30*",
     )
 
+    desk.write({"conftest.py": TELLING})
     run = audited(desk)
     assert run.code == 0, run.everything
+    assert f"told of audit: {len(found(run)['prompts'])} prompt in {run.directory}" in run.out
     run.matches(
         "*gepa: auditing the cases*",
         "test_route.py ..F...*",  # today's prompts, as pytest shows them
@@ -138,6 +150,10 @@ def test_an_audit_tells_what_no_case_notices_and_which_cases_are_no_judges(desk:
     assert f"    2 |   3 | - {rule('fruit')}" in listing
     assert f"    0 |   5 | - {rule('tool')}" in listing
 
+    usage = json.loads((desk.root / ".gepa/usage.json").read_text(encoding="utf-8"))["cases"]
+    assert len(usage) == 6
+    assert all(known["digest"] for known in usage.values()), "else a case that is edited would count as known"
+
     # A case for a line that none noticed; all else was paid for once.
     desk.write({"test_route.py": TESTS.format(more='    ("tool", "one", "one-TOO"),\n')})
     again = audited(desk)
@@ -154,6 +170,25 @@ def test_what_the_budget_has_no_room_for_is_not_measured(desk: Project):
     assert len(run.task_requests) <= 20
     run.matches("  3 pieces not measured: the budget had no room for it")
     assert coverage(run)["whole"]["state"] == "noticed"
+
+
+def test_an_audit_is_replayed_without_the_server(desk: Project):
+    first = audited(desk, "--gepa-trials=1")
+    shutil.rmtree(desk.root / ".gepa/cache")
+    env = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
+    again = audited(desk, "--gepa-trials=1", "--gepa-replay=only", "--gepa-max-cost=0.01", env=env)
+    assert again.code == 0, again.everything
+    assert no_request(again)
+    again.matches("gepa: replaying *; nothing is sent", "prompt coverage *")
+    assert found(again)["prompts"] == found(first)["prompts"]
+    spent, before = found(again)["spent"], found(first)["spent"]
+    assert (spent["rollouts"], spent["cached"]) == (0, before["rollouts"] + before["cached"])
+
+    desk.write({PROMPT: PROMPTS + "\nBe brief.\n"})
+    other = audited(desk, "--gepa-trials=1", "--gepa-replay=only", env=env)
+    assert other.code == 4
+    assert no_request(other)
+    assert "asked for what is not recorded, and nothing was sent" in other.everything
 
 
 def test_ctrl_c_keeps_what_was_found(desk: Project):
@@ -183,47 +218,32 @@ def test_modes_that_exclude_each_other_say_so(project: Project):
     assert no_request(run)
 
 
-PRO_FORMA = '''\
-from desk.line import SpreadLine
-
-EXCERPT = """
-Penhallow Foods plc, pro forma income statement. Had the frozen food business been sold on 1 January 2024, revenue
-for the year ended 31 December 2024 would have been £310 million.
-"""
-
-
-def test_what_would_have_been_is_pro_forma(desk):
-    expected = SpreadLine("Penhallow Foods plc", "pro forma", 310_000_000, "GBP", "FY2024")
-    assert desk.spread("Revenue", EXCERPT) == expected
-'''
+SHOWN = re.findall(
+    r"```(\w*)\n(.*?)```",
+    (Path(__file__).parents[1] / "docs/audit.md")
+    .read_text(encoding="utf-8")
+    .partition("## A case for a line that none noticed")[2]
+    .partition("\n## ")[0],
+    re.DOTALL,
+)
+"""The blocks of the page by their language: the prompt, the command, before, the case, after, and the listing."""
 
 
 @pytest.mark.thorough
 def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_path: Path):
-    from tests.example_desk import EXAMPLE, oracle  # takes a second, as it imports an SDK
-
+    """As `docs/audit.md` shows it."""
+    example = Path(__file__).parents[1] / "example_project"
     root = tmp_path / "desk"
-    shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__", ".pytest_cache"))
-    # The line that the first case needs, and one for which there is none.
-    lines = [
-        line for line in oracle()["classify"].splitlines() if "JSON" in line or 'pro forma", also' in line
-    ]
-    (root / "prompts/classify.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+    shutil.copytree(example, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__", ".pytest_cache"))
+    prompt, command, before, case, after, listing = (text for _, text in SHOWN)
+    (root / "prompts/classify.md").write_text(prompt, encoding="utf-8")
 
-    def told() -> list[str]:
-        usual = (
-            "--gepa-audit",
-            "--gepa-prompts=prompts/classify.md",
-            "--gepa-trials=1",
-            "-k",
-            "annual or would",
-        )
+    def lines() -> set[str]:
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "GEPA_"))
         }
-        command = [sys.executable, "-m", "pytest", *usual]
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", *shlex.split(command.removeprefix("$ "))],
             cwd=root,
             env={**kept, "PYTEST_ADDOPTS": ALONE},
             capture_output=True,
@@ -232,13 +252,23 @@ def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_pa
             timeout=TIMEOUT,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        newest = max((root / ".gepa/runs").iterdir())
-        (prompt,) = json.loads((newest / "audit.json").read_text(encoding="utf-8"))["prompts"]
-        return [piece["state"] for piece in prompt["pieces"]]
+        return {unnumbered(line) for line in done.stdout.splitlines()}
 
-    assert told() == ["noticed", "unnoticed"]
-    (root / "tests/test_spread_pro_forma.py").write_text(PRO_FORMA, encoding="utf-8")
-    assert told() == ["noticed", "noticed"]
+    def unnumbered(line: str) -> str:
+        """Without a place in the order, which no line has for good where cases run at once."""
+        return re.sub(r"^gepa: \[\d/3\] ", "", line)
+
+    def shown(text: str) -> set[str]:
+        return {unnumbered(line) for line in text.splitlines() if line.strip() not in ("", "...")}
+
+    assert shown(before) <= lines()
+    (root / "tests/test_spread_pro_forma.py").write_text(case, encoding="utf-8")
+    assert shown(after) <= lines()
+    assert listing in (root / ".gepa/runs").joinpath(newest_run(root), "audit.md").read_text(encoding="utf-8")
+
+
+def newest_run(root: Path) -> str:
+    return max(path.name for path in (root / ".gepa/runs").iterdir())
 
 
 # Without processes: the audit's own decisions, with a suite of functions.
@@ -248,54 +278,49 @@ Answers = Callable[[str, str, str], "tuple[float, str]"]
 """Takes a case, the prompt's text and the trial; gives score and answer."""
 
 
-class Functions:
+def named(model: str) -> Functions:
+    return Functions(["a"], lambda *_: (1.0, "x"), model=model)
+
+
+class Functions(FakeSuite):
     """A suite whose cases are functions of the prompt's text."""
 
     def __init__(
-        self, cases: Sequence[str], answers: Answers, uses: Mapping[str, tuple[str, ...]] | None = None
+        self,
+        cases: Sequence[str],
+        answers: Answers,
+        uses: Mapping[str, tuple[str, ...]] | None = None,
+        model: str = "m",
     ):
+        super().__init__(self._rollout)
         self.cases = {name: Case(name, name) for name in cases}
-        self.ran: list[tuple[str, str, tuple[str, ...]]] = []
         self._answers = answers
         self._uses = uses or {}
+        self._model = model
 
-    def run(
-        self,
-        candidate: str,
-        texts: Mapping[str, str],
-        cases: Sequence[str],
-        trial: str,
-        *,
-        allowance: Allowance,
-        on_rollout: Callable[[Rollout], None],
-    ) -> Evaluation:
+    @property
+    def ran(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Text, trial and cases of every call."""
+        return [(asked.texts["p"], asked.trial, asked.cases) for asked in self.asked]
+
+    def _rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
         text = texts["p"]
-        self.ran.append((text, trial, tuple(cases)))
-        rollouts = {}
-        for case in cases:
-            score, said = self._answers(case, text, trial)
-            asked, answer = Message("system", text), Message("assistant", said)
-            call = Call(key=text, model="m", request=(asked,), answer=answer)
-            rollouts[case] = Rollout(
-                candidate,
-                case,
-                trial,
-                Outcome.passed if score == 1 else Outcome.failed,
-                score,
-                Trajectory((call,)),
-                charged=True,
-                uses=self._uses.get(case, ("p",)),
-            )
-            on_rollout(rollouts[case])
-        return Evaluation(rollouts, dict.fromkeys(rollouts, True))
-
-    def stop(self) -> None:
-        """Nothing runs."""
+        score, said = self._answers(case, text, trial)
+        asked, answer = Message("system", text), Message("assistant", said)
+        return Rollout(
+            candidate,
+            case,
+            trial,
+            Outcome.passed if score == 1 else Outcome.failed,
+            score,
+            Trajectory((Call(key=text, model=self._model, request=(asked,), answer=answer),)),
+            charged=True,
+            uses=self._uses.get(case, ("p",)),
+        )
 
 
-def audit(
-    tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None
-) -> AuditResult:
+def ended(tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None) -> AuditState:
+    """What is known when an audit of these cases has ended."""
     plan = AuditPlan(len(suite.cases), 2, (PromptPlan("p", find_cuts(TEXT), len(suite.cases), False),), limit)
     journal = Journal(tmp_path / "journal.jsonl", str)
     told: list[Ablation] = []
@@ -306,8 +331,14 @@ def audit(
     made = Audit(plan, {"p": TEXT}, suite, journal, 1, minutes, lambda _: None, tell)  # type: ignore[arg-type]
     made.run()
     journal.close()
-    component = Component("p", tmp_path / "p", TEXT)
-    return build_audit_result("r", made.state, list(suite.cases.values()), [component])
+    return made.state
+
+
+def audit(
+    tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None
+) -> AuditResult:
+    state = ended(tmp_path, suite, limit=limit, minutes=minutes)
+    return build_audit_result("r", state, list(suite.cases.values()), [Component("p", tmp_path / "p", TEXT)])
 
 
 def states(result: AuditResult) -> list[str]:
@@ -367,6 +398,21 @@ def test_after_the_minutes_nothing_new_is_begun(tmp_path: Path):
     result = audit(tmp_path, suite, minutes=1e-9)
     assert states(result) == ["not measured"] * 3
     assert not [text for text, _, _ in suite.ran if text != TEXT]
+
+
+def test_an_audit_knows_that_the_minutes_have_cut_it_short(tmp_path: Path):
+    """It leaves no recording then: a replay has its own clock, and would ask for what was never asked."""
+    assert ended(tmp_path, named("m"), minutes=1e-9).is_out_of_time
+    assert not ended(tmp_path, named("m"), minutes=60).is_out_of_time
+
+
+def test_a_simulated_model_is_called_one_wherever_its_figures_are(tmp_path: Path):
+    result = audit(tmp_path, named("simulated-desk"))
+    said = "simulated: the figures say nothing about a real model"
+    assert f"model                simulated-desk, {said}" in audit_closing(result, "run")
+    assert f"The model is {said}." in audit_markdown(result)
+    real = audit(tmp_path, named("a-real-one"))
+    assert said not in "".join([*audit_closing(real, "run"), audit_markdown(real)])
 
 
 def test_a_prompt_that_no_case_uses_is_told(tmp_path: Path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shlex
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,8 +15,11 @@ from xml.etree import ElementTree
 import pytest
 from _pytest.config import get_config
 
+from pytest_gepa.suite.usage import CaseUsage, save_usage
 from tests.fake_openai import Answer, Body
 from tests.harness import (
+    APART,
+    APP,
     KINDS,
     PROMPT,
     Project,
@@ -55,19 +60,42 @@ def tiers(run: Run) -> dict[str, str]:
     return {re.findall(r"\[(\w+)-", case["case"])[0]: case["tier"] for case in result(run)["cases"]}
 
 
+LOADED = """\
+import sys
+
+def pytest_unconfigure():
+    print("loaded", *sorted(name for name in sys.modules if "." not in name or name.startswith("pytest_gepa.")))
+"""
+TELLING = """\
+def pytest_gepa_run_finished(result, directory, mode):
+    print(f"told of {mode}: {result['verdict']} in {directory}")
+"""
+NEEDLESS = {"rich", "jinja2", "openai", "diskcache", "genai_prices", "sqlite3", "asyncio", "yaml", "tomlkit"}
+NEEDLESS |= {
+    f"pytest_gepa.{name}" for name in ("check", "check_run", "optimize", "suite.evaluate", "answers")
+}
+
+
 def test_unchanged_prompts_cost_nothing(project: Project) -> None:
-    run = check(project)
+    project.write({"conftest.py": LOADED + TELLING})
+    run = check(project, python=APART)
     assert run.code == 0, run.everything
     assert no_request(run)
     run.matches("verdict*nothing changed: every prompt has the text that it had at *")
     assert result(run)["verdict"] == "nothing changed"
+    assert f"told of check: nothing changed in {run.directory}" in run.out
+    # Neither time: what only a comparison needs is not even imported.
+    (loaded,) = (set(line.split()[1:]) for line in run.lines if line.startswith("loaded "))
+    assert "pytest_gepa.check_front" in loaded
+    assert not NEEDLESS & loaded
 
 
 def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project: Project) -> None:
-    project.write({PROMPT: BAD})
+    project.write({PROMPT: BAD, "conftest.py": TELLING})
     run = check(project, "--junitxml=junit.xml", env={"GITHUB_ACTIONS": "true"})
     assert run.code == 1, run.everything
     assert "Traceback" not in run.everything
+    assert f"told of check: regressed in {run.directory}" in run.out
     assert tiers(run) == {"fruit": "stable", "animal": "stable", "city": "regressed", "tool": "stable"}
     run.matches(
         "test_route.py ..F.*",
@@ -103,6 +131,64 @@ def test_a_bad_edit_is_caught_named_and_repaired_by_the_printed_command(project:
     assert repair.result["winner"]["passed"] == 1
     patch = next(path for path in repair.patches)
     assert "+- The mark of a city is CIT." in patch.read_text(encoding="utf-8")
+
+
+def flip_coins(project: Project, seed: int) -> None:
+    """Whether the case `fruit: flaky` passes is drawn anew each time, with the same chance under every prompt."""
+    asked: Counter[str] = Counter()
+
+    def task(request: Body) -> Answer:
+        system, user = (message["content"] for message in request["messages"])
+        if user != "fruit: flaky":
+            return answer_by_rules(request)
+        asked[system] += 1
+        return "flaky-FRU" if random.Random(f"{seed} {system} {asked[system]}").random() < 0.5 else "no"
+
+    project.world.task = task
+
+
+def example_repository(project: Project) -> None:
+    """Under the committed prompt one case fails that knows no animals, one no tools, and one is flaky."""
+    project.write({PROMPT: "".join(f"- {rule(kind)}\n" for kind in ("fruit", "city"))})
+    project.cases([*cases_of(words=("one",)), ("fruit", "flaky")])
+    project.git("commit", "-q", "-a", "-m", "the example")
+
+
+def by_case(run: Run) -> dict[str, str]:
+    return {case["case"].partition("[")[2][:-1]: case["tier"] for case in result(run)["cases"]}
+
+
+def test_the_example_repository_is_judged_as_it_should_be(project: Project) -> None:
+    """As in `tests/test_check_story.py` and `benchmarks/check/example.py`, by way of git, pytest and a server."""
+    example_repository(project)
+    flip_coins(project, seed=1)
+    project.write({PROMPT: "".join(f"- {rule(kind)}\n" for kind in ("fruit", "animal", "tool"))})
+    run = check(project, "--gepa-check=HEAD", "--gepa-trials=8")
+    assert run.code == 1, run.everything
+    assert by_case(run) == {
+        "fruit-one": "stable",
+        "animal-one": "improved",
+        "city-one": "regressed",
+        "tool-one": "improved",
+        "fruit-flaky": "flaky",
+    }
+    run.matches("verdict *regressed: 1 case proven worse than under the prompts of *FAILED")
+
+
+@pytest.mark.thorough
+def test_a_harmless_rewording_of_the_example_repository_passes(project: Project) -> None:
+    example_repository(project)
+    flip_coins(project, seed=2)
+    project.write({PROMPT: "The marks:\n" + "".join(f"- {rule(kind)}\n" for kind in ("city", "fruit"))})
+    run = check(project, "--gepa-check=HEAD")
+    assert run.code == 0, run.everything
+    assert by_case(run) == {
+        "fruit-one": "stable",
+        "animal-one": "failing",
+        "city-one": "stable",
+        "tool-one": "failing",
+        "fruit-flaky": "flaky",
+    }
 
 
 def test_trials_are_never_answered_from_another_runs_cache(project: Project) -> None:
@@ -239,6 +325,48 @@ def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
         PROMPT: "edited",
         "prompts/tool.md": "added",
     }
+
+
+def test_a_deleted_prompt_is_told_with_the_cases_that_used_it(project: Project) -> None:
+    two_prompts(project)
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "two")
+    (project.root / "prompts/tool.md").unlink()
+    project.write({"app.py": APP, PROMPT: GOOD})  # the other prompt has what it said
+    used = CaseUsage({"prompts/tool.md": 1}, digest="another source")
+    tool, gone = "test_route.py::test_route[3.3]", "test_route.py::test_tool_alone"
+    (project.root / ".gepa").mkdir()
+    save_usage(
+        project.root / ".gepa",
+        {tool: used, gone: used, "test_route.py::test_route[0.0]": CaseUsage({PROMPT: 1})},
+    )
+    run = check(project, "--gepa-check=HEAD", "--gepa-trials=1")
+    assert run.code == 0, run.everything
+    assert result(run)["on_deleted_prompts"] == ["test_route.py::test_route[tool-one]"]
+    assert result(run)["not_collected"] == [gone]
+    run.matches(
+        "deleted prompt *1 case that used one before: not compared in this, *(test_route.py::test_route[[]tool-one])",
+        f"deleted prompt *1 case that used one before, and not among the cases of today ({gone})",
+        "prompt *prompts/tool.md: deleted; the code of today runs without it on both sides",
+    )
+
+    # Alone it leaves nothing to run, and is told all the same.
+    project.git("commit", "-q", "-a", "-m", "one")
+    project.git("checkout", "-q", "HEAD~1", "--", PROMPT)
+    alone = check(project, "--gepa-check=HEAD~1")
+    assert alone.code == 0, alone.everything
+    assert no_request(alone)
+    assert result(alone)["not_collected"] == [gone]
+
+
+def test_a_renamed_prompt_is_compared_with_what_it_was(project: Project) -> None:
+    (project.root / PROMPT).rename(project.root / "prompts/desk.md")
+    project.write({"prompts/desk.md": BAD, "app.py": APP.replace("route.md", "desk.md")})
+    run = check(project, "--gepa-trials=6")
+    assert run.code == 1, run.everything
+    assert tiers(run)["city"] == "regressed"
+    (change,) = result(run)["changes"]
+    assert (change["component"], change["state"], change["before"]) == ("prompts/desk.md", "renamed", PROMPT)
 
 
 def test_no_base_is_a_usage_error(project: Project) -> None:

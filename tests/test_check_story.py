@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gepa.report.check_formats import annotation_lines, code_quality
+from pytest_gepa.report.check_terminal import check_lines
 from pytest_gepa.suite.usage import CaseUsage
 from tests.check_world import EDITED, OTHER, World, example_world, harmless_world
 
@@ -44,7 +46,7 @@ def test_cases_that_are_known_to_be_untouched_are_not_run(tmp_path: Path) -> Non
     known = {case: CaseUsage({EDITED if case in world.rates else OTHER: 1}) for case in world.names}
     result = world.check(tmp_path, known)
     assert result.untouched == 3
-    assert not [case for _, case, _ in world.suite.ran if case.startswith("other")]
+    assert not [case for _, case, _ in world.ran if case.startswith("other")]
 
 
 def test_a_map_that_has_never_seen_the_changed_prompt_is_not_believed(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_a_map_that_has_never_seen_the_changed_prompt_is_not_believed(tmp_path: 
 def test_both_sides_have_the_same_trials_and_none_is_run_twice(tmp_path: Path) -> None:
     world = example_world(1)
     world.check(tmp_path)
-    ran = world.suite.ran
+    ran = world.ran
     assert len(set(ran)) == len(ran)
     compared = {(case, trial) for _, case, trial in ran if case in world.rates}
     assert {(side, *one) for one in compared for side in ("base", "today")} <= set(ran)
@@ -67,7 +69,7 @@ def test_the_budget_is_not_passed(tmp_path: Path) -> None:
     for budget in (1, 15, 40, 100):
         world = example_world(2)
         result = world.check(tmp_path, budget=budget)
-        assert len(world.suite.ran) <= budget
+        assert len(world.ran) <= budget
         assert result.stopped == f"the budget of {budget} rollouts is used up"
         assert result.verdict in ("not finished", "regressed")
 
@@ -88,3 +90,13 @@ def test_the_gates(tmp_path: Path) -> None:
 def test_one_trial_a_side_proves_nothing(tmp_path: Path) -> None:
     result = World({"broken": (1, 0)}).check(tmp_path, trials=1)
     assert (result.cases[0].tier, result.failed) == ("suspect", False)
+
+
+def test_a_simulated_model_is_called_one_wherever_its_figures_are(tmp_path: Path) -> None:
+    def told(model: str) -> list[bool]:
+        result = World({"broken": (1.0, 0.0)}, model=model).check(tmp_path)
+        every = (check_lines(result, "run"), annotation_lines(result), code_quality(result))
+        return [result.simulated, *("simulated: the figures" in str(said) for said in every)]
+
+    assert told("simulated-desk") == [True] * 4
+    assert told("a-real-one") == [False] * 4

@@ -12,7 +12,9 @@ import pytest
 
 from tests.fake_openai import Answer, Body
 from tests.harness import (
+    PROMPT,
     SDK_APP,
+    TODAY,
     Project,
     Run,
     World,
@@ -26,6 +28,9 @@ from tests.harness import (
 
 TASK, REFLECTOR = (2.0, 8.0), (5.0, 20.0)
 """USD per million tokens, of input and output."""
+REQUEST = 0.004
+"""Dollars for which room is reserved before a request of the task: its own text, and the longest answer."""
+
 PRICES = (
     "gepa_prices =\n"
     f"    task input={TASK[0]} output={TASK[1]} max_output=200\n"
@@ -215,3 +220,22 @@ def test_a_run_that_the_cap_has_stopped_is_replayed_to_the_same_end(project: Pro
         for run in (first, again)
     ]
     assert outcomes[0] == outcomes[1]
+
+
+def test_no_cap_is_passed_by_a_check_and_what_is_not_run_is_said(project: Project) -> None:
+    till = Till(project.world, tokens=(400, 200))
+    project.commit()
+    project.write({PROMPT: TODAY + "Be polite.\n"})
+    run = project.pytest("--gepa-check", "--gepa-max-cost=0.06", "--gepa-concurrency=4")
+    assert run.code == 0, run.everything
+    # What four requests in flight had reserved at most had no room any more.
+    assert 0.06 - 4 * REQUEST < till.usd <= 0.06
+    found = json.loads((run.directory / "check.json").read_text(encoding="utf-8"))
+    assert found["spent"]["usd"] == pytest.approx(till.usd)
+    assert (found["verdict"], found["failed"]) == ("not finished", False)
+    assert found["stopped"].startswith("the cost cap of $0.06 has no room for a request of up to")
+    assert not found["trouble"], "what the cap stops is no trouble of a case"
+    run.matches("verdict *not finished: the cost cap of $0.06 has no room for a request of up to *")
+    rollouts = run.records("rollout")
+    assert {record["outcome"] for record in rollouts} <= {"passed", "failed", "stopped"}
+    assert project.children() == []

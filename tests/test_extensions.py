@@ -6,12 +6,14 @@ import sys
 from typing import Any
 
 import pytest
+from pluggy import HookRelay
 
 from pytest_gepa import hookspecs
 from pytest_gepa.errors import HookError
 from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.decisions import Gate, Pair, Parent, ParentChoice
 from pytest_gepa.extensions import Extensions
+from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Step, Trajectory
@@ -41,13 +43,18 @@ EXHIBIT = Exhibit(
 )
 
 
-def extensions(**hooks: Any) -> Extensions:
-    """What is known of a plugin called `tests.plugged` that has these hooks."""
+def hooks(**given: Any) -> HookRelay:
+    """Those of a plugin called `tests.plugged`."""
     manager = pytest.PytestPluginManager()
     manager.add_hookspecs(hookspecs)
-    plugin = type("Plugin", (), {f"pytest_gepa_{name}": staticmethod(hook) for name, hook in hooks.items()})
+    plugin = type("Plugin", (), {f"pytest_gepa_{name}": staticmethod(hook) for name, hook in given.items()})
     manager.register(plugin(), "tests.plugged")
-    return Extensions(manager.hook)
+    return manager.hook
+
+
+def extensions(**given: Any) -> Extensions:
+    """What is known of a plugin called `tests.plugged` that has these hooks."""
+    return Extensions(hooks(**given))
 
 
 def refuse(*_: object) -> Any:
@@ -263,4 +270,4 @@ def test_after_the_first_trouble_no_hook_is_asked_again() -> None:
 
 def test_the_last_hook_raises_at_once() -> None:
     with pytest.raises(HookError, match=r"pytest_gepa_run_finished of tests\.plugged.* raised LookupError"):
-        extensions(run_finished=lambda result: refuse()).finished({}, "somewhere")
+        tell_finished(hooks(run_finished=lambda result: refuse()), {}, "somewhere", "check")

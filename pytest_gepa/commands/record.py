@@ -31,7 +31,7 @@ def run(given: argparse.Namespace) -> int:
     os.replace(scratch, target)
     print(
         f"Run {recording.run} is recorded in {os.path.relpath(target)}; commit it, and\n"
-        "`pytest --gepa-optimize --gepa-replay=only` replays it without key or network."
+        f"`pytest --gepa-{recording.mode} --gepa-replay=only` replays it without key or network."
     )
     if recording.left_out:
         names = ", ".join(recording.left_out)
@@ -49,5 +49,7 @@ def _find(project: Path, name: str | None) -> Path:
         return directory
     recorded = [directory for directory in runs_of(project) if (directory / IN_RUN).is_dir()]
     if not recorded:
-        raise CommandError("no run has left a recording; pytest --gepa-optimize makes one")
+        raise CommandError(
+            "no run has left a recording; pytest --gepa-optimize, --gepa-check and --gepa-audit make one"
+        )
     return recorded[0]

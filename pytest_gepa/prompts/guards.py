@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.leaks import Leaks
 from pytest_gepa.prompts.placeholders import EVERY, declared
 from pytest_gepa.prompts.programs import is_program, program_problem
-from pytest_gepa.prompts.protected import kept, protection_problem
+from pytest_gepa.prompts.protected import check_markers, protection_problem
 from pytest_gepa.prompts.rendering import Renderer
 from pytest_gepa.prompts.templates import template_problems
 
@@ -122,15 +121,6 @@ def check_edit(original: str, parent: str, text: str, within: frozenset[str] = E
     template syntaxes that may be in use.
     """
     return next(_reasons(original, parent, text, within), None)
-
-
-def check_markers(originals: Mapping[str, str]) -> None:
-    """Raise `PromptError`, naming the component and the line, for malformed markers of protected regions."""
-    for component, text in originals.items():
-        try:
-            kept(text)
-        except PromptError as error:
-            raise PromptError(f"{component}: {error}") from None
 
 
 def kind_of(reason: str) -> str:

@@ -10,7 +10,7 @@ at the end of the text. Its markers belong to it. A comment is what the text's f
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.errors import PromptError
@@ -117,3 +117,12 @@ def _malformed(text: str, position: int, word: str) -> str:
 
 def _line(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
+
+
+def check_markers(originals: Mapping[str, str]) -> None:
+    """Raise `PromptError`, naming the component and the line, for malformed markers of protected regions."""
+    for component, text in originals.items():
+        try:
+            kept(text)
+        except PromptError as error:
+            raise PromptError(f"{component}: {error}") from None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 from pytest_gepa.audit import AuditState, runs_of
 from pytest_gepa.audit_findings import evidence, is_flaky, is_part, notices, tells_nothing
-from pytest_gepa.cost.prices import usd
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.file_lines import file_lines
 from pytest_gepa.prompts.pieces import Cut
@@ -22,6 +20,8 @@ from pytest_gepa.report.audit_result import (
     SaysNothing,
 )
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.simulated import is_simulated
+from pytest_gepa.report.spent import with_bill
 from pytest_gepa.suite.contradictions import find_contradictions
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
@@ -51,8 +51,9 @@ def build_audit_result(
         says_nothing=tuple(_says_nothing(state, labels)),
         failing=tuple(labels[case] for case in labels if _is_at_zero(state, case)),
         trouble=tuple(_trouble(labels[case], run) for case, run in state.trouble.items()),
-        spent=_spent(state),
+        spent=with_bill(Spent(rollouts=state.charged, cached=state.cached), state.spending, state.started),
         models=tuple(sorted(state.models)),
+        simulated=is_simulated(state.models),
         problems=state.problems,
     )
 
@@ -183,22 +184,3 @@ def _is_at_zero(state: AuditState, case: str) -> bool:
 def _trouble(name: str, run: Rollout) -> Trouble:
     lines = [line for line in read_failure(run.trajectory.failure).printed.splitlines() if line.strip()]
     return Trouble(name, run.outcome.value, (lines or ["no reason known"])[-1].strip())
-
-
-def _spent(state: AuditState) -> Spent:
-    seconds = round(time.monotonic() - state.started, 1)
-    if state.spending is None:
-        return Spent(rollouts=state.charged, cached=state.cached, seconds=seconds)
-    account, standing = state.spending.account, state.spending.standing
-    return Spent(
-        rollouts=state.charged,
-        cached=state.cached,
-        input_tokens=account.input_tokens,
-        output_tokens=account.output_tokens,
-        usd=account.usd,
-        usd_by_role=account.usd_by_role,
-        unpriced=account.unpriced,
-        usd_at_most=usd(standing.spent + standing.reserved) if standing else None,
-        cap=usd(standing.cap) if standing else None,
-        seconds=seconds,
-    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.audit_text import coverage_words, flaky_words, lines_of
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, price, printable
 
 FEW = 3
@@ -22,6 +23,8 @@ def audit_markdown(result: AuditResult) -> str:
     lines = ["# How good are the cases?", ""]
     if not result.is_finished:
         lines += ["**Interrupted**: what follows was found before.", ""]
+    if result.simulated:
+        lines += [f"The model is {WARNING}.", ""]
     lines += [
         f"{result.noticed} of {count(result.measured, 'piece')} of the prompts noticed. "
         f"{count(result.cases, 'case')}, {result.passed} of them pass today; {count(result.trials, 'trial')} each.",

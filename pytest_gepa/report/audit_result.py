@@ -98,7 +98,8 @@ class AuditResult:
     """Everything that a report says about an audit.
 
     `is_finished` is False for one that was interrupted. `failing` are the cases that score nothing today, so that they
-    can notice nothing. `trials` is the number of runs of each case under today's prompts.
+    can notice nothing. `trials` is the number of runs of each case under today's prompts. `simulated` says that a model
+    is a simulated one, by its name.
     """
 
     run: str
@@ -115,6 +116,7 @@ class AuditResult:
     trouble: tuple[Trouble, ...] = ()
     spent: Spent = field(default_factory=Spent)
     models: tuple[str, ...] = ()
+    simulated: bool = False
     problems: tuple[str, ...] = ()
 
     @property

@@ -11,6 +11,7 @@ from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.expected import expected_lines
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, dollars, duration, price, printable
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
@@ -89,6 +90,8 @@ def audit_opening(settings: Settings, plan: AuditPlan) -> str:
 def audit_closing(result: AuditResult, directory: str) -> list[str]:
     """The closing section. `directory` is the run's, as seen from where the user is."""
     lines = [] if result.is_finished else ["INTERRUPTED          what follows was found before"]
+    if result.simulated:
+        lines.append(f"model                {' and '.join(result.models)}, {WARNING}")
     lines.append(f"prompt coverage      {_share(result.noticed, result.measured)}")
     for prompt in result.prompts:
         lines += _prompt_lines(prompt)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
-from pytest_gepa.cost.prices import usd
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
@@ -28,6 +25,8 @@ from pytest_gepa.report.result import (
     TakenCase,
     Trouble,
 )
+from pytest_gepa.report.simulated import is_simulated
+from pytest_gepa.report.spent import with_bill
 from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome
@@ -77,6 +76,7 @@ def build_result(
         trials=state.trials if state.is_confirmed else 0,
         spent=_spent(state),
         models={"task": tuple(sorted(state.task_models)), "reflection": (reflection_model,)},
+        simulated=is_simulated((*state.task_models, reflection_model)),
         seed=seed,
         search_ended=state.search_ended,
         changes=_changes(search.candidates, search.seed, winner),
@@ -136,29 +136,14 @@ def _search_tally(state: RunState, candidate: str, left_out: Collection[str]) ->
 
 
 def _spent(state: RunState) -> Spent:
-    return Spent(
+    counted = Spent(
         rollouts=state.spent,
         cached=state.cached,
         reflections=state.reflections,
-        **_costs(state),
-        seconds=round(time.monotonic() - state.started, 1),
+        input_tokens=state.input_tokens,
+        output_tokens=state.output_tokens,
     )
-
-
-def _costs(state: RunState) -> dict[str, Any]:
-    """Tokens and money: as the bill has them, else as the rollouts and replies tell."""
-    if state.spending is None:
-        return {"input_tokens": state.input_tokens, "output_tokens": state.output_tokens}
-    account, standing = state.spending.account, state.spending.standing
-    return {
-        "input_tokens": account.input_tokens,
-        "output_tokens": account.output_tokens,
-        "usd": account.usd,
-        "usd_by_role": account.usd_by_role,
-        "unpriced": account.unpriced,
-        "usd_at_most": standing and usd(standing.spent + standing.reserved),
-        "cap": standing and usd(standing.cap),
-    }
+    return with_bill(counted, state.spending, state.started)
 
 
 def _changes(

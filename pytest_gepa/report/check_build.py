@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check import BASE, TODAY, CheckState, SideName
-from pytest_gepa.cost.prices import usd
+from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.build import trouble_reason
-from pytest_gepa.report.check_result import CaseCheck, CheckResult, Side
+from pytest_gepa.report.check_result import CaseCheck, CheckResult, SavedBaseline, Side
+from pytest_gepa.report.check_unchanged import DEFAULT_RULE
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.simulated import is_simulated
+from pytest_gepa.report.spent import with_bill
 from pytest_gepa.report.wording import count
 from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -23,7 +24,6 @@ KEPT_BYTES = 4_000
 """Of an answer and of a failure, so much is kept in the result."""
 
 PROVEN = 0.05
-DEFAULT_RULE = "regressed"
 
 
 def build_check(
@@ -33,15 +33,20 @@ def build_check(
     base: BasePrompts,
     settings: Settings,
     command: Callable[[Sequence[str]], str],
+    saved: SavedBaseline | None = None,
+    places: Mapping[str, tuple[str, int]] | None = None,
 ) -> CheckResult:
-    """The result of a check that has ended, in whatever way. `command` gives the line that mends cases, by nodeid."""
+    """The result of a check that has ended, in whatever way. `command` gives the line that mends cases, by nodeid.
+
+    `saved` is the baseline that stood in for the base's side; `places` are the paths and lines of tests, by case id.
+    """
     labels = {case.id: case.nodeid for case in cases}
     tiers = state.tiers()
-    checks = tuple(_case_check(state, tier, labels) for tier in tiers)
+    checks = tuple(_case_check(state, tier, labels, places or {}) for tier in tiers)
     judged = judge([_scores(state, case) for case in cases if case.id in state.trials], seed=settings.seed)
     regressed = [check.case for check in checks if check.tier == "regressed"]
-    verdict, reason = _verdict(state, base, checks)
-    trouble = tuple(_trouble(state, labels))
+    verdict, reason = _verdict(state, base, checks, saved)
+    trouble = tuple(trouble_of(state, labels))
     rule = settings.fail_on or DEFAULT_RULE
     has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < PROVEN)
     return CheckResult(
@@ -60,38 +65,25 @@ def build_check(
         failed=_is_broken(rule, checks, judged.effect if has_fallen else 0.0)
         or (settings.fails_on_trouble and bool(trouble)),
         trouble=trouble,
-        spent=_spent(state),
+        spent=spent_of(state),
         models={"task": tuple(sorted(state.task_models))},
+        simulated=is_simulated(state.task_models),
         problems=state.problems,
         command=command(regressed) if regressed else "",
         on_new_prompts=tuple(labels[case.id] for case in cases if case.id in state.on_new_prompts),
         stopped=state.stopped,
+        baseline=saved,
     )
 
 
-def nothing_to_compare(run: str, base: BasePrompts, settings: Settings) -> CheckResult:
-    """The result of a check that has nothing to run: no prompt has another text than it had."""
-    news = {change.state for change in base.changes}
-    return CheckResult(
-        run=run,
-        verdict="no regression" if news else "nothing changed",
-        reason=(
-            f"the only changes are prompts that are {' or '.join(sorted(news))}, which have nothing to be compared with"
-            if news
-            else f"every prompt has the text that it had at {base.name}"
-        ),
-        base=base.name,
-        revision=base.revision,
-        changes=base.changes,
-        interval=(0.0, 0.0),
-        gate=settings.fail_on or DEFAULT_RULE,
-    )
-
-
-def _verdict(state: CheckState, base: BasePrompts, checks: Sequence[CaseCheck]) -> tuple[str, str]:
+def _verdict(
+    state: CheckState, base: BasePrompts, checks: Sequence[CaseCheck], saved: SavedBaseline | None
+) -> tuple[str, str]:
     regressed = sum(check.tier == "regressed" for check in checks)
     suspect = sum(check.tier == "suspect" for check in checks)
-    found = f"{count(regressed, 'case')} proven worse than under the prompts of {base.name}"
+    before = f"under the prompts of {base.name}" if saved is None else f"in the baseline {base.name}"
+    then = f"at {base.name}" if saved is None else f"in the baseline {base.name}"
+    found = f"{count(regressed, 'case')} proven worse than {before}"
     if not state.has_ended and not state.stopped:
         return "not finished", f"the check was interrupted; {found} so far"
     if regressed:
@@ -99,10 +91,12 @@ def _verdict(state: CheckState, base: BasePrompts, checks: Sequence[CaseCheck]) 
     if state.stopped:
         return "not finished", f"{state.stopped}; no case is proven worse so far"
     if suspect:
-        return "suspect", f"{count(suspect, 'case')} seen worse than at {base.name}, which may be chance"
+        return "suspect", f"{count(suspect, 'case')} seen worse than {then}, which may be chance"
     if not checks:
-        return "no regression", "no case uses a prompt that has changed"
-    return "no regression", f"none of {count(len(checks), 'case')} is proven worse than at {base.name}"
+        return "no regression", (
+            "no case uses a prompt that has changed" if saved is None else "no case was run"
+        )
+    return "no regression", f"none of {count(len(checks), 'case')} is proven worse than {then}"
 
 
 def _is_broken(rule: str, checks: Sequence[CaseCheck], fall: float) -> bool:
@@ -113,11 +107,14 @@ def _is_broken(rule: str, checks: Sequence[CaseCheck], fall: float) -> bool:
     return any(check.tier in gated for check in checks)
 
 
-def _case_check(state: CheckState, tier: Tier, labels: Mapping[str, str]) -> CaseCheck:
+def _case_check(
+    state: CheckState, tier: Tier, labels: Mapping[str, str], places: Mapping[str, tuple[str, int]]
+) -> CaseCheck:
     case = tier.case
     # What tells the tier apart: on the better side a trial that went well, on the other one that did not.
     best, worst = (TODAY, BASE) if tier.tier == "improved" else (BASE, TODAY)
     shown = {best: _typical(state, best, case, good=True), worst: _typical(state, worst, case, good=False)}
+    path, line = places.get(case, ("", 0))
     return CaseCheck(
         case=labels[case],
         tier=tier.tier,
@@ -125,6 +122,8 @@ def _case_check(state: CheckState, tier: Tier, labels: Mapping[str, str]) -> Cas
         today=_side(state, TODAY, case, shown[TODAY]),
         p_value=tier.p_value,
         components=tuple(sorted(state.uses.get(case, ()))),
+        path=path,
+        line=line,
     )
 
 
@@ -138,6 +137,8 @@ def _typical(state: CheckState, side: SideName, case: str, *, good: bool) -> Rol
 
 
 def _side(state: CheckState, side: SideName, case: str, shown: Rollout | None) -> Side:
+    if side == BASE and (recorded := state.recorded.get(case)) is not None:
+        return Side(recorded.trials, recorded.passed, recorded.mean)
     known = [run for _, run in state.side(side, case) if run.outcome.is_evidence and run.score is not None]
     scores = [run.score for run in known if run.score is not None]
     return Side(
@@ -157,6 +158,10 @@ def _told(rollout: Rollout) -> str:
 
 
 def _scores(state: CheckState, case: Case) -> CaseScore:
+    if (recorded := state.recorded.get(case.id)) is not None:
+        # Recorded trials have no order, and are as many as they are: what is compared are the means of all.
+        today = _side(state, TODAY, case.id, None).score
+        return CaseScore(case.id, seed=(recorded.mean,), winner=(today,), weight=case.weight)
     sides = {side: dict(state.side(side, case.id)) for side in (BASE, TODAY)}
     number = 1 + max((trial for runs in sides.values() for trial in runs), default=-1)
 
@@ -176,7 +181,7 @@ def _scores(state: CheckState, case: Case) -> CaseScore:
     )
 
 
-def _trouble(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
+def trouble_of(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
     """Cases of which a trial ended in trouble, each once."""
     found: dict[str, Trouble] = {}
     for rollout in state.every_rollout(BASE, TODAY):
@@ -186,22 +191,6 @@ def _trouble(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
     return list(found.values())
 
 
-def _spent(state: CheckState) -> Spent:
-    spent = Spent(
-        rollouts=state.charged, cached=state.cached, seconds=round(time.monotonic() - state.started, 1)
-    )
-    if state.spending is None:
-        return spent
-    account, standing = state.spending.account, state.spending.standing
-    return Spent(
-        rollouts=spent.rollouts,
-        cached=spent.cached,
-        input_tokens=account.input_tokens,
-        output_tokens=account.output_tokens,
-        usd=account.usd,
-        usd_by_role=account.usd_by_role,
-        unpriced=account.unpriced,
-        usd_at_most=usd(standing.spent + standing.reserved) if standing else None,
-        cap=usd(standing.cap) if standing else None,
-        seconds=spent.seconds,
-    )
+def spent_of(state: CheckState) -> Spent:
+    """What the trials have taken."""
+    return with_bill(Spent(rollouts=state.charged, cached=state.cached), state.spending, state.started)

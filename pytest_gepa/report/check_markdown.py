@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_gepa.report.check_baseline import apart_parts, compared_markdown
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import (
     changes_of,
@@ -14,6 +15,7 @@ from pytest_gepa.report.check_wording import (
 )
 from pytest_gepa.report.fitting import Part, fit
 from pytest_gepa.report.foreign import code, fence, line, markup
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, p_words, points, price
 
 MARKER = "<!-- pytest-gepa-check -->"
@@ -45,11 +47,13 @@ def render_check_markdown(result: CheckResult) -> str:
         Part(0, _head(result)),
         *_broken_first(result),
         _changes(result.changes),
-        _command(result.command),
+        _command(result),
         _broken_others(result),
         *_tables(result),
         _trouble(result),
         _new_prompts(result),
+        _deleted_prompts(result),
+        *(apart_parts(result.baseline) if result.baseline else ()),
         _problems(result),
         Part(0, _foot(result)),
     ]
@@ -62,12 +66,24 @@ def _head(result: CheckResult) -> str:
     if result.stopped and result.stopped not in result.reason:
         lines += [f"**Not finished:** {line(result.stopped)}.", ""]
     if result.simulated:
-        lines += ["The model is a simulated one: the figures say nothing about a real model.", ""]
-    revision = f" ({code(result.revision, 100)})" if result.revision not in ("", result.base) else ""
+        lines += [f"The model is {WARNING}.", ""]
     lines.append(f"- Gate: {_gate(result)}")
-    lines.append(
+    saved = result.baseline
+    lines += _compared(result) if saved is None else compared_markdown(result, saved)
+    if any(case.base.trials and case.today.trials for case in result.cases):
+        low, high = result.interval
+        lines.append(
+            f"- Score {points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, "
+            f"{p_words(result.p_value)}"
+        )
+    return "\n".join([*lines, *_counts(result)]) + "\n"
+
+
+def _compared(result: CheckResult) -> list[str]:
+    revision = f" ({code(result.revision, 100)})" if result.revision not in ("", result.base) else ""
+    lines = [
         f"- Today's prompts compared with those of {code(result.base, 100)}{revision}, both under today's code"
-    )
+    ]
     if result.changes:
         named = [code(change.component, 100) for change in result.changes[:NAMED]]
         more = len(result.changes) - NAMED
@@ -76,13 +92,7 @@ def _head(result: CheckResult) -> str:
         lines.append(
             f"- {count(len(result.cases), 'case')} run under both, {result.untouched:,} not touched by the change"
         )
-    if any(case.base.trials and case.today.trials for case in result.cases):
-        low, high = result.interval
-        lines.append(
-            f"- Score {points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, "
-            f"{p_words(result.p_value)}"
-        )
-    return "\n".join([*lines, *_counts(result)]) + "\n"
+    return lines
 
 
 def _gate(result: CheckResult) -> str:
@@ -130,6 +140,10 @@ def _broken_others(result: CheckResult) -> Part:
     return Part(2, "\n### What else is worse\n" if folded else "", folded, noun="cases with their answers")
 
 
+def _tier_words(tier: str, result: CheckResult) -> str:
+    return "proven worse today" if tier == "regressed" and result.baseline else TIER_WORDS[tier]
+
+
 def _title(case: CaseCheck) -> str:
     name = markup(" ".join(case.case.split()), 200)
     return f"{case.tier}: {name}: {side_words(case.base)} &rarr; {side_words(case.today)} passed"
@@ -138,18 +152,15 @@ def _title(case: CaseCheck) -> str:
 def _detail(case: CaseCheck, result: CheckResult) -> str:
     using = [change.component for change in changes_of(case, result)] or list(case.components)
     named = ", ".join(code(component, 100) for component in using[:NAMED])
+    sides = f"{side_words(case.base)} before, {side_words(case.today)} today"
     lines = [
         "",
-        f"{code(case.case)} is **{case.tier}** ({TIER_WORDS[case.tier]}): passed {side_words(case.base)} before, "
-        f"{side_words(case.today)} today, {p_words(case.p_value)}{f'; uses {named}' if named else ''}.",
-        "",
-        "<table>",
-        '<tr><th width="50%" align="left">Answer before</th><th width="50%" align="left">Answer today</th></tr>',
-        f'<tr><td valign="top">{markup(case.base.answer, ANSWER)}</td>'
-        f'<td valign="top">{markup(case.today.answer, ANSWER)}</td></tr>',
-        "</table>",
+        f"{code(case.case)} is **{case.tier}** ({_tier_words(case.tier, result)}): passed {sides}, "
+        f"{p_words(case.p_value)}{f'; uses {named}' if named else ''}.",
         "",
     ]
+    # A saved baseline has no answers.
+    lines += _both_answers(case) if result.baseline is None else ["The answer today:", "", _answer(case), ""]
     text = "\n".join(lines)
     if case.today.failure:
         text += f"\nThe failure today:\n\n{fence(case.today.failure, FAILURE)}"
@@ -158,13 +169,32 @@ def _detail(case: CaseCheck, result: CheckResult) -> str:
     return text
 
 
-def _command(command: str) -> Part:
+def _both_answers(case: CaseCheck) -> list[str]:
+    return [
+        "<table>",
+        '<tr><th width="50%" align="left">Answer before</th><th width="50%" align="left">Answer today</th></tr>',
+        f'<tr><td valign="top">{markup(case.base.answer, ANSWER)}</td>'
+        f'<td valign="top">{markup(case.today.answer, ANSWER)}</td></tr>',
+        "</table>",
+        "",
+    ]
+
+
+def _answer(case: CaseCheck) -> str:
+    return fence(case.today.answer, ANSWER).rstrip("\n")
+
+
+def _command(result: CheckResult) -> Part:
+    command = result.command
     if not command:
         return Part(0, "")
     shown = fence(command, COMMAND, "sh")
     if len(command) > COMMAND:
         shown = "It names too many cases for this report: it stands in `check.json`, under `command`.\n"
-    head = "\n### Mend it\n\nThis looks for prompts that mend the regressed cases, starting from both versions:\n\n"
+    start = "both versions" if result.baseline is None else "today's"
+    head = (
+        f"\n### Mend it\n\nThis looks for prompts that mend the regressed cases, starting from {start}:\n\n"
+    )
     return Part(0, head, (shown,), noun="command")
 
 
@@ -176,7 +206,9 @@ def _changes(changes: Sequence[PromptChange]) -> Part:
         lines = f", {where}{' and more' if len(change.lines) > 40 else ''}" if where else ""
         diff = f"\n{fence(change.diff, DIFF, 'diff')}" if change.diff else ""
         items.append(f"\n**{code(change.component)}** {change.state}{before}{lines}\n{diff}")
-    return Part(1, "\n### What changed in the prompts\n", tuple(items), noun="changed prompts")
+    return Part(
+        1, "\n### What changed in the prompts\n" if items else "", tuple(items), noun="changed prompts"
+    )
 
 
 def _tables(result: CheckResult) -> list[Part]:
@@ -192,7 +224,7 @@ def _tables(result: CheckResult) -> list[Part]:
         ruler = ["---", *(["--:"] * (2 + is_tested)), *(["---"] * names_prompts)]
         head = f"{_cells(columns)}{_cells(ruler)}"
         rows = tuple(_row(case, columns) for case in cases)
-        title = f"{_capital(tier)}: {count(len(cases), 'case')} ({TIER_WORDS[tier]})"
+        title = f"{_capital(tier)}: {count(len(cases), 'case')} ({_tier_words(tier, result)})"
         noun = f"rows of {tier} cases"
         if tier in ("regressed", "suspect"):
             parts.append(Part(rank, f"\n### {title}\n\n{head}", rows, noun=noun))
@@ -238,6 +270,14 @@ def _new_prompts(result: CheckResult) -> Part:
     title = f"Not compared: {count(len(items), 'case')} of a prompt that the base has not"
     head = f"\n<details><summary>{title}</summary>\n\n" if items else ""
     return Part(9, head, items, "\n</details>\n" if items else "", "cases of new prompts")
+
+
+def _deleted_prompts(result: CheckResult) -> Part:
+    items = [f"- {code(case)}\n" for case in result.on_deleted_prompts]
+    items += [f"- {code(case)}, not among the cases of this session\n" for case in result.not_collected]
+    title = f"Not compared in this: {count(len(items), 'case')} that used a deleted prompt; both sides ran without"
+    head = f"\n<details><summary>{title}</summary>\n\n" if items else ""
+    return Part(9, head, tuple(items), "\n</details>\n" if items else "", "cases of deleted prompts")
 
 
 def _problems(result: CheckResult) -> Part:

@@ -53,7 +53,8 @@ class CaseCheck:
 
     `tier` is one of `TIERS`, or "trouble" for a case without evidence on a side. `p_value` is one-sided, that today is
     no worse (of "improved": no better), adjusted for the cases and the looks at them. `components` are the changed ones
-    that it uses.
+    that it uses. `path` is the file of its test from the top of the repository and `line` the one at which it begins,
+    "" and 0 where they are not known.
     """
 
     case: str
@@ -62,6 +63,25 @@ class CaseCheck:
     today: Side
     p_value: float
     components: tuple[str, ...] = ()
+    path: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBaseline:
+    """The saved baseline that stood in for the base's side.
+
+    `saved` is the day (ISO), `version` that of this package by which it was saved, `models` are the names that its
+    cases asked for. Not compared are cases of today that it has not (`new`), those of which the test or its values
+    are not as they were (`edited`), and its cases that this session has not, or skips (`gone`); all are nodeids.
+    """
+
+    saved: str
+    version: str
+    models: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +94,14 @@ class CheckResult:
     cases that use a changed component. `gate` is the rule of `--gepa-fail-on`, `failed` whether it was broken.
     `untouched` counts the cases that use no changed component, or whose requests are the same under both. `command`
     optimizes exactly the regressed cases, "" where there are none. `on_new_prompts` are cases that use a prompt which
-    the base has not, so that they cannot run on its side: listed, never gated. `stopped` is why the check could not go
+    the base has not, so that they cannot run on its side: listed, never gated. `on_deleted_prompts` are cases that have
+    used a prompt which the base has and today has not, as earlier runs have shown: the code of today runs without it on
+    both sides, so that its loss is not compared; `not_collected` are those of them, by id, that are not among the cases
+    of this session. `stopped` is why the check could not go
     on to its end, "" when it did. Code is never swapped: both sides run the code of today.
+
+    With a saved `baseline` the base's side is recorded: its sides have no answers, its prompts are known by their
+    digests alone (a change has no diff and no lines), and all cases that it has are compared, whatever they use.
     """
 
     run: str
@@ -98,7 +124,10 @@ class CheckResult:
     problems: tuple[str, ...] = ()
     command: str = ""
     on_new_prompts: tuple[str, ...] = ()
+    on_deleted_prompts: tuple[str, ...] = ()
+    not_collected: tuple[str, ...] = ()
     stopped: str = ""
+    baseline: SavedBaseline | None = None
 
     def in_tier(self, tier: str) -> tuple[CaseCheck, ...]:
         """The cases of a tier, in the order of the suite."""

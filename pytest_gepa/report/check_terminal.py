@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-import time
-from collections.abc import Callable
-from typing import IO
-
-from rich.console import Console
-from rich.status import Status
+from collections.abc import Sequence
 
 from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check import CheckState
+from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
-from pytest_gepa.suite.rollout import Rollout
 
 LISTED = 10
 SHOWN_LINES = 12
@@ -28,40 +24,6 @@ TIER_WORDS = {
     "failing": "failing on both sides, not gated",
     "improved": "improved (proven)",
 }
-
-
-class CheckTerminal:
-    """Shows a check while it goes on. `feed` hands the first trials of today's prompts to pytest."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.feed: Callable[[Rollout], None] = lambda rollout: None
-        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
-        self._status: Status | None = None
-
-    def first_trial(self, rollout: Rollout) -> None:
-        """A case has been run under today's prompts: pytest shows it in its own way."""
-        self.feed(rollout)
-
-    def progress(self, state: CheckState) -> None:
-        """Refresh the status line, once the first trials are over."""
-        if not self._console.is_terminal or not state.trials:
-            return
-        if self._status is None:
-            self._console.print()
-            self._status = Status("", console=self._console)
-            self._status.start()
-        undecided = sum(not tier.decided for tier in state.tiers())
-        elapsed = duration(time.monotonic() - state.started)
-        self._status.update(
-            f"gepa: {count(undecided, 'case')} of {len(state.trials)} undecided, "
-            f"{count(state.charged, 'rollout')}, {elapsed}"
-        )
-
-    def close(self) -> None:
-        """Take the status line away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
 
 
 def opening_line(base: BasePrompts, first: int, cases: int) -> str:
@@ -78,7 +40,7 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     lines: list[str] = []
     worst = next((case for tier in ("regressed", "suspect") for case in result.in_tier(tier)), None)
     if worst is not None:
-        lines += [*_case_lines(worst, result.base), *_diff_lines(result, worst), ""]
+        lines += [*_case_lines(worst, result), *_diff_lines(result, worst), ""]
     state = " - FAILED" if result.failed else ""
     lines.append(f"verdict              {result.verdict}: {result.reason}{state}")
     if result.cases:
@@ -87,6 +49,9 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
             f"mean score           {points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
             f"{high:+.0f}, {p_words(result.p_value)}"
         )
+    if result.simulated:
+        models = dict.fromkeys(name for names in result.models.values() for name in names)
+        lines.append(f"model                {' and '.join(models)}, {WARNING}")
     for tier, words in TIER_WORDS.items():
         lines += _tier_lines(result, tier, words)
     if stable := result.in_tier("stable"):
@@ -99,35 +64,71 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
             f"new prompt           {count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
             f"not compared, not gated ({named})"
         )
-    lines += [_change_line(change) for change in result.changes]
-    shown = result.trouble[:LISTED]
-    lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
-    if len(result.trouble) > len(shown):
-        lines.append(f"                     and {len(result.trouble) - len(shown)} more, in the report")
-    lines += [f"trouble in recording {problem}" for problem in result.problems[:LISTED]]
+    lines += _deleted_lines(result)
+    if result.baseline is None:
+        lines += [_change_line(change) for change in result.changes]
+    else:
+        lines += compared_lines(result, result.baseline)
+    lines += trouble_lines(result.trouble, result.problems)
     if result.cases or result.spent.rollouts:
-        spent = result.spent
-        lines.append(
-            f"compared             prompts only: both sides ran the code of today, not of {result.base}"
-        )
-        lines.append(
-            f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-            f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
-        )
+        if result.baseline is None:
+            lines.append(
+                f"compared             prompts only: both sides ran the code of today, not of {result.base}"
+            )
+        lines.append(spent_line(result.spent))
     lines.append(f"gate                 --gepa-fail-on={result.gate}{', broken' if result.failed else ''}")
     lines.append(f"report               {directory}/check.md")
     lines = [printable(line) for line in lines]
     if result.command:
-        lines += ["to mend exactly the regressed cases, with both versions of the prompts as ancestors:"]
+        how = ", with both versions of the prompts as ancestors" if result.baseline is None else ""
+        lines += [f"to mend exactly the regressed cases{how}:"]
         lines.append(printable(result.command))
     return lines
 
 
-def _case_lines(case: CaseCheck, base: str) -> list[str]:
-    """One case: both answers side by side, and the assertion that failed."""
+def _deleted_lines(result: CheckResult) -> list[str]:
+    lines = []
+    if result.on_deleted_prompts:
+        cases = result.on_deleted_prompts
+        named = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")
+        lines.append(
+            f"deleted prompt       {count(len(cases), 'case')} that used one before: not compared in this, as both "
+            f"sides ran without it ({named})"
+        )
+    if result.not_collected:
+        names = ", ".join(result.not_collected[:3]) + (", ..." if len(result.not_collected) > 3 else "")
+        lines.append(
+            f"deleted prompt       {count(len(result.not_collected), 'case')} that used one before, and not among the "
+            f"cases of today ({names})"
+        )
+    return lines
+
+
+def trouble_lines(trouble: Sequence[Trouble], problems: Sequence[str]) -> list[str]:
+    """What gave no evidence, and what went wrong in the recording itself."""
+    shown = trouble[:LISTED]
+    lines = [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
+    if len(trouble) > len(shown):
+        lines.append(f"                     and {len(trouble) - len(shown)} more, in the report")
+    return lines + [f"trouble in recording {problem}" for problem in problems[:LISTED]]
+
+
+def spent_line(spent: Spent) -> str:
+    """What it took."""
+    return (
+        f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
+    )
+
+
+def _case_lines(case: CaseCheck, result: CheckResult) -> list[str]:
+    """One case: both answers side by side, and the assertion that failed. A saved baseline has no answers."""
     lines = [f"{case.tier.upper()} {case.case}"]
-    left, right = f"{base}: {_rate(case.base)}", f"today: {_rate(case.today)}"
-    lines += _side_by_side((left, case.base.answer), (right, case.today.answer))
+    left, right = f"{result.base}: {_rate(case.base)}", f"today: {_rate(case.today)}"
+    if result.baseline is not None:
+        lines += [f"{left} | {right}", *_cut((case.today.answer or "(no answer)").splitlines(), SHOWN_LINES)]
+    else:
+        lines += _side_by_side((left, case.base.answer), (right, case.today.answer))
     failure = case.today.failure or case.base.failure
     lines += [f"E   {line}".rstrip() for line in _cut(failure.splitlines(), SHOWN_LINES)]
     return lines

@@ -11,9 +11,9 @@ from typing import Any
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
-from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, SavedBaseline, Side
 from pytest_gepa.report.result import Spent, Trouble
-from pytest_gepa.report.write import write_file
+from pytest_gepa.report.run_directory import write_file
 from pytest_gepa.trace.redact import rewrite_tree
 
 __all__ = ["annotation_lines", "write_check"]
@@ -42,7 +42,7 @@ def _redacted(result: CheckResult, redact: Callable[[str], str]) -> CheckResult:
     )
 
 
-_KINDS = (CheckResult, CaseCheck, Side, PromptChange, Spent, Trouble)
+_KINDS = (CheckResult, CaseCheck, Side, PromptChange, SavedBaseline, Spent, Trouble)
 
 
 def _json(value: Any) -> bytes:

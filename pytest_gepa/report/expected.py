@@ -23,8 +23,10 @@ def expected_lines(
     budget: BudgetPlan,
     usage: Mapping[str, CaseUsage],
     reflection: ReflectionUsage | None,
+    stored: str = "less what is stored",
 ) -> list[str]:
-    """Calls, tokens and price to expect, each with the figures that it is made from."""
+    """Calls, tokens and price to expect, each with the figures that it is made from; `stored` says what of the calls is
+    answered from the store."""
     known = [usage[case.id] for case in cases if case.id in usage]
     calls = sum(case.calls for case in known)
     if not calls:
@@ -47,7 +49,7 @@ def expected_lines(
         lines.append(f"  {name or 'no name'}: {_product(prices, name, tokens, paid)}")
     lines.append(
         f"all of the budget    {share * calls:,.0f} calls, {share * into:,.0f} tokens in, {share * out:,.0f} out, "
-        f"less what is stored{'' if model == NO_MODEL else '; reflections apart'}"
+        f"{stored}{'' if model == NO_MODEL else '; reflections apart'}"
     )
     sums = [f"{count(budget.limit, 'rollout')} x {dollars(rollout)}"]
     total = budget.limit * rollout

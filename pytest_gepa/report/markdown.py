@@ -6,6 +6,7 @@ import jinja2
 
 from pytest_gepa.report.needs import needs_words, shown_cases, shown_lines
 from pytest_gepa.report.result import Result
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import (
     count,
     drop_words,
@@ -52,7 +53,7 @@ def render_markdown(result: Result) -> str:
         shown_lines=shown_lines,
         provable_words=provable_words,
     )
-    return environment.get_template("report.md.j2").render(result=result).rstrip("\n") + "\n"
+    return environment.get_template("report.md.j2").render(result=result, warning=WARNING).rstrip("\n") + "\n"
 
 
 def _line(text: str) -> str:

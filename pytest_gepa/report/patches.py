@@ -21,7 +21,7 @@ from pytest_gepa.report.result import (
     SplitScores,
     TakenCase,
 )
-from pytest_gepa.report.wording import count, drop_words, p_words, passed, points
+from pytest_gepa.report.wording import count, drop_words, p_words, passed, points, short_name
 
 LISTED_CASES = 40
 LISTED_FINDINGS = 4
@@ -207,12 +207,6 @@ def _why(change: Change) -> list[PatchLine]:
     if left > 0:
         told.append(f"and {left} more, in the report")
     return [_own("because"), *(PatchLine(line) for line in told)]
-
-
-def short_name(nodeid: str) -> str:
-    """A nodeid without its file: `test_line[loss-in-parentheses]`."""
-    name, bracket, parameters = nodeid.partition("[")
-    return name.rsplit("::", 1)[-1] + bracket + parameters
 
 
 def _own(text: str) -> PatchLine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import IO
 
 from rich.console import Console
@@ -15,6 +15,8 @@ from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.needs import needs_words
 from pytest_gepa.report.rates import rates_lines
 from pytest_gepa.report.result import Result
+from pytest_gepa.report.section import encodable
+from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import (
     count,
     dollars,
@@ -51,7 +53,6 @@ SHOWN = (
 LISTED_PROBLEMS = 3
 LISTED_TROUBLE = 10
 LISTED_KINDS = 4
-STYLES = {"proven": "bold green", "worse": "bold red"}
 
 
 class Terminal:
@@ -74,7 +75,7 @@ class Terminal:
             if self._status is None:
                 self._status = Status("", console=self._console)
                 self._status.start()
-            self._status.update(_encodable(self._console.file, self._progress_line(phase, state)))
+            self._status.update(encodable(self._console.file, self._progress_line(phase, state)))
 
     def decision(self, decision: Decision, state: RunState) -> None:
         """Print what the search has decided."""
@@ -82,7 +83,7 @@ class Terminal:
             self._baseline_over = True
             self._console.print()
         if decision.kind in SHOWN:
-            line = _encodable(self._console.file, self._decision_line(decision, state))
+            line = encodable(self._console.file, self._decision_line(decision, state))
             self._console.print(Text(line, style=_style(decision)))
 
     def confirming(self, trials: int) -> None:
@@ -123,12 +124,6 @@ def _known_price(state: RunState) -> str:
     return f"{dollars(usd)}, " if usd else ""
 
 
-def _encodable(stream: IO[str], text: str) -> str:
-    """Printable text that the stream's encoding can hold: a terminal in ASCII must not end a paid run."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
-
-
 def _style(decision: Decision) -> str:
     return {"accepted": "green", "frontier": "green", "rejected": "dim"}.get(decision.kind, "")
 
@@ -164,6 +159,9 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
     broken = [*result.broken, *(result.holdout.broken if result.holdout else ())]
     if broken:
         lines.append(f"BREAKS {count(len(broken), 'case')}: {', '.join(broken)}")
+    if result.simulated:
+        models = dict.fromkeys(name for names in result.models.values() for name in names)
+        lines.append(f"model                {' and '.join(models)}, {WARNING}")
     lines.append(f"verdict              {result.verdict}: {result.reason}")
     where = "confirm run" if result.has_confirm else "search"
     lines.append(f"search cases         {passed(result.baseline)} -> {passed(result.winner)} ({where})")
@@ -241,15 +239,3 @@ def _last_lines(result: Result, directory: str, command: str) -> list[str]:
         place = f"{directory}/frontier/{result.patch.rsplit('/', 1)[-1]}"
         lines.append(f"kept for reading     {place} ({result.verdict}, so not advised)")
     return lines
-
-
-def print_section(stream: IO[str], title: str, lines: Sequence[str], verdict: str) -> None:
-    """Print a section under a rule, each line whole so that it can be copied."""
-    console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
-    console.print(Text(f" {title} ".center(min(console.width, 100), "="), style="bold"))
-    for line in lines:
-        console.print(
-            Text(
-                _encodable(stream, line), style=STYLES.get(verdict, "") if line.startswith("verdict") else ""
-            )
-        )

@@ -21,6 +21,12 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
+def short_name(nodeid: str) -> str:
+    """A nodeid without its file: `test_line[loss-in-parentheses]`."""
+    name, bracket, parameters = nodeid.partition("[")
+    return name.rsplit("::", 1)[-1] + bracket + parameters
+
+
 def points(effect: float) -> str:
     """A difference of scores in percentage points: `+48 points`."""
     return f"{100 * effect:+.0f} points"

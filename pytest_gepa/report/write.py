@@ -1,4 +1,4 @@
-"""The run directory: made at the start, filled at the end, private to the user."""
+"""What a run leaves in its directory when it ends: patches, `result.json` and `report.md`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 from pytest_gepa.codec import from_json, to_json
@@ -18,35 +17,9 @@ from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
 from pytest_gepa.report.result import Result
+from pytest_gepa.report.run_directory import write_file
 from pytest_gepa.run_state import RunState
 from pytest_gepa.trace.redact import rewrite_tree
-
-STATE_DIRECTORY = ".gepa"
-
-
-def state_directory(rootdir: Path) -> Path:
-    """`.gepa` in the rootdir, which git ignores without being told."""
-    directory = rootdir / STATE_DIRECTORY
-    directory.mkdir(mode=0o700, exist_ok=True)
-    ignore = directory / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
-    return directory
-
-
-def new_run_directory(rootdir: Path, today: date) -> Path:
-    """Make `.gepa/runs/<YYYY-MM-DD>-<n>` with the lowest free n, mode 0700."""
-    runs = state_directory(rootdir) / "runs"
-    runs.mkdir(mode=0o700, exist_ok=True)
-    number = 1
-    while True:
-        directory = runs / f"{today.isoformat()}-{number}"
-        try:
-            directory.mkdir(mode=0o700)
-        except FileExistsError:
-            number += 1
-        else:
-            return directory
 
 
 def write_run(
@@ -104,10 +77,3 @@ def _write_patch(
     if problem is not None and unchanged:
         raise PatchError(f"{path}: git would not take this patch: {problem}")
     return path
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file that only the user can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)

@@ -6,9 +6,10 @@ import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 import pytest
+from _pytest._io import TerminalWriter
 from _pytest.runner import call_and_report
 
 # What a user may have asked of his own session and what must not happen in a child: stopping early, choosing other
@@ -75,6 +76,7 @@ def adapt_early_options(config: pytest.Config) -> None:
 def adapt_child_config(config: pytest.Config, files: Sequence[str]) -> None:
     """Make a child session collect `files` and do nothing else that its user asked of his own session."""
     _set_child_options(config.option)
+    _keep_single_threaded(config)
     watch_parameters(config)
     for name in vars(config.option):
         if name.startswith("gepa_"):
@@ -88,24 +90,39 @@ def _set_child_options(options: argparse.Namespace) -> None:
             setattr(options, name, value)
 
 
+def _keep_single_threaded(config: pytest.Config) -> None:
+    """Keep pytest-rerunfailures from serving workers of xdist by a thread: with one a session cannot fork its own."""
+    plugin = config.pluginmanager.getplugin("rerunfailures")
+    if hasattr(plugin, "HAS_PYTEST_HANDLECRASHITEM"):
+        plugin.HAS_PYTEST_HANDLECRASHITEM = False
+
+
 def switch_off_distribution(config: pytest.Config) -> int | None:
-    """Keep xdist from starting workers; the number that `-n` asked for, None without it."""
+    """Keep xdist from starting workers; the number that was asked for (`-n 4`, `--tx 4*popen`), None without any."""
     wanted = getattr(config.option, "numprocesses", None)
-    if wanted is None:
+    if wanted is None and getattr(config.option, "dist", "no") == "no":
         return None
     tx = getattr(config.option, "tx", None) or []
     for name in ("numprocesses", "dist", "tx"):
         setattr(config.option, name, CHILD_OPTIONS[name])
     if isinstance(wanted, int):
         return wanted
-    return len(tx) or os.cpu_count() or 1
+    counts = (spec.partition("*")[0] for spec in tx)
+    return sum(int(count) if count.isdecimal() else 1 for count in counts) or os.cpu_count() or 1
+
+
+def keep_order(config: pytest.Config) -> None:
+    """Keep pytest-randomly from shuffling the cases: their order is that of the report, and of what a budget holds."""
+    if hasattr(config.option, "randomly_reorganize"):
+        config.option.randomly_reorganize = False
 
 
 def redirect_cache(config: pytest.Config, directory: Path) -> None:
-    """Give the session a cache directory of its own, in place of the user's `.pytest_cache`."""
-    cache = getattr(config, "cache", None)
-    if cache is not None:
-        cache._cachedir = directory
+    """Give the session a cache directory of its own, in place of the user's `.pytest_cache`.
+
+    To be called before the session is configured: plugins may write into the cache then, as pytest-randomly does.
+    """
+    config._inicache["cache_dir"] = str(directory)
 
 
 def restart_capture(config: pytest.Config) -> None:
@@ -229,10 +246,15 @@ def finish_progress(config: pytest.Config) -> None:
         reporter._show_progress_info = False
 
 
-def terminal_stream(config: pytest.Config) -> IO[str]:
+def terminal_writer(stream: TextIO) -> TerminalWriter:
+    """What writes to a stream in colours, where pytest itself would."""
+    return TerminalWriter(stream)
+
+
+def terminal_stream(config: pytest.Config) -> TextIO:
     """Where the terminal reporter writes, so that our lines and pytest's come out in order; nowhere without one."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter is None:
         return open(os.devnull, "w", encoding="utf-8")
-    stream: IO[str] = reporter._tw._file
+    stream: TextIO = reporter._tw._file
     return stream

@@ -150,11 +150,8 @@ class ChildSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
         adapt_child_config(config, self.job.files)
+        redirect_cache(config, self.temp / "pytest-cache")
         config.stash[recorder_key] = self.recorder
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        redirect_cache(session.config, self.temp / "pytest-cache")
 
     def pytest_internalerror(self, excrepr: object) -> None:
         self.broken[""] = self._redactor.redact(str(excrepr))

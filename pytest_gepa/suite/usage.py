@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from pytest_gepa.trace.trajectory import Call
 
 FILE = "usage.json"
 VERSION = 1
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -76,8 +78,12 @@ class CaseUsage:
 
 
 def case_digest(case: Case) -> str:
-    """Names a case by what it does, its source and parameters: its id may belong to another one tomorrow."""
-    content = json.dumps([case.source, case.parameters], ensure_ascii=True)
+    """Names a case by what it does, its source and parameters: its id may belong to another one tomorrow.
+
+    Addresses in the texts of parameters (`<Order object at 0x7f...>`) are of one process only, so they do not count.
+    """
+    parameters = [(name, _ADDRESS.sub("", text)) for name, text in case.parameters]
+    content = json.dumps([case.source, parameters], ensure_ascii=True)
     return hashlib.sha256(content.encode("ascii")).hexdigest()[:12]
 
 

@@ -1,4 +1,5 @@
-"""Is a case worse than it was? Two samples of trials that grow until it is decided. Pure.
+"""Is a case worse than it was? Two samples of trials that grow until it is decided; the earlier one may also be a
+recorded one of a fixed size. Pure.
 
 Different prompts share no randomness, so the trials of the two sides are not paired. They are looked at after `LOOKS`
 trials a side, each time by an exact one-sided test: Fisher's for pass and fail, the rank-sum test with its exact
@@ -10,6 +11,10 @@ inequality that p-value holds whenever the trials are ended (alpha spending, Lan
 a union bound in place of their joint distribution, so that nothing need be known of the pass rates). Over the cases
 Holm's correction follows (`holm`). The chance that a check calls any case regressed that is not is at most `ALPHA`,
 however flaky the cases are.
+
+None of this asks that both samples grow, or that they are of one size: given all scores at a look, without a change
+every way to deal them to the two sides is as likely as any other. But a recorded sample must not owe its size to its
+own scores (trials that went on until the case had passed so often would be a sample of another kind).
 """
 
 from __future__ import annotations
@@ -62,7 +67,8 @@ class Trials:
 
     `handed_out` is how many trials a side were run, with evidence or not; `cap` is the most that it may have. For a
     case that passes or fails all scores are 0 or 1. `worse` and `better` are the p-values that its earlier looks have
-    come to, over the looks; `as_is` is the one of the last look alone, that today is no worse.
+    come to, over the looks; `as_is` is the one of the last look alone, that today is no worse. `is_recorded` says that
+    `base` is a recorded sample: it is whole from the start, and all numbers of trials are today's.
     """
 
     case: str
@@ -73,6 +79,12 @@ class Trials:
     worse: float = 1.0
     better: float = 1.0
     as_is: float = 1.0
+    is_recorded: bool = False
+
+    @property
+    def number(self) -> int:
+        """Trials with evidence on the side that has the fewest; a recorded side gets no more, so it is not counted."""
+        return len(self.today) if self.is_recorded else min(len(self.base), len(self.today))
 
     @property
     def has_evidence(self) -> bool:
@@ -133,6 +145,13 @@ def look_at(trials: Trials) -> Trials:
     )
 
 
+def most_provable(recorded: int, cap: int, cases: int, *, alpha: float = ALPHA) -> int | None:
+    """The most of `cap` trials of today that may pass, so that a case which passed all of so many `recorded` ones is
+    called regressed among so many cases; None where even none would not do."""
+    level = alpha * share(cap, cap) / cases
+    return next((few for few in range(cap, -1, -1) if fisher_p(recorded, recorded, few, cap) <= level), None)
+
+
 def next_look(trials: Trials) -> int:
     """The number of trials a side that comes next; the cap after the last."""
     return next((number for number in looks(trials.cap) if number > trials.handed_out), trials.cap)
@@ -155,7 +174,7 @@ def _tier(trials: Trials, p_worse: float, p_better: float, cases: int, alpha: fl
         return Tier(trials.case, "regressed", p_worse, True)
     if p_better <= alpha:
         return Tier(trials.case, "improved", p_better, True)
-    number = min(len(trials.base), len(trials.today))
+    number = trials.number
     scores = {*trials.base, *trials.today}
     if scores == {0.0}:
         return Tier(trials.case, "failing", p_worse, at_cap or number >= FAILING)
@@ -198,7 +217,7 @@ def _is_futile(trials: Trials, cases: int, alpha: float) -> bool:
     """Whether the trials that are left would hardly prove anything (predictive power, Spiegelhalter et al. 1986,
     Controlled Clinical Trials 7, 8-17). To stop by it can only lower the chance of a false alarm.
     """
-    number = min(len(trials.base), len(trials.today))
+    number = trials.number
     if number < LEAST_IN_DOUBT and sum(trials.today) * len(trials.base) < sum(trials.base) * len(
         trials.today
     ):
@@ -208,9 +227,10 @@ def _is_futile(trials: Trials, cases: int, alpha: float) -> bool:
         return number >= CLEAN and min(worse, better) > NO_TREND
     level = alpha * share(trials.cap, trials.cap) / cases
     left = trials.cap - trials.handed_out
-    base = _outlook(round(sum(trials.base)), len(trials.base), left)
+    left_before = 0 if trials.is_recorded else left
+    base = _outlook(round(sum(trials.base)), len(trials.base), left_before)
     today = _outlook(round(sum(trials.today)), len(trials.today), left)
-    at_end = (len(trials.base) + left, len(trials.today) + left)
+    at_end = (len(trials.base) + left_before, len(trials.today) + left)
     return _power(base, today, *at_end, level) + _power(today, base, *at_end[::-1], level) < FUTILE
 
 

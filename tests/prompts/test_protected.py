@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.edits import Edit, EditError, apply_edits
 from pytest_gepa.prompts.finding import find_components
-from pytest_gepa.prompts.guards import Guard, check_markers
-from pytest_gepa.prompts.protected import kept, protected_lines, protection_problem, told
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.protected import check_markers, kept, protected_lines, protection_problem, told
 from pytest_gepa.prompts.stray_markers import check_comments
 
 MARKED = """\

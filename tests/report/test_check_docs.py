@@ -7,18 +7,18 @@ from pathlib import Path
 
 import yaml
 
+from pytest_gepa.baselines import baseline_text, read_baseline
+from pytest_gepa.plugin import MODES, SETTINGS
 from pytest_gepa.report.check_formats import junit_properties
 from pytest_gepa.report.check_markdown import MARKER
 from pytest_gepa.report.check_write import write_check
+from pytest_gepa.verdict.sequential import CAP, most_provable
 from tests.report.checks import regressed, result
 
 DOCS = Path(__file__).parents[2] / "docs"
 CI = (DOCS / "ci.md").read_text(encoding="utf-8")
 CHECK = (DOCS / "check.md").read_text(encoding="utf-8")
-OPTIONS = {
-    "--gepa-baseline", "--gepa-check", "--gepa-fail-on", "--gepa-fail-on-trouble", "--gepa-max-cost", "--gepa-replay",
-    "--gepa-save-baseline", "--gepa-trials",
-}  # fmt: skip
+OPTIONS = {f"--gepa-{setting.name}" for setting in (*MODES, *SETTINGS)} | {"--gepa-fail-on-trouble"}
 
 
 def recipes() -> list[object]:
@@ -26,7 +26,7 @@ def recipes() -> list[object]:
 
 
 def test_recipes_are_yaml():
-    assert len(recipes()) == 7
+    assert len(recipes()) == 9
     assert all(recipes())
 
 
@@ -52,3 +52,21 @@ def test_files_and_properties_are_those_that_are_written(tmp_path: Path):
     write_check(tmp_path, result())
     assert all(f"| `{path.name}` |" in CHECK for path in tmp_path.iterdir())
     assert all(f"`{name}`" in CHECK for name, _ in junit_properties(regressed()))
+
+
+def test_the_baseline_of_the_docs_is_one(tmp_path: Path):
+    (text,) = re.findall(r"```json\n(.*?)```", CHECK, re.DOTALL)
+    (tmp_path / "nightly.json").write_text(text, encoding="utf-8")
+    found = read_baseline(tmp_path / "nightly.json")
+    assert baseline_text(found) == text
+    assert [(case.passed, case.trials) for case in found.cases.values()] == [(32, 32), (27, 32)]
+
+
+def test_what_the_docs_say_that_a_baseline_proves():
+    rows = re.findall(
+        r"^\| (\d+) \| passes (\d+) of 32 at most \| passes (\d+) of 32 at most \|$", CHECK, re.MULTILINE
+    )
+    assert len(rows) == 4
+    for row in rows:
+        recorded, alone, twenty = map(int, row)
+        assert (most_provable(recorded, CAP, 1), most_provable(recorded, CAP, 20)) == (alone, twenty)

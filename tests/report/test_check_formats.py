@@ -14,7 +14,7 @@ import pytest
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.report.check_formats import annotation_lines, code_quality, junit_properties
-from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, SavedBaseline, Side
 from pytest_gepa.report.result import Spent, Trouble
 from tests.report.checks import TONE, case, change, regressed, result, side
 from tests.report.test_check_markdown import hostile_result
@@ -236,7 +236,7 @@ def test_the_schema_notices_what_is_wrong(field: str, value: object):
     assert problems({name: item for name, item in to_json(result()).items() if name != field}, SCHEMA) != []
 
 
-@pytest.mark.parametrize("kind", [CheckResult, PromptChange, CaseCheck, Side, Spent, Trouble])
+@pytest.mark.parametrize("kind", [CheckResult, PromptChange, CaseCheck, SavedBaseline, Side, Spent, Trouble])
 def test_the_schema_has_every_field(kind: type):
     described = SCHEMA if kind is CheckResult else SCHEMA["$defs"][kind.__name__]
     names = [field.name for field in fields(kind)]

@@ -50,6 +50,8 @@ def hostile_result(text: str = HOSTILE) -> CheckResult:
         command=text,
         spent=Spent(unpriced=(text,)),
         on_new_prompts=(text,),
+        on_deleted_prompts=(text,),
+        not_collected=(text,),
         stopped=text,
     )
 
@@ -168,6 +170,17 @@ def test_cases_of_new_prompts_are_named():
     assert "- `tests/test_new.py::test_a`\n\n</details>" in report
 
 
+def test_cases_of_deleted_prompts_are_named():
+    report = render_check_markdown(
+        result(on_deleted_prompts=("test_a.py::a",), not_collected=("test_a.py::b",))
+    )
+    assert (
+        "<summary>Not compared in this: 2 cases that used a deleted prompt; both sides ran without</summary>"
+        in report
+    )
+    assert "- `test_a.py::a`\n- `test_a.py::b`, not among the cases of this session\n\n</details>" in report
+
+
 def test_a_check_that_was_stopped_says_why_once():
     assert "**Not finished:** the cap is reached." in render_check_markdown(
         result(stopped="the cap is reached")
@@ -184,6 +197,7 @@ def test_a_check_that_was_stopped_says_why_once():
 
 def test_a_simulated_model_is_called_one():
     assert "say nothing about a real model" in render_check_markdown(result(simulated=True))
+    assert "say nothing about a real model" not in render_check_markdown(result())
 
 
 def test_foreign_text_is_never_markup():
@@ -271,6 +285,7 @@ def test_every_check_fits_and_keeps_its_markup(text: str, times: int, changed: i
             trouble=one.trouble * times,
             problems=one.problems * times,
             on_new_prompts=one.on_new_prompts * times,
+            on_deleted_prompts=one.on_deleted_prompts * times,
         )
     )
     assert width(report) <= LIMIT

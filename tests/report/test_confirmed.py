@@ -16,8 +16,9 @@ from pytest_gepa.report.confirmed import confirmed
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import PatchBase, frontier_message, winner_message
 from pytest_gepa.report.result import Confirmed, FrontierEntry, Result, SplitScores
+from pytest_gepa.report.run_directory import new_run_directory
 from pytest_gepa.report.terminal import closing_lines
-from pytest_gepa.report.write import new_run_directory, write_run
+from pytest_gepa.report.write import write_run
 from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import ProvableGain

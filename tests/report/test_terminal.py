@@ -8,7 +8,8 @@ import pytest
 
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.report.result import ComponentChange, FrontierEntry, Result, Spent, SplitScores, Trouble
-from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, print_section
+from pytest_gepa.report.section import print_section
+from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, Desk, result

@@ -12,7 +12,8 @@ from pytest_gepa.prompts.finding import find_components
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.result import Result
-from pytest_gepa.report.write import new_run_directory, state_directory, write_run
+from pytest_gepa.report.run_directory import new_run_directory, state_directory
+from pytest_gepa.report.write import write_run
 from tests.report.runs import PROMPT, TEXT, Desk
 
 WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")

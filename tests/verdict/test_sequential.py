@@ -21,6 +21,7 @@ from pytest_gepa.verdict.sequential import (
     judge_cases,
     look_at,
     looks,
+    most_provable,
     next_look,
     share,
 )
@@ -229,3 +230,121 @@ def test_a_break_of_all_trials_is_found_in_eight() -> None:
 def test_an_unchanged_suite_takes_six_trials_a_side() -> None:
     _, cases = run_check([(1, 1)] * 20, 0)
     assert [one.handed_out for one in cases] == [6] * 20
+
+
+# A recorded sample
+
+
+def recorded(base: str, today: str, cap: int = CAP) -> Trials:
+    """A case with recorded trials, run trial by trial today."""
+    one = Trials("case", base=tuple(float(sign == "+") for sign in base), cap=cap, is_recorded=True)
+    for number in (number for number in looks(cap) if number <= len(today)):
+        scores = tuple(float(sign == "+") for sign in today[:number])
+        one = look_at(replace(one, today=scores, handed_out=number))
+    return one
+
+
+def compare(rates: list[Rates], seed: int, size: int = CAP, cap: int = CAP) -> tuple[Tier, ...]:
+    """One comparison of fresh samples of recorded trials with trials of today."""
+    draw = random.Random(seed).random
+    cases = [
+        Trials(
+            str(number),
+            base=tuple(float(draw() < then) for _ in range(size)),
+            cap=cap,
+            is_recorded=True,
+        )
+        for number, (then, _) in enumerate(rates)
+    ]
+    while True:
+        tiers = judge_cases(cases)
+        due = [at for at, tier in enumerate(tiers) if not tier.decided]
+        if not due:
+            return tiers
+        for at in due:
+            one, rate = cases[at], rates[at][1]
+            more = range(next_look(one) - one.handed_out)
+            today = one.today + tuple(float(draw() < rate) for _ in more)
+            cases[at] = look_at(replace(one, today=today, handed_out=next_look(one)))
+
+
+@pytest.mark.parametrize("size", [4, 16, 32])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8, 0.95])
+def test_looking_often_at_a_recorded_sample_errs_no_more_often_than_allowed(rate: float, size: int) -> None:
+    """Exact: the chance that one unharmed case is ever called worse, over all recorded samples and all trials."""
+    found = 0.0
+    for before in range(size + 1):
+        states = {0: math.comb(size, before) * rate**before * (1 - rate) ** (size - before)}
+        done = 0
+        for number in LOOKS:
+            for _ in range(number - done):
+                grown: dict[int, float] = {}
+                for after, chance in states.items():
+                    grown[after + 1] = grown.get(after + 1, 0.0) + chance * rate
+                    grown[after] = grown.get(after, 0.0) + chance * (1 - rate)
+                states = grown
+            done = number
+            spent = share(number, CAP)
+            crossed = [
+                after for after in states if spent and fisher_p(before, size, after, number) / spent <= ALPHA
+            ]
+            found += sum(states.pop(after) for after in crossed)
+    assert found <= ALPHA
+
+
+@pytest.mark.parametrize(
+    ("base", "today", "name", "decided"),
+    [
+        ("+" * 32, "++++++", "stable", True),
+        ("+" * 32, "+++", "stable", False),
+        (
+            "+++",
+            "++++++",
+            "stable",
+            True,
+        ),  # the recorded side gets no more: to wait for it would take all trials
+        ("-" * 32, "---", "failing", True),
+        ("+" * 32, "------", "regressed", True),
+        ("-" * 32, "++++++", "improved", True),
+        ("+" * 32, "+-+-+-+-", "suspect", False),
+        ("+-" * 16, "+-" * 8, "flaky", True),
+        ("+", "--------", "suspect", True),  # one recorded trial proves nothing, whatever comes
+        ("+" * 32, "", "trouble", False),
+    ],
+)
+def test_tiers_beside_a_recorded_sample(base: str, today: str, name: str, decided: bool) -> None:
+    others = [replace(recorded("+" * 32, "++++++"), case=str(number)) for number in range(9)]
+    found = judge_cases([recorded(base, today), *others])[0]
+    assert (found.tier, found.decided) == (name, decided)
+
+
+def test_most_provable_is_what_the_verdict_goes_by() -> None:
+    most = most_provable(32, CAP, 20)
+    assert most is not None
+    others = [replace(recorded("+" * 32, "++++++"), case=str(number)) for number in range(19)]
+    for passes, name in ((most, "regressed"), (most + 1, "suspect")):
+        # Spread evenly enough, so that no earlier look proves it.
+        scores = (1.0,) * passes + (0.0,) * (CAP - passes)
+        last = look_at(Trials("case", base=(1.0,) * 32, today=scores, handed_out=CAP, is_recorded=True))
+        assert judge_cases([last, *others])[0].tier == name
+    assert most_provable(1, CAP, 20) is None
+
+
+def test_a_model_that_stays_the_same_passes() -> None:
+    alarms = sum(any(tier.tier == "regressed" for tier in compare(HARMLESS, seed)) for seed in range(60))
+    assert alarms <= 60 * ALPHA + 1
+
+
+def test_half_broken_is_found_among_twenty_beside_recorded_trials() -> None:
+    rates = [*HARMLESS[1:], (1, 0.5)]
+    found = [compare(rates, seed)[-1].tier for seed in range(60)]
+    assert found.count("regressed") >= 54
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4), st.integers(0, 99), st.integers(1, 40),
+    st.integers(1, 40),
+)  # fmt: skip
+def test_every_comparison_comes_to_an_end(rates: list[Rates], seed: int, size: int, cap: int) -> None:
+    assert all(0 <= one.p_value <= 1 for one in compare(rates, seed, size, cap))

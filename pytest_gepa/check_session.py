@@ -1,0 +1,148 @@
+"""What runs the trials of a check: run directory, journal, answers and child sessions, tied to the user's session."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from pytest_gepa.answers import RunAnswers
+from pytest_gepa.check_rounds import Bench
+from pytest_gepa.check_state import TODAY, CheckState
+from pytest_gepa.codec import to_json
+from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.errors import GepaError
+from pytest_gepa.feed import Feeder
+from pytest_gepa.front import print_lines, undisturbed
+from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.journal import Journal
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties
+from pytest_gepa.report.check_result import CheckResult
+from pytest_gepa.report.check_screen import CheckTerminal
+from pytest_gepa.report.run_directory import new_run_directory
+from pytest_gepa.settings import Settings
+from pytest_gepa.spending import Spending
+from pytest_gepa.suite.pytest_internals import terminal_stream
+from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.usage import save_usage, usage_of, with_digests
+from pytest_gepa.surroundings import make_suite
+from pytest_gepa.trace.redact import Redactor
+
+NO_PLAN = BudgetPlan(limit=0, search=0, confirm=0, probe=0, trials=0)
+
+
+class Story(Protocol):
+    """What is run: a check, a comparison with a baseline, or one that is saved."""
+
+    state: CheckState
+
+    @property
+    def first_cases(self) -> tuple[str, ...]:
+        """The cases that are run at least once under today's prompts."""
+
+    def run(self) -> None:
+        """Run it to its end."""
+
+
+class CheckSession:
+    """Opened before anything is sent; `conduct` closes it. `about` are further fields of the journal's first record."""
+
+    def __init__(
+        self,
+        session: pytest.Session,
+        settings: Settings,
+        cases: Sequence[Case],
+        components: Sequence[Component],
+        redactor: Redactor,
+        about: Mapping[str, object],
+    ) -> None:
+        self.directory = new_run_directory(settings.rootdir, date.today())
+        self._session = session
+        self._settings = settings
+        self._cases = cases
+        # A run's name is free again when its directory is deleted; what is in the cache must not be taken for its own.
+        run = f"{self.directory.name}.{secrets.token_hex(4)}"
+        self._temp = Path(tempfile.mkdtemp(prefix="gepa-"))
+        self.journal = Journal(self.directory / "journal.jsonl", redactor.redact)
+        self.journal.write(
+            "run",
+            version=1,
+            run=run,
+            settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
+            cases=cases,
+            components={component.id: component.text for component in components},
+            reflection_model="",
+            **about,
+        )
+        self._answers = RunAnswers(settings, run, "", self._temp, redactor.redact_certain)
+        self._suite = make_suite(session.config, settings, cases, components, self._temp, self._answers)
+        self._screen = CheckTerminal(terminal_stream(session.config))
+        self.bench = Bench(
+            settings, self._answers.name, cases, components, self._suite, self.journal, self._screen
+        )
+
+    def conduct(self, story: Story, opening: Sequence[str], finish: Callable[[], CheckResult | None]) -> None:
+        """Run a story to its end, show its first trials as pytest's own, and call `finish` however it has ended.
+
+        `finish` writes down what was found, and returns it without secrets, if it is a result. Raises `GepaError` when
+        a request came whose price has no bound.
+        """
+        config, settings = self._session.config, self._settings
+        feeder = Feeder(self._session, self._cases, story.first_cases)
+        # A JUnit file takes a case's properties with its last report, so that the reports have to wait for the tiers.
+        held: list[Rollout] | None = [] if config.getoption("xmlpath", None) else None
+        self._screen.feed = feeder.feed if held is None else held.append
+        print_lines(terminal_stream(config), [*opening, *self._answers.notes])
+        cap = None if settings.replay == "only" else settings.max_cost
+        spending = Spending(self._temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
+        story.state.spending = spending
+        try:
+            story.run()
+            if (
+                not story.state.is_out_of_time
+            ):  # else a replay would go on where there are no answers any more
+                self._answers.keep(self.directory)
+        finally:
+            # Whatever ended it: what was paid for is written down.
+            with undisturbed():
+                self._screen.close()
+                if held is None:
+                    feeder.flush()
+                self._suite.runner.close()
+                story.state.problems = self._suite.problems
+                try:
+                    result = finish()
+                    self._keep_usage(story.state)
+                    if held is not None:
+                        feeder.properties = self._properties(result)
+                        for rollout in held:
+                            feeder.feed(rollout)
+                        feeder.flush()
+                    if result is not None:
+                        tell_finished(config.hook, to_json(result), str(self.directory), settings.mode)
+                    if spending.has_met_the_unpriced:
+                        raise GepaError(spending.stopped)
+                finally:
+                    self.journal.close()
+                    self._answers.close()
+                    shutil.rmtree(self._temp, ignore_errors=True)
+
+    def _properties(self, result: CheckResult | None) -> dict[str, list[tuple[str, str]]]:
+        """What a JUnit file is to say of cases, by their ids."""
+        if result is None:
+            return {}
+        also = [OF_A_SIMULATED_MODEL] if result.simulated else []
+        found = {case.case: [*junit_properties(case), *also] for case in result.cases}
+        return {case.id: found.get(case.nodeid, []) for case in self._cases}
+
+    def _keep_usage(self, state: CheckState) -> None:
+        learned = usage_of(self.directory.name, state.today.texts, state.every_rollout(TODAY))
+        save_usage(self.directory.parents[1], with_digests(learned, self._cases))

@@ -1,0 +1,249 @@
+"""Between a pytest session and an optimization: what it collected goes in, reports and the closing section come out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from pytest_gepa.answers import RunAnswers
+from pytest_gepa.codec import to_json
+from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.errors import GepaError
+from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.extensions import Extensions
+from pytest_gepa.feed import Feeder
+from pytest_gepa.front import find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.journal import Journal
+from pytest_gepa.optimize import Optimization
+from pytest_gepa.plan import BudgetPlan, plan_budget
+from pytest_gepa.plugin import closing_key, exit_status_key
+from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.recording import recorded_model
+from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
+from pytest_gepa.reflect.modelfree import NO_MODEL
+from pytest_gepa.report.build import build_result
+from pytest_gepa.report.patches import PatchBase
+from pytest_gepa.report.plan_text import plan_lines
+from pytest_gepa.report.run_directory import STATE_DIRECTORY, new_run_directory
+from pytest_gepa.report.spent import as_replayed
+from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
+from pytest_gepa.report.write import write_run
+from pytest_gepa.run_state import RunState
+from pytest_gepa.settings import Settings
+from pytest_gepa.spending import Spending, check_reflection_price
+from pytest_gepa.suite.pytest_internals import terminal_stream
+from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of, with_digests
+from pytest_gepa.surroundings import make_suite
+from pytest_gepa.trace.redact import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run works on, found and checked before anything is sent."""
+
+    cases: tuple[Case, ...]
+    components: tuple[Component, ...]
+    endpoint: ReflectionEndpoint
+    budget: BudgetPlan
+    ancestor: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def searched(self) -> int:
+        """Number of search cases."""
+        return sum(case.split == "search" for case in self.cases)
+
+
+def run_optimize(session: pytest.Session, settings: Settings) -> None:
+    """Run an optimization, or tell its plan. Raises `GepaError` for what the user can mend."""
+    inputs = find_inputs(session, settings)
+    if settings.mode != "plan":
+        _optimize(session, settings, inputs)
+        return
+    session.config.stash[closing_key] = plan_lines(
+        settings,
+        inputs.cases,
+        inputs.components,
+        inputs.endpoint.model,
+        inputs.budget,
+        load_usage(settings.rootdir / STATE_DIRECTORY),
+        load_reflection(settings.rootdir / STATE_DIRECTORY),
+    )
+    session.config.stash[verdict_key] = "plan"
+    session.config.stash[exit_status_key] = 0
+
+
+def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
+    """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
+    components = find_prompts(settings)
+    endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
+    if settings.replay == "only":
+        recorded = recorded_model(settings.rootdir)  # raises before anything is begun
+        endpoint = endpoint or ReflectionEndpoint(recorded)
+    if endpoint is None:
+        raise GepaError(
+            "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
+            "or the environment variable GEPA_REFLECTION_MODEL; with none as its name the cases alone are read"
+        )
+    is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
+    if settings.max_cost is not None and is_asked:
+        check_reflection_price(PriceList(settings.prices), endpoint.model)
+    cases = find_cases(session, settings)
+    if not any(case.split == "search" for case in cases):
+        raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
+    ancestor = _ancestor(settings, components) if settings.ancestor else {}
+    return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases), ancestor)
+
+
+def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[str, str]:
+    """The texts of the commit that the search is to begin with as well. Raises `GepaError` for an unknown one."""
+    from pytest_gepa.base_prompts import read_base
+
+    found = read_base(
+        settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor
+    )
+    compose(components, found.texts)  # raises for a text that today's file cannot hold
+    return found.texts
+
+
+def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> None:
+    config = session.config
+    temp = Path(tempfile.mkdtemp(prefix="gepa-"))
+    directory = new_run_directory(settings.rootdir, date.today())
+    redactor = Redactor(os.environ, settings.redact)
+    journal = Journal(directory / "journal.jsonl", redactor.redact)
+    journal.write(
+        "run",
+        version=1,
+        run=directory.name,
+        settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
+        cases=inputs.cases,
+        components={component.id: component.text for component in inputs.components},
+        budget=inputs.budget,
+        reflection_model=inputs.endpoint.model,
+        ancestor=inputs.ancestor,
+    )
+    stream = terminal_stream(config)
+    print_lines(
+        stream,
+        opening_lines(
+            len(inputs.components),
+            inputs.searched,
+            len(inputs.cases) - inputs.searched,
+            inputs.endpoint.model,
+            inputs.budget.limit,
+            inputs.budget.confirm,
+            settings.seed,
+            settings.max_cost,
+        ),
+    )
+    feeder = Feeder(session, inputs.cases)
+    extensions = Extensions(config.hook)
+    terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
+    answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact_certain)
+    print_lines(stream, answers.notes)
+    cap = None if settings.replay == "only" else settings.max_cost
+    spending = Spending(temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
+    suite = make_suite(config, settings, inputs.cases, inputs.components, temp, answers)
+    model = ReflectionModel(
+        inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
+    )
+    optimization = Optimization(
+        settings,
+        answers.name,
+        inputs.cases,
+        inputs.components,
+        inputs.budget,
+        suite,
+        model,
+        journal,
+        terminal,
+        extensions,
+        answers.crew(),
+        inputs.ancestor,
+    )
+    optimization.state.spending = spending
+    try:
+        optimization.run()
+        answers.keep(directory)
+    finally:
+        # Whatever ended the run: what was paid for is written down.
+        with undisturbed():
+            terminal.close()
+            feeder.flush()
+            suite.runner.close()
+            model.close()
+            optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
+            try:
+                _finish(config, settings, inputs, directory, optimization.state, journal)
+            finally:
+                journal.close()
+                answers.close()
+                shutil.rmtree(temp, ignore_errors=True)
+
+
+def _finish(
+    config: pytest.Config,
+    settings: Settings,
+    inputs: Inputs,
+    directory: Path,
+    state: RunState,
+    journal: Journal,
+) -> None:
+    result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
+    if settings.replay == "only":
+        result = replace(result, spent=as_replayed(result.spent))
+    components = {component.id: component for component in inputs.components}
+    base = PatchBase.of(settings.rootdir)
+    labels = {case.id: case.nodeid for case in inputs.cases}
+    result = write_run(directory, result, state, components, labels, base, journal.redact)
+    if state.stray:
+        journal.write("stray", calls=state.stray)
+    journal.write("result", result=result)
+    _keep_usage(directory, state, inputs.cases)
+    changed = [components[change.component].path.resolve() for change in result.changes]
+    command = base.command(settings.rootdir / result.patch, config.invocation_params.dir, changed)
+    lines = closing_lines(result, os.path.relpath(directory, config.invocation_params.dir), command)
+    config.stash[closing_key] = [journal.redact(line) for line in lines]
+    config.stash[verdict_key] = result.verdict
+    failed = settings.fail_on == "not-proven" and result.verdict != "proven"
+    config.stash[exit_status_key] = 1 if failed else 0
+    tell_finished(config.hook, to_json(result), str(directory), "optimize")
+    if state.spending is not None and state.spending.has_met_the_unpriced:
+        raise GepaError(state.spending.stopped)
+    if state.reflection_failed and not state.reflections:
+        raise GepaError(state.reflection_failed)
+
+
+def _keep_usage(directory: Path, state: RunState, cases: Sequence[Case]) -> None:
+    """Note which prompt reached which cases, and how they fared, for the next plan."""
+    learned = usage_of(directory.name, state.search.seed.texts, state.under_todays_prompts())
+    save_usage(directory.parents[1], with_digests(learned, cases), state.reflection_usage())
+
+
+class HookedTerminal(Terminal):
+    """The terminal, which also calls the hook for candidates that have been run on every search case."""
+
+    def __init__(
+        self, extensions: Extensions, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
+    ) -> None:
+        super().__init__(stream, budget, feed)
+        self._extensions = extensions
+
+    def decision(self, decision: Decision, state: RunState) -> None:
+        """Print what the search has decided, and tell the plugins."""
+        super().decision(decision, state)
+        if decision.kind in ("baseline", "frontier", "dominated"):
+            candidate = state.search.candidates[decision.candidate]
+            results = state.search.results[candidate.id]
+            scores = {case: result.score for case, result in results.items() if result.score is not None}
+            self._extensions.evaluated(candidate, scores, state.search.mean(candidate))

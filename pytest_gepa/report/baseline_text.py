@@ -1,0 +1,127 @@
+"""What saved baselines say on the terminal: before they are saved or compared with, and when one has been saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pytest_gepa.baselines import Baseline, Matched
+from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.reflect.modelfree import NO_MODEL
+from pytest_gepa.report.check_baseline import LISTED
+from pytest_gepa.report.check_result import PromptChange
+from pytest_gepa.report.expected import expected_lines
+from pytest_gepa.report.simulated import WARNING, is_simulated
+from pytest_gepa.report.wording import count
+from pytest_gepa.settings import Settings
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import CaseUsage
+from pytest_gepa.verdict.sequential import CAP, CLEAN, most_provable
+
+LISTED_DIFFERENCES = 20
+FRESH = "all asked anew"
+
+
+def saving_opening(name: str, cases: int, trials: int) -> str:
+    """What will be done to save a baseline."""
+    return f"gepa: baseline {name}: {count(cases, 'case')}, at most {count(trials, 'trial')} in all"
+
+
+def comparing_opening(
+    name: str, baseline: Baseline, matched: Matched, changes: Sequence[PromptChange]
+) -> str:
+    """What will be done to compare with one."""
+    changed = f"; {count(len(changes), 'prompt')} not as then" if changes else ""
+    return f"gepa: {count(len(matched.known), 'case')} of the baseline {name}, saved on {baseline.saved}{changed}"
+
+
+def saving_plan(
+    settings: Settings, cases: Sequence[Case], trials: int, usage: Mapping[str, CaseUsage]
+) -> list[str]:
+    """The plan of a baseline that would be saved."""
+    return [
+        f"baseline             {settings.saved_baseline} would be saved",
+        f"cases                {len(cases):,}",
+        f"rollouts             at most {trials:,}, {settings.trials or CAP} a case; those that reach no model run once",
+        *_price(settings, cases, trials, usage),
+        "nothing was run",
+    ]
+
+
+def comparing_plan(
+    settings: Settings,
+    baseline: Baseline,
+    matched: Matched,
+    changes: Sequence[PromptChange],
+    cases: Sequence[Case],
+    trials: int,
+    usage: Mapping[str, CaseUsage],
+) -> list[str]:
+    """The plan of a comparison. `cases` are those that would be run, `trials` the most that they may take."""
+    least = min(trials, CLEAN * len(cases))
+    most = trials if settings.budget is None else min(trials, settings.budget)
+    apart = ", ".join(
+        f"{len(some):,} {words}"
+        for some, words in (
+            (matched.new, "not in the baseline"),
+            (matched.edited, "edited since"),
+            (matched.gone, "not in this session"),
+        )
+        if some
+    )
+    named = ", ".join(change.component for change in changes[:LISTED]) + (
+        ", ..." if len(changes) > LISTED else ""
+    )
+    return [
+        f"baseline             {settings.baseline}, saved on {baseline.saved} by pytest-gepa {baseline.version}, "
+        f"models {', '.join(baseline.models) or 'none'}",
+        f"prompts              {f'not as then: {named}' if changes else 'all as then'}",
+        f"cases                {len(cases):,} compared{f'; not compared: {apart}' if apart else ''}",
+        f"rollouts             {least:,} where nothing differs ({CLEAN} a case), at most {most:,}",
+        *_price(settings, cases, most, usage),
+        "nothing was run",
+    ]
+
+
+def _price(
+    settings: Settings, cases: Sequence[Case], rollouts: int, usage: Mapping[str, CaseUsage]
+) -> list[str]:
+    budget = BudgetPlan(rollouts, rollouts, 0, 0, 1)
+    lines = expected_lines(replace(settings, max_cost=None), cases, NO_MODEL, budget, usage, None, FRESH)
+    return lines if settings.max_cost is None else [*lines, f"cap                  ${settings.max_cost:.2f}"]
+
+
+def saved_lines(name: str, baseline: Baseline) -> list[str]:
+    """What has been saved: a baseline of one case or more."""
+    numbers = sorted({case.trials for case in baseline.cases.values()})
+    each = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    passed = sum(case.passed for case in baseline.cases.values())
+    trials = sum(case.trials for case in baseline.cases.values())
+    return [
+        f"baseline             {name}: {count(len(baseline.cases), 'case')}, {each} trials each, {passed:,} of "
+        f"{trials:,} passed",
+        f"models               {', '.join(baseline.models) or 'none'}"
+        + (f", {WARNING}" if is_simulated(baseline.models) else ""),
+        _provable(numbers[0], len(baseline.cases)),
+    ]
+
+
+def replaced_lines(before: Baseline, differences: Sequence[str]) -> list[str]:
+    """What the baseline that was replaced said otherwise."""
+    if not differences:
+        return [f"replaces             the one of {before.saved}: no difference but the day"]
+    lines = [f"replaces             the one of {before.saved}: {count(len(differences), 'difference')}"]
+    lines += [f"  {line}" for line in differences[:LISTED_DIFFERENCES]]
+    if len(differences) > LISTED_DIFFERENCES:
+        lines.append(f"  and {len(differences) - LISTED_DIFFERENCES} more; git diff shows them all")
+    return lines
+
+
+def _provable(recorded: int, cases: int) -> str:
+    most = most_provable(recorded, CAP, cases)
+    if most is None:
+        return "provable             nothing: so few trials can prove no case worse; save more with --gepa-trials"
+    return (
+        f"provable             of a case that passed all of its {recorded} trials: that it is worse, when it passes at "
+        f"most {most} of {CAP}"
+    )

@@ -1,0 +1,97 @@
+"""A check against a saved baseline in words: what its reports say otherwise than those of a check against a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_gepa.report.check_result import CheckResult, SavedBaseline
+from pytest_gepa.report.fitting import Part
+from pytest_gepa.report.foreign import code
+from pytest_gepa.report.wording import count
+
+LISTED = 3
+PROMPT_STATES = {
+    "edited": "another text than when the baseline was saved",
+    "added": "new since the baseline was saved",
+    "deleted": "gone since the baseline was saved",
+}
+
+
+def compared_markdown(result: CheckResult, saved: SavedBaseline) -> list[str]:
+    """What was compared, as lines of the report's head."""
+    lines = [f"- Today compared with the baseline {code(result.base, 100)}, saved on {code(saved.saved, 40)}"]
+    then, today = _models(saved.models), _models(result.models.get("task", ()))
+    lines.append(
+        f"- Models: {then} then and today" if then == today else f"- Models: {then} then, {today} today"
+    )
+    if result.changes:
+        named = [code(change.component, 100) for change in result.changes[:LISTED]]
+        more = len(result.changes) - LISTED
+        listed = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+        lines.append(f"- {count(len(result.changes), 'prompt')} not as it was then: {listed}")
+    else:
+        lines.append("- Every prompt has the text that it had then")
+    apart = _apart(saved)
+    lines.append(
+        f"- {count(len(result.cases), 'case')} compared{f'; not compared: {apart}' if apart else ''}"
+    )
+    return lines
+
+
+def apart_parts(saved: SavedBaseline) -> list[Part]:
+    """The cases that could not be compared, folded."""
+    return [
+        Part(
+            9,
+            f"\n<details><summary>Not compared: {count(len(cases), 'case')} {words}</summary>\n\n",
+            tuple(f"- {code(case)}\n" for case in cases),
+            "\n</details>\n",
+            f"cases {words}",
+        )
+        for cases, words in _kinds(saved)
+    ]
+
+
+def compared_lines(result: CheckResult, saved: SavedBaseline) -> list[str]:
+    """The same for the terminal."""
+    then, today = ", ".join(saved.models) or "none", ", ".join(result.models.get("task", ())) or "none"
+    models = f"{then} then and today" if then == today else f"{then} then, {today} today"
+    lines = [
+        f"compared             trials of today with the counts of {result.base}, saved on {saved.saved} by pytest-gepa "
+        f"{saved.version}",
+        f"models               {models}",
+    ]
+    if result.changes:
+        lines += [
+            f"prompt               {change.component}: {PROMPT_STATES.get(change.state, change.state)}"
+            for change in result.changes
+        ]
+    else:
+        lines.append("prompts              every one has the text that it had then")
+    for cases, words in _kinds(saved):
+        named = ", ".join(cases[:LISTED]) + (", ..." if len(cases) > LISTED else "")
+        lines.append(f"not compared         {count(len(cases), 'case')} {words} ({named})")
+    return lines
+
+
+def _kinds(saved: SavedBaseline) -> list[tuple[Sequence[str], str]]:
+    kinds = [
+        (saved.new, "not in the baseline"),
+        (saved.edited, "of which the test or its values are not as they were"),
+        (saved.gone, "of the baseline that this session has not, or skips"),
+    ]
+    return [(cases, words) for cases, words in kinds if cases]
+
+
+def _apart(saved: SavedBaseline) -> str:
+    numbers = (
+        (len(saved.new), "new"),
+        (len(saved.edited), "edited"),
+        (len(saved.gone), "not run in this session"),
+    )
+    return ", ".join(f"{number:,} {words}" for number, words in numbers if number)
+
+
+def _models(names: Sequence[str]) -> str:
+    listed = ", ".join(code(name, 60) for name in names[:LISTED])
+    return (listed + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")) or "none"

@@ -1,0 +1,51 @@
+"""A check on the terminal while it goes on: a status line below pytest's own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import IO
+
+from rich.console import Console
+from rich.status import Status
+
+from pytest_gepa.check_state import CheckState
+from pytest_gepa.report.wording import count, duration
+from pytest_gepa.suite.rollout import Rollout
+
+
+class CheckTerminal:
+    """Shows a check while it goes on. `feed` hands the first trials of today's prompts to pytest."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.feed: Callable[[Rollout], None] = lambda rollout: None
+        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._status: Status | None = None
+
+    def first_trial(self, rollout: Rollout) -> None:
+        """A case has been run under today's prompts: pytest shows it in its own way."""
+        self.feed(rollout)
+
+    def progress(self, state: CheckState) -> None:
+        """Refresh the status line, once the first trials are over."""
+        if not self._console.is_terminal or not (state.trials or state.planned):
+            return
+        if self._status is None:
+            self._console.print()
+            self._status = Status("", console=self._console)
+            self._status.start()
+        elapsed = duration(time.monotonic() - state.started)
+        self._status.update(f"gepa: {_standing(state)}, {count(state.charged, 'rollout')}, {elapsed}")
+
+    def close(self) -> None:
+        """Take the status line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def _standing(state: CheckState) -> str:
+    if state.planned:
+        return f"{sum(map(len, state.rollouts.values())):,} of {count(state.planned, 'trial')}"
+    undecided = sum(not tier.decided for tier in state.tiers())
+    return f"{count(undecided, 'case')} of {len(state.trials)} undecided"

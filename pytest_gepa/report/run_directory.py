@@ -1,0 +1,41 @@
+"""The run directory: made at the start, filled at the end, private to the user."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+
+STATE_DIRECTORY = ".gepa"
+
+
+def state_directory(rootdir: Path) -> Path:
+    """`.gepa` in the rootdir, which git ignores without being told."""
+    directory = rootdir / STATE_DIRECTORY
+    directory.mkdir(mode=0o700, exist_ok=True)
+    ignore = directory / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    return directory
+
+
+def new_run_directory(rootdir: Path, today: date) -> Path:
+    """Make `.gepa/runs/<YYYY-MM-DD>-<n>` with the lowest free n, mode 0700."""
+    runs = state_directory(rootdir) / "runs"
+    runs.mkdir(mode=0o700, exist_ok=True)
+    number = 1
+    while True:
+        directory = runs / f"{today.isoformat()}-{number}"
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            number += 1
+        else:
+            return directory
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that only the user can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)

@@ -1,0 +1,15 @@
+"""Models that are simulated: whoever gives figures of one says so, as they tell nothing of a real model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_SIMULATED = re.compile(r"(?<![a-z])simulated(?![a-z])", re.IGNORECASE)
+
+WARNING = "simulated: the figures say nothing about a real model"
+
+
+def is_simulated(models: Iterable[str]) -> bool:
+    """Whether one of these models says by its name that it is simulated, as those of the example project do."""
+    return any(_SIMULATED.search(model) for model in models)

@@ -1,0 +1,48 @@
+"""A suite without processes: it runs its cases by a function, and keeps account of what it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_gepa.suite.evaluate import Allowance, Evaluation
+from pytest_gepa.suite.rollout import Rollout
+
+RunCase = Callable[[str, Mapping[str, str], str, str], Rollout]
+"""Takes the candidate's id and texts, the case and the trial."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one call of `run` was given."""
+
+    texts: Mapping[str, str]
+    trial: str
+    cases: tuple[str, ...]
+
+
+@dataclass
+class FakeSuite:
+    """Runs cases by `run_case`; `asked` has what was asked for, in order. Every rollout is charged."""
+
+    run_case: RunCase
+    asked: list[Asked] = field(default_factory=list)
+
+    def run(
+        self,
+        candidate: str,
+        texts: Mapping[str, str],
+        cases: Sequence[str],
+        trial: str,
+        *,
+        allowance: Allowance,
+        on_rollout: Callable[[Rollout], None],
+    ) -> Evaluation:
+        self.asked.append(Asked(texts, trial, tuple(cases)))
+        rollouts = {case: self.run_case(candidate, texts, case, trial) for case in cases}
+        for rollout in rollouts.values():
+            on_rollout(rollout)
+        return Evaluation(rollouts, dict.fromkeys(rollouts, True))
+
+    def stop(self) -> None:
+        """Nothing runs."""
