@@ -54,6 +54,11 @@ class RunAnswers:
             self._read()
         elif self._cache is not None:
             self._cache.trim(settings.cache_size)
+            if self._cache.broken:
+                self.notes.append(
+                    f"gepa: every answer is paid for again, as .gepa/cache cannot be used ({self._cache.broken}); "
+                    "`pytest-gepa cache --clear` removes what is there"
+                )
 
     @property
     def cache(self) -> str:

@@ -19,6 +19,7 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.prompts.protected import check_markers
+from pytest_gepa.prompts.stray_markers import check_comments
 from pytest_gepa.report.section import print_section
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.collect import collect_cases
@@ -62,6 +63,7 @@ def find_prompts(settings: Settings) -> Sequence[Component]:
             "or gepa_prompts in the ini file"
         )
     check_markers({component.id: component.text for component in components})
+    check_comments(components)
     return components
 
 

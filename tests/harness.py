@@ -15,15 +15,17 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
+from tests import zygote
 from tests.fake_openai import Answer, Body, FakeOpenAI
 
 KEY = "sk-canary-4f1d0c77aa210b93"
@@ -45,6 +47,8 @@ ALONE = " ".join(
         "xdist.looponfail",
     )
 )
+# Flags that change nothing, for a process with imports and a hash seed of its own.
+APART = ("-R",)
 KINDS = ("fruit", "animal", "city", "tool")
 WORDS = ("one", "two", "three")
 PROMPT = "prompts/route.md"
@@ -252,7 +256,7 @@ class Project:
     world: World
     server: FakeOpenAI
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
-    process: subprocess.Popen[str] | None = None
+    pid: int = 0
 
     def write(self, files: Mapping[str, str | bytes]) -> None:
         for name, content in files.items():
@@ -285,30 +289,47 @@ class Project:
         env: Mapping[str, str] | None = None,
         python: Sequence[str] = (),
     ) -> Run:
-        """Run pytest as from a shell, as the leader of a process group of its own."""
+        """Run pytest as from a shell, as the leader of a process group of its own.
+
+        Imports are taken from the zygote, unless there are flags for `python`."""
         self.world.forget()
-        self.process = subprocess.Popen(
-            [sys.executable, *python, "-m", "pytest", *args],
-            cwd=cwd or self.root,
-            env={**self.environ, **(env or {})},
+        environ = {**self.environ, **(env or {})}
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            if python:
+                command = [sys.executable, *python, "-m", "pytest", *args]
+                code = self._run_apart(command, cwd or self.root, environ, out, err)
+            else:
+                session = zygote.start(args, cwd or self.root, environ, out.fileno(), err.fileno())
+                self.pid = session.pid
+                code = session.wait(TIMEOUT)
+            printed = []
+            for stream in (out, err):
+                stream.seek(0)
+                printed.append(stream.read().decode())
+        if code is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            pytest.fail(f"pytest did not end within {TIMEOUT:g} s:\n{printed[0]}\n{printed[1]}")
+        world = self.world
+        return Run(code, *printed, self.root, list(world.reflections), list(world.task_requests))
+
+    def _run_apart(
+        self, command: Sequence[str], cwd: Path, env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+    ) -> int | None:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
+            stdout=out,
+            stderr=err,
             start_new_session=True,
             preexec_fn=_hear_interrupts,
         )
+        self.pid = process.pid
         try:
-            out, err = self.process.communicate(timeout=TIMEOUT)
+            return process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            out, err = self.process.communicate()
-            pytest.fail(f"pytest did not end within {TIMEOUT:g} s:\n{out}\n{err}")
-        world = self.world
-        return Run(
-            self.process.returncode, out, err, self.root, list(world.reflections), list(world.task_requests)
-        )
+            return None
 
     def optimize(self, *args: str, **kwargs: Any) -> Run:
         """`pytest --gepa-optimize` with the world's reflector, one case at a time unless `args` say otherwise."""
@@ -317,8 +338,7 @@ class Project:
 
     def interrupt(self) -> None:
         """Ctrl-C, as a terminal sends it: to every process of the foreground group."""
-        assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGINT)
+        os.killpg(self.pid, signal.SIGINT)
 
     def children(self) -> list[str]:
         """What still runs of this project's sessions, whatever its parent and its group."""

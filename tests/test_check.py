@@ -18,6 +18,7 @@ from _pytest.config import get_config
 from pytest_gepa.suite.usage import CaseUsage, save_usage
 from tests.fake_openai import Answer, Body
 from tests.harness import (
+    APART,
     APP,
     KINDS,
     PROMPT,
@@ -77,7 +78,7 @@ NEEDLESS |= {
 
 def test_unchanged_prompts_cost_nothing(project: Project) -> None:
     project.write({"conftest.py": LOADED + TELLING})
-    run = check(project)
+    run = check(project, python=APART)
     assert run.code == 0, run.everything
     assert no_request(run)
     run.matches("verdict*nothing changed: every prompt has the text that it had at *")

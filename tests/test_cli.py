@@ -85,7 +85,7 @@ def test_apply_passes_over_audits_which_propose_nothing(project: Path) -> None:
     assert (project / "prompts/a.md").read_bytes() == NEW
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=st.tuples(DATA, DATA), other=st.tuples(DATA, DATA))
 def test_whatever_the_bytes_are_apply_and_undo_are_exact(
     one: tuple[bytes, bytes], other: tuple[bytes, bytes], capsys: pytest.CaptureFixture[str]
@@ -388,6 +388,20 @@ def test_a_cache_that_cannot_be_read_can_be_cleared(
     assert "pytest-gepa cache --clear removes it" in capsys.readouterr().err
     assert main(["cache", "--clear"]) == 0
     assert not (project / ".gepa/cache").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX links")
+def test_what_a_link_in_the_place_of_the_cache_leads_to_is_not_removed(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/cache.db").write_bytes(b"no database at all" * 500)
+    (project / ".gepa/cache").symlink_to(tmp_path / "elsewhere")
+    assert main(["cache", "--clear"]) == 1
+    assert (
+        "cannot be removed: Cannot call rmtree on a symbolic link; do so by hand" in capsys.readouterr().err
+    )
+    assert (tmp_path / "elsewhere/cache.db").exists()
 
 
 # record

@@ -51,7 +51,7 @@ def records(kind: type) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("kind", [Case, Rollout, Job, Outer])
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_record_survives_the_way_through_json(kind: type, data: st.DataObject) -> None:
     record = data.draw(records(kind))
 
@@ -59,7 +59,7 @@ def test_a_record_survives_the_way_through_json(kind: type, data: st.DataObject)
 
 
 @given(records(Job))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_job_is_one_line_of_ascii(job: Job) -> None:
     line = encode_line(to_json(job))
 
@@ -69,13 +69,11 @@ def test_a_job_is_one_line_of_ascii(job: Job) -> None:
     assert from_json(Job, json.loads(line)) == job
 
 
-@settings(deadline=None)
 @given(st.binary(), texts)
 def test_a_prompt_file_keeps_its_bytes(content: bytes, text: str) -> None:
     assert PromptFile.of("/path", {"id": text}, content).content == content
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "later", "id_of_another_version"]), texts))
 def test_unknown_keys_are_ignored_and_missing_ones_take_their_default(more: dict[str, str]) -> None:
     assert from_json(Case, {"id": "a", "nodeid": "b", **more}) == Case("a", "b")

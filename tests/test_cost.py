@@ -113,9 +113,9 @@ def test_without_a_price_the_model_without_one_is_named(project: Project) -> Non
 )
 def test_no_cap_is_passed(project: Project, cap: float, fails_every: int) -> None:
     till = Till(project.world, tokens=(400, 200), fails_every=fails_every)
-    project.cases(cases_of(words=tuple("abcdefg")))
+    project.cases(cases_of(words=tuple("abcd")))
     project.write({"app.py": SDK_APP.replace("max_retries=0", "max_retries=2")})
-    run = project.optimize(f"--gepa-max-cost={cap}", "--gepa-concurrency=8", "--gepa-trials=1")
+    run = project.optimize(f"--gepa-max-cost={cap}", "--gepa-concurrency=4", "--gepa-trials=1")
     assert run.code == 0, run.everything
     assert 0 < till.usd <= cap
     assert spent(run)["usd"] == pytest.approx(till.usd)

@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(values, max_size=5))
 def test_what_is_written_is_read(path: Path, written: list[Any]) -> None:
     path.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def test_nobody_else_may_read_it(path: Path) -> None:
 
 
 @given(cut=st.integers(0, 200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_journal_that_was_cut_off_is_read_up_to_its_last_whole_record(path: Path, cut: int) -> None:
     path.unlink(missing_ok=True)
     journal = Journal(path, str)

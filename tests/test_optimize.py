@@ -16,6 +16,7 @@ import pytest
 
 from tests.fake_openai import Answer, Body
 from tests.harness import (
+    APART,
     KEY,
     PROMPT,
     TODAY,
@@ -273,7 +274,7 @@ def test_the_patch_applies_from_the_top_of_the_repository(whole: Whole, tmp_path
 def test_the_same_seed_gives_the_same_patch_byte_for_byte(whole: Whole, tmp_path: Path):
     shutil.copytree(whole.top.parent / "before", tmp_path / "elsewhere", symlinks=True)
     project = Project(tmp_path / "elsewhere/service", whole.project.world, whole.project.server)
-    run = project.optimize()
+    run = project.optimize(python=APART)
     assert run.best_patch.read_bytes() == whole.run.best_patch.read_bytes()
     assert [told(request) for request in run.reflections] == [
         told(request) for request in whole.run.reflections

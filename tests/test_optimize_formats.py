@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.harness import APP, Project, files_below
+
+EXAMPLE_OF_CODE = Path(__file__).parents[1] / "docs/code"
+IN_ONE_PASS = """\
+from collections import Counter
+
+
+def count_pairs(numbers, total):
+    seen, count = Counter(), 0
+    for number in numbers:
+        count += seen[total - number]
+        seen[number] += 1
+    return count
+"""
 
 READ = 'PROMPT.read_text(encoding="utf-8")'
 
@@ -72,3 +87,19 @@ def test_a_prompt_inside_of_another_file_is_found_improved_and_patched(project: 
     expected = {home.added.format(kind=kind, mark=kind[:3].upper()) for kind in ("animal", "city", "tool")}
     assert {line for line in new if "fruit" not in line} == expected
     assert project.pytest().code == 0
+
+
+@pytest.mark.thorough
+def test_the_documented_search_on_code_takes_a_better_program_and_no_wrong_one(project: Project):
+    root = project.root.parent / "code"
+    shutil.copytree(EXAMPLE_OF_CODE, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__"))
+    replies = iter([IN_ONE_PASS.replace("total - number", "number"), *[IN_ONE_PASS] * 9])
+    project.world.reflect = lambda request: f"It looks at every pair.\n```python\n{next(replies)}```"
+
+    run = Project(root, project.world, project.server).optimize("--gepa-trials=1")
+
+    assert run.result["verdict"] == "proven", run.everything
+    assert (run.result["baseline"]["passed"], run.result["winner"]["passed"]) == (6, 15)
+    assert run.result["spent"]["rollouts"] == 0
+    assert run.records("decision")[1]["kind"] == "rejected"
+    assert "+        count += seen[total - number]\n" in run.best_patch.read_text()

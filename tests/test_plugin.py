@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gepa.plugin import settings_key
 from pytest_gepa.settings import Settings
-from tests.harness import ALONE, KEY, TODAY, Project, Run, cases_of, files_below, no_request
+from tests.harness import ALONE, APART, KEY, TODAY, Project, Run, cases_of, files_below, no_request
 
 PLAN = ("--gepa-plan", "--gepa-reflection-model=reflector")
 MARKED = """\
@@ -124,7 +124,8 @@ def test_without_a_flag_only_three_small_modules_are_imported_and_no_file_appear
     # `-X importtime` would miss what pytest loads by `importlib.import_module`, which is the plugin itself.
     project.write({"conftest.py": MODULES})
     before = files_below(project.root)
-    ours = imported(project.pytest("--co")) - imported(project.pytest("--co", "-p", "no:gepa"))
+    with_it = imported(project.pytest("--co", python=APART))
+    ours = with_it - imported(project.pytest("--co", "-p", "no:gepa", python=APART))
     assert ours == {"pytest_gepa", "pytest_gepa.plugin", "pytest_gepa.hookspecs"}
     assert files_below(project.root) == before
 
@@ -132,8 +133,8 @@ def test_without_a_flag_only_three_small_modules_are_imported_and_no_file_appear
 def test_without_a_flag_a_suite_runs_as_if_the_plugin_were_not_there(project: Project):
     project.write({"pytest.ini": f"[pytest]\ngepa_budget = 9999\ngepa_prompts = {KEY}/*\n"})
     before = files_below(project.root)
-    run = project.pytest("-rA", "--durations=0", "-vv")
-    alone = project.pytest("-rA", "--durations=0", "-vv", "-p", "no:gepa")
+    run = project.pytest("-rA", "--durations=0", "-vv", python=APART)
+    alone = project.pytest("-rA", "--durations=0", "-vv", "-p", "no:gepa", python=APART)
     assert run.code == alone.code == pytest.ExitCode.TESTS_FAILED
     assert outcome_lines(run) == outcome_lines(alone)
     assert "gepa:" not in run.everything

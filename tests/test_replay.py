@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa.answers import RunAnswers
 from pytest_gepa.cli import main
+from tests.check_world import world_settings
 from tests.fake_openai import Answer, Body
 from tests.harness import (
     KEY,
@@ -207,7 +209,7 @@ def test_replay_off_neither_reads_nor_stores(project: Project) -> None:
     assert not (project.root / ".gepa/cache").exists()
 
 
-@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.thorough), 8])
+@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.thorough), 4])
 def test_a_recorded_run_gives_the_same_patch_elsewhere_without_server_key_or_cache(
     project: Project, concurrency: int
 ) -> None:
@@ -384,6 +386,21 @@ def test_an_error_of_the_server_is_replayed_as_an_error(project: Project) -> Non
     run = clone.optimize("--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
     assert run.code == 0, run.everything
     assert run.best_patch.read_bytes() == recorded.best_patch.read_bytes()
+
+
+def test_a_cache_that_cannot_be_used_is_told_before_all_is_paid_for_again(tmp_path: Path) -> None:
+    cache = tmp_path / ".gepa/cache"
+    cache.mkdir(parents=True)
+    (cache / "cache.db").write_bytes(b"no database")
+    answers = RunAnswers(world_settings(rootdir=tmp_path), "run", "reflector", tmp_path, str)
+    answers.close()
+    (told,) = answers.notes
+    assert "every answer is paid for again" in told
+    assert "file is not a database" in told
+    assert main(["cache", "--clear", "--rootdir", str(tmp_path)]) == 0
+    mended = RunAnswers(world_settings(rootdir=tmp_path), "run", "reflector", tmp_path, str)
+    mended.close()
+    assert mended.notes == []
 
 
 @pytest.mark.thorough

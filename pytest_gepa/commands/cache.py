@@ -23,7 +23,10 @@ def run(given: argparse.Namespace) -> int:
     try:
         figures = cache.figures()
         if given.clear:
-            cache.clear()
+            try:
+                cache.clear()
+            except OSError as error:  # of a link to somewhere else nothing is removed
+                raise CommandError(f"{directory}: cannot be removed: {error}; do so by hand") from error
             print(f"{directory}: removed {_answers(figures.entries) if figures else 'what was there'}")
             return DONE
         if figures is None:

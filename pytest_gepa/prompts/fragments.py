@@ -43,6 +43,10 @@ _YEAR = re.compile(r"(?:19|20)\d\d")
 _THOUSANDS = re.compile(r"\d{1,3}(?:([.,'_])\d{3})(?:\1\d{3})*")
 _CODE = re.compile(r"[^\W_]+(?:(?:://|[-_./:@#+])[^\W_]+)+|[^\W_]+")
 _SHORTEST_CODE = 5
+_SEPARATOR = re.compile(r"[-_./:#+]")
+_LEAST_INSIDE = 4
+# Models write other dashes than people do.
+_DASH = re.compile("[\u2010-\u2015\u2212]")
 _CAPITALISED = re.compile(r"[^\W\d_][\w'’]*")
 _GAP = re.compile(r"[ \t]+(?:&[ \t]+)?|-")
 
@@ -98,7 +102,7 @@ def numbers(text: str) -> dict[str, bool]:
     Numbers of fewer than three digits are left out.
     """
     found: dict[str, bool] = {}
-    for match in _NUMBER.finditer(unicodedata.normalize("NFKC", text)):
+    for match in _NUMBER.finditer(_plain(text)):
         shown = match.group()
         digits = re.sub(r"\D", "", shown).lstrip("0")
         if len(digits) < 3:
@@ -114,9 +118,26 @@ def codes(text: str) -> set[str]:
     """Return what is written like a code: letters and digits together, groups of digits, addresses; without case."""
     return {
         code.casefold()
-        for code in _CODE.findall(unicodedata.normalize("NFKC", text))
+        for code in _CODE.findall(_plain(text))
         if len(code) >= _SHORTEST_CODE and _is_code(code)
     }
+
+
+def numbers_in_codes(text: str) -> set[str]:
+    """Return the longer numbers inside of codes as `numbers` has them: `20441` of `INV-20441`, `20210304` of
+    `2021-03-04`. A year is none of them."""
+    found: set[str] = set()
+    for code in codes(text):
+        if "@" in code or "://" in code:
+            continue
+        parts = _SEPARATOR.split(code)
+        whole = ["".join(parts)] if all(part.isdigit() for part in parts) else []
+        found.update(
+            part.lstrip("0")
+            for part in (*parts, *whole)
+            if part.isdigit() and len(part) >= _LEAST_INSIDE and not _YEAR.fullmatch(part)
+        )
+    return found
 
 
 def names(text: str) -> list[tuple[str, str]]:
@@ -134,6 +155,10 @@ def names(text: str) -> list[tuple[str, str]]:
 def uncapitalised(text: str) -> set[str]:
     """Return the words that stand in a text without a capital."""
     return {word for word in _CAPITALISED.findall(text) if word[0].islower()}
+
+
+def _plain(text: str) -> str:
+    return _DASH.sub("-", unicodedata.normalize("NFKC", text))
 
 
 def _is_telling(word: str) -> bool:

@@ -6,7 +6,7 @@ A fragment of a case's strings is a leak when it tells that case from others:
   `LONG_RUN` words with a single telling one; of `DENSE` words if two of them bear `DIGITS` digits between them, as
   those of a date do;
 - a number of four significant digits, or of three with a decimal mark, or of five places, but no year;
-- a code: letters and digits together, groups of digits, an address of mail or web;
+- a code: letters and digits together, groups of digits, an address of mail or web; the number in one alone;
 - a name: two capitalised words in a row that nothing spells without capitals.
 
 What stands in today's prompts may stay, and what `SHARED` search cases have may be named, as labels must be. Of
@@ -147,7 +147,7 @@ class Leaks:
             index.joined.append(fragments.joined(listed))
             index.uncapitalised |= fragments.uncapitalised(text)
             _mark(index.words, set(listed), position)
-            _mark(index.numbers, fragments.numbers(text), position)
+            _mark(index.numbers, {*fragments.numbers(text), *fragments.numbers_in_codes(text)}, position)
             _mark(index.codes, fragments.codes(text), position)
             _mark(index.names, set(fragments.names(text)), position)
             _mark(index.wholes, {fragments.joined(fragments.words(value)) for value in strings}, position)
@@ -208,7 +208,7 @@ class _Today:
         listed = fragments.words(text)
         self.words = frozenset(listed)
         self.joined = fragments.joined(listed)
-        self.numbers = frozenset(fragments.numbers(text))
+        self.numbers = frozenset({*fragments.numbers(text), *fragments.numbers_in_codes(text)})
         self.codes = frozenset(fragments.codes(text))
         self.uncapitalised = frozenset(fragments.uncapitalised(text))
 

@@ -13,6 +13,12 @@ _STATEMENT = 200
 
 _MARGIN = "E       "
 
+_LONGEST_WORD = 200
+"""A run of signs beyond this is data, or a secret of which a part is known too, and may be cut anywhere."""
+
+_OPEN_WORD = re.compile(rf"[\w.~+/=%@:#-]{{1,{_LONGEST_WORD}}}\Z")
+_IN_WORD = re.compile(r"[\w.~+/=%@:#-]")
+
 _MARK = re.compile(r"\[\.\.\. ([\d,]+) characters cut \.\.\.\]")
 
 
@@ -24,6 +30,19 @@ def byte_length(text: str) -> int:
 def mark(count: int) -> str:
     """The line that stands for so many characters."""
     return f"[... {count:,} characters cut ...]"
+
+
+def beginning(text: str, limit: int) -> str:
+    """The beginning of a text, `limit` characters or a few less: no word is cut in two, since half of a secret would
+    not be known for one when secrets are taken out."""
+    head = text[:limit]
+    if len(text) <= limit or not _IN_WORD.match(text, limit):
+        return head
+    tail = head[-_LONGEST_WORD - 1 :]
+    word = _OPEN_WORD.search(tail)
+    if word is None or (word.start() and _IN_WORD.match(tail, word.start() - 1)):
+        return head
+    return head[: len(head) - len(word.group())]
 
 
 def cut_middle(text: str, limit: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_gepa.trace.chat import Answer, ChatRequest
+from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fields import (
     DEEPEST,
     Usage,
@@ -60,8 +61,8 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _cut(text: str) -> str:
-    left = len(text) - LONGEST_TEXT
-    return text if left <= 0 else f"{text[:LONGEST_TEXT]}[... {left:,} characters cut ...]"
+    head = beginning(text, LONGEST_TEXT)
+    return text if head == text else f"{head}[... {len(text) - len(head):,} characters cut ...]"
 
 
 def read_answer(body: bytes) -> Answer | None:

@@ -14,6 +14,7 @@ from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.chat import Answer, ChatRequest
+from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
 from pytest_gepa.trace.fields import read_object, read_usage
 from pytest_gepa.trace.keys import Identity, identify
@@ -262,7 +263,8 @@ class Exchange:
             else "no stored answer"
         )
         last = next((message.content for message in reversed(self._call.request) if message.content), "")
-        begins = " ".join(last.split())[:LONGEST_REMINDER]
+        begins = " ".join(last.split())
+        begins = beginning(begins, LONGEST_REMINDER)
         text = f"{why}: {claim.asked}, model {self._call.model or 'not named'}, last message {begins!r}"
         self._recorder.add_refusal(text)
         raise NotRecorded(text)
@@ -316,7 +318,8 @@ class Exchange:
             return replace(
                 self._of_answer(self.protocol.read_answer(body, response.content_type)), status=status
             )
-        text = body[: 4 * LONGEST_ERROR].decode("utf-8", "replace")[:LONGEST_ERROR]
+        text = body[: 4 * LONGEST_ERROR].decode("utf-8", "replace")
+        text = beginning(text, LONGEST_ERROR)
         # Where the server says what it took, it is paid for.
         usage = read_usage((read_object(body) or {}).get("usage"))._asdict()
         return replace(self._call, status=status, error=text or f"status {status}", **usage)
@@ -330,7 +333,7 @@ class Exchange:
         if whole is not None:
             self._store(whole, call)
         if trouble:
-            so_far = call.answer.content[:LONGEST_ERROR] if call.answer is not None else ""
+            so_far = beginning(call.answer.content, LONGEST_ERROR) if call.answer is not None else ""
             parts = (
                 answer.error if answer is not None else "",
                 trouble,
@@ -437,4 +440,4 @@ def is_whole(protocol: Protocol, answer: StoredAnswer) -> bool:
 
 def describe(error: BaseException) -> str:
     """The type and message of an exception, cut."""
-    return f"{type(error).__name__}: {error}".rstrip(": ")[:LONGEST_ERROR]
+    return beginning(f"{type(error).__name__}: {error}".rstrip(": "), LONGEST_ERROR)

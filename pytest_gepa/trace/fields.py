@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pytest_gepa.trace.cut import beginning
+
 DEEPEST = 50
 """Levels of nesting that are looked into. No API comes near, and a body may be built to exhaust the stack."""
 
@@ -276,4 +278,4 @@ def schema_of(form: Mapping[str, Any]) -> Any:
 
 def schema_text(schema: Any) -> str:
     """A schema as one line of JSON, cut; "" for none."""
-    return dump(schema)[:LONGEST_SCHEMA] if schema else ""
+    return beginning(dump(schema), LONGEST_SCHEMA) if schema else ""

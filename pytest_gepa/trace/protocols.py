@@ -12,7 +12,8 @@ from pytest_gepa.trace import anthropic_messages, chat, embeddings, gemini, olla
 from pytest_gepa.trace.anthropic_messages import MessagesStream
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.chat_stream import ChatStream
-from pytest_gepa.trace.fields import first_text, object_of, read_object, read_usage, strings
+from pytest_gepa.trace.cut import beginning
+from pytest_gepa.trace.fields import first_text, object_of, read_json, read_object, read_usage, strings
 from pytest_gepa.trace.gemini import GeminiStream
 from pytest_gepa.trace.responses_stream import ResponsesStream
 from pytest_gepa.trace.sse import is_events
@@ -77,20 +78,27 @@ class JsonPost:
     cacheable = False
 
     def matches(self, method: str, path: str, content_type: str) -> bool:
-        """Go by the content type."""
-        return method.upper() == "POST" and "json" in content_type
+        """Whatever is said of the body, it decides: `urllib` calls all that it sends a form, and JSON that was made
+        text before it came to `requests` or `httpx` goes without a type."""
+        return method.upper() == "POST" and not content_type.startswith("multipart/")
 
     def read_request(self, path: str, body: bytes) -> ChatRequest | None:
-        """All strings of the body, in order, but the model's name and what is named like a secret."""
-        data = read_object(body)
-        if data is None:
+        """All strings of the body, in order, but the model's name and what is named like a secret. A list without
+        any is none."""
+        if body.lstrip()[:1] not in (b"{", b"["):  # an upload is not worth a parser
             return None
+        whole = read_json(body)
+        if not isinstance(whole, (dict, list)):
+            return None
+        data = object_of(whole)
         model = data.get("model")
         named = model if isinstance(model, str) else first_text(object_of(model), "name", "id")
-        said = strings({name: value for name, value in data.items() if name != "model"})
-        message = Message(role="user", content="\n".join(text for _, text in said))
-        stream = bool(data.get("stream"))
-        return ChatRequest(named, (message,), stream=stream, kind="other")
+        rest = whole if whole is not data else {name: it for name, it in data.items() if name != "model"}
+        said = [text for _, text in strings(rest)]
+        if isinstance(whole, list) and not said:
+            return None
+        message = Message(role="user", content="\n".join(said))
+        return ChatRequest(named, (message,), stream=bool(data.get("stream")), kind="other")
 
     def read_answer(self, body: bytes, content_type: str) -> Answer | None:
         """The text of the body, cut; a note of the size of one that is no text."""
@@ -99,7 +107,7 @@ class JsonPost:
             return Answer(Message("assistant", f"[{kind}, {len(body)} bytes]"))
         text = body[: 4 * LONGEST_TEXT].decode("utf-8", "replace")
         usage = read_usage((read_object(body) or {}).get("usage"))._asdict()
-        return Answer(Message("assistant", text[:LONGEST_TEXT]), "", **usage)
+        return Answer(Message("assistant", beginning(text, LONGEST_TEXT)), "", **usage)
 
     def is_complete(self, body: bytes) -> bool:
         """Not known of a protocol that is not known."""

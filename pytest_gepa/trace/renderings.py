@@ -15,6 +15,7 @@ from types import CodeType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fork_lock import ForkLock
 from pytest_gepa.trace.import_hook import ImportWatch
 
@@ -217,7 +218,7 @@ def _small(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
-        return str(value[:_LONGEST_TEXT])
+        return str(beginning(value, _LONGEST_TEXT))
     if depth < _DEEPEST and isinstance(value, dict):
         pairs = ((str(key), _small(item, depth + 1)) for key, item in list(value.items())[: 4 * _MOST_ITEMS])
         return {key: item for key, item in pairs if item is not _LEFT_OUT}

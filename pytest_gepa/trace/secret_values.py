@@ -24,6 +24,7 @@ _SECRET_NAME = re.compile(
 )
 _NO_SECRET = frozenset({"PWD", "OLDPWD"})
 _RUN = re.compile(rf"[\w.~+/=%-]{{{PIECE},}}", re.ASCII)
+_SEPARATOR = re.compile(r"\s*[,;]\s*")
 _URL_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")
 
 
@@ -95,7 +96,11 @@ def _values(environ: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _inside(value: str) -> Iterator[str]:
-    """The secrets of which a value consists: lines, and what JSON holds under a secret's name."""
+    """The secrets of which a value consists: lines, items between commas, and what JSON holds under a secret's name."""
+    items = _SEPARATOR.split(value)
+    # A comma in a password makes no list of it, unless every piece could be one.
+    if len(items) > 1 and all(len(item) >= SHORTEST_SECRET and " " not in item for item in items):
+        yield from items
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) > 1:
         yield from (line for line in lines if len(line) >= 2 * SHORTEST_SECRET and "-----" not in line)

@@ -257,7 +257,19 @@ _NAMED = (
         "cookie",
         rf"cookie2?(?:{_PAIR}|\s)b?(?:{_QUOTE})?(?P<secret>[\w!#$%&*+.^`|~-]{{1,100}}=[^\s\"'\\][^\r\n\"'\\]{{0,8000}})",
     ),
+    # A header that came several times, as a list of all its values.
+    Rule("cookie", rf"cookie2?{_TO}(?P<secret>\[\s{{0,20}}b?{_QUOTE}[\w.-]{{1,100}}=[^\[\]]{{1,8000}}\])"),
+    Rule(
+        "authorization",
+        rf"authorization{_TO}(?P<secret>\[\s{{0,20}}b?{_QUOTE}(?:bearer|basic|token|digest|negotiate|api-?key)\s[^\[\]]{{1,8000}}\])",
+    ),
     Rule("cookies", r"cookies[\"']?\s?[=:]\s?(?P<secret>\{[^{}]{1,8000}\})"),
+    # Python's own cookies, as `http.cookies` and `http.cookiejar` show them.
+    Rule("simplecookie: ", r"SimpleCookie: (?P<secret>[^\s=>]{1,100}='[^>\r\n]{1,8000})"),
+    Rule(
+        "cookie(version=",
+        r"Cookie\(version=[^)]{1,300}?, value=(?P<quote>[\"'])(?P<secret>[^\"'\r\n]{1,4000})",
+    ),
     Rule("auth=", rf"auth=[(\[]{_QUOTE}[^\"']{{0,200}}{_QUOTE},\s?{_QUOTE}(?P<secret>[^\"'\\]{{1,400}})"),
 )
 

@@ -118,7 +118,7 @@ def test_threads_share_the_cap(purse: Purse) -> None:
 
 
 @forks
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 400), st.integers(2, 4), st.integers(0, 10**6))
 def test_processes_that_reserve_settle_and_die_never_pass_the_cap(
     tmp_path_factory: pytest.TempPathFactory, cap: int, workers: int, seed: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.codec import from_json, to_json
@@ -146,7 +146,6 @@ def test_an_example_costs_nothing_either_where_the_rest_is_equal() -> None:
 MADE = st.tuples(st.sets(st.sampled_from(CASES), max_size=2), st.text("01", min_size=4, max_size=4))
 
 
-@settings(deadline=None)
 @given(st.text("01", min_size=4, max_size=4), st.lists(MADE, max_size=5))
 def test_the_best_is_never_worse_than_the_seed_and_the_old_rule_holds_where_nobody_has_examples(
     seed: str, made: list[tuple[set[str], str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.codec import from_json, to_json
@@ -123,7 +123,6 @@ class Chaos:
 runs = st.builds(Chaos, st.integers(0, 10**6), st.integers(1, 12), st.integers(12, 150), st.integers(1, 3))
 
 
-@settings(deadline=None)
 @given(runs)
 def test_the_budget_is_never_exceeded_and_frontier_and_best_hold_together(chaos: Chaos) -> None:
     chaos.run()
@@ -137,7 +136,6 @@ def test_the_budget_is_never_exceeded_and_frontier_and_best_hold_together(chaos:
     assert all(search.mean(search.candidates[name]) <= search.mean(anything) + 1e-9 for name in members)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 8), st.integers(60, 300), st.integers(1, 3))
 @example(374, 3, 100, 1)  # the last case that failed turns out to be undecidable
 @example(393, 3, 100, 2)
@@ -152,7 +150,6 @@ def test_a_search_whose_trials_end_at_random_comes_to_its_end(
     assert chaos.search.done
 
 
-@settings(deadline=None)
 @given(runs)
 def test_no_task_is_handed_out_twice_nor_empty(chaos: Chaos) -> None:
     chaos.run()
@@ -169,7 +166,6 @@ def test_no_task_is_handed_out_twice_nor_empty(chaos: Chaos) -> None:
     assert all(task.failing and task.components for task in chaos.asked if isinstance(task, Reflect))
 
 
-@settings(deadline=None)
 @given(runs)
 def test_two_candidates_are_united_by_a_reflection_once_and_where_both_changed_the_same(chaos: Chaos) -> None:
     chaos.run()
@@ -185,7 +181,6 @@ def test_two_candidates_are_united_by_a_reflection_once_and_where_both_changed_t
         assert not unions
 
 
-@settings(deadline=None)
 @given(runs, st.floats(0, 1))
 def test_a_replay_of_the_events_brings_back_the_search_and_what_it_waits_for(
     chaos: Chaos, share: float
@@ -206,7 +201,6 @@ def test_a_replay_of_the_events_brings_back_the_search_and_what_it_waits_for(
     assert again.budget.spent == chaos.search.budget.spent
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 8), st.integers(12, 100))
 @example(543, 4, 40)  # two proposals come to the same repair
 def test_the_same_seed_and_events_give_the_same_tasks(seed: int, cases: int, rollouts: int) -> None:

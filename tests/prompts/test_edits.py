@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import GepaError
@@ -182,13 +182,11 @@ def test_a_long_passage_is_shown_in_short():
     assert len(str(caught.value)) < 300
 
 
-@settings(deadline=None, max_examples=300)
 @given(TEXTS)
 def test_no_edits_change_nothing(text):
     assert apply_edits(text, []) == text
 
 
-@settings(deadline=None, max_examples=300)
 @given(TEXTS, st.lists(EDITS, max_size=3))
 def test_edits_are_made_or_refused_and_keep_the_end_of_the_file(text, edits):
     try:
@@ -199,7 +197,6 @@ def test_edits_are_made_or_refused_and_keep_the_end_of_the_file(text, edits):
         assert result.endswith("\n") == text.endswith("\n")
 
 
-@settings(deadline=None, max_examples=300)
 @given(TEXTS, TEXTS.filter(str.strip))
 def test_an_addition_leaves_every_line_as_it_was(text, added):
     result = apply_edits(text, [Edit("add", "", added)])
@@ -210,7 +207,6 @@ def test_an_addition_leaves_every_line_as_it_was(text, added):
     assert added.strip("\n").split("\n")[-1].strip() in result
 
 
-@settings(deadline=None, max_examples=300)
 @given(TEXTS, st.data())
 def test_a_replacement_of_a_unique_passage_is_plain_substitution(text, data):
     lines = [line for line in text.split("\n") if line.strip() and text.count(line) == 1]
@@ -220,7 +216,6 @@ def test_a_replacement_of_a_unique_passage_is_plain_substitution(text, data):
     assert apply_edits(text, [Edit("replace", line, "something new")]) == text.replace(line, "something new")
 
 
-@settings(deadline=None, max_examples=300)
 @given(TEXTS.filter(str.strip), st.text("abc", min_size=1))
 def test_what_was_added_after_a_line_can_be_deleted_again(text, word):
     new = f"<<{word}>>"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.guards import Guard, check_edit, count_kinds, growth_limit, kind_of
@@ -231,7 +231,6 @@ def test_what_the_baseline_showed_is_learnt():
     )
 
 
-@settings(deadline=None, max_examples=200)
 @given(PIECES, PIECES)
 def test_whatever_passes_keeps_to_the_limits(parent, text):
     one = Guard({"p.md": "Today's text of the prompt.\n"})
@@ -249,14 +248,12 @@ def test_the_growth_limit_is_taken_from_the_original():
     assert growth_limit("short") == 1_505
 
 
-@settings(deadline=None, max_examples=300)
 @given(PIECES, PIECES)
 def test_any_two_texts_can_be_checked(parent, text):
     reason = check_edit(parent, parent, text)
     assert reason is None or reason.strip()
 
 
-@settings(deadline=None, max_examples=300)
 @given(PIECES.filter(str.strip), st.text("abc xyz.,", min_size=1))
 def test_plain_words_at_the_start_of_the_last_line_are_never_refused(parent, words):
     text = f"{parent}\n\n{words}.\n"

@@ -4,7 +4,7 @@ import string
 from functools import cache
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.leaks import RUN, CaseText, Leaks, case_values, literals
@@ -37,6 +37,10 @@ def dates(held_out: int = 0) -> Leaks:
         "like 2021/03/04",
         "such as INV-20441",
         "such as inv-20441",
+        "such as INV\u201120441",
+        "such as INV 20441",
+        "invoice no. 20441",
+        "like 20210304",
         "17 June 2019 is 2019-06-17",
         "of Sable & Finch plc",
         "of Sable Finch",
@@ -186,7 +190,6 @@ def test_scripts_without_spaces_have_runs_too(text):
 WORDS = st.text(string.ascii_lowercase, min_size=4, max_size=9)
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.lists(WORDS, min_size=RUN, max_size=30, unique=True), st.data())
 def test_any_run_of_six_words_of_a_case_is_found_wherever_it_stands(words, data):
     assume(not {"that", "with", "from", "this"} & set(words))
@@ -218,14 +221,12 @@ def test_any_run_of_six_words_of_a_case_is_found_wherever_it_stands(words, data)
     assert leaks.find(text, ["a"]) is None
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.lists(WORDS, max_size=20), st.lists(WORDS, max_size=20))
 def test_texts_that_share_no_word_never_leak(case, text):
     assume(not set(case) & set(text))
     assert Leaks([CaseText("a", (" ".join(case),))], [""]).find(" ".join(text)) is None
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     st.lists(st.tuples(st.text(max_size=40), st.booleans()), max_size=5),
     st.text(max_size=60),

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import PatchError
@@ -126,7 +126,6 @@ def test_a_patch_is_a_message_over_a_diff_as_git_writes_it():
     )
 
 
-@settings(deadline=None, max_examples=400)
 @given(DATA, DATA)
 def test_the_patch_of_any_two_texts_makes_one_from_the_other(old, new):
     changes = [FileChange("prompts/a.md", old, new)]
@@ -138,7 +137,6 @@ def test_the_patch_of_any_two_texts_makes_one_from_the_other(old, new):
 
 
 @needs_git
-@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(DATA, DATA).filter(lambda pair: pair[0] != pair[1]), min_size=1, max_size=3), st.data()
 )
@@ -295,7 +293,6 @@ def test_hunks_out_of_order_are_refused():
         check_patch(b"@@ -".join([head, second, first]), [change])
 
 
-@settings(deadline=None, max_examples=400)
 @given(st.data())
 def test_a_patch_with_a_line_lost_doubled_or_changed_is_refused_or_means_the_same(data):
     lines = PATCH.split(b"\n")
@@ -370,7 +367,6 @@ def test_the_mode_of_a_file_is_as_before(tmp_path):
 # Reading
 
 
-@settings(deadline=None, max_examples=400)
 @given(DATA, DATA)
 def test_a_patch_that_is_read_makes_one_text_from_the_other_and_from_no_third(old, new):
     if old == new:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.placeholders import (
@@ -142,7 +142,6 @@ def test_a_tag_with_a_closing_tag_anywhere_is_markup():
     assert placeholders("<text>\n{x}\n</text> <date>") == {"{x}", "<date>"}
 
 
-@settings(deadline=None)
 @given(st.text() | TEMPLATE_LIKE)
 def test_any_text_can_be_searched(text):
     found = placeholders(text)
@@ -151,13 +150,11 @@ def test_any_text_can_be_searched(text):
         assert syntax(name) in EVERY
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="{}$<>%[_")))
 def test_text_without_the_signs_that_open_one_holds_no_placeholder(text):
     assert placeholders(text) == frozenset()
 
 
-@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_characters="{}$<>%[_")),
     st.from_regex(r"[a-z_][a-z_0-9]{0,8}", fullmatch=True),
@@ -208,7 +205,6 @@ def test_a_text_of_placeholders_only_has_no_segments(blank):
     assert literal_segments(blank) == ()
 
 
-@settings(deadline=None)
 @given(st.text() | TEMPLATE_LIKE, st.integers(1, 20))
 def test_segments_stand_in_the_text_as_they_are_and_without_placeholders(text, least):
     for segment in literal_segments(text, least):

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.edits import Edit, EditError, apply_edits
+from pytest_gepa.prompts.finding import find_components
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.protected import check_markers, kept, protected_lines, protection_problem, told
+from pytest_gepa.prompts.stray_markers import check_comments
 
 MARKED = """\
 Route the ticket.
@@ -134,7 +136,6 @@ def test_an_addition_goes_before_a_region_that_runs_to_the_end():
     assert apply_edits(closed, [Edit("add", "", "b")]) == closed + "b\n"
 
 
-@settings(deadline=None, max_examples=300)
 @given(TEXTS, st.sampled_from(["add", "example"]), st.sampled_from(["new", "new\nlines"]))
 def test_an_addition_at_the_end_never_harms_a_region(text, kind, added):
     try:
@@ -146,7 +147,6 @@ def test_an_addition_at_the_end_never_harms_a_region(text, kind, added):
     assert protection_problem(text, result) is None
 
 
-@settings(deadline=None, max_examples=500)
 @given(TEXTS, TEXTS, st.data())
 def test_no_edit_that_changes_a_region_gets_past_the_guard(text, new, data):
     try:
@@ -163,3 +163,41 @@ def test_no_edit_that_changes_a_region_gets_past_the_guard(text, new, data):
     if protection_problem(text, result) is None:
         assert kept(result) == before
         assert all(passage in result for passage in before)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("a.yaml", "n: 1\n# gepa: keep\nsystem: |\n  Never promise.\n# gepa: end\n", 2),
+        ("a.yaml", "system: |  # gepa: keep\n  Never promise.\n", 1),
+        ("a.toml", "# gepa: keep\nsystem = 'Never promise.'\n", 1),
+        ("a.prompty", "---\n# gepa: keep\nname: Never promise.\n---\nbody\n", 2),
+        ("a.py", "system = (\n    'Be brief.'\n    # gepa: keep\n    'Never promise.'\n)\n", 3),
+    ],
+)
+def test_a_comment_of_the_file_outside_of_every_text_is_an_error_as_it_protects_nothing(
+    tmp_path, name, content, line
+):
+    (tmp_path / name).write_text(content)
+    address = "" if name == "a.prompty" else "::system"
+    components = find_components(tmp_path, tmp_path, [name + address])
+    with pytest.raises(
+        PromptError, match=rf"a\.\w+: line {line}: this comment with gepa: .*protects nothing"
+    ):
+        check_comments(components)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.yaml", "system: |\n  # gepa: keep\n  Never promise.\n  # gepa: end\n"),
+        ("a.py", "system = '''\n# gepa: keep\nNever promise.\n'''\n# says gepa: keep nowhere\n"),
+        ("a.json", '{"system": "# gepa: keep\\nNever promise."}'),
+        ("a.md", "---\nname: n\n---\n# gepa: keep\nNever promise.\n"),
+    ],
+)
+def test_a_comment_inside_of_a_text_is_none_of_these(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    components = find_components(tmp_path, tmp_path, [name + ("" if name == "a.md" else "::system")])
+    check_comments(components)
+    assert len(kept(components[0].text)) == 1

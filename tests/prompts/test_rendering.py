@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.guards import Guard
@@ -177,7 +177,6 @@ PIECES = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None, max_examples=300)
 @given(PIECES, PIECES, st.sampled_from(["p.md", "p.j2"]))
 def test_any_texts_can_be_tried_and_a_text_is_never_refused_beside_itself(parent, text, component):
     seen = {"a": 1, "b": {"c": "x"}}
@@ -186,7 +185,6 @@ def test_any_texts_can_be_tried_and_a_text_is_never_refused_beside_itself(parent
     assert reason is None or reason.startswith("not rendered: ")
 
 
-@settings(deadline=None, max_examples=200)
 @given(PIECES, st.text("abc ,.", min_size=1))
 def test_plain_words_around_a_template_never_break_it(parent, words):
     assert problem(parent, f"{words}\n{parent}\n{words}\n", {"a": 1}, component="p.md") is None

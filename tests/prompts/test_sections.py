@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.edits import Edit, EditError, apply_edits
@@ -116,7 +116,6 @@ def test_an_edit_inside_the_section_overlaps_with_it():
         apply_edits(GUIDE, [Edit("section", "## Rules", "x"), Edit("delete", "- one")])
 
 
-@settings(deadline=None, max_examples=300)
 @given(OUTLINES, st.data())
 def test_only_the_named_section_changes_and_reads_back(outline, data):
     text = "\n".join(f"{title}\n{body}" for title, body in outline) + "\n"
@@ -132,7 +131,6 @@ def test_only_the_named_section_changes_and_reads_back(outline, data):
     assert result.endswith("\n") == text.endswith("\n")
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     st.text(st.sampled_from("#*=-1. <>/`ab\n"), max_size=60),
     st.text(st.sampled_from("# ab<>\n"), max_size=12),

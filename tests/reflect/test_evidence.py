@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.reflect.evidence import Evidence, Exhibit, gather, gather_briefly
@@ -236,7 +236,6 @@ EXHIBITS = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(EXHIBITS, EXHIBITS, st.integers(600, 12_000))
 def test_evidence_stays_within_its_budget_and_keeps_failures_and_last_answers(
     failing: list[Exhibit], neighbours: list[Exhibit], tokens: int

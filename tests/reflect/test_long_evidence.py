@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.reflect.evidence import Evidence, Exhibit, gather, gather_briefly
@@ -157,7 +157,6 @@ def test_twenty_cases_that_are_all_too_long() -> None:
 LONG = st.integers(0, 40_000).map(lambda size: words(size, "x"))
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(LONG, LONG), min_size=1, max_size=6),
     LONG,

@@ -273,7 +273,7 @@ TEXTS = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(text=TEXTS, times=st.sampled_from((0, 1, 3, 60)), changed=st.integers(0, 20))
 def test_every_check_fits_and_keeps_its_markup(text: str, times: int, changed: int):
     one = hostile_result(text)
@@ -293,7 +293,6 @@ def test_every_check_fits_and_keeps_its_markup(text: str, times: int, changed: i
     check_markup(report)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     sizes=st.lists(
         st.tuples(st.integers(0, 9), st.lists(st.integers(0, 30_000), max_size=8)), min_size=1, max_size=6

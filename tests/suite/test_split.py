@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.suite.rollout import Case
@@ -28,7 +28,6 @@ def by_file(ids: set[str]) -> Counter[str]:
     return Counter(id.split("::")[0] for id in ids)
 
 
-@settings(deadline=None)
 @given(suites, shares)
 def test_each_file_gives_its_share_and_cases_marked_by_hand_stay(cases: list[Case], share: float) -> None:
     by_hand = held(tuple(cases))
@@ -43,7 +42,6 @@ def test_each_file_gives_its_share_and_cases_marked_by_hand_stay(cases: list[Cas
     )
 
 
-@settings(deadline=None)
 @given(suites, shares, st.randoms(use_true_random=False))
 def test_the_choice_hangs_on_nothing_but_the_identities(
     cases: list[Case], share: float, random: object
@@ -54,7 +52,6 @@ def test_the_choice_hangs_on_nothing_but_the_identities(
     assert held(hold_out(shuffled, share)) == held(hold_out(cases, share))
 
 
-@settings(deadline=None)
 @given(suites, shares)
 def test_cases_keep_their_order_and_all_else(cases: list[Case], share: float) -> None:
     result = hold_out(cases, share)
@@ -64,7 +61,6 @@ def test_cases_keep_their_order_and_all_else(cases: list[Case], share: float) ->
     ]
 
 
-@settings(deadline=None)
 @given(suites, shares, names)
 def test_a_new_case_moves_at_most_one_other_and_none_of_another_file(
     cases: list[Case], share: float, name: str
@@ -77,7 +73,6 @@ def test_a_new_case_moves_at_most_one_other_and_none_of_another_file(
     assert len(moved - {name}) <= 1
 
 
-@settings(deadline=None)
 @given(suites)
 def test_a_share_of_nothing_holds_out_nothing_more(cases: list[Case]) -> None:
     assert hold_out(cases, 0.0) == tuple(cases)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.trace.condense import condense
@@ -98,7 +98,6 @@ MESSAGES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.builds(call, st.integers(0, 9), MESSAGES, MESSAGES), max_size=8).map(tuple), TEXTS, TEXTS)
 def test_any_trajectory_keeps_its_shape_and_the_ends_of_its_failure(
     calls: tuple[Call, ...], failure: str, output: str

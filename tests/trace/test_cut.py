@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.trace.cut import byte_length, cut_middle, cut_report, is_mark, level, mark
+from pytest_gepa.trace.cut import beginning, byte_length, cut_middle, cut_report, is_mark, level, mark
 
 
 def cut_characters(text: str) -> int:
@@ -99,3 +99,20 @@ def test_pytest_s_margin_goes_on_beyond_a_cut() -> None:
     assert lines[3].startswith("E       yy")
     assert lines[3].endswith("yy'")
     assert lines[4:] == ["", "t.py:3: AssertionError"]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "kept"),
+    [
+        ("one two-three four", 18, "one two-three four"),
+        ("one two-three four", 13, "one two-three"),
+        ("one two-three four", 12, "one "),
+        ("one two-three four", 5, "one "),
+        ("one two-three four", 2, ""),
+        ('{"key":"abc"}', 10, '{"key":"'),
+        ("x " + "y" * 900, 800, "x " + "y" * 798),
+        ("", 0, ""),
+    ],
+)
+def test_a_beginning_ends_before_a_word_that_would_be_cut(text: str, limit: int, kept: str) -> None:
+    assert beginning(text, limit) == kept

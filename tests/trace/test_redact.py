@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gepa.trace import embeddings
+from pytest_gepa.trace.exchange import describe
+from pytest_gepa.trace.fields import schema_text
+from pytest_gepa.trace.protocols import FALLBACK
 from pytest_gepa.trace.redact import Redactor, rewrite_tree
 from pytest_gepa.trace.secret_values import looks_secret
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
@@ -205,6 +209,13 @@ def test_each_line_of_a_value_is_a_secret() -> None:
     )
 
 
+def test_each_item_of_a_value_that_is_a_list_is_a_secret() -> None:
+    redactor = Redactor({"API_KEYS": "alpha-one, beta-two;gamma-three", "A_PASSWORD": "it, and that"})
+    assert redactor.redact("alpha-one beta-two gamma-three") == "[redacted] [redacted] [redacted]"
+    assert redactor.redact("it, and that") == "[redacted]"
+    assert redactor.redact("it and that") == "it and that"
+
+
 def test_the_secrets_inside_a_value_in_json_are_secrets_too() -> None:
     account = {
         "type": "service_account",
@@ -297,3 +308,31 @@ def test_keys_that_are_set_later_are_learnt_and_stay_known() -> None:
     redactor.learn({"LATE_API_KEY": SECRET})
     redactor.learn({})
     assert redactor.redact(SECRET) == "[redacted]"
+
+
+def _told_short(text: str) -> dict[str, str]:
+    """A long text wherever it is cut before anything is redacted, by where that is."""
+    embedded = embeddings.read_request(json.dumps({"input": text}).encode())
+    answer = FALLBACK.read_answer(text.encode(), "text/plain")
+    assert embedded is not None
+    assert answer is not None
+    assert answer.message is not None
+    return {
+        "exception": describe(RuntimeError(text)),
+        "embedding": embedded.messages[0].content,
+        "response": answer.message.content,
+        "schema": schema_text({"description": text}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("where", "limit"), [("exception", 1986), ("embedding", 2_000), ("response", 20_000), ("schema", 3983)]
+)
+@pytest.mark.parametrize("over", range(1, 18))
+def test_no_part_of_a_secret_is_left_where_a_text_was_cut(where: str, limit: int, over: int) -> None:
+    secret = "zq8hunter2canary77"
+    before = "word " * 5_000
+    told = _told_short(f"{before[: limit - over - 1]} {secret} {before}")[where]
+    left = Redactor({"A_SECRET": secret}).redact(told)
+    assert secret[: max(over, 4)] not in left
+    assert len(told) > limit - 40

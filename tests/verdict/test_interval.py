@@ -5,7 +5,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.verdict.interval import paired_interval, wilson
@@ -33,7 +33,6 @@ def test_without_cases_anything_is_possible():
     assert paired_interval([]) == (-1.0, 1.0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1) | st.fractions(-1, 1), min_size=1, max_size=30))
 def test_the_interval_lies_in_range_around_the_shrunken_mean_and_has_a_width(differences):
     low, high = paired_interval(differences)
@@ -41,7 +40,6 @@ def test_the_interval_lies_in_range_around_the_shrunken_mean_and_has_a_width(dif
     assert low <= float(sum(map(Fraction, differences))) / (len(differences) + 2) <= high
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))
 def test_the_interval_of_the_other_side_is_its_mirror_image(differences):
     low, high = paired_interval(differences)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.codec import from_json, to_json
@@ -162,7 +162,6 @@ def test_scores_must_be_shares_and_cases_appear_once():
         judge([CaseScore("a", (1,), (1,)), CaseScore("a", (1,), (1,))])
 
 
-@settings(deadline=None)
 @given(CASES)
 def test_the_other_way_round_is_the_mirror_image(scores):
     verdict = judge(scores)
@@ -174,7 +173,6 @@ def test_the_other_way_round_is_the_mirror_image(scores):
     assert (mirrored.kind == PROVEN) == (verdict.kind == WORSE)
 
 
-@settings(deadline=None)
 @given(CASES)
 def test_a_verdict_agrees_with_itself_and_survives_json(scores):
     verdict = judge(scores)

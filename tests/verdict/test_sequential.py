@@ -193,7 +193,7 @@ def test_graded_scores_are_compared_as_they_are() -> None:
     assert graded(0.7, 0.8, 8).tier == "improved"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4), st.integers(0, 99), st.integers(1, 40)
 )

@@ -6,7 +6,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.verdict.signflip import sign_flip_p
@@ -24,25 +24,21 @@ def enumerated_p(differences: list[Fraction]) -> float:
     return extreme / len(patterns)
 
 
-@settings(deadline=None)
 @given(RATIONALS)
 def test_p_is_the_share_of_all_sign_patterns_that_are_as_extreme(differences):
     assert sign_flip_p(differences) == enumerated_p(differences)
 
 
-@settings(deadline=None)
 @given(st.lists(st.fractions(-1, 1, max_denominator=19), max_size=2).map(lambda pair: pair * 4))
 def test_p_is_exact_for_any_small_common_denominator(differences):
     assert sign_flip_p(differences) == enumerated_p(differences)
 
 
-@settings(deadline=None)
 @given(RATIONALS, st.integers(0, 5))
 def test_zeros_change_nothing(differences, zeros):
     assert sign_flip_p([*differences, *[Fraction()] * zeros]) == sign_flip_p(differences)
 
 
-@settings(deadline=None)
 @given(RATIONALS, st.randoms(use_true_random=False))
 def test_neither_order_nor_side_matters(differences, shuffler):
     shuffled = list(differences)
@@ -50,7 +46,6 @@ def test_neither_order_nor_side_matters(differences, shuffler):
     assert sign_flip_p(shuffled) == sign_flip_p([-difference for difference in differences])
 
 
-@settings(deadline=None)
 @given(RATIONALS)
 def test_floats_stand_for_the_fractions_they_come_from(differences):
     assert sign_flip_p([float(difference) for difference in differences]) == sign_flip_p(differences)

@@ -80,6 +80,8 @@ def _script(find: Find, text: str, directory: str) -> Iterator[tuple[PromptCopy,
                 yield found, "'sh'"
         if "<" not in token and ">" not in token:
             yield from _command(find, command, directory)
+            if command[:1] == ["cd"] and len(command) > 1:
+                directory = os.path.join(directory, command[-1])
             command = []
     yield from _command(find, command, directory)
 
@@ -88,7 +90,20 @@ def _command(find: Find, words: list[str], directory: str) -> Iterator[tuple[Pro
     while words and "=" in words[0].partition("/")[0]:  # variables set for this command
         words = words[1:]
     if words:
-        yield from _simple(find, words, directory)
+        yield from _simple(find, _expanded(words, directory), directory)
+
+
+def _expanded(words: Sequence[str], directory: str) -> list[str]:
+    """The words with the files that a shell puts in place of a wildcard; quoted ones too, which shells leave alone."""
+    made: list[str] = []
+    for word in words:
+        files: list[str] = []
+        if any(sign in word for sign in "*?["):
+            import glob
+
+            files = glob.glob(os.path.join(directory, word))
+        made += files or [word]
+    return made
 
 
 def _tokens(text: str) -> list[str]:

@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import PromptError
@@ -18,7 +17,6 @@ from pytest_gepa.prompts.formats.setting import parsed
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, make_patch
 from pytest_gepa.prompts.reading import SourceFile, inside
 
-EXAMPLES = settings(max_examples=int(os.environ.get("GEPA_EXAMPLES", "100")), deadline=None)
 GIT_EXAMPLES = 36
 
 # What some format or other takes for something else than text.

@@ -14,7 +14,6 @@ from pytest_gepa.prompts.addresses import FieldPath
 from pytest_gepa.prompts.formats.front_matter import BODY, has_block
 from pytest_gepa.prompts.formats.setting import FRONT_MATTER, parsed
 from tests.prompts.formats.round_trip import (
-    EXAMPLES,
     TEXTS,
     check_set,
     check_with_git,
@@ -58,7 +57,6 @@ def can_hold(file: bytes, path: FieldPath, text: str) -> bool:
     return "\r" not in text and "\0" not in text and (not text or file != KINDS[-1])
 
 
-@EXAMPLES
 @given(st.sampled_from(KINDS), st.data(), TEXTS)
 def test_any_text_that_they_can_hold_can_be_set_as_body_and_in_the_block(file, data, text):
     path = data.draw(st.sampled_from(list(fields_of(FRONT_MATTER, file))))
@@ -68,7 +66,6 @@ def test_any_text_that_they_can_hold_can_be_set_as_body_and_in_the_block(file, d
         assert problem(FRONT_MATTER, file, path, text) is not None
 
 
-@EXAMPLES
 @given(st.sampled_from(KINDS[:3]), TEXTS, TEXTS)
 def test_body_and_fields_are_set_together_for_every_reader(file, text, other):
     assume(can_hold(file, BODY, text) and can_hold(file, ("description",), other))

@@ -6,14 +6,13 @@ import json
 
 import tomlkit
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.formats.setting import PYTHON
 from tests.prompts.formats import test_json_fields, test_toml_fields, test_yaml_fields
 from tests.prompts.formats.round_trip import TEXTS, check_set, fields_of, leaves
 
-MANY = settings(max_examples=150, deadline=None)
 KEYS = st.sampled_from(["a", "b.c", "system", "0", "x y", 'q"', "é", "", "~", "- k"])
 LEAVES = st.one_of(st.booleans(), st.integers(-5, 5), TEXTS, TEXTS)
 
@@ -29,7 +28,6 @@ def trees(leaves):
 DATA = st.dictionaries(KEYS, trees(LEAVES | st.none()), min_size=1, max_size=4)
 
 
-@MANY
 @given(DATA, st.booleans(), st.sampled_from([None, 2]), TEXTS, st.randoms(use_true_random=False))
 def test_a_json_file_of_any_data(data, is_ascii, indent, text, chance):
     file = json.dumps(data, ensure_ascii=is_ascii, indent=indent).encode()
@@ -38,7 +36,6 @@ def test_a_json_file_of_any_data(data, is_ascii, indent, text, chance):
         check_set("JSON", file, {chance.choice(list(leaves(data))): text}, test_json_fields.read)
 
 
-@MANY
 @given(
     DATA,
     st.fixed_dictionaries(
@@ -67,7 +64,6 @@ def test_a_yaml_file_of_any_data(data, style, text, chance):
         check_set("YAML", content.encode(), {chance.choice(list(leaves(data))): text}, test_yaml_fields.read)
 
 
-@MANY
 @given(st.dictionaries(KEYS, trees(LEAVES), min_size=1, max_size=4), TEXTS, st.randoms(use_true_random=False))
 def test_a_toml_file_of_any_data(data, text, chance):
     file = tomlkit.dumps(data).encode()
@@ -80,7 +76,6 @@ def test_a_toml_file_of_any_data(data, text, chance):
         check_set("TOML", file, {chance.choice(list(leaves(data))): text}, test_toml_fields.read)
 
 
-@MANY
 @given(
     st.dictionaries(st.sampled_from("ABCD"), trees(LEAVES | st.none()), min_size=1, max_size=3),
     TEXTS,

@@ -16,7 +16,6 @@ from pytest_gepa.prompts.addresses import FieldPath
 from pytest_gepa.prompts.formats.document import FormatError
 from pytest_gepa.prompts.formats.setting import PYTHON, parsed
 from tests.prompts.formats.round_trip import (
-    EXAMPLES,
     TEXTS,
     check_set,
     check_with_git,
@@ -107,7 +106,6 @@ def value_at(value: object, path: FieldPath) -> str:
 PATHS = [path for path in fields_of(PYTHON, KINDS[0]) if path[-1] != "__doc__"]
 
 
-@EXAMPLES
 @given(
     st.sampled_from(KINDS),
     st.lists(st.sampled_from(PATHS), min_size=2, max_size=2, unique=True),
@@ -174,7 +172,6 @@ LINES = st.lists(
 ).map("\n".join)
 
 
-@EXAMPLES
 @given(
     st.sampled_from([CALLED.encode(), CALLED.replace("\n", "\r\n").encode()]),
     st.sampled_from(list(fields_of(PYTHON, CALLED.encode()))),

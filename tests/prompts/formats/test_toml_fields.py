@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from pytest_gepa.prompts.formats.document import FormatError
 from pytest_gepa.prompts.formats.setting import parsed
 from tests.prompts.formats.round_trip import (
-    EXAMPLES,
     TEXTS,
     check_set,
     check_with_git,
@@ -76,7 +75,6 @@ def read(data: bytes):
     return said
 
 
-@EXAMPLES
 @given(st.sampled_from(KINDS), st.data(), TEXTS, TEXTS)
 def test_any_text_can_be_set_in_any_string_and_reads_back(file, data, text, second):
     one, other = data.draw(st.lists(st.sampled_from(list(read(file))), min_size=2, max_size=2, unique=True))

@@ -71,6 +71,10 @@ def test_a_python_and_a_program_that_is_given_none_are_not(known: Table, command
     [
         ("cat prompts/greet.md", ["'cat'"]),
         ("cd . && cat prompts/greet.md | wc -l", ["'cat'"]),
+        ("cd prompts && cat greet.md; cd ..; cat greet.md", ["'cat'"]),
+        ("(cd prompts; cat < greet.md)", ["'sh'", "'cat'"]),
+        ("cat prompts/*.md | wc -l", ["'cat'"]),
+        ("cat prompts/*.txt p?ompts/x", []),
         ("python app.py prompts/greet.md; cat prompts/greet.md", ["'cat'"]),
         ("python app.py < prompts/greet.md", ["'sh'"]),
         ("python app.py 'prompts/greet.md' > out 2>&1", []),
