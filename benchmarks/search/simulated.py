@@ -92,7 +92,7 @@ class Driver:
             if not tasks:
                 raise RuntimeError("the search waits, and nothing is under way")
             for task in tasks:
-                event = self._evaluate(task) if isinstance(task, Evaluate) else self._reflect(task)
+                event = self.evaluate(task) if isinstance(task, Evaluate) else self._reflect(task)
                 for decision in self.search.tell(event):
                     self._decisions.append((self.bench.calls, self.bench.reflections, decision))
                 best = self.search.best(max_broken=len(self.cases))
@@ -108,7 +108,7 @@ class Driver:
             self.search.done,
         )
 
-    def _evaluate(self, task: Evaluate) -> Evaluated:
+    def evaluate(self, task: Evaluate) -> Evaluated:
         texts = dict(task.candidate.texts)
         results = {}
         for rollout in self.bench.rollouts([(texts, self.cases[name]) for name in task.cases]):
