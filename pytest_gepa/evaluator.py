@@ -70,15 +70,18 @@ class Evaluator:
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
         results = {
-            case: _case_result(self._cases[case], rollout, evaluation.charged[case])
+            case: self._result(rollout, evaluation.charged[case])
             for case, rollout in evaluation.rollouts.items()
             if rollout.outcome is not Outcome.stopped
         }
         self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
-        results.update(
-            {case: _case_result(self._cases[case], rollout, False) for case, rollout in inherited.items()}
-        )
+        results.update({case: self._result(rollout, False) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
+
+    def _result(self, rollout: Rollout, charged: bool) -> CaseResult:
+        spending = self._state.spending
+        price = None if spending is None else spending.list_price(rollout.trajectory.calls)
+        return _case_result(self._cases[rollout.case], rollout, charged, price)
 
     def _tell_of_stop(self, charged: int) -> None:
         """End the search when the run's cost has come to its cap. `charged` stopped rollouts were paid for in part."""
@@ -121,7 +124,7 @@ class Evaluator:
         self._screen.progress(purpose, state)
 
 
-def _case_result(case: Case, rollout: Rollout, charged: bool) -> CaseResult:
+def _case_result(case: Case, rollout: Rollout, charged: bool, price: float | None) -> CaseResult:
     has_failed = rollout.outcome is not Outcome.passed or rollout.score != 1
     keys = "\n".join(rollout.request_keys)
     calls = rollout.trajectory.calls
@@ -139,6 +142,7 @@ def _case_result(case: Case, rollout: Rollout, charged: bool) -> CaseResult:
         seconds=None if any(call.cached for call in calls) else sum(call.seconds for call in calls),
         tokens=sum(call.input_tokens + call.output_tokens for call in calls),
         text=text_of(case, rollout) if has_failed else "",
+        usd=price,
     )
 
 
