@@ -20,7 +20,8 @@ from pytest_gepa.evolve.decisions import (
     draw_by_share,
     merge_lines,
 )
-from pytest_gepa.reflect.transcript import Exhibit, one_line
+from pytest_gepa.prompts.summary import one_line
+from pytest_gepa.reflect.transcript import Exhibit
 
 if TYPE_CHECKING:
     from pluggy import HookCaller, HookRelay

@@ -29,9 +29,10 @@ from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Reflect, Reflected
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks
+from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.model import RawReply
-from pytest_gepa.reflect.propose import EvidenceBudget, propose, summarize
+from pytest_gepa.reflect.propose import EvidenceBudget, propose
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
