@@ -169,7 +169,8 @@ def test_the_next_try_is_told_what_was_discarded_and_how_often_it_was_tried() ->
     world.run(world.search(patience=8, stuck_after=99))
     asked = reflections(world)
     assert [task.attempt for task in asked] == list(range(8))
-    assert [len(task.discarded) for task in asked] == [0, 1, 2, 3, 4, 5, 5, 5]
+    # The reflection of this world says the same of every edit: it is told once.
+    assert [len(task.discarded) for task in asked] == [0, 1, 1, 1, 1, 1, 1, 1]
     assert asked[1].discarded[0].reason == "mean score 0.00 on the cases shown, 0.00 before"
 
 
@@ -198,7 +199,8 @@ def test_without_chains_every_accepted_child_is_run_on_all() -> None:
     world = words_world(["date", "price"], 6, editor=one_word)
     search = world.run(world.search(minibatch=6, groups=1, chain_tries=0))
     assert world.kinds().count("accepted") == world.kinds().count("frontier") == 2
-    assert len(search.pool.frontier.members) == 1
+    # The first is left for its length alone.
+    assert [one.best_on for one in search.frontier()] == [12, 0]
 
 
 def test_a_chain_that_fails_goes_on_with_what_passed() -> None:
@@ -441,3 +443,65 @@ def test_the_end_of_a_retry_decides_nothing() -> None:
     assert search.ask() == ()
     search.tell(world.answer(gate))
     assert search.done == "every case passes"
+
+
+def told(world: World, parent: str) -> set[tuple[str, str]]:
+    """What reflections on a candidate were told to have come to nothing."""
+    asked = [task for task in world.tasks if isinstance(task, Reflect) and task.parent.id == parent]
+    return {(one.summary, one.reason) for task in asked for one in task.discarded}
+
+
+def test_a_pruning_that_came_to_nothing_is_told() -> None:
+    def stubborn(world: World, task: Reflect, name: str) -> str | None:
+        """After the first rule nothing but chatter."""
+        text = task.parent.texts[name]
+        more = f"Chatter {task.proposal}." if task.parent.parents else "- mind the date\n\n- be kind"
+        return f"{text}{more}\n"
+
+    world = words_world(["date", "price"], 6, editor=stubborn)
+    search = world.run(world.search(minibatch=6, groups=1, patience=16))
+    pruned = next(one for one in search.candidates.values() if one.origin == "pruning")
+    assert pruned.parents == (search.best().id,)
+    assert ("- - mind the date", "mean score 0.00 on the cases shown, 0.00 before") in told(
+        world, search.best().id
+    )
+
+
+def test_repairs_that_came_to_nothing_are_told_in_one_entry() -> None:
+    """Of two rules that came together each mends cases, and both break the same ones."""
+
+    def two_rules(world: World, task: Reflect, name: str) -> str | None:
+        text = task.parent.texts[name]
+        return f"{text}- mind the date\n\n- mind the price\n" if not task.parent.parents else None
+
+    needs = {f"{word}-{n}": {"p": (word,)} for word in ("date", "price", "queue") for n in range(3)}
+    needs |= {f"old-{n}": {"p": ()} for n in range(2)}
+    spoils = {"date": ("old-0", "old-1"), "price": ("old-0", "old-1")}
+    world = World(needs, spoils=spoils, editor=two_rules)
+    search = world.run(world.search(groups=1, chain_tries=0))
+    tried = [one for one in search.candidates.values() if one.origin == "pruning"]
+    assert len(tried) >= 2
+    found = told(world, tried[0].parents[0])
+    (entry,) = [edit for edit, why in found if why.startswith("each tried alone: taking this part")]
+    assert "mind the date" in entry
+    assert "mind the price" in entry
+
+
+def test_a_merge_that_came_to_nothing_is_told_to_both_sides() -> None:
+    """Each side's rule undoes what the other's is for."""
+
+    def of_its_own(world: World, task: Reflect, name: str) -> str | None:
+        if task.parent.parents:
+            return f"{task.parent.texts[name]}Chatter {task.proposal}.\n"
+        return f"{task.parent.texts[name]}- mind the {'price' if task.attempt else 'date'}\n"
+
+    needs = {f"{word}-{n}": {"p": (word,)} for word in ("date", "price") for n in range(4)}
+    spoils = {"date": tuple(needs)[4:], "price": tuple(needs)[:4]}
+    world = World(needs, spoils=spoils, editor=of_its_own)
+    search = world.run(world.search(groups=1, patience=16, chain_tries=0))
+    merged = next(one for one in search.candidates.values() if one.origin == "merge")
+    assert len(merged.parents) == 2
+    for parent in merged.parents:
+        entries = {edit: why for edit, why in told(world, parent) if why.startswith("to unite it")}
+        lacking = "price" if "date" in search.candidates[parent].texts["p"] else "date"
+        assert f"+ - mind the {lacking}" in entries
