@@ -74,6 +74,10 @@ class Course:
             done = len(proposal.gate) - len(state.open)
             self.run(proposal, state.open if proposal.repairs is None else state.open[:done])
             return
+        if state.verdict == "passed" and self._run_again(
+            child, self._pool.ledger.behind(child.id, proposal.rivals, proposal.gate)
+        ):
+            return
         if proposal.repairs is not None:
             self._judge_repair(proposal, child, state)
             return
@@ -144,9 +148,14 @@ class Course:
             cases = ledger.fewest_trials(tip.id, ledger.turned(proposal.base, tip.id)[1])
             if not cases and ledger.noise and ledger.solved(tip.id):
                 cases = tuple(case for case in ledger.active if ledger.trials(tip.id, case) == 1)
+        return self._run_again(tip, cases)
+
+    def _run_again(self, candidate: Candidate, cases: tuple[str, ...]) -> bool:
+        """Run another trial of cases that have had equally many; False if there are none, or no room for them."""
         if self._work.done or not cases or not self._work.budget.reserve(len(cases)):
             return False
-        self._work.hand_out(Evaluate(tip, cases, "repeat", self._pool.ledger.trials(tip.id, cases[0])))
+        trial = self._pool.ledger.trials(candidate.id, cases[0])
+        self._work.hand_out(Evaluate(candidate, cases, "repeat", trial))
         return True
 
     def _enter(self, proposal: Proposal, tip: Candidate) -> None:

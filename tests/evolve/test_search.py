@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from pytest_gepa.evolve.tasks import (
     CaseResult,
     Evaluate,
     Evaluated,
+    Event,
     Reflect,
     Reflected,
     Retried,
@@ -505,3 +507,30 @@ def test_a_merge_that_came_to_nothing_is_told_to_both_sides() -> None:
         entries = {edit: why for edit, why in told(world, parent) if why.startswith("to unite it")}
         lacking = "price" if "date" in search.candidates[parent].texts["p"] else "date"
         assert f"+ - mind the {lacking}" in entries
+
+
+class Flaky(World):
+    """A world in which the case "luck" fails in every trial but the second of the seed and the first of a child."""
+
+    def answer(self, task: Evaluate | Reflect) -> Event:
+        event = super().answer(task)
+        if isinstance(event, Evaluated) and isinstance(task, Evaluate) and "luck" in event.results:
+            lucky = task.trial == (0 if task.candidate.parents else 1)
+            result = replace(event.results["luck"], score=float(lucky), passed=lucky)
+            event = Evaluated(event.candidate, {**event.results, "luck": result})
+        return event
+
+
+def test_a_lead_by_a_lucky_first_trial_is_gone_after_as_many_trials_as_the_parent_has_had() -> None:
+    def chatter(world: World, task: Reflect, name: str) -> str:
+        return f"{task.parent.texts[name]}Chatter {task.proposal}.\n"
+
+    needs = {"luck": {"p": ()}} | {f"never-{n}": {"p": ("price",)} for n in range(3)}
+    world = Flaky(needs, editor=chatter)
+    search = world.run(world.search(probe=4, patience=4, groups=1))
+    # The seed's trials of the case are one failure and one pass: so are those of a child, which does no better.
+    repeats = [task for task in evaluations(world, "repeat") if task.candidate.parents]
+    assert repeats
+    assert {(task.cases, task.trial) for task in repeats} == {(("luck",), 1)}
+    assert set(world.kinds()) == {"baseline", "rejected", "done"}
+    assert search.best().id == search.seed.id
