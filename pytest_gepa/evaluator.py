@@ -20,10 +20,13 @@ from pytest_gepa.suite.evaluate import Allowance, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
 
+SEARCH = "search/"
+"""What the names of the search's trials begin with."""
+
 
 def search_trial(number: int) -> str:
     """Name a trial of the search; what was asked in it may be answered from earlier runs."""
-    return f"search/{number}"
+    return f"{SEARCH}{number}"
 
 
 LIKENESS_BYTES = 8_000
