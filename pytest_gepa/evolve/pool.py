@@ -114,20 +114,30 @@ class Pool:
         if name == self.seed.id or self.ledger.mean(name) <= self.frontier.means[self.seed.id] + TIE:
             return []
         newcomer = self._measured(name)
-        rivals = {other: self._measured(other) for other in {*self._thrifty, *self._least.values()}}
-        if not any(beats(rivals[other], newcomer) for other in self._thrifty):
-            self._thrifty = [other for other in self._thrifty if not beats(newcomer, rivals[other])]
+        if not any(self._beats(other, name) for other in self._thrifty):
+            self._thrifty = [other for other in self._thrifty if not self._beats(name, other)]
             self._thrifty.append(name)
         taken = [
             saving
             for saving in self._savings
-            if saving not in self._least or takes_over(saving, newcomer, rivals[self._least[saving]])
+            if saving not in self._least or takes_over(saving, newcomer, self._measured(self._least[saving]))
         ]
         self._least.update(dict.fromkeys(taken, name))
         return [self._savings.index(saving) for saving in taken]
 
+    def _beats(self, one: str, other: str) -> bool:
+        """Whether a candidate is as good as another and saves; the case-by-case comparison is left for the last."""
+        if self.candidates[one].length > self.candidates[other].length:
+            return False
+        mine, theirs = self._mean(one), self._mean(other)
+        return mine >= theirs - TIE and beats(self._measured(one), self._measured(other))
+
+    def _mean(self, name: str) -> float:
+        known = self.frontier.means.get(name)
+        return self.ledger.mean(name) if known is None else known
+
     def _measured(self, name: str) -> Measured:
-        return Measured(self.ledger.mean(name), self.candidates[name].length, self._judged(name))
+        return Measured(self._mean(name), self.candidates[name].length, self._judged(name))
 
     def bargains(self) -> tuple[str, ...]:
         """Return those of the candidates better than the seed that are not on the frontier, but of which no other is
