@@ -16,11 +16,13 @@ Blamed: TypeAlias = Callable[[str], Mapping[int, float]]
 class Attempt(NamedTuple):
     """Drop these changes, and run the case `only`, or all cases (""), the likeliest to be worse first.
 
-    With `only` nothing is dropped for good.
+    With `only` nothing is dropped for good, nor with `is_known`: then it is known that the change must stay, and a few
+    more of the cases that miss it are looked for.
     """
 
     dropping: tuple[int, ...]
     only: str = ""
+    is_known: bool = False
 
 
 class Outcome(NamedTuple):
@@ -41,7 +43,7 @@ def drops(count: int, blamed: Blamed) -> Plan:
     All are dropped at once, as a whole run costs as much for one as for all. A case that is worse then needs one of
     them, which is looked for by that case alone, by halves; it stays, and the others go on. (Zeller and Hildebrandt,
     2002, with a case for the test.) When something has gone, those that were needed are tried again, until none can
-    go alone.
+    go alone. At the end the reviewer is found a few more cases for each.
     """
     left, needed = list(range(count)), list[int]()
     while left:
@@ -54,6 +56,8 @@ def drops(count: int, blamed: Blamed) -> Plan:
             needed.clear()
         else:
             needed.append(one)
+    for one in needed:
+        yield Attempt((one,), is_known=True)
 
 
 def _round(left: list[int], needed: list[int], blamed: Blamed) -> Generator[Attempt, Outcome, list[int]]:

@@ -17,6 +17,9 @@ from pytest_gepa.evolve.suspects import Suspects, is_worse, parts
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Stopped
 from pytest_gepa.prompts.hunks import with_hunks
 
+_TOLD = 3
+"""So many cases are looked for that are worse without a change, where there is room."""
+
 _SURE = 0.9
 """A case with a greater suspicion is run alone."""
 
@@ -114,6 +117,11 @@ class Shrink:
     def _judged(self) -> Outcome | None:
         """What comes of the attempt; None when further cases of the child must be run, or cannot be."""
         worse, unknown = self._compared()
+        if self._attempt.is_known:
+            if worse and (further := self._further(len(worse))):
+                self._run(further)
+                return None
+            return self._keep("needed", worse) if worse else Outcome()
         if worse:
             return None if self._repeats(worse) else self._keep("needed", worse)
         if refusal := self._refusal():
@@ -249,6 +257,22 @@ class Shrink:
         if order and order[0][1] > _SURE:
             size = 1
         return [case for case, _ in order[:size]]
+
+    def _further(self, known: int) -> list[str]:
+        """A few more cases that will be worse without the one change, by all that is known; () after the first time.
+
+        Where trials end differently one trial would not tell.
+        """
+        ledger, size = self._pool.ledger, self._size
+        self._size = 0
+        room = min(size, _TOLD - known, self._room, self._budget.remaining)
+        if room < 1 or ledger.noise:
+            return []
+        missing = [
+            case for case in ledger.missing(self._child.id) if case not in ledger.left_out(self._child.id)
+        ]
+        order = self._suspects.order(self._attempt.dropping, missing)
+        return [case for case, suspicion in order[:room] if suspicion > _SURE]
 
     def _reaches(self, component: str, case: str) -> bool:
         """Whether a case was seen to use a component, or may do so unseen."""

@@ -193,6 +193,14 @@ def test_of_two_changes_that_do_the_same_one_goes():
     )
 
 
+def test_with_room_left_a_few_more_cases_are_found_for_each_change():
+    cases = ["one", "one+Route", "one+it.", "one+Route+it.", "two"]
+    shrink, _ = bench(["one", "two"], cases).shrink()
+    assert [len(need.cases) for need in shrink.needs] == [3, 1]
+    assert set(shrink.needs[0].cases) < set(cases) - {"two"}
+    assert shrink.done == "every change was tried"
+
+
 def test_a_small_patch_has_three_runs_of_the_suite_and_no_patch_more_than_six():
     assert fair_share(40, 1) == 120
     assert fair_share(45, 18) == 234
