@@ -20,10 +20,13 @@ from pytest_gepa.suite.evaluate import Allowance, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
 
+SEARCH = "search/"
+"""What the names of the search's trials begin with."""
+
 
 def search_trial(number: int) -> str:
     """Name a trial of the search; what was asked in it may be answered from earlier runs."""
-    return f"search/{number}"
+    return f"{SEARCH}{number}"
 
 
 LIKENESS_BYTES = 8_000
@@ -70,15 +73,18 @@ class Evaluator:
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
         results = {
-            case: _case_result(self._cases[case], rollout, evaluation.charged[case])
+            case: self._result(rollout, evaluation.charged[case])
             for case, rollout in evaluation.rollouts.items()
             if rollout.outcome is not Outcome.stopped
         }
         self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
-        results.update(
-            {case: _case_result(self._cases[case], rollout, False) for case, rollout in inherited.items()}
-        )
+        results.update({case: self._result(rollout, False) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
+
+    def _result(self, rollout: Rollout, charged: bool) -> CaseResult:
+        spending = self._state.spending
+        price = None if spending is None else spending.list_price(rollout.trajectory.calls)
+        return _case_result(self._cases[rollout.case], rollout, charged, price)
 
     def _tell_of_stop(self, charged: int) -> None:
         """End the search when the run's cost has come to its cap. `charged` stopped rollouts were paid for in part."""
@@ -121,7 +127,7 @@ class Evaluator:
         self._screen.progress(purpose, state)
 
 
-def _case_result(case: Case, rollout: Rollout, charged: bool) -> CaseResult:
+def _case_result(case: Case, rollout: Rollout, charged: bool, price: float | None) -> CaseResult:
     has_failed = rollout.outcome is not Outcome.passed or rollout.score != 1
     keys = "\n".join(rollout.request_keys)
     calls = rollout.trajectory.calls
@@ -139,6 +145,7 @@ def _case_result(case: Case, rollout: Rollout, charged: bool) -> CaseResult:
         seconds=None if any(call.cached for call in calls) else sum(call.seconds for call in calls),
         tokens=sum(call.input_tokens + call.output_tokens for call in calls),
         text=text_of(case, rollout) if has_failed else "",
+        usd=price,
     )
 
 

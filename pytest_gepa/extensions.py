@@ -18,7 +18,8 @@ from pytest_gepa.evolve.decisions import (
     merge_lines,
 )
 from pytest_gepa.hook_calls import call_hook, names_of
-from pytest_gepa.reflect.transcript import Exhibit, one_line
+from pytest_gepa.prompts.summary import one_line
+from pytest_gepa.reflect.transcript import Exhibit
 
 if TYPE_CHECKING:
     from pluggy import HookRelay

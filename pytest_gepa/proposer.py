@@ -8,6 +8,7 @@ from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
+from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.menu import PROGRAM, Menu, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
@@ -18,7 +19,6 @@ from pytest_gepa.reflect.propose import (
     Proposal,
     proposal_of_plugin,
     propose,
-    summarize,
 )
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case, Rollout

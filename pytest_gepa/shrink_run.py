@@ -12,6 +12,7 @@ from functools import partial
 from pytest_gepa.crew import Crew
 from pytest_gepa.evaluator import Evaluator, search_trial
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.changes import changes, fair_share
 from pytest_gepa.evolve.search import Guard
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Event, Retried, Retrying, Stopped
@@ -19,9 +20,6 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
-
-MOST_RUNS = 3
-"""So many times the search cases are the most rollouts that shrinking may take of what the search has left."""
 
 
 class ShrinkRun:
@@ -53,7 +51,8 @@ class ShrinkRun:
     def run(self, winner: Candidate) -> None:
         """Run it to its end. Raises what the work raises, and `KeyboardInterrupt`."""
         state, search = self._state, self._state.search
-        most = min(search.budget.remaining, MOST_RUNS * len(search.pool.ledger.cases))
+        share = fair_share(len(search.pool.ledger.cases), len(changes(search.seed, winner)))
+        most = min(search.budget.remaining, share)
         self._journal.write("shrink", winner=winner.id, most=most)
         state.shrink = Shrink(search.pool, winner, search.budget, most, self._guard)
         try:

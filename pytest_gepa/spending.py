@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_gepa.cost.bill import Account
 from pytest_gepa.cost.estimate import Unbounded, most
 from pytest_gepa.cost.meter import Meter
-from pytest_gepa.cost.prices import NANO, PriceList
+from pytest_gepa.cost.prices import NANO, PriceList, usd
 from pytest_gepa.cost.purse import UNBOUNDED, Standing
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.plan import BudgetPlan
@@ -104,6 +104,13 @@ class Spending:
 
     def _mean(self) -> float:
         return sum(self._seen.values()) / len(self._seen) if self._seen else 0.0
+
+    def list_price(self, calls: Sequence[Call]) -> float | None:
+        """What calls cost in USD when no answer is stored, None where the price of one is not known."""
+        priced = [call for call in calls if has_price(call)]
+        if any(self.prices.find(call.model) is None for call in priced):
+            return None
+        return usd(sum(map(self._fresh_price, priced)))
 
     def _fresh_price(self, call: Call) -> int:
         """What a call costs when its answer is not stored."""

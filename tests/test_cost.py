@@ -95,6 +95,9 @@ def test_a_run_tells_what_it_spent(project: Project) -> None:
     assert spent(run)["input_tokens"] == 100 * till.calls
     assert spent(run)["output_tokens"] == 50 * till.calls
     run.matches("gepa: 1 prompt, *budget 150 rollouts / $1.00 *", "spent * tokens, $0.0* of $1.00, *")
+    # What a case costs is an objective of the search: 100 tokens at 2 and 50 at 8 dollars a million.
+    baseline = next(record["event"] for record in run.records("event") if record["type"] == "Evaluated")
+    assert [result["usd"] for result in baseline["results"].values()] == pytest.approx([0.0006] * 12)
 
 
 @pytest.mark.thorough

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from pytest_gepa.evolve.changes import fair_share
 from tests.fake_openai import Body
 from tests.harness import (
     KINDS,
@@ -100,7 +101,7 @@ def test_shrinking_stays_within_the_budget_and_counts(shrunk: tuple[Project, Run
     (begun,) = run.records("shrink")
     shrinking = [record["event"] for record in run.records("event") if record.get("phase") == "shrink"]
     spent = sum(result["charged"] for event in shrinking for result in event["results"].values())
-    assert 0 < spent <= begun["most"] <= 3 * len(cases_of())
+    assert 0 < spent <= begun["most"] <= fair_share(len(cases_of()), 4)
 
 
 @pytest.mark.thorough

@@ -82,3 +82,13 @@ def test_the_reflection_model_needs_a_price_and_a_longest_answer() -> None:
         check_reflection_price(PRICES, "task")
     check_reflection_price(PriceList(["task input=1 output=0"]), "task")
     check_reflection_price(PriceList(["task input=1 output=2 max_output=9"]), "task")
+
+
+def test_the_list_price_counts_answers_from_the_cache_and_is_unknown_with_one_unknown_price(
+    tmp_path: Path,
+) -> None:
+    costs = spending(tmp_path, None)
+    calls = rollout("a", (100, 50), (1_000, 0), cached=True).trajectory.calls
+    assert costs.list_price(calls) == pytest.approx((200 + 1_000) / 1e6)
+    assert costs.list_price([*calls, Call("key", "other", (), Message("assistant", "ok"))]) is None
+    assert costs.list_price(()) == 0.0

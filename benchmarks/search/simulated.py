@@ -29,9 +29,10 @@ from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Reflect, Reflected
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks
+from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.model import RawReply
-from pytest_gepa.reflect.propose import EvidenceBudget, propose, summarize
+from pytest_gepa.reflect.propose import EvidenceBudget, propose
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
@@ -92,7 +93,7 @@ class Driver:
             if not tasks:
                 raise RuntimeError("the search waits, and nothing is under way")
             for task in tasks:
-                event = self._evaluate(task) if isinstance(task, Evaluate) else self._reflect(task)
+                event = self.evaluate(task) if isinstance(task, Evaluate) else self._reflect(task)
                 for decision in self.search.tell(event):
                     self._decisions.append((self.bench.calls, self.bench.reflections, decision))
                 best = self.search.best(max_broken=len(self.cases))
@@ -108,7 +109,7 @@ class Driver:
             self.search.done,
         )
 
-    def _evaluate(self, task: Evaluate) -> Evaluated:
+    def evaluate(self, task: Evaluate) -> Evaluated:
         texts = dict(task.candidate.texts)
         results = {}
         for rollout in self.bench.rollouts([(texts, self.cases[name]) for name in task.cases]):

@@ -11,9 +11,11 @@ from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate, next_stage
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchSettings
-from pytest_gepa.evolve.proposal import Proposal, gate_cases, repairs
+from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases, repairs
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.evolve.work import Luck, Work
+
+TOO_LITTLE = "taking this part of the edit back mends too little"
 
 
 class Course:
@@ -71,6 +73,10 @@ class Course:
             # A repair takes a good part of the edit back as likely as not, and a few cases tell.
             done = len(proposal.gate) - len(state.open)
             self.run(proposal, state.open if proposal.repairs is None else state.open[:done])
+            return
+        if state.verdict == "passed" and self._run_again(
+            child, self._pool.ledger.behind(child.id, proposal.rivals, proposal.gate)
+        ):
             return
         if proposal.repairs is not None:
             self._judge_repair(proposal, child, state)
@@ -142,9 +148,14 @@ class Course:
             cases = ledger.fewest_trials(tip.id, ledger.turned(proposal.base, tip.id)[1])
             if not cases and ledger.noise and ledger.solved(tip.id):
                 cases = tuple(case for case in ledger.active if ledger.trials(tip.id, case) == 1)
+        return self._run_again(tip, cases)
+
+    def _run_again(self, candidate: Candidate, cases: tuple[str, ...]) -> bool:
+        """Run another trial of cases that have had equally many; False if there are none, or no room for them."""
         if self._work.done or not cases or not self._work.budget.reserve(len(cases)):
             return False
-        self._work.hand_out(Evaluate(tip, cases, "repeat", self._pool.ledger.trials(tip.id, cases[0])))
+        trial = self._pool.ledger.trials(candidate.id, cases[0])
+        self._work.hand_out(Evaluate(candidate, cases, "repeat", trial))
         return True
 
     def _enter(self, proposal: Proposal, tip: Candidate) -> None:
@@ -195,10 +206,11 @@ class Course:
         scores = (state.before, state.after)
         if state.verdict == "passed":
             self._work.say("accepted", child, "better where the edit before it had broken cases", *scores)
-            proposal.tip, proposal.repairs = child, None
+            proposal.tip, proposal.repairs, proposal.taken_back = child, None, []
             self.go_on(proposal)
             return
-        self._work.say("rejected", child, "taking this part of the edit back mends too little", *scores)
+        self._work.say("rejected", child, TOO_LITTLE, *scores)
+        proposal.taken_back.append(child)
         if not self._next_repair(proposal):
             self._leave_broken(proposal)
 
@@ -206,6 +218,9 @@ class Course:
         """End the repairs of a tip: it stays as it is, or is given up."""
         assert proposal.tip is not None
         proposal.repairs = proposal.child = None
+        told = f"each tried alone: {TOO_LITTLE}"
+        self._showcase.discard(proposal.tip, (), told, proposal.taken_back)
+        proposal.taken_back = []
         if proposal.tip.id in self._pool.frontier.means:
             self._work.proposals.remove(proposal)
         else:
@@ -218,7 +233,7 @@ class Course:
         self._work.note(Decision(kind, child.id if child else "", proposal.parent, reason, scores))
         self._luck.without_gain += 1
         self._luck.failures[proposal.parent] += 1
-        self._showcase.discard(proposal.parent, proposal.parts, reason)
+        self._tell_of(proposal, proposal.parts, child, reason)
         if len(proposal.parts) > 1:
             self._luck.groups = max(1, self._luck.groups // 2)
         proposal.vain += 1
@@ -245,7 +260,21 @@ class Course:
         self._luck.failures[proposal.base] += 1
         self._luck.without_gain += 1
         if candidate is proposal.tip:
-            self._showcase.discard(candidate.parents[0], proposal.tip_parts, reason)
+            self._tell_of(proposal, proposal.tip_parts, candidate, reason)
+        elif not proposal.parts:
+            self._tell_of(proposal, (), candidate, reason)
+
+    def _tell_of(
+        self, proposal: Proposal, parts: Sequence[Part], child: Candidate | None, reason: str
+    ) -> None:
+        """Remember what came to nothing, for the reflections to come: an edit, or what the search did itself."""
+        if child is None:
+            self._showcase.discard(self._pool.candidates[proposal.parent], parts, reason)
+            return
+        if child.origin == "merge":
+            reason = f"to unite it with another version came to nothing: {reason}"
+        for parent in child.parents if not parts else child.parents[:1]:
+            self._showcase.discard(self._pool.candidates[parent], parts, reason, (child,))
 
     # Evaluations
 

@@ -14,6 +14,7 @@ from pytest_gepa.evolve.minibatch import Draw, Likeness, Minibatch, choose_neigh
 from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.evolve.proposal import Part
 from pytest_gepa.evolve.tasks import Discarded
+from pytest_gepa.prompts.summary import summarize
 
 
 class Showcase:
@@ -75,22 +76,43 @@ class Showcase:
             if before is not None and after is not None:
                 self.fragile[case] += ledger.passes(parent, case) and not ledger.passes(child, case)
 
-    def discard(self, parent: str, parts: Sequence[Part], reason: str) -> None:
-        """Remember that the edits of this parent which these reflections made came to nothing, and why."""
-        for part in parts:
-            for component, summary in part.reply.summaries.items() if part.reply else ():
-                self._discards += 1
-                entry = (self._discards, Discarded(component, summary, reason))
-                self._discarded.setdefault(parent, []).append(entry)
+    def discard(
+        self, parent: Candidate, parts: Sequence[Part], reason: str, children: Sequence[Candidate] = ()
+    ) -> None:
+        """Remember that edits of this parent came to nothing, and why.
+
+        They are those that these reflections made; where the search itself has made the children, without any, what
+        they have changed, all of it in one entry for each component.
+        """
+        for component, summary in _edits(parent, parts, children):
+            self._discards += 1
+            entry = (self._discards, Discarded(component, summary, reason))
+            self._discarded.setdefault(parent.id, []).append(entry)
 
     def discarded(
         self, family: Mapping[str, Candidate], parent: str, components: tuple[str, ...]
     ) -> tuple[Discarded, ...]:
-        """Return the last edits of these components, from this parent or its ancestors, that came to
-        nothing.
+        """Return the last edits of these components, from this parent or its ancestors, that came to nothing, newest
+        last. One that was tried again counts once, as what came of it last.
         """
         entries = [entry for name in ancestors(family, parent) for entry in self._discarded.get(name, ())]
-        fitting = [
-            entry for _, entry in sorted(entries, key=lambda entry: entry[0]) if entry.component in components
-        ]
+        last = {
+            (entry.component, entry.summary): (number, entry)
+            for number, entry in sorted(entries, key=lambda entry: entry[0])
+            if entry.component in components
+        }
+        fitting = [entry for _, entry in sorted(last.values(), key=lambda entry: entry[0])]
         return tuple(fitting[-self._settings.discarded :]) if self._settings.discarded else ()
+
+
+def _edits(parent: Candidate, parts: Sequence[Part], children: Sequence[Candidate]) -> list[tuple[str, str]]:
+    """The edits of a parent by component, in short."""
+    if parts:
+        return [edit for part in parts if part.reply for edit in part.reply.summaries.items()]
+    found: dict[str, dict[str, None]] = {}
+    for child in children:
+        for component, text in child.texts.items():
+            if text != parent.texts[component]:
+                lines = summarize(parent.texts[component], text).split("\n")
+                found.setdefault(component, {}).update(dict.fromkeys(lines))
+    return [(component, "\n".join(lines)) for component, lines in found.items()]

@@ -21,7 +21,7 @@ class Standing:
 
     `mean` is its weighted mean over the cases; `best_on` counts the cases where it is among the best,
     `alone_on` those where no other is; `share` is its chance to be drawn as a parent. One that is best on no
-    case is kept for what it saves: length, time or tokens.
+    case is kept for a named score, or for what it saves: length, time, tokens or cost.
     """
 
     candidate: str
@@ -70,13 +70,16 @@ def bits(positions: Iterable[int]) -> int:
 
 class Frontier:
     """The candidates that are best on some case, of all that were added. Cases are known by their
-    position; behind them stand the named scores, `objectives` in number, each with the weight of a case.
+    position; behind them stand the named scores, `objectives` in number, and the things of which one candidate takes
+    least, `savings` in number, each with the weight of a case.
     """
 
-    def __init__(self, weights: Sequence[float], objectives: int = 0) -> None:
+    def __init__(self, weights: Sequence[float], objectives: int = 0, savings: int = 0) -> None:
         one = sum(weights) / len(weights) if weights else 1.0
-        self._weights = Weights([*weights, *[one] * objectives])
+        self._weights = Weights([*weights, *[one] * (objectives + savings)])
         self._case_weights = tuple(weights)
+        self._cases = (1 << len(weights)) - 1
+        self._scored = (1 << len(weights) + objectives) - 1
         self.best_scores = [-1.0] * (len(weights) + objectives)
         """The best score on each case and objective so far, -1 before the first candidate."""
         self._best_on: dict[str, int] = {}
@@ -85,9 +88,9 @@ class Frontier:
         """Weighted mean of every candidate that was added, in the order of adding."""
         self._members: tuple[str, ...] = ()
 
-    def add(self, candidate: str, scores: Sequence[float]) -> int:
+    def add(self, candidate: str, scores: Sequence[float], least: Sequence[int] = ()) -> int:
         """Take in a candidate with its score on every case, and its mean of every objective; return on how many it
-        beats all earlier ones.
+        beats all earlier ones. `least` are the savings of which it takes less than all, and so the place from another.
         """
         better: list[int] = []
         equal: list[int] = []
@@ -97,7 +100,7 @@ class Frontier:
                 self.best_scores[case] = score
             elif score >= best - TIE:
                 equal.append(case)
-        lost = bits(better)
+        lost = bits([*better, *(len(self.best_scores) + saving for saving in least)])
         for name, mask in self._best_on.items():
             if mask & lost:
                 self._best_on[name] = mask & ~lost
@@ -110,14 +113,21 @@ class Frontier:
             if total
             else 0.0
         )
-        self._members = self._without_redundant()
+        covering = self._without_redundant()
         # A redundant candidate stays so, as whatever beats those that cover it on a case beats it there too.
-        self._best_on = {name: self._best_on[name] for name in self._members}
-        self._worth = {name: self._worth[name] for name in self._members}
+        for name in [name for name in self._best_on if name not in covering]:
+            # Who takes least of something keeps that place, and is not drawn for cases that better ones have as well.
+            if mask := self._best_on[name] & ~self._scored:
+                self._best_on[name], self._worth[name] = mask, self._weights.total(mask)
+            else:
+                del self._best_on[name], self._worth[name]
+        age = {name: position for position, name in enumerate(self.means)}
+        self._members = tuple(sorted(self._best_on, key=lambda name: (-self.means[name], -age[name])))
         return len(better)
 
-    def _without_redundant(self) -> tuple[str, ...]:
-        """Drop, lowest mean first, each candidate that is nowhere the only one left among the best.
+    def _without_redundant(self) -> set[str]:
+        """Drop, lowest mean first, each candidate that is on no score the only one left among the best; return
+        the others.
 
         Of equal means the oldest goes first: whoever breaks ties toward the old stands still.
         """
@@ -125,15 +135,15 @@ class Frontier:
         order = sorted(self._best_on, key=lambda name: (self.means[name], age[name]))
         better_ones = [0] * (len(order) + 1)
         for position in range(len(order) - 1, -1, -1):
-            better_ones[position] = better_ones[position + 1] | self._best_on[order[position]]
-        kept: list[str] = []
+            better_ones[position] = better_ones[position + 1] | self._best_on[order[position]] & self._scored
+        kept: set[str] = set()
         held = 0
         for position, name in enumerate(order):
-            mask = self._best_on[name]
+            mask = self._best_on[name] & self._scored
             if mask & ~(held | better_ones[position + 1]):
-                kept.append(name)
+                kept.add(name)
                 held |= mask
-        return tuple(reversed(kept))
+        return kept
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -169,8 +179,8 @@ class Frontier:
             Standing(
                 name,
                 self.means[name],
-                self._best_on[name].bit_count(),
-                (self._best_on[name] & ~twice).bit_count(),
+                (self._best_on[name] & self._cases).bit_count(),
+                (self._best_on[name] & self._cases & ~twice).bit_count(),
                 share,
             )
             for name, share in zip(self._members, self.shares(self._members), strict=True)

@@ -53,6 +53,7 @@ class Ledger:
         self._inherited: dict[str, CaseResult] = {}
         self._left_out: dict[str, Mapping[str, Mark]] = {}
         self._trials: dict[tuple[str, str], list[CaseResult]] = {}
+        self._mute: set[tuple[str, str]] = set()
         self._seed_id = ""
         self._compared = self._differing = 0
         self._was_noisy = False
@@ -81,6 +82,7 @@ class Ledger:
         known = self.results[candidate]
         for case, result in results.items():
             if result.score is None or known[case].score is None:
+                self._mute.add((candidate, case))
                 continue
             trials = self._trials.setdefault((candidate, case), [known[case]])
             trials.append(result)
@@ -237,10 +239,34 @@ class Ledger:
         counts = {
             case: self.trials(candidate, case)
             for case in cases
-            if case not in idle and not self.is_settled(candidate, case)
+            if case not in idle
+            and (candidate, case) not in self._mute
+            and not self.is_settled(candidate, case)
         }
         least = min(counts.values(), default=_MOST_TRIALS)
         return tuple(case for case, count in counts.items() if count == least < _MOST_TRIALS)
+
+    def behind(self, candidate: str, rivals: Iterable[str], cases: Iterable[str]) -> tuple[str, ...]:
+        """Return the cases in which a candidate does better than a rival that has had more trials there, of these the
+        ones with the fewest trials: where trials differ, its lead counts only over common ones.
+
+        A lucky first trial would be the advantage of whoever was run less. Cases whose further trials give no evidence
+        are left as they are.
+        """
+        if not self.noise:
+            return ()
+        idle = self.undecidable
+        counts = {
+            case: self.trials(candidate, case)
+            for rival in rivals
+            for case in cases
+            if case not in idle
+            and (candidate, case) not in self._mute
+            and 0 < self.trials(candidate, case) < self.trials(rival, case)
+            and self.score(candidate, case) > self.score(rival, case) + TIE
+        }
+        least = min(counts.values(), default=0)
+        return tuple(case for case, count in counts.items() if count == least)
 
     def divide(self, candidate: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the cases with something left to mend under the candidate, and the others, of those that

@@ -11,7 +11,16 @@ from pytest_gepa.evolve.candidate import Candidate, common_ancestor, derive
 from pytest_gepa.evolve.decisions import Pair, Parent, ProposeMerge, merge_lines
 from pytest_gepa.evolve.frontier import Frontier, Standing
 from pytest_gepa.evolve.ledger import Ledger
-from pytest_gepa.evolve.objectives import Outlay, objective_means, objective_names, outlay, worth_keeping
+from pytest_gepa.evolve.objectives import (
+    Measured,
+    Outlay,
+    beats,
+    known_savings,
+    objective_means,
+    objective_names,
+    outlay,
+    takes_over,
+)
 from pytest_gepa.evolve.problem import TIE, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
 
@@ -47,14 +56,18 @@ class Pool:
         self._broken: dict[str, int] = {}
         self._workable: dict[str, bool] = {}
         self._objectives: tuple[str, ...] = ()
+        self._savings: tuple[str, ...] = ()
+        self._least: dict[str, str] = {}
+        self._thrifty: list[str] = []
         self._pairs: list[tuple[str, str]] = []
         self._failed: set[frozenset[str]] = set()
 
     def begin(self, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline."""
         self.ledger.record_seed(self.seed.id, results)
-        self._objectives = objective_names(self._judged(self.seed.id).values())
-        self.frontier = Frontier(self.ledger.weights, len(self._objectives))
+        judged = self._judged(self.seed.id).values()
+        self._objectives, self._savings = objective_names(judged), known_savings(judged)
+        self.frontier = Frontier(self.ledger.weights, len(self._objectives), len(self._savings))
         self.enter(self.seed)
 
     def add(self, candidate: Candidate) -> None:
@@ -75,7 +88,7 @@ class Pool:
         name, ledger, frontier = candidate.id, self.ledger, self.frontier
         before = self.best_mean
         means = objective_means(self._objectives, self._judged(self.seed.id), self._judged(name))
-        better = frontier.add(name, [*ledger.scores(name), *means])
+        better = frontier.add(name, [*ledger.scores(name), *means], self._saved_by(name))
         self._broken[name] = len(ledger.broken(name))
         self._workable[name] = bool(ledger.workable(name))
         if name in frontier.members:
@@ -96,16 +109,43 @@ class Pool:
         """Return what a candidate takes: length, time, tokens."""
         return outlay(self.candidates[name].length, self._judged(name).values())
 
+    def _saved_by(self, name: str) -> list[int]:
+        """Note of which savings a newcomer takes less than all others that do better than the seed."""
+        if name == self.seed.id or self.ledger.mean(name) <= self.frontier.means[self.seed.id] + TIE:
+            return []
+        newcomer = self._measured(name)
+        if not any(self._beats(other, name) for other in self._thrifty):
+            self._thrifty = [other for other in self._thrifty if not self._beats(name, other)]
+            self._thrifty.append(name)
+        taken = [
+            saving
+            for saving in self._savings
+            if saving not in self._least or takes_over(saving, newcomer, self._measured(self._least[saving]))
+        ]
+        self._least.update(dict.fromkeys(taken, name))
+        return [self._savings.index(saving) for saving in taken]
+
+    def _beats(self, one: str, other: str) -> bool:
+        """Whether a candidate is as good as another and saves; the case-by-case comparison is left for the last."""
+        if self.candidates[one].length > self.candidates[other].length:
+            return False
+        mine, theirs = self._mean(one), self._mean(other)
+        return mine >= theirs - TIE and beats(self._measured(one), self._measured(other))
+
+    def _mean(self, name: str) -> float:
+        known = self.frontier.means.get(name)
+        return self.ledger.mean(name) if known is None else known
+
+    def _measured(self, name: str) -> Measured:
+        return Measured(self._mean(name), self.candidates[name].length, self._judged(name))
+
     def bargains(self) -> tuple[str, ...]:
         """Return those of the candidates better than the seed that are not on the frontier, but of which no other is
-        as good and takes less.
+        as good and takes less, best mean first.
         """
         means = self.frontier.means
-        if self.seed.id not in means:
-            return ()
-        better = {name: mean for name, mean in means.items() if mean > means[self.seed.id] + TIE}
-        kept = worth_keeping(better, {name: self.outlay(name) for name in better})
-        return tuple(name for name in kept if name not in self.frontier.members)
+        kept = [name for name in self._thrifty if name not in self.frontier.members]
+        return tuple(sorted(kept, key=lambda name: -means[name]))
 
     def standings(self) -> tuple[Standing, ...]:
         """Describe the frontier, best mean first, and then the bargains."""

@@ -34,8 +34,8 @@ class Proposal:
     the cases of `gate`. `vain` counts attempts in a row to improve the tip without success, `spent` the
     rollouts handed out. `waiting` holds the cases of an evaluation for which the budget has no room
     until others are settled. `repairs` are versions of the tip, still to be tried, in which a part of
-    its change is taken back, as it has broken cases. `merge` is the one whose child is under way, or is to
-    be made of the reply.
+    its change is taken back, as it has broken cases, and `taken_back` those that did no better. `merge` is
+    the one whose child is under way, or is to be made of the reply.
     """
 
     base: str
@@ -50,6 +50,7 @@ class Proposal:
     spent: int = 0
     waiting: tuple[str, ...] = ()
     repairs: list[Candidate] | None = None
+    taken_back: list[Candidate] = field(default_factory=list)
     merge: Merge | None = None
 
     @property

@@ -186,8 +186,6 @@ class Search:
         proposal = next(one for one in self._work.proposals if one.candidate is task.candidate)
         if len(results) < len(task.cases):
             self._course.drop(proposal, f"{len(task.cases) - len(results)} of its cases were not run")
-        elif task.purpose == "repeat":
-            self._course.go_on(proposal)
         elif proposal.child is not None:
             self._course.judge(proposal, proposal.child)
         else:

@@ -6,35 +6,25 @@ What is measured goes to the search's ledger and is paid from its budget; what i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pytest_gepa.evolve.budget import Budget
-from pytest_gepa.evolve.candidate import Candidate, ancestors, candidate_id, derive
-from pytest_gepa.evolve.drops import drops
+from pytest_gepa.evolve.candidate import Candidate, candidate_id, derive
+from pytest_gepa.evolve.changes import Need, changes
+from pytest_gepa.evolve.drops import Attempt, Outcome, drops
 from pytest_gepa.evolve.pool import Pool
-from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.evolve.search import Guard, allow_all
+from pytest_gepa.evolve.suspects import Suspects, is_worse, parts
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Stopped
-from pytest_gepa.prompts.hunks import Hunk, find_hunks, with_hunks
-from pytest_gepa.prompts.programs import is_program
+from pytest_gepa.prompts.hunks import with_hunks
+
+_TOLD = 3
+"""So many cases are looked for that are worse without a change, where there is room."""
+
+_SURE = 0.9
+"""A case with a greater suspicion is run alone."""
 
 _FIRST = 2
 """Cases of the first run of a smaller candidate; each further run has twice as many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What is known of one change of the winner to one component.
-
-    `state` is "needed": `cases` are worse without it, those that were seen before it was given up; "dropped": no
-    case is; or "not measured", for the `reason`.
-    """
-
-    component: str
-    hunk: Hunk
-    state: str
-    cases: tuple[str, ...] = ()
-    reason: str = ""
 
 
 class Shrink:
@@ -55,27 +45,18 @@ class Shrink:
         self._budget = budget
         self._room = most
         self._guard = guard
-        self._hunks = tuple(
-            (name, hunk)
-            for name, text in pool.seed.texts.items()
-            if winner.texts[name] != text
-            for hunk in find_hunks(
-                text,
-                winner.texts[name],
-                [one.text for one in winner.taken if one.component == name],
-                divide=not is_program(name),
-            )
-        )
-        self._suspects = [self._fixed_with(name, hunk) for name, hunk in self._hunks]
+        self._hunks = changes(pool.seed, winner)
         self._kept = set(range(len(self._hunks)))
         self._known: dict[int, Need] = {}
-        self._dropping: tuple[int, ...] = ()
+        self._attempt = Attempt(())
         self._child = winner
         self._size = _FIRST
+        self._absent: set[int] = set()
         self._task: Evaluate | None = None
         self._outbox: Evaluate | None = None
         self._decisions: list[Decision] = []
-        self._plan = drops(len(self._hunks))
+        self._suspects = self._learnt()
+        self._plan = drops(len(self._hunks), self._suspects.blamed)
         self._go_on(None)
 
     @property
@@ -106,8 +87,8 @@ class Shrink:
             self._pool.ledger.record(event.candidate, results)
         if len(results) < len(task.cases):
             self._end("the run was stopped")
-        if not self.done and (could_go := self._judged()) is not None:
-            self._go_on(could_go)
+        if not self.done and (outcome := self._judged()) is not None:
+            self._go_on(outcome)
         return self.decided()
 
     def decided(self) -> tuple[Decision, ...]:
@@ -117,22 +98,30 @@ class Shrink:
 
     # One attempt
 
-    def _go_on(self, could_go: bool | None) -> None:
-        """Follow the plan to the next attempt that has to be run; `could_go` is what came of the last one."""
+    def _go_on(self, outcome: Outcome | None) -> None:
+        """Follow the plan to the next attempt that has to be run; `outcome` is what came of the last one."""
         while True:
+            if outcome is not None:
+                self._suspects.learn(self._child.id, self._absent)
             try:
-                self._dropping = next(self._plan) if could_go is None else self._plan.send(could_go)
+                self._attempt = next(self._plan) if outcome is None else self._plan.send(outcome)
             except StopIteration:
                 self._end("every change was tried")
                 return
-            self._child, self._size = self._without(self._dropping), _FIRST
-            could_go = self._judged()
-            if could_go is None:
+            self._child, self._size = self._without(self._attempt.dropping), _FIRST
+            self._absent = {*range(len(self._hunks))} - self._kept | {*self._attempt.dropping}
+            outcome = self._judged()
+            if outcome is None:
                 return
 
-    def _judged(self) -> bool | None:
-        """Whether what is dropped could go; None when further cases of the child must be run, or cannot be."""
+    def _judged(self) -> Outcome | None:
+        """What comes of the attempt; None when further cases of the child must be run, or cannot be."""
         worse, unknown = self._compared()
+        if self._attempt.is_known:
+            if worse and (further := self._further(len(worse))):
+                self._run(further)
+                return None
+            return self._keep("needed", worse) if worse else Outcome()
         if worse:
             return None if self._repeats(worse) else self._keep("needed", worse)
         if refusal := self._refusal():
@@ -141,26 +130,27 @@ class Shrink:
             return self._keep(
                 "not measured", reason=f"without it {len(unknown)} of the cases gave no evidence"
             )
-        if missing := self._missing():
-            self._run(missing)
+        if wanted := self._wanted():
+            self._run(wanted)
             return None
+        if self._attempt.only:
+            return Outcome()
         self._drop()
-        return True
+        return Outcome(is_gone=True)
 
-    def _keep(self, state: str, cases: tuple[str, ...] = (), reason: str = "") -> bool:
-        if len(self._dropping) == 1:
-            (number,) = self._dropping
+    def _keep(self, state: str, cases: tuple[str, ...] = (), reason: str = "") -> Outcome:
+        if len(self._attempt.dropping) == 1:
+            (number,) = self._attempt.dropping
             self._known[number] = Need(*self._hunks[number], state, cases, reason)
-        return False
+        return Outcome(worse=cases)
 
-    def _run(self, missing: tuple[str, ...]) -> None:
+    def _run(self, wanted: Sequence[str]) -> None:
         """Hand out the next cases of the child, as many as there is room for."""
         room = min(self._room, self._budget.remaining)
         if room < 1:
             self._end("the budget had no room for it")
             return
-        chosen = missing[: min(self._size, room)]
-        self._size *= 2
+        chosen = tuple(wanted[:room])
         self._budget.reserve(len(chosen))
         self._task = self._outbox = Evaluate(self._child, chosen, "shrink")
 
@@ -188,7 +178,8 @@ class Shrink:
         own = ledger.results.get(child.id, {})
         theirs = ledger.results[self.winner.id]
         ledger.record(child.id, {case: result for case, result in theirs.items() if case not in own})
-        self._kept.difference_update(self._dropping)
+        self._kept.difference_update(self._attempt.dropping)
+        self._suspects.drop(self._attempt.dropping)
         gone = len(self._hunks) - len(self._kept)
         means = ledger.mean(self.winner.id), ledger.mean(child.id)
         reason = f"{gone} of {len(self._hunks)} changes are gone, and no case is worse"
@@ -246,58 +237,60 @@ class Shrink:
             for case in judged
             if ledger.evidence(child, case) is None and ledger.evidence(winner, case) is not None
         ]
-        worse = [
-            case
-            for case in judged
-            if case not in unknown
-            and (
-                ledger.score(child, case) < ledger.score(winner, case) - TIE
-                or (ledger.passes(winner, case) and not ledger.passes(child, case))
-            )
-        ]
+        worse = [case for case in judged if case not in unknown and is_worse(ledger, child, winner, case)]
         return tuple(worse), tuple(unknown)
 
-    def _missing(self) -> tuple[str, ...]:
-        """The cases that the change can reach and that have not been run, the likeliest to be worse first."""
-        ledger, child = self._pool.ledger, self._child
+    def _wanted(self) -> list[str]:
+        """The cases to run next, the likeliest to be worse first; () when the attempt has gone as far as it should."""
+        ledger, child, attempt = self._pool.ledger, self._child, self._attempt
         changed = {name for name, text in child.texts.items() if text != self.winner.texts[name]}
         left_out = ledger.left_out(child.id)
         missing = [
-            case for case in ledger.missing(child.id) if case not in left_out and self._reaches(changed, case)
+            case
+            for case in ledger.missing(child.id)
+            if case not in left_out and any(self._reaches(name, case) for name in changed)
         ]
-        seen = {
-            case for number in self._dropping if number in self._known for case in self._known[number].cases
-        }
-        suspects = {case for number in self._dropping for case in self._suspects[number]}
+        if attempt.only:
+            return [case for case in missing if case == attempt.only]
+        order = self._suspects.order(attempt.dropping, missing)
+        size, self._size = self._size, 2 * self._size
+        if order and order[0][1] > _SURE:
+            size = 1
+        return [case for case, _ in order[:size]]
 
-        def rank(case: str) -> tuple[bool, bool, bool]:
-            fixed = ledger.score(self.winner.id, case) > ledger.score(self._pool.seed.id, case) + TIE
-            return case not in seen, case not in suspects, not fixed
+    def _further(self, known: int) -> list[str]:
+        """A few more cases that will be worse without the one change, by all that is known; () after the first time.
 
-        return tuple(sorted(missing, key=rank))
+        Where trials end differently one trial would not tell.
+        """
+        ledger, size = self._pool.ledger, self._size
+        self._size = 0
+        room = min(size, _TOLD - known, self._room, self._budget.remaining)
+        if room < 1 or ledger.noise:
+            return []
+        missing = [
+            case for case in ledger.missing(self._child.id) if case not in ledger.left_out(self._child.id)
+        ]
+        order = self._suspects.order(self._attempt.dropping, missing)
+        return [case for case, suspicion in order[:room] if suspicion > _SURE]
 
-    def _reaches(self, changed: set[str], case: str) -> bool:
-        """Whether a case was seen to use one of the components, or may do so unseen."""
+    def _reaches(self, component: str, case: str) -> bool:
+        """Whether a case was seen to use a component, or may do so unseen."""
         results = [self._pool.ledger.results[one.id].get(case) for one in (self._pool.seed, self.before)]
         known = [result for result in results if result is not None]
         uses = {name for result in known for name in result.uses}
-        return bool(changed & uses) or (not uses and any(result.depends for result in known))
+        return component in uses or (not uses and any(result.depends for result in known))
 
-    def _fixed_with(self, component: str, hunk: Hunk) -> tuple[str, ...]:
-        """The cases that became better with the ancestor of the winner in which the change first stood."""
-        pool = self._pool
-        family = ancestors(pool.candidates, self.winner.id)
-        for name in (name for name in pool.candidates if name in family):
-            one = pool.candidates[name]
-            lines = set(one.texts[component].split("\n"))
-            if one.parents and lines.issuperset(hunk.new) and (hunk.new or lines.isdisjoint(hunk.old)):
-                mine, theirs = pool.ledger.results.get(name, {}), pool.ledger.results.get(one.parents[0], {})
-                return tuple(
-                    case
-                    for case in mine
-                    if case in theirs and (mine[case].score or 0) > (theirs[case].score or 0) + TIE
-                )
-        return ()
+    def _learnt(self) -> Suspects:
+        """What the search has seen of the winner without some of its changes."""
+        pool, before = self._pool, self.before
+        suspects = Suspects(pool.ledger, pool.seed.id, before.id, self._hunks, self._reaches)
+        texts = {name: one.texts for name, one in pool.candidates.items() if name in pool.ledger.results}
+        found = parts(texts, pool.seed.texts, before.texts, self._hunks)
+        for name, absent in found.items():
+            if absent:
+                suspects.learn(name, absent)
+        return suspects
 
     def _need(self, number: int) -> Need:
         if number not in self._kept:

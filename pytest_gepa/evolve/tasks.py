@@ -78,7 +78,8 @@ class CaseResult:
     is untouched by the edit.
     `passed` is how it ended, None to go by the score and the case's threshold. `depends` says that its
     result may hang on a prompt although nothing of one was seen to reach it. `objectives` are the named
-    scores in [0, 1] that it is made of, `seconds` (None when unknown) and `tokens` what its calls took.
+    scores in [0, 1] that it is made of, `seconds` (None when unknown) and `tokens` what its calls took, `usd` their
+    list price (None when unknown).
     """
 
     score: float | None
@@ -92,6 +93,7 @@ class CaseResult:
     seconds: float | None = None
     tokens: int = 0
     text: str = ""
+    usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.scrub import scrub
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall
 
@@ -32,12 +33,6 @@ def answers_among(calls: Sequence[Call]) -> list[int]:
         if found:
             return found
     return []
-
-
-def one_line(text: str, most: int = 300) -> str:
-    """The text for a heading or label: printable, on one line, not longer than `most` characters."""
-    flat = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 2 * most]).split())
-    return flat if len(flat) <= most else f"{flat[: most - 3]}..."
 
 
 def said(message: Message) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.fit import BYTES_PER_TOKEN, Part, Rank, Section, fit, least_size, thin
 from pytest_gepa.reflect.scrub import scrub
-from pytest_gepa.reflect.transcript import Exhibit, Narrator, one_line
+from pytest_gepa.reflect.transcript import Exhibit, Narrator
 
 __all__ = ["DEFAULT_TOKENS", "Evidence", "Exhibit", "gather", "gather_briefly"]
 

@@ -10,8 +10,9 @@ from pytest_gepa.prompts.edits import KINDS, Edit, EditError, apply_edits
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
+from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.calls import answers_among
-from pytest_gepa.reflect.propose import MODEL_FREE, Proposal, summarize
+from pytest_gepa.reflect.propose import MODEL_FREE, Proposal
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, example_text
 from pytest_gepa.reflect.rules import rules
 from pytest_gepa.reflect.transcript import Exhibit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pytest_gepa.errors import ReflectionError
 from pytest_gepa.prompts.edits import EditError
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.masked import Masked
@@ -22,7 +22,6 @@ from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reader import ReplyReader, nodeid_of
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
 from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, build_request, correction
-from pytest_gepa.reflect.transcript import one_line
 
 MODEL_FREE = "model-free"
 """The origin of a proposal that the checks of the cases state."""
@@ -32,8 +31,6 @@ PLUGIN = "plugin"
 
 _TRIES = 2
 _HALVINGS = 4
-_SUMMARY_CHARACTERS = 400
-_SUMMARY_LINE = 160
 
 
 class Reflector(Protocol):
@@ -210,24 +207,6 @@ def _example_menu(menu: Menu, guard: Guard, failing: Sequence[Exhibit]) -> Menu:
     if all(pair is not None and len("".join(pair)) <= MOST_EXAMPLE for pair in pairs):
         return choosing_menu(menu, len(pairs))
     return menu
-
-
-def summarize(before: str, after: str) -> str:
-    """The changed lines, `- removed` and `+ added`, in about 400 characters at most."""
-    lines = [
-        f"{line[0]} {one_line(line[1:], _SUMMARY_LINE)}"
-        for line in list(difflib.unified_diff(before.split("\n"), after.split("\n"), n=0, lineterm=""))[2:]
-        if not line.startswith("@@") and line[1:].strip()
-    ]
-    shown: list[str] = []
-    room = _SUMMARY_CHARACTERS
-    for line in lines:
-        room -= len(line) + 1
-        if room < 0:
-            break
-        shown.append(line)
-    left = len(lines) - len(shown)
-    return "\n".join([*shown, *([f"({left} more changed lines)"] if left else [])])
 
 
 def _ask(

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pytest_gepa.prompts.edits import Edit, apply_edits
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu
 from pytest_gepa.reflect.model import RawReply
 from pytest_gepa.reflect.reply import EXAMPLE_ANSWER, Reply, ReplyError, example_text, parse_reply
-from pytest_gepa.reflect.transcript import Exhibit, one_line
+from pytest_gepa.reflect.transcript import Exhibit
 
 _CASE_NUMBER = re.compile(r"(?:failing )?(?:case )?#?(\d{1,4})", re.IGNORECASE)
 

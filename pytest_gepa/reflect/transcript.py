@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_gepa.prompts.placeholders import literal_segments
+from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.calls import (
     MOST_ALTERNATIVES,
     POSTED,
     answers_among,
     manner,
-    one_line,
     ran,
     said,
     vectors,

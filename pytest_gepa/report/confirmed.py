@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pytest_gepa.evaluator import SEARCH
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.report.result import Confirmed, SplitScores
 from pytest_gepa.run_state import RunState
@@ -76,11 +77,18 @@ def _judge(state: RunState, candidate: Candidate, cases: Sequence[Case], split: 
             weight=case.weight,
             seed_passed=_passes(before, case.id, trials),
             winner_passed=_passes(after, case.id, trials),
+            seed_before=_earlier(state, case.id),
         )
         for case in cases
         if case.split == split and case.id not in candidate.examples
     ]
     return judge(scores, seed=seed)
+
+
+def _earlier(state: RunState, case: str) -> tuple[bool, ...]:
+    """Whether a case passed in each trial of the search under today's prompts."""
+    ended = state.ended.get((state.search.seed.id, case), {})
+    return tuple(passed for trial, passed in ended.items() if trial.startswith(SEARCH))
 
 
 def _scores(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> tuple[float | None, ...]:

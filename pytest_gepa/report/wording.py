@@ -92,10 +92,12 @@ def dollars(usd: float) -> str:
 
 
 def outlay_words(outlay: Outlay) -> str:
-    """`1,204 characters, 0.8 s and 430 tokens a case`, as far as it is known."""
+    """`1,204 characters, 0.8 s, 430 tokens and $0.0031 a case`, as far as it is known."""
     parts = [f"{outlay.seconds:.1f} s"] if outlay.seconds is not None else []
     parts += [f"{outlay.tokens:,.0f} tokens"] if outlay.tokens is not None else []
-    each = f", {' and '.join(parts)} a case" if parts else ""
+    parts += [dollars(outlay.usd)] if outlay.usd is not None else []
+    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    each = f", {listed} a case" if parts else ""
     return f"{count(outlay.characters, 'character')}{each}"
 
 

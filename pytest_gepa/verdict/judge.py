@@ -25,7 +25,9 @@ class CaseScore:
     The scores at one position belong to one trial. None, or a position that one side lacks, means that this
     side has no evidence from the trial, and so the pair is left out. `seed_passed` and `winner_passed` say for
     each trial whether the case passed; without them a score of `threshold` or more passes. `weight` is the
-    case's weight in every mean.
+    case's weight in every mean. `seed_before` says whether it passed in each trial that the seed had before the
+    comparison: they prove nothing, but what has ended both ways under the seed is neither fixed nor broken by others.
+    The winner's are not asked for: it was chosen for what it passed in them.
     """
 
     case: str
@@ -35,6 +37,7 @@ class CaseScore:
     weight: float = 1.0
     seed_passed: tuple[bool | None, ...] = ()
     winner_passed: tuple[bool | None, ...] = ()
+    seed_before: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class Verdict:
 
     `effect` is the weighted mean over cases of winner less seed, in [-1, 1], `interval` its 95 % interval, and
     `p_value` that of the sign-flip test that it is 0. `fixed` failed every seed trial and passed every winner
-    trial, `broken` the reverse. `undecided` had no trial on both sides and count in nothing else.
+    trial, `broken` the reverse; the seed's trials before the comparison count there. `undecided` had no trial on both
+    sides and count in nothing else.
     """
 
     kind: str
@@ -74,6 +78,7 @@ class _Pairs:
     winner: tuple[Fraction, ...]
     seed_passed: tuple[bool, ...]
     winner_passed: tuple[bool, ...]
+    seed_ever: tuple[bool, ...]
 
 
 def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) -> Verdict:
@@ -103,8 +108,8 @@ def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) ->
         p_value=p_value,
         baseline=_tally([pair.seed for pair in decided], [pair.seed_passed for pair in decided], weights),
         winner=_tally([pair.winner for pair in decided], [pair.winner_passed for pair in decided], weights),
-        fixed=tuple(pair.case for pair in decided if _turned(pair.seed_passed, pair.winner_passed)),
-        broken=tuple(pair.case for pair in decided if _turned(pair.winner_passed, pair.seed_passed)),
+        fixed=tuple(pair.case for pair in decided if _turned(pair.seed_ever, pair.winner_passed)),
+        broken=tuple(pair.case for pair in decided if _turned(pair.winner_passed, pair.seed_ever)),
         undecided=tuple(pair.case for pair in pairs if not pair.seed),
     )
 
@@ -127,13 +132,20 @@ def _pairs(score: CaseScore) -> _Pairs:
     ]
     if any(not 0 <= value <= 1 for before, after, _ in common for value in (before, after)):
         raise ValueError(f"{score.case}: a score lies outside [0, 1]")
+    seed_passed = tuple(
+        _passed(before, score.seed_passed[trial:], score.threshold) for before, _, trial in common
+    )
+    winner_passed = tuple(
+        _passed(after, score.winner_passed[trial:], score.threshold) for _, after, trial in common
+    )
     return _Pairs(
         score.case,
         Fraction(score.weight).limit_denominator(_PRECISION),
         tuple(_exact(before) for before, _, _ in common),
         tuple(_exact(after) for _, after, _ in common),
-        tuple(_passed(before, score.seed_passed[trial:], score.threshold) for before, _, trial in common),
-        tuple(_passed(after, score.winner_passed[trial:], score.threshold) for _, after, trial in common),
+        seed_passed,
+        winner_passed,
+        (*seed_passed, *score.seed_before),
     )
 
 

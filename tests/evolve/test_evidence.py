@@ -29,7 +29,7 @@ def failed(*uses: str) -> CaseResult:
 
 def discard(shelf: Showcase, parent: Candidate, summary: str, component: str = "a") -> None:
     reply = Reflected("p", {}, "", {component: summary})
-    shelf.discard(parent.id, [Part("p", Minibatch(()), (component,), reply)], "no gain")
+    shelf.discard(parent, [Part("p", Minibatch(()), (component,), reply)], "no gain")
 
 
 def test_neighbours_pass_and_share_a_component_with_the_failing() -> None:
@@ -74,3 +74,28 @@ def test_a_reflection_can_be_told_of_no_discarded_edit_at_all() -> None:
     shelf = showcase({"x": failed("a")}, discarded=0)
     discard(shelf, SEED, "first")
     assert shelf.discarded({SEED.id: SEED}, SEED.id, ("a",)) == ()
+
+
+def test_what_the_search_tried_itself_is_told_by_what_it_changed_all_of_it_in_one_entry() -> None:
+    parent = derive(SEED, {"a": "0\n- one\n- two"})
+    shelf = showcase({"x": failed("a")})
+    children = [
+        derive(parent, {"a": "0\n- two"}),
+        derive(parent, {"a": "0\n- one"}),
+        derive(parent, {"b": "1"}),
+    ]
+    shelf.discard(parent, (), "worse without", children)
+    family = {one.id: one for one in (SEED, parent, *children)}
+    assert shelf.discarded(family, parent.id, ("a", "b")) == (
+        Discarded("a", "- - one\n- - two", "worse without"),
+        Discarded("b", "- 0\n+ 1", "worse without"),
+    )
+    assert shelf.discarded(family, SEED.id, ("a", "b")) == ()
+
+
+def test_an_edit_that_was_tried_again_and_again_is_told_once_and_leaves_room_for_others() -> None:
+    shelf = showcase({"x": failed("a")}, discarded=2)
+    for summary in ("other", "same", "same", "same"):
+        discard(shelf, SEED, summary)
+    told = shelf.discarded({SEED.id: SEED}, SEED.id, ("a",))
+    assert [one.summary for one in told] == ["other", "same"]

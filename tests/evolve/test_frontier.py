@@ -64,6 +64,19 @@ def test_adding_tells_on_how_many_cases_all_earlier_ones_are_beaten() -> None:
     assert frontier.add("new", [1.0, 0.0, 1.0]) == 1
 
 
+def test_who_takes_least_of_something_stays_until_another_takes_less() -> None:
+    frontier = Frontier([1.0, 1.0], savings=1)
+    frontier.add("lean", [1.0, 0.0], least=[0])
+    frontier.add("rich", [1.0, 1.0])
+    assert frontier.members == ("rich", "lean")
+    assert frontier.shares(["rich", "lean"]) == [2 / 3, 1 / 3]
+    frontier.add("leaner", [0.0, 0.0], least=[0])
+    assert frontier.members == ("rich", "leaner")
+    assert frontier.shares(["rich", "leaner"]) == [2 / 3, 1 / 3]
+    # A place for what is saved is no case.
+    assert [(one.best_on, one.alone_on) for one in frontier.standings()] == [(2, 2), (0, 0)]
+
+
 def test_a_weight_that_is_not_positive_is_refused() -> None:
     with pytest.raises(ValueError, match="positive"):
         Frontier([1.0, 0.0])

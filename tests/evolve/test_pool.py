@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
+import pytest
+
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchCase
@@ -121,15 +126,78 @@ def test_there_is_no_parent_when_no_failure_used_a_component() -> None:
     assert pool.parents({}) == ()
 
 
-def test_a_shorter_candidate_is_kept_for_what_it_saves_and_never_drawn_as_a_parent() -> None:
+def test_the_shortest_that_does_better_is_on_the_frontier_and_may_be_drawn() -> None:
     pool = pool_of("1000")
     short, long = child("short\n"), child("a much longer text that does more\n")
-    add(pool, long, "1111")
-    add(pool, short, "1110")
-    assert pool.frontier.members == (long.id,)
-    assert pool.bargains() == (short.id,)
-    last = pool.standings()[-1]
-    assert (last.candidate, last.best_on, last.share) == (short.id, 0, 0.0)
+    add(pool, long, "1110")
+    add(pool, short, "1100")
+    assert pool.frontier.members == (long.id, short.id)
+    standing = pool.standings()[-1]
+    # The longer one is as good on all 4 cases, so the short one has the share of one case.
+    assert (standing.candidate, standing.best_on, standing.share) == (short.id, 0, pytest.approx(1 / 5))
+    assert [parent.candidate for parent in pool.parents({})] == [long.id, short.id]
+
+
+def test_a_place_for_what_is_saved_goes_to_the_next_that_saves_more() -> None:
+    pool = pool_of("1000")
+    add(pool, child("a much longer text that does more\n"), "1110")
+    short, shortest = child("short\n"), child("so\n")
+    add(pool, short, "1100")
+    add(pool, shortest, "0110")
+    assert shortest.id in pool.frontier.members
+    assert short.id not in pool.frontier.members
+    # It is not drawn any more, but nobody is as good and shorter: it keeps its patch.
+    assert pool.bargains() == ()
+
+
+def test_what_does_no_better_than_the_seed_saves_nothing() -> None:
+    pool = pool_of("1000")
+    add(pool, child("a longer text\n"), "1100")
+    add(pool, derive(SEED, {"a": "I.\n"}), "0100")
+    assert SEED.id not in pool.frontier.members
+    assert len(pool.frontier.members) == 1
+
+
+def outlays(scores: str, **values: float) -> dict[str, CaseResult]:
+    return {case: replace(result, **values) for case, result in results(scores).items()}  # type: ignore[arg-type]
+
+
+def test_the_cheapest_has_a_place_only_where_prices_are_known() -> None:
+    for known in (True, False):
+        dear, cheap = ({"usd": price} if known else {} for price in (0.02, 0.01))
+        pool = Pool([SearchCase(str(n)) for n in range(8)], SEED)
+        pool.begin(outlays("10000000", **dear))
+        first, second = child("a\n"), child("more of it\n")
+        for candidate, found in (
+            (first, outlays("11111100", **dear)),
+            (second, outlays("11100000", **cheap)),
+        ):
+            pool.candidates[candidate.id] = candidate
+            pool.ledger.record(candidate.id, found)
+            pool.enter(candidate)
+        assert (second.id in pool.frontier.members) is known
+
+
+def test_equal_latency_with_noise_keeps_nobody_on_the_frontier() -> None:
+    draw = random.Random(3)
+    pool = Pool([SearchCase(str(n)) for n in range(20)], SEED)
+
+    def timed(passing: int) -> dict[str, CaseResult]:
+        scores = "1" * passing + "0" * (20 - passing)
+        return {
+            case: replace(result, seconds=draw.lognormvariate(0.0, 0.5))
+            for case, result in results(scores).items()
+        }
+
+    pool.begin(timed(1))
+    for better in range(2, 18):
+        candidate = child("x" * 40 + "y" * (20 - better) + "\n")
+        pool.candidates[candidate.id] = candidate
+        pool.ledger.record(candidate.id, timed(better))
+        pool.enter(candidate)
+        # The newcomer is better on every case and shorter; an earlier one stays only if it seems to be faster.
+        assert len(pool.frontier.members) <= 2
+    assert pool.frontier.members[0] == candidate.id
 
 
 def test_named_scores_keep_a_candidate_on_the_frontier() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from pytest_gepa.evolve.tasks import (
     CaseResult,
     Evaluate,
     Evaluated,
+    Event,
     Reflect,
     Reflected,
     Retried,
@@ -169,7 +171,8 @@ def test_the_next_try_is_told_what_was_discarded_and_how_often_it_was_tried() ->
     world.run(world.search(patience=8, stuck_after=99))
     asked = reflections(world)
     assert [task.attempt for task in asked] == list(range(8))
-    assert [len(task.discarded) for task in asked] == [0, 1, 2, 3, 4, 5, 5, 5]
+    # The reflection of this world says the same of every edit: it is told once.
+    assert [len(task.discarded) for task in asked] == [0, 1, 1, 1, 1, 1, 1, 1]
     assert asked[1].discarded[0].reason == "mean score 0.00 on the cases shown, 0.00 before"
 
 
@@ -198,7 +201,8 @@ def test_without_chains_every_accepted_child_is_run_on_all() -> None:
     world = words_world(["date", "price"], 6, editor=one_word)
     search = world.run(world.search(minibatch=6, groups=1, chain_tries=0))
     assert world.kinds().count("accepted") == world.kinds().count("frontier") == 2
-    assert len(search.pool.frontier.members) == 1
+    # The first is left for its length alone.
+    assert [one.best_on for one in search.frontier()] == [12, 0]
 
 
 def test_a_chain_that_fails_goes_on_with_what_passed() -> None:
@@ -441,3 +445,92 @@ def test_the_end_of_a_retry_decides_nothing() -> None:
     assert search.ask() == ()
     search.tell(world.answer(gate))
     assert search.done == "every case passes"
+
+
+def told(world: World, parent: str) -> set[tuple[str, str]]:
+    """What reflections on a candidate were told to have come to nothing."""
+    asked = [task for task in world.tasks if isinstance(task, Reflect) and task.parent.id == parent]
+    return {(one.summary, one.reason) for task in asked for one in task.discarded}
+
+
+def test_a_pruning_that_came_to_nothing_is_told() -> None:
+    def stubborn(world: World, task: Reflect, name: str) -> str | None:
+        """After the first rule nothing but chatter."""
+        text = task.parent.texts[name]
+        more = f"Chatter {task.proposal}." if task.parent.parents else "- mind the date\n\n- be kind"
+        return f"{text}{more}\n"
+
+    world = words_world(["date", "price"], 6, editor=stubborn)
+    search = world.run(world.search(minibatch=6, groups=1, patience=16))
+    pruned = next(one for one in search.candidates.values() if one.origin == "pruning")
+    assert pruned.parents == (search.best().id,)
+    assert ("- - mind the date", "mean score 0.00 on the cases shown, 0.00 before") in told(
+        world, search.best().id
+    )
+
+
+def test_repairs_that_came_to_nothing_are_told_in_one_entry() -> None:
+    """Of two rules that came together each mends cases, and both break the same ones."""
+
+    def two_rules(world: World, task: Reflect, name: str) -> str | None:
+        text = task.parent.texts[name]
+        return f"{text}- mind the date\n\n- mind the price\n" if not task.parent.parents else None
+
+    needs = {f"{word}-{n}": {"p": (word,)} for word in ("date", "price", "queue") for n in range(3)}
+    needs |= {f"old-{n}": {"p": ()} for n in range(2)}
+    spoils = {"date": ("old-0", "old-1"), "price": ("old-0", "old-1")}
+    world = World(needs, spoils=spoils, editor=two_rules)
+    search = world.run(world.search(groups=1, chain_tries=0))
+    tried = [one for one in search.candidates.values() if one.origin == "pruning"]
+    assert len(tried) >= 2
+    found = told(world, tried[0].parents[0])
+    (entry,) = [edit for edit, why in found if why.startswith("each tried alone: taking this part")]
+    assert "mind the date" in entry
+    assert "mind the price" in entry
+
+
+def test_a_merge_that_came_to_nothing_is_told_to_both_sides() -> None:
+    """Each side's rule undoes what the other's is for."""
+
+    def of_its_own(world: World, task: Reflect, name: str) -> str | None:
+        if task.parent.parents:
+            return f"{task.parent.texts[name]}Chatter {task.proposal}.\n"
+        return f"{task.parent.texts[name]}- mind the {'price' if task.attempt else 'date'}\n"
+
+    needs = {f"{word}-{n}": {"p": (word,)} for word in ("date", "price") for n in range(4)}
+    spoils = {"date": tuple(needs)[4:], "price": tuple(needs)[:4]}
+    world = World(needs, spoils=spoils, editor=of_its_own)
+    search = world.run(world.search(groups=1, patience=16, chain_tries=0))
+    merged = next(one for one in search.candidates.values() if one.origin == "merge")
+    assert len(merged.parents) == 2
+    for parent in merged.parents:
+        entries = {edit: why for edit, why in told(world, parent) if why.startswith("to unite it")}
+        lacking = "price" if "date" in search.candidates[parent].texts["p"] else "date"
+        assert f"+ - mind the {lacking}" in entries
+
+
+class Flaky(World):
+    """A world in which the case "luck" fails in every trial but the second of the seed and the first of a child."""
+
+    def answer(self, task: Evaluate | Reflect) -> Event:
+        event = super().answer(task)
+        if isinstance(event, Evaluated) and isinstance(task, Evaluate) and "luck" in event.results:
+            lucky = task.trial == (0 if task.candidate.parents else 1)
+            result = replace(event.results["luck"], score=float(lucky), passed=lucky)
+            event = Evaluated(event.candidate, {**event.results, "luck": result})
+        return event
+
+
+def test_a_lead_by_a_lucky_first_trial_is_gone_after_as_many_trials_as_the_parent_has_had() -> None:
+    def chatter(world: World, task: Reflect, name: str) -> str:
+        return f"{task.parent.texts[name]}Chatter {task.proposal}.\n"
+
+    needs = {"luck": {"p": ()}} | {f"never-{n}": {"p": ("price",)} for n in range(3)}
+    world = Flaky(needs, editor=chatter)
+    search = world.run(world.search(probe=4, patience=4, groups=1))
+    # The seed's trials of the case are one failure and one pass: so are those of a child, which does no better.
+    repeats = [task for task in evaluations(world, "repeat") if task.candidate.parents]
+    assert repeats
+    assert {(task.cases, task.trial) for task in repeats} == {(("luck",), 1)}
+    assert set(world.kinds()) == {"baseline", "rejected", "done"}
+    assert search.best().id == search.seed.id

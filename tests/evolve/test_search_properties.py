@@ -30,6 +30,7 @@ class Chaos:
 
     def __init__(self, seed: int, cases: int, rollouts: int, in_flight: int, probe: int = 0) -> None:
         self.rng = random.Random(seed)
+        self.outlays = random.Random(f"outlays {seed}")
         self.settings = SearchSettings(
             seed=seed,
             rollouts=rollouts,
@@ -56,7 +57,9 @@ class Chaos:
         score = rng.choice([None, 0.0, 0.0, 0.5, 1.0, 1.0])
         uses = rng.choice([(), ("a",), ("b",), ("a", "b"), ("a", "b")])
         keys = rng.choice(["", "k1", "k2", "k3"])
-        return CaseResult(score, uses, rng.choice(["", "bad date", "bad price"]), rng.random() < 0.8, keys)
+        said, charged = rng.choice(["", "bad date", "bad price"]), rng.random() < 0.8
+        seconds, usd = self.outlays.choice([None, 0.5, 1.0, 9.0]), self.outlays.choice([0.001, 0.002])
+        return CaseResult(score, uses, said, charged, keys, seconds=seconds, usd=usd)
 
     def edited(self, text: str) -> str:
         rng = self.rng

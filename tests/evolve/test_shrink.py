@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
+from pytest_gepa.evolve.changes import fair_share
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchCase
 from pytest_gepa.evolve.search import Guard, allow_all
@@ -111,7 +112,7 @@ def test_what_no_case_needs_is_dropped_and_the_rest_is_tied_to_its_cases():
     assert shrink.done == "every change was tried"
 
 
-def test_halves_are_tried_first_when_there_are_many():
+def test_all_are_dropped_at_once_and_what_is_needed_comes_back():
     found = bench([f"idle{n}" for n in range(32)] + ["one"], ["one", *(f"no{n}" for n in range(9))])
     shrink, _ = found.shrink()
     assert shrink.winner.texts["a"] == rules("one")
@@ -158,14 +159,52 @@ def test_only_cases_that_use_the_component_are_run():
     shrink, _ = found.shrink()
     assert shrink.winner.texts == {"a": "A.\none\n", "b": "B.\ntwo\n"}
     assert found.pool.ledger.mean(shrink.winner.id) == 1.0
-    reached = {
-        (case, name)
-        for candidate, case in found.ran
-        for name in COMPONENTS
-        if found.pool.candidates[candidate].texts[name] != found.winner.texts[name]
-    }
-    assert reached <= {("one", "a"), ("two", "b"), ("two", "a")}
-    assert ("one", "b") not in reached
+    for candidate, case in found.ran:
+        texts = found.pool.candidates[candidate].texts
+        assert any(texts[name] != found.winner.texts[name] for name in uses[case])
+
+
+def test_a_patch_of_many_changes_is_measured_within_the_share_that_it_is_given():
+    names = [f"rule{n}" for n in range(18)]
+    needed = names[::2]
+    found = bench(names, [*needed, *(f"no{n}" for n in range(30))])
+    share = fair_share(len(found.cases), len(names))
+    shrink, _ = found.shrink(most=share)
+    assert states(shrink) == {name: "needed" if name in needed else "dropped" for name in names}
+
+
+def test_a_loss_is_traced_by_the_case_that_shows_it():
+    """Of 16 changes the one that is needed costs no more runs of other cases than a single whole run."""
+    names = [f"rule{n}" for n in range(16)]
+    found = bench(names, ["rule5", *(f"no{n}" for n in range(40))])
+    shrink, _ = found.shrink()
+    assert shrink.winner.texts["a"] == rules("rule5")
+    assert sum(case != "rule5" for _, case in found.ran) == 40
+
+
+def test_of_two_changes_that_do_the_same_one_goes():
+    def score(texts: Mapping[str, str], case: str) -> float:
+        return float("- one" in texts["a"] or "- uno" in texts["a"]) if case == "same" else words(texts, case)
+
+    shrink, _ = bench(["one", "uno", "two"], ["same", "two"], score).shrink()
+    assert sorted(states(shrink).items()) in (
+        [("one", "dropped"), ("two", "needed"), ("uno", "needed")],
+        [("one", "needed"), ("two", "needed"), ("uno", "dropped")],
+    )
+
+
+def test_with_room_left_a_few_more_cases_are_found_for_each_change():
+    cases = ["one", "one+Route", "one+it.", "one+Route+it.", "two"]
+    shrink, _ = bench(["one", "two"], cases).shrink()
+    assert [len(need.cases) for need in shrink.needs] == [3, 1]
+    assert set(shrink.needs[0].cases) < set(cases) - {"two"}
+    assert shrink.done == "every change was tried"
+
+
+def test_a_small_patch_has_three_runs_of_the_suite_and_no_patch_more_than_six():
+    assert fair_share(40, 1) == 120
+    assert fair_share(45, 18) == 234
+    assert fair_share(10, 200) == 60
 
 
 def test_a_change_that_the_guard_wants_stays_and_is_told():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.report.build import ancestry, build_result
 from pytest_gepa.report.result import Result
+from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, TEXT, Desk
 
@@ -36,10 +39,26 @@ def test_a_gain_that_may_be_chance_is_not_proven():
     assert len(found.fixed) == 3
 
 
+def test_what_has_failed_under_today_s_prompts_in_the_search_was_broken_by_nobody():
+    desk = Desk([*WORDS, "!gap"], text="Route it.\n").search().choose()
+    assert desk.state.winner is not None
+    kept, flaky = (f"test_a.py::{word}" for word in ("!gap", "dog"))
+    desk.confirm()
+    side = desk.state.confirm[desk.state.winner.id]
+    for name in (kept, flaky):
+        side[name, 0] = replace(side[name, 0], outcome=Outcome.failed, score=0.0)
+    before = desk.state.confirm[desk.seed.id]
+    before[flaky, 0] = replace(before[flaky, 0], outcome=Outcome.passed, score=1.0)
+    assert sorted(built(desk).broken) == names("!gap")  # "dog" has failed under today's prompts in the search
+    desk.again(desk.seed, "!gap", "-")
+    assert built(desk).broken == ()
+
+
 def test_a_winner_that_does_worse_in_the_confirm_run_is_worse():
     desk = Desk(WORDS).search().choose()
     assert desk.state.winner is not None
     desk.confirm()
+    desk.state.ended.clear()  # or the search would have seen today's prompts fail
     sides = desk.state.confirm
     sides[desk.seed.id], sides[desk.state.winner.id] = sides[desk.state.winner.id], sides[desk.seed.id]
     found = built(desk)

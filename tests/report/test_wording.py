@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_gepa.report.wording import count, duration, p_words, passed, points, printable
+from pytest_gepa.evolve.objectives import Outlay
+from pytest_gepa.report.wording import count, duration, outlay_words, p_words, passed, points, printable
 from pytest_gepa.verdict.judge import Tally
 
 
@@ -22,6 +23,19 @@ from pytest_gepa.verdict.judge import Tally
 )
 def test_a_count_agrees_with_its_noun(number: int, noun: str, words: str):
     assert count(number, noun) == words
+
+
+@pytest.mark.parametrize(
+    ("outlay", "words"),
+    [
+        (Outlay(1204, 0.84, 430.2, 0.0031), "1,204 characters, 0.8 s, 430 tokens and $0.0031 a case"),
+        (Outlay(1, None, 430.2), "1 character, 430 tokens a case"),
+        (Outlay(7, 1.0, None, 0.5), "7 characters, 1.0 s and $0.50 a case"),
+        (Outlay(7, None, None), "7 characters"),
+    ],
+)
+def test_what_a_candidate_takes_is_told_as_far_as_it_is_known(outlay: Outlay, words: str):
+    assert outlay_words(outlay) == words
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,20 @@ def test_fixed_and_broken_mean_every_trial():
     assert verdict.effect == 0
 
 
+def test_a_case_that_has_ended_both_ways_under_the_seed_is_neither_fixed_nor_broken():
+    verdict = judge(
+        [
+            CaseScore("fixed", (0,), (1,), seed_before=(False,)),
+            CaseScore("passed today too", (0,), (1,), seed_before=(True,)),
+            CaseScore("broken", (1,), (0,), seed_before=(True, True)),
+            CaseScore("failed today too", (1,), (0,), seed_before=(True, False)),
+        ]
+    )
+    assert (verdict.fixed, verdict.broken) == (("fixed",), ("broken",))
+    # What was before proves nothing.
+    assert (verdict.baseline.passed, verdict.winner.passed, verdict.effect) == (2, 2, 0.0)
+
+
 def test_a_threshold_says_what_a_pass_is():
     partial = CaseScore("a", (0.6,), (1.0,))
     assert judge([partial]).fixed == ()

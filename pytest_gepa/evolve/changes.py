@@ -1,0 +1,47 @@
+"""What a winner changes in today's prompts, what is known of each change, and how much its shrinking may cost. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.prompts.hunks import Hunk, find_hunks
+from pytest_gepa.prompts.programs import is_program
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What is known of one change of the winner to one component.
+
+    `state` is "needed": `cases` are worse without it, those that were seen before it was given up; "dropped": no
+    case is; or "not measured", for the `reason`.
+    """
+
+    component: str
+    hunk: Hunk
+    state: str
+    cases: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def changes(seed: Candidate, winner: Candidate) -> tuple[tuple[str, Hunk], ...]:
+    """Return what the winner changes in today's prompts, by component, in parts that can be dropped one by one."""
+    return tuple(
+        (name, hunk)
+        for name, text in seed.texts.items()
+        if winner.texts[name] != text
+        for hunk in find_hunks(
+            text,
+            winner.texts[name],
+            [one.text for one in winner.taken if one.component == name],
+            divide=not is_program(name),
+        )
+    )
+
+
+def fair_share(cases: int, hunks: int) -> int:
+    """Return how many rollouts shrinking may take: two runs of all cases, and for each change as many as find it by
+    halves, prove it and prove it again; but at least three and at most six runs of all cases.
+    """
+    wanted = 2 * cases + hunks * (3 + hunks.bit_length())
+    return min(max(wanted, 3 * cases), 6 * cases)

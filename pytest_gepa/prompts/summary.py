@@ -1,0 +1,33 @@
+"""An edit in short: the lines that it changed. Pure."""
+
+from __future__ import annotations
+
+import difflib
+
+_CHARACTERS = 400
+_LINE = 160
+"""Most characters of a summary, and of a line in it."""
+
+
+def summarize(before: str, after: str) -> str:
+    """The changed lines, `- removed` and `+ added`, in about 400 characters at most."""
+    lines = [
+        f"{line[0]} {one_line(line[1:], _LINE)}"
+        for line in list(difflib.unified_diff(before.split("\n"), after.split("\n"), n=0, lineterm=""))[2:]
+        if not line.startswith("@@") and line[1:].strip()
+    ]
+    shown: list[str] = []
+    room = _CHARACTERS
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        shown.append(line)
+    left = len(lines) - len(shown)
+    return "\n".join([*shown, *([f"({left} more changed lines)"] if left else [])])
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """The text for a heading or label: printable, on one line, not longer than `most` characters."""
+    flat = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 2 * most]).split())
+    return flat if len(flat) <= most else f"{flat[: most - 3]}..."
