@@ -172,6 +172,7 @@ def test_what_the_budget_has_no_room_for_is_not_measured(desk: Project):
     assert coverage(run)["whole"]["state"] == "noticed"
 
 
+@pytest.mark.thorough
 def test_an_audit_is_replayed_without_the_server(desk: Project):
     first = audited(desk, "--gepa-trials=1")
     shutil.rmtree(desk.root / ".gepa/cache")

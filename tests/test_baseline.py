@@ -117,6 +117,7 @@ def test_a_model_that_changed_under_unchanged_prompts_is_caught_and_named(saved:
     assert (saved.root / FILE).read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_what_has_changed_since_is_told_and_the_rest_is_compared(saved: Project) -> None:
     saved.write({PROMPT: GOOD + "Be polite.\n"})
     saved.cases([("fruit", "one"), ("fruit", "two"), ("animal", "one"), ("tool", "one")])
@@ -205,6 +206,7 @@ def test_a_rule_and_a_replay_in_the_ini_file_are_those_of_a_comparison(pytester:
         pytester.parseconfigure("--gepa-baseline=nightly", *ALONE.split())
 
 
+@pytest.mark.thorough
 def test_a_baseline_that_did_not_come_to_its_end_is_not_saved(saved: Project) -> None:
     before = (saved.root / FILE).read_bytes()
     run = saved.pytest("--gepa-save-baseline=nightly", "--gepa-trials=4", "--gepa-budget=15")

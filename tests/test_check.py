@@ -158,6 +158,7 @@ def by_case(run: Run) -> dict[str, str]:
     return {case["case"].partition("[")[2][:-1]: case["tier"] for case in result(run)["cases"]}
 
 
+@pytest.mark.thorough
 def test_the_example_repository_is_judged_as_it_should_be(project: Project) -> None:
     """As in `tests/test_check_story.py` and `benchmarks/check/example.py`, by way of git, pytest and a server."""
     example_repository(project)
@@ -359,6 +360,7 @@ def test_a_deleted_prompt_is_told_with_the_cases_that_used_it(project: Project) 
     assert result(alone)["not_collected"] == [gone]
 
 
+@pytest.mark.thorough
 def test_a_renamed_prompt_is_compared_with_what_it_was(project: Project) -> None:
     (project.root / PROMPT).rename(project.root / "prompts/desk.md")
     project.write({"prompts/desk.md": BAD, "app.py": APP.replace("route.md", "desk.md")})

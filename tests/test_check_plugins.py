@@ -141,6 +141,7 @@ def test_distribution_without_a_number_starts_no_workers_either(project: Project
     assert list(sides(run)) == ["test_route.py::test_route[city-one]"]
 
 
+@pytest.mark.thorough
 def test_an_audit_runs_beside_them_too(project: Project) -> None:
     needs("pytest_randomly", "pytest_rerunfailures", "xdist")
     run = session(project, "--gepa-audit", "-k", "rerun or animal")
@@ -152,6 +153,7 @@ def test_an_audit_runs_beside_them_too(project: Project) -> None:
     assert noticed == [["test_route.py::test_route[animal-one]"]]
 
 
+@pytest.mark.thorough
 def test_m_and_lf_choose_the_cases(project: Project) -> None:
     args = ("-m", "not timeout", "--lf", "-k", "one")
     addopts = ACTIVE.replace("-p no:cacheprovider", "-p no:xdist -p no:xdist.looponfail -p no:randomly")

@@ -43,6 +43,7 @@ def project(tmp_path: Path):
         yield project
 
 
+@pytest.mark.thorough
 def test_others_of_the_frontier_are_confirmed_beside_the_winner(project: Project) -> None:
     project.write({"pytest.ini": "[pytest]\ngepa_confirm = 2\n"})
     run = project.optimize("--gepa-trials=1")
@@ -71,6 +72,7 @@ def test_the_winner_is_confirmed_alone_unless_more_is_asked_for(project: Project
     assert run.records("confirm")[0]["rivals"] == []
 
 
+@pytest.mark.thorough
 def test_where_answers_repeat_one_trial_is_enough(project: Project) -> None:
     run = project.optimize()
     assert run.result["trials"] == 1

@@ -278,6 +278,7 @@ def client(offline: Any) -> Iterator[OpenAI]:
         yield client
 
 
+@pytest.mark.thorough
 def test_hill_climbing_over_http_reaches_nine_cases_in_ten(client):
     climber = Climber(client)
     best = climber.climb(seed=1, iterations=12)

@@ -366,7 +366,7 @@ def stubborn(request: Body) -> Answer:
     return propose_one_rule(request) if number % 3 == 2 else edits(f"- Consider this {number} times.")
 
 
-@pytest.mark.parametrize("budget", ["the smallest", "65"])
+@pytest.mark.parametrize("budget", ["the smallest", pytest.param("65", marks=pytest.mark.thorough)])
 def test_the_budget_is_never_exceeded(project: Project, budget: str):
     project.cases(cases_of(words=["one", "two"]))
     project.world.reflect = stubborn
@@ -693,6 +693,7 @@ def test_a_case_in_trouble_is_no_failure_of_the_prompt(project: Project):
     assert len(run.task_requests) == result["spent"]["rollouts"]
 
 
+@pytest.mark.thorough
 def test_cases_that_tell_nothing_about_a_prompt_are_run_but_not_searched_with(project: Project):
     project.cases(cases_of(["fruit", "animal"]))
     project.write({"test_others.py": OTHERS})

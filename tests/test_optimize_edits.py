@@ -89,6 +89,7 @@ def test_a_case_taken_as_an_example_is_marked_and_leaves_the_verdict(project: Pr
     assert taken not in confirmed
 
 
+@pytest.mark.thorough
 def test_a_case_that_is_pasted_without_a_word_is_refused(project: Project):
     pasted = "An animal: blue kettle that belongs to my aunt -> blue kettle that belongs to my aunt-ANI"
     project.cases(

@@ -62,7 +62,11 @@ HOMES = [
 ]
 
 
-@pytest.mark.parametrize("home", HOMES, ids=lambda home: home.file)
+@pytest.mark.parametrize(
+    "home",
+    [HOMES[0], *(pytest.param(home, marks=pytest.mark.thorough) for home in HOMES[1:])],
+    ids=lambda home: home.file,
+)
 def test_a_prompt_inside_of_another_file_is_found_improved_and_patched(project: Project, home: Home):
     (project.root / "prompts/route.md").unlink()
     app = "import sys\n\nimport yaml\n\nsys.path.insert(0, '.')\n" + APP.replace(READ, home.reading)

@@ -184,6 +184,7 @@ def test_the_scores_at_the_gate_are_those_of_the_journal(spied: Spied):
 # What hooks may do, and what not
 
 
+@pytest.mark.thorough
 def test_a_plugin_alone_improves_the_prompt(project: Project):
     rules = "".join(f"- {rule(kind)}\n" for kind in KINDS[1:])
     project.write(

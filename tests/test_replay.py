@@ -114,6 +114,7 @@ def test_same(answer, number):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks between processes here")
 def test_what_several_workers_ask_at_once_is_paid_for_once(project: Project) -> None:
     project.write({"test_route.py": SAME})

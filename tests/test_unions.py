@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.fake_openai import Answer, Body
 from tests.harness import KINDS, PROMPT, Project, edits, failing_kinds, prompt_in, rule, told
 
@@ -22,6 +24,7 @@ def rewrite_or_unite(request: Body) -> Answer:
     return edits(f"{FRUIT} {rule(missing[0])}", kind="replace", find=FRUIT)
 
 
+@pytest.mark.thorough
 def test_two_that_rewrote_the_same_line_are_united_by_the_model(project: Project):
     project.world.reflect = rewrite_or_unite
     project.write({"conftest.py": FROM_THE_SEED})

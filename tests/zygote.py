@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import importlib.abc
 import io
 import json
 import os
@@ -23,25 +24,21 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
-MODULES = (
-    *("pytest", "_pytest.assertion.rewrite", "_pytest.cacheprovider", "_pytest.junitxml", "_pytest.terminal"),
-    *(
-        "openai",
-        "genai_prices",
-        "rich.console",
-        "jinja2",
-        "diskcache",
-        "unidiff",
-        "sqlite3",
-        "yaml",
-        "tomlkit",
-    ),
+PYTEST = (
+    "pytest",
+    "_pytest.assertion.rewrite",
+    "_pytest.cacheprovider",
+    "_pytest.junitxml",
+    "_pytest.terminal",
 )
+OTHERS = ("openai", "genai_prices", "rich.console", "jinja2", "diskcache", "unidiff", "yaml", "tomlkit")
 LONGEST_MESSAGE = 1 << 20
 
 
@@ -90,12 +87,8 @@ def _zygote() -> socket.socket:
 def main(descriptor: int) -> None:
     """Serve until the other end is closed. Returns in each forked session as well, which then ends as any interpreter
     does."""
-    for name in MODULES:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    if "anyio" in sys.modules:
-        # It is a plugin of pytest, which warns of plugins that were imported before their assertions were rewritten.
-        sys.modules["anyio"].__doc__ = "PYTEST_DONT_REWRITE"
+    _import(PYTEST)
+    sys.meta_path.insert(0, Finder(OTHERS))
     gc.collect()
     gc.freeze()
     # A Ctrl-C in the terminal where the tests run is for the tests.
@@ -111,6 +104,54 @@ def main(descriptor: int) -> None:
             return
         for one in descriptors:
             os.close(one)
+
+
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports modules and takes them away again with all that they import; gives them back when one is imported.
+    So a session has what it needs and no more, and its interpreter does not end by taking an SDK apart."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._groups: dict[str, dict[str, ModuleType]] = {}
+        self._specs: dict[str, ModuleSpec | None] = {}
+        for name in names:
+            before = set(sys.modules)
+            _import([name])
+            new = [
+                one
+                for one in sys.modules
+                if one not in before and one.partition(".")[0] not in sys.stdlib_module_names
+            ]
+            group = {one: sys.modules[one] for one in new}
+            self._groups |= dict.fromkeys(new, group)
+        for name, group in self._groups.items():
+            self._specs[name] = group[name].__spec__
+            del sys.modules[name]
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        """See `importlib.abc.MetaPathFinder`."""
+        spec = self._specs.get(name)
+        if spec is None:
+            return None
+        return ModuleSpec(
+            name, self, origin=spec.origin, is_package=spec.submodule_search_locations is not None
+        )
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """See `importlib.abc.Loader`."""
+        return self._groups[spec.name][spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has run already, and so have the others."""
+        name = module.__spec__.name if module.__spec__ is not None else module.__name__
+        module.__spec__ = self._specs[name]
+        for other, known in self._groups[name].items():
+            sys.modules.setdefault(other, known)
 
 
 def _reap(options: int) -> None:

@@ -18,15 +18,18 @@ from pytest_gepa.trace.trajectory import Call, Trajectory
 from tests.fake_openai import FakeOpenAI
 from tests.suite.world import PROMPT, Build, evaluate, outcomes
 
+# Without an SDK, which takes each process a second to import.
 APP = """
+    import os
     import sys
 
-    import openai
+    import httpx
 
     def ask(text):
-        with openai.OpenAI(max_retries=0) as client:
-            messages = [{"role": "user", "content": text}]
-            return client.chat.completions.create(model="m", messages=messages).choices[0].message.content
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        headers = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+        reply = httpx.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body, headers=headers)
+        return reply.json()["choices"][0]["message"]["content"]
 
     if __name__ == "__main__":
         print(ask(sys.argv[1]))
@@ -194,14 +197,15 @@ def test_what_is_told_while_a_wider_fixture_is_set_up_is_each_case_s_that_uses_i
 
 
 FIXTURE_APP = """
+    import os
     import sys
     from pathlib import Path
 
-    import openai
+    import httpx
 
     text = sys.argv[1] + Path("prompts/greet.md").read_text()
-    with openai.OpenAI(max_retries=0) as client:
-        client.chat.completions.create(model="m", messages=[{"role": "user", "content": text}])
+    body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+    httpx.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).raise_for_status()
 """
 FIXTURE_TESTS = """
     import subprocess

@@ -18,15 +18,15 @@ from tests.suite.world import Build, evaluate, outcomes
 
 PRICES = PriceList(["m input=1 output=1"])
 APP = """
+    import os
     import sys
 
-    import openai
+    import httpx
 
     def ask(text):
-        with openai.OpenAI(max_retries=0) as client:
-            messages = [{"role": "user", "content": text}]
-            reply = client.chat.completions.create(model="m", messages=messages, max_tokens=10)
-            return reply.choices[0].message.content
+        body = {"model": "m", "messages": [{"role": "user", "content": text}], "max_tokens": 10}
+        reply = httpx.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body)
+        return reply.raise_for_status().json()["choices"][0]["message"]["content"]
 
     if __name__ == "__main__":
         print(ask(sys.argv[1]))

@@ -166,6 +166,7 @@ def test_a_weight_counts_in_every_mean(project: Project) -> None:
     assert today["scores"] == [0.5]
 
 
+@pytest.mark.thorough
 def test_trials_and_split_are_those_of_the_marker(project: Project) -> None:
     project.write({"test_route.py": MARKED})
 
@@ -194,6 +195,7 @@ def test_subtests_count_as_partial_credit(project: Project) -> None:
     assert "1 of 2 subtests passed; failed: [mark]" in told(run.reflections[0])
 
 
+@pytest.mark.thorough
 def test_a_prompt_that_only_a_shared_fixture_uses_is_improved(project: Project) -> None:
     project.write({"test_route.py": SHARED})
 

@@ -81,7 +81,7 @@ def test_graded_scores_count_by_what_they_lack():
     assert found == ProvableGain(6, pytest.approx(0.3), 1.0)  # type: ignore[arg-type]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.builds(
