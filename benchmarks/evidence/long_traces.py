@@ -34,8 +34,8 @@ from pytest_gepa.suite.child_rollout import trajectory_of
 from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Channel
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.admission import Target, begin
 from pytest_gepa.trace.attribution import components_used
-from pytest_gepa.trace.exchange import Target, begin
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from types import ModuleType
 
 from pytest_gepa.cost.meter import Meter
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
-from pytest_gepa.trace.exchange import Target, describe
+from pytest_gepa.trace.exchange import describe
 from pytest_gepa.trace.hooks.aiohttp import AiohttpHook
 from pytest_gepa.trace.hooks.http_client import HttpClientHook
 from pytest_gepa.trace.hooks.httpx_family import HttpxHook

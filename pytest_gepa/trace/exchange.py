@@ -5,24 +5,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec
-from urllib.parse import urlsplit
 
-from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.purse import CostStop
-from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
 from pytest_gepa.trace.fields import read_object, read_usage
-from pytest_gepa.trace.keys import Identity, identify
 from pytest_gepa.trace.outermost import asking_an_application, sending
-from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
+from pytest_gepa.trace.protocols import Protocol
 from pytest_gepa.trace.record import Ordinal
 from pytest_gepa.trace.recorder import Recorder
-from pytest_gepa.trace.replay import NotRecorded, Place, Stores, sleep
+from pytest_gepa.trace.replay import NotRecorded, Place, sleep
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.trajectory import Call
 
@@ -35,87 +31,11 @@ LONGEST_REMINDER = 80
 CANCELLATIONS = ("CancelledError", "Cancelled")
 """The exceptions by which asyncio and trio cancel a task."""
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
 NOT_ENDED = "no complete answer before the case ended"
 UNREADABLE = "a response without a message that can be read"
 
 
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the calls of a process are recorded, and the answers stored and found.
-
-    Nothing is looked up or stored without a trial. `meter` counts what calls cost, None to let them go uncounted. For
-    the rest see `replay.Stores`.
-    """
-
-    recorder: Recorder
-    cache: ResponseCache | None = None
-    trial: str | None = None
-    replay: str = "auto"
-    recording: ResponseCache | None = None
-    redact: Callable[[str], str] | None = None
-    meter: Meter | None = None
-
-    @property
-    def stores(self) -> Stores:
-        """Where answers are."""
-        return Stores(self.cache, self.recording, self.replay, self.redact)
-
-
-def begin(
-    target: Target,
-    *,
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    is_network: Callable[[], bool],
-    is_in_process: Callable[[], bool],
-) -> Exchange | None:
-    """Take a request's place in the record; None for what is no call to a model.
-
-    Every hook of an HTTP library calls this before it sends. `headers` may have names in any case, `body` is what
-    goes out. `is_network` tells whether the request would really leave the process (in doubt not: its answer is
-    then neither looked up nor stored; asked only when it matters), `is_in_process` whether it goes to an application in
-    this process. The exchange must then be ended, by one of its methods or by a `StreamedBody`.
-    """
-    try:
-        given = {name.lower(): value for name, value in headers.items()}
-        path = urlsplit(url).path
-        recognised = recognise(method, path, given.get("content-type", ""), body)
-        if recognised is None:
-            return None
-        protocol, asked = recognised
-        within = is_in_process()
-        if protocol is FALLBACK and within:
-            return None
-        identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
-        claim = None
-        if target.trial is not None and target.stores.used and _is_model_call(protocol, asked, url):
-            claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
-        fare = None
-        # What names no model and is of no known protocol is no call to a model, and has no price.
-        if target.meter is not None and not within and (protocol is not FALLBACK or asked.model):
-            fare = Fare(target.meter, asked.model, body, has_answers=asked.kind != "embedding")
-        return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
-    except Exception as error:
-        target.recorder.add_problem(describe(error))
-        if target.meter is not None and target.meter.purse is not None:
-            raise target.meter.purse.refuse(f"a request cannot be read: {describe(error)}") from error
-        return None
-
-
-def _is_model_call(protocol: Protocol, asked: ChatRequest, url: str) -> bool:
-    """Whether a request may be answered from what is stored.
-
-    One of an unknown protocol that names no model and stays on this machine may as well go to a server that the test
-    has started: the code under test, which must run.
-    """
-    return protocol is not FALLBACK or bool(asked.model) or urlsplit(url).hostname not in _LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +45,6 @@ class Claim:
     place: Place
     ordinal: Ordinal
     asked: str
-
-
-def _claim(
-    target: Target,
-    trial: str,
-    protocol: Protocol,
-    identity: Identity,
-    asked: str,
-    is_network: Callable[[], bool],
-) -> Claim | None:
-    """Number a request among the identical ones of its case; None for one that does not leave the process."""
-    if not is_network():
-        return None
-    ordinal = target.recorder.claim(identity.content)
-    place = Place(target.stores, identity, trial, ordinal.number, reusable=protocol.cacheable)
-    return Claim(place, ordinal, asked)
 
 
 def _noted(step: Callable[Concatenate[Exchange, P], None]) -> Callable[Concatenate[Exchange, P], None]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from pytest_gepa.trace.exchange import Exchange, Target, begin
+from pytest_gepa.trace.admission import Target, begin
+from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.outermost import is_below, tell_of_call
 from pytest_gepa.trace.patches import Patches
 from pytest_gepa.trace.protocols import FALLBACK
@@ -29,7 +30,7 @@ class Wire:
         is_network: Callable[[], bool],
         is_in_process: Callable[[], bool] = lambda: False,
     ) -> Exchange | None:
-        """See `exchange.begin`; None also for what a library further up is sending and has recorded, and for a body
+        """See `admission.begin`; None also for what a library further up is sending and has recorded, and for a body
         that cannot be known."""
         if self.target is None or not body or method.upper() != "POST" or is_below(body):
             return None
