@@ -14,7 +14,7 @@ from tests.harness import Project, new_project
 pytest_plugins = ["pytester"]
 
 # A second or two for a property; more where somebody has the time.
-settings.register_profile("gepa", max_examples=int(os.environ.get("GEPA_EXAMPLES", "40")), deadline=None)
+settings.register_profile("gepa", max_examples=int(os.environ.get("GEPA_EXAMPLES", "25")), deadline=None)
 settings.load_profile("gepa")
 
 

@@ -192,6 +192,7 @@ def test_an_audit_is_replayed_without_the_server(desk: Project):
     assert "asked for what is not recorded, and nothing was sent" in other.everything
 
 
+@pytest.mark.thorough
 def test_ctrl_c_keeps_what_was_found(desk: Project):
     usual, asked = desk.world.task, 0
 

@@ -328,6 +328,7 @@ def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
     }
 
 
+@pytest.mark.thorough
 def test_a_deleted_prompt_is_told_with_the_cases_that_used_it(project: Project) -> None:
     two_prompts(project)
     project.git("add", "-A")

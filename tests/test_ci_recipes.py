@@ -280,6 +280,7 @@ def test_gitlab_s_check_leaves_its_reports(origin: Project, tmp_path: Path) -> N
     assert done.returncode == 1, done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 def test_the_pre_push_hook_refuses_a_bad_edit(origin: Project, tmp_path: Path) -> None:
     made = clone(origin, tmp_path)
     hook = made.root / ".git/hooks/pre-push"

@@ -84,6 +84,7 @@ def spent(run: Run) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thorough
 def test_a_run_tells_what_it_spent(project: Project) -> None:
     till = Till(project.world)
     run = project.optimize("--gepa-max-cost=1", "--gepa-trials=1", "--gepa-budget=150")
@@ -127,6 +128,7 @@ def test_no_cap_is_passed(project: Project, cap: float, fails_every: int) -> Non
     assert project.children() == []
 
 
+@pytest.mark.thorough
 def test_what_the_cap_stops_is_no_failure_and_is_said(project: Project) -> None:
     till = Till(project.world)
     run = project.optimize("--gepa-max-cost=0.005", "--gepa-trials=1")

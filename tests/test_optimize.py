@@ -547,6 +547,7 @@ def closed_port() -> int:
         return port
 
 
+@pytest.mark.thorough
 def test_a_reflection_model_that_cannot_be_reached_is_a_usage_error_after_the_baseline(project: Project):
     project.cases(cases_of(["animal"]))
     base_url = f"http://127.0.0.1:{closed_port()}/v1"

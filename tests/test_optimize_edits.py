@@ -62,6 +62,7 @@ def take_the_first_case(request: Body) -> Answer:
     return reply(added, example) if "the answer is" not in prompt else reply(added)
 
 
+@pytest.mark.thorough
 def test_a_case_taken_as_an_example_is_marked_and_leaves_the_verdict(project: Project):
     project.world.reflect = take_the_first_case
     # The rule alone would do, so shrinking would drop the example.

@@ -195,7 +195,6 @@ def test_a_second_run_on_the_same_server_buys_its_confirm_run_only(project: Proj
     assert len(again.task_requests) < len(first.task_requests)
     assert again.best_patch.read_bytes() == first.best_patch.read_bytes()
     assert again.result["spent"]["rollouts"] == 2 * 12
-    assert project.optimize("--gepa-trials=1", "--gepa-seed=3").reflections, "another seed is another run"
 
 
 @pytest.mark.thorough
@@ -323,6 +322,7 @@ def test_an_application_that_makes_do_without_an_answer_does_not_turn_that_into_
     assert {record["outcome"] for record in run.records("rollout")} == {"unrecorded"}
 
 
+@pytest.mark.thorough
 def test_a_reflection_that_is_not_recorded_ends_the_search_and_says_so(clone: Project) -> None:
     (clone.root / "gepa_recording/answers/reflect-0.jsonl").write_text("")
     run = replay(clone)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -266,6 +267,7 @@ def test_when_it_is_stopped_what_it_has_stands():
     assert shrink.winner is found.winner
 
 
+@pytest.mark.thorough
 def test_many_changes_that_may_not_go_take_no_stack():
     found = bench([f"line{n}" for n in range(1_100)], ["one"])
     shrink, _ = found.shrink(guard=lambda *_: "no leave: stay")

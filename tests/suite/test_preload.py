@@ -45,6 +45,7 @@ def runner_of(temp: Path, *names: str, prompts: tuple[str, ...] = ()) -> Iterato
     runner.close()
 
 
+@pytest.mark.thorough
 def test_as_many_modules_and_prompts_as_there_are(build: Build, modules: Path, tmp_path: Path) -> None:
     missing = [f"gepa_no_such_module_{'x' * 60}_{number}" for number in range(12_000)]
     prompts = tuple(str(modules / f"{name}.md") for name in missing)
@@ -53,6 +54,7 @@ def test_as_many_modules_and_prompts_as_there_are(build: Build, modules: Path, t
     assert found.rollouts[CASES[0]].trajectory.steps[0].value == "true"
 
 
+@pytest.mark.thorough
 def test_modules_that_read_a_prompt_are_left_out_however_many(modules: Path, tmp_path: Path) -> None:
     prompt = modules / "prompt.md"
     prompt.write_text("Hello.")

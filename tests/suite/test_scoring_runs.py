@@ -228,6 +228,7 @@ def test_requests_of_no_case_are_kept_and_said(project: Project) -> None:
     assert "- `task: fruit: import`" in (run.directory / "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 def test_a_case_that_looks_at_a_prompt_read_at_import_is_run_again_and_is_no_evidence(
     project: Project,
 ) -> None:
