@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.trace import capture, exchange
+from pytest_gepa.trace import admission, capture, exchange
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.http_library import HttpLibrary
 from pytest_gepa.trace.recorder import Recorder
@@ -746,7 +746,7 @@ def test_what_goes_wrong_in_recording_is_noted_and_the_request_is_sent(
     try:
         with library.Client(transport=mock(library)) as client:
             with monkeypatch.context() as patch:
-                patch.setattr(exchange, "identify", lambda *args, **options: 1 / 0)
+                patch.setattr(admission, "identify", lambda *args, **options: 1 / 0)
                 assert client.post(URL, json=ask()).json() == WHOLE
             with monkeypatch.context() as patch:
                 patch.setattr(exchange.Exchange, "answered", lambda *args: 1 / 0)
