@@ -262,7 +262,7 @@ def test_github_s_comment_is_made_once_and_then_kept_up_to_date(origin: Project,
 @pytest.mark.thorough
 def test_gitlab_s_check_leaves_its_reports(origin: Project, tmp_path: Path) -> None:
     made = pull_request(origin, tmp_path, BAD)
-    job = recipe("CI_PIPELINE_SOURCE")["prompts"]
+    job = recipe("merge_request_event")["prompts"]
     sha = made.git("rev-parse", "origin/main").stdout.strip()
     check = made.run("\n".join(job["script"]), CI_MERGE_REQUEST_DIFF_BASE_SHA=sha)
     assert check.returncode == 1, check.stdout + check.stderr
