@@ -234,14 +234,17 @@ def test_cases_go_on_when_a_module_that_cannot_be_preloaded_is_learnt_of(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imports: list[str] = []
-    is_preloaded = threading.Event()
+    is_preloaded, is_other_at_work = threading.Event(), threading.Event()
 
     def reply(request: dict[str, Any]) -> str:
         if request["who"] == "library":
+            # Else one process might run both cases, one after the other.
+            is_other_at_work.wait(60)
             imports.append("by the case" if not imports else "by the fork server")
             if len(imports) == 2:
                 is_preloaded.set()
         else:
+            is_other_at_work.set()
             is_preloaded.wait(60)
         return "go on"
 
