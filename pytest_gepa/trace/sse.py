@@ -5,6 +5,7 @@ What the events mean is in the modules of the protocols.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -87,7 +88,7 @@ class Events:
             yield Event(name, b"\n".join(data))
 
 
-class EventReader:
+class EventReader(ABC):
     """What the readers of streams of events share. They take bytes in pieces of any size, and nothing that a server
     sends makes them raise. `done` says that the stream has said all that it will."""
 
@@ -110,8 +111,9 @@ class EventReader:
         for event in self._events.rest():
             self._take(event)
 
+    @abstractmethod
     def _take(self, event: Event) -> None:
-        raise NotImplementedError
+        """Read one event."""
 
 
 def is_events(body: bytes) -> bool:
