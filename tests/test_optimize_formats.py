@@ -12,15 +12,12 @@ from tests.harness import APP, Project, files_below
 
 EXAMPLE_OF_CODE = Path(__file__).parents[1] / "docs/code"
 IN_ONE_PASS = """\
-from collections import Counter
-
-
-def count_pairs(numbers, total):
-    seen, count = Counter(), 0
-    for number in numbers:
-        count += seen[total - number]
-        seen[number] += 1
-    return count
+def best_trade(prices):
+    best, lowest = 0, None
+    for price in prices:
+        lowest = price if lowest is None else min(lowest, price)
+        best = max(best, price - lowest)
+    return best
 """
 
 READ = 'PROMPT.read_text(encoding="utf-8")'
@@ -97,7 +94,8 @@ def test_a_prompt_inside_of_another_file_is_found_improved_and_patched(project: 
 def test_the_documented_search_on_code_takes_a_better_program_and_no_wrong_one(project: Project):
     root = project.root.parent / "code"
     shutil.copytree(EXAMPLE_OF_CODE, root, ignore=shutil.ignore_patterns(".gepa", "__pycache__"))
-    replies = iter([IN_ONE_PASS.replace("total - number", "number"), *[IN_ONE_PASS] * 9])
+    wrong = IN_ONE_PASS.replace("price - lowest", "price")
+    replies = iter([f"import absent\n\n{IN_ONE_PASS}", wrong, *[IN_ONE_PASS] * 9])
     project.world.reflect = lambda request: f"It looks at every pair.\n```python\n{next(replies)}```"
 
     run = Project(root, project.world, project.server).optimize("--gepa-trials=1")
@@ -105,5 +103,10 @@ def test_the_documented_search_on_code_takes_a_better_program_and_no_wrong_one(p
     assert run.result["verdict"] == "proven", run.everything
     assert (run.result["baseline"]["passed"], run.result["winner"]["passed"]) == (6, 15)
     assert run.result["spent"]["rollouts"] == 0
-    assert run.records("decision")[1]["kind"] == "rejected"
-    assert "+        count += seen[total - number]\n" in run.best_patch.read_text()
+    decisions = [(one["kind"], one["reason"]) for one in run.records("decision")[1:4]]
+    assert decisions[0] == (
+        "rejected",
+        "no case shown gave evidence: ModuleNotFoundError: No module named 'absent'",
+    )
+    assert [kind for kind, _ in decisions[1:]] == ["rejected", "accepted"]
+    assert "+        best = max(best, price - lowest)\n" in run.best_patch.read_text()

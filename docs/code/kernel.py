@@ -1,11 +1,11 @@
-"""The kernel: how many pairs of entries add up to a total."""
+"""The kernel: what one purchase and one sale could have gained."""
 
 
-def count_pairs(numbers: list[int], total: int) -> int:
-    """Return the number of pairs of positions i < j with numbers[i] + numbers[j] == total."""
-    count = 0
-    for i in range(len(numbers)):
-        for j in range(len(numbers)):
-            if i < j and numbers[i] + numbers[j] == total:
-                count += 1
-    return count
+def best_trade(prices: list[int]) -> int:
+    """Return the largest gain of buying on one day and selling on a later one, 0 if no day would have gained."""
+    best = 0
+    for bought in range(len(prices)):
+        for sold in range(bought + 1, len(prices)):
+            if prices[sold] - prices[bought] > best:
+                best = prices[sold] - prices[bought]
+    return best

@@ -87,6 +87,8 @@ class Course:
         compared = f"mean score {state.after:.2f} on the cases shown, {state.before:.2f} before"
         if state.verdict == "not in effect":
             self.fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
+        elif state.verdict == "no evidence":
+            self.fail(proposal, "rejected", child, self._why_no_evidence(child, proposal.gate))
         elif state.verdict == "failed":
             self.fail(proposal, "rejected", child, compared, *scores)
             if merge is not None and merge.child is child:
@@ -99,6 +101,12 @@ class Course:
                 self._luck.groups = min(self._settings.groups, self._luck.groups + 1)
             proposal.tip, proposal.tip_parts, proposal.vain = child, proposal.parts, 0
             self.go_on(proposal)
+
+    def _why_no_evidence(self, child: Candidate, gate: Sequence[str]) -> str:
+        """What was said by the first of the cases that came to nothing under a candidate."""
+        known = self._pool.ledger.results.get(child.id, {})
+        said = next((known[case].likeness for case in gate if case in known and known[case].likeness), "")
+        return f"no case shown gave evidence{f': {said.splitlines()[-1]}' if said else ''}"
 
     def go_on(self, proposal: Proposal) -> None:
         """Run the tip on more cases, or reflect on it again, or let it take its place."""

@@ -20,9 +20,9 @@ _VERDICTS = {"accept": "passed", "reject": "failed", "wait": ""}
 class GateState:
     """Where a candidate stands at its gate.
 
-    `verdict` is "passed", "failed", "not in effect" or "" while it depends on the cases that are
-    `open`. `before` and `after` are weighted means over the cases compared: the better rival's and the
-    candidate's.
+    `verdict` is "passed", "failed", "not in effect", "no evidence" (no case could be compared) or "" while
+    it depends on the cases that are `open`. `before` and `after` are weighted means over the cases
+    compared: the better rival's and the candidate's.
     """
 
     verdict: str
@@ -49,7 +49,9 @@ def judge_gate(
     if answer == "wait" and not gate.open:
         raise ValueError("no case of the gate is open")
     verdict = _VERDICTS[answer]
-    if verdict and not in_effect(ledger, child, list(gate.scores)):
+    if verdict and not gate.scores:
+        verdict = "no evidence"
+    elif verdict and not in_effect(ledger, child, list(gate.scores)):
         verdict = "not in effect"
     return GateState(verdict, before, after, gate.open)
 

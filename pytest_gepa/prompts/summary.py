@@ -6,13 +6,14 @@ import difflib
 
 _CHARACTERS = 400
 _LINE = 160
-"""Most characters of a summary, and of a line in it."""
+_INDENT = 24
+"""Most characters of a summary, of a line in it, and of what a line is indented by."""
 
 
 def summarize(before: str, after: str) -> str:
     """The changed lines, `- removed` and `+ added`, in about 400 characters at most."""
     lines = [
-        f"{line[0]} {one_line(line[1:], _LINE)}"
+        f"{line[0]} {_indent(line[1:])}{one_line(line[1:], _LINE)}"
         for line in list(difflib.unified_diff(before.split("\n"), after.split("\n"), n=0, lineterm=""))[2:]
         if not line.startswith("@@") and line[1:].strip()
     ]
@@ -25,6 +26,11 @@ def summarize(before: str, after: str) -> str:
         shown.append(line)
     left = len(lines) - len(shown)
     return "\n".join([*shown, *([f"({left} more changed lines)"] if left else [])])
+
+
+def _indent(line: str) -> str:
+    line = line.expandtabs(4)
+    return " " * min(_INDENT, len(line) - len(line.lstrip(" ")))
 
 
 def one_line(text: str, most: int = 300) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_gepa.prompts.placeholders import literal_segments
+from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.calls import (
     MOST_ALTERNATIVES,
@@ -67,6 +68,7 @@ class Narrator:
                 self._texts.setdefault(text.strip(), name)
         self._target = next((text for text, name in self._texts.items() if name == component), "")
         self._target_name = component
+        self._is_program = is_program(component)
         self._segments = sorted(literal_segments(self._target), key=len, reverse=True)[:_SEGMENTS]
         self._shown: dict[str, str] = {}
 
@@ -131,7 +133,7 @@ class Narrator:
 
     def _calls(self, calls: Sequence[Call], number: int) -> Iterator[Part]:
         groups = collapsed(calls)
-        if not groups:
+        if not groups and not self._is_program:
             yield Part("No call to a model was seen.", "", Rank.input)
         answered = answers_among([call for call, _ in groups])
         using = [index for index in answered if self._uses_target(groups[index][0])][-_TOLD_CALLS:]

@@ -21,7 +21,7 @@ from pytest_gepa.report.result import (
     SplitScores,
     TakenCase,
 )
-from pytest_gepa.report.wording import count, drop_words, p_words, passed, points, short_name
+from pytest_gepa.report.wording import count, drop_words, named_models, p_words, passed, points, short_name
 
 LISTED_CASES = 40
 LISTED_FINDINGS = 4
@@ -93,8 +93,7 @@ def winner_message(result: Result) -> list[PatchLine]:
     lines = [_own(title), _own(""), _own(score)]
     lines += _held_out_lines(result.holdout, result.drop)
     lines += _example_lines(result.examples)
-    models = ", ".join(f"{role} {' and '.join(names) or 'unknown'}" for role, names in result.models.items())
-    lines += [_own("Models:"), PatchLine(models), _own(f"Seed: {result.seed}")]
+    lines += [_own("Models:"), PatchLine(named_models(result.models)), _own(f"Seed: {result.seed}")]
     if result.has_confirm:
         lines += _case_lines(result, breaks_first=bool(breaks))
     return [*lines, *need_lines(result.needs), *edit_lines(result.edits)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from pytest_gepa.cost.prices import NANO
 from pytest_gepa.cost.purse import dollars as in_words
@@ -25,6 +26,11 @@ def short_name(nodeid: str) -> str:
     """A nodeid without its file: `test_line[loss-in-parentheses]`."""
     name, bracket, parameters = nodeid.partition("[")
     return name.rsplit("::", 1)[-1] + bracket + parameters
+
+
+def named_models(models: Mapping[str, Sequence[str]]) -> str:
+    """The names of the models by their role: `task small-1 and small-2, reflection large`."""
+    return ", ".join(f"{role} {' and '.join(names) or 'none named'}" for role, names in models.items())
 
 
 def points(effect: float) -> str:

@@ -78,6 +78,10 @@ def test_an_edit_that_changes_no_request_is_not_in_effect_whatever_the_scores() 
         assert judge_gate(ledger, CHILD, [SEED.id], list("01")).verdict == "not in effect"
 
 
+def test_where_no_case_gave_evidence_there_is_none_of_an_effect_either() -> None:
+    assert verdict("00", "??", "01") == "no evidence"
+
+
 def test_cases_of_other_components_do_not_make_an_edit_take_effect() -> None:
     ledger = Ledger([SearchCase("0"), SearchCase("1")])
     ledger.record_seed(SEED.id, results("0", "before") | {"1": CaseResult(0.0, ("b",), "", True, "before")})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pytest_gepa.reflect.evidence import Evidence, Exhibit, gather, gather_briefly
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import Rank, estimate_tokens
-from pytest_gepa.reflect.menu import FULL
+from pytest_gepa.reflect.menu import FULL, PROGRAM
 from pytest_gepa.reflect.request import build_request
 from pytest_gepa.reflect.scrub import scrub
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
@@ -133,6 +133,16 @@ def test_an_answer_cut_off_and_a_run_without_calls_are_said() -> None:
     silent = exhibit()
     silent = Exhibit(silent.case, replace(silent.rollout, trajectory=Trajectory(failure="no")))
     assert "No call to a model was seen." in told(silent)
+
+
+def test_that_no_model_was_called_is_no_news_of_a_program() -> None:
+    case, rollout = exhibit().case, exhibit().rollout
+    silent = Exhibit(case, replace(rollout, trajectory=Trajectory(failure="too slow")))
+    messages = build_request(
+        "kernel.py", "x = 1\n", [silent], [], [], PROGRAM, {"kernel.py": "x = 1\n"}, 12_000
+    )
+    assert "too slow" in messages[1]["content"]
+    assert "call to a model" not in messages[1]["content"]
 
 
 def test_score_and_feedback_stand_with_the_failure() -> None:
