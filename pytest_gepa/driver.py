@@ -75,6 +75,7 @@ class SearchDriver:
             threading.Lock()
         )  # retries are told to the search from the threads that wait for rollouts
         self._menus = MenuChoice(kinds=kinds)
+        self._opening: dict[str, list[Proposal]] = {}
         self._guard = guard
         self._extensions = extensions
         self._proposer = Proposer(
@@ -100,7 +101,9 @@ class SearchDriver:
         while True:
             self._extensions.check()
             with self._lock:
-                for task in self._search.ask():
+                tasks = self._search.ask()
+                self._state_rules(tasks)
+                for task in tasks:
                     self._begin(task)
             # A reply that is still to come can change nothing then, and may take minutes.
             if not self._crew.busy or (self._search.done and not self._search.is_evaluating):
@@ -114,7 +117,7 @@ class SearchDriver:
                 self._state.stopped = f"the {minutes:g} minutes are over"
                 self._tell(Stopped(self._state.stopped))
                 continue
-            if isinstance(message, Reflected) and not message.texts:
+            if isinstance(message, Reflected) and not message.texts and message.proposal not in self._opening:
                 message = self._instead_of(message)
             if isinstance(message, (Evaluated, Reflected, Stopped)):
                 self._tell(message)
@@ -198,10 +201,31 @@ class SearchDriver:
                 neighbours=task.neighbours,
                 other=task.other and task.other.candidate.id,
             )
-            if self._proposer.is_asked:
+            if task.proposal in self._opening:
+                made = self._opening[task.proposal]
+                if made:
+                    self._keep_proposals(task, made)
+                self._crew.start(partial(_reflected, task, made))
+            elif self._proposer.is_asked:
                 self._crew.start(partial(self._reflect, task, self._menus))
             else:
                 self._crew.start(partial(_reflected, task, self._stated(task), (NOTHING_LEFT,)))
+
+    def _state_rules(self, tasks: Sequence[Task]) -> None:
+        """Have the first round on today's prompts made of the rules that the checks state, if they state any: no
+        model need be paid to read those.
+        """
+        if not self._proposer.has_model:
+            return
+        seed = self._search.seed.id
+        first = [
+            task
+            for task in tasks
+            if isinstance(task, Reflect) and task.parent.id == seed and not (task.attempt or task.other)
+        ]
+        found = {task.proposal: self._proposer.rule_before_asking(task) for task in first}
+        if any(found.values()):
+            self._opening = {name: [rule] if rule else [] for name, rule in found.items()}
 
     def _instead_of(self, reply: Reflected) -> Reflected:
         """A proposal that needs no model where the replies held no edit, else these as they are."""

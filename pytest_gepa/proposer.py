@@ -76,9 +76,19 @@ class Proposer:
         """What the checks of the failing cases state themselves. Called by one thread, in the order of the tasks."""
         if task.other is not None:
             return None  # two versions are to be united, which takes a reader
+        return self._model_free.propose(task.parent, task.components, self._failing(task))
+
+    def rule_before_asking(self, task: Reflect) -> Proposal | None:
+        """The rule that the checks state themselves, to be tried before a model is paid for a reply; None if there is
+        none. Called by one thread, in the order of the tasks. A plugin's proposals come before all others.
+        """
+        if self._extensions.has_proposer:
+            return None
+        return self._model_free.first_rule(task.parent, task.components, self._failing(task))
+
+    def _failing(self, task: Reflect) -> list[Exhibit]:
         shown = self._exhibits(task)
-        failing = [shown[case] for case in task.failing if case in shown]
-        return self._model_free.propose(task.parent, task.components, failing)
+        return [shown[case] for case in task.failing if case in shown]
 
     def _given(self, task: Reflect, component: str) -> Proposal | None:
         """What a plugin proposes, None where the model is to be asked: also where two versions are to be united."""

@@ -91,22 +91,41 @@ def test_where_nothing_is_stated_the_run_ends_by_itself(project: Project):
     assert run.reflections == []
 
 
-@pytest.mark.thorough
-def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labelled: Project):
-    labelled.world.reflect = lambda request: "I would rather not."
+def test_a_rule_that_the_checks_state_is_tried_before_a_model_is_paid_to_read_it(labelled: Project):
     run = labelled.optimize()
     assert run.result["verdict"] == "proven", run.everything
-    assert run.reflections
-    assert [change["origin"] for edit in run.result["edits"] for change in edit["changes"]] == ["model-free"]
-    assert run.result["spent"]["reflections"] == len(run.reflections)
+    assert run.reflections == []
+    assert run.result["spent"]["reflections"] == 0
+
+
+def test_where_that_rule_does_not_help_the_model_makes_the_edits(labelled: Project):
+    rule = "Name the queue and nothing else."
+
+    def hears_another(request: Body) -> str:
+        told = json.dumps(request)
+        return "?" if RULE in told else by_labels(json.loads(told.replace(rule, RULE)))
+
+    labelled.world.task = hears_another
+    labelled.world.reflect = lambda request: edits(f"- {rule}")
+    run = labelled.optimize()
+    assert run.result["verdict"] == "proven", run.everything
+    proposals = run.records("proposal")
+    assert [proposal["origin"] for proposal in proposals][:2] == ["model-free", "model"]
+    assert rule in run.best_patch.read_text(encoding="utf-8")
+    assert RULE not in run.best_patch.read_text(encoding="utf-8").partition("diff --git")[2]
 
 
 @pytest.mark.thorough
-def test_a_model_that_makes_edits_is_left_to_it(labelled: Project):
-    labelled.world.reflect = lambda request: edits(f"- {RULE}")
+def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labelled: Project):
+    # Only when the labels are told twice over does the task's model heed them.
+    heeds = labelled.world.task
+    labelled.world.task = lambda request: heeds(request) if "Example input" in json.dumps(request) else "?"
+    labelled.world.reflect = lambda request: "I would rather not."
     run = labelled.optimize()
-    proposals = run.records("proposal")
-    assert {proposal["origin"] for proposal in proposals} == {"model"}
+    assert run.reflections
+    origins = {proposal["origin"] for proposal in run.records("proposal") if proposal["text"] is not None}
+    assert origins == {"model-free"}
+    assert run.result["spent"]["reflections"] == len(run.reflections)
 
 
 @pytest.mark.thorough

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -41,6 +41,14 @@ class ModelFree:
         self._kinds = kinds
         self._tried: set[tuple[str, str, str]] = set()
 
+    def first_rule(
+        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
+    ) -> Proposal | None:
+        """The likeliest rule that was not made from this parent yet, in the component that had a part in the cases'
+        answers, None if there is none.
+        """
+        return self._next(parent, _order(parent, components, failing)[:1], self._rules(failing))
+
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
     ) -> Proposal | None:
@@ -48,8 +56,11 @@ class ModelFree:
 
         Rules come before examples; each is tried first in the component that had a part in the cases' answers.
         """
-        order = _by_part_in_answer(parent.texts, [one for one in components if not is_program(one)], failing)
-        for idea in self._ideas(failing):
+        ideas = (*self._rules(failing), *self._examples(failing))
+        return self._next(parent, _order(parent, components, failing), ideas)
+
+    def _next(self, parent: Candidate, order: Sequence[str], ideas: Iterable[_Idea]) -> Proposal | None:
+        for idea in ideas:
             for component in order:
                 attempt = (parent.id, component, idea.edit.text)
                 if attempt in self._tried or idea.edit.text in parent.texts[component]:
@@ -60,10 +71,12 @@ class ModelFree:
                     return proposal
         return None
 
-    def _ideas(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
+    def _rules(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
         if "add" in self._kinds:
             for rule in rules(failing, self._cases):
                 yield _Idea(Edit("add", "", rule.text), f"{rule.reason}.")
+
+    def _examples(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
         if "example" in self._kinds:
             for exhibit in failing:
                 pair = self._guard.pair(exhibit.case.id)
@@ -92,13 +105,12 @@ class ModelFree:
         )
 
 
-def _by_part_in_answer(
-    texts: Mapping[str, str], components: Sequence[str], failing: Sequence[Exhibit]
-) -> list[str]:
-    """The components, those first whose text was in the requests that were answered last."""
-    last = []
+def _order(parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]) -> list[str]:
+    """The components that are prompts, those first whose text was in the requests that were answered last."""
+    texts, last = parent.texts, []
     for exhibit in failing:
         calls = exhibit.rollout.trajectory.calls
         last += [calls[at] for at in answers_among(calls)[-1:]]
-    used = components_used({name: texts[name] for name in components}, last)
-    return sorted(components, key=lambda name: name not in used)
+    prompts = [name for name in components if not is_program(name)]
+    used = components_used({name: texts[name] for name in prompts}, last)
+    return sorted(prompts, key=lambda name: name not in used)

@@ -19,7 +19,7 @@ from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu, choosing_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
-from pytest_gepa.reflect.reader import ReplyReader, nodeid_of
+from pytest_gepa.reflect.reader import ReplyReader, nodeids_of
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
 from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, build_request, correction
 
@@ -177,7 +177,9 @@ def propose(
             text,
             reply.diagnosis,
             tuple(
-                (nodeid_of(case, failing), problem, cause) for case, problem, cause in reply.case_diagnoses
+                (nodeid, problem, cause)
+                for case, problem, cause in reply.case_diagnoses
+                for nodeid in nodeids_of(case, failing)
             ),
             "" if text is None else summarize(parent_text, text),
             tuple(rejections),

@@ -17,6 +17,8 @@ from pytest_gepa.reflect.reply import EXAMPLE_ANSWER, Reply, ReplyError, example
 from pytest_gepa.reflect.transcript import Exhibit
 
 _CASE_NUMBER = re.compile(r"(?:failing )?(?:case )?#?(\d{1,4})", re.IGNORECASE)
+_BETWEEN = re.compile(r"\s*(?:,|;|&|\band\b)\s*(?:and\b\s*)?")
+_RANGE = re.compile(r"(\d{1,4})\s*(?:-|\u2013|\bto\b)\s*(\d{1,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,28 @@ class ReplyReader:
         return None
 
 
-def nodeid_of(case: str, failing: Sequence[Exhibit]) -> str:
-    """The nodeid of the failing case that the model means, else the model's own words."""
+def nodeids_of(case: str, failing: Sequence[Exhibit]) -> list[str]:
+    """The nodeids of the failing cases that the model means, one or several, else the model's own words."""
     number = number_of(case, failing)
-    return one_line(case) if number is None else failing[number].case.nodeid
+    if number is not None:
+        return [failing[number].case.nodeid]
+    numbers = _numbers(re.sub(r"^\s*(?:failing\s+)?cases?\s+", "", case, flags=re.IGNORECASE))
+    if not numbers or not all(1 <= number <= len(failing) for number in numbers):
+        return [one_line(case)]
+    return [failing[number - 1].case.nodeid for number in dict.fromkeys(numbers)]
+
+
+def _numbers(words: str) -> list[int]:
+    """The numbers of a list such as `1, 3 and 5-7`, [] if it is none."""
+    found: list[int] = []
+    for word in _BETWEEN.split(words.strip()):
+        if span := _RANGE.fullmatch(word):
+            found += range(int(span[1]), int(span[2]) + 1)
+        elif number := _CASE_NUMBER.fullmatch(word):
+            found.append(int(number[1]))
+        else:
+            return []
+    return found
 
 
 def number_of(case: str, failing: Sequence[Exhibit]) -> int | None:

@@ -219,7 +219,7 @@ def _example_reply(data: dict[str, Any]) -> Reply:
 
 def _full_reply(data: dict[str, Any], menu: Menu) -> Reply:
     cases = tuple(
-        (_string(item, "case"), _string(item, "problem"), _string(item, "cause"))
+        (_named(item, "case"), _string(item, "problem"), _string(item, "cause"))
         for item in _objects(data, "diagnoses")
     )
     edits = tuple(_edit(item, menu) for item in _objects(data, "edits"))
@@ -238,7 +238,7 @@ def _edit(item: dict[str, Any], menu: Menu) -> Edit:
     if kind in ("rewrite", "section"):
         _refuse_partial_text(text)
     # Models fill the field in for other kinds too, where it says nothing.
-    case = _string(item, "case").strip() if kind == "example" and "case" in item else ""
+    case = _named(item, "case").strip() if kind == "example" and "case" in item else ""
     return Edit(kind, find, text, "" if _NO_CASE.fullmatch(case) else case)
 
 
@@ -254,6 +254,15 @@ def _string(data: dict[str, Any], key: str) -> str:
         _wrong_shape(f'"{key}" is missing or no string')
     _refuse_broken_characters(value)
     return value
+
+
+def _named(data: dict[str, Any], key: str) -> str:
+    """Which cases are meant, as a text; models also give their numbers as numbers, or a list of them."""
+    value = data.get(key)
+    several = value if isinstance(value, list) else [value]
+    if all(isinstance(one, (str, int)) for one in several):
+        return _string({key: ", ".join(map(str, several))}, key)
+    return _string(data, key)
 
 
 def _objects(data: dict[str, Any], key: str) -> Sequence[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jinja2
 
 from pytest_gepa.report.needs import needs_words, shown_cases, shown_lines
-from pytest_gepa.report.result import Result
+from pytest_gepa.report.result import Result, by_cause
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import (
     count,
@@ -37,6 +37,7 @@ def render_markdown(result: Result) -> str:
     )
     environment.filters.update(
         block=_block,
+        by_cause=by_cause,
         cell=_cell,
         code=_code,
         count=count,

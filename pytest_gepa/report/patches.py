@@ -20,6 +20,7 @@ from pytest_gepa.report.result import (
     Result,
     SplitScores,
     TakenCase,
+    by_cause,
 )
 from pytest_gepa.report.wording import count, drop_words, named_models, p_words, passed, points, short_name
 
@@ -190,11 +191,18 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
     return lines
 
 
+def _short_names(cases: Sequence[str]) -> str:
+    left = len(cases) - LISTED_FINDINGS
+    names = ", ".join(map(short_name, cases[:LISTED_FINDINGS]))
+    return f"{names} and {left} more" if left > 0 else names
+
+
 def _why(change: Change) -> list[PatchLine]:
+    causes = by_cause(change.findings)
     told = [
         line
-        for found in change.findings[:LISTED_FINDINGS]
-        for line in (f"{short_name(found.case)}: {found.problem}", f"  {found.cause}")
+        for found in causes[:LISTED_FINDINGS]
+        for line in (f"{_short_names(found.cases)}: {found.problem}", f"  {found.cause}")
         if line.strip()
     ]
     if not told:
@@ -202,7 +210,7 @@ def _why(change: Change) -> list[PatchLine]:
             *change.diagnosis.splitlines(),
             *(f"read: {short_name(case)}" for case in change.cases[:LISTED_FINDINGS]),
         ]
-    left = len(change.findings) - LISTED_FINDINGS
+    left = len(causes) - LISTED_FINDINGS
     if left > 0:
         told.append(f"and {left} more, in the report")
     return [_own("because"), *(PatchLine(line) for line in told)]

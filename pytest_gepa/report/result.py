@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.objectives import Outlay
@@ -48,6 +48,23 @@ class Finding:
     case: str
     problem: str
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFinding:
+    """A finding that stands for several failing cases, in the order of their first one."""
+
+    cases: tuple[str, ...]
+    problem: str
+    cause: str
+
+
+def by_cause(findings: Sequence[Finding]) -> list[SharedFinding]:
+    """Findings that say the same in the same words, as one."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for found in findings:
+        cases.setdefault((found.problem, found.cause), []).append(found.case)
+    return [SharedFinding(tuple(dict.fromkeys(names)), *words) for words, names in cases.items()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Script:
         return RawReply(line, "stop", "", 100, 10) if isinstance(line, str) else line
 
 
-def full(*edits: tuple[str, str, str], case: str = "1") -> str:
+def full(*edits: tuple[str, str, str], case: object = "1") -> str:
     return json.dumps(
         {
             "diagnoses": [
@@ -110,6 +110,15 @@ def test_a_whole_text_in_a_fence_is_taken() -> None:
 def test_diagnoses_name_the_case_that_the_model_means(case: str) -> None:
     (diagnosis,) = proposed(Script(full(("add", "", "x"), case=case))).case_diagnoses
     assert diagnosis[0] == "tests/test_route.py::test_route[double-charge]"
+
+
+@pytest.mark.parametrize(
+    "case", ["1, 2", "1 and 2", "Failing cases 1 & 2", "1-2", "1 to 2, 2", [1, 2], ["#1", "2"]]
+)
+def test_a_diagnosis_may_be_about_several_cases(case: object) -> None:
+    failing = [exhibit(name="twice"), exhibit(name="late")]
+    found = proposed(Script(full(("add", "", "x"), case=case)), failing=failing).case_diagnoses
+    assert [diagnosis[0] for diagnosis in found] == [one.case.nodeid for one in failing]
 
 
 def test_a_case_that_does_not_exist_stays_in_the_models_words() -> None:

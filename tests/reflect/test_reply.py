@@ -180,7 +180,7 @@ def test_a_prompt_may_speak_of_thoughts() -> None:
         ("{}", "wrong shape"),
         ('{"edits": []}', "wrong shape"),
         ('{"diagnoses": [1], "edits": []}', "wrong shape"),
-        ('{"diagnoses": [{"case": 1, "problem": "", "cause": ""}], "edits": []}', "wrong shape"),
+        ('{"diagnoses": [{"case": {}, "problem": "", "cause": ""}], "edits": []}', "wrong shape"),
         ('{"diagnoses": [], "edits": [{"kind": "append", "find": "", "text": "x"}]}', "wrong shape"),
         ('{"diagnoses": [], "edits": [{"kind": "replace", "text": "x"}]}', "wrong shape"),
         ('{"diagnoses": [], "edits": [{"kind": "rewrite", "find": "", "text": "@@ -1 +1 @@"}]}', "a diff"),

@@ -167,6 +167,15 @@ def test_each_change_comes_with_its_findings():
     assert "| test_x[one]: lacks the sign\n|   no rule\n| test_x[two]: the same" in told
 
 
+def test_cases_with_one_cause_are_told_together():
+    findings = tuple(Finding(f"a.py::test_x[{n}]", "lacks the sign", "no rule") for n in range(6))
+    told = text_of(edit_lines([edit(change(findings=findings))]))
+    assert told.endswith(
+        "| test_x[0], test_x[1], test_x[2], test_x[3] and 2 more: lacks the sign\n|   no rule"
+    )
+    assert told.count("lacks the sign") == 1
+
+
 def test_a_change_without_findings_comes_with_its_diagnosis_and_the_cases_read():
     told = text_of(edit_lines([edit(change(diagnosis="Signs are lost."))]))
     assert "because\n| Signs are lost.\n| read: test_x[one]" in told
@@ -186,7 +195,7 @@ def test_long_lists_are_cut_with_a_count():
     told = text_of(winner_message(result(fixed=tuple(f"a.py::test_{n}" for n in range(60)))))
     assert "Fixed: 60" in told
     assert "| and 20 more" in told
-    findings = tuple(Finding(f"a.py::test_{n}", "wrong", "why") for n in range(9))
+    findings = tuple(Finding(f"a.py::test_{n}", f"wrong, {n}", "why") for n in range(9))
     assert "| and 5 more, in the report" in text_of(edit_lines([edit(change(findings=findings))]))
 
 
