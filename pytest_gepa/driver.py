@@ -80,7 +80,7 @@ class SearchDriver:
         self._extensions = extensions
         self._proposer = Proposer(
             cases,
-            state.rollouts,
+            state.standing,
             model,
             extensions,
             guard,
@@ -172,10 +172,17 @@ class SearchDriver:
         self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen])
 
     def _grade_menus(self, candidate: Candidate, *, gained: bool) -> None:
-        for name in candidate.proposal.split("+"):
-            made = [one for one in self._state.proposals.get(name, {}).values() if one.text is not None]
-            if any(proposal.origin == "model" for proposal in made):
-                self._menus = self._menus.record(self._state.menus[name], "gain" if gained else "no gain")
+        """Note what came of a child, once for all the replies that it was made of: which of them was to blame when it
+        failed is not known.
+        """
+        replies = (
+            name
+            for name in candidate.proposal.split("+")
+            for one in self._state.proposals.get(name, {}).values()
+            if one.text is not None and one.origin == "model"
+        )
+        if (name := next(replies, None)) is not None:
+            self._menus = self._menus.record(self._state.menus[name], "gain" if gained else "no gain")
 
     def _begin(self, task: Task) -> None:
         if isinstance(task, Evaluate):
@@ -272,15 +279,15 @@ class SearchDriver:
         """Keep what the model said; runs in the deciding thread."""
         self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
         has_edit = any(proposal.text is not None for proposal in proposals)
+        # "Not to blame" is an answer where another prompt was edited; where none was, the replies were of no use.
+        useless = [one for one in proposals if one.text is None and (one.rejections or not has_edit)]
+        if any(one.origin == "model" for one in useless) and task.other is None:
+            self._menus = self._menus.record(self._state.menus[task.proposal], "invalid")
         for proposal in proposals:
             self._state.reflections += proposal.calls
             self._state.input_tokens += proposal.input_tokens
             self._state.output_tokens += proposal.output_tokens
             self._state.rejections.update(proposal.rejections)
-            # "Not to blame" is an answer where another prompt was edited; where none was, the reply was of no use.
-            is_useless = proposal.text is None and (proposal.rejections or not has_edit)
-            if is_useless and proposal.origin == "model" and task.other is None:
-                self._menus = self._menus.record(self._state.menus[task.proposal], "invalid")
             self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
 
     def reserve(self, rollouts: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -59,6 +59,7 @@ class Evaluator:
         self._screen = screen
         self._crew = crew
         self._allowance = allowance
+        self._trials: dict[tuple[str, str], list[Rollout]] = {}
 
     def run(self, task: Evaluate) -> Evaluated:
         """Run the cases of a task that have to be run. Blocks; what comes meanwhile is told to the crew."""
@@ -78,13 +79,18 @@ class Evaluator:
             if rollout.outcome is not Outcome.stopped
         }
         self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
-        results.update({case: self._result(rollout, False) for case, rollout in inherited.items()})
+        results.update({case: self._as_under_parent(rollout) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
 
     def _result(self, rollout: Rollout, charged: bool) -> CaseResult:
         spending = self._state.spending
         price = None if spending is None else spending.list_price(rollout.trajectory.calls)
         return _case_result(self._cases[rollout.case], rollout, charged, price)
+
+    def _as_under_parent(self, rollout: Rollout) -> CaseResult:
+        """What a case stands for under whom it is inherited from, all of its trials taken together."""
+        known = self._state.search.results.get(rollout.candidate, {}).get(rollout.case)
+        return self._result(rollout, False) if known is None else replace(known, charged=False)
 
     def _tell_of_stop(self, charged: int) -> None:
         """End the search when the run's cost has come to its cap. `charged` stopped rollouts were paid for in part."""
@@ -100,10 +106,10 @@ class Evaluator:
         """The rollouts that need not be run: their result cannot differ from one that is there."""
         candidate, search = task.candidate, self._state.search
         parents = [search.candidates[parent] for parent in candidate.parents]
-        spared = untouched(candidate, parents, self._state.rollouts, self._cases, task.cases)
+        spared = untouched(candidate, parents, self._state.standing, self._cases, task.cases)
         if spared:
             self._crew.tell(partial(self._keep_inherited, candidate, spared))
-        return {**spared, **modelless(search.seed, self._state.rollouts, task.cases)}
+        return {**spared, **modelless(search.seed, self._state.standing, task.cases)}
 
     def _keep_inherited(self, candidate: Candidate, rollouts: Mapping[str, Rollout]) -> None:
         """Note rollouts that a candidate has from a parent; runs in the deciding thread."""
@@ -114,9 +120,14 @@ class Evaluator:
     def _note(self, rollout: Rollout, purpose: str) -> None:
         """Keep a rollout; runs in the deciding thread."""
         state = self._state
+        place = rollout.candidate, rollout.case
         if purpose != "repeat":
-            state.rollouts[rollout.candidate, rollout.case] = condensed(without_reports(rollout))
-        elif rollout.candidate == state.search.seed.id:
+            state.rollouts[place] = condensed(without_reports(rollout))
+        elif rollout.outcome.is_evidence and place in state.rollouts:
+            trials = self._trials.setdefault(place, [state.rollouts[place]])
+            trials.append(condensed(without_reports(rollout)))
+            state.usual[place] = _usual(trials)
+        if purpose == "repeat" and rollout.candidate == state.search.seed.id:
             state.repeats.append(without_reports(rollout))
         state.count(rollout)
         self._journal.write("rollout", **rollout_fields(rollout))
@@ -125,6 +136,16 @@ class Evaluator:
                 state.spending.learn(rollout)
             self._screen.baseline_rollout(rollout)
         self._screen.progress(purpose, state)
+
+
+def _usual(trials: Sequence[Rollout]) -> Rollout:
+    """The trial that stands for all of a case: one that failed where it does not pass more often than not, as the
+    search judges it.
+    """
+    failing = [one for one in trials if one.outcome is not Outcome.passed]
+    return (
+        failing[0] if 2 * len(failing) >= len(trials) else next(one for one in trials if one not in failing)
+    )
 
 
 def _case_result(case: Case, rollout: Rollout, charged: bool, price: float | None) -> CaseResult:

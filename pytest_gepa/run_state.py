@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
@@ -40,13 +40,15 @@ class Screen(Protocol):
 class RunState:
     """What is known of a run so far; the result is made from it, however the run ends.
 
-    `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were to show
-    whether answers repeat. `ended` tells of each trial that was run and gave evidence whether it passed, by candidate
-    and case, then by the trial's name.
+    `rollouts` are first trials, by candidate and case; `usual` is the trial that stands for all of a case that was run
+    again. `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were
+    to show whether answers repeat. `ended` tells of each trial that was run and gave evidence whether it passed, by
+    candidate and case, then by the trial's name.
     """
 
     search: Search
     rollouts: dict[tuple[str, str], Rollout] = field(default_factory=dict)
+    usual: dict[tuple[str, str], Rollout] = field(default_factory=dict)
     proposals: dict[str, Mapping[str, Proposal]] = field(default_factory=dict)
     menus: dict[str, MenuName] = field(default_factory=dict)
     asked: dict[str, Reflect] = field(default_factory=dict)
@@ -85,6 +87,11 @@ class RunState:
     def spent(self) -> int:
         """Rollouts that were charged: settled ones, and those heard of in an evaluation that was cut off."""
         return max(self.charged, self.search.budget.spent + self.confirm_spent)
+
+    @property
+    def standing(self) -> Mapping[tuple[str, str], Rollout]:
+        """What stands for every case, all trials taken together, by candidate and case."""
+        return ChainMap(self.usual, self.rollouts)
 
     def under_todays_prompts(self) -> list[Rollout]:
         """Every rollout of today's prompts so far, of whatever phase."""

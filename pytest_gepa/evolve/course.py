@@ -155,7 +155,7 @@ class Course:
         if not cases and is_last and self._settings.probe:
             cases = ledger.fewest_trials(tip.id, ledger.turned(proposal.base, tip.id)[1])
             if not cases and ledger.noise and ledger.solved(tip.id):
-                cases = tuple(case for case in ledger.active if ledger.trials(tip.id, case) == 1)
+                cases = ledger.run_once(tip.id)
         return self._run_again(tip, cases)
 
     def _run_again(self, candidate: Candidate, cases: tuple[str, ...]) -> bool:

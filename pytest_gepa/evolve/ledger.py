@@ -100,6 +100,14 @@ class Ledger:
             return 0
         return len(self._trials.get((candidate, case), (None,)))
 
+    def run_once(self, candidate: str) -> tuple[str, ...]:
+        """Return the active cases that have had one trial, but for those whose further trials give no evidence."""
+        return tuple(
+            case
+            for case in self.active
+            if self.trials(candidate, case) == 1 and (candidate, case) not in self._mute
+        )
+
     def is_settled(self, candidate: str, case: str) -> bool:
         """Whether the trials of a case, two or more, ended in one way more often than in the other."""
         trials = self._trials.get((candidate, case), ())

@@ -67,8 +67,17 @@ class Pool:
         self.ledger.record_seed(self.seed.id, results)
         judged = self._judged(self.seed.id).values()
         self._objectives, self._savings = objective_names(judged), known_savings(judged)
+        self._enter_all((self.seed.id,))
+
+    def weigh_again(self) -> None:
+        """Give all who have entered their places anew, after further trials of some."""
+        self._enter_all(tuple(self.frontier.means))
+
+    def _enter_all(self, names: Sequence[str]) -> None:
         self.frontier = Frontier(self.ledger.weights, len(self._objectives), len(self._savings))
-        self.enter(self.seed)
+        self._least, self._thrifty, self._pairs = {}, [], []
+        for name in names:
+            self.enter(self.candidates[name])
 
     def add(self, candidate: Candidate) -> None:
         """Take in a new candidate, of which nothing has been measured yet; its parents are here already.

@@ -181,10 +181,11 @@ class Search:
         else:
             self.pool.ledger.record(event.candidate, results)
         if task.candidate is self.seed:
+            self.pool.weigh_again()
             self._began = True
             return
         proposal = next(one for one in self._work.proposals if one.candidate is task.candidate)
-        if len(results) < len(task.cases):
+        if len(results) < len(task.cases) and task.purpose != "repeat":
             self._course.drop(proposal, f"{len(task.cases) - len(results)} of its cases were not run")
         elif proposal.child is not None:
             self._course.judge(proposal, proposal.child)

@@ -41,6 +41,10 @@ _NAMES_SCHEMA = re.compile(
 _NOT_SUPPORTED = re.compile(
     r"not supported|unsupported|(?:not|n't) support|extra (?:inputs|fields)|unrecognized", re.IGNORECASE
 )
+_FILTERED = re.compile(
+    r"content[ _]filter|content[ _]policy|content management policy|invalid_prompt|ResponsibleAI|moderation",
+    re.IGNORECASE,
+)
 _TOO_LONG = re.compile(
     r"context|too long|too large|too many tokens|maximum.{0,40}(?:length|tokens)|token limit", re.IGNORECASE
 )
@@ -134,6 +138,8 @@ class ReflectionModel:
         started = time.monotonic()
         answer, is_stored = self._complete(messages, schema)
         if answer.status != 200:
+            if _is_filtered(answer):
+                return RawReply("", refusal="the server's content filter refused the request")
             if _is_too_long(answer):
                 raise ContextTooLong(self._message(_said(answer), "the request is longer than its context"))
             raise ReflectionError(self._status_message(answer))
@@ -295,6 +301,11 @@ def _refuses_schema(answer: StoredAnswer) -> bool:
 
 def _is_too_long(answer: StoredAnswer) -> bool:
     return answer.status == 413 or (answer.status in (400, 422) and bool(_TOO_LONG.search(_said(answer))))
+
+
+def _is_filtered(answer: StoredAnswer) -> bool:
+    """Whether it is the content of this one request that the server takes offence at."""
+    return answer.status in (400, 403, 422) and bool(_FILTERED.search(_said(answer)))
 
 
 def _said(answer: StoredAnswer) -> str:

@@ -25,6 +25,7 @@ EXAMPLE_ANSWER = "Example answer:"
 """Stands before the answer in an example of the example menu."""
 
 _NO_CASE = re.compile(r"(?:none|null|n/?a|invented|new|0|-)?\W{0,2}", re.IGNORECASE)
+_OBJECT = re.compile(r"^[ \t]*(?:<\w+>[ \t]*)?\{", re.MULTILINE)
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )", re.MULTILINE)
 _ELISION = re.compile(
@@ -73,9 +74,36 @@ def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Repl
         text = _without_thoughts(text).strip()
     if not text:
         raise ReplyError("empty reply")
+    if menu.schema and (data := _only_reply_in(text, menu)):
+        return _from_json(data, menu)
     if text.startswith("{") and menu.schema:
         return _from_json(_json_object(text), menu)
     return _from_fence(text, menu)
+
+
+def _only_reply_in(text: str, menu: Menu) -> dict[str, Any] | None:
+    """The one object with all keys of the menu's JSON that begins on a line of its own, whatever stands around it:
+    a sentence, fences with quotations, tags. None where there is none, or more than one.
+    """
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_unique)
+    found: list[dict[str, Any]] = []
+    end = 0
+    for start in _OBJECT.finditer(text):
+        if start.end() - 1 < end:
+            continue  # inside of the object before
+        try:
+            data, end = decoder.raw_decode(text, start.end() - 1)
+        except (ValueError, RecursionError, ReplyError):
+            continue
+        if isinstance(data, dict) and set(menu.schema["required"]) <= set(data) and data not in found:
+            found.append(data)
+    return found[0] if len(found) == 1 else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ReplyError("malformed JSON: a key stands twice in one object")
+    return dict(pairs)
 
 
 def _without_thoughts(text: str) -> str:
@@ -157,13 +185,8 @@ def _refuse_partial_text(text: str, info: str = "") -> None:
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) < len(pairs):
-            raise ReplyError("malformed JSON: a key stands twice in one object")
-        return dict(pairs)
-
     try:
-        data = json.loads(text, strict=False, object_pairs_hook=unique)
+        data = json.loads(text, strict=False, object_pairs_hook=_unique)
     except ValueError as error:
         raise ReplyError(f"malformed JSON: {error}") from None
     except RecursionError:
@@ -233,12 +256,13 @@ def _edit(item: dict[str, Any], menu: Menu) -> Edit:
     if kind not in KINDS:
         _wrong_shape(f'"kind" is {kind[:40]!r}, not one of {", ".join(menu.kinds)}')
     _refuse_kind(kind, menu)
-    find = _string(item, "find") if "find" in item or kind in ("replace", "delete", "section") else ""
-    text = _string(item, "text") if "text" in item or kind != "delete" else ""
+    # What an edit of a kind has no use for is left out by some, and null with others.
+    find = _string(item, "find") if _given(item, "find") or kind in ("replace", "delete", "section") else ""
+    text = _string(item, "text") if _given(item, "text") or kind != "delete" else ""
     if kind in ("rewrite", "section"):
         _refuse_partial_text(text)
     # Models fill the field in for other kinds too, where it says nothing.
-    case = _named(item, "case").strip() if kind == "example" and "case" in item else ""
+    case = _named(item, "case").strip() if kind == "example" and _given(item, "case") else ""
     return Edit(kind, find, text, "" if _NO_CASE.fullmatch(case) else case)
 
 
@@ -254,6 +278,10 @@ def _string(data: dict[str, Any], key: str) -> str:
         _wrong_shape(f'"{key}" is missing or no string')
     _refuse_broken_characters(value)
     return value
+
+
+def _given(data: dict[str, Any], key: str) -> bool:
+    return data.get(key) is not None
 
 
 def _named(data: dict[str, Any], key: str) -> str:

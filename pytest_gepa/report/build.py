@@ -127,7 +127,7 @@ def _search_tally(state: RunState, candidate: str, left_out: Collection[str]) ->
     known = state.search.pool.ledger.cases
     graded = [
         (known[case].weight, rollout.score, rollout.outcome is Outcome.passed)
-        for (name, case), rollout in state.rollouts.items()
+        for (name, case), rollout in state.standing.items()
         if name == candidate and rollout.score is not None and case not in left_out
     ]
     total = sum(weight for weight, _, _ in graded)

@@ -534,3 +534,62 @@ def test_a_lead_by_a_lucky_first_trial_is_gone_after_as_many_trials_as_the_paren
     assert {(task.cases, task.trial) for task in repeats} == {(("luck",), 1)}
     assert set(world.kinds()) == {"baseline", "rejected", "done"}
     assert search.best().id == search.seed.id
+
+
+class FlakyUntilSolved(World):
+    """A world in which the seed passes the case "luck" in its first trial only."""
+
+    def answer(self, task: Evaluate | Reflect) -> Event:
+        event = super().answer(task)
+        if isinstance(event, Evaluated) and isinstance(task, Evaluate):
+            return Evaluated(event.candidate, self.trial(task, dict(event.results)))
+        return event
+
+    def trial(self, task: Evaluate, results: dict[str, CaseResult]) -> dict[str, CaseResult]:
+        if task.trial and not task.candidate.parents and "luck" in results:
+            results["luck"] = replace(results["luck"], score=0.0, passed=False)
+        return results
+
+
+def test_a_case_whose_second_trial_gives_no_evidence_is_not_run_for_ever() -> None:
+    class Mute(FlakyUntilSolved):
+        def trial(self, task: Evaluate, results: dict[str, CaseResult]) -> dict[str, CaseResult]:
+            results = super().trial(task, results)
+            if task.trial and task.candidate.parents and "date-0" in results:
+                results["date-0"] = replace(results["date-0"], score=None, passed=None)
+            return results
+
+    world = Mute({"luck": {"p": ()}} | {f"date-{n}": {"p": ("date",)} for n in range(3)})
+    search = world.run(world.search(probe=4))
+    assert search.done == "every case passes"
+    again = [task for task in evaluations(world, "repeat") if task.candidate.parents]
+    assert len([task for task in again if "date-0" in task.cases]) == 1
+
+
+def test_a_candidate_keeps_its_place_when_the_money_ends_in_its_second_trials() -> None:
+    world = FlakyUntilSolved({"luck": {"p": ()}} | {f"date-{n}": {"p": ("date",)} for n in range(3)})
+    search = world.search(probe=4)
+    is_cut = False
+    while not search.done or search.is_evaluating:
+        for task in search.ask():
+            event = world.answer(task)
+            if isinstance(task, Evaluate) and task.purpose == "repeat" and task.candidate.parents:
+                is_cut = True
+                world.tell(search, Stopped("the money is gone"))
+                event = Evaluated(task.candidate.id, {})
+            world.tell(search, event)
+    assert is_cut
+    assert "- mind the date" in search.best().texts["p"]
+
+
+def test_todays_prompts_stand_on_the_frontier_as_all_their_trials_have_them() -> None:
+    world = FlakyUntilSolved({"luck": {"p": ()}} | {f"never-{n}": {"p": ("price",)} for n in range(3)})
+    search = world.search(probe=4)
+    tasks = search.ask()
+    while not any(isinstance(task, Reflect) for task in tasks):
+        for task in tasks:
+            world.tell(search, world.answer(task))
+        tasks = search.ask()
+    (standing,) = search.frontier()
+    assert standing.mean == search.mean(search.seed) == pytest.approx(0.5 / 4)
+    assert search.pool.best_scores["luck"] == 0.5

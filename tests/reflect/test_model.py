@@ -115,6 +115,23 @@ def test_a_request_longer_than_the_context_is_told_apart(serve: Serve, status: i
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "Invalid prompt: your prompt was flagged by our usage policy.", "code": "invalid_prompt"},
+        {
+            "message": "The response was filtered",
+            "code": "content_filter",
+            "innererror": {"code": "ResponsibleAIPolicy"},
+        },
+    ],
+)
+def test_a_request_whose_content_is_refused_is_refused_alone(serve: Serve, body: dict[str, object]) -> None:
+    server, model = serve(lambda request: (400, {"error": body}) if len(server.requests) == 1 else "fine")
+    assert "content filter" in model.ask(MESSAGES, FULL.schema).refusal
+    assert model.ask(MESSAGES, FULL.schema).text == "fine"
+
+
+@pytest.mark.parametrize(
     ("status", "mend"),
     [
         (401, "GEPA_REFLECTION_API_KEY"),

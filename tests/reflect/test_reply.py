@@ -172,7 +172,7 @@ def test_a_prompt_may_speak_of_thoughts() -> None:
         ("```\nRoute it.\n[... rest of the prompt unchanged ...]\n```", "parts of the text left out"),
         ("```\nRoute it.\n... (the rest stays the same)\n```", "parts of the text left out"),
         ('{"diagnoses": [', "malformed JSON"),
-        ('{"diagnoses": [], "edits": []} or so', "malformed JSON"),
+        ('{"diagnoses": [] "edits": []}', "malformed JSON"),
         ("```json\n{,}\n```", "malformed JSON"),
         ('{"diagnoses": [], "edits": [], "edits": []}', "malformed JSON"),
         ('{"a":' * 100_000, "malformed JSON"),
@@ -271,3 +271,29 @@ def test_a_program_is_the_only_fence_and_the_diagnosis_what_stands_around_it():
 def test_json_is_no_program():
     with pytest.raises(ReplyError, match=r"^no fence: "):
         parse_reply('{"diagnosis": "slow", "rule": "be fast"}', "stop", "", PROGRAM)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "The label is given in two spellings.\n\n{}",
+        "{}\nThis keeps what passes.",
+        "The answer was:\n```\nBilling team\n```\nSo:\n```json\n{}\n```\n",
+        "<answer>\n{}\n</answer>",
+        "<answer>{}</answer>",
+        "{}\n\n{}",
+    ],
+)
+def test_the_only_object_of_the_menus_keys_is_the_reply_whatever_stands_around_it(form: str) -> None:
+    reply = read(form.replace("{}", json.dumps(FULL_JSON, indent=1)))
+    assert reply.edits == (Edit("replace", "Answer.", "Answer in one word."),)
+
+
+def test_two_different_objects_leave_it_open_which_is_meant() -> None:
+    other = {**FULL_JSON, "edits": []}
+    assert reason(f"{json.dumps(FULL_JSON)}\n{json.dumps(other)}").startswith("malformed JSON")
+
+
+def test_null_is_as_good_as_left_out_where_a_kind_of_edit_needs_no_such_field() -> None:
+    edit = {"kind": "add", "find": None, "text": "Be brief.", "case": None}
+    assert read(json.dumps({"diagnoses": [], "edits": [edit]})).edits == (Edit("add", "", "Be brief."),)
