@@ -13,6 +13,7 @@ from tests.harness import (
     PROMPT,
     TODAY,
     Project,
+    cases_of,
     edits,
     failing_kinds,
     new_project,
@@ -206,3 +207,20 @@ def test_a_template_that_no_longer_renders_costs_no_rollout(project: Project):
     assert baseline["renderings"] == [
         {"component": "prompts/route.j2", "variables": '{"words": {"mark": "mark"}}'}
     ]
+
+
+@pytest.mark.thorough
+def test_a_child_made_of_several_replies_fails_once_before_the_menu_shrinks(project: Project):
+    """Six groups of failing cases make one child of several edits, none of which helps."""
+    project.cases(cases_of(["animal", "city", "tool", "river", "fish", "tree"]))
+    project.world.reflect = lambda _request: edits(f"- Chatter {len(project.world.reflections)}.")
+    run = project.optimize("--gepa-budget=200", "--gepa-trials=1")
+    menus, rejected = [], 0
+    for record in run.journal:
+        rejected += record["record"] == "decision" and record["kind"] == "rejected"
+        if record["record"] == "proposal":
+            menus.append((rejected, '"edits"' in record["replies"][0]["request"][0]["content"]))
+    # More than four edits had been tried by then, in fewer children.
+    assert [was_full for before, was_full in menus if before < 4] == [True] * sum(b < 4 for b, _ in menus)
+    assert not all(was_full for _, was_full in menus)
+    assert sum(before == 0 for before, _ in menus) > 1
