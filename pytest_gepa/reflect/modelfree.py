@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.edits import KINDS, Edit, EditError, apply_edits
@@ -44,10 +45,10 @@ class ModelFree:
     def first_rule(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
     ) -> Proposal | None:
-        """The likeliest rule that was not made from this parent yet, in the component that had a part in the cases'
-        answers, None if there is none.
+        """The likeliest rule, in the component that had a part in the cases' answers; None if there is none, or it was
+        made from this parent already: less likely ones would rather spoil it.
         """
-        return self._next(parent, _order(parent, components, failing)[:1], self._rules(failing))
+        return self._next(parent, _order(parent, components, failing)[:1], islice(self._rules(failing), 1))
 
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]

@@ -281,3 +281,16 @@ def test_the_component_of_the_answer_comes_first_and_programs_are_left_alone():
     failing = [compared(cases[0], "Billing team", "billing")]
     made = [maker.propose(seed, list(seed.texts), failing) for _ in range(5)]
     assert [proposal.component if proposal else "" for proposal in made] == [PROMPT, other, PROMPT, other, ""]
+
+
+def test_before_a_model_is_asked_only_the_likeliest_rule_is_made_and_once():
+    cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
+    failing = [compared(cases[0], "The Billing team.", "billing")]
+    assert len(texts(failing, cases)) > 1
+    model_free = ModelFree(cases, Guard({PROMPT: TEXT}))
+    parent = seed_candidate({PROMPT: TEXT})
+    first = model_free.first_rule(parent, [PROMPT], failing)
+    assert first is not None
+    assert first.text == f"{TEXT}{LABELS}\n"
+    assert model_free.first_rule(parent, [PROMPT], failing) is None
+    assert model_free.propose(parent, [PROMPT], failing) is not None
