@@ -34,7 +34,9 @@ def _strict(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
-# Small models do not find the end of a string by themselves now and then.
+# Small models do not find the end of a string, or of a list, by themselves now and then.
+_MOST_ITEMS = 16
+_FINDING = {"type": "string", "maxLength": 500}
 _SENTENCE = {"type": "string", "maxLength": 300}
 _PASSAGE = {"type": "string", "maxLength": 600}
 
@@ -45,11 +47,11 @@ def full_menu(kinds: tuple[str, ...]) -> Menu:
     edit = {"kind": {"type": "string", "enum": list(kinds)}, "find": _TEXT, "text": _TEXT}
     if "example" in kinds:
         edit["case"] = _TEXT
-    diagnosis = _strict({"case": _TEXT, "problem": _TEXT, "cause": _TEXT})
+    diagnosis = _strict({"case": _TEXT, "problem": _FINDING, "cause": _FINDING})
     schema = _strict(
         {
-            "diagnoses": {"type": "array", "items": diagnosis},
-            "edits": {"type": "array", "items": _strict(edit)},
+            "diagnoses": {"type": "array", "items": diagnosis, "maxItems": _MOST_ITEMS},
+            "edits": {"type": "array", "items": _strict(edit), "maxItems": _MOST_ITEMS},
         }
     )
     return Menu("full", schema, kinds)

@@ -288,7 +288,8 @@ def _ways(schema: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 
 def _without_lengths(schema: Any) -> Any:
     if isinstance(schema, Mapping):
-        return {key: _without_lengths(value) for key, value in schema.items() if key != "maxLength"}
+        kept = ((key, value) for key, value in schema.items() if key not in ("maxLength", "maxItems"))
+        return {key: _without_lengths(value) for key, value in kept}
     return [_without_lengths(item) for item in schema] if isinstance(schema, list) else schema
 
 

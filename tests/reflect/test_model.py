@@ -82,7 +82,7 @@ def test_a_server_that_refuses_the_schema_is_asked_without_it_from_then_on(
 ) -> None:
     server, model = serve(lambda request: error(status, message) if "response_format" in request else "ok")
     assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
-    assert ["response_format" in request for request in server.requests] == [True, False, False]
+    assert ["response_format" in request for request in server.requests] == [True, True, False, False]
 
 
 def test_a_schema_is_sent_without_lengths_to_a_server_that_does_not_take_them(serve: Serve) -> None:
