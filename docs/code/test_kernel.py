@@ -31,7 +31,7 @@ def lines_run(function, *arguments):
 @pytest.mark.parametrize("spread", [3, 30, 300])
 @pytest.mark.parametrize("days", [0, 1, 15, 60, 250])
 def test_best_trade(days, spread, gepa):
-    """Prices of so many days, which move by so much from one day to the next."""
+    """Prices of so many days, each drawn by chance from 1000 less to 1000 more the spread."""
     random = Random(days)
     prices = [random.randint(1000 - spread, 1000 + spread) for _ in range(days)]
     expected = max((later - price for day, price in enumerate(prices) for later in prices[day:]), default=0)
