@@ -8,6 +8,7 @@ from pytest_gepa.report.check_baseline import apart_parts, compared_markdown
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import (
     changes_of,
+    grouped_words,
     headline,
     line_words,
     side_words,
@@ -74,7 +75,7 @@ def _head(result: CheckResult) -> str:
         low, high = result.interval
         lines.append(
             f"- Score {points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, "
-            f"{p_words(result.p_value)}"
+            f"{p_words(result.p_value)}{grouped_words(result)}"
         )
     return "\n".join([*lines, *_counts(result)]) + "\n"
 

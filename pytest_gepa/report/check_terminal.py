@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.check_wording import grouped_words
 from pytest_gepa.report.result import Spent, Trouble
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
@@ -47,7 +48,7 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
         low, high = (100 * bound for bound in result.interval)
         lines.append(
             f"mean score           {points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
-            f"{high:+.0f}, {p_words(result.p_value)}"
+            f"{high:+.0f}, {p_words(result.p_value)}{grouped_words(result)}"
         )
     if result.simulated:
         models = dict.fromkeys(name for names in result.models.values() for name in names)

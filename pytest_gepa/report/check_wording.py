@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
-from pytest_gepa.report.wording import count, passed
+from pytest_gepa.report.wording import count, groups_words, passed
 from pytest_gepa.verdict.judge import Tally
 
 
@@ -30,6 +30,12 @@ def side_words(side: Side) -> str:
         return "no evidence"
     score = side.passed / side.trials if side.score is None else side.score
     return passed(Tally(side.passed, side.trials, score))
+
+
+def grouped_words(result: CheckResult) -> str:
+    """`, judged as 12 independent groups of 60 cases`, "" where no two cases share an answer of a model."""
+    compared = sum(bool(case.base.trials and case.today.trials) for case in result.cases)
+    return f", judged as {groups_words(result.groups, compared)}" if result.groups else ""
 
 
 def line_words(lines: Sequence[int]) -> str:

@@ -22,7 +22,16 @@ from pytest_gepa.report.result import (
     TakenCase,
     by_cause,
 )
-from pytest_gepa.report.wording import count, drop_words, named_models, p_words, passed, points, short_name
+from pytest_gepa.report.wording import (
+    count,
+    drop_words,
+    groups_words,
+    named_models,
+    p_words,
+    passed,
+    points,
+    short_name,
+)
 
 LISTED_CASES = 40
 LISTED_FINDINGS = 4
@@ -129,13 +138,14 @@ def _breaks(found: Result | Confirmed) -> str:
 
 def _score(found: Result | Confirmed, trials: int, judged: int) -> str:
     low, high = found.interval
+    groups = f", over {groups_words(found.groups, found.baseline.total)}" if found.groups else ""
     adjusted = f", adjusted for {judged} candidates (Holm)" if judged > 1 else ""
     verdict = (
         "" if isinstance(found, Result) or found.verdict == "proven" else f" {VERDICT_WORDS[found.verdict]}."
     )
     return (
         f"Confirm run ({count(trials, 'trial')} a side): {points(found.effect)}, 95 % interval {100 * low:+.0f} to "
-        f"{100 * high:+.0f}, {p_words(found.p_value)}{adjusted}.{verdict}"
+        f"{100 * high:+.0f}, {p_words(found.p_value)}{adjusted}{groups}.{verdict}"
     )
 
 

@@ -22,6 +22,7 @@ from pytest_gepa.report.wording import (
     dollars,
     drop_words,
     duration,
+    groups_words,
     p_words,
     passed,
     points,
@@ -172,6 +173,11 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
             f"{p_words(result.p_value)}, {count(result.trials, 'trial')} a side"
         )
         told = "broke none" if not result.broken else f"broke {len(result.broken)}"
+        if result.groups:
+            lines.append(
+                f"                     judged as {groups_words(result.groups, result.baseline.total)}, as some "
+                "share answers"
+            )
         lines.append(f"                     fixed {count(len(result.fixed), 'case')}, {told}")
     if result.judged > 1:
         lines.append(
@@ -182,8 +188,10 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
         lines.append(f"left out             {taken}: {', '.join(result.excluded)}")
     if result.holdout:
         drop = "" if result.drop is None else f", {drop_words(result.drop)}"
+        held = result.holdout
+        groups = f"; {groups_words(held.groups, held.baseline.total)}" if held.groups else ""
         lines.append(
-            f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}{drop}"
+            f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}{drop}{groups}"
         )
     if result.verdict == "not proven":
         lines.append(f"provable             {provable_words(result.provable)}")

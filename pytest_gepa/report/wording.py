@@ -56,6 +56,11 @@ def provable_words(gain: ProvableGain | None) -> str:
     )
 
 
+def groups_words(groups: int, cases: int) -> str:
+    """How many cases count for themselves: `12 independent groups of 60 cases`."""
+    return f"{count(groups, 'independent group')} of {count(cases, 'case')}"
+
+
 def p_words(p_value: float) -> str:
     """A p-value: `p < 0.001`, `p = 0.03`."""
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"

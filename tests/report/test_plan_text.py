@@ -164,6 +164,23 @@ def test_the_gain_that_can_be_proven_is_that_of_cases_as_flaky_as_runs_have_show
     assert int(points[1]) > 30
 
 
+def test_cases_that_were_seen_to_share_answers_can_prove_less():
+    chosen = cases(24)
+    alike = {
+        case.id: replace(seen((0.0, 0.0)), group=chosen[at - at % 3].id) for at, case in enumerate(chosen)
+    }
+    told = text(SETTINGS, chosen, alike)
+    apart = "each of another group (8 independent groups of 24 cases, as runs showed)"
+    assert f"provable             from 6 cases fixed with none broken (p < 0.05), {apart}" in told
+    assert "(16 cases mended)" in told
+    fewer = {
+        case.id: replace(one, group=chosen[at - at % 6].id)
+        for at, (case, one) in enumerate(zip(chosen, alike.values(), strict=True))
+    }
+    told = text(SETTINGS, chosen, fewer)
+    assert "nothing: 4 independent groups of 24 cases are too few for p < 0.05 (6 would do)" in told
+
+
 def test_flakiness_that_nobody_has_looked_for_is_not_said_to_be_none():
     chosen = cases(20)
     assert "how flaky the cases are is unknown until the baseline" in text(SETTINGS, chosen)
