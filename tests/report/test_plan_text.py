@@ -241,6 +241,30 @@ def test_a_cap_is_told_with_the_share_of_the_confirm_run():
     assert "cap                  $2.00, of which about $0.087 is set aside for the confirm run" in told
 
 
+@pytest.mark.parametrize(
+    ("cap", "told"),
+    [
+        (0.6, "about $0.26 is set aside for the confirm run when the baseline has been measured\n"),
+        (
+            0.5,
+            "about $0.17 is set aside for the confirm run when the baseline has been measured (2 trials a side, more",
+        ),
+        (
+            0.15,
+            "about $0.087 is set aside for the confirm run when the baseline has been measured (1 trial a side, more",
+        ),
+        (
+            0.1,
+            "which leaves nothing to search with: about $0.034 for the baseline and $0.087 for a confirm run of 1 t",
+        ),
+    ],
+)
+def test_the_share_of_the_confirm_run_leaves_something_to_the_search(cap: float, told: str):
+    chosen = cases(12)
+    settings = replace(SETTINGS, budget=400, trials=3, prices=TABLE, max_cost=cap)
+    assert told in text(settings, chosen, measured(chosen))
+
+
 def test_a_price_that_is_unknown_says_why():
     chosen = cases(12)
     assert "price                unknown before the first run" in text(
