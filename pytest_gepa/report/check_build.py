@@ -54,6 +54,11 @@ def build_check(
     trouble = tuple(trouble_of(state, labels))
     rule = settings.fail_on or DEFAULT_RULE
     has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < PROVEN)
+    broken = (
+        (f"--gepa-fail-on={rule}", _is_broken(rule, checks, judged.effect if has_fallen else 0.0)),
+        ("--gepa-fail-on-trouble", settings.fails_on_trouble and bool(trouble)),
+    )
+    broken_rules = tuple(option for option, is_broken in broken if is_broken)
     return CheckResult(
         run=run,
         verdict=verdict,
@@ -68,8 +73,8 @@ def build_check(
         groups=judged.groups if judged.groups < judged.baseline.total else 0,
         untouched=len(state.untouched),
         gate=rule,
-        failed=_is_broken(rule, checks, judged.effect if has_fallen else 0.0)
-        or (settings.fails_on_trouble and bool(trouble)),
+        failed=bool(broken_rules),
+        broken_rules=broken_rules,
         trouble=trouble,
         spent=spent_of(state),
         models={"task": tuple(sorted(state.task_models))},

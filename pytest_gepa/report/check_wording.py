@@ -8,6 +8,22 @@ from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.wording import count, groups_words, passed
 from pytest_gepa.verdict.judge import Tally
 
+TIER_WORDS = {
+    "regressed": "proven worse under today's prompts",
+    "suspect": "seen worse, not proven",
+    "flaky": "passes now and then on both sides",
+    "failing": "fails on both sides, not gated",
+    "stable": "no worse",
+    "improved": "proven better",
+    "trouble": "no evidence on a side",
+}
+"""What the tiers mean, gravest first."""
+
+
+def tier_words(tier: str, result: CheckResult) -> str:
+    """What a tier means in this check: with a saved baseline the prompts may be the same."""
+    return "proven worse today" if tier == "regressed" and result.baseline else TIER_WORDS[tier]
+
 
 def headline(result: CheckResult) -> str:
     """The verdict in a few words: `2 cases regressed, 1 suspect`."""
