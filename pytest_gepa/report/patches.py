@@ -23,6 +23,7 @@ from pytest_gepa.report.result import (
     by_cause,
 )
 from pytest_gepa.report.wording import (
+    EDIT_WORDS,
     count,
     drop_words,
     groups_words,
@@ -178,21 +179,9 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
     for number, edit in enumerate(edits, 1):
         if edit.origin == "merge":
             lines += [_own(""), _own(f"Step {number}, merge of {' and '.join(edit.parents)}")]
-        if edit.origin == "ancestor":
-            lines += [_own(""), _own(f"Step {number}, the earlier text of")]
+        elif edit.origin in EDIT_WORDS:
+            lines += [_own(""), _own(f"Step {number}, {EDIT_WORDS[edit.origin]}")]
             lines += [PatchLine(component) for component in edit.components]
-        if edit.origin == "pruning":
-            lines += [
-                _own(""),
-                _own(f"Step {number}, an added line taken away again in"),
-                PatchLine(", ".join(edit.components)),
-            ]
-        if edit.origin == "shrink":
-            lines += [
-                _own(""),
-                _own(f"Step {number}, changes that no case needs taken away again in"),
-                PatchLine(", ".join(edit.components)),
-            ]
         for change in edit.changes:
             how = ORIGIN_WORDS.get(change.origin, "change proposed")
             lines += [_own(""), _own(f"Step {number}, {how} for"), PatchLine(change.component)]

@@ -37,6 +37,7 @@ PHASES = {
     "baseline": "baseline",
     "gate": "trying an edit",
     "merge": "trying a merge",
+    "repeat": "running cases again, to see whether answers repeat",
     "rest": "running the other cases",
     "shrink": "shrinking the winner",
 }

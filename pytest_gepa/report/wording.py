@@ -17,6 +17,19 @@ _CONTROL = re.compile(
 )
 
 
+EDIT_WORDS = {
+    "ancestor": "the earlier text of",
+    "merge": "merge of",
+    "pruning": "an added line taken away again in",
+    "repair": "a part of the edit taken back in",
+    "shrink": "changes that no case needs taken away again in",
+}
+"""How a candidate came of its parent, by its origin, before the names of what it differs in; others are edits of it.
+
+A repair may put back what an edit removed as well as remove what it added.
+"""
+
+
 def printable(text: str) -> str:
     """Text of a model or a test without what could steer a terminal or turn the direction of writing."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
