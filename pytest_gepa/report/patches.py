@@ -27,11 +27,11 @@ from pytest_gepa.report.wording import (
     count,
     drop_words,
     groups_words,
+    name_without_file,
     named_models,
     p_words,
     passed,
     points,
-    short_name,
 )
 
 LISTED_CASES = 40
@@ -190,9 +190,9 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
     return lines
 
 
-def _short_names(cases: Sequence[str]) -> str:
+def _names_without_files(cases: Sequence[str]) -> str:
     left = len(cases) - LISTED_FINDINGS
-    names = ", ".join(map(short_name, cases[:LISTED_FINDINGS]))
+    names = ", ".join(map(name_without_file, cases[:LISTED_FINDINGS]))
     return f"{names} and {left} more" if left > 0 else names
 
 
@@ -201,13 +201,13 @@ def _why(change: Change) -> list[PatchLine]:
     told = [
         line
         for found in causes[:LISTED_FINDINGS]
-        for line in (f"{_short_names(found.cases)}: {found.problem}", f"  {found.cause}")
+        for line in (f"{_names_without_files(found.cases)}: {found.problem}", f"  {found.cause}")
         if line.strip()
     ]
     if not told:
         told = [
             *change.diagnosis.splitlines(),
-            *(f"read: {short_name(case)}" for case in change.cases[:LISTED_FINDINGS]),
+            *(f"read: {name_without_file(case)}" for case in change.cases[:LISTED_FINDINGS]),
         ]
     left = len(causes) - LISTED_FINDINGS
     if left > 0:

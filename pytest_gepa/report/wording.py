@@ -35,7 +35,7 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
-def short_name(nodeid: str) -> str:
+def name_without_file(nodeid: str) -> str:
     """A nodeid without its file: `test_line[loss-in-parentheses]`."""
     name, bracket, parameters = nodeid.partition("[")
     return name.rsplit("::", 1)[-1] + bracket + parameters

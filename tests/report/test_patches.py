@@ -17,7 +17,7 @@ from pytest_gepa.report.patches import (
     candidate_patch,
     edit_lines,
     frontier_message,
-    short_name,
+    name_without_file,
     winner_message,
 )
 from pytest_gepa.report.result import Change, EditRecord, Finding, FrontierEntry, SplitScores
@@ -252,5 +252,5 @@ def test_what_a_model_wrote_is_quoted_and_cannot_become_part_of_the_diff(tmp_pat
         ("a case that the model named itself", "a case that the model named itself"),
     ],
 )
-def test_a_short_name_is_the_last_part_of_a_nodeid(nodeid: str, short: str):
-    assert short_name(nodeid) == short
+def test_a_name_without_its_file_is_the_last_part_of_a_nodeid(nodeid: str, short: str):
+    assert name_without_file(nodeid) == short
