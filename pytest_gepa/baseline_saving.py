@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from pytest_gepa.baselines import Baseline, RecordedCase, rounded, short_name, text_digest
+from pytest_gepa.baselines import Baseline, RecordedCase, clipped_name, rounded, text_digest
 from pytest_gepa.check_rounds import Bench, Job, Rounds, most_trials
 from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -106,4 +106,4 @@ class BaselineSaving:
 def _recorded(case: Case, name: str, runs: Sequence[Rollout]) -> RecordedCase:
     scores = Counter(rounded(run.score or 0.0) for run in runs)
     passed = sum(run.outcome is Outcome.passed for run in runs)
-    return RecordedCase(case_digest(case), short_name(name), passed, dict(scores))
+    return RecordedCase(case_digest(case), clipped_name(name), passed, dict(scores))

@@ -214,7 +214,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     os.replace(aside, path)
 
 
-def short_name(nodeid: str) -> str:
+def clipped_name(nodeid: str) -> str:
     """A nodeid for the file: a whole prompt may stand in one."""
     return nodeid if len(nodeid) <= _NAME_CHARACTERS else f"{nodeid[: _NAME_CHARACTERS - 4]} ..."
 

@@ -89,7 +89,7 @@ def pytest_gepa_candidate_evaluated(
 
     `candidate` is its id, `texts` maps component ids to texts, `scores` case ids to scores in [0, 1]; `mean` is their
     weighted mean. `parents` are the ids of the candidates that it was made of, `origin` is how: "seed",
-    "ancestor", "reflection", "merge" or "pruning".
+    "ancestor", "reflection", "merge", "repair" or "pruning".
     """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pytest_gepa.cost.bill import Account
 from pytest_gepa.cost.estimate import Unbounded, most
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import NANO, PriceList, usd
-from pytest_gepa.cost.purse import UNBOUNDED, Standing
+from pytest_gepa.cost.purse import UNBOUNDED, Standing, dollars
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.suite.rollout import Case, Rollout
@@ -20,6 +20,14 @@ from pytest_gepa.trace.trajectory import Call
 
 MARGIN = 1.3
 """By so much the confirm run may cost more than the baseline shows: the winner's prompts are longer than today's."""
+
+CONFIRM_PART = 0.5
+"""Of what the baseline has left of the cap, the confirm run's share takes so much at most, unless it is one trial's."""
+
+
+def trials_within(price: Callable[[int], float], trials: int, limit: float) -> int:
+    """The most trials of a confirm run, up to so many, whose price is within a limit; at least 1."""
+    return next((number for number in range(trials, 1, -1) if price(number) <= limit), 1)
 
 
 class Spending:
@@ -44,6 +52,8 @@ class Spending:
         self._plan = plan
         self._cases = cases
         self._seen: dict[str, int] = {}
+        self.shortage = ""
+        """Why the cap leaves nothing to search with, in words, known when the confirm run's share is set aside."""
 
     def reflection(self) -> Meter:
         """The meter of the calls that this process makes."""
@@ -76,13 +86,30 @@ class Spending:
         self._seen[rollout.case] = sum(map(self._fresh_price, rollout.trajectory.calls))
 
     def keep_confirm_share(self) -> int:
-        """Set aside what the confirm run will take, in billionths of a dollar; 0 without a cap."""
+        """Set aside what the confirm run will take, in billionths of a dollar; 0 without a cap.
+
+        As many trials as are planned and take `CONFIRM_PART` of what is left at most: the search must have something,
+        and what it leaves is the confirm run's too.
+        """
         purse = self._meter.purse
         if purse is None:
             return 0
+        standing = purse.standing()
+        free = standing.cap - standing.spent - standing.reserved
         # The last requests need room for the most that they can come to.
-        share = math.ceil(self._confirm_price(self._plan.trials)) + purse.standing().largest
+        trials = trials_within(
+            lambda number: self._confirm_price(number) + standing.largest,
+            self._plan.trials,
+            CONFIRM_PART * free,
+        )
+        share = math.ceil(self._confirm_price(trials)) + standing.largest
         purse.set_aside(share)
+        if free - share < standing.largest or free <= share:
+            self.shortage = (
+                f"the cost cap of {dollars(standing.cap)} leaves nothing to search with: {dollars(standing.spent)} "
+                f"spent, {dollars(share)} kept for a confirm run of {trials} trial{'s' * (trials > 1)} a side, and a "
+                f"request may need {dollars(standing.largest)}; give more with --gepa-max-cost"
+            )
         return share
 
     def open_confirm_share(self) -> None:
@@ -95,8 +122,7 @@ class Spending:
         standing = self.standing
         if standing is None:
             return trials
-        fitting = (number for number in range(trials, 1, -1) if self._confirm_price(number) <= standing.left)
-        return next(fitting, 1)
+        return trials_within(self._confirm_price, trials, standing.left)
 
     def _confirm_price(self, trials: int) -> float:
         runs = ((case.trials or trials) * self._seen.get(case.id, self._mean()) for case in self._cases)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import check_lines
+from pytest_gepa.suite.rollout import Rollout
 from tests.baseline_world import PROMPT, SECRET, ModelWorld
 from tests.report.test_check_formats import SCHEMA, problems, read_command
 
@@ -178,6 +180,21 @@ def test_the_gates(tmp_path: Path) -> None:
     assert world.compare(tmp_path, baseline, fail_on="score:0.05").failed
     assert not world.compare(tmp_path, baseline, fail_on="score:0.2").failed
     assert not world.compare(tmp_path, baseline, fail_on="none").failed
+
+
+def test_cases_that_share_answers_today_are_one_for_the_gate_of_the_score(tmp_path: Path) -> None:
+    class Tied(ModelWorld):
+        def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+            run = super().rollout(candidate, texts, case, trial)
+            calls = tuple(replace(call, key=f"one {trial}") for call in run.trajectory.calls)
+            return replace(run, trajectory=replace(run.trajectory, calls=calls))
+
+    for world_of, groups in ((ModelWorld, 0), (Tied, 1)):
+        world = world_of({f"case{number}": 1.0 for number in range(8)})
+        baseline, _ = world.save(tmp_path, trials=1)
+        world.rates = dict.fromkeys(world.rates, 0.0)
+        result = world.compare(tmp_path, baseline, fail_on="score:0.05", trials=1)
+        assert (result.groups, result.failed) == (groups, not groups)
 
 
 # What is written

@@ -19,11 +19,11 @@ from pytest_gepa.baselines import (
     RecordedCase,
     baseline_path,
     baseline_text,
+    clipped_name,
     differences,
     match,
     read_baseline,
     rounded,
-    short_name,
     text_digest,
     write_baseline,
 )
@@ -102,8 +102,8 @@ def test_a_baseline_of_a_hundred_cases_is_small() -> None:
 
 
 def test_names_are_kept_short() -> None:
-    assert short_name("test_x[one]") == "test_x[one]"
-    assert len(short_name(f"test_x[{'prompt ' * 1000}]")) == 200
+    assert clipped_name("test_x[one]") == "test_x[one]"
+    assert len(clipped_name(f"test_x[{'prompt ' * 1000}]")) == 200
 
 
 @pytest.mark.parametrize(

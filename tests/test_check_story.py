@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
+from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_terminal import check_lines
+from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
 from tests.check_world import EDITED, OTHER, World, example_world, harmless_world
 
@@ -85,6 +89,46 @@ def test_the_gates(tmp_path: Path) -> None:
     assert not failed(World(broken), "score:0.1")
     assert not failed(World(broken), "none")
     assert not failed(World({"steady": (1, 1)}), "score:0")
+
+
+class Documents(World):
+    """Four cases look at the one answer to each document."""
+
+    def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        run = super().rollout(candidate, texts, case, trial)
+        (call,) = run.trajectory.calls
+        shared = replace(call, key=call.key.replace(case, case.partition("/")[0]), shared=True)
+        return replace(run, trajectory=replace(run.trajectory, calls=(shared,)))
+
+
+def test_cases_that_share_answers_are_judged_as_one_by_the_gate_of_the_score(tmp_path: Path) -> None:
+    broken = {f"document {at // 4}/{at % 4}": (1.0, 0.0) for at in range(8)}
+    alone, tied = (
+        world(broken).check(tmp_path, fail_on="score:0.05", trials=1) for world in (World, Documents)
+    )
+    assert (alone.failed, alone.groups, alone.p_value) == (True, 0, 2 / 2**8)
+    assert (tied.failed, tied.groups, tied.p_value) == (False, 2, 0.5)
+    for told in (render_check_markdown(tied), "\n".join(check_lines(tied, "dir"))):
+        assert "p = 0.5, judged as 2 independent groups of 8 cases" in told
+        assert "p = 0.5, judged as 2" not in render_check_markdown(alone)
+
+
+def test_a_fall_that_is_not_proven_breaks_no_rule_and_trouble_breaks_its_own(tmp_path: Path) -> None:
+    class Down(World):
+        def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+            run = super().rollout(candidate, texts, case, trial)
+            return replace(run, outcome=Outcome.error, score=None) if case == "down" else run
+
+    rates = {"down": (1.0, 1.0), "slipped": (1.0, 0.0), "steady": (1.0, 1.0)}
+    options = {"fail_on": "score:0.02", "trials": 1}
+    only = Down(rates).check(tmp_path, fails_on_trouble=True, **options)
+    assert only.effect < -0.02
+    assert (only.failed, only.broken_rules) == (True, ("--gepa-fail-on-trouble",))
+    assert "- Gate: failed (`--gepa-fail-on-trouble`)" in render_check_markdown(only)
+    neither = Down(rates).check(tmp_path, **options)
+    assert (neither.failed, neither.broken_rules) == (False, ())
+    both = Down(rates).check(tmp_path, fails_on_trouble=True, fail_on="suspect", trials=1)
+    assert both.broken_rules == ("--gepa-fail-on=suspect", "--gepa-fail-on-trouble")
 
 
 def test_one_trial_a_side_proves_nothing(tmp_path: Path) -> None:

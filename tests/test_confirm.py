@@ -112,3 +112,38 @@ def test_the_plan_after_a_run_tells_what_its_cases_can_prove(project: Project) -
         "provable * from 6 cases fixed with none broken*",
         "* proves +46 points (6 cases mended) in 80 % of runs or more (0 of 13 cases flaky as runs showed)",
     )
+
+
+ONE_ANSWER = """\
+import pytest
+
+from app import route
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return route("kind", "word")
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_answer(answer, number):
+    assert answer == "right"
+"""
+
+
+@pytest.mark.thorough
+def test_tests_that_look_at_the_one_answer_of_a_fixture_prove_no_more_than_one(project: Project) -> None:
+    project.write({"test_route.py": ONE_ANSWER})
+    project.world.task = lambda request: "right" if "RULE A" in str(request["messages"]) else "wrong"
+    run = project.optimize()
+    assert run.code == 0, run.out
+    found = run.result
+    assert (found["verdict"], found["effect"], found["groups"], found["p_value"]) == (
+        "not proven",
+        1.0,
+        1,
+        1.0,
+    )
+    run.matches("* judged as 1 independent group of 8 cases, as some share answers")
+    plan = project.pytest("--gepa-plan", "--gepa-reflection-model=m")
+    plan.matches("provable * nothing: 1 independent group of 8 cases are too few for p < 0.05 (6 would do)")

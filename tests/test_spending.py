@@ -59,6 +59,44 @@ def test_room_for_the_largest_request_is_part_of_the_share(tmp_path: Path) -> No
     assert costs.keep_confirm_share() == 7_000_000
 
 
+FORTY = [Case(str(number), str(number)) for number in range(40)]
+
+
+def forty_at_a_cent(directory: Path, cap: float) -> Spending:
+    """The baseline of forty cases has been run, each for a cent."""
+    costs = Spending(directory / "costs", PRICES, cap, BudgetPlan(1040, 800, 240, 0, 3), FORTY)
+    purse = costs.reflection().purse
+    assert purse is not None
+    for case in FORTY:
+        costs.learn(rollout(case.id, (10_000, 0)))
+        number = purse.reserve(20_000_000)
+        assert number is not None
+        purse.settle(number, 10_000_000)
+    return costs
+
+
+@pytest.mark.parametrize(
+    ("cap", "trials"), [(7.0, 3), (6.8, 3), (6.5, 2), (4.7, 2), (4.4, 1), (2.0, 1), (1.0, 1)]
+)
+def test_the_share_leaves_half_to_the_search_or_is_one_trial(tmp_path: Path, cap: float, trials: int) -> None:
+    costs = forty_at_a_cent(tmp_path, cap)
+    assert costs.keep_confirm_share() == trials * 1_040_000_000 + 20_000_000
+    assert bool(costs.shortage) == (cap == 1.0)
+    if not costs.shortage:
+        purse = costs.reflection().purse
+        assert purse is not None
+        assert purse.reserve(100_000_000) is not None  # a reflection of ten cents
+
+
+def test_a_cap_that_leaves_nothing_to_search_with_says_so(tmp_path: Path) -> None:
+    costs = forty_at_a_cent(tmp_path, 1.0)
+    costs.keep_confirm_share()
+    assert costs.shortage == (
+        "the cost cap of $1.00 leaves nothing to search with: $0.40 spent, $1.06 kept for a confirm run of 1 trial a "
+        "side, and a request may need $0.02; give more with --gepa-max-cost"
+    )
+
+
 def test_trials_are_fewer_where_the_money_is_short(tmp_path: Path) -> None:
     """A trial of both sides takes 2 x 1.3 x 0.0006 USD; one case has five whatever the run has."""
     plan = BudgetPlan(400, 340, 18, 0, 3)

@@ -28,7 +28,11 @@ _ELSEWHERE = re.compile(
     rb'"(?:previous_response_id|conversation|file_ids?|file_url|file_uri|fileUri|fileData|file_data|image_url'
     rb"|input_audio|inline_?[dD]ata|cached_?[cC]ontent|container|vector_store_ids|server_url|document_url)"
     rb'"\s*:(?!\s*(?:null|""|\[\]|\{\}|\{\s*"(?:type|description|title|anyOf|allOf|oneOf|\$ref|enum|const)"))|'
-    rb'"type"\s*:\s*"(?:image|document|audio|video|file|(?:input_|web_|file_|code_|computer|mcp)[a-z_0-9]*)"'
+    rb'"type"\s*:\s*"(?:image|document|audio|video|file|(?:input_|web_|file_|code_|computer|mcp)[a-z_0-9]*)"|'
+    # Gemini declares its tools by a key, whose value may be empty; so does OpenAI's search in a chat completion.
+    rb'"(?i:google_?search(?:_?retrieval)?|url_?context|code_?execution|google_?maps|(?:enterprise_?)?web_?search|'
+    rb"web_search_options|file_?search|computer_?use|vertex_?ai_?search|vertex_?rag_?store|external_?api|mcp_?servers)"
+    rb'"\s*:(?!\s*(?:null|false|"|\[\]|\{\s*"(?:type|description|title|anyOf|allOf|oneOf|\$ref|enum|const)"))'
 )
 """What makes a request's input larger than its body: media, which are counted by their size in pixels or seconds, what
 stands on the server, and tools that the server runs and reads. A property of that name in a schema is none of these."""

@@ -22,10 +22,11 @@ def candidate_id(texts: Mapping[str, str]) -> str:
 class Candidate:
     """A point in text space: the same texts are the same candidate.
 
-    `texts` maps each component's id to its text. `changed` names the components that differ from the
-    first parent. `origin` is "seed", "ancestor", "base", "reflection", "merge", "pruning" or "shrink"; `proposal`
-    is the id of the proposal (several joined by "+") that made it, and `diagnosis` is what the reflection
-    wrote about the failures. `taken` are the search cases that stand in the texts as examples.
+    `texts` maps each component's id to its text. `changed` names the components that differ from the first parent.
+    `origin` is "seed", "ancestor", "base", "reflection", "merge", "repair" (a part of an edit taken back), "pruning"
+    (an added line taken away again) or "shrink"; `proposal` is the id of the proposal (several joined by "+") that
+    made it, and `diagnosis` is what the reflection wrote about the failures. `taken` are the search cases that stand
+    in the texts as examples.
     """
 
     id: str

@@ -119,7 +119,7 @@ def repairs(base: Candidate, tip: Candidate) -> list[Candidate]:
             )
             for name, text in base.texts.items()
         }
-        child = derive(tip, texts, origin="pruning")
+        child = derive(tip, texts, origin="repair")
         children.setdefault(child.id, child)
     return list(children.values())
 

@@ -66,6 +66,7 @@ def build_result(
         p_value=judged.p_value,
         baseline=judged.baseline,
         winner=judged.winner,
+        groups=judged.groups,
         holdout=judged.holdout,
         searched=searched if winner.id != search.seed.id else None,
         provable=gain_to_prove(state, cases, seed) if verdict == "not proven" else None,

@@ -16,6 +16,7 @@ from pytest_gepa.report.spent import with_bill
 from pytest_gepa.report.wording import count
 from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.ties import tied_pairs, tied_runs
 from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.verdict.judge import CaseScore, judge
 from pytest_gepa.verdict.sequential import Tier
@@ -43,12 +44,21 @@ def build_check(
     labels = {case.id: case.nodeid for case in cases}
     tiers = state.tiers()
     checks = tuple(_case_check(state, tier, labels, places or {}) for tier in tiers)
-    judged = judge([_scores(state, case) for case in cases if case.id in state.trials], seed=settings.seed)
+    groups = _tied(state)
+    judged = judge(
+        [_scores(state, case, groups.get(case.id, "")) for case in cases if case.id in state.trials],
+        seed=settings.seed,
+    )
     regressed = [check.case for check in checks if check.tier == "regressed"]
     verdict, reason = _verdict(state, base, checks, saved)
     trouble = tuple(trouble_of(state, labels))
     rule = settings.fail_on or DEFAULT_RULE
     has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < PROVEN)
+    broken = (
+        (f"--gepa-fail-on={rule}", _is_broken(rule, checks, judged.effect if has_fallen else 0.0)),
+        ("--gepa-fail-on-trouble", settings.fails_on_trouble and bool(trouble)),
+    )
+    broken_rules = tuple(option for option, is_broken in broken if is_broken)
     return CheckResult(
         run=run,
         verdict=verdict,
@@ -60,10 +70,11 @@ def build_check(
         effect=judged.effect,
         interval=judged.interval,
         p_value=judged.p_value,
+        groups=judged.groups if judged.groups < judged.baseline.total else 0,
         untouched=len(state.untouched),
         gate=rule,
-        failed=_is_broken(rule, checks, judged.effect if has_fallen else 0.0)
-        or (settings.fails_on_trouble and bool(trouble)),
+        failed=bool(broken_rules),
+        broken_rules=broken_rules,
         trouble=trouble,
         spent=spent_of(state),
         models={"task": tuple(sorted(state.task_models))},
@@ -157,11 +168,28 @@ def _told(rollout: Rollout) -> str:
     return f"{read_failure(rollout.trajectory.failure).printed}\n{rollout.feedback}".strip()
 
 
-def _scores(state: CheckState, case: Case) -> CaseScore:
+def _tied(state: CheckState) -> dict[str, str]:
+    """The groups of compared cases that share answers, by case."""
+    before, after = (
+        {
+            (case, trial): run
+            for case in state.trials
+            for trial, run in state.side(side, case)
+            if run.outcome.is_evidence
+        }
+        for side in (BASE, TODAY)
+    )
+    if state.recorded:
+        # The trials that were recorded asked another time: what is the same request has had another answer then.
+        return tied_runs(after.values(), state.today.texts)
+    return tied_pairs(before, after, state.base.texts, state.today.texts)
+
+
+def _scores(state: CheckState, case: Case, group: str) -> CaseScore:
     if (recorded := state.recorded.get(case.id)) is not None:
         # Recorded trials have no order, and are as many as they are: what is compared are the means of all.
         today = _side(state, TODAY, case.id, None).score
-        return CaseScore(case.id, seed=(recorded.mean,), winner=(today,), weight=case.weight)
+        return CaseScore(case.id, seed=(recorded.mean,), winner=(today,), weight=case.weight, group=group)
     sides = {side: dict(state.side(side, case.id)) for side in (BASE, TODAY)}
     number = 1 + max((trial for runs in sides.values() for trial in runs), default=-1)
 
@@ -178,6 +206,7 @@ def _scores(state: CheckState, case: Case) -> CaseScore:
         weight=case.weight,
         seed_passed=tuple(has_passed(sides[BASE].get(trial)) for trial in range(number)),
         winner_passed=tuple(has_passed(sides[TODAY].get(trial)) for trial in range(number)),
+        group=group,
     )
 
 

@@ -12,7 +12,7 @@ from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import changes_of, line_runs, line_words, side_words, worst_first
 from pytest_gepa.report.foreign import clip
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import count, p_words, printable, short_name
+from pytest_gepa.report.wording import count, name_without_file, p_words, printable
 
 LEVELS = {"regressed": "error", "suspect": "warning"}
 SEVERITIES = {"regressed": "major", "suspect": "minor"}
@@ -165,7 +165,7 @@ def junit_properties(case: CaseCheck) -> list[tuple[str, str]]:
 
 
 def _case_words(case: CaseCheck) -> str:
-    name = printable(clip(short_name(case.case), 200))
+    name = printable(clip(name_without_file(case.case), 200))
     return f"{name} passed {side_words(case.base)} before, {side_words(case.today)} today ({p_words(case.p_value)})"
 
 

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from pytest_gepa.report.check_baseline import apart_parts, compared_markdown
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange
 from pytest_gepa.report.check_wording import (
+    TIER_WORDS,
     changes_of,
+    grouped_words,
     headline,
     line_words,
     side_words,
+    tier_words,
     worst_first,
 )
 from pytest_gepa.report.fitting import Part, fit
@@ -25,20 +28,10 @@ LIMIT = 65_536
 """What GitHub takes as a comment, in characters."""
 
 ANSWER, FAILURE, DIFF, COMMAND = 1_500, 2_500, 6_000, 8_000
-SCORE_RULE = "score:"
 NAMED = 3
 """Prompts that a sentence or a row names."""
 
 REST = "All of it is in `check.json`, beside this report."
-TIER_WORDS = {
-    "regressed": "proven worse under today's prompts",
-    "suspect": "seen worse, not proven",
-    "flaky": "passes now and then on both sides",
-    "failing": "fails on both sides",
-    "stable": "no worse",
-    "improved": "proven better",
-    "trouble": "no evidence on a side",
-}
 
 
 def render_check_markdown(result: CheckResult) -> str:
@@ -74,7 +67,7 @@ def _head(result: CheckResult) -> str:
         low, high = result.interval
         lines.append(
             f"- Score {points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, "
-            f"{p_words(result.p_value)}"
+            f"{p_words(result.p_value)}{grouped_words(result)}"
         )
     return "\n".join([*lines, *_counts(result)]) + "\n"
 
@@ -98,16 +91,8 @@ def _compared(result: CheckResult) -> list[str]:
 def _gate(result: CheckResult) -> str:
     rule = f"--gepa-fail-on={result.gate}"
     if result.failed:
-        return f"failed ({code(rule if _is_broken(result) else '--gepa-fail-on-trouble', 100)})"
+        return f"failed ({' and '.join(code(broken, 100) for broken in result.broken_rules)})"
     return f"{'only reports' if result.gate == 'none' else 'passed'} ({code(rule, 100)})"
-
-
-def _is_broken(result: CheckResult) -> bool:
-    """Whether the rule alone fails this check; what else does is a case in trouble."""
-    if result.gate.startswith(SCORE_RULE):
-        return result.effect < -float(result.gate.removeprefix(SCORE_RULE))
-    gated = {"regressed": ("regressed",), "suspect": ("regressed", "suspect")}.get(result.gate, ())
-    return any(case.tier in gated for case in result.cases)
 
 
 def _counts(result: CheckResult) -> list[str]:
@@ -140,10 +125,6 @@ def _broken_others(result: CheckResult) -> Part:
     return Part(2, "\n### What else is worse\n" if folded else "", folded, noun="cases with their answers")
 
 
-def _tier_words(tier: str, result: CheckResult) -> str:
-    return "proven worse today" if tier == "regressed" and result.baseline else TIER_WORDS[tier]
-
-
 def _title(case: CaseCheck) -> str:
     name = markup(" ".join(case.case.split()), 200)
     return f"{case.tier}: {name}: {side_words(case.base)} &rarr; {side_words(case.today)} passed"
@@ -155,7 +136,7 @@ def _detail(case: CaseCheck, result: CheckResult) -> str:
     sides = f"{side_words(case.base)} before, {side_words(case.today)} today"
     lines = [
         "",
-        f"{code(case.case)} is **{case.tier}** ({_tier_words(case.tier, result)}): passed {sides}, "
+        f"{code(case.case)} is **{case.tier}** ({tier_words(case.tier, result)}): passed {sides}, "
         f"{p_words(case.p_value)}{f'; uses {named}' if named else ''}.",
         "",
     ]
@@ -224,7 +205,7 @@ def _tables(result: CheckResult) -> list[Part]:
         ruler = ["---", *(["--:"] * (2 + is_tested)), *(["---"] * names_prompts)]
         head = f"{_cells(columns)}{_cells(ruler)}"
         rows = tuple(_row(case, columns) for case in cases)
-        title = f"{_capital(tier)}: {count(len(cases), 'case')} ({_tier_words(tier, result)})"
+        title = f"{_capital(tier)}: {count(len(cases), 'case')} ({tier_words(tier, result)})"
         noun = f"rows of {tier} cases"
         if tier in ("regressed", "suspect"):
             parts.append(Part(rank, f"\n### {title}\n\n{head}", rows, noun=noun))

@@ -91,14 +91,15 @@ class CheckResult:
     `verdict` is "regressed", "suspect", "no regression", "nothing changed" or "not finished"; `reason` explains it in
     a sentence. `base` names what today is compared with (an abbreviated commit, or a saved baseline), `revision` what
     the user gave for it. `effect` and `interval` are differences of mean scores, today less base, in [-1, 1], over the
-    cases that use a changed component. `gate` is the rule of `--gepa-fail-on`, `failed` whether it was broken.
-    `untouched` counts the cases that use no changed component, or whose requests are the same under both. `command`
-    optimizes exactly the regressed cases, "" where there are none. `on_new_prompts` are cases that use a prompt which
-    the base has not, so that they cannot run on its side: listed, never gated. `on_deleted_prompts` are cases that have
-    used a prompt which the base has and today has not, as earlier runs have shown: the code of today runs without it on
-    both sides, so that its loss is not compared; `not_collected` are those of them, by id, that are not among the cases
-    of this session. `stopped` is why the check could not go
-    on to its end, "" when it did. Code is never swapped: both sides run the code of today.
+    cases that use a changed component. `groups` is how many independent groups these are for interval and `p_value`, 0
+    where no two of them share an answer of a model. `gate` is the rule of `--gepa-fail-on`, `failed` whether the check
+    fails, and `broken_rules` the options that make it fail, as they are typed. `untouched` counts the cases that use no
+    changed component, or whose requests are the same under both. `command` optimizes exactly the regressed cases, ""
+    where there are none. `on_new_prompts` are cases that use a prompt which the base has not, so that they cannot run
+    on its side: listed, never gated. `on_deleted_prompts` are cases that have used a prompt which the base has and
+    today has not, as earlier runs have shown: the code of today runs without it on both sides, so that its loss is not
+    compared; `not_collected` are those of them, by id, that are not among the cases of this session. `stopped` is why
+    the check could not go on to its end, "" when it did. Code is never swapped: both sides run the code of today.
 
     With a saved `baseline` the base's side is recorded: its sides have no answers, its prompts are known by their
     digests alone (a change has no diff and no lines), and all cases that it has are compared, whatever they use.
@@ -114,9 +115,11 @@ class CheckResult:
     effect: float = 0.0
     interval: tuple[float, float] = (-1.0, 1.0)
     p_value: float = 1.0
+    groups: int = 0
     untouched: int = 0
     gate: str = "regressed"
     failed: bool = False
+    broken_rules: tuple[str, ...] = ()
     trouble: tuple[Trouble, ...] = ()
     spent: Spent = field(default_factory=Spent)
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

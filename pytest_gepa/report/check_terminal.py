@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.report.check_baseline import compared_lines
-from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.check_wording import grouped_words, tier_words
 from pytest_gepa.report.result import Spent, Trouble
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
@@ -17,13 +18,7 @@ LISTED = 10
 SHOWN_LINES = 12
 SHOWN_DIFF = 40
 WIDEST = 120
-TIER_WORDS = {
-    "regressed": "regressed (proven)",
-    "suspect": "suspect (seen worse, not proven)",
-    "flaky": "flaky (nobody can tell)",
-    "failing": "failing on both sides, not gated",
-    "improved": "improved (proven)",
-}
+LISTED_TIERS = tuple(tier for tier in TIERS if tier != "stable")
 
 
 def opening_line(base: BasePrompts, first: int, cases: int) -> str:
@@ -47,13 +42,13 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
         low, high = (100 * bound for bound in result.interval)
         lines.append(
             f"mean score           {points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
-            f"{high:+.0f}, {p_words(result.p_value)}"
+            f"{high:+.0f}, {p_words(result.p_value)}{grouped_words(result)}"
         )
     if result.simulated:
         models = dict.fromkeys(name for names in result.models.values() for name in names)
         lines.append(f"model                {' and '.join(models)}, {WARNING}")
-    for tier, words in TIER_WORDS.items():
-        lines += _tier_lines(result, tier, words)
+    for tier in LISTED_TIERS:
+        lines += _tier_lines(result, tier)
     if stable := result.in_tier("stable"):
         lines.append(f"stable               {count(len(stable), 'case')}")
     if result.untouched:
@@ -76,7 +71,8 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
                 f"compared             prompts only: both sides ran the code of today, not of {result.base}"
             )
         lines.append(spent_line(result.spent))
-    lines.append(f"gate                 --gepa-fail-on={result.gate}{', broken' if result.failed else ''}")
+    broken = f"{' and '.join(result.broken_rules)}, broken" if result.failed else ""
+    lines.append(f"gate                 {broken or f'--gepa-fail-on={result.gate}'}")
     lines.append(f"report               {directory}/check.md")
     lines = [printable(line) for line in lines]
     if result.command:
@@ -158,11 +154,11 @@ def _diff_lines(result: CheckResult, case: CaseCheck) -> list[str]:
     return [line for change in used[:2] for line in _cut(change.diff.splitlines(), SHOWN_DIFF)]
 
 
-def _tier_lines(result: CheckResult, tier: str, words: str) -> list[str]:
+def _tier_lines(result: CheckResult, tier: str) -> list[str]:
     cases = result.in_tier(tier)
     if not cases:
         return []
-    lines = [f"{words}:"]
+    lines = [f"{tier} ({tier_words(tier, result)}):"]
     for case in cases[:LISTED]:
         proof = f", {p_words(case.p_value)}" if tier in ("regressed", "improved") else ""
         lines.append(f"  {case.case}: {_rate(case.base)} -> {_rate(case.today)}{proof}")

@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
-from pytest_gepa.report.wording import count, passed
+from pytest_gepa.report.wording import count, groups_words, passed
 from pytest_gepa.verdict.judge import Tally
+
+TIER_WORDS = {
+    "regressed": "proven worse under today's prompts",
+    "suspect": "seen worse, not proven",
+    "flaky": "passes now and then on both sides",
+    "failing": "fails on both sides, not gated",
+    "stable": "no worse",
+    "improved": "proven better",
+    "trouble": "no evidence on a side",
+}
+"""What the tiers mean, gravest first."""
+
+
+def tier_words(tier: str, result: CheckResult) -> str:
+    """What a tier means in this check: with a saved baseline the prompts may be the same."""
+    return "proven worse today" if tier == "regressed" and result.baseline else TIER_WORDS[tier]
 
 
 def headline(result: CheckResult) -> str:
@@ -30,6 +46,12 @@ def side_words(side: Side) -> str:
         return "no evidence"
     score = side.passed / side.trials if side.score is None else side.score
     return passed(Tally(side.passed, side.trials, score))
+
+
+def grouped_words(result: CheckResult) -> str:
+    """`, judged as 12 independent groups of 60 cases`, "" where no two cases share an answer of a model."""
+    compared = sum(bool(case.base.trials and case.today.trials) for case in result.cases)
+    return f", judged as {groups_words(result.groups, compared)}" if result.groups else ""
 
 
 def line_words(lines: Sequence[int]) -> str:

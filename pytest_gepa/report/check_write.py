@@ -35,7 +35,7 @@ def write_check(directory: Path, result: CheckResult, redact: Callable[[str], st
 def _redacted(result: CheckResult, redact: Callable[[str], str]) -> CheckResult:
     # A password may be any word, one of ours too; the form of the result must not hang on it.
     kept = {field.name for kind in _KINDS for field in fields(kind)}
-    kept |= {*TIERS, "trouble", result.verdict, result.gate}
+    kept |= {*TIERS, "trouble", result.verdict, result.gate, *result.broken_rules}
     kept |= {name for change in result.changes for name in (change.component, change.path, change.state)}
     return from_json(
         CheckResult, rewrite_tree(to_json(result), lambda text: text if text in kept else redact(text))

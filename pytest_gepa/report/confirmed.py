@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pytest_gepa.evaluator import SEARCH
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.report.result import Confirmed, SplitScores
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.ties import tied_pairs, tied_runs
 from pytest_gepa.verdict.holm import holm_verdicts
 from pytest_gepa.verdict.judge import CaseScore, Verdict, judge
 from pytest_gepa.verdict.power import ProvableGain, SeenCase, provable_gain
@@ -31,11 +32,23 @@ def confirmed(
 def gain_to_prove(state: RunState, cases: Sequence[Case], seed: int) -> ProvableGain | None:
     """The gain that another confirm run like this one would prove, of the cases as flaky as this run has seen them."""
     scores: dict[str, list[float]] = {}
-    for rollout in state.under_todays_prompts():
+    known = state.under_todays_prompts()
+    for rollout in known:
         if rollout.score is not None:
             scores.setdefault(rollout.case, []).append(rollout.score)
+    searched = {case.id for case in cases if case.split == "search"}
+    if state.is_confirmed and state.winner is not None:
+        groups = _tied(state, state.winner, searched)
+    else:
+        one_side = (rollout for rollout in known if rollout.case in searched)
+        groups = tied_runs(one_side, state.search.seed.texts, by_prompts=True)
     seen = [
-        SeenCase(tuple(scores[case.id]), case.trials or max(state.trials, 1), case.weight)
+        SeenCase(
+            tuple(scores[case.id]),
+            case.trials or max(state.trials, 1),
+            case.weight,
+            groups.get(case.id, ""),
+        )
         for case in cases
         if case.split == "search" and case.id in scores
     ]
@@ -53,7 +66,13 @@ def _confirmed(verdict: Verdict, holdout: SplitScores | None, labels: Mapping[st
         holdout=holdout,
         fixed=tuple(labels[case] for case in verdict.fixed),
         broken=tuple(labels[case] for case in verdict.broken),
+        groups=_groups(verdict),
     )
+
+
+def _groups(verdict: Verdict) -> int:
+    """How many independent groups the cases are, 0 where each stands alone."""
+    return verdict.groups if verdict.groups < verdict.baseline.total else 0
 
 
 def _held_out(
@@ -62,13 +81,16 @@ def _held_out(
     if not any(case.split == "holdout" for case in cases):
         return None
     held = _judge(state, candidate, cases, "holdout", seed)
-    return SplitScores(held.baseline, held.winner, tuple(labels[case] for case in held.broken))
+    broken = tuple(labels[case] for case in held.broken)
+    return SplitScores(held.baseline, held.winner, broken, _groups(held))
 
 
 def _judge(state: RunState, candidate: Candidate, cases: Sequence[Case], split: str, seed: int) -> Verdict:
     """The comparison of both sides of the confirm run, over the cases of a split that are no examples."""
     before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, candidate.id))
     trials = 1 + max((trial for _, trial in (*before, *after)), default=0)
+    chosen = [case for case in cases if case.split == split and case.id not in candidate.examples]
+    groups = _tied(state, candidate, {case.id for case in chosen})
     scores = [
         CaseScore(
             case.id,
@@ -78,11 +100,21 @@ def _judge(state: RunState, candidate: Candidate, cases: Sequence[Case], split: 
             seed_passed=_passes(before, case.id, trials),
             winner_passed=_passes(after, case.id, trials),
             seed_before=_earlier(state, case.id),
+            group=groups.get(case.id, ""),
         )
-        for case in cases
-        if case.split == split and case.id not in candidate.examples
+        for case in chosen
     ]
     return judge(scores, seed=seed)
+
+
+def _tied(state: RunState, candidate: Candidate, cases: Collection[str]) -> dict[str, str]:
+    """The groups of these cases that share answers in the confirm run, by case."""
+    seed = state.search.seed
+    before, after = (
+        {place: rollout for place, rollout in state.confirm.get(name, {}).items() if place[0] in cases}
+        for name in (seed.id, candidate.id)
+    )
+    return tied_pairs(before, after, seed.texts, candidate.texts)
 
 
 def _earlier(state: RunState, case: str) -> tuple[bool, ...]:

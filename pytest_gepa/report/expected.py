@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_gepa.cost.prices import NANO, PriceList, Tokens
-from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.plan import BudgetPlan, confirm_rollouts
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.wording import count, dollars
 from pytest_gepa.settings import Settings
-from pytest_gepa.spending import MARGIN
+from pytest_gepa.spending import CONFIRM_PART, MARGIN, trials_within
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
 
@@ -30,7 +30,7 @@ def expected_lines(
     known = [usage[case.id] for case in cases if case.id in usage]
     calls = sum(case.calls for case in known)
     if not calls:
-        return [f"price                {UNKNOWN}", *_cap_lines(settings, None)]
+        return [f"price                {UNKNOWN}", *_cap_lines(settings, cases, budget, None)]
     each = len(known)
     into, out = sum(case.input_tokens for case in known), sum(case.output_tokens for case in known)
     share = budget.limit / each
@@ -60,14 +60,13 @@ def expected_lines(
         total += found[2]
     if not any(used.calls for case in known for used in case.models.values()):
         lines.append("price                unknown: the runs so far did not tell the tokens of each model")
-        return [*lines, *_cap_lines(settings, None)]
+        return [*lines, *_cap_lines(settings, cases, budget, None)]
     if lacking:
         names = ", ".join(sorted(lacking))
         lines.append(f"price                unknown: no price for {names}; add it to gepa_prices")
-        return [*lines, *_cap_lines(settings, None)]
+        return [*lines, *_cap_lines(settings, cases, budget, None)]
     lines.append(f"price                at most about {dollars(total)} = {' + '.join(sums)}")
-    confirm = MARGIN * budget.confirm * rollout
-    return [*lines, *_cap_lines(settings, confirm)]
+    return [*lines, *_cap_lines(settings, cases, budget, rollout)]
 
 
 def _by_model(known: Sequence[CaseUsage]) -> dict[str, ModelUsage]:
@@ -124,11 +123,34 @@ def _reflections(
     return line, f"{count(replies, 'reflection')} x {dollars(paid or 0.0)}", replies * (paid or 0.0)
 
 
-def _cap_lines(settings: Settings, confirm: float | None) -> list[str]:
-    if settings.max_cost is None:
+def _cap_lines(
+    settings: Settings, cases: Sequence[Case], budget: BudgetPlan, rollout: float | None
+) -> list[str]:
+    """The cap and the confirm run's share of it; `rollout` is the price of one in USD, None where it is not known."""
+    cap = settings.max_cost
+    if cap is None:
         return []
-    share = "a share" if confirm is None else f"about {dollars(confirm)}"
-    return [
-        f"cap                  {dollars(settings.max_cost)}, of which {share} is set aside for the confirm run when "
-        "the baseline has been measured"
-    ]
+    if rollout is None:
+        return [f"cap                  {dollars(cap)}, {_kept('a share')}"]
+    each = rollout
+
+    def price(trials: int) -> float:
+        return MARGIN * confirm_rollouts(cases, trials, budget.candidates) * each
+
+    baseline = each * sum(case.split == "search" for case in cases)
+    trials = trials_within(price, budget.trials, CONFIRM_PART * (cap - baseline))
+    if baseline + price(trials) >= cap:
+        return [
+            f"cap                  {dollars(cap)}, which leaves nothing to search with: about {dollars(baseline)} for "
+            f"the baseline and {dollars(price(trials))} for a confirm run of {count(trials, 'trial')} a side"
+        ]
+    fewer = (
+        f" ({count(trials, 'trial')} a side, more if the search leaves enough)"
+        if trials < budget.trials
+        else ""
+    )
+    return [f"cap                  {dollars(cap)}, {_kept(f'about {dollars(price(trials))}')}{fewer}"]
+
+
+def _kept(share: str) -> str:
+    return f"of which {share} is set aside for the confirm run when the baseline has been measured"

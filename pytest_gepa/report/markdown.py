@@ -8,9 +8,11 @@ from pytest_gepa.report.needs import needs_words, shown_cases, shown_lines
 from pytest_gepa.report.result import Result, by_cause
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import (
+    EDIT_WORDS,
     count,
     drop_words,
     duration,
+    groups_words,
     named_models,
     outlay_words,
     p_words,
@@ -43,6 +45,8 @@ def render_markdown(result: Result) -> str:
         count=count,
         drop_words=drop_words,
         duration=duration,
+        edit_words=_edit_words,
+        groups_words=groups_words,
         line=_line,
         named_models=named_models,
         needs_words=needs_words,
@@ -57,6 +61,11 @@ def render_markdown(result: Result) -> str:
         provable_words=provable_words,
     )
     return environment.get_template("report.md.j2").render(result=result, warning=WARNING).rstrip("\n") + "\n"
+
+
+def _edit_words(origin: str) -> str:
+    words = EDIT_WORDS.get(origin, "edit of")
+    return words[:1].upper() + words[1:]
 
 
 def _line(text: str) -> str:

@@ -22,7 +22,17 @@ from pytest_gepa.report.result import (
     TakenCase,
     by_cause,
 )
-from pytest_gepa.report.wording import count, drop_words, named_models, p_words, passed, points, short_name
+from pytest_gepa.report.wording import (
+    EDIT_WORDS,
+    count,
+    drop_words,
+    groups_words,
+    name_without_file,
+    named_models,
+    p_words,
+    passed,
+    points,
+)
 
 LISTED_CASES = 40
 LISTED_FINDINGS = 4
@@ -129,13 +139,14 @@ def _breaks(found: Result | Confirmed) -> str:
 
 def _score(found: Result | Confirmed, trials: int, judged: int) -> str:
     low, high = found.interval
+    groups = f", over {groups_words(found.groups, found.baseline.total)}" if found.groups else ""
     adjusted = f", adjusted for {judged} candidates (Holm)" if judged > 1 else ""
     verdict = (
         "" if isinstance(found, Result) or found.verdict == "proven" else f" {VERDICT_WORDS[found.verdict]}."
     )
     return (
         f"Confirm run ({count(trials, 'trial')} a side): {points(found.effect)}, 95 % interval {100 * low:+.0f} to "
-        f"{100 * high:+.0f}, {p_words(found.p_value)}{adjusted}.{verdict}"
+        f"{100 * high:+.0f}, {p_words(found.p_value)}{adjusted}{groups}.{verdict}"
     )
 
 
@@ -168,21 +179,9 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
     for number, edit in enumerate(edits, 1):
         if edit.origin == "merge":
             lines += [_own(""), _own(f"Step {number}, merge of {' and '.join(edit.parents)}")]
-        if edit.origin == "ancestor":
-            lines += [_own(""), _own(f"Step {number}, the earlier text of")]
+        elif edit.origin in EDIT_WORDS:
+            lines += [_own(""), _own(f"Step {number}, {EDIT_WORDS[edit.origin]}")]
             lines += [PatchLine(component) for component in edit.components]
-        if edit.origin == "pruning":
-            lines += [
-                _own(""),
-                _own(f"Step {number}, an added line taken away again in"),
-                PatchLine(", ".join(edit.components)),
-            ]
-        if edit.origin == "shrink":
-            lines += [
-                _own(""),
-                _own(f"Step {number}, changes that no case needs taken away again in"),
-                PatchLine(", ".join(edit.components)),
-            ]
         for change in edit.changes:
             how = ORIGIN_WORDS.get(change.origin, "change proposed")
             lines += [_own(""), _own(f"Step {number}, {how} for"), PatchLine(change.component)]
@@ -191,9 +190,9 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
     return lines
 
 
-def _short_names(cases: Sequence[str]) -> str:
+def _names_without_files(cases: Sequence[str]) -> str:
     left = len(cases) - LISTED_FINDINGS
-    names = ", ".join(map(short_name, cases[:LISTED_FINDINGS]))
+    names = ", ".join(map(name_without_file, cases[:LISTED_FINDINGS]))
     return f"{names} and {left} more" if left > 0 else names
 
 
@@ -202,13 +201,13 @@ def _why(change: Change) -> list[PatchLine]:
     told = [
         line
         for found in causes[:LISTED_FINDINGS]
-        for line in (f"{_short_names(found.cases)}: {found.problem}", f"  {found.cause}")
+        for line in (f"{_names_without_files(found.cases)}: {found.problem}", f"  {found.cause}")
         if line.strip()
     ]
     if not told:
         told = [
             *change.diagnosis.splitlines(),
-            *(f"read: {short_name(case)}" for case in change.cases[:LISTED_FINDINGS]),
+            *(f"read: {name_without_file(case)}" for case in change.cases[:LISTED_FINDINGS]),
         ]
     left = len(causes) - LISTED_FINDINGS
     if left > 0:

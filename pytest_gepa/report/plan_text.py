@@ -9,9 +9,10 @@ from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.placeholders import declared, placeholders
 from pytest_gepa.report.expected import expected_lines
-from pytest_gepa.report.wording import count, printable, provable_words
+from pytest_gepa.report.wording import count, groups_words, printable, provable_words
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
 from pytest_gepa.verdict.judge import least_gain
 from pytest_gepa.verdict.power import SeenCase, provable_gain
@@ -48,13 +49,20 @@ def plan_lines(
         f"{count(len(cases), 'case')} x {count(budget.trials, 'trial')}",
         *expected_lines(settings, cases, model, budget, usage, reflection),
     ]
-    least = least_gain(searched)
+    groups = {case.id: usage[case.id].group for case in cases if case.id in usage and usage[case.id].group}
+    units = group_count([case.id for case in cases if case.split == "search"], groups)
+    least = least_gain(units)
+    is_grouped = units < searched
     if least is None:
-        lines.append(
-            f"provable             nothing: {count(searched, 'case')} are too few for p < 0.05 (6 would do)"
-        )
+        few = groups_words(units, searched) if is_grouped else count(searched, "case")
+        lines.append(f"provable             nothing: {few} are too few for p < 0.05 (6 would do)")
     else:
-        lines.append(f"provable             from {count(least, 'case')} fixed with none broken (p < 0.05)")
+        apart = (
+            f", each of another group ({groups_words(units, searched)}, as runs showed)" if is_grouped else ""
+        )
+        lines.append(
+            f"provable             from {count(least, 'case')} fixed with none broken (p < 0.05){apart}"
+        )
         lines += _provable_lines(cases, budget, usage)
     lines.append(
         f"seed {settings.seed}, concurrency {settings.concurrency}, {settings.timeout:g} s a case; nothing was run"
@@ -68,7 +76,10 @@ def _provable_lines(cases: Sequence[Case], budget: BudgetPlan, usage: Mapping[st
     known = [case for case in searched if case.id in usage and usage[case.id].scores]
     if not known:
         return ["                     how flaky the cases are is unknown until the baseline"]
-    seen = [SeenCase(usage[case.id].scores, case.trials or budget.trials, case.weight) for case in known]
+    seen = [
+        SeenCase(usage[case.id].scores, case.trials or budget.trials, case.weight, usage[case.id].group)
+        for case in known
+    ]
     repeated = sum(len(case.scores) > 1 for case in seen)
     if not repeated:
         return ["                     how flaky the cases are is unknown: earlier runs ran each of them once"]

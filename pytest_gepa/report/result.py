@@ -34,11 +34,13 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """Both sides of the confirm run on the held-out cases; `broken` are those that the winner breaks."""
+    """Both sides of the confirm run on the held-out cases; `broken` are those that the winner breaks. `groups` is how
+    many independent groups the cases are, 0 where no two of them share an answer."""
 
     baseline: Tally
     winner: Tally
     broken: tuple[str, ...] = ()
+    groups: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class Confirmed:
     holdout: SplitScores | None = None
     fixed: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    groups: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +204,12 @@ class Result:
     `verdict` is "proven", "not proven", "worse", "nothing to do" or "not confirmed"; `reason` explains it in a
     sentence. `effect` and `interval` are differences of mean scores in [-1, 1]. `baseline` and `winner` are over the
     search cases in the confirm run (in the search itself, when there was none), `searched` is the winner's score in the
-    search. `p_value` is adjusted for the candidates that were judged beside the winner. `provable` is the gain that a
-    run like this one would prove, known when it has proven none. Cases are named by nodeid. `rates` has those that did
-    not always end alike, the least steady first; `undecidable` are those of them that the search has set aside, as
-    their trials differed whatever the prompt. `stray` are the requests that no case made, each as a line, `problems`
-    what went wrong in the recording itself.
+    search. `p_value` is adjusted for the candidates that were judged beside the winner. `groups` is how many
+    independent groups the search cases of the confirm run are, 0 where no two of them share an answer of a model.
+    `provable` is the gain that a run like this one would prove, known when it has proven none. Cases are named by
+    nodeid. `rates` has those that did not always end alike, the least steady first; `undecidable` are those of them
+    that the search has set aside, as their trials differed whatever the prompt. `stray` are the requests that no case
+    made, each as a line, `problems` what went wrong in the recording itself.
     """
 
     run: str
@@ -216,6 +220,7 @@ class Result:
     p_value: float
     baseline: Tally
     winner: Tally
+    groups: int = 0
     holdout: SplitScores | None = None
     searched: Tally | None = None
     provable: ProvableGain | None = None

@@ -22,6 +22,7 @@ from pytest_gepa.report.wording import (
     dollars,
     drop_words,
     duration,
+    groups_words,
     p_words,
     passed,
     points,
@@ -36,6 +37,7 @@ PHASES = {
     "baseline": "baseline",
     "gate": "trying an edit",
     "merge": "trying a merge",
+    "repeat": "running cases again, to see whether answers repeat",
     "rest": "running the other cases",
     "shrink": "shrinking the winner",
 }
@@ -85,6 +87,8 @@ class Terminal:
         if decision.kind in SHOWN:
             line = encodable(self._console.file, self._decision_line(decision, state))
             self._console.print(Text(line, style=_style(decision)))
+        if decision.kind == "baseline" and state.spending is not None and state.spending.shortage:
+            self._console.print(Text(f"gepa: {state.spending.shortage}", style="yellow"))
 
     def confirming(self, trials: int) -> None:
         """Say that the confirm run begins."""
@@ -172,6 +176,11 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
             f"{p_words(result.p_value)}, {count(result.trials, 'trial')} a side"
         )
         told = "broke none" if not result.broken else f"broke {len(result.broken)}"
+        if result.groups:
+            lines.append(
+                f"                     judged as {groups_words(result.groups, result.baseline.total)}, as some "
+                "share answers"
+            )
         lines.append(f"                     fixed {count(len(result.fixed), 'case')}, {told}")
     if result.judged > 1:
         lines.append(
@@ -182,8 +191,10 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
         lines.append(f"left out             {taken}: {', '.join(result.excluded)}")
     if result.holdout:
         drop = "" if result.drop is None else f", {drop_words(result.drop)}"
+        held = result.holdout
+        groups = f"; {groups_words(held.groups, held.baseline.total)}" if held.groups else ""
         lines.append(
-            f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}{drop}"
+            f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}{drop}{groups}"
         )
     if result.verdict == "not proven":
         lines.append(f"provable             {provable_words(result.provable)}")

@@ -17,12 +17,25 @@ _CONTROL = re.compile(
 )
 
 
+EDIT_WORDS = {
+    "ancestor": "the earlier text of",
+    "merge": "merge of",
+    "pruning": "an added line taken away again in",
+    "repair": "a part of the edit taken back in",
+    "shrink": "changes that no case needs taken away again in",
+}
+"""How a candidate came of its parent, by its origin, before the names of what it differs in; others are edits of it.
+
+A repair may put back what an edit removed as well as remove what it added.
+"""
+
+
 def printable(text: str) -> str:
     """Text of a model or a test without what could steer a terminal or turn the direction of writing."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
-def short_name(nodeid: str) -> str:
+def name_without_file(nodeid: str) -> str:
     """A nodeid without its file: `test_line[loss-in-parentheses]`."""
     name, bracket, parameters = nodeid.partition("[")
     return name.rsplit("::", 1)[-1] + bracket + parameters
@@ -54,6 +67,11 @@ def provable_words(gain: ProvableGain | None) -> str:
         f"a suite of this size and flakiness proves {points(gain.points)} ({count(gain.cases, 'case')} mended) in "
         f"{100 * POWER:.0f} % of runs or more"
     )
+
+
+def groups_words(groups: int, cases: int) -> str:
+    """How many cases count for themselves: `12 independent groups of 60 cases`."""
+    return f"{count(groups, 'independent group')} of {count(cases, 'case')}"
 
 
 def p_words(p_value: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.ties import tied_runs
 from pytest_gepa.trace.attribution import components_used
 from pytest_gepa.trace.rough import has_price, tokens_of
 from pytest_gepa.trace.trajectory import Call
@@ -57,7 +58,8 @@ class CaseUsage:
     file was opened. `seconds` is the wall time of the run, tokens are the servers' own counts, cached answers
     included. `run` names the run that has shown it. `scores` are those of the run's rollouts of the case that gave
     evidence, of every phase and trial. `models` has the calls and tokens of each model by its name. `digest` is that
-    of the case as it was (see `case_digest`), "" where it is not known.
+    of the case as it was (see `case_digest`), "" where it is not known. `group` is that of the cases which share an
+    answer to one of the prompts, by the id of its first case, "" for a case that stands alone.
     """
 
     components: Mapping[str, int]
@@ -70,6 +72,7 @@ class CaseUsage:
     scores: tuple[float, ...] = ()
     models: Mapping[str, ModelUsage] = field(default_factory=dict)
     digest: str = ""
+    group: str = ""
 
     @property
     def touches(self) -> frozenset[str]:
@@ -106,12 +109,16 @@ def with_digests(learned: Mapping[str, CaseUsage], cases: Iterable[Case]) -> dic
 def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) -> dict[str, CaseUsage]:
     """What rollouts under `texts`, component texts by id, have shown, by case id."""
     shown: dict[str, list[Rollout]] = {}
+    rollouts = list(rollouts)
+    groups = tied_runs(rollouts, texts, by_prompts=True)
     for rollout in rollouts:
         if rollout.outcome.is_evidence or rollout.trajectory.calls:
             shown.setdefault(rollout.case, []).append(rollout)
     return {
         case: replace(
-            _usage(run, texts, runs[-1]), scores=tuple(one.score for one in runs if one.score is not None)
+            _usage(run, texts, runs[-1]),
+            scores=tuple(one.score for one in runs if one.score is not None),
+            group=groups.get(case, ""),
         )
         for case, runs in shown.items()
     }

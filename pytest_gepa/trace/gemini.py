@@ -217,10 +217,12 @@ def _answer_message(parts: Iterable[Mapping[str, Any]], reason: str) -> Message:
 
 
 def _usage(data: Mapping[str, Any]) -> Usage:
-    """Tokens; those of thoughts are counted apart there, and among the output here."""
+    """Tokens; those of thoughts are counted apart there, and among the output here. So are those that a tool of the
+    server has given the model to read, which are input."""
     thoughts = count_of(_field(data, "thoughtsTokenCount"))
     return Usage(
-        input_tokens=count_of(_field(data, "promptTokenCount")),
+        input_tokens=count_of(_field(data, "promptTokenCount"))
+        + count_of(_field(data, "toolUsePromptTokenCount")),
         output_tokens=count_of(_field(data, "candidatesTokenCount")) + thoughts,
         cache_read_tokens=count_of(_field(data, "cachedContentTokenCount")),
         reasoning_tokens=thoughts,

@@ -27,7 +27,8 @@ class CaseScore:
     each trial whether the case passed; without them a score of `threshold` or more passes. `weight` is the
     case's weight in every mean. `seed_before` says whether it passed in each trial that the seed had before the
     comparison: they prove nothing, but what has ended both ways under the seed is neither fixed nor broken by others.
-    The winner's are not asked for: it was chosen for what it passed in them.
+    The winner's are not asked for: it was chosen for what it passed in them. Cases of one `group` share answers of the
+    model, and so luck: the test and the interval count them as one. "" is a case that stands alone.
     """
 
     case: str
@@ -38,6 +39,7 @@ class CaseScore:
     seed_passed: tuple[bool | None, ...] = ()
     winner_passed: tuple[bool | None, ...] = ()
     seed_before: tuple[bool, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Verdict:
     `effect` is the weighted mean over cases of winner less seed, in [-1, 1], `interval` its 95 % interval, and
     `p_value` that of the sign-flip test that it is 0. `fixed` failed every seed trial and passed every winner
     trial, `broken` the reverse; the seed's trials before the comparison count there. `undecided` had no trial on both
-    sides and count in nothing else.
+    sides and count in nothing else. `groups` is how many independent groups the cases are, the number of cases where
+    each stands alone.
     """
 
     kind: str
@@ -68,11 +71,13 @@ class Verdict:
     fixed: tuple[str, ...]
     broken: tuple[str, ...]
     undecided: tuple[str, ...] = ()
+    groups: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
     case: str
+    group: str
     weight: Fraction
     seed: tuple[Fraction, ...]
     winner: tuple[Fraction, ...]
@@ -84,8 +89,9 @@ class _Pairs:
 def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) -> Verdict:
     """Compare seed and winner over the cases, each with its own weight however many trials it has.
 
-    "Proven" and "worse" need a two-sided p below `alpha`. `seed` is for the test's random patterns, where it
-    needs them. Raises `ValueError` for a score outside [0, 1], a weight that is not above 0, or two entries for one
+    The effect is the mean over cases; its chance is judged over the groups of those that share answers.
+    "Proven" and "worse" need a two-sided p below `alpha`. `seed` is for the test's random patterns, where it needs
+    them. Raises `ValueError` for a score outside [0, 1], a weight that is not above 0, or two entries for one
     case.
     """
     if len({score.case for score in scores}) < len(scores):
@@ -95,29 +101,36 @@ def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) ->
     differences = [_mean(pair.winner) - _mean(pair.seed) for pair in decided]
     weights = [pair.weight for pair in decided]
     effect = _weighted(differences, weights)
-    p_value = sign_flip_p(
-        [difference * weight for difference, weight in zip(differences, weights, strict=True)], seed=seed
-    )
+    # What shares an answer is one draw: if it had the other sign, all of the group would have it.
+    sums: dict[tuple[str, str], Fraction] = {}
+    shares: dict[tuple[str, str], Fraction] = {}
+    for pair, difference in zip(decided, differences, strict=True):
+        unit = (pair.group, "" if pair.group else pair.case)
+        sums[unit] = sums.get(unit, Fraction()) + pair.weight * difference
+        shares[unit] = shares.get(unit, Fraction()) + pair.weight
+    p_value = sign_flip_p(list(sums.values()), seed=seed)
     kind = NOT_PROVEN
     if p_value < alpha:
         kind = PROVEN if effect > 0 else WORSE
     return Verdict(
         kind=kind,
         effect=float(effect),
-        interval=paired_interval(differences, weights),
+        interval=paired_interval([sums[unit] / shares[unit] for unit in sums], list(shares.values())),
         p_value=p_value,
         baseline=_tally([pair.seed for pair in decided], [pair.seed_passed for pair in decided], weights),
         winner=_tally([pair.winner for pair in decided], [pair.winner_passed for pair in decided], weights),
         fixed=tuple(pair.case for pair in decided if _turned(pair.seed_ever, pair.winner_passed)),
         broken=tuple(pair.case for pair in decided if _turned(pair.winner_passed, pair.seed_ever)),
         undecided=tuple(pair.case for pair in pairs if not pair.seed),
+        groups=len(sums),
     )
 
 
 def least_gain(n_cases: int, alpha: float = 0.05) -> int | None:
     """Return the fewest cases to fix, with none broken, for p < `alpha`; None if `n_cases` are too few.
 
-    With all differences on one side the sign-flip test gives p = 2 / 2^k.
+    With all differences on one side the sign-flip test gives p = 2 / 2^k. Where cases share answers, `n_cases` is the
+    number of independent groups, and each of the cases to fix must be of another one.
     """
     return next((fixed for fixed in range(1, n_cases + 1) if 2.0 * 0.5**fixed < alpha), None)
 
@@ -140,6 +153,7 @@ def _pairs(score: CaseScore) -> _Pairs:
     )
     return _Pairs(
         score.case,
+        score.group,
         Fraction(score.weight).limit_denominator(_PRECISION),
         tuple(_exact(before) for before, _, _ in common),
         tuple(_exact(after) for _, after, _ in common),

@@ -30,12 +30,14 @@ _NORMAL = 1.959963984540054  # the normal distribution's 97.5 % point
 class SeenCase:
     """A case as it is known under today's prompts: the scores of its runs, in [0, 1], one at least.
 
-    `trials` is how often the confirm run would run it on each side, `weight` its weight in every mean.
+    `trials` is how often the confirm run would run it on each side, `weight` its weight in every mean. Cases of one
+    `group` share answers of the model ("" stands alone): scores at the same place are taken to be of the same answer.
     """
 
     scores: tuple[float, ...]
     trials: int = 1
     weight: float = 1.0
+    group: str = ""
 
     @property
     def mean(self) -> float:
@@ -67,24 +69,23 @@ def provable_gain(
     """Return the least gain that at least the share `power` of confirm runs would prove; None if there is none.
 
     The cases with the lowest means are mended first. Confirm runs are simulated: each trial of a case that is not
-    mended is one of the scores seen, drawn anew on either side. `seed` is for these draws, the same for every gain;
-    `runs` are as many as `RUNS`, fewer for a suite of thousands of rollouts.
+    mended is one of the scores seen, drawn anew on either side, and for all cases of a group at once. `seed` is for
+    these draws, the same for every gain; `runs` are as many as `RUNS`, fewer for a suite of thousands of rollouts.
     Raises `ValueError` for a case without scores.
     """
     if any(not case.scores for case in cases):
         raise ValueError("a case without scores says nothing about its flakiness")
     order = sorted((case for case in cases if case.mean < 1), key=lambda case: case.mean)
     perfect = [case for case in cases if case.mean >= 1]
-    runners = _runners([*order, *perfect])
+    arranged = [*order, *perfect]
+    runners = _runners(arranged)
+    groups = _groups(arranged)
     draws = 1 + sum(2 * case.trials for case in cases if case.is_flaky)
     number = runs or max(FEWEST_RUNS, min(RUNS, _MOST_DRAWS // draws))
 
     def share(mended: int) -> float:
         source = random.Random(seed)
-        proven = (
-            _proves([one.draw(source, at < mended) for at, one in enumerate(runners)]) for _ in range(number)
-        )
-        return sum(proven) / number
+        return sum(_proves(_draw(runners, groups, source, mended)) for _ in range(number)) / number
 
     # The more is mended, the more runs prove it, but for chance.
     least = bisect_left(range(1, len(order) + 1), power, key=share) + 1
@@ -102,6 +103,14 @@ class _Runner:
     trials: int
     full: int
 
+    def at(self, places: Sequence[float], is_mended: bool) -> int:
+        """The difference where the scores of each trial stand at a place in [0, 1): the seed's, then the winner's."""
+        before, after = (
+            sum(self.scores[int(place * len(self.scores))] for place in side[: self.trials])
+            for side in (places[: len(places) // 2], places[len(places) // 2 :])
+        )
+        return (self.trials * self.full if is_mended else after) - before
+
     def draw(self, source: random.Random, is_mended: bool) -> int:
         """The difference, winner less seed, of one confirm run."""
         if len(self.scores) == 1:
@@ -109,6 +118,28 @@ class _Runner:
         before = sum(source.choices(self.scores, k=self.trials))
         after = sum(source.choices(self.scores, k=self.trials))
         return (self.trials * self.full if is_mended else after) - before
+
+
+def _groups(cases: Sequence[SeenCase]) -> list[list[int]]:
+    """The places of the cases of each group, in the order of their first ones."""
+    found: dict[object, list[int]] = {}
+    for at, case in enumerate(cases):
+        found.setdefault(case.group or at, []).append(at)
+    return list(found.values())
+
+
+def _draw(
+    runners: Sequence[_Runner], groups: Sequence[Sequence[int]], source: random.Random, mended: int
+) -> list[int]:
+    """The sum of the differences of each group in one confirm run."""
+    drawn = []
+    for members in groups:
+        if len(members) == 1:
+            drawn.append(runners[members[0]].draw(source, members[0] < mended))
+            continue
+        places = [source.random() for _ in range(2 * max(runners[at].trials for at in members))]
+        drawn.append(sum(runners[at].at(places, at < mended) for at in members))
+    return drawn
 
 
 def _runners(cases: Sequence[SeenCase]) -> list[_Runner]:

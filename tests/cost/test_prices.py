@@ -163,6 +163,13 @@ def test_a_request_without_a_bound_names_the_mend() -> None:
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]},
         {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}]}]},
         {"tools": [{"type": "web_search"}]},
+        {"tools": [{"url_context": {}}]},
+        {"tools": [{"googleSearch": {}}, {"functionDeclarations": []}]},
+        {"tools": [{"google_search_retrieval": {"dynamic_retrieval_config": {"mode": "MODE_DYNAMIC"}}}]},
+        {"tools": [{"codeExecution": {}}]},
+        {"tools": [{"fileSearch": {"fileSearchStoreNames": ["stores/a"]}}]},
+        {"tools": [{"retrieval": {"vertexAiSearch": {"datastore": "a"}}}]},
+        {"web_search_options": {}},
     ],
 )
 def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fields: dict[str, Any]) -> None:
@@ -191,6 +198,18 @@ def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fie
             ]
         },
         {"messages": [{"role": "user", "content": 'say {"type": "image", "file_id": "x"}'}]},
+        {"messages": [{"role": "user", "content": 'say {"google_search": {}, "code_execution": {}}'}]},
+        {
+            "tools": [
+                {
+                    "functionDeclarations": [
+                        {"parameters": {"properties": {"url_context": {"type": "STRING"}}}}
+                    ]
+                }
+            ]
+        },
+        {"tools": [{"functionDeclarations": [{"name": "google_search", "description": "Ours."}]}]},
+        {"web_search_options": None},
     ],
 )
 def test_words_refer_to_nothing(fields: dict[str, Any]) -> None:

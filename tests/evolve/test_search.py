@@ -224,7 +224,7 @@ def test_a_line_that_does_harm_is_taken_away_when_reflection_is_stuck() -> None:
     world = World(needs, spoils={"gap": ("old-0", "old-1")}, editor=stubborn)
     search = world.run(world.search())
     assert search.done == "every case passes"
-    assert search.best().origin == "pruning"
+    assert search.best().origin == "repair"
     assert "gap" not in search.best().texts["p"]
 
 
@@ -261,7 +261,7 @@ def test_texts_that_the_search_makes_itself_are_put_before_the_guard() -> None:
     assert all(
         len(task.candidate.texts["prompt"].splitlines()) <= 3 for task in evaluations(world, "gate")[:1]
     )
-    pruned = [one for one in search.candidates.values() if one.origin == "pruning"]
+    pruned = [one for one in search.candidates.values() if one.origin in ("pruning", "repair")]
     assert all("mind the date" in one.texts["prompt"] for one in pruned)
 
 
@@ -481,7 +481,7 @@ def test_repairs_that_came_to_nothing_are_told_in_one_entry() -> None:
     spoils = {"date": ("old-0", "old-1"), "price": ("old-0", "old-1")}
     world = World(needs, spoils=spoils, editor=two_rules)
     search = world.run(world.search(groups=1, chain_tries=0))
-    tried = [one for one in search.candidates.values() if one.origin == "pruning"]
+    tried = [one for one in search.candidates.values() if one.origin == "repair"]
     assert len(tried) >= 2
     found = told(world, tried[0].parents[0])
     (entry,) = [edit for edit, why in found if why.startswith("each tried alone: taking this part")]

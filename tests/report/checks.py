@@ -82,6 +82,7 @@ def result(**fields: object) -> CheckResult:
         "p_value": 0.02,
         "untouched": 11,
         "failed": True,
+        "broken_rules": ("--gepa-fail-on=regressed",),
         "trouble": (Trouble("tests/test_route.py::test_route[slow]", "timeout", "no answer within 120 s"),),
         "spent": Spent(
             rollouts=97, cached=4, input_tokens=81_204, output_tokens=2_310, usd=0.0192, seconds=74.2

@@ -14,6 +14,8 @@ from markdown_it.token import Token
 
 from pytest_gepa.report.check_markdown import LIMIT, MARKER, render_check_markdown
 from pytest_gepa.report.check_result import TIERS, CheckResult
+from pytest_gepa.report.check_terminal import check_lines
+from pytest_gepa.report.check_wording import TIER_WORDS
 from pytest_gepa.report.fitting import Part, fit, width
 from pytest_gepa.report.foreign import code, fence, line
 from pytest_gepa.report.result import Spent, Trouble
@@ -23,6 +25,7 @@ HOSTILE = (
     "# A heading\n```\n</code></td></table></details><script>alert(1)</script> [link](http://x) ![i](http://y) `code` "
     "| cell |\n\n- item @octocat #1 owner/repo#2 www.example.com https://example.com \\| \\` $a$ \x1b[2J\u202e\n````\n"
 )
+TROUBLE = "--gepa-fail-on-trouble"
 OUR_TAG = re.compile(
     r"</?(?:details|summary|table|tr|th|td|code|br|em|sub)(?: (?:width|align|valign)=\"[a-z0-9%]+\")*>"
 )
@@ -138,18 +141,34 @@ def test_a_check_without_changes_is_short():
 
 
 @pytest.mark.parametrize(
-    ("gate", "failed", "words"),
+    ("gate", "broken", "words", "shown"),
     [
-        ("none", False, "only reports (`--gepa-fail-on=none`)"),
-        ("none", True, "failed (`--gepa-fail-on-trouble`)"),
-        ("score:0.5", True, "failed (`--gepa-fail-on-trouble`)"),
-        ("suspect", True, "failed (`--gepa-fail-on=suspect`)"),
-        ("score:0.02", True, "failed (`--gepa-fail-on=score:0.02`)"),
-        ("regressed", False, "passed (`--gepa-fail-on=regressed`)"),
+        ("none", (), "only reports (`--gepa-fail-on=none`)", "--gepa-fail-on=none"),
+        ("none", (TROUBLE,), f"failed (`{TROUBLE}`)", f"{TROUBLE}, broken"),
+        ("score:0.02", (TROUBLE,), f"failed (`{TROUBLE}`)", f"{TROUBLE}, broken"),
+        (
+            "suspect",
+            ("--gepa-fail-on=suspect", TROUBLE),
+            f"failed (`--gepa-fail-on=suspect` and `{TROUBLE}`)",
+            f"--gepa-fail-on=suspect and {TROUBLE}, broken",
+        ),
+        ("regressed", (), "passed (`--gepa-fail-on=regressed`)", "--gepa-fail-on=regressed"),
     ],
 )
-def test_the_gate_is_told(gate: str, failed: bool, words: str):
-    assert f"- Gate: {words}\n" in render_check_markdown(result(gate=gate, failed=failed))
+def test_the_gate_is_told_by_the_rules_that_were_broken(
+    gate: str, broken: tuple[str, ...], words: str, shown: str
+):
+    found = result(gate=gate, failed=bool(broken), broken_rules=broken)
+    assert f"- Gate: {words}\n" in render_check_markdown(found)
+    assert f"gate                 {shown}" in check_lines(found, "dir")
+
+
+def test_terminal_and_report_say_the_same_of_a_tier():
+    lines, report = check_lines(result(), "dir"), render_check_markdown(result())
+    for tier in ("regressed", "suspect", "flaky", "failing", "improved"):
+        words = f"({TIER_WORDS[tier]})"
+        assert f"{tier} {words}:" in lines
+        assert words in report
 
 
 def test_rows_name_the_prompts_where_several_have_changed():

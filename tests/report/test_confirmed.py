@@ -20,6 +20,7 @@ from pytest_gepa.report.run_directory import new_run_directory
 from pytest_gepa.report.terminal import closing_lines
 from pytest_gepa.report.write import write_run
 from pytest_gepa.suite.rollout import Outcome
+from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import ProvableGain
 from tests.report.runs import PROMPT, Desk, result
@@ -193,3 +194,67 @@ def test_a_proven_run_says_nothing_of_what_could_be_proven():
     found = build_result("r", (desk := Desk(SEVEN).search().choose().confirm()).state, desk.cases, 0, "m")
     assert (found.verdict, found.provable) == ("proven", None)
     assert not any(line.startswith("provable") for line in closing_lines(found, "dir", "cmd"))
+
+
+def share_answers(desk: Desk, *, of: int) -> Desk:
+    """As if so many cases each, in the order of the suite, had sent the same request."""
+    places = {case.id: at // of for at, case in enumerate(desk.cases)}
+    for side, runs in desk.state.confirm.items():
+        for (name, trial), run in runs.items():
+            call = Call(f"{side} {places[name]}", "m", (), Message("assistant", f"answer {run.score}"))
+            runs[name, trial] = replace(run, trajectory=Trajectory((call,)))
+    return desk
+
+
+def test_cases_that_share_answers_are_judged_as_groups_which_every_report_says():
+    words = [f"{name}{n}" for name in ("ant", "bee", "cat", "dog") for n in range(3)]
+    desk = Desk(words, held_out=["!x", "!y", "!z"]).search().choose().confirm()
+    assert build_result("r", desk.state, desk.cases, 0, "m").verdict == "proven"
+    found = build_result("r", share_answers(desk, of=3).state, desk.cases, 0, "m")
+    assert (found.verdict, found.p_value, found.effect, found.groups) == ("not proven", 2 / 2**4, 1.0, 4)
+    assert found.provable is None
+    assert found.holdout is not None
+    assert found.holdout.groups == 1
+    assert from_json(Result, to_json(found)) == found
+    words_of_it = "4 independent groups of 12 cases"
+    lines = closing_lines(found, "dir", "cmd")
+    assert f"                     judged as {words_of_it}, as some share answers" in lines
+    assert any(line.startswith("held out") and "1 independent group of 3 cases" in line for line in lines)
+    page = render_markdown(found)
+    assert f"Judged as {words_of_it}: " in page
+    assert "(exact paired sign-flip test over groups of cases, two-sided)" in page
+    assert any(f"p = 0.12, over {words_of_it}." in line.text for line in winner_message(found))
+
+
+def test_of_cases_that_share_nothing_no_groups_are_told():
+    desk = share_answers(Desk(SEVEN).search().choose().confirm(), of=1)
+    found = build_result("r", desk.state, desk.cases, 0, "m")
+    assert (found.verdict, found.groups) == ("proven", 0)
+    assert "groups" not in render_markdown(found)
+
+
+def test_each_candidate_is_judged_by_the_answers_that_it_shares_itself():
+    desk = two_ways().confirm()
+    state = desk.state
+    (rival,) = state.rivals
+    for place, run in state.confirm[rival.id].items():
+        call = Call("the one request", "m", (), Message("assistant", "one answer"), shared=True)
+        state.confirm[rival.id][place] = replace(run, trajectory=Trajectory((call,)))
+    found = build_result("r", state, desk.cases, 0, "large")
+    (entry,) = found.frontier
+    assert entry.confirmed is not None
+    assert (found.verdict, found.groups) == ("proven", 0)
+    assert (entry.confirmed.verdict, entry.confirmed.groups, entry.confirmed.p_value) == (
+        "not proven",
+        1,
+        1.0,
+    )
+
+
+def test_what_can_be_proven_goes_by_the_answers_that_the_baseline_shared():
+    desk = Desk([f"w{n}" for n in range(20)], edit=lambda _desk, _task: None).search().choose()
+    for place, run in desk.state.rollouts.items():
+        asked = (Message("system", desk.text),)
+        call = Call("the one request", "m", asked, Message("assistant", "no"), shared=True)
+        desk.state.rollouts[place] = replace(run, trajectory=Trajectory((call,)))
+    assert build_result("r", desk.state, desk.cases, 0, "m").provable is None

@@ -11,12 +11,13 @@ from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import find_components
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, make_patch
+from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import (
     PatchBase,
     candidate_patch,
     edit_lines,
     frontier_message,
-    short_name,
+    name_without_file,
     winner_message,
 )
 from pytest_gepa.report.result import Change, EditRecord, Finding, FrontierEntry, SplitScores
@@ -188,7 +189,23 @@ def test_a_merge_names_its_parents():
 
 def test_a_line_that_was_taken_away_again_is_told():
     told = text_of(edit_lines([edit(change()), edit(origin="pruning")]))
-    assert "Step 2" in told
+    assert f"Step 2, an added line taken away again in\n| {PROMPT}\n" in f"{told}\n"
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ("repair", "a part of the edit taken back in"),
+        ("ancestor", "the earlier text of"),
+        ("pruning", "an added line taken away again in"),
+        ("shrink", "changes that no case needs taken away again in"),
+    ],
+)
+def test_patch_and_report_say_how_a_step_came_about(origin: str, words: str):
+    step = edit(origin=origin)
+    assert f"Step 1, {words}\n" in text_of(edit_lines([step]))
+    page = render_markdown(result(edits=(step,)))
+    assert f"### 1. {words[0].upper()}{words[1:]} {PROMPT}" in page.splitlines()
 
 
 def test_long_lists_are_cut_with_a_count():
@@ -235,5 +252,5 @@ def test_what_a_model_wrote_is_quoted_and_cannot_become_part_of_the_diff(tmp_pat
         ("a case that the model named itself", "a case that the model named itself"),
     ],
 )
-def test_a_short_name_is_the_last_part_of_a_nodeid(nodeid: str, short: str):
-    assert short_name(nodeid) == short
+def test_a_name_without_its_file_is_the_last_part_of_a_nodeid(nodeid: str, short: str):
+    assert name_without_file(nodeid) == short

@@ -164,6 +164,23 @@ def test_the_gain_that_can_be_proven_is_that_of_cases_as_flaky_as_runs_have_show
     assert int(points[1]) > 30
 
 
+def test_cases_that_were_seen_to_share_answers_can_prove_less():
+    chosen = cases(24)
+    alike = {
+        case.id: replace(seen((0.0, 0.0)), group=chosen[at - at % 3].id) for at, case in enumerate(chosen)
+    }
+    told = text(SETTINGS, chosen, alike)
+    apart = "each of another group (8 independent groups of 24 cases, as runs showed)"
+    assert f"provable             from 6 cases fixed with none broken (p < 0.05), {apart}" in told
+    assert "(16 cases mended)" in told
+    fewer = {
+        case.id: replace(one, group=chosen[at - at % 6].id)
+        for at, (case, one) in enumerate(zip(chosen, alike.values(), strict=True))
+    }
+    told = text(SETTINGS, chosen, fewer)
+    assert "nothing: 4 independent groups of 24 cases are too few for p < 0.05 (6 would do)" in told
+
+
 def test_flakiness_that_nobody_has_looked_for_is_not_said_to_be_none():
     chosen = cases(20)
     assert "how flaky the cases are is unknown until the baseline" in text(SETTINGS, chosen)
@@ -222,6 +239,30 @@ def test_a_cap_is_told_with_the_share_of_the_confirm_run():
     told = text(settings, chosen, measured(chosen))
     assert "reflections          unknown before the first run\n" in told
     assert "cap                  $2.00, of which about $0.087 is set aside for the confirm run" in told
+
+
+@pytest.mark.parametrize(
+    ("cap", "told"),
+    [
+        (0.6, "about $0.26 is set aside for the confirm run when the baseline has been measured\n"),
+        (
+            0.5,
+            "about $0.17 is set aside for the confirm run when the baseline has been measured (2 trials a side, more",
+        ),
+        (
+            0.15,
+            "about $0.087 is set aside for the confirm run when the baseline has been measured (1 trial a side, more",
+        ),
+        (
+            0.1,
+            "which leaves nothing to search with: about $0.034 for the baseline and $0.087 for a confirm run of 1 t",
+        ),
+    ],
+)
+def test_the_share_of_the_confirm_run_leaves_something_to_the_search(cap: float, told: str):
+    chosen = cases(12)
+    settings = replace(SETTINGS, budget=400, trials=3, prices=TABLE, max_cost=cap)
+    assert told in text(settings, chosen, measured(chosen))
 
 
 def test_a_price_that_is_unknown_says_why():

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 
-from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.evolve.tasks import Decision, Evaluate
+from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.report.result import ComponentChange, FrontierEntry, Result, Spent, SplitScores, Trouble
 from pytest_gepa.report.section import print_section
-from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
+from pytest_gepa.report.terminal import PHASES, Terminal, closing_lines, opening_lines
+from pytest_gepa.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, Desk, result
@@ -197,3 +202,21 @@ def test_a_stream_that_cannot_hold_every_sign_breaks_nothing():
     print_section(stream, "gepa", ["Größe \N{SNOWMAN}"], "proven")
     stream.flush()
     assert stream.buffer.getvalue().count(b"Gr") == 2  # type: ignore[attr-defined]
+
+
+def test_that_the_cap_leaves_nothing_to_search_with_is_said_after_the_baseline(tmp_path: Path):
+    desk = Desk(["ant"])
+    stream = io.StringIO()
+    terminal = Terminal(stream, 100, lambda rollout: None)
+    spending = Spending(tmp_path / "costs", PriceList([]), 1.0, BudgetPlan(9, 6, 3, 0, 1), desk.cases)
+    desk.state.spending = spending
+    terminal.decision(Decision("baseline", desk.seed.id, "", ""), desk.state)
+    assert "search with" not in stream.getvalue()
+    spending.shortage = "the cost cap leaves nothing to search with"
+    terminal.decision(Decision("baseline", desk.seed.id, "", ""), desk.state)
+    assert stream.getvalue().endswith("gepa: the cost cap leaves nothing to search with\n")
+
+
+def test_every_purpose_of_an_evaluation_has_words():
+    named = re.findall(r'"([a-z]+)"', Evaluate.__doc__ or "")
+    assert {"baseline", "repeat", "shrink"} <= set(named) == PHASES.keys()

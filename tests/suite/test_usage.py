@@ -94,3 +94,11 @@ def test_the_tokens_of_each_model_are_told_apart_and_mocks_are_none():
 def test_a_damaged_file_is_as_none(tmp_path: Path, content: str):
     (tmp_path / FILE).write_text(content)
     assert load_usage(tmp_path) == {}
+
+
+def test_cases_that_share_an_answer_to_a_prompt_are_known_as_a_group(tmp_path: Path):
+    asked = rollout(call(TEXTS["route.md"]))
+    known = usage_of("run-1", TEXTS, [asked, replace(asked, case="other"), replace(rollout(), case="third")])
+    assert {case: one.group for case, one in known.items()} == {"case": "case", "other": "case", "third": ""}
+    save_usage(tmp_path, known)
+    assert load_usage(tmp_path) == known

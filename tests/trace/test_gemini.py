@@ -87,6 +87,14 @@ def test_an_answer_is_read_with_its_thoughts_calls_and_usage() -> None:
     assert is_complete(encode(whole))
 
 
+def test_what_a_tool_of_the_server_made_the_model_read_is_input() -> None:
+    for name in ("toolUsePromptTokenCount", "tool_use_prompt_token_count"):
+        whole = {**piece({"text": "So."}, finishReason="STOP"), "usageMetadata": {**USAGE, name: 650}}
+        answer = read_answer(encode(whole))
+        assert answer is not None
+        assert (answer.input_tokens, answer.output_tokens) == (659, 7)
+
+
 def test_code_that_the_server_has_run_is_a_call_with_its_result() -> None:
     code = {"executableCode": {"language": "PYTHON", "code": "print(1)"}}
     ran = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1\n"}}

@@ -237,3 +237,63 @@ def test_the_least_gain_is_proven_and_one_less_is_not(n_cases):
     assert least is not None
     assert judge(cases((least, 0, 1), (n_cases - least, 1, 1))).kind == PROVEN
     assert judge(cases((least - 1, 0, 1), (n_cases - least + 1, 1, 1))).kind == NOT_PROVEN
+
+
+def grouped(size: int, *groups: tuple[int, float, float]) -> list[CaseScore]:
+    """Groups of so many cases each, by number, seed's score and winner's."""
+    rows = [(seed, winner) for count, seed, winner in groups for _ in range(count)]
+    return [
+        CaseScore(f"{at}/{n}", (seed,), (winner,), group=str(at))
+        for at, (seed, winner) in enumerate(rows)
+        for n in range(size)
+    ]
+
+
+def test_cases_that_share_answers_count_as_one_in_the_test_and_in_the_interval():
+    one_each, five_each = judge(cases((6, 0, 1), (4, 1, 1))), judge(grouped(5, (6, 0, 1), (4, 1, 1)))
+    assert (five_each.effect, five_each.p_value) == (one_each.effect, one_each.p_value)
+    assert five_each.interval == pytest.approx(one_each.interval)
+    assert (five_each.groups, five_each.baseline.total, len(five_each.fixed)) == (10, 50, 30)
+
+
+def test_what_one_answer_has_mended_is_not_proven_however_many_cases_look_at_it():
+    verdict = judge([*grouped(20, (1, 0, 1)), *cases((5, 1, 1))])
+    assert (verdict.kind, verdict.groups) == (NOT_PROVEN, 6)
+
+
+def test_a_group_of_one_is_a_case_alone():
+    rows = ((6, 0, 1), (4, 1, 1), (2, 1, 0))
+    assert judge(grouped(1, *rows)).p_value == judge(cases(*rows)).p_value
+
+
+def test_a_group_counts_with_the_weights_of_its_cases():
+    scores = [
+        CaseScore("a", (0,), (1,), weight=3, group="one"),
+        CaseScore("b", (1,), (0,), weight=1, group="one"),
+        CaseScore("c", (0,), (1,), weight=2),
+    ]
+    verdict = judge(scores)
+    assert verdict.effect == pytest.approx(4 / 6)
+    assert (verdict.p_value, verdict.groups) == (0.5, 2)
+
+
+def null_shares(by_answer: bool) -> float:
+    """How often a difference is claimed where there is none: 10 documents, 5 tests of the one answer to each."""
+    source, claimed, runs = random.Random(7), 0, 200
+    for _ in range(runs):
+        sides = [[[source.random() < 0.5 for _ in range(3)] for _ in range(10)] for _ in range(2)]
+        scores = [
+            CaseScore(
+                f"{at}/{n}", tuple(map(float, sides[0][at])), tuple(map(float, sides[1][at])), group=group
+            )
+            for at in range(10)
+            for n in range(5)
+            for group in [str(at) if by_answer else ""]
+        ]
+        claimed += judge(scores).kind != NOT_PROVEN
+    return claimed / runs
+
+
+def test_where_nothing_changed_cases_that_share_answers_are_called_proven_as_seldom_as_others():
+    assert null_shares(by_answer=True) <= 0.05
+    assert null_shares(by_answer=False) > 0.25

@@ -111,3 +111,34 @@ def test_a_thousand_flaky_cases_are_judged_too():
 def test_a_case_without_scores_is_refused():
     with pytest.raises(ValueError, match="says nothing about its flakiness"):
         provable_gain([SeenCase(())])
+
+
+def test_cases_that_share_answers_prove_less():
+    alone = [SeenCase((0.0,)) for _ in range(20)]
+    tied = [SeenCase((0.0,), group=str(at // 4)) for at in range(20)]
+    assert provable_gain(alone, runs=5) is not None
+    assert provable_gain(tied, runs=5) is None  # five groups
+
+
+def test_the_gain_of_groups_is_the_share_of_confirm_runs_that_prove_it():
+    seen = [SeenCase(FLAKY, 3, group=str(at // 2)) for at in range(40)]
+    found = provable_gain(seen, runs=400)
+    assert found is not None
+    source, proven = random.Random(3), 0
+
+    def answers() -> list[list[float]]:
+        return [source.choices(FLAKY, k=3) for _ in range(20)]
+
+    for _ in range(300):
+        before, after = answers(), answers()
+        scores = [
+            CaseScore(
+                str(at),
+                tuple(before[at // 2]),
+                (1.0,) * 3 if at < found.cases else tuple(after[at // 2]),
+                group=str(at // 2),
+            )
+            for at in range(40)
+        ]
+        proven += judge(scores).kind == PROVEN
+    assert proven / 300 == pytest.approx(found.power, abs=0.08)
