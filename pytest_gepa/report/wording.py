@@ -47,8 +47,8 @@ def named_models(models: Mapping[str, Sequence[str]]) -> str:
 
 
 def points(effect: float) -> str:
-    """A difference of scores in percentage points: `+48 points`."""
-    return f"{100 * effect:+.0f} points"
+    """A difference of scores in percentage points: `+48 points`, and `+0.2 points` where it is less than one."""
+    return f"{100 * effect:+.{1 if 0.0005 <= abs(effect) < 0.00995 else 0}f} points"
 
 
 def drop_words(drop: float) -> str:

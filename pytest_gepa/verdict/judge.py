@@ -90,7 +90,9 @@ def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) ->
     """Compare seed and winner over the cases, each with its own weight however many trials it has.
 
     The effect is the mean over cases; its chance is judged over the groups of those that share answers.
-    "Proven" and "worse" need a two-sided p below `alpha`. `seed` is for the test's random patterns, where it needs
+    "Proven" and "worse" need a two-sided p below `alpha`; where no case is fixed (or broken) the interval must be on
+    the same side of 0 as well: a thousandth in each of ten graded cases points in one direction, which is all that the
+    test sees, and is too little to be called a gain. `seed` is for the test's random patterns, where it needs
     them. Raises `ValueError` for a score outside [0, 1], a weight that is not above 0, or two entries for one
     case.
     """
@@ -109,18 +111,23 @@ def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) ->
         sums[unit] = sums.get(unit, Fraction()) + pair.weight * difference
         shares[unit] = shares.get(unit, Fraction()) + pair.weight
     p_value = sign_flip_p(list(sums.values()), seed=seed)
+    interval = paired_interval([sums[unit] / shares[unit] for unit in sums], list(shares.values()))
+    fixed = tuple(pair.case for pair in decided if _turned(pair.seed_ever, pair.winner_passed))
+    broken = tuple(pair.case for pair in decided if _turned(pair.winner_passed, pair.seed_ever))
     kind = NOT_PROVEN
-    if p_value < alpha:
-        kind = PROVEN if effect > 0 else WORSE
+    if p_value < alpha and effect > 0 and (fixed or interval[0] > 0):
+        kind = PROVEN
+    elif p_value < alpha and effect < 0 and (broken or interval[1] < 0):
+        kind = WORSE
     return Verdict(
         kind=kind,
         effect=float(effect),
-        interval=paired_interval([sums[unit] / shares[unit] for unit in sums], list(shares.values())),
+        interval=interval,
         p_value=p_value,
         baseline=_tally([pair.seed for pair in decided], [pair.seed_passed for pair in decided], weights),
         winner=_tally([pair.winner for pair in decided], [pair.winner_passed for pair in decided], weights),
-        fixed=tuple(pair.case for pair in decided if _turned(pair.seed_ever, pair.winner_passed)),
-        broken=tuple(pair.case for pair in decided if _turned(pair.winner_passed, pair.seed_ever)),
+        fixed=fixed,
+        broken=broken,
         undecided=tuple(pair.case for pair in pairs if not pair.seed),
         groups=len(sums),
     )

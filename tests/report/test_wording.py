@@ -85,3 +85,18 @@ def test_ordinary_text_is_kept(text: str):
 
 def test_what_is_not_printable_is_shown_as_its_code():
     assert printable("\x1b[31m\x00\u202e") == r"\x1b[31m\x00\x202e"
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        (0.48, "+48 points"),
+        (-0.0123, "-1 points"),
+        (0.002, "+0.2 points"),
+        (-0.0096, "-1.0 points"),
+        (0.0001, "+0 points"),
+        (0.0, "+0 points"),
+    ],
+)
+def test_a_small_effect_is_told_to_a_tenth(effect: float, words: str):
+    assert points(effect) == words

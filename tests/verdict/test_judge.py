@@ -44,6 +44,15 @@ def test_many_cases_broken_is_worse():
     assert (verdict.fixed, len(verdict.broken)) == (("case 0",), 12)
 
 
+def test_a_thousandth_in_every_case_is_no_gain_that_is_proven():
+    better = judge([CaseScore(str(n), seed=(0.5,), winner=(0.502,)) for n in range(15)])
+    assert better.p_value < 0.001
+    assert better.kind == "not proven"
+    assert better.interval[0] < 0 < better.effect
+    assert judge([CaseScore(str(n), seed=(0.502,), winner=(0.5,)) for n in range(15)]).kind == "not proven"
+    assert judge([CaseScore(str(n), seed=(0.5,), winner=(0.8,)) for n in range(15)]).kind == "proven"
+
+
 def test_alpha_is_a_bound_that_p_must_be_under():
     scores = cases((6, 0, 1))
     assert judge(scores, alpha=0.03125).kind == NOT_PROVEN
