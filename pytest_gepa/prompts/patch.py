@@ -112,6 +112,12 @@ def git_top(root: Path) -> Path | None:
     return top if root.resolve().is_relative_to(top) else None
 
 
+def git_words(root: Path) -> str:
+    """Git's own words on why it has no working tree that holds `root`; "" where it has one, or is missing."""
+    finished = _git(["rev-parse", "--show-toplevel"], root)
+    return "" if finished is None else finished.stderr.decode("utf-8", "replace").strip()
+
+
 def git_apply_check(patch_file: Path, top: Path) -> str | None:
     """Ask git if the patch would apply in `top`: None if so, or if there is no git, else git's message."""
     finished = _git(["apply", "--check", "--verbose", str(patch_file.resolve())], top)
