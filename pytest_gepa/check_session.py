@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,7 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_screen import CheckTerminal
-from pytest_gepa.report.run_directory import new_run_directory
+from pytest_gepa.report.run_directory import name_in_trials, new_run_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.pytest_internals import terminal_stream
@@ -68,8 +67,7 @@ class CheckSession:
         self._session = session
         self._settings = settings
         self._cases = cases
-        # A run's name is free again when its directory is deleted; what is in the cache must not be taken for its own.
-        run = f"{self.directory.name}.{secrets.token_hex(4)}"
+        run = name_in_trials(self.directory)
         self._temp = Path(tempfile.mkdtemp(prefix="gepa-"))
         self.journal = Journal(self.directory / "journal.jsonl", redactor.redact)
         self.journal.write(

@@ -33,7 +33,7 @@ from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
-from pytest_gepa.report.run_directory import STATE_DIRECTORY, new_run_directory
+from pytest_gepa.report.run_directory import STATE_DIRECTORY, name_in_trials, new_run_directory
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
 from pytest_gepa.report.write import write_run
@@ -119,12 +119,13 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     config = session.config
     temp = Path(tempfile.mkdtemp(prefix="gepa-"))
     directory = new_run_directory(settings.rootdir, date.today())
+    run = name_in_trials(directory)
     redactor = Redactor(os.environ, settings.redact)
     journal = Journal(directory / "journal.jsonl", redactor.redact)
     journal.write(
         "run",
         version=1,
-        run=directory.name,
+        run=run,
         settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
         cases=inputs.cases,
         components={component.id: component.text for component in inputs.components},
@@ -149,7 +150,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     feeder = Feeder(session, inputs.cases)
     extensions = Extensions(config.hook)
     terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
-    answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact_certain)
+    answers = RunAnswers(settings, run, inputs.endpoint.model, temp, redactor.redact_certain)
     print_lines(stream, answers.notes)
     cap = None if settings.replay == "only" else settings.max_cost
     spending = Spending(temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)

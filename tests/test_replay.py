@@ -189,11 +189,14 @@ def test_a_candidate_that_changes_the_last_of_three_prompts_buys_one_request_in_
 
 def test_a_second_run_on_the_same_server_buys_its_confirm_run_only(project: Project) -> None:
     first = project.optimize("--gepa-trials=1")
+    patch = first.best_patch.read_bytes()
+    shutil.rmtree(project.root / ".gepa/runs")  # so that the next run has the same name
     again = project.optimize("--gepa-trials=1")
+    assert again.directory == first.directory
     assert again.reflections == []
     assert len(again.task_requests) == 2 * 12
     assert len(again.task_requests) < len(first.task_requests)
-    assert again.best_patch.read_bytes() == first.best_patch.read_bytes()
+    assert again.best_patch.read_bytes() == patch
     assert again.result["spent"]["rollouts"] == 2 * 12
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from datetime import date
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def new_run_directory(rootdir: Path, today: date) -> Path:
             number += 1
         else:
             return directory
+
+
+def name_in_trials(directory: Path) -> str:
+    """The name of a run in those of its trials, which no other run has.
+
+    A directory's own name is free again when the directory is deleted; what is in the cache must not be taken for this
+    run's.
+    """
+    return f"{directory.name}.{secrets.token_hex(4)}"
 
 
 def write_file(path: Path, data: bytes) -> None:
