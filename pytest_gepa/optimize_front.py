@@ -212,8 +212,9 @@ def _finish(
     journal.write("result", result=result)
     _keep_usage(directory, state, inputs.cases)
     changed = [components[change.component].path.resolve() for change in result.changes]
-    command = base.command(settings.rootdir / result.patch, config.invocation_params.dir, changed)
-    lines = closing_lines(result, os.path.relpath(directory, config.invocation_params.dir), command)
+    here = config.invocation_params.dir
+    command = base.command(settings.rootdir / result.patch, here, changed) if result.patch else ""
+    lines = closing_lines(result, os.path.relpath(directory, here), command)
     config.stash[closing_key] = [journal.redact(line) for line in lines]
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
