@@ -28,7 +28,8 @@ from pytest_gepa.plan import BudgetPlan, plan_budget
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.recording import recorded_model
-from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
+from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
+from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
@@ -95,6 +96,8 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
             "or the environment variable GEPA_REFLECTION_MODEL; with none as its name the cases alone are read"
         )
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
+    if is_asked and settings.mode != "plan":
+        endpoint.check_key()  # else it were missed only when the baseline is paid for
     if settings.max_cost is not None and is_asked:
         check_reflection_price(PriceList(settings.prices), endpoint.model)
     cases = find_cases(session, settings)

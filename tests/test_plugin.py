@@ -331,6 +331,25 @@ def test_no_reflection_model(project: Project):
     assert all(word in message for word in ("--gepa-reflection-model", "GEPA_REFLECTION_MODEL"))
 
 
+NO_KEY = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}
+
+
+def test_a_reflection_model_without_its_key_is_told_before_anything_is_paid_for(project: Project):
+    message = usage_error(project.optimize(env=NO_KEY))
+    assert (
+        "'reflector' at https://api.openai.com/v1: no key for it; set GEPA_REFLECTION_API_KEY, or OPENAI"
+        in message
+    )
+    elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "k"}
+    default = {"GEPA_REFLECTION_BASE_URL": "https://api.openai.com/v1"}
+    message = usage_error(project.optimize(env={**elsewhere, **default}))
+    assert "set GEPA_REFLECTION_API_KEY, name another server" in message
+
+
+def test_a_plan_needs_no_key(project: Project):
+    assert project.pytest(*PLAN, env=NO_KEY).code == 0
+
+
 def test_a_misspelt_ini_key(project: Project):
     project.write({"pytest.ini": "[pytest]\ngepa_budgt = 5\n"})
     assert "did you mean gepa_budget?" in usage_error(project.optimize())
