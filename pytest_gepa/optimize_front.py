@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from pytest_gepa.answers import RunAnswers
+from pytest_gepa.begin import begin_run
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
@@ -34,7 +31,7 @@ from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
-from pytest_gepa.report.run_directory import STATE_DIRECTORY, name_in_trials, new_run_directory
+from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
 from pytest_gepa.report.write import write_run
@@ -44,7 +41,6 @@ from pytest_gepa.spending import Spending, check_reflection_price
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of, with_digests
-from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor
 
 
@@ -120,22 +116,16 @@ def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[st
 
 def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> None:
     config = session.config
-    temp = Path(tempfile.mkdtemp(prefix="gepa-"))
-    directory = new_run_directory(settings.rootdir, date.today())
-    run = name_in_trials(directory)
-    redactor = Redactor(os.environ, settings.redact)
-    journal = Journal(directory / "journal.jsonl", redactor.redact)
-    journal.write(
-        "run",
-        version=1,
-        run=run,
-        settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
-        cases=inputs.cases,
-        components={component.id: component.text for component in inputs.components},
-        budget=inputs.budget,
-        reflection_model=inputs.endpoint.model,
-        ancestor=inputs.ancestor,
+    run = begin_run(
+        config,
+        settings,
+        inputs.cases,
+        inputs.components,
+        Redactor(os.environ, settings.redact),
+        {"budget": inputs.budget, "ancestor": inputs.ancestor},
+        inputs.endpoint.model,
     )
+    directory, journal, answers, suite = run.directory, run.journal, run.answers, run.suite
     stream = terminal_stream(config)
     print_lines(
         stream,
@@ -153,11 +143,9 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     feeder = Feeder(session, inputs.cases)
     extensions = Extensions(config.hook)
     terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
-    answers = RunAnswers(settings, run, inputs.endpoint.model, temp, redactor.redact_certain)
     print_lines(stream, answers.notes)
     cap = None if settings.replay == "only" else settings.max_cost
-    spending = Spending(temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
-    suite = make_suite(config, settings, inputs.cases, inputs.components, temp, answers)
+    spending = Spending(run.temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
     model = ReflectionModel(
         inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
     )
@@ -190,9 +178,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             try:
                 _finish(config, settings, inputs, directory, optimization.state, journal)
             finally:
-                journal.close()
-                answers.close()
-                shutil.rmtree(temp, ignore_errors=True)
+                run.close()
 
 
 def _finish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 
@@ -308,6 +309,19 @@ def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(
     assert wanted.format(ini=pytester.path / "tox.ini") in str(caught.value)
 
 
+def test_fork_is_refused_where_the_system_has_it_not(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    assert resolved(pytester, ini="gepa_isolation = fork").isolation == "fork"
+    monkeypatch.delattr(socket, "SOCK_SEQPACKET")
+    with pytest.raises(pytest.UsageError) as caught:
+        resolved(pytester, ini="gepa_isolation = fork")
+    assert f"gepa_isolation in {pytester.path / 'tox.ini'}: fork cannot be had on this system" in str(
+        caught.value
+    )
+    assert "give spawn" in str(caught.value)
+
+
 def test_an_ini_key_like_no_other_is_refused_with_all_that_are_known(pytester: pytest.Pytester):
     with pytest.raises(
         pytest.UsageError, match="no setting gepa_zzz; known are gepa_prompts, gepa_reflection_model"
@@ -329,6 +343,18 @@ def test_a_project_without_prompts(project: Project):
 def test_no_reflection_model(project: Project):
     message = usage_error(project.pytest("--gepa-optimize"))
     assert all(word in message for word in ("--gepa-reflection-model", "GEPA_REFLECTION_MODEL"))
+
+
+@pytest.mark.parametrize("place", [".gepa", ".gepa/runs"])
+@pytest.mark.parametrize("args", [("--gepa-optimize", "--gepa-reflection-model=none"), ("--gepa-audit",)])
+def test_a_place_of_runs_that_cannot_be_written(project: Project, place: str, args: tuple[str, ...]):
+    project.write({place: "no directory"})
+    run = project.pytest(*args)
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.everything
+    assert no_request(run)
+    assert f"runs are kept in {project.root / place}, which cannot be written" in run.err
+    assert "Traceback" not in run.everything
+    assert "INTERNALERROR" not in run.everything
 
 
 NO_KEY = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}

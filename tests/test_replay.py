@@ -359,6 +359,7 @@ def test_a_recording_that_is_none_is_refused_with_the_place(
     run = replay(clone)
     assert run.code == 4
     assert said in run.everything
+    assert not list(clone.root.glob(".gepa/runs/*")), "a run that did not begin"
 
 
 @pytest.mark.thorough

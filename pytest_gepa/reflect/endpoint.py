@@ -37,8 +37,8 @@ class ReflectionEndpoint:
         address = self.base_url or DEFAULT_BASE_URL
         if not self.api_key and urlsplit(address).hostname == urlsplit(DEFAULT_BASE_URL).hostname:
             raise ReflectionError(
-                f"reflection model {self.model!r} at {DEFAULT_BASE_URL}: no key for it; set {self.key_names}, name another "
-                "server by GEPA_REFLECTION_BASE_URL, or give none as the model's name: then the cases alone are read"
+                f"reflection model {self.model!r} at {DEFAULT_BASE_URL}: no key for it; set {self.key_names}, name "
+                "another server by GEPA_REFLECTION_BASE_URL, or give none as the model: then cases alone are read"
             )
 
 
