@@ -226,7 +226,8 @@ def test_a_recorded_run_gives_the_same_patch_elsewhere_without_server_key_or_cac
     assert no_request(run)
     assert run.best_patch.read_bytes() == recorded.best_patch.read_bytes()
     assert {path.name for path in run.patches} == {path.name for path in recorded.patches}
-    run.matches("gepa: replaying * from gepa_recording, * answers; nothing is sent")
+    name = recorded.directory.name
+    run.matches(f"gepa: replaying {name} from gepa_recording, * answers; nothing is sent")
     assert run.result["spent"]["rollouts"] == 0
     for figure in ("verdict", "effect", "interval", "p_value", "baseline", "winner", "fixed", "broken"):
         assert run.result[figure] == recorded.result[figure]
