@@ -205,8 +205,7 @@ class Result:
     run like this one would prove, known when it has proven none. Cases are named by nodeid. `rates` has those that did
     not always end alike, the least steady first; `undecidable` are those of them that the search has set aside, as
     their trials differed whatever the prompt. `stray` are the requests that no case made, each as a line, `problems`
-    what went wrong in the recording itself, `warnings` why a patch
-    is missing, or refused by git.
+    what went wrong in the recording itself.
     """
 
     run: str
@@ -241,6 +240,8 @@ class Result:
     stray: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    """Why a patch is missing, or refused by git."""
+
     patch: str = ""
 
     @property
