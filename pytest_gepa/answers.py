@@ -102,7 +102,9 @@ class RunAnswers:
         count = load_answers(recording.directory, self._recording)
         self.name, self.charges, self._order = recording.run, recording.charges, recording.order
         where = os.path.relpath(recording.directory, self._settings.rootdir)
-        self.notes.append(f"gepa: replaying {recording.run} from {where}, {count} answers; nothing is sent")
+        self.notes.append(
+            f"gepa: replaying {recording.directory_name} from {where}, {count} answers; nothing is sent"
+        )
         differences = recording.differences(_shaping(self._settings))
         if recording.reflection_model != self._model:
             differences.append(f"reflection-model was {recording.reflection_model}, is {self._model}")

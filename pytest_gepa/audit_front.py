@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import pytest
 
-from pytest_gepa.answers import RunAnswers
 from pytest_gepa.audit import Ablation, Audit, AuditState, runs_of
 from pytest_gepa.audit_findings import evidence, notices
 from pytest_gepa.audit_plan import AuditPlan, plan_audit
+from pytest_gepa.begin import begin_run
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError, SettingsError
@@ -32,7 +29,7 @@ from pytest_gepa.report.audit_build import build_audit_result
 from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.report.audit_text import ablation_words, audit_closing, audit_opening, audit_plan_lines
-from pytest_gepa.report.run_directory import STATE_DIRECTORY, new_run_directory
+from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.wording import printable
 from pytest_gepa.settings import Settings
@@ -41,7 +38,6 @@ from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import load_usage, save_usage, usage_of, with_digests
-from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor, rewrite_tree
 
 
@@ -72,31 +68,18 @@ def _run(
     plan: AuditPlan,
 ) -> None:
     config = session.config
-    temp = Path(tempfile.mkdtemp(prefix="gepa-"))
-    directory = new_run_directory(settings.rootdir, date.today())
     redactor = Redactor(os.environ, settings.redact)
-    journal = Journal(directory / "journal.jsonl", redactor.redact)
+    run = begin_run(config, settings, cases, components, redactor, {"plan": plan})
+    directory, journal, answers, suite = run.directory, run.journal, run.answers, run.suite
     texts = {component.id: component.text for component in components}
-    journal.write(
-        "run",
-        version=1,
-        run=directory.name,
-        settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
-        cases=cases,
-        components=texts,
-        plan=plan,
-        reflection_model="",
-    )
     stream = terminal_stream(config)
     feeder = Feeder(session, cases)
-    answers = RunAnswers(settings, directory.name, "", temp, redactor.redact_certain)
     print_lines(stream, [audit_opening(settings, plan), *answers.notes])
     # Nothing is kept for a confirm run.
     whole = BudgetPlan(plan.limit, plan.limit, 0, 0, 1)
     is_replay = settings.replay == "only"
     cap = None if is_replay else settings.max_cost
-    spending = Spending(temp / "costs", PriceList(settings.prices), cap, whole, cases)
-    suite = make_suite(config, settings, cases, components, temp, answers)
+    spending = Spending(run.temp / "costs", PriceList(settings.prices), cap, whole, cases)
     lines = _Progress(components, config)
     minutes = None if is_replay else settings.minutes
     audit = Audit(plan, texts, suite, journal, settings.concurrency, minutes, feeder.feed, lines.ablated)
@@ -113,9 +96,7 @@ def _run(
             try:
                 _finish(config, settings, directory, audit.state, suite, cases, components, journal)
             finally:
-                journal.close()
-                answers.close()
-                shutil.rmtree(temp, ignore_errors=True)
+                run.close()
 
 
 class _Progress:

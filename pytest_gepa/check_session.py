@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
-from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from pytest_gepa.answers import RunAnswers
+from pytest_gepa.begin import begin_run
 from pytest_gepa.check_rounds import Bench
 from pytest_gepa.check_state import TODAY, CheckState
 from pytest_gepa.codec import to_json
@@ -21,19 +16,16 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
 from pytest_gepa.front import print_lines, undisturbed
 from pytest_gepa.hook_calls import tell_finished
-from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_screen import CheckTerminal
-from pytest_gepa.report.run_directory import new_run_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.usage import save_usage, usage_of, with_digests
-from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor
 
 NO_PLAN = BudgetPlan(limit=0, search=0, confirm=0, probe=0, trials=0)
@@ -64,26 +56,13 @@ class CheckSession:
         redactor: Redactor,
         about: Mapping[str, object],
     ) -> None:
-        self.directory = new_run_directory(settings.rootdir, date.today())
         self._session = session
         self._settings = settings
         self._cases = cases
-        # A run's name is free again when its directory is deleted; what is in the cache must not be taken for its own.
-        run = f"{self.directory.name}.{secrets.token_hex(4)}"
-        self._temp = Path(tempfile.mkdtemp(prefix="gepa-"))
-        self.journal = Journal(self.directory / "journal.jsonl", redactor.redact)
-        self.journal.write(
-            "run",
-            version=1,
-            run=run,
-            settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
-            cases=cases,
-            components={component.id: component.text for component in components},
-            reflection_model="",
-            **about,
-        )
-        self._answers = RunAnswers(settings, run, "", self._temp, redactor.redact_certain)
-        self._suite = make_suite(session.config, settings, cases, components, self._temp, self._answers)
+        run = begin_run(session.config, settings, cases, components, redactor, about)
+        self._run = run
+        self.directory, self.journal = run.directory, run.journal
+        self._answers, self._suite = run.answers, run.suite
         self._screen = CheckTerminal(terminal_stream(session.config))
         self.bench = Bench(
             settings, self._answers.name, cases, components, self._suite, self.journal, self._screen
@@ -102,7 +81,7 @@ class CheckSession:
         self._screen.feed = feeder.feed if held is None else held.append
         print_lines(terminal_stream(config), [*opening, *self._answers.notes])
         cap = None if settings.replay == "only" else settings.max_cost
-        spending = Spending(self._temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
+        spending = Spending(self._run.temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
         story.state.spending = spending
         try:
             story.run()
@@ -131,9 +110,7 @@ class CheckSession:
                     if spending.has_met_the_unpriced:
                         raise GepaError(spending.stopped)
                 finally:
-                    self.journal.close()
-                    self._answers.close()
-                    shutil.rmtree(self._temp, ignore_errors=True)
+                    self._run.close()
 
     def _properties(self, result: CheckResult | None) -> dict[str, list[tuple[str, str]]]:
         """What a JUnit file is to say of cases, by their ids."""

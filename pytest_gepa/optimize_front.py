@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 from typing import IO
 
 import pytest
 
-from pytest_gepa.answers import RunAnswers
+from pytest_gepa.begin import begin_run
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
@@ -28,12 +25,13 @@ from pytest_gepa.plan import BudgetPlan, plan_budget
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.recording import recorded_model
-from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel, endpoint_from_environment
+from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
+from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
-from pytest_gepa.report.run_directory import STATE_DIRECTORY, new_run_directory
+from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
 from pytest_gepa.report.write import write_run
@@ -43,7 +41,6 @@ from pytest_gepa.spending import Spending, check_reflection_price
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of, with_digests
-from pytest_gepa.surroundings import make_suite
 from pytest_gepa.trace.redact import Redactor
 
 
@@ -95,6 +92,8 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
             "or the environment variable GEPA_REFLECTION_MODEL; with none as its name the cases alone are read"
         )
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
+    if is_asked and settings.mode != "plan":
+        endpoint.check_key()  # else it were missed only when the baseline is paid for
     if settings.max_cost is not None and is_asked:
         check_reflection_price(PriceList(settings.prices), endpoint.model)
     cases = find_cases(session, settings)
@@ -117,21 +116,16 @@ def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[st
 
 def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> None:
     config = session.config
-    temp = Path(tempfile.mkdtemp(prefix="gepa-"))
-    directory = new_run_directory(settings.rootdir, date.today())
-    redactor = Redactor(os.environ, settings.redact)
-    journal = Journal(directory / "journal.jsonl", redactor.redact)
-    journal.write(
-        "run",
-        version=1,
-        run=directory.name,
-        settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
-        cases=inputs.cases,
-        components={component.id: component.text for component in inputs.components},
-        budget=inputs.budget,
-        reflection_model=inputs.endpoint.model,
-        ancestor=inputs.ancestor,
+    run = begin_run(
+        config,
+        settings,
+        inputs.cases,
+        inputs.components,
+        Redactor(os.environ, settings.redact),
+        {"budget": inputs.budget, "ancestor": inputs.ancestor},
+        inputs.endpoint.model,
     )
+    directory, journal, answers, suite = run.directory, run.journal, run.answers, run.suite
     stream = terminal_stream(config)
     print_lines(
         stream,
@@ -149,11 +143,9 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
     feeder = Feeder(session, inputs.cases)
     extensions = Extensions(config.hook)
     terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
-    answers = RunAnswers(settings, directory.name, inputs.endpoint.model, temp, redactor.redact_certain)
     print_lines(stream, answers.notes)
     cap = None if settings.replay == "only" else settings.max_cost
-    spending = Spending(temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
-    suite = make_suite(config, settings, inputs.cases, inputs.components, temp, answers)
+    spending = Spending(run.temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
     model = ReflectionModel(
         inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
     )
@@ -186,9 +178,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             try:
                 _finish(config, settings, inputs, directory, optimization.state, journal)
             finally:
-                journal.close()
-                answers.close()
-                shutil.rmtree(temp, ignore_errors=True)
+                run.close()
 
 
 def _finish(
@@ -211,8 +201,9 @@ def _finish(
     journal.write("result", result=result)
     _keep_usage(directory, state, inputs.cases)
     changed = [components[change.component].path.resolve() for change in result.changes]
-    command = base.command(settings.rootdir / result.patch, config.invocation_params.dir, changed)
-    lines = closing_lines(result, os.path.relpath(directory, config.invocation_params.dir), command)
+    here = config.invocation_params.dir
+    command = base.command(settings.rootdir / result.patch, here, changed) if result.patch else ""
+    lines = closing_lines(result, os.path.relpath(directory, here), command)
     config.stash[closing_key] = [journal.redact(line) for line in lines]
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"

@@ -65,6 +65,11 @@ class Recording:
     left_out: tuple[str, ...] = ()
     mode: str = "optimize"
 
+    @property
+    def directory_name(self) -> str:
+        """The name that the run's directory had, by which its user knows it."""
+        return self.run.partition(".")[0]
+
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
         """Settings that are not as they were, in words."""
         return [

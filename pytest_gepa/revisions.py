@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gepa.errors import GepaError
-from pytest_gepa.prompts.patch import GIT_PLACES, git_top
+from pytest_gepa.prompts.patch import GIT_PLACES, git_top, git_words
 
 DEFAULT_BRANCHES = ("origin/main", "origin/master", "main", "master")
 SECONDS = 120
@@ -43,6 +43,9 @@ class Repository:
     def __init__(self, rootdir: Path) -> None:
         top = git_top(rootdir)
         if top is None:
+            said = git_words(rootdir)
+            if said and "not a git repository" not in said:
+                raise RevisionError(f"earlier prompts are read from git, which refuses {rootdir}: {said}")
             raise RevisionError(
                 f"earlier prompts are read from git, and {rootdir} is in no git repository (or git is missing)"
             )
@@ -90,17 +93,18 @@ class Repository:
     def differing(self, commit: str, files: Sequence[str]) -> tuple[dict[str, FileState], tuple[str, ...]]:
         """How the working tree differs from a commit: those of today's `files` that do, by path, and deleted files.
 
-        Uncommitted and untracked files count as they are, and a file that was renamed keeps its history.
+        Uncommitted and untracked files count as they are, and a file that was renamed keeps its history. Raises
+        `RevisionError` where git cannot tell.
         """
         states: dict[str, FileState] = {}
         deleted: list[str] = []
         with tempfile.TemporaryDirectory(prefix="gepa-index-") as place:
             index = self._index_with(files, Path(place))
-            diff = self._bytes(
+            diff = self._must(
                 *("diff", "--name-status", "-z", "-M", "--no-ext-diff", "--ignore-submodules", commit, "--"),
                 environment=index,
             )
-        fields = iter(os.fsdecode(diff or b"").split("\0"))
+        fields = iter(os.fsdecode(diff).split("\0"))
         for status in fields:
             if not status:
                 break
@@ -115,16 +119,19 @@ class Repository:
         return {path: states[path] for path in files if path in states}, tuple(deleted)
 
     def read(self, commit: str, path: str) -> bytes | None:
-        """A file's bytes in a commit, None where there is none; a symlink there stands for its target."""
+        """A file's bytes in a commit, None where there is none; a symlink there stands for its target.
+
+        Raises `RevisionError` for a file that the commit has and git cannot give, as a partial clone may not.
+        """
         for _ in range(_MOST_LINKS):
-            entry = self._bytes("ls-tree", "-z", commit, "--", f":(top,literal){path}")
+            entry = self._must("ls-tree", "-z", commit, "--", f":(top,literal){path}")
             if not entry:
                 return None
             mode, kind, _ = entry.split(b"\t", 1)[0].split(b" ", 2)
             if kind != b"blob":
                 return None
-            data = self._bytes("cat-file", "blob", f"{commit}:{path}")
-            if mode != _LINK or data is None:
+            data = self._must("cat-file", "blob", f"{commit}:{path}")
+            if mode != _LINK:
                 return data
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.fsdecode(data)))
         return None
@@ -150,7 +157,7 @@ class Repository:
     def _index_with(self, files: Iterable[str], place: Path) -> dict[str, str]:
         """The environment of a copy of the index in which untracked files are noted, so that git sees renames."""
         wanted = list(files)
-        tracked = os.fsdecode(self._bytes("ls-files", "-z", "--", *map(_literal, wanted)) or b"").split("\0")
+        tracked = os.fsdecode(self._must("ls-files", "-z", "--", *map(_literal, wanted))).split("\0")
         new = [path for path in wanted if path not in tracked]
         index = self._try("rev-parse", "--path-format=absolute", "--git-path", "index")
         if not new or index is None:
@@ -165,8 +172,8 @@ class Repository:
         known: set[str] = set()
         for at in range(0, len(files), 500):
             paths = map(_literal, files[at : at + 500])
-            listed = self._bytes("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *paths)
-            known |= set(os.fsdecode(listed or b"").split("\0"))
+            listed = self._must("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *paths)
+            known |= set(os.fsdecode(listed).split("\0"))
         return known
 
     def _try(self, *arguments: str) -> str | None:
@@ -174,10 +181,33 @@ class Repository:
         return None if found is None else os.fsdecode(found).strip()
 
     def _bytes(self, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes | None:
-        """What git prints, None when it fails. Raises `RevisionError` when it does not come to an end."""
+        """What git prints, None when it fails."""
+        done = self._run(arguments, environment)
+        return done.stdout if done.returncode == 0 else None
+
+    def _must(self, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes:
+        """What git prints. Raises `RevisionError`, with git's own words, when it fails."""
+        done = self._run(arguments, environment)
+        if done.returncode == 0:
+            return done.stdout
+        said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
+        # A file that is not there would pass for a prompt that is new, which no check compares.
+        hint = (
+            "; in a partial clone (--filter) the remote must be reachable, or clone without --filter"
+            if "promisor" in said
+            else ""
+        )
+        raise RevisionError(
+            f"earlier prompts cannot be read: git {arguments[0]} failed in {self.top}: {said}{hint}"
+        )
+
+    def _run(
+        self, arguments: Sequence[str], environment: Mapping[str, str] | None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git. Raises `RevisionError` when it does not come to an end."""
         around = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 ["git", *arguments],
                 cwd=self.top,
                 env={**around, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
@@ -188,7 +218,6 @@ class Repository:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RevisionError(f"git {arguments[0]} did not come to an end: {error}") from None
-        return done.stdout if done.returncode == 0 else None
 
 
 def _literal(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         timeout=_number(config, "timeout", float, above=0) or DEFAULT_TIMEOUT,
         max_broken=_number(config, "max-broken", int, least=0) or 0,
         fail_on=_fail_rule(config, mode),
-        isolation=_choice(config, "isolation", ISOLATIONS) or "auto",
+        isolation=_isolation(config),
         replay=_choice(config, "replay", REPLAY_MODES) or "auto",
         confirm=_number(config, "confirm", int, least=1) or 1,
         shrinks=_choice(config, "shrink", ("on", "off")) != "off",
@@ -295,6 +296,28 @@ def _choice(config: pytest.Config, name: str, options: tuple[str, ...]) -> str |
     if text is not None and text not in options:
         raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(options)}")
     return text
+
+
+def _isolation(config: pytest.Config) -> str:
+    """How child sessions are made. Forking needs what not every system has."""
+    text = _choice(config, "isolation", ISOLATIONS) or "auto"
+    if text == "fork" and not _can_fork():
+        raise pytest.UsageError(
+            f"{_raw(config, 'isolation')[1]}: fork cannot be had on this system, which lacks os.fork or Unix sockets "
+            "that keep messages apart (SOCK_SEQPACKET); leave it out, or give spawn"
+        )
+    return text
+
+
+def _can_fork() -> bool:
+    import socket
+
+    try:
+        for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
+            end.close()
+    except (AttributeError, OSError):
+        return False
+    return hasattr(os, "fork")
 
 
 def _number(

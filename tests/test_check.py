@@ -245,6 +245,31 @@ def test_cases_that_use_no_changed_prompt_are_left_alone(project: Project) -> No
     again.matches("*1 passed*", "untouched*3 cases*")
 
 
+UNLESS_NAMED = """\
+import pytest
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "live: asks a model")
+    config.is_live = "live" in config.getoption("-m")
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        item.add_marker(pytest.mark.live)
+        if not config.is_live:
+            item.add_marker(pytest.mark.skip(reason="-m live runs it"))
+"""
+
+
+@pytest.mark.thorough
+def test_cases_that_run_only_when_named_are_compared_when_they_are(project: Project) -> None:
+    project.write({PROMPT: BAD, "conftest.py": UNLESS_NAMED})
+    run = check(project, "-m", "live")
+    assert run.code == 1, run.everything
+    assert tiers(run)["city"] == "regressed"
+
+
 @pytest.mark.thorough
 def test_flaky_suspect_failing_and_improved_cases_do_not_gate_unless_asked(project: Project) -> None:
     seen: dict[str, int] = {}

@@ -40,7 +40,9 @@ def make_run(
     patch.write_bytes(
         make_patch(files, [PatchLine("gepa: better", quoted=False), PatchLine("because \x1b[2J")])
     )
-    return patch.parents[len(Path(name).parts) - 1]
+    directory = patch.parents[len(Path(name).parts) - 1]
+    (directory / "result.json").write_text("{}", encoding="utf-8")
+    return directory
 
 
 @pytest.fixture
@@ -77,10 +79,16 @@ def test_apply_writes_the_texts_and_undo_brings_back_every_byte(
     assert "no run is applied" in capsys.readouterr().err
 
 
-def test_apply_passes_over_audits_which_propose_nothing(project: Path) -> None:
-    audit = project / ".gepa/runs/2026-11-24-2"
-    audit.mkdir()
-    (audit / "audit.json").write_text("{}", encoding="utf-8")
+def test_apply_passes_over_runs_which_propose_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = project / ".gepa/runs"
+    for number, name in enumerate(("audit.json", "check.json", "journal.jsonl"), 2):
+        (runs / f"2026-11-24-{number}").mkdir()
+        (runs / f"2026-11-24-{number}" / name).write_text("{}", encoding="utf-8")
+    # A baseline that was saved, or a run that was killed.
+    assert main(["apply", "2026-11-24-4", "--yes"]) == 1
+    assert "2026-11-24-4 has no result.json" in capsys.readouterr().err
     assert main(["apply", "--yes"]) == 0
     assert (project / "prompts/a.md").read_bytes() == NEW
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -259,6 +261,35 @@ def test_settings_come_from_pyproject(pytester: pytest.Pytester, budget: str):
     assert (settings.budget, settings.prompts) == (60, ("a/*.md", "b.txt"))
 
 
+LISTS = {
+    "gepa_prompts": '["a/*.md"]',
+    "gepa_redact": '["key-[0-9]+"]',
+    "gepa_prices": '["m input=1 output=2"]',
+}
+STRINGS = {
+    "gepa_budget": '"60"',
+    "gepa_holdout": '"0.2"',
+    "gepa_shrink": '"off"',
+    "gepa_edits": '"add, delete"',
+}
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest has native tables from version 9 on")
+def test_settings_come_from_a_native_table_in_the_forms_that_the_readme_names(pytester: pytest.Pytester):
+    values = {**LISTS, **STRINGS, "gepa_fail_on_trouble": "true"}
+    table = "".join(f"{key} = {value}\n" for key, value in values.items())
+    pytester.makepyprojecttoml(f"[tool.pytest]\n{table}")
+    settings = pytester.parseconfigure("--gepa-plan", *ALONE.split()).stash[settings_key]
+    assert (settings.prompts, settings.redact) == (("a/*.md",), ("key-[0-9]+",))
+    assert settings.prices == ("m input=1 output=2",)
+    assert (settings.budget, settings.holdout, settings.shrinks) == (60, 0.2, False)
+    assert settings.fails_on_trouble
+    told = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    told = " ".join(told.partition("In a native")[2].partition(".)")[0].split())
+    assert [name for name in LISTS if f"`{name}`" in told.partition("are lists of strings")[0]] == list(LISTS)
+    assert "`gepa_fail_on_trouble` is `true` or `false`, and all others are strings" in told
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
@@ -308,6 +339,19 @@ def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(
     assert wanted.format(ini=pytester.path / "tox.ini") in str(caught.value)
 
 
+def test_fork_is_refused_where_the_system_has_it_not(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    assert resolved(pytester, ini="gepa_isolation = fork").isolation == "fork"
+    monkeypatch.delattr(socket, "SOCK_SEQPACKET")
+    with pytest.raises(pytest.UsageError) as caught:
+        resolved(pytester, ini="gepa_isolation = fork")
+    assert f"gepa_isolation in {pytester.path / 'tox.ini'}: fork cannot be had on this system" in str(
+        caught.value
+    )
+    assert "give spawn" in str(caught.value)
+
+
 def test_an_ini_key_like_no_other_is_refused_with_all_that_are_known(pytester: pytest.Pytester):
     with pytest.raises(
         pytest.UsageError, match="no setting gepa_zzz; known are gepa_prompts, gepa_reflection_model"
@@ -329,6 +373,37 @@ def test_a_project_without_prompts(project: Project):
 def test_no_reflection_model(project: Project):
     message = usage_error(project.pytest("--gepa-optimize"))
     assert all(word in message for word in ("--gepa-reflection-model", "GEPA_REFLECTION_MODEL"))
+
+
+@pytest.mark.parametrize("place", [".gepa", ".gepa/runs"])
+@pytest.mark.parametrize("args", [("--gepa-optimize", "--gepa-reflection-model=none"), ("--gepa-audit",)])
+def test_a_place_of_runs_that_cannot_be_written(project: Project, place: str, args: tuple[str, ...]):
+    project.write({place: "no directory"})
+    run = project.pytest(*args)
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.everything
+    assert no_request(run)
+    assert f"runs are kept in {project.root / place}, which cannot be written" in run.err
+    assert "Traceback" not in run.everything
+    assert "INTERNALERROR" not in run.everything
+
+
+NO_KEY = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}
+
+
+def test_a_reflection_model_without_its_key_is_told_before_anything_is_paid_for(project: Project):
+    message = usage_error(project.optimize(env=NO_KEY))
+    assert (
+        "'reflector' at https://api.openai.com/v1: no key for it; set GEPA_REFLECTION_API_KEY, or OPENAI"
+        in message
+    )
+    elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "k"}
+    default = {"GEPA_REFLECTION_BASE_URL": "https://api.openai.com/v1"}
+    message = usage_error(project.optimize(env={**elsewhere, **default}))
+    assert "set GEPA_REFLECTION_API_KEY, name another server" in message
+
+
+def test_a_plan_needs_no_key(project: Project):
+    assert project.pytest(*PLAN, env=NO_KEY).code == 0
 
 
 def test_a_misspelt_ini_key(project: Project):

@@ -189,11 +189,14 @@ def test_a_candidate_that_changes_the_last_of_three_prompts_buys_one_request_in_
 
 def test_a_second_run_on_the_same_server_buys_its_confirm_run_only(project: Project) -> None:
     first = project.optimize("--gepa-trials=1")
+    patch = first.best_patch.read_bytes()
+    shutil.rmtree(project.root / ".gepa/runs")  # so that the next run has the same name
     again = project.optimize("--gepa-trials=1")
+    assert again.directory == first.directory
     assert again.reflections == []
     assert len(again.task_requests) == 2 * 12
     assert len(again.task_requests) < len(first.task_requests)
-    assert again.best_patch.read_bytes() == first.best_patch.read_bytes()
+    assert again.best_patch.read_bytes() == patch
     assert again.result["spent"]["rollouts"] == 2 * 12
 
 
@@ -223,7 +226,8 @@ def test_a_recorded_run_gives_the_same_patch_elsewhere_without_server_key_or_cac
     assert no_request(run)
     assert run.best_patch.read_bytes() == recorded.best_patch.read_bytes()
     assert {path.name for path in run.patches} == {path.name for path in recorded.patches}
-    run.matches("gepa: replaying * from gepa_recording, * answers; nothing is sent")
+    name = recorded.directory.name
+    run.matches(f"gepa: replaying {name} from gepa_recording, * answers; nothing is sent")
     assert run.result["spent"]["rollouts"] == 0
     for figure in ("verdict", "effect", "interval", "p_value", "baseline", "winner", "fixed", "broken"):
         assert run.result[figure] == recorded.result[figure]
@@ -356,6 +360,7 @@ def test_a_recording_that_is_none_is_refused_with_the_place(
     run = replay(clone)
     assert run.code == 4
     assert said in run.everything
+    assert not list(clone.root.glob(".gepa/runs/*")), "a run that did not begin"
 
 
 @pytest.mark.thorough

@@ -172,3 +172,37 @@ def test_what_cannot_be_compared_says_what_to_do(repo: Repo, tmp_path: Path) -> 
     shallow.git("remote", "remove", "origin")
     with pytest.raises(RevisionError, match=r"fetch-depth: 0 .* --gepa-check=REV"):
         shallow.read()
+
+
+@pytest.fixture
+def partial(repo: Repo, tmp_path: Path) -> Repo:
+    """A clone that has today's files alone, and whose remote is gone."""
+    repo.git("config", "uploadpack.allowFilter", "true")
+    repo.write("prompts/other.md", "changed\n")
+    (repo.root / "prompts/route.md").rename(repo.root / "prompts/routing.md")
+    repo.write("prompts/routing.md", "one\ntwo\nthree\nfor\n")
+    repo.commit()
+    place = tmp_path / "partial"
+    repo.git("clone", "-q", "--filter=blob:none", f"file://{repo.top}", str(place))
+    repo.top.rename(tmp_path / "gone")
+    return Repo(place, place / "sub")
+
+
+@pytest.mark.parametrize("renames", [True, False])
+def test_a_file_that_git_cannot_give_is_no_new_prompt(partial: Repo, renames: bool) -> None:
+    if not renames:  # else git needs the old files already to find out what was renamed
+        partial.git("config", "diff.renames", "false")
+        partial.git("mv", "sub/prompts/routing.md", "sub/prompts/route.md")
+    with pytest.raises(
+        RevisionError, match=r"(?s)git \S+ failed in .*promisor remote.*clone without --filter"
+    ):
+        partial.read("HEAD~1")
+
+
+def test_a_repository_that_git_refuses_is_told_in_its_words(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    with pytest.raises(RevisionError, match=r"(?s)dubious ownership.*safe\.directory"):
+        repo.read()

@@ -38,8 +38,8 @@ def run(given: argparse.Namespace) -> int:
     return DONE
 
 
-WITHOUT_PATCHES = ("check.json", "audit.json")
-"""Results of runs that make no patches."""
+RESULT = "result.json"
+"""What an optimization that has come to its end leaves, and no other run."""
 
 
 def _find_patch(project: Path, run: str | None, candidate: str | None) -> tuple[Path, Path]:
@@ -47,10 +47,12 @@ def _find_patch(project: Path, run: str | None, candidate: str | None) -> tuple[
     if run is not None:
         directory = find_run(project, run)
     else:
-        # A check or an audit proposes nothing.
-        runs = [one for one in runs_of(project) if not any((one / name).exists() for name in WITHOUT_PATCHES)]
+        # A check, an audit or a baseline proposes nothing, nor does a run that was killed.
+        runs = [one for one in runs_of(project) if (one / RESULT).is_file()]
         if not runs:
-            raise CommandError(f"there is no run in {project / '.gepa'}; pytest --gepa-optimize makes one")
+            raise CommandError(
+                f"there is no optimization in {project / '.gepa'}; pytest --gepa-optimize makes one"
+            )
         directory = runs[0]
     others = sorted(path.stem for path in (directory / "frontier").glob("*.patch"))
     if candidate is not None:
@@ -60,6 +62,10 @@ def _find_patch(project: Path, run: str | None, candidate: str | None) -> tuple[
             )
         return directory, directory / "frontier" / f"{candidate}.patch"
     path = directory / "best.patch"
+    if not path.is_file() and not (directory / RESULT).is_file():
+        raise CommandError(
+            f"run {directory.name} has no {RESULT}: no optimization that has come to its end, so it proposes nothing"
+        )
     if not path.is_file():
         raise CommandError(
             f"run {directory.name} has proven no gain, so it has no best.patch; name a candidate that is not proven "

@@ -30,7 +30,7 @@ def run(given: argparse.Namespace) -> int:
         shutil.rmtree(target)
     os.replace(scratch, target)
     print(
-        f"Run {recording.run} is recorded in {os.path.relpath(target)}; commit it, and\n"
+        f"Run {recording.directory_name} is recorded in {os.path.relpath(target)}; commit it, and\n"
         f"`pytest --gepa-{recording.mode} --gepa-replay=only` replays it without key or network."
     )
     if recording.left_out:

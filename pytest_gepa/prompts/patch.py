@@ -43,6 +43,9 @@ GIT_PLACES = (
     "GIT_COMMON_DIR",
     "GIT_OBJECT_DIRECTORY",
 )
+KEEP_SPACES = "--whitespace=nowarn"
+"""Has `git apply` take lines as they are, whatever `apply.whitespace` says."""
+
 _GIT_SECONDS = 60
 
 
@@ -112,9 +115,25 @@ def git_top(root: Path) -> Path | None:
     return top if root.resolve().is_relative_to(top) else None
 
 
+def git_words(root: Path) -> str:
+    """Git's own words on why it has no working tree that holds `root`; "" where it has one, or is missing."""
+    finished = _git(["rev-parse", "--show-toplevel"], root)
+    return "" if finished is None else finished.stderr.decode("utf-8", "replace").strip()
+
+
+def git_keeps_spaces(top: Path) -> bool:
+    """Whether a plain `git apply` in `top` takes lines that end in spaces, as they are: `apply.whitespace` may refuse
+    them, or cut the spaces off."""
+    finished = _git(["config", "--get", "apply.whitespace"], top)
+    return finished is None or finished.stdout.strip() in (b"", b"nowarn", b"warn")
+
+
 def git_apply_check(patch_file: Path, top: Path) -> str | None:
-    """Ask git if the patch would apply in `top`: None if so, or if there is no git, else git's message."""
-    finished = _git(["apply", "--check", "--verbose", str(patch_file.resolve())], top)
+    """Ask git if the patch would apply in `top`: None if so, or if there is no git, else git's message.
+
+    What the user has git say of spaces at the end of lines is passed over: they are the text's.
+    """
+    finished = _git(["apply", "--check", "--verbose", KEEP_SPACES, str(patch_file.resolve())], top)
     if finished is None:
         return None
     said = finished.stderr.decode("utf-8", "replace").strip()

@@ -1,4 +1,4 @@
-"""The reflection model behind an OpenAI-compatible server: where it is, and one question asked of it."""
+"""The reflection model behind an OpenAI-compatible server: one question asked of it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.errors import OutOfMoney, ReflectionError
+from pytest_gepa.reflect.endpoint import DEFAULT_BASE_URL, USUAL_KEY_NAME, ReflectionEndpoint
 from pytest_gepa.reflect.paying import make_pay
 from pytest_gepa.reflect.request import ChatMessage
 from pytest_gepa.trace import chat
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 RETRIES = 4
 """How often the SDK tries again on 408, 409, 429, 5xx and lost connections, backing off."""
-
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
-"""The SDK's, by which stored answers are told from those of other servers."""
-
-DEFAULT_TIMEOUT = 600.0
-"""Seconds for one HTTP request; a reasoning model may think for minutes."""
 
 _NAMES_SCHEMA = re.compile(
     r"response_format|json mode|structured output|schema|maxLength|grammar", re.IGNORECASE
@@ -55,19 +49,6 @@ class ContextTooLong(ReflectionError):
 
 
 @dataclass(frozen=True, slots=True)
-class ReflectionEndpoint:
-    """Where the reflection model is.
-
-    `base_url` None is the SDK's default; `timeout` is in seconds, for one HTTP request.
-    """
-
-    model: str
-    base_url: str | None = None
-    api_key: str = field(default="", repr=False)
-    timeout: float = DEFAULT_TIMEOUT
-
-
-@dataclass(frozen=True, slots=True)
 class RawReply:
     """A reply as it came. Tokens are the server's own count, 0 when it sent none or the reply was stored before."""
 
@@ -77,32 +58,6 @@ class RawReply:
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
-
-
-def endpoint_from_environment(
-    model_setting: str | None, environ: Mapping[str, str]
-) -> ReflectionEndpoint | None:
-    """The endpoint that the settings and the environment name, None if no model is named.
-
-    `model_setting` wins over GEPA_REFLECTION_MODEL; server and key come from GEPA_REFLECTION_BASE_URL and
-    GEPA_REFLECTION_API_KEY, else from OPENAI_BASE_URL and OPENAI_API_KEY. Empty variables count as unset. The key
-    of the one server is not sent to another host, unless that is this machine.
-    """
-    model = model_setting or environ.get("GEPA_REFLECTION_MODEL")
-    if not model:
-        return None
-    usual = environ.get("OPENAI_BASE_URL") or None
-    base_url = environ.get("GEPA_REFLECTION_BASE_URL") or usual
-    key = environ.get("GEPA_REFLECTION_API_KEY") or ""
-    if not key and _may_have_key(base_url, usual):
-        key = environ.get("OPENAI_API_KEY") or ""
-    return ReflectionEndpoint(model, base_url, key)
-
-
-def _may_have_key(base_url: str | None, usual: str | None) -> bool:
-    """Whether a server may be sent the key that was given for the usual one: it is that host, or this machine."""
-    host, usual_host = (urlsplit(url or "").hostname for url in (base_url, usual))
-    return host == usual_host or host in ("localhost", "127.0.0.1", "::1")
 
 
 class ReflectionModel:
@@ -258,8 +213,8 @@ class ReflectionModel:
 
     def _status_message(self, answer: StoredAnswer) -> str:
         mends = {
-            401: "check GEPA_REFLECTION_API_KEY, or OPENAI_API_KEY",
-            403: "the key may not use this model: check GEPA_REFLECTION_API_KEY, or OPENAI_API_KEY",
+            401: self._key_mend(),
+            403: f"the key may not use this model: {self._key_mend()}",
             404: "check the model's name (--gepa-reflection-model, GEPA_REFLECTION_MODEL) and the base URL",
             429: f"its rate limit or quota is used up, {RETRIES + 1} tries; lower --gepa-concurrency",
         }
@@ -267,6 +222,13 @@ class ReflectionModel:
             f"the server failed, {RETRIES + 1} tries" if answer.status >= 500 else "it refuses the request"
         )
         return self._message(_said(answer), mends.get(answer.status, other))
+
+    def _key_mend(self) -> str:
+        names = self.settings.key_names
+        if self.settings.api_key:
+            return f"check {names}"
+        elsewhere = "" if USUAL_KEY_NAME in names else f" ({USUAL_KEY_NAME} is not sent to this host)"
+        return f"no key was sent; set {names}{elsewhere}"
 
     def _message(self, error: object, mend: str) -> str:
         where = re.sub(r"//[^/@]*@", "//", self.settings.base_url or "the SDK's default base URL")

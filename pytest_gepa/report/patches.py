@@ -10,7 +10,15 @@ from pathlib import Path
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.components import Component, compose
-from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, git_top, make_patch
+from pytest_gepa.prompts.patch import (
+    KEEP_SPACES,
+    FileChange,
+    PatchLine,
+    check_patch,
+    git_keeps_spaces,
+    git_top,
+    make_patch,
+)
 from pytest_gepa.report.needs import need_lines
 from pytest_gepa.report.result import (
     Change,
@@ -42,16 +50,21 @@ VERDICT_WORDS = {"proven": "proven better", "not proven": "NOT PROVEN", "worse":
 
 @dataclass(frozen=True, slots=True)
 class PatchBase:
-    """Where patches apply: the top of the git working tree, or the rootdir where there is none."""
+    """Where patches apply: the top of the git working tree, or the rootdir where there is none.
+
+    `options` are those that `git apply` needs there.
+    """
 
     top: Path
     is_git: bool
+    options: str = ""
 
     @classmethod
     def of(cls, rootdir: Path) -> PatchBase:
         """Find it."""
         top = git_top(rootdir)
-        return cls(top or rootdir, top is not None)
+        options = "" if git_keeps_spaces(top or rootdir) else f" {KEEP_SPACES}"
+        return cls(top or rootdir, top is not None, options)
 
     def command(self, patch: Path, cwd: Path, changed: Sequence[Path]) -> str:
         """The command that applies a patch from `cwd`.
@@ -63,8 +76,8 @@ class PatchBase:
         if here == top or (
             self.is_git and here.is_relative_to(top) and all(path.is_relative_to(here) for path in changed)
         ):
-            return f"git apply {_quoted(_relative(patch, here))}"
-        return f"git -C {_quoted(_relative(top, here))} apply {_quoted(patch.resolve())}"
+            return f"git apply{self.options} {_quoted(_relative(patch, here))}"
+        return f"git -C {_quoted(_relative(top, here))} apply{self.options} {_quoted(patch.resolve())}"
 
 
 def _relative(path: Path, start: Path) -> Path:

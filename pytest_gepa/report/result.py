@@ -244,6 +244,9 @@ class Result:
     trouble: tuple[Trouble, ...] = ()
     stray: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Why a patch is missing, or refused by git."""
+
     patch: str = ""
 
     @property

@@ -3,35 +3,65 @@
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+
+from pytest_gepa.errors import GepaError
 
 STATE_DIRECTORY = ".gepa"
 
 
 def state_directory(rootdir: Path) -> Path:
-    """`.gepa` in the rootdir, which git ignores without being told."""
+    """`.gepa` in the rootdir, which git ignores without being told. Raises `GepaError` where it cannot be written."""
     directory = rootdir / STATE_DIRECTORY
-    directory.mkdir(mode=0o700, exist_ok=True)
-    ignore = directory / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
+    with _writable(directory):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        ignore = directory / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
     return directory
 
 
 def new_run_directory(rootdir: Path, today: date) -> Path:
-    """Make `.gepa/runs/<YYYY-MM-DD>-<n>` with the lowest free n, mode 0700."""
+    """Make `.gepa/runs/<YYYY-MM-DD>-<n>` with the lowest free n, mode 0700.
+
+    Raises `GepaError` where it cannot be made.
+    """
     runs = state_directory(rootdir) / "runs"
-    runs.mkdir(mode=0o700, exist_ok=True)
-    number = 1
-    while True:
-        directory = runs / f"{today.isoformat()}-{number}"
-        try:
-            directory.mkdir(mode=0o700)
-        except FileExistsError:
-            number += 1
-        else:
-            return directory
+    with _writable(runs):
+        runs.mkdir(mode=0o700, exist_ok=True)
+        number = 1
+        while True:
+            directory = runs / f"{today.isoformat()}-{number}"
+            try:
+                directory.mkdir(mode=0o700)
+            except FileExistsError:
+                number += 1
+            else:
+                return directory
+
+
+@contextmanager
+def _writable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GepaError(
+            f"runs are kept in {directory}, which cannot be written ({error}); make it a directory that you may write, "
+            "or give a rootdir in which you may: --rootdir"
+        ) from None
+
+
+def name_in_trials(directory: Path) -> str:
+    """The name of a run in those of its trials, which no other run has.
+
+    A directory's own name is free again when the directory is deleted; what is in the cache must not be taken for this
+    run's.
+    """
+    return f"{directory.name}.{secrets.token_hex(4)}"
 
 
 def write_file(path: Path, data: bytes) -> None:

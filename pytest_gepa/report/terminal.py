@@ -158,7 +158,10 @@ def opening_lines(
 
 
 def closing_lines(result: Result, directory: str, command: str) -> list[str]:
-    """The closing section, the line to type last. `directory` is the run's, as seen from where the user is."""
+    """The closing section, the line to type last. `directory` is the run's, as seen from where the user is.
+
+    `command` is "" where there is no patch.
+    """
     lines: list[str] = []
     broken = [*result.broken, *(result.holdout.broken if result.holdout else ())]
     if broken:
@@ -217,6 +220,9 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
     lines += [f"trouble in recording {problem}" for problem in result.problems[:LISTED_PROBLEMS]]
     if (more_problems := len(result.problems) - LISTED_PROBLEMS) > 0:
         lines.append(f"                     and {more_problems} more, in the report")
+    lines += [f"warning              {warning}" for warning in result.warnings[:LISTED_PROBLEMS]]
+    if (more_warnings := len(result.warnings) - LISTED_PROBLEMS) > 0:
+        lines.append(f"                     and {more_warnings} more, in the report")
     if result.rejections:
         total = sum(result.rejections.values())
         kinds = [f"{kind} ({times})" for kind, times in list(result.rejections.items())[:LISTED_KINDS]]
@@ -244,7 +250,7 @@ def _last_lines(result: Result, directory: str, command: str) -> list[str]:
     )
     others += f", {proven} of them proven better too" if proven else ""
     lines = [f"report               {directory}/report.md{others}"]
-    if result.verdict == "proven":
+    if result.verdict == "proven" and command:
         return [*lines, "review the patch, then take it with:", command]
     if result.patch:
         place = f"{directory}/frontier/{result.patch.rsplit('/', 1)[-1]}"

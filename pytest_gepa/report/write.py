@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_gepa.codec import from_json, to_json
-from pytest_gepa.errors import PatchError
+from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import PatchLine, git_apply_check
@@ -33,17 +33,31 @@ def write_run(
 ) -> Result:
     """Write patches, `result.json` and `report.md`; the result comes back with the paths of its patches, and redacted.
 
-    A patch's own lines are those of the user's files, to the byte: else it would not apply.
+    A patch's own lines are those of the user's files, to the byte: else it would not apply. One that cannot be made, or
+    that git refuses, is a warning of the result: what was paid for is written in any case.
     """
     # What models have said was shown to them without secrets; this is for what came in by another way.
     result = from_json(
         Result, rewrite_tree(to_json(result), lambda text: text if text in components else redact(text))
     )
+    warnings: list[str] = []
+
+    def patch_of(candidate: Candidate, name: str, message: list[PatchLine]) -> str:
+        path = directory / name
+        shown = os.path.relpath(path, directory.parents[2])
+        try:
+            problem = _write_patch(path, candidate, components, base, message)
+        except (GepaError, ValueError) as error:
+            warnings.append(f"{shown} could not be made: {error}")
+            return ""
+        if problem:
+            warnings.append(f"{shown}: git would not take this patch: {problem}")
+        return shown
+
     winner = state.winner or state.search.seed
     if winner.id != state.search.seed.id:
         name = "best.patch" if result.verdict == "proven" else f"frontier/{winner.id}.patch"
-        path = _write_patch(directory / name, winner, components, base, winner_message(result))
-        result = replace(result, patch=os.path.relpath(path, directory.parents[2]))
+        result = replace(result, patch=patch_of(winner, name, winner_message(result)))
     entries = []
     for entry in result.frontier:
         candidate = state.search.candidates[entry.candidate]
@@ -51,11 +65,10 @@ def write_run(
             entry, ancestry(state, candidate, labels), trials=result.trials, judged=result.judged
         )
         message = [PatchLine(redact(line.text), line.quoted) for line in message]
-        path = _write_patch(
-            directory / f"frontier/{candidate.id}.patch", candidate, components, base, message
-        )
-        entries.append(replace(entry, patch=os.path.relpath(path, directory.parents[2])))
-    result = replace(result, frontier=tuple(entries))
+        patch = patch_of(candidate, f"frontier/{candidate.id}.patch", message)
+        entries.append(replace(entry, patch=patch))
+    told = tuple(redact(" ".join(warning.split())) for warning in warnings)
+    result = replace(result, frontier=tuple(entries), warnings=told)
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
     text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
     write_file(directory / "result.json", text.encode("utf-8", "backslashreplace"))
@@ -69,11 +82,23 @@ def _write_patch(
     components: Mapping[str, Component],
     base: PatchBase,
     message: list[PatchLine],
-) -> Path:
+) -> str:
+    """Write a patch; tells why git would not take it, "" if it would. Raises `PatchError` for one that is none."""
+    patch = candidate_patch(candidate, components, base, message)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_file(path, candidate_patch(candidate, components, base, message))
+    write_file(path, patch)
     problem = git_apply_check(path, base.top)
-    unchanged = all(path.read_bytes() == data for path, data in compose(components.values(), {}).items())
-    if problem is not None and unchanged:
-        raise PatchError(f"{path}: git would not take this patch: {problem}")
-    return path
+    if problem is None:
+        return ""
+    changed = [file for file, data in compose(components.values(), {}).items() if not _holds(file, data)]
+    if changed:
+        names = ", ".join(os.path.relpath(file, path.parents[3]) for file in changed)
+        problem += f" ({names} was changed or removed while the run went on)"
+    return problem
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:  # removed, or not to be read any more
+        return False

@@ -12,25 +12,23 @@ import pytest
 from _pytest._io import TerminalWriter
 from _pytest.runner import call_and_report
 
-# What a user may have asked of his own session and what must not happen in a child: stopping early, choosing other
-# cases (the job names them), writing files, debuggers, distribution, order, reruns, snapshots. Only options that
-# exist are set, so plugins that are not installed cost nothing.
+# What a user may have asked of his own session and what must not happen in a child: stopping early, choosing by what
+# has failed before, writing files, debuggers, distribution, order, reruns, snapshots. Only options that exist are set,
+# so plugins that are not installed cost nothing. `-k`, `-m` and `--deselect` stay as they were typed: a conftest may
+# ask for them, as many do that skip the cases of a real model unless `-m` names them. The cases are the job's anyway.
 CHILD_OPTIONS: Mapping[str, Any] = {
     "basetemp": None,
     "cacheclear": False,
     "collectonly": False,
-    "deselect": [],
     "dist": "no",
     "durations": None,
     "failedfirst": False,
     "htmlpath": None,
     "inline_snapshot": "disable",
-    "keyword": "",
     "lf": False,
     "log_file": os.devnull,
     "loadscopereorder": False,
     "looponfail": False,
-    "markexpr": "",
     "maxfail": 0,
     "maxprocesses": None,
     "newfirst": False,

@@ -164,9 +164,14 @@ class ChildSession:
     def pytest_runtest_makereport(self) -> None:
         self._redactor.refreshed()
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        found = identify(items)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Iterator[None]:
+        unfiltered = identify(items)
+        yield
+        # A case may have lost the name or the mark by which `-k` or `-m` chose it: a prompt can be part of both.
+        found = {**unfiltered, **identify(items)}
         self.items = {case: found[case] for case in self.job.cases if case in found}
         wanted = set(self.items.values())
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,12 @@ from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import PriceList, Tokens
 from pytest_gepa.errors import OutOfMoney, ReflectionError
 from pytest_gepa.reflect import model as model_module
+from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
 from pytest_gepa.reflect.menu import FULL, RULE
 from pytest_gepa.reflect.model import (
     ContextTooLong,
     RawReply,
-    ReflectionEndpoint,
     ReflectionModel,
-    endpoint_from_environment,
 )
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.replay import Stores
@@ -259,6 +259,11 @@ def test_many_threads_may_ask_at_once(serve: Serve) -> None:
         ),
         (
             "a",
+            {"OPENAI_API_KEY": "k", "GEPA_REFLECTION_BASE_URL": "https://api.openai.com/v1"},
+            ReflectionEndpoint("a", "https://api.openai.com/v1", "k"),
+        ),
+        (
+            "a",
             {"OPENAI_API_KEY": "k", "GEPA_REFLECTION_BASE_URL": "http://127.0.0.1:8103/v1"},
             ReflectionEndpoint("a", "http://127.0.0.1:8103/v1", "k"),
         ),
@@ -268,6 +273,32 @@ def test_the_endpoint_comes_from_setting_and_environment(
     setting: str | None, environ: dict[str, str], endpoint: ReflectionEndpoint | None
 ) -> None:
     assert endpoint_from_environment(setting, environ) == endpoint
+
+
+ELSEWHERE = {"GEPA_REFLECTION_BASE_URL": "https://elsewhere.example/v1", "OPENAI_API_KEY": "k"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"OPENAI_API_KEY": "k"}, ": check OPENAI_API_KEY ("),
+        ({"OPENAI_API_KEY": "k", "GEPA_REFLECTION_API_KEY": "l"}, ": check GEPA_REFLECTION_API_KEY ("),
+        ({}, ": no key was sent; set GEPA_REFLECTION_API_KEY, or OPENAI_API_KEY ("),
+        (
+            ELSEWHERE,
+            ": no key was sent; set GEPA_REFLECTION_API_KEY (OPENAI_API_KEY is not sent to this host) (",
+        ),
+    ],
+)
+def test_a_refused_key_is_named_by_the_variable_that_was_sent(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], said: str
+) -> None:
+    server, _ = serve(lambda request: error(401, "no"))
+    endpoint = endpoint_from_environment("reflector", environ)
+    assert endpoint is not None
+    with pytest.raises(ReflectionError) as caught:
+        ReflectionModel(replace(endpoint, base_url=server.base_url)).ask(MESSAGES)
+    assert said in str(caught.value)
 
 
 def test_the_key_is_not_in_the_endpoints_repr() -> None:

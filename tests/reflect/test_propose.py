@@ -14,8 +14,9 @@ from pytest_gepa.prompts.examples import Example
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks
 from pytest_gepa.prompts.summary import summarize
+from pytest_gepa.reflect.endpoint import ReflectionEndpoint
 from pytest_gepa.reflect.menu import EXAMPLE, FULL, RULE, Menu, full_menu, shrunken_menus
-from pytest_gepa.reflect.model import ContextTooLong, RawReply, ReflectionEndpoint, ReflectionModel
+from pytest_gepa.reflect.model import ContextTooLong, RawReply, ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
 from pytest_gepa.reflect.request import ChatMessage
 from tests.fake_openai import FakeOpenAI

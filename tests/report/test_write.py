@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 from datetime import date
 from pathlib import Path
+
+import pytest
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.prompts.finding import find_components
@@ -13,6 +16,7 @@ from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.run_directory import new_run_directory, state_directory
+from pytest_gepa.report.terminal import closing_lines
 from pytest_gepa.report.write import write_run
 from tests.report.runs import PROMPT, TEXT, Desk
 
@@ -124,3 +128,69 @@ def test_a_prompt_that_was_changed_meanwhile_is_left_alone_and_the_patch_is_writ
     write_run(directory, result, desk.state, components, labels, PatchBase(tmp_path, is_git=False))
     assert (directory / "best.patch").exists()
     assert (tmp_path / PROMPT).read_text(encoding="utf-8") == "Changed by its owner.\n"
+
+
+def labels_of(desk: Desk) -> dict[str, str]:
+    return {case.id: case.nodeid for case in desk.cases}
+
+
+def tree(root: Path, text: str) -> tuple[Path, Path]:
+    """A git repository of one prompt, and the prompt."""
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    (root / "prompts").mkdir()
+    (root / PROMPT).write_text(text, encoding="utf-8")
+    return root, root / PROMPT
+
+
+def test_a_prompt_that_is_gone_at_the_end_loses_no_result(tmp_path: Path):
+    desk = Desk(WORDS).search().choose().confirm()
+    root, prompt = tree(tmp_path, desk.text)
+    components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
+    prompt.unlink()
+    directory = new_run_directory(root, TODAY)
+    result = build_result(directory.name, desk.state, desk.cases, 0, "large")
+    result = write_run(directory, result, desk.state, components, labels_of(desk), PatchBase.of(root))
+    warning = result.warnings[0]  # of the winner; the others are those of the frontier
+    assert "git would not take this patch" in warning
+    assert f"{PROMPT} was changed or removed while the run went on" in warning
+    assert json.loads((directory / "result.json").read_text("utf-8"))["warnings"][0] == warning
+    assert "**Warning:** " in (directory / "report.md").read_text("utf-8")
+    assert (directory / "best.patch").is_file()
+    lines = closing_lines(result, str(directory), "git apply it")
+    assert any(line.startswith("warning  ") and "removed while" in line for line in lines)
+
+
+def test_a_patch_that_cannot_be_made_loses_no_result(tmp_path: Path):
+    desk = Desk(WORDS).search().choose().confirm()
+    root, _ = tree(tmp_path / "project", desk.text)
+    components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
+    directory = new_run_directory(root, TODAY)
+    result = build_result(directory.name, desk.state, desk.cases, 0, "large")
+    elsewhere = PatchBase(tmp_path / "elsewhere", is_git=False)
+    result = write_run(directory, result, desk.state, components, labels_of(desk), elsewhere)
+    assert (result.verdict, result.patch) == ("proven", "")
+    assert "best.patch could not be made" in result.warnings[0]
+    assert "review the patch" not in "\n".join(closing_lines(result, str(directory), ""))
+    assert (directory / "report.md").is_file()
+
+
+@pytest.mark.parametrize("rule", ["error", "error-all", "fix", "warn", ""])
+def test_lines_that_end_in_spaces_are_taken_whatever_git_is_told_of_them(tmp_path: Path, rule: str):
+    def spaced(desk: Desk, task: object) -> str:
+        del task
+        return desk.text + "".join(f"- {word}  \n" for word in WORDS)
+
+    desk = Desk(WORDS, edit=spaced).search().choose().confirm()
+    root, prompt = tree(tmp_path, desk.text)
+    if rule:
+        subprocess.run(["git", "-C", str(root), "config", "apply.whitespace", rule], check=True)
+    components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
+    directory = new_run_directory(root, TODAY)
+    result = build_result(directory.name, desk.state, desk.cases, 0, "large")
+    base = PatchBase.of(root)
+    result = write_run(directory, result, desk.state, components, labels_of(desk), base)
+    assert (result.verdict, result.warnings) == ("proven", ())
+    command = base.command(root / result.patch, root, [prompt])
+    assert ("--whitespace=nowarn" in command) is (rule not in ("warn", ""))
+    subprocess.run(command, shell=True, cwd=root, check=True)
+    assert "- ant  \n" in prompt.read_text("utf-8")

@@ -187,3 +187,48 @@ def test_output_and_failure_are_kept_whatever_the_user_shows(
     output = dict(passed.trajectory.output)
     assert output["Captured stdout call"] == "printed\n"
     assert "logged" in output["Captured log call"]
+
+
+UNLESS_NAMED = """
+    import pytest
+
+    def pytest_configure(config):
+        config.is_live = "live" in (config.getoption("-m") or "")
+
+    def pytest_collection_modifyitems(config, items):
+        if config.is_live or "whole" in (config.getoption("-k") or "") or config.getoption("--deselect"):
+            return
+        for item in items:
+            if item.get_closest_marker("live"):
+                item.add_marker(pytest.mark.skip(reason="asks a real model; -m live runs it"))
+"""
+LIVE = """
+    from pathlib import Path
+
+    import pytest
+
+    TEXT = (Path(__file__).parent / "prompts/greet.md").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("text", [TEXT])
+    @pytest.mark.live
+    def test_whole(text):
+        pass
+
+    if "today" in TEXT:
+        test_whole = pytest.mark.today(test_whole)
+"""
+
+
+@pytest.mark.parametrize(
+    "options", ["-m live", "-k 'whole and today'", "--deselect test_none.py", "-m 'live and today'"]
+)
+def test_a_conftest_may_ask_which_cases_were_chosen_and_none_is_lost_by_that(
+    build: Build, fork_runner: Runner, options: str
+) -> None:
+    ini = "[pytest]\nmarkers =\n    live: asks a model\n    today: of today's prompt\n"
+    project = build({"pytest.ini": ini, "conftest.py": UNLESS_NAMED, "test_live.py": LIVE})
+    suite = project.suite(fork_runner, ["test_live.py::test_whole[0]"], args=shlex.split(options))
+
+    assert outcomes(evaluate(suite)) == {"test_whole[0]": "passed"}
+    # Under another candidate the case has lost the words by which it was chosen.
+    assert outcomes(evaluate(suite, "Another text.\n")) == {"test_whole[0]": "passed"}
