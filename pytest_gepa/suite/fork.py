@@ -19,6 +19,7 @@ from pytest_gepa.codec import to_json
 from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite.forkserver import MESSAGE_BYTES
 from pytest_gepa.suite.job import Channel, Job
+from pytest_gepa.suite.places import Claim, Limit, PlacesHere
 from pytest_gepa.suite.runner import Emit, with_package
 from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
 
@@ -44,21 +45,23 @@ class ForkRunner:
         self._collect_each = False
         self._stopped = False
 
-    def run(self, job: Job, emit: Emit) -> None:
+    def run(self, job: Job, emit: Emit, limit: Limit) -> None:
         """Run a job to its end."""
         if self._stopped:
             return
         if not self._has_learned:
             job = replace(job, tell_modules=True)
-        if not self._collect_each and self._run_session(job, emit):
+        if not self._collect_each and self._run_session(job, emit, limit):
             return
         self._collect_each = True
         each = replace(job, forking="never")
+        places = PlacesHere(limit)
         supervisor = Supervisor(
             spawn=lambda _siblings: self._open(each),
             workers=job.concurrency,
             timeout=job.timeout,
             emit=lambda message: self._hand_on(message, emit),
+            places=places,
         )
         self._supervisors.add(supervisor)
         try:
@@ -66,6 +69,7 @@ class ForkRunner:
                 supervisor.run(job.cases)
         finally:
             self._supervisors.discard(supervisor)
+            places.close()
 
     def stop(self) -> None:
         """End every child at once, and start none any more."""
@@ -83,21 +87,26 @@ class ForkRunner:
         for server in servers:
             server.close()
 
-    def _run_session(self, job: Job, emit: Emit) -> bool:
+    def _run_session(self, job: Job, emit: Emit, limit: Limit) -> bool:
         """Whether the session could fork its own workers; if not, no case has been run."""
         session = self._open(job)
+        claim = limit.claim(lambda number: session.channel.send({"places": number}))
         try:
             # The end is told, as a process that a case has left behind may hold the stream open.
-            while (message := session.channel.receive()) is not None and message["event"] != "end":
+            while (message := _next(session, claim, _patience(job))) is not None and message[
+                "event"
+            ] != "end":
                 if message["event"] == "unforkable":
                     return False
-                self._hand_on(message, emit)
+                if not claim.hear(message):
+                    self._hand_on(message, emit)
         except TimeoutError:
             emit(
                 {"event": "broken", "reason": f"the child session was silent for {_patience(job):g} seconds"}
             )
         finally:
             session.end()
+            claim.close()
         return True
 
     def _hand_on(self, message: Mapping[str, Any], emit: Emit) -> None:
@@ -158,6 +167,16 @@ def _without_tainted(preload: Sequence[str], server: _Server) -> list[str]:
     """The modules left without the packages that read a prompt; none at all if one started a thread."""
     tainted = {name.split(".", 1)[0] for name in server.readers}
     return [name for name in preload if tainted and name.split(".", 1)[0] not in tainted]
+
+
+def _next(session: ForkedSession, claim: Claim, patience: float) -> dict[str, Any] | None:
+    """The next message of a session; raises `TimeoutError` when it is silent although it has a place."""
+    while True:
+        try:
+            return session.channel.receive()
+        except TimeoutError:
+            if not claim.excuses(patience):
+                raise
 
 
 def _patience(job: Job) -> float:

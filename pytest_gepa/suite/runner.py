@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_gepa.suite.job import Job
+from pytest_gepa.suite.places import Limit
 
 Emit = Callable[[Mapping[str, Any]], None]
 
@@ -18,8 +19,8 @@ class Runner(Protocol):
 
     name: str
 
-    def run(self, job: Job, emit: Emit) -> None:
-        """Run a job to its end, handing on the events of its sessions.
+    def run(self, job: Job, emit: Emit, limit: Limit) -> None:
+        """Run a job to its end, handing on the events of its sessions. Every process of cases takes a place of `limit`.
 
         Events are `rollout`, `lost` (a case whose process gave no result, with `outcome` and `reason`), `broken` (a
         session that could not collect), `stray` (calls to a model that belong to no case) and `problems` (what could

@@ -26,6 +26,7 @@ from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import environment_modules
 from pytest_gepa.suite.overlay import BoundOverlay, Overlay
+from pytest_gepa.suite.places import PlacesOfParent
 from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
@@ -203,6 +204,7 @@ class ChildSession:
             workers=self.job.concurrency,
             timeout=self.job.timeout,
             emit=self.emit,
+            places=PlacesOfParent(self.channel),
         )
         supervisor.run(list(self.items))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.suite.job import Channel, Job, encode_line
+from pytest_gepa.suite.places import Limit, PlacesHere
 from pytest_gepa.suite.runner import Emit, with_package
 from pytest_gepa.suite.supervise import Supervisor, describe_exit
 
@@ -29,20 +30,24 @@ class SpawnRunner:
         self._running: set[Supervisor] = set()
         self._stopped = False
 
-    def run(self, job: Job, emit: Emit) -> None:
+    def run(self, job: Job, emit: Emit, limit: Limit) -> None:
         """Run a job to its end."""
         each = replace(job, forking="never")
 
         def spawn(_siblings: Sequence[Channel]) -> SpawnedWorker:
             return SpawnedWorker(each, self._temp / f"{job.id}.log")
 
-        supervisor = Supervisor(spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit)
+        places = PlacesHere(limit)
+        supervisor = Supervisor(
+            spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit, places=places
+        )
         self._running.add(supervisor)
         try:
             if not self._stopped:
                 supervisor.run(job.cases)
         finally:
             self._running.discard(supervisor)
+            places.close()
 
     def stop(self) -> None:
         """End every child at once, and start none any more."""
