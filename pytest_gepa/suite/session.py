@@ -22,6 +22,7 @@ from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
 from pytest_gepa.suite.collect import identify
+from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import environment_modules
@@ -108,6 +109,7 @@ class ChildSession:
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
         self.broken: dict[str, str] = {}
+        self._sockets = open_sockets()
         self._redactor = redactor
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
@@ -192,8 +194,11 @@ class ChildSession:
         return True
 
     def _can_fork(self) -> bool:
-        """Whether nothing has happened by now that a fork would break: threads, or a model called in collection."""
-        return threading.active_count() == 1 and not self.recorder.stray
+        """Whether nothing has happened by now that a fork would break: threads, a connection that all workers would
+        speak on at once (to a database, say), or a model called in collection.
+        """
+        has_connected = not open_sockets() <= self._sockets
+        return threading.active_count() == 1 and not has_connected and not self.recorder.stray
 
     def _run_forked(self) -> None:
         for case in self.job.cases:

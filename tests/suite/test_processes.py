@@ -153,8 +153,9 @@ def test_a_subprocess_collects_for_itself(
         "    client.chat.completions.create(model='m', messages=[])\n"
         "except openai.APIConnectionError:\n"
         "    pass\n",
+        "import socket\ndatabase, server = socket.socketpair()\n",
     ],
-    ids=["a thread was started", "a model was called"],
+    ids=["a thread was started", "a model was called", "a connection was opened"],
 )
 def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
     build: Build, meeting: FakeOpenAI, unsafe: str
