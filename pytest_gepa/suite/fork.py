@@ -27,7 +27,8 @@ from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
 class ForkRunner:
     """Forks a session for each job; the session collects once and forks a worker for each share of its cases.
 
-    Where a fork after collection is unsafe (a thread was started, a model called), each worker is a session of its own.
+    Where a fork after collection is unsafe (a thread was started, a connection opened, a model called), each worker is a
+    session of its own.
     """
 
     name = "fork server"
@@ -142,7 +143,7 @@ class ForkRunner:
         return session
 
     def _clean_server(self) -> _Server:
-        """A server with all of the preload that reads no prompt and starts no thread."""
+        """A server with all of the preload, less the packages that read a prompt or start a thread."""
         while True:
             server = _Server(self._temp)
             if not self._preload or self._is_loaded(server, []):
@@ -164,8 +165,8 @@ class ForkRunner:
 
 
 def _without_tainted(preload: Sequence[str], server: _Server) -> list[str]:
-    """The modules left without the packages that read a prompt; none at all if one started a thread."""
-    tainted = {name.split(".", 1)[0] for name in server.readers}
+    """The modules left without the packages that read a prompt or started a thread; none at all if none is known."""
+    tainted = {name.split(".", 1)[0] for name in server.tainted}
     return [name for name in preload if tainted and name.split(".", 1)[0] not in tainted]
 
 
@@ -220,7 +221,7 @@ class _Server:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(STARTUP_SECONDS)
         self._told = temp.absolute() / "preload.json"
-        self.readers: list[str] = []
+        self.tainted: list[str] = []
         with (temp / "forkserver.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pytest_gepa.suite.forkserver", str(theirs.fileno())],
@@ -242,8 +243,8 @@ class _Server:
         self._told.write_text(json.dumps({"names": list(names), "prompts": list(prompts)}), encoding="utf-8")
         self._ask({"do": "preload", "file": str(self._told)}, [])
         answer = json.loads(self._told.read_text(encoding="utf-8"))
-        self.readers = answer["readers"]
-        return not self.readers and answer["threads"] == 1
+        self.tainted = answer["tainted"]
+        return not self.tainted and answer["threads"] == 1
 
     def fork(self, log: Path, siblings: set[ForkedSession], patience: float) -> ForkedSession:
         """Fork a session whose output goes to `log`; reading from it ends after `patience` seconds of silence."""
