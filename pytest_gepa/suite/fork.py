@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +19,15 @@ from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite.forkserver import MESSAGE_BYTES
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.places import Claim, Limit, PlacesHere
-from pytest_gepa.suite.runner import Emit, with_package
+from pytest_gepa.suite.runner import Emit, new_python, with_package
 from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
 
 
 class ForkRunner:
     """Forks a session for each job; the session collects once and forks a worker for each share of its cases.
 
-    Where a fork after collection is unsafe (a thread was started, a connection opened, a model called), each worker is a
-    session of its own.
+    Where a fork after collection is unsafe (a thread was started, a connection opened, a model called), each worker is
+    a session of its own.
     """
 
     name = "fork server"
@@ -224,7 +223,7 @@ class _Server:
         self.tainted: list[str] = []
         with (temp / "forkserver.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pytest_gepa.suite.forkserver", str(theirs.fileno())],
+                new_python("pytest_gepa.suite.forkserver", str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -13,6 +13,12 @@ from pytest_gepa.suite.places import Limit
 
 Emit = Callable[[Mapping[str, Any]], None]
 
+# The empty path is the working directory; `python -P` would leave it out, but only from 3.11 on.
+RUN_MODULE = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+
 
 class Runner(Protocol):
     """Runs jobs in child sessions with a fresh interpreter state for each candidate."""
@@ -38,6 +44,14 @@ def with_package(environ: Mapping[str, str]) -> dict[str, str]:
     """An environment in which a new Python finds this package, whatever its `sys.path` will be later."""
     paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
     return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def new_python(module: str, *arguments: str) -> list[str]:
+    """The command of a new Python that runs a module as `-m` does, without the working directory on `sys.path`.
+
+    A file of the project by the name of a module (`secrets.py`, `queue.py`) would be taken for that one.
+    """
+    return [sys.executable, "-c", RUN_MODULE, module, *arguments]
 
 
 def choose_runner(isolation: str, temp: Path, preload: Sequence[str], prompts: Sequence[str]) -> Runner:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import Any
 from pytest_gepa.codec import to_json
 from pytest_gepa.suite.job import Channel, Job, encode_line
 from pytest_gepa.suite.places import Limit, PlacesHere
-from pytest_gepa.suite.runner import Emit, with_package
+from pytest_gepa.suite.runner import Emit, new_python, with_package
 from pytest_gepa.suite.supervise import Supervisor, describe_exit
 
 
@@ -70,7 +69,7 @@ class SpawnedWorker:
         self.channel = Channel(ours)
         with log.open("ab") as errors:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [sys.executable, "-m", "pytest_gepa.suite.spawned"],
+                new_python("pytest_gepa.suite.spawned"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
