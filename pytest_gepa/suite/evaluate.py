@@ -258,6 +258,7 @@ class Suite:
             redact=around.redact,
             isolation=around.isolation,
             costs=around.costs,
+            processes=around.concurrency,
         )
 
 

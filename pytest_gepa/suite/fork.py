@@ -21,6 +21,7 @@ from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.places import Claim, Limit, PlacesHere
 from pytest_gepa.suite.runner import Emit, new_python, with_package
 from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
+from pytest_gepa.suite.worker_name import name_of
 
 
 class ForkRunner:
@@ -55,9 +56,13 @@ class ForkRunner:
             return
         self._collect_each = True
         each = replace(job, forking="never")
+
+        def spawn(_siblings: Sequence[Channel], place: int) -> ForkedSession:
+            return self._open(replace(each, environ={**each.environ, **name_of(job, place)}))
+
         places = PlacesHere(limit)
         supervisor = Supervisor(
-            spawn=lambda _siblings: self._open(each),
+            spawn=spawn,
             workers=job.concurrency,
             timeout=job.timeout,
             emit=lambda message: self._hand_on(message, emit),

@@ -1,12 +1,17 @@
-"""How many cases may be in flight: each process that runs cases takes a place, whichever evaluation it works for."""
+"""How many cases may be in flight: each process that runs cases takes a place, whichever evaluation it works for.
+
+Places have numbers from 0 on, by which a process can be told from those beside it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import heapq
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from pytest_gepa.suite.job import Channel
@@ -23,10 +28,10 @@ class Places(Protocol):
     def want(self, number: int) -> None:
         """Ask for places; they are granted as others give them back."""
 
-    def granted(self) -> int:
+    def granted(self) -> list[int]:
         """The places that were granted since the last time."""
 
-    def give_back(self) -> None:
+    def give_back(self, place: int) -> None:
         """Give one place back."""
 
 
@@ -34,76 +39,82 @@ class Limit:
     """The places of a suite, `number` of them, for all of its evaluations. Who asked first is served first."""
 
     def __init__(self, number: int) -> None:
-        self._free = max(1, number)
+        self._free = list(range(max(1, number)))
         self._lock = threading.Lock()
         self._claims: list[Claim] = []
 
-    def claim(self, tell: Callable[[int], None]) -> Claim:
-        """A claim to places; `tell` is called, from any thread, with the number of each grant."""
+    def claim(self, tell: Callable[[list[int]], None]) -> Claim:
+        """A claim to places; `tell` is called, from any thread, with those of each grant."""
         made = Claim(self, tell)
         with self._lock:
             self._claims.append(made)
         return made
 
-    def _change(self, claim: Claim, *, wanted: int = 0, back: int = 0) -> None:
+    def _want(self, claim: Claim, number: int) -> None:
         with self._lock:
-            claim.wanted += wanted
-            claim.held -= back
-            self._free += back
+            claim.wanted += number
+            self._serve()
+
+    def _take_back(self, claim: Claim, place: int) -> None:
+        with self._lock:
+            claim.held.remove(place)
+            heapq.heappush(self._free, place)
             self._serve()
 
     def _withdraw(self, claim: Claim) -> None:
         with self._lock, contextlib.suppress(ValueError):
             self._claims.remove(claim)
-            self._free += claim.held
-            claim.held = claim.wanted = 0
+            for place in claim.held:
+                heapq.heappush(self._free, place)
+            claim.held.clear()
+            claim.wanted = 0
             self._serve()
 
     def _serve(self) -> None:
         """Grant what is free. The caller holds the lock."""
         for claim in self._claims:
-            number = min(self._free, claim.wanted)
-            if number:
-                self._free -= number
-                claim.held += number
-                claim.wanted -= number
+            granted = [heapq.heappop(self._free) for _ in range(min(len(self._free), claim.wanted))]
+            if granted:
+                claim.held.update(granted)
+                claim.wanted -= len(granted)
                 claim.last_grant = time.monotonic()
-                with contextlib.suppress(
-                    OSError
-                ):  # its session has died, and gives all back when that is seen
-                    claim.tell(number)
+                # Of a session that has died: all is given back when that is seen.
+                with contextlib.suppress(OSError):
+                    claim.tell(granted)
 
 
 class Claim:
     """What one job holds of a limit and still wants. `close` gives everything back."""
 
-    def __init__(self, limit: Limit, tell: Callable[[int], None]) -> None:
+    def __init__(self, limit: Limit, tell: Callable[[list[int]], None]) -> None:
         self.tell = tell
-        self.held = self.wanted = 0
+        self.held: set[int] = set()
+        self.wanted = 0
         self.last_grant = time.monotonic()
         self._limit = limit
 
     def want(self, number: int) -> None:
         """Ask for places."""
-        self._limit._change(self, wanted=number)
+        self._limit._want(self, number)
 
-    def give_back(self) -> None:
+    def give_back(self, place: int) -> None:
         """Give one place back."""
-        self._limit._change(self, back=1)
+        self._limit._take_back(self, place)
 
     def hear(self, message: Mapping[str, Any]) -> bool:
         """Take what a session says of places; False when its message is about something else."""
         if message["event"] == "want":
             self.want(message["number"])
         elif message["event"] == "give back":
-            self.give_back()
+            self.give_back(message["place"])
         else:
             return False
         return True
 
     def excuses(self, silence: float) -> bool:
-        """Whether so many seconds of silence are no wonder: it had no place, or has not had one for so long."""
-        return self.held == 0 < self.wanted or time.monotonic() - self.last_grant < silence
+        """Whether so many seconds of silence are no wonder: it has no place, or has not had one for so long."""
+        is_waiting = not self.held and self.wanted > 0
+        return is_waiting or time.monotonic() - self.last_grant < silence
 
     def close(self) -> None:
         """Give back all places and want no more."""
@@ -115,7 +126,8 @@ class PlacesHere:
 
     def __init__(self, limit: Limit) -> None:
         self._ours, self._theirs = socket.socketpair()
-        self._claim = limit.claim(lambda number: self._theirs.sendall(b"." * number))
+        self._news: SimpleQueue[int] = SimpleQueue()
+        self._claim = limit.claim(self._hear)
 
     def fileno(self) -> int:
         """See `Places`."""
@@ -125,19 +137,24 @@ class PlacesHere:
         """See `Places`."""
         self._claim.want(number)
 
-    def granted(self) -> int:
+    def granted(self) -> list[int]:
         """See `Places`."""
-        return len(self._ours.recv(NEWS_BYTES))
+        return [self._news.get() for _ in self._ours.recv(NEWS_BYTES)]
 
-    def give_back(self) -> None:
+    def give_back(self, place: int) -> None:
         """See `Places`."""
-        self._claim.give_back()
+        self._claim.give_back(place)
 
     def close(self) -> None:
         """Give back all places."""
         self._claim.close()
         self._ours.close()
         self._theirs.close()
+
+    def _hear(self, places: list[int]) -> None:
+        for place in places:
+            self._news.put(place)
+        self._theirs.sendall(b"." * len(places))
 
 
 class PlacesOfParent:
@@ -154,13 +171,13 @@ class PlacesOfParent:
         """See `Places`."""
         self._channel.send({"event": "want", "number": number})
 
-    def granted(self) -> int:
+    def granted(self) -> list[int]:
         """See `Places`. Raises `EOFError` when nobody waits for the session any more."""
         messages, is_open = self._channel.arrived()
         if not is_open:
             raise EOFError("the process that gave the job has ended")
-        return sum(message["places"] for message in messages)
+        return [place for message in messages for place in message["places"]]
 
-    def give_back(self) -> None:
+    def give_back(self, place: int) -> None:
         """See `Places`."""
-        self._channel.send({"event": "give back"})
+        self._channel.send({"event": "give back", "place": place})

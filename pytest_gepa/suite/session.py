@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from pytest_gepa.suite.pytest_internals import (
 )
 from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
+from pytest_gepa.suite.worker_name import WorkerName, name_of
 from pytest_gepa.trace import renderings
 from pytest_gepa.trace.condense import KEPT_BYTES, condense
 from pytest_gepa.trace.recorder import Recorder
@@ -155,6 +157,7 @@ class ChildSession:
         adapt_child_config(config, self.job.files)
         redirect_cache(config, self.temp / "pytest-cache")
         config.stash[recorder_key] = self.recorder
+        config.pluginmanager.register(WorkerName(), "gepa-worker-name")  # only now: after xdist
 
     def pytest_internalerror(self, excrepr: object) -> None:
         self.broken[""] = self._redactor.redact(str(excrepr))
@@ -213,18 +216,18 @@ class ChildSession:
         )
         supervisor.run(list(self.items))
 
-    def _fork(self, siblings: Sequence[Channel]) -> ForkedWorker:
-        return ForkedWorker.start(self._run_worker, [*siblings, self.channel])
+    def _fork(self, siblings: Sequence[Channel], place: int) -> ForkedWorker:
+        return ForkedWorker.start(partial(self._run_worker, place), [*siblings, self.channel])
 
     def _tell_vanished(self, case: str) -> None:
         reasons = (text for node, text in self.broken.items() if case.startswith(node.removeprefix(".")))
         reason = next(reasons, "the case was not collected under this candidate")
         self.emit({"event": "lost", "case": case, "outcome": "vanished", "reason": reason})
 
-    def _run_worker(self, channel: Channel) -> None:
+    def _run_worker(self, place: int, channel: Channel) -> None:
         temp = self.temp / f"worker-{os.getpid()}"
         temp.mkdir()
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
+        os.environ.update(name_of(self.job, place), PYTEST_DEBUG_TEMPROOT=str(temp))
         self.overlay.begin_worker(temp / "prompts")
         share_calls(self.recorder, temp / "prompts", self.job, self._redactor)
         random.seed()

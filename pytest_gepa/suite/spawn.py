@@ -17,6 +17,7 @@ from pytest_gepa.suite.job import Channel, Job, encode_line
 from pytest_gepa.suite.places import Limit, PlacesHere
 from pytest_gepa.suite.runner import Emit, new_python, with_package
 from pytest_gepa.suite.supervise import Supervisor, describe_exit
+from pytest_gepa.suite.worker_name import name_of
 
 
 class SpawnRunner:
@@ -33,8 +34,9 @@ class SpawnRunner:
         """Run a job to its end."""
         each = replace(job, forking="never")
 
-        def spawn(_siblings: Sequence[Channel]) -> SpawnedWorker:
-            return SpawnedWorker(each, self._temp / f"{job.id}.log")
+        def spawn(_siblings: Sequence[Channel], place: int) -> SpawnedWorker:
+            named = replace(each, environ={**each.environ, **name_of(job, place)})
+            return SpawnedWorker(named, self._temp / f"{job.id}.log")
 
         places = PlacesHere(limit)
         supervisor = Supervisor(

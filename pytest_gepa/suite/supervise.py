@@ -39,6 +39,7 @@ class Worker(Protocol):
 @dataclass
 class _Post:
     worker: Worker
+    place: int
     deadline: float
     assigned: deque[str] = field(default_factory=deque)
     has_worked: bool = False
@@ -50,15 +51,16 @@ class _Post:
 class Supervisor:
     """Runs cases on at most `workers` processes, each of which takes one of the `places`.
 
-    `spawn` is given the channels of the workers already there, which a forked child must close. `timeout` is the
-    silence in seconds after which a worker is ended: every case makes it speak twice. `emit` gets the workers'
-    rollouts and other news, and for a case without a result `{"event": "lost", "case", "outcome", "reason"}`.
+    `spawn` is given the channels of the workers already there, which a forked child must close, and the number of the
+    place. `timeout` is the silence in seconds after which a worker is ended: every case makes it speak twice. `emit`
+    gets the workers' rollouts and other news, and for a case without a result
+    `{"event": "lost", "case", "outcome", "reason"}`.
     """
 
     def __init__(
         self,
         *,
-        spawn: Callable[[Sequence[Channel]], Worker],
+        spawn: Callable[[Sequence[Channel], int], Worker],
         workers: int,
         timeout: float,
         emit: Callable[[Mapping[str, Any]], None],
@@ -108,9 +110,9 @@ class Supervisor:
         """Whether another worker is of use."""
         return bool(self._queue) and self._stillborn < STILLBIRTHS and not self._stopping
 
-    def _start(self) -> None:
-        worker = self._spawn(list(self._posts))
-        post = _Post(worker, time.monotonic() + max(self._timeout, STARTUP_SECONDS))
+    def _start(self, place: int) -> None:
+        worker = self._spawn(list(self._posts), place)
+        post = _Post(worker, place, time.monotonic() + max(self._timeout, STARTUP_SECONDS))
         self._posts[worker.channel] = post
         self._selector.register(worker.channel, selectors.EVENT_READ)
         if self._stopping:  # `stop` came meanwhile, from its own thread, and did not see this worker
@@ -136,16 +138,15 @@ class Supervisor:
             self._bury(post)
 
     def _use_places(self) -> None:
-        number = self._places.granted()
-        self._waiting -= number
-        for _ in range(number):
-            self._use_place()
+        for place in self._places.granted():
+            self._waiting -= 1
+            self._use_place(place)
 
-    def _use_place(self) -> None:
+    def _use_place(self, place: int) -> None:
         if self._has_work:
-            self._start()
+            self._start(place)
         else:
-            self._places.give_back()
+            self._places.give_back(place)
 
     def _hear(self, post: _Post, message: Mapping[str, Any]) -> None:
         post.deadline = time.monotonic() + self._timeout
@@ -181,7 +182,7 @@ class Supervisor:
         if not post.has_worked:
             self._stillborn += 1
             self._broken = self._broken or post.broken
-        self._use_place()
+        self._use_place(post.place)
 
     def _end(self, post: _Post) -> str:
         """End a worker if it has not ended; tells in words how it did."""

@@ -13,7 +13,7 @@ from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.places import Limit
 from pytest_gepa.suite.runner import Runner
 from tests.fake_openai import FakeOpenAI
-from tests.suite.world import TODAY, Build, evaluate, outcomes
+from tests.suite.world import TODAY, Build, evaluate, logged, outcomes
 
 TESTS = """
     import json, os, urllib.request
@@ -103,16 +103,59 @@ def test_one_that_waits_for_its_place_is_not_taken_for_dead(
 
 
 def test_places_go_to_who_asked_first_and_come_back_from_who_is_gone() -> None:
-    limit, told = Limit(2), []
-    first = limit.claim(lambda number: told.append(("first", number)))
-    second = limit.claim(lambda number: told.append(("second", number)))
+    limit = Limit(2)
+    told: list[tuple[str, list[int]]] = []
+    first = limit.claim(lambda places: told.append(("first", places)))
+    second = limit.claim(lambda places: told.append(("second", places)))
     first.want(3)
     second.want(2)
-    assert told == [("first", 2)]
-    first.give_back()
-    assert (first.held, first.wanted) == (2, 0)
-    first.give_back()
-    assert told[1:] == [("first", 1), ("second", 1)]
+    assert told == [("first", [0, 1])]
+    first.give_back(1)
+    first.give_back(0)
+    assert told[1:] == [("first", [1]), ("second", [0])]
     first.close()
     first.close()
-    assert (first.held, second.held, second.wanted) == (0, 2, 0)
+    assert (first.held, second.held, second.wanted) == (set(), {0, 1}, 0)
+
+
+NAMED = """
+    import os, time
+    from pathlib import Path
+
+    import pytest
+
+    SEEN = Path(__file__).parent.parent / "temp"
+
+    {before}
+
+    @pytest.fixture(scope="session")
+    def database(worker_id):
+        return f"test_{{worker_id}}"
+
+    @pytest.mark.parametrize("number", range(4))
+    def test_asks(gepa, number, database):
+        assert database.removeprefix("test_") == os.environ.get("PYTEST_XDIST_WORKER", "master")
+        gepa.log("database", database)
+        (SEEN / f"{{database}}.seen").touch()
+        for _ in range({at_once} > 1 and 1000):
+            if len(list(SEEN.glob("*.seen"))) >= {at_once}:
+                break
+            time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("before", ["", THREAD], ids=["forked after collection", "collecting each"])
+def test_processes_at_once_have_names_of_their_own(build: Build, fork_runner: Runner, before: str) -> None:
+    project = build({"test_asks.py": NAMED.format(before=before, at_once=3)})
+    found = both(project.suite(fork_runner, CASES, concurrency=3))
+    names = {logged(run, "database") for one in found for run in one.rollouts.values()}
+    assert names == {"test_gw0", "test_gw1", "test_gw2"}
+
+
+def test_so_have_new_interpreters_and_the_only_one_has_the_usual_name(
+    build: Build, spawn_runner: Runner, fork_runner: Runner
+) -> None:
+    project = build({"test_asks.py": NAMED.format(before="", at_once=1)})
+    (named,) = evaluate(project.suite(spawn_runner, CASES[:1], concurrency=2)).rollouts.values()
+    (alone,) = evaluate(project.suite(fork_runner, CASES[:1], concurrency=1)).rollouts.values()
+    assert (logged(named, "database"), logged(alone, "database")) == ("test_gw0", "test_master")
