@@ -141,7 +141,7 @@ class Audit:
     def _repetitions(self) -> list[_Work]:
         """The other trials of today's prompts, of the cases that a model or a prompt has a part in."""
         rollouts = {(self._seed.id, case): run for case, run in self.state.baseline.items()}
-        idle = modelless(self._seed, rollouts, self.state.baseline)
+        idle = modelless(self._seed, rollouts, self.state.baseline, self.state.baseline)
         again = tuple(
             case for case, run in self.state.baseline.items() if case not in idle and run.outcome.is_evidence
         )
@@ -182,9 +182,13 @@ class Audit:
     def _users(self, component: str) -> tuple[str, ...]:
         """The cases in which a prompt has a part, as the baseline has shown."""
         runs = self.state.baseline
-        found = tuple(case for case, run in runs.items() if component in (*run.uses, *run.reads))
-        # One that was read at import and seen in no request: any case may depend on it.
-        return found or tuple(case for case, run in runs.items() if component in run.imported)
+        is_seen = any(component in run.uses for run in runs.values())
+        # Seen in no request: any case whose process had read it, at import or for an earlier one, may depend on it.
+        return tuple(
+            case
+            for case, run in runs.items()
+            if component in (*run.uses, *run.reads, *(() if is_seen else run.imported))
+        )
 
     def _run_all(self, work: Iterable[_Work]) -> None:
         waiting = deque(work)

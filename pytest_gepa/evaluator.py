@@ -10,7 +10,7 @@ from functools import partial
 from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Stopped
-from pytest_gepa.inherit import modelless, untouched
+from pytest_gepa.inherit import may_know, modelless, seen_to_arrive, untouched
 from pytest_gepa.journal import Journal
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.failure import read_failure
@@ -73,24 +73,25 @@ class Evaluator:
             allowance=self._allowance,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
+        arrived = seen_to_arrive(evaluation.rollouts.values())
         results = {
-            case: self._result(rollout, evaluation.charged[case])
+            case: self._result(rollout, evaluation.charged[case], arrived)
             for case, rollout in evaluation.rollouts.items()
             if rollout.outcome is not Outcome.stopped
         }
         self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
-        results.update({case: self._as_under_parent(rollout) for case, rollout in inherited.items()})
+        results.update({case: self._as_under_parent(rollout, arrived) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
 
-    def _result(self, rollout: Rollout, charged: bool) -> CaseResult:
+    def _result(self, rollout: Rollout, charged: bool, arrived: frozenset[str]) -> CaseResult:
         spending = self._state.spending
         price = None if spending is None else spending.list_price(rollout.trajectory.calls)
-        return _case_result(self._cases[rollout.case], rollout, charged, price)
+        return _case_result(self._cases[rollout.case], rollout, charged, price, arrived)
 
-    def _as_under_parent(self, rollout: Rollout) -> CaseResult:
+    def _as_under_parent(self, rollout: Rollout, arrived: frozenset[str]) -> CaseResult:
         """What a case stands for under whom it is inherited from, all of its trials taken together."""
         known = self._state.search.results.get(rollout.candidate, {}).get(rollout.case)
-        return self._result(rollout, False) if known is None else replace(known, charged=False)
+        return self._result(rollout, False, arrived) if known is None else replace(known, charged=False)
 
     def _tell_of_stop(self, charged: int) -> None:
         """End the search when the run's cost has come to its cap. `charged` stopped rollouts were paid for in part."""
@@ -109,7 +110,7 @@ class Evaluator:
         spared = untouched(candidate, parents, self._state.standing, self._cases, task.cases)
         if spared:
             self._crew.tell(partial(self._keep_inherited, candidate, spared))
-        return {**spared, **modelless(search.seed, self._state.standing, task.cases)}
+        return {**spared, **modelless(search.seed, self._state.standing, self._cases, task.cases)}
 
     def _keep_inherited(self, candidate: Candidate, rollouts: Mapping[str, Rollout]) -> None:
         """Note rollouts that a candidate has from a parent; runs in the deciding thread."""
@@ -148,7 +149,9 @@ def _usual(trials: Sequence[Rollout]) -> Rollout:
     )
 
 
-def _case_result(case: Case, rollout: Rollout, charged: bool, price: float | None) -> CaseResult:
+def _case_result(
+    case: Case, rollout: Rollout, charged: bool, price: float | None, arrived: frozenset[str]
+) -> CaseResult:
     has_failed = rollout.outcome is not Outcome.passed or rollout.score != 1
     keys = "\n".join(rollout.request_keys)
     calls = rollout.trajectory.calls
@@ -159,8 +162,8 @@ def _case_result(case: Case, rollout: Rollout, charged: bool, price: float | Non
         charged=charged,
         keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",
         passed=rollout.outcome is Outcome.passed if rollout.outcome.is_evidence else None,
-        # A prompt that was read at import is seen by whoever looks at it there: no sign of use, no proof of none.
-        depends=bool(rollout.imported),
+        # A prompt that was read before is seen by whoever looks at it there: no sign of use, no proof of none.
+        depends=bool(may_know(rollout, arrived)),
         objectives={grade.name: grade.score for grade in rollout.grades if grade.kind == "objective"},
         # How fast an answer from the cache once was is not known.
         seconds=None if any(call.cached for call in calls) else sum(call.seconds for call in calls),

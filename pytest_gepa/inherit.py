@@ -36,10 +36,32 @@ def untouched(
     return found
 
 
-def modelless(seed: Candidate, rollouts: Rollouts, wanted: Iterable[str]) -> dict[str, Rollout]:
-    """The cases that reached no model and for which no prompt was read, at import neither: nothing can change them."""
-    runs = _evidence(rollouts, seed.id, wanted)
-    return {case: run for case, run in runs.items() if not (_asks(run) or run.reads or run.imported)}
+def modelless(
+    seed: Candidate, rollouts: Rollouts, cases: Iterable[str], wanted: Iterable[str]
+) -> dict[str, Rollout]:
+    """The rollouts of `wanted` cases, of all `cases`, that reached no model, with no prompt read for them or known to
+    them in another way: nothing can change them."""
+    runs = _evidence(rollouts, seed.id, cases)
+    arrived = seen_to_arrive(runs.values())
+    return {
+        case: runs[case]
+        for case in wanted
+        if case in runs and not (_asks(runs[case]) or runs[case].reads or may_know(runs[case], arrived))
+    }
+
+
+def seen_to_arrive(runs: Iterable[Rollout]) -> frozenset[str]:
+    """The components that these rollouts were seen to use."""
+    return frozenset(name for run in runs for name in run.uses)
+
+
+def may_know(run: Rollout, arrived: frozenset[str]) -> frozenset[str]:
+    """The prompts that were read before a rollout in its process, and that it may go by unseen.
+
+    Which cases came earlier in a process is chance. So one that only those have read counts if it was not among those
+    that `arrived` in a request anywhere: what passes it on unseen then, as a cache does, may do so here.
+    """
+    return frozenset(run.imported) - (arrived & frozenset(run.carried))
 
 
 def _asks(rollout: Rollout) -> bool:
@@ -55,4 +77,5 @@ def _evidence(rollouts: Rollouts, candidate: str, cases: Iterable[str]) -> dict[
 def _misses(texts: Mapping[str, str], rollout: Rollout) -> bool:
     """Whether a rollout had calls, and nothing of these prompts had any part in it."""
     calls = rollout.trajectory.calls
-    return bool(calls) and texts.keys().isdisjoint(rollout.reads) and not components_touched(texts, calls)
+    known = {*rollout.reads, *rollout.uses}  # what is kept of a long request may lack a text that was in it
+    return bool(calls) and texts.keys().isdisjoint(known) and not components_touched(texts, calls)

@@ -230,8 +230,7 @@ def write_recording(
     scratch = directory.with_name(directory.name + ".new")
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / _ANSWERS).mkdir(mode=0o700, parents=True)
-    records = list(read_journal(journal))
-    about = next(record for record in records if record["record"] == "run")
+    about, order, charges = _told(read_journal(journal))
     environment = stand_ins(environ, redact)
     head = {
         "form": _FORM,
@@ -243,8 +242,8 @@ def write_recording(
         "left_out": [name for name in sorted(environ) if _SERVER.fullmatch(name) and name not in environment],
     }
     _write(scratch / _HEAD, [json.dumps(head, indent=1)])
-    _write(scratch / _ORDER, [json.dumps({"order": list(_order(records))}, indent=1)])
-    _write(scratch / _CHARGES, sorted(_charges(records)))
+    _write(scratch / _ORDER, [json.dumps({"order": order}, indent=1)])
+    _write(scratch / _CHARGES, sorted(charges))
     for name, lines in _answers(store, about["run"], redact).items():
         _write(scratch / _ANSWERS / f"{name}.jsonl", sorted(lines))
     shutil.rmtree(directory, ignore_errors=True)
@@ -268,22 +267,34 @@ def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[
     return found
 
 
-def _order(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _told(records: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], list[str], list[str]]:
+    """What a journal tells of the run, the order of its events, and the lines of its charges.
+
+    One record after the other, as whole trajectories are among them: together they may not fit into memory.
+    """
+    runs: list[Mapping[str, Any]] = []
+    order: list[str] = []
+    charges: list[str] = []
     for record in records:
-        if record["record"] != "event":
-            continue
-        event, kind = record["event"], record["type"]
-        name = {"Evaluated": "candidate", "Reflected": "proposal", "Stopped": "reason"}.get(kind)
-        if name is not None:
-            yield f"{kind} {event[name]}"
+        if record["record"] == "run":
+            runs.append(record)
+        elif record["record"] == "event":
+            order += _in_order(record)
+        elif record["record"] == "rollout":
+            charges.append(_charge(record))
+    return runs[0], order, charges
 
 
-def _charges(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _in_order(record: Mapping[str, Any]) -> list[str]:
+    event, kind = record["event"], record["type"]
+    name = {"Evaluated": "candidate", "Reflected": "proposal", "Stopped": "reason"}.get(kind)
+    return [] if name is None else [f"{kind} {event[name]}"]
+
+
+def _charge(record: Mapping[str, Any]) -> str:
     names = ("candidate", "case", "trial", "charged")
-    for record in records:
-        if record["record"] == "rollout":
-            stopped = {"stopped": True} if record.get("outcome") == Outcome.stopped.value else {}
-            yield _line({**{name: record[name] for name in names}, **stopped})
+    stopped = {"stopped": True} if record.get("outcome") == Outcome.stopped.value else {}
+    return _line({**{name: record[name] for name in names}, **stopped})
 
 
 def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> dict[str, list[str]]:

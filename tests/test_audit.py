@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -358,6 +359,23 @@ def test_cases_that_do_not_use_a_prompt_or_fail_today_are_not_run_without_it(tmp
     assert {cases for text, _, cases in suite.ran if text != TEXT} == {("a",)}
     assert states(result) == ["unnoticed", "noticed", "unnoticed"]
     assert (result.prompts[0].users, result.prompts[0].able, result.failing) == (2, 1, ("fails",))
+
+
+class ReadOnce(Functions):
+    """The first case reads the prompt, which the process keeps; what is made of it is not seen."""
+
+    def _rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        run = replace(super()._rollout(candidate, texts, case, trial), trajectory=Trajectory(), uses=())
+        if case == "a":
+            return replace(run, reads=("p",))
+        return replace(run, imported=("p",), carried=("p",)) if case == "b" else run
+
+
+def test_a_prompt_that_is_read_once_for_a_process_is_left_out_for_its_later_cases_too(tmp_path: Path):
+    suite = ReadOnce(["a", "b", "c"], lambda case, text, _: (float("Second" in text or case == "a"), "x"))
+    result = audit(tmp_path, suite)
+    assert {case for text, _, cases in suite.ran if text != TEXT for case in cases} == {"a", "b"}
+    assert states(result) == ["unnoticed", "noticed", "unnoticed"]
 
 
 def test_whole_prompts_go_first_and_a_budget_is_never_passed(tmp_path: Path):

@@ -71,7 +71,34 @@ def test_only_cases_without_calls_and_reads_are_modelless():
     runs = [run("sum"), run("reader", reads=("route.md",)), mocked, BOTH]
     known = {(one.candidate, one.case): one for one in runs}
     names = ["sum", "reader", "both", "mocked", "never run"]
-    assert set(modelless(SEED, known, names)) == {"sum", "mocked"}
+    assert set(modelless(SEED, known, names, names)) == {"sum", "mocked"}
+
+
+def later(case: str, *carried: str, imported: tuple[str, ...] = ()) -> Rollout:
+    """A run without a call, in a process where earlier cases had read prompts."""
+    return replace(run(case), imported=(*imported, *carried), carried=carried)
+
+
+def modelless_of(*runs: Rollout) -> set[str]:
+    known = {(one.candidate, one.case): one for one in runs}
+    names = [one.case for one in runs]
+    return set(modelless(SEED, known, names, names))
+
+
+def test_a_prompt_that_is_nowhere_seen_to_arrive_may_have_been_kept_for_later_cases():
+    assert modelless_of(run("first", reads=("route.md",)), later("later", "route.md"), run("alone")) == {
+        "alone"
+    }
+
+
+def test_one_that_is_seen_to_arrive_is_none_that_later_cases_go_by_unseen():
+    assert modelless_of(BOTH, later("later", "route.md")) == {"later"}
+    assert modelless_of(BOTH, later("later", imported=("route.md",))) == set()
+
+
+def test_a_text_that_was_cut_out_of_what_is_kept_of_a_request_was_in_it_all_the_same():
+    cut = replace(run("cut", ROUTE), uses=("route.md", "reply.md"))
+    assert spared(BOTH, cut, run("route only", ROUTE)) == {"route only"}
 
 
 # Whole runs: cases note down that they ran
@@ -172,3 +199,47 @@ def test_the_next_plan_knows_who_reads_what(project: Project):
         "*prompts/polite.md: 6 cases (test_ask.py 6), 1 calls a case",
         "*a rollout*1 calls, * tokens in, * out*",
     )
+
+
+KEPT = """\
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def rules():
+    return (Path(__file__).parent / "prompts" / "route.md").read_text(encoding="utf-8")
+
+
+def route(word):
+    return "right" if "The rule." in rules() else "wrong"  # a model in this process: no call is seen
+"""
+KEPT_TESTS = """\
+import pytest
+
+from app import route
+
+
+@pytest.mark.parametrize("word", range(8))
+def test_route(word):
+    assert route(word) == "right"
+"""
+
+
+@pytest.mark.thorough
+def test_later_cases_of_a_process_are_run_under_a_candidate_whose_prompt_an_earlier_one_has_read(
+    tmp_path: Path,
+):
+    for project in new_project(tmp_path / "kept"):
+        (project.root / "test_route.py").unlink()
+        project.write({"app.py": KEPT, "test_kept.py": KEPT_TESTS})
+        project.world.reflect = lambda _: edits("The rule.")
+        run = project.optimize("--gepa-trials=1")
+    assert run.result["verdict"] == "proven", run.everything
+    winner = run.records("evaluate")[1]["candidate"]["id"]
+    found = {one["case"]: one["score"] for one in run.records("rollout") if one["candidate"] == winner}
+    searched = [
+        one for one in run.records("rollout") if one["candidate"] == winner and "search" in one["trial"]
+    ]
+    assert len(found) == len(searched) == 8
+    assert set(found.values()) == {1.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -93,6 +94,27 @@ def test_a_recording_is_read_as_it_was_written(write: Write, tmp_path: Path) -> 
         else:
             assert after == before
     store.close()
+
+
+def test_a_journal_need_not_fit_into_memory(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl", str)
+    journal.write("run", run=RUN, reflection_model="reflector")
+    for number in range(50):
+        said = f"{number} " + 200_000 * "x"
+        journal.write(
+            "rollout", candidate="c", case=str(number), trial="search/0", charged=True, trajectory=said
+        )
+    journal.close()
+    store = ResponseCache(tmp_path / "store")
+
+    tracemalloc.start()
+    found = write_recording(tmp_path / "recording", tmp_path / "journal.jsonl", store, {}, {}, str)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    store.close()
+
+    assert len(found.charges) == 50
+    assert most < 2_000_000
 
 
 def test_the_same_answers_give_the_same_files(write: Write) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 
 from pytest_gepa.errors import RunnerError
-from pytest_gepa.suite.runner import with_package
+from pytest_gepa.suite.runner import new_python, with_package
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
@@ -52,7 +52,7 @@ def bind(pairs: Iterable[tuple[str, str]]) -> None:
 
 def check() -> None:
     """Try it in a process of its own. Raises `RunnerError` if the system does not allow it."""
-    command, environ = [sys.executable, "-m", "pytest_gepa.suite.bind_mounts"], with_package(os.environ)
+    command, environ = new_python("pytest_gepa.suite.bind_mounts"), with_package(os.environ)
     done = subprocess.run(command, env=environ, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise RunnerError(done.stderr.strip() or MEND)

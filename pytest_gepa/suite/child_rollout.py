@@ -85,6 +85,7 @@ class RolloutMaker:
             uses=self._uses(recorded),
             reads=recorded.reads,
             imported=recorded.imported,
+            carried=recorded.carried,
             renderings=renderings.taken(redact),
             seconds=seconds,
             reports=tuple(

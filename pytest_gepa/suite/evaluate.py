@@ -16,6 +16,7 @@ from pytest_gepa.errors import ReplayError
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
+from pytest_gepa.suite.places import Limit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
 from pytest_gepa.trace.record import StrayCall
@@ -90,6 +91,7 @@ class Suite:
         self.components = {component.id: component for component in components}
         self.runner = runner
         self._around = surroundings
+        self._limit = Limit(surroundings.concurrency)
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
         self._stray: dict[str, StrayCall] = {}
@@ -198,7 +200,7 @@ class Suite:
                 self._problems.update(dict.fromkeys(message["texts"]))
 
         try:
-            self.runner.run(job, hear)
+            self.runner.run(job, hear, self._limit)
         finally:
             shutil.rmtree(job.temp, ignore_errors=True)
         if not self._stopping.is_set():
@@ -256,6 +258,7 @@ class Suite:
             redact=around.redact,
             isolation=around.isolation,
             costs=around.costs,
+            processes=around.concurrency,
         )
 
 

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +18,17 @@ from pytest_gepa.codec import to_json
 from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite.forkserver import MESSAGE_BYTES
 from pytest_gepa.suite.job import Channel, Job
-from pytest_gepa.suite.runner import Emit, with_package
+from pytest_gepa.suite.places import Claim, Limit, PlacesHere
+from pytest_gepa.suite.runner import Emit, new_python, with_package
 from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
+from pytest_gepa.suite.worker_name import name_of
 
 
 class ForkRunner:
     """Forks a session for each job; the session collects once and forks a worker for each share of its cases.
 
-    Where a fork after collection is unsafe (a thread was started, a model called), each worker is a session of its own.
+    Where a fork after collection is unsafe (a thread was started, a connection opened, a model called), each worker is
+    a session of its own.
     """
 
     name = "fork server"
@@ -44,21 +46,27 @@ class ForkRunner:
         self._collect_each = False
         self._stopped = False
 
-    def run(self, job: Job, emit: Emit) -> None:
+    def run(self, job: Job, emit: Emit, limit: Limit) -> None:
         """Run a job to its end."""
         if self._stopped:
             return
         if not self._has_learned:
             job = replace(job, tell_modules=True)
-        if not self._collect_each and self._run_session(job, emit):
+        if not self._collect_each and self._run_session(job, emit, limit):
             return
         self._collect_each = True
         each = replace(job, forking="never")
+
+        def spawn(_siblings: Sequence[Channel], place: int) -> ForkedSession:
+            return self._open(replace(each, environ={**each.environ, **name_of(job, place)}))
+
+        places = PlacesHere(limit)
         supervisor = Supervisor(
-            spawn=lambda _siblings: self._open(each),
+            spawn=spawn,
             workers=job.concurrency,
             timeout=job.timeout,
             emit=lambda message: self._hand_on(message, emit),
+            places=places,
         )
         self._supervisors.add(supervisor)
         try:
@@ -66,6 +74,7 @@ class ForkRunner:
                 supervisor.run(job.cases)
         finally:
             self._supervisors.discard(supervisor)
+            places.close()
 
     def stop(self) -> None:
         """End every child at once, and start none any more."""
@@ -83,21 +92,26 @@ class ForkRunner:
         for server in servers:
             server.close()
 
-    def _run_session(self, job: Job, emit: Emit) -> bool:
+    def _run_session(self, job: Job, emit: Emit, limit: Limit) -> bool:
         """Whether the session could fork its own workers; if not, no case has been run."""
         session = self._open(job)
+        claim = limit.claim(lambda number: session.channel.send({"places": number}))
         try:
             # The end is told, as a process that a case has left behind may hold the stream open.
-            while (message := session.channel.receive()) is not None and message["event"] != "end":
+            while (message := _next(session, claim, _patience(job))) is not None and message[
+                "event"
+            ] != "end":
                 if message["event"] == "unforkable":
                     return False
-                self._hand_on(message, emit)
+                if not claim.hear(message):
+                    self._hand_on(message, emit)
         except TimeoutError:
             emit(
                 {"event": "broken", "reason": f"the child session was silent for {_patience(job):g} seconds"}
             )
         finally:
             session.end()
+            claim.close()
         return True
 
     def _hand_on(self, message: Mapping[str, Any], emit: Emit) -> None:
@@ -133,7 +147,7 @@ class ForkRunner:
         return session
 
     def _clean_server(self) -> _Server:
-        """A server with all of the preload that reads no prompt and starts no thread."""
+        """A server with all of the preload, less the packages that read a prompt or start a thread."""
         while True:
             server = _Server(self._temp)
             if not self._preload or self._is_loaded(server, []):
@@ -155,9 +169,19 @@ class ForkRunner:
 
 
 def _without_tainted(preload: Sequence[str], server: _Server) -> list[str]:
-    """The modules left without the packages that read a prompt; none at all if one started a thread."""
-    tainted = {name.split(".", 1)[0] for name in server.readers}
+    """The modules left without the packages that read a prompt or started a thread; none at all if none is known."""
+    tainted = {name.split(".", 1)[0] for name in server.tainted}
     return [name for name in preload if tainted and name.split(".", 1)[0] not in tainted]
+
+
+def _next(session: ForkedSession, claim: Claim, patience: float) -> dict[str, Any] | None:
+    """The next message of a session; raises `TimeoutError` when it is silent although it has a place."""
+    while True:
+        try:
+            return session.channel.receive()
+        except TimeoutError:
+            if not claim.excuses(patience):
+                raise
 
 
 def _patience(job: Job) -> float:
@@ -201,10 +225,10 @@ class _Server:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(STARTUP_SECONDS)
         self._told = temp.absolute() / "preload.json"
-        self.readers: list[str] = []
+        self.tainted: list[str] = []
         with (temp / "forkserver.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pytest_gepa.suite.forkserver", str(theirs.fileno())],
+                new_python("pytest_gepa.suite.forkserver", str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -223,8 +247,8 @@ class _Server:
         self._told.write_text(json.dumps({"names": list(names), "prompts": list(prompts)}), encoding="utf-8")
         self._ask({"do": "preload", "file": str(self._told)}, [])
         answer = json.loads(self._told.read_text(encoding="utf-8"))
-        self.readers = answer["readers"]
-        return not self.readers and answer["threads"] == 1
+        self.tainted = answer["tainted"]
+        return not self.tainted and answer["threads"] == 1
 
     def fork(self, log: Path, siblings: set[ForkedSession], patience: float) -> ForkedSession:
         """Fork a session whose output goes to `log`; reading from it ends after `patience` seconds of silence."""

@@ -68,10 +68,12 @@ class _Watch:
 
 
 def _preload(file: str, watch: _Watch) -> None:
-    """Import the modules that a file tells of; it then tells those that read a prompt, and the number of threads."""
+    """Import the modules that a file tells of; it then tells those that read a prompt or started a thread, which no
+    fork would have, and the number of threads."""
     with open(file, encoding="utf-8") as stream:
         told = json.load(stream)
-    readers = []
+    tainted = []
+    threads = _threads()
     watch.table = Table(tuple(PromptCopy(path, (), path) for path in told["prompts"]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -80,13 +82,14 @@ def _preload(file: str, watch: _Watch) -> None:
             if name not in sys.modules:
                 with contextlib.suppress(BaseException):
                     importlib.import_module(name)
-            if watch.has_opened:
-                readers.append(name)
+            before, threads = threads, _threads()
+            if watch.has_opened or threads > before:
+                tainted.append(name)
     watch.table = Table(())
     gc.collect()
     gc.freeze()  # keeps the shared pages shared: a collection in a child would write to every object's header
     with open(file, "w", encoding="utf-8") as stream:
-        json.dump({"readers": readers, "threads": _threads()}, stream)
+        json.dump({"tainted": tainted, "threads": threads}, stream)
 
 
 def _threads() -> int:

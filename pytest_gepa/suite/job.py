@@ -40,7 +40,8 @@ class Job:
     variables travel in the message, never on disk. `cache` and `recording` are directories, "" for none; `replay` is
     the setting of that name. `redact` are the user's own patterns of secrets. With
     `isolation` "strict" the prompts' files themselves are the candidate's for all programs that the session starts.
-    `costs` is the directory of what the run costs, "" where that is not counted.
+    `costs` is the directory of what the run costs, "" where that is not counted. `processes` is how many may run cases
+    at once, those of other jobs included.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Job:
     redact: tuple[str, ...] = ()
     isolation: str = "auto"
     costs: str = ""
+    processes: int = 1
 
 
 def encode_line(message: Mapping[str, Any]) -> bytes:

@@ -54,6 +54,19 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "usepdb": False,
     "verbose": 2,
     "xmlpath": None,
+    # Files that other plugins write, or rewrite: reports, durations, expected results.
+    "allure_report_dir": None,
+    "benchmark_autosave": None,
+    "benchmark_save": None,
+    "clean_alluredir": False,
+    "cucumber_json_path": None,
+    "force_regen": False,
+    "json_report": False,
+    "md_report": False,
+    "regen_all": False,
+    "replay_record_dir": None,
+    "snapshot_update": False,
+    "store_durations": False,
 }
 
 # Plugins were imported before pytest could rewrite their asserts; under `-W error` its warning would end the session.

@@ -87,7 +87,8 @@ class Rollout:
     `score` is in [0, 1], None for trouble and skips. `grades` are the parts that it is made of, () where it has none.
     `charged` says whether at least one response came from a model: not from the cache nor a mock. `uses` holds the ids
     of the components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture
-    that it uses; `imported` of those that were opened before any case, at import, for all cases of the session.
+    that it uses; `imported` of those that its process had opened before it and may have kept (a constant, a cache, a
+    module), at import or, those in `carried`, for earlier cases only.
     `renderings` tell what the components' Jinja2 templates were rendered with. `reports` are pytest's own reports,
     serialised, to be fed into the user's session.
     """
@@ -104,6 +105,7 @@ class Rollout:
     uses: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
     renderings: tuple[Rendering, ...] = ()
     seconds: float = 0.0
     reports: tuple[dict[str, object], ...] = ()

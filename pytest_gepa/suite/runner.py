@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_gepa.suite.job import Job
+from pytest_gepa.suite.places import Limit
 
 Emit = Callable[[Mapping[str, Any]], None]
+
+# The empty path is the working directory; `python -P` would leave it out, but only from 3.11 on.
+RUN_MODULE = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
 
 
 class Runner(Protocol):
@@ -18,8 +25,8 @@ class Runner(Protocol):
 
     name: str
 
-    def run(self, job: Job, emit: Emit) -> None:
-        """Run a job to its end, handing on the events of its sessions.
+    def run(self, job: Job, emit: Emit, limit: Limit) -> None:
+        """Run a job to its end, handing on the events of its sessions. Every process of cases takes a place of `limit`.
 
         Events are `rollout`, `lost` (a case whose process gave no result, with `outcome` and `reason`), `broken` (a
         session that could not collect), `stray` (calls to a model that belong to no case) and `problems` (what could
@@ -37,6 +44,14 @@ def with_package(environ: Mapping[str, str]) -> dict[str, str]:
     """An environment in which a new Python finds this package, whatever its `sys.path` will be later."""
     paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
     return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def new_python(module: str, *arguments: str) -> list[str]:
+    """The command of a new Python that runs a module as `-m` does, without the working directory on `sys.path`.
+
+    A file of the project by the name of a module (`secrets.py`, `queue.py`) would be taken for that one.
+    """
+    return [sys.executable, "-c", RUN_MODULE, module, *arguments]
 
 
 def choose_runner(isolation: str, temp: Path, preload: Sequence[str], prompts: Sequence[str]) -> Runner:

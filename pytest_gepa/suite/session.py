@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
 from pytest_gepa.suite.collect import identify
+from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import environment_modules
 from pytest_gepa.suite.overlay import BoundOverlay, Overlay
+from pytest_gepa.suite.places import PlacesOfParent
 from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
@@ -36,6 +39,7 @@ from pytest_gepa.suite.pytest_internals import (
 )
 from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
+from pytest_gepa.suite.worker_name import WorkerName, name_of
 from pytest_gepa.trace import renderings
 from pytest_gepa.trace.condense import KEPT_BYTES, condense
 from pytest_gepa.trace.recorder import Recorder
@@ -107,6 +111,7 @@ class ChildSession:
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
         self.broken: dict[str, str] = {}
+        self._sockets = open_sockets()
         self._redactor = redactor
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
@@ -152,6 +157,7 @@ class ChildSession:
         adapt_child_config(config, self.job.files)
         redirect_cache(config, self.temp / "pytest-cache")
         config.stash[recorder_key] = self.recorder
+        config.pluginmanager.register(WorkerName(), "gepa-worker-name")  # only now: after xdist
 
     def pytest_internalerror(self, excrepr: object) -> None:
         self.broken[""] = self._redactor.redact(str(excrepr))
@@ -196,8 +202,11 @@ class ChildSession:
         return True
 
     def _can_fork(self) -> bool:
-        """Whether nothing has happened by now that a fork would break: threads, or a model called in collection."""
-        return threading.active_count() == 1 and not self.recorder.stray
+        """Whether nothing has happened by now that a fork would break: threads, a connection that all workers would
+        speak on at once (to a database, say), or a model called in collection.
+        """
+        has_connected = not open_sockets() <= self._sockets
+        return threading.active_count() == 1 and not has_connected and not self.recorder.stray
 
     def _run_forked(self) -> None:
         for case in self.job.cases:
@@ -208,21 +217,22 @@ class ChildSession:
             workers=self.job.concurrency,
             timeout=self.job.timeout,
             emit=self.emit,
+            places=PlacesOfParent(self.channel),
         )
         supervisor.run(list(self.items))
 
-    def _fork(self, siblings: Sequence[Channel]) -> ForkedWorker:
-        return ForkedWorker.start(self._run_worker, [*siblings, self.channel])
+    def _fork(self, siblings: Sequence[Channel], place: int) -> ForkedWorker:
+        return ForkedWorker.start(partial(self._run_worker, place), [*siblings, self.channel])
 
     def _tell_vanished(self, case: str) -> None:
         reasons = (text for node, text in self.broken.items() if case.startswith(node.removeprefix(".")))
         reason = next(reasons, "the case was not collected under this candidate")
         self.emit({"event": "lost", "case": case, "outcome": "vanished", "reason": reason})
 
-    def _run_worker(self, channel: Channel) -> None:
+    def _run_worker(self, place: int, channel: Channel) -> None:
         temp = self.temp / f"worker-{os.getpid()}"
         temp.mkdir()
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
+        os.environ.update(name_of(self.job, place), PYTEST_DEBUG_TEMPROOT=str(temp))
         self.overlay.begin_worker(temp / "prompts")
         share_calls(self.recorder, temp / "prompts", self.job, self._redactor)
         random.seed()

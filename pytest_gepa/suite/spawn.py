@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +14,10 @@ from typing import Any
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.suite.job import Channel, Job, encode_line
-from pytest_gepa.suite.runner import Emit, with_package
+from pytest_gepa.suite.places import Limit, PlacesHere
+from pytest_gepa.suite.runner import Emit, new_python, with_package
 from pytest_gepa.suite.supervise import Supervisor, describe_exit
+from pytest_gepa.suite.worker_name import name_of
 
 
 class SpawnRunner:
@@ -29,20 +30,25 @@ class SpawnRunner:
         self._running: set[Supervisor] = set()
         self._stopped = False
 
-    def run(self, job: Job, emit: Emit) -> None:
+    def run(self, job: Job, emit: Emit, limit: Limit) -> None:
         """Run a job to its end."""
         each = replace(job, forking="never")
 
-        def spawn(_siblings: Sequence[Channel]) -> SpawnedWorker:
-            return SpawnedWorker(each, self._temp / f"{job.id}.log")
+        def spawn(_siblings: Sequence[Channel], place: int) -> SpawnedWorker:
+            named = replace(each, environ={**each.environ, **name_of(job, place)})
+            return SpawnedWorker(named, self._temp / f"{job.id}.log")
 
-        supervisor = Supervisor(spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit)
+        places = PlacesHere(limit)
+        supervisor = Supervisor(
+            spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit, places=places
+        )
         self._running.add(supervisor)
         try:
             if not self._stopped:
                 supervisor.run(job.cases)
         finally:
             self._running.discard(supervisor)
+            places.close()
 
     def stop(self) -> None:
         """End every child at once, and start none any more."""
@@ -65,7 +71,7 @@ class SpawnedWorker:
         self.channel = Channel(ours)
         with log.open("ab") as errors:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [sys.executable, "-m", "pytest_gepa.suite.spawned"],
+                new_python("pytest_gepa.suite.spawned"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -1,4 +1,4 @@
-"""A child session in a process of its own, `python -m pytest_gepa.suite.spawned`: job and cases come on stdin."""
+"""A child session in a process of its own: job and cases come on stdin."""
 
 from __future__ import annotations
 

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pytest_gepa.suite.job import Channel
+from pytest_gepa.suite.places import Places
 
 STARTUP_SECONDS = 300.0  # a worker that collects by itself may import a whole application first
 STILLBIRTHS = 2
+LOOK_SECONDS = 0.2  # so often a supervisor that waits for a place looks whether it was stopped
 
 
 class Worker(Protocol):
@@ -37,6 +39,7 @@ class Worker(Protocol):
 @dataclass
 class _Post:
     worker: Worker
+    place: int
     deadline: float
     assigned: deque[str] = field(default_factory=deque)
     has_worked: bool = False
@@ -46,22 +49,26 @@ class _Post:
 
 
 class Supervisor:
-    """Runs cases on at most `workers` processes.
+    """Runs cases on at most `workers` processes, each of which takes one of the `places`.
 
-    `spawn` is given the channels of the workers already there, which a forked child must close. `timeout` is the
-    silence in seconds after which a worker is ended: every case makes it speak twice. `emit` gets the workers'
-    rollouts and other news, and for a case without a result `{"event": "lost", "case", "outcome", "reason"}`.
+    `spawn` is given the channels of the workers already there, which a forked child must close, and the number of the
+    place. `timeout` is the silence in seconds after which a worker is ended: every case makes it speak twice. `emit`
+    gets the workers' rollouts and other news, and for a case without a result
+    `{"event": "lost", "case", "outcome", "reason"}`.
     """
 
     def __init__(
         self,
         *,
-        spawn: Callable[[Sequence[Channel]], Worker],
+        spawn: Callable[[Sequence[Channel], int], Worker],
         workers: int,
         timeout: float,
         emit: Callable[[Mapping[str, Any]], None],
+        places: Places,
     ) -> None:
         self._spawn = spawn
+        self._places = places
+        self._waiting = 0  # for so many places
         self._workers = max(1, workers)
         self._timeout = timeout
         self._emit = emit
@@ -76,9 +83,10 @@ class Supervisor:
         """Run all cases; returns when each has its rollout or is lost."""
         self._queue.extend(cases)
         try:
-            for _ in range(min(self._workers, len(cases))):
-                self._start()
-            while self._posts:
+            self._selector.register(self._places, selectors.EVENT_READ)
+            self._waiting = min(self._workers, len(cases))
+            self._places.want(self._waiting)
+            while self._posts or (self._waiting and self._has_work):
                 self._step()
         finally:
             for post in list(self._posts.values()):
@@ -97,19 +105,26 @@ class Supervisor:
         for post in list(self._posts.values()):
             post.worker.kill()
 
-    def _start(self) -> None:
-        if self._stopping:
-            return
-        worker = self._spawn(list(self._posts))
-        post = _Post(worker, time.monotonic() + max(self._timeout, STARTUP_SECONDS))
+    @property
+    def _has_work(self) -> bool:
+        """Whether another worker is of use."""
+        return bool(self._queue) and self._stillborn < STILLBIRTHS and not self._stopping
+
+    def _start(self, place: int) -> None:
+        worker = self._spawn(list(self._posts), place)
+        post = _Post(worker, place, time.monotonic() + max(self._timeout, STARTUP_SECONDS))
         self._posts[worker.channel] = post
         self._selector.register(worker.channel, selectors.EVENT_READ)
         if self._stopping:  # `stop` came meanwhile, from its own thread, and did not see this worker
             worker.kill()
 
     def _step(self) -> None:
-        nearest = min(post.deadline for post in self._posts.values())
+        soon = time.monotonic() + LOOK_SECONDS
+        nearest = min((post.deadline for post in self._posts.values()), default=soon)
         for key, _ in self._selector.select(max(0.0, nearest - time.monotonic()) + 0.01):
+            if key.fileobj is self._places:
+                self._use_places()
+                continue
             post = self._posts[key.fileobj]  # type: ignore[index]
             messages, is_open = post.worker.channel.arrived()
             for message in messages:
@@ -121,6 +136,17 @@ class Supervisor:
             # Not left to the end of its stream, which a process that the case has started may hold open.
             post.timed_out = True
             self._bury(post)
+
+    def _use_places(self) -> None:
+        for place in self._places.granted():
+            self._waiting -= 1
+            self._use_place(place)
+
+    def _use_place(self, place: int) -> None:
+        if self._has_work:
+            self._start(place)
+        else:
+            self._places.give_back(place)
 
     def _hear(self, post: _Post, message: Mapping[str, Any]) -> None:
         post.deadline = time.monotonic() + self._timeout
@@ -156,8 +182,7 @@ class Supervisor:
         if not post.has_worked:
             self._stillborn += 1
             self._broken = self._broken or post.broken
-        if self._queue and self._stillborn < STILLBIRTHS:
-            self._start()
+        self._use_place(post.place)
 
     def _end(self, post: _Post) -> str:
         """End a worker if it has not ended; tells in words how it did."""

@@ -26,8 +26,9 @@ class Recorded:
 
     `calls` begin with those of the wider fixtures that the case uses, marked as shared; `made` are the calls that
     were made while it ran, those of a fixture that was set up for it included. `reads` are ids of components whose
-    file was opened for the case, `imported` of those that were opened before any case, at import; both sorted.
-    `refused` are the requests that were not sent, in words, as no answer to them was stored.
+    file was opened for the case, `imported` of those that its process had opened before it and may have kept: at
+    import or, those in `carried`, for earlier cases only; all sorted. `refused` are the requests that were not sent, in
+    words, as no answer to them was stored.
     """
 
     calls: tuple[Call, ...] = ()
@@ -36,6 +37,7 @@ class Recorded:
     scores: tuple[Score, ...] = ()
     reads: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
 
 

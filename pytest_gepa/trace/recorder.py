@@ -63,6 +63,8 @@ class Recorder:
         self._steps: list[Step] = []
         self._scores: dict[str, Score] = {}
         self._imported: set[str] = set()
+        self._read: set[str] = set()
+        self._known: frozenset[str] = frozenset()
         self._refused: list[str] = []
 
     @property
@@ -93,6 +95,8 @@ class Recorder:
             self._case = case_id
             self._shared = {}
             self._had_case = True
+            # What the process has kept of a prompt (a constant, a cache, a module) is there for every case after.
+            self._known = frozenset(self._read)
             self._own = Held(case_id)
             self._made = []
             self._places = [self._stray, self._own]
@@ -122,7 +126,8 @@ class Recorder:
                 steps=tuple(self._steps),
                 scores=tuple(self._scores.values()),
                 reads=tuple(sorted(self._own.reads.union(*(held.reads for held in wider)))),
-                imported=tuple(sorted(self._imported)),
+                imported=tuple(sorted(self._known)),
+                carried=tuple(sorted(self._known - self._imported)),
                 refused=tuple(self._refused),
             )
             self._case = None
@@ -266,8 +271,9 @@ class Recorder:
             self._refused.append(text)
 
     def add_read(self, component: str) -> None:
-        """Note that a component's file was opened: for the case or fixture, or at import if there was no case yet."""
+        """Note that a component's file was opened: for the case or fixture; later cases may know it by then."""
         with self._lock:
+            self._read.add(component)
             if self._case is None and not self._had_case:
                 self._imported.add(component)
             self._place().reads.add(component)

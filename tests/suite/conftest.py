@@ -9,6 +9,7 @@ import pytest
 
 from pytest_gepa.suite.fork import ForkRunner
 from pytest_gepa.suite.job import Job
+from pytest_gepa.suite.places import Limit
 from pytest_gepa.suite.runner import Emit, Runner, choose_runner
 from tests.suite.world import PRELOAD, Build, Project
 
@@ -22,9 +23,9 @@ def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
 class SharedForkRunner(ForkRunner):
     """Serves many projects: that a session of one could not fork says nothing about the next."""
 
-    def run(self, job: Job, emit: Emit) -> None:
+    def run(self, job: Job, emit: Emit, limit: Limit) -> None:
         self._collect_each = False
-        super().run(job, emit)
+        super().run(job, emit, limit)
 
 
 @pytest.fixture(scope="session")

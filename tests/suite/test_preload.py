@@ -33,6 +33,11 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir()
     (directory / "gepa_harmless.py").write_text("")
     (directory / "gepa_deadly.py").write_text("import os\nos._exit(3)\n")
+    (directory / "gepa_threaded").mkdir()
+    (directory / "gepa_threaded/__init__.py").write_text("")
+    (directory / "gepa_threaded/pool.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
     (directory / "gepa_endless.py").write_text("import threading\nthreading.Event().wait()\n")
     monkeypatch.setenv("PYTHONPATH", str(directory))
     return directory
@@ -64,7 +69,7 @@ def test_modules_that_read_a_prompt_are_left_out_however_many(modules: Path, tmp
     server = _Server(tmp_path)
     try:
         assert not server.preload(["gepa_harmless", *names], [str(prompt)])
-        assert server.readers == names
+        assert server.tainted == names
     finally:
         server.close()
 
@@ -74,6 +79,20 @@ def test_a_module_that_ends_the_server_costs_the_preload_only(
 ) -> None:
     with runner_of(tmp_path, "gepa_harmless", "gepa_deadly") as runner:
         assert outcomes(evaluate(build(SUITE).suite(runner, CASES))) == {"test_one": "passed"}
+
+
+def test_a_package_that_starts_a_thread_is_left_out_and_no_other(
+    build: Build, modules: Path, tmp_path: Path
+) -> None:
+    files = {
+        "test_it.py": SUITE["test_it.py"] + "        gepa.log('pool', 'gepa_threaded.pool' in sys.modules)\n"
+    }
+    names = ("gepa_threaded", "gepa_threaded.pool", "gepa_harmless")
+    with runner_of(tmp_path, "pytest", *names) as runner:
+        found = evaluate(build(files).suite(runner, CASES))
+        assert "gepa_harmless" in runner._preload
+        assert not {"gepa_threaded", "gepa_threaded.pool"} & {*runner._preload}
+    assert [step.value for step in found.rollouts[CASES[0]].trajectory.steps] == ["true", "false"]
 
 
 def test_so_does_one_that_was_learned_later(build: Build, modules: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.suite.runner import Runner, choose_runner, with_package
+from pytest_gepa.suite.runner import Runner, choose_runner, new_python, with_package
 from tests.fake_openai import FakeOpenAI
 from tests.suite.world import PRELOAD, Build, Project, evaluate, logged, outcomes
 
@@ -153,8 +154,9 @@ def test_a_subprocess_collects_for_itself(
         "    client.chat.completions.create(model='m', messages=[])\n"
         "except openai.APIConnectionError:\n"
         "    pass\n",
+        "import socket\ndatabase, server = socket.socketpair()\n",
     ],
-    ids=["a thread was started", "a model was called"],
+    ids=["a thread was started", "a model was called", "a connection was opened"],
 )
 def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
     build: Build, meeting: FakeOpenAI, unsafe: str
@@ -232,3 +234,27 @@ def test_a_new_python_finds_the_package_and_not_what_lies_in_its_directory(befor
     assert (Path(package) / "pytest_gepa" / "__init__.py").is_file()
     assert others == ["/one"] * ("OTHER" in before)  # an empty entry would be the working directory
     assert {**found, "PYTHONPATH": ""} == {**before, "PYTHONPATH": ""}
+
+
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+def test_a_file_by_the_name_of_a_module_is_not_taken_for_it(
+    build: Build, isolation: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    shadow = "raise ImportError('the one of the project')\n"
+    project = build({"test_it.py": "def test_one(): pass\n", "socket.py": shadow, "base64.py": shadow})
+    monkeypatch.chdir(project.root)
+    runner = choose_runner(isolation, project.temp, PRELOAD, [])
+    request.addfinalizer(runner.close)
+
+    found = evaluate(project.suite(runner, ["test_it.py::test_one"]))
+
+    assert outcomes(found) == {"test_one": "passed"}
+
+
+def test_a_new_python_keeps_the_other_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/relative.py").write_text("import sys\nprint(__name__, sys.argv[1:])\n")
+    environ = with_package({**os.environ, "PYTHONPATH": "lib"})
+    said = subprocess.check_output(new_python("relative", "one"), env=environ, text=True)
+    assert said == "__main__ ['one']\n"

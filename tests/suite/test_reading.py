@@ -4,7 +4,7 @@ import pytest
 
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.runner import Runner
-from tests.suite.world import Build, evaluate, logged
+from tests.suite.world import PROMPT, Build, evaluate, logged
 
 APP = """
     from functools import lru_cache
@@ -118,3 +118,35 @@ def test_only_a_read_while_the_case_runs_is_told_as_its_own(suite: Suite) -> Non
     ).rollouts
 
     assert [rollout.reads for rollout in rollouts.values()] == [("prompts/greet.md",), ()]
+
+
+LATER = """
+    from functools import cache
+    from pathlib import Path
+
+    import pytest
+
+    @cache
+    def load():
+        return (Path(__file__).parent / "prompts" / "greet.md").read_text()
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_unseen(gepa, number):
+        from kernel import answer
+
+        gepa.log("text", load() + answer())
+"""
+
+
+def test_what_is_read_once_for_a_process_is_known_to_be_there_for_its_later_cases(
+    build: Build, runner: Runner
+) -> None:
+    project = build({"test_it.py": LATER, "kernel.py": "def answer():\n    return 42 * '.'\n"})
+    cases = [f"test_it.py::test_unseen[{number}]" for number in range(2)]
+    suite = project.suite(runner, cases, prompts=["prompts/*.md", "kernel.py"])
+
+    first, later = evaluate(suite).rollouts.values()
+
+    assert (first.reads, first.imported) == (("kernel.py", PROMPT), ())
+    assert (later.reads, later.imported) == ((), ("kernel.py", PROMPT))
+    assert first.uses == later.uses == ("kernel.py",)

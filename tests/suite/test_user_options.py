@@ -133,6 +133,43 @@ def test_options_from_the_environment_and_the_ini_file_do_not_reach_the_cases(
     assert project.snapshot() == before
 
 
+REPORTER = """
+    from pathlib import Path
+
+    def pytest_addoption(parser):
+        group = parser.getgroup("reporting")
+        group.addoption("--alluredir", dest="allure_report_dir")
+        group.addoption("--clean-alluredir", dest="clean_alluredir", action="store_true")
+        group.addoption("--json-report", action="store_true")
+        group.addoption("--html", dest="htmlpath")
+        group.addoption("--cucumberjson", dest="cucumber_json_path")
+        group.addoption("--force-regen", action="store_true")
+        group.addoption("--store-durations", action="store_true")
+
+    def pytest_configure(config):
+        asked = vars(config.option)
+        for name in ("allure_report_dir", "htmlpath", "cucumber_json_path"):
+            if asked[name]:
+                Path(asked[name]).write_text("mine")
+        for name in ("clean_alluredir", "json_report", "force_regen", "store_durations"):
+            if asked[name]:
+                Path(name).write_text("mine")
+"""
+REPORTS = (
+    "--alluredir=allure --clean-alluredir --json-report --html=report.html --cucumberjson=c.json --force-regen "
+    "--store-durations"
+)
+
+
+def test_other_reporters_write_nothing(build: Build, fork_runner: Runner) -> None:
+    project = build({"pytest.ini": "[pytest]\naddopts = -p reporter\n", "reporter.py": REPORTER, **FILES})
+    before = project.snapshot()
+    suite = project.suite(fork_runner, CASES, args=shlex.split(REPORTS), search=[str(project.root)])
+
+    assert outcomes(evaluate(suite)) == OUTCOMES
+    assert project.snapshot() == before
+
+
 def test_the_arguments_of_the_running_session_s_workers_do_not_reach_the_cases(
     build: Build, fork_runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

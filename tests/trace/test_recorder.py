@@ -43,7 +43,7 @@ def test_the_next_case_starts_empty() -> None:
     recorder.add_read("p")
     recorder.end()
     recorder.begin("b")
-    assert recorder.end() == Recorded()
+    assert recorder.end() == Recorded(imported=("p",), carried=("p",))
 
 
 def test_only_one_case_runs_at_a_time() -> None:
@@ -66,7 +66,7 @@ def test_calls_of_no_case_are_stray_and_logs_of_no_case_are_dropped() -> None:
     recorder.add_call(call("late"))
     recorder.add_read("p")
     recorder.begin("b")
-    assert recorder.end() == Recorded()
+    assert recorder.end() == Recorded(imported=("p",), carried=("p",))
     assert [stray.call.key for stray in recorder.stray] == ["early", "late"]
 
 
@@ -202,7 +202,7 @@ def test_a_hold_that_outlives_its_case_leaves_the_next_one_alone() -> None:
     assert recorder.end().calls == (call("own"),)
 
 
-def test_a_prompt_that_is_read_before_the_first_case_is_imported_by_all() -> None:
+def test_what_a_process_has_read_may_be_known_to_every_later_case() -> None:
     recorder = Recorder()
     recorder.add_read("p")
     recorder.begin("a")
@@ -210,8 +210,20 @@ def test_a_prompt_that_is_read_before_the_first_case_is_imported_by_all() -> Non
     first = recorder.end()
     recorder.begin("b")
     second = recorder.end()
-    assert (first.reads, first.imported) == (("q",), ("p",))
-    assert (second.reads, second.imported) == ((), ("p",))
+    assert (first.reads, first.imported, first.carried) == (("q",), ("p",), ())
+    assert (second.reads, second.imported, second.carried) == ((), ("p", "q"), ("q",))
+
+
+def test_so_may_what_was_read_for_a_wider_fixture_or_between_cases() -> None:
+    recorder = Recorder()
+    recorder.begin("a")
+    held = recorder.hold()
+    recorder.add_read("fixture")
+    recorder.let_go(held)
+    recorder.end([held])
+    recorder.add_read("between")
+    recorder.begin("b")
+    assert recorder.end().carried == ("between", "fixture")
 
 
 def test_logged_values_become_text_whatever_they_are() -> None:
