@@ -18,6 +18,8 @@ from pytest_gepa.prompts.patch import GIT_PLACES, git_top, git_words
 
 DEFAULT_BRANCHES = ("origin/main", "origin/master", "main", "master")
 SECONDS = 120
+_NEVER_ASKS = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
+"""A partial clone fetches what is missing: it fails where a password would be asked for at the terminal."""
 _MOST_LINKS = 8
 _LINK = b"120000"
 
@@ -210,7 +212,13 @@ class Repository:
             return subprocess.run(
                 ["git", *arguments],
                 cwd=self.top,
-                env={**around, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
+                env={
+                    **_NEVER_ASKS,
+                    **around,
+                    "LC_ALL": "C",
+                    "GIT_OPTIONAL_LOCKS": "0",
+                    **(environment or {}),
+                },
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=SECONDS,

@@ -175,13 +175,16 @@ def test_a_changed_prompt_reruns_only_the_cases_that_it_touches(project: Project
         (candidate, name)
         for candidate, name, _ in map(str.split, (project.root / "ran.txt").read_text().splitlines())
     )
-    seed, winner = (record["candidate"]["id"] for record in run.records("evaluate")[:2])
+    by_proposal = {one["candidate"]["origin"]: one["candidate"]["id"] for one in run.records("evaluate")}
+    seed, winner = by_proposal["seed"], run.records("decision")[-2]["candidate"]
+    others = {name for name, _ in ran} - {seed, winner}
     # Once in the baseline or the search, once in the confirm run, where both sides run everything.
     assert ran == {
         (seed, "loud.md"): 12,
         (seed, "polite.md"): 12,
         (winner, "loud.md"): 12,
         (winner, "polite.md"): 6,
+        **{(name, "loud.md"): 6 for name in others},
     }
     inherited = [case for record in run.records("inherited") for case in record["cases"]]
     assert len(inherited) == 6

@@ -91,7 +91,7 @@ def test_report_and_patch_show_the_changes_with_their_cases(shrunk: tuple[Projec
     patch = run.best_patch.read_text(encoding="utf-8")
     assert "Change 1 of 3, in" in patch
     assert "worse without it:" in patch
-    assert "Changes that no case needs, taken out" in report
+    assert "Changes that no case needs taken away again in" in report
 
 
 def test_shrinking_stays_within_the_budget_and_counts(shrunk: tuple[Project, Run]):
