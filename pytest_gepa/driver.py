@@ -15,6 +15,7 @@ from pytest_gepa.errors import OutOfMoney, ReflectionError
 from pytest_gepa.evaluator import Evaluator, search_trial
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import (
+    Closing,
     Decision,
     Evaluate,
     Evaluated,
@@ -115,11 +116,11 @@ class SearchDriver:
             except queue.Empty:
                 deadline = None
                 self._state.stopped = f"the {minutes:g} minutes are over"
-                self._tell(Stopped(self._state.stopped))
+                self._tell(Closing(self._state.stopped))
                 continue
             if isinstance(message, Reflected) and not message.texts and message.proposal not in self._opening:
                 message = self._instead_of(message)
-            if isinstance(message, (Evaluated, Reflected, Stopped)):
+            if isinstance(message, (Evaluated, Reflected, Stopped, Closing)):
                 self._tell(message)
             else:
                 message()
@@ -273,7 +274,7 @@ class SearchDriver:
     def _reflection_failed(self, reason: str) -> None:
         if not self._state.reflection_failed:
             self._state.reflection_failed = reason
-            self._tell(Stopped(f"the reflection model cannot be used: {reason}"))
+            self._tell(Closing(f"the reflection model cannot be used: {reason}"))
 
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
         """Keep what the model said; runs in the deciding thread."""

@@ -287,7 +287,9 @@ def _told(records: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], list
 
 def _in_order(record: Mapping[str, Any]) -> list[str]:
     event, kind = record["event"], record["type"]
-    name = {"Evaluated": "candidate", "Reflected": "proposal", "Stopped": "reason"}.get(kind)
+    name = {"Evaluated": "candidate", "Reflected": "proposal", "Stopped": "reason", "Closing": "reason"}.get(
+        kind
+    )
     return [] if name is None else [f"{kind} {event[name]}"]
 
 

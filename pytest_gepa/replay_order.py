@@ -10,7 +10,9 @@ from functools import partial
 from typing import Any
 
 from pytest_gepa.crew import Crew
-from pytest_gepa.evolve.tasks import Evaluated, Reflected, Stopped
+from pytest_gepa.evolve.tasks import Closing, Evaluated, Reflected, Stopped
+
+_STOPS = {one.__name__: one for one in (Stopped, Closing)}
 
 
 class RecordedCrew(Crew):
@@ -73,12 +75,13 @@ class RecordedCrew(Crew):
         """Make ready what comes next; False when that is still to come."""
         while self._order:
             name = self._order[0]
-            is_stop = name.startswith(f"{Stopped.__name__} ")
+            kind, _, reason = name.partition(" ")
+            is_stop = kind in _STOPS
             if not is_stop and name not in self._arrived and len(self._arrived) < self.busy:
                 return False
             self._order.popleft()
             if is_stop:
-                self._ready.append(Stopped(name.partition(" ")[2]))
+                self._ready.append(_STOPS[kind](reason))
                 return True
             if name in self._arrived:
                 self._ready.extend(self._arrived.pop(name))

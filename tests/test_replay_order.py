@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.evolve.tasks import Evaluated, Reflected, Stopped
+from pytest_gepa.evolve.tasks import Closing, Evaluated, Reflected, Stopped
 from pytest_gepa.replay_order import RecordedCrew
 
 
@@ -59,15 +59,16 @@ def test_what_the_record_does_not_know_comes_as_it_ends() -> None:
     assert crew.busy == 0
 
 
-def test_a_stop_comes_where_it_came_in_the_recorded_run() -> None:
-    crew = RecordedCrew(["Evaluated a", "Stopped the 5 minutes are over", "Evaluated b"])
+@pytest.mark.parametrize("kind", [Stopped, Closing])
+def test_a_stop_comes_where_it_came_in_the_recorded_run(kind: type[Stopped] | type[Closing]) -> None:
+    crew = RecordedCrew(["Evaluated a", f"{kind.__name__} the 5 minutes are over", "Evaluated b"])
     for gate in finish(crew, "ab"):
         gate.set()
     found: list[Any] = []
     while crew.busy:
         found.append(crew.next(20))
-    assert [type(message) for message in found] == [str, Evaluated, Stopped, str, Evaluated]
-    assert found[2] == Stopped("the 5 minutes are over")
+    assert [type(message) for message in found] == [str, Evaluated, kind, str, Evaluated]
+    assert found[2] == kind("the 5 minutes are over")
 
 
 def test_a_failure_is_raised_at_once_and_what_was_told_before_it_is_not_lost() -> None:

@@ -293,7 +293,7 @@ class Course:
         candidate = proposal.candidate
         assert candidate is not None
         if self._work.done:
-            self._work.proposals.remove(proposal)
+            self._complete(proposal)
             return
         ledger, room = self._pool.ledger, self._work.budget.remaining
         base = self._pool.candidates[proposal.base].texts
@@ -309,3 +309,20 @@ class Course:
         proposal.spent += len(chosen)
         purpose = "rest" if proposal.child is None else "gate" if candidate.origin != "merge" else "merge"
         self._work.hand_out(Evaluate(candidate, chosen, purpose))
+
+    def complete_all(self) -> None:
+        """When the search closes: run what has passed its gate on the cases that it lacks. Reflections that are under
+        way are not waited for.
+        """
+        for proposal in list(self._work.proposals):
+            if not self._work.is_running(proposal):
+                self._complete(proposal)
+
+    def _complete(self, proposal: Proposal) -> None:
+        ledger, tip = self._pool.ledger, proposal.tip
+        proposal.child, proposal.repairs = None, None
+        missing = () if tip is None else ledger.missing(tip.id)
+        if tip is None or not (self._work.closes and missing and self._work.budget.reserve(len(missing))):
+            self._work.proposals.remove(proposal)
+            return
+        self._work.hand_out(Evaluate(tip, missing, "rest"))

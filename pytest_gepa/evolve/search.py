@@ -23,6 +23,7 @@ from pytest_gepa.evolve.problem import SearchCase, SearchSettings, spread
 from pytest_gepa.evolve.proposal import Proposal, prunings, usable
 from pytest_gepa.evolve.tasks import (
     CaseResult,
+    Closing,
     Decision,
     Evaluate,
     Evaluated,
@@ -76,6 +77,7 @@ class Search:
         self._select_parent = decisions.select_parent
         self._ancestor = derive(self.seed, ancestor or {}, origin="ancestor")
         self._began = False
+        self._has_closed = False
         self._without_edit = 0
         if not self.budget.reserve(len(cases)):
             raise SearchError(f"{settings.rollouts} rollouts cannot hold one run of {len(cases)} cases")
@@ -132,8 +134,11 @@ class Search:
         elif isinstance(event, Reflected):
             self._reflected(event)
         else:
-            self._work.finish(event.reason)
+            self._work.finish(event.reason, closes=isinstance(event, Closing))
         self._go_on()
+        if self._work.closes and not self._has_closed:
+            self._has_closed = True
+            self._course.complete_all()
         return self._work.take_decisions()
 
     def reserve_retry(self, rollouts: int) -> bool:
@@ -224,6 +229,8 @@ class Search:
 
     def _reflected(self, event: Reflected) -> None:
         proposal = self._work.reflected(event.proposal)
+        if self.done:
+            return
         parent = self.candidates[proposal.parent]
         for part in proposal.parts:
             if part.id == event.proposal:
@@ -243,9 +250,13 @@ class Search:
             self._course.run(proposal, cases)
         while not self.done and self._began and len(self._work.proposals) < self.settings.proposals_in_flight:
             if self._luck.without_gain >= self.settings.patience:
-                self._work.finish(f"{self._luck.without_gain} proposals in a row brought no gain")
+                self._work.finish(
+                    f"{self._luck.without_gain} proposals in a row brought no gain", closes=True
+                )
             elif self._without_edit >= self.settings.invalid:
-                self._work.finish(f"{self._without_edit} replies in a row held no edit that could be used")
+                self._work.finish(
+                    f"{self._without_edit} replies in a row held no edit that could be used", closes=True
+                )
             elif self.budget.remaining < self._work.full_cost:
                 # What is under way may give some of its reservation back.
                 if self._work.proposals or self.budget.reserved:

@@ -140,7 +140,18 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Event: the driver ends the search (cost, time, interrupt); `reason` is told to the user."""
+    """Event: the driver ends the search, and no rollout more is run for it (cost, interrupt); `reason` is told to the
+    user.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Event: no more edits are asked for (the time is over, the reflecting model is gone); what has passed its gate by
+    now is still run on the cases that it lacks. `reason` is told to the user.
+    """
 
     reason: str
 
@@ -175,4 +186,4 @@ class Decision:
 
 
 Task: TypeAlias = Evaluate | Reflect
-Event: TypeAlias = Evaluated | Reflected | Retrying | Retried | Stopped
+Event: TypeAlias = Evaluated | Reflected | Retrying | Retried | Stopped | Closing

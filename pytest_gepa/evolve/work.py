@@ -35,7 +35,8 @@ class Luck:
 class Work:
     """Tasks and rollouts that are out, proposals on their way, and the decisions taken on one event.
 
-    `done` is the reason for which the search ended, in words, or "". `full_cost` is the number of rollouts that
+    `done` is the reason for which the search ended, in words, or "", and `closes` whether what has passed its gate by
+    then is still run to its end. `full_cost` is the number of rollouts that
     another candidate takes at most.
     """
 
@@ -43,6 +44,7 @@ class Work:
         self.budget = Budget(rollouts)
         self.full_cost = 0
         self.done = ""
+        self.closes = False
         self.proposals: list[Proposal] = []
         self.reflecting: dict[str, Proposal] = {}
         self._evaluating: dict[str, Evaluate] = {}
@@ -95,9 +97,15 @@ class Work:
         decisions, self._decisions = tuple(self._decisions), []
         return decisions
 
-    def finish(self, reason: str) -> None:
-        """End the search: nothing more is handed out; results of what is under way are still taken."""
+    def is_running(self, proposal: Proposal) -> bool:
+        """Whether the candidate of a proposal is being run."""
+        return proposal.candidate is not None and proposal.candidate.id in self._evaluating
+
+    def finish(self, reason: str, *, closes: bool = False) -> None:
+        """End the search: nothing new is begun; results of what is under way are still taken. Where it `closes`, what
+        has passed its gate is run to its end.
+        """
         if not self.done:
-            self.done = reason
+            self.done, self.closes = reason, closes
             self._outbox = []
             self.note(Decision("done", "", "", reason))

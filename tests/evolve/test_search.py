@@ -9,6 +9,7 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search, SearchCase, SearchError, SearchSettings
 from pytest_gepa.evolve.tasks import (
     CaseResult,
+    Closing,
     Evaluate,
     Evaluated,
     Event,
@@ -333,6 +334,45 @@ def test_a_stop_from_outside_ends_it_with_its_reason_and_what_was_paid_for_is_ke
     search.tell(world.answer(gate))
     assert search.budget.spent == 6
     assert search.best() == gate.candidate
+
+
+def one_word_at_a_time(world: World, task: Reflect, component: str) -> str | None:
+    text = task.parent.texts[component]
+    lacking = [word for case in task.failing for word in world.lacking(task.parent, case, component)]
+    return f"{text}- mind the {lacking[0]}\n" if lacking else None
+
+
+@pytest.mark.parametrize("at", ["its gate", "a reflection on it"])
+def test_when_the_time_is_over_what_has_passed_its_gate_is_run_to_its_end(at: str) -> None:
+    world = words_world(["date", "price", "queue", "tone", "name"], 4, editor=one_word_at_a_time)
+    search = world.search(groups=1, minibatch=4, chain_least=1)
+    is_closed = False
+    while not search.done or search.is_evaluating:
+        for task in search.ask():
+            is_child = bool((task.candidate if isinstance(task, Evaluate) else task.parent).parents)
+            is_here = isinstance(task, Evaluate) is (at == "its gate")
+            if is_child and is_here and not is_closed:
+                is_closed = True
+                world.tell(search, Closing("the time is up"))
+                if isinstance(task, Reflect):
+                    continue
+            world.tell(search, world.answer(task))
+    assert is_closed
+    assert search.done == "the time is up"
+    best = search.best()
+    assert best.parents == (search.seed.id,)
+    assert search.mean(best) == pytest.approx(4 / 20)
+    assert set(search.results[best.id]) == set(world.needs)
+
+
+def test_when_the_time_is_over_nothing_is_run_for_what_has_passed_no_gate() -> None:
+    world = words_world(["date"])
+    search, (reflect,) = begin(world)
+    search.tell(Closing("the time is up"))
+    assert (search.ask(), search.is_evaluating) == ((), False)
+    assert isinstance(reflect, Reflect)
+    assert search.tell(world.answer(reflect)) == ()
+    assert search.ask() == ()
 
 
 def test_an_evaluation_that_was_cut_short_is_given_up() -> None:

@@ -12,6 +12,7 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import (
     CaseResult,
+    Closing,
     Evaluate,
     Evaluated,
     Event,
@@ -78,6 +79,15 @@ class Chaos:
         self.charged += sum(result.charged for result in results.values())
         return Evaluated(task.candidate.id, results)
 
+    def is_whole(self, name: str) -> bool:
+        """Whether every evaluation of a candidate was answered for all of its cases."""
+        told = {one.candidate: set(one.results) for one in self.events if isinstance(one, Evaluated)}
+        return all(
+            set(task.cases) <= told[name]
+            for task in self.asked
+            if isinstance(task, Evaluate) and task.candidate.id == name
+        )
+
     def tell(self, event: Event) -> None:
         self.events.append(event)
         self.search.tell(event)
@@ -88,10 +98,13 @@ class Chaos:
         assert self.charged + held <= self.settings.rollouts
         assert self.charged == self.search.budget.spent
 
-    def step(self) -> None:
+    def take(self) -> None:
         new = self.search.ask()
         self.asked += new
         self.open += new
+
+    def step(self) -> None:
+        self.take()
         self.check()
         is_evaluating = any(isinstance(task, Evaluate) for task in self.open)
         if is_evaluating and self.rng.random() < 0.2:
@@ -151,6 +164,28 @@ def test_a_search_whose_trials_end_at_random_comes_to_its_end(
             break
         chaos.step()
     assert chaos.search.done
+
+
+@given(runs, st.integers(0, 60))
+def test_after_the_close_only_what_has_passed_its_gate_is_run_and_each_once(chaos: Chaos, steps: int) -> None:
+    for _ in range(steps):
+        if not chaos.search.done:
+            chaos.step()
+    was_done = chaos.search.done
+    chaos.take()
+    before = len(chaos.asked)
+    chaos.tell(Closing("the time is over"))
+    for _ in range(400):
+        if chaos.search.is_evaluating:
+            chaos.step()
+    last = chaos.asked[before:]
+    assert chaos.search.done == (was_done or "the time is over")
+    assert not chaos.search.is_evaluating
+    assert chaos.retries or not chaos.search.budget.reserved
+    assert all(isinstance(task, Evaluate) and task.purpose == "rest" for task in last)
+    names = [task.candidate.id for task in last if isinstance(task, Evaluate)]
+    assert len(names) == len(set(names))
+    assert all(not chaos.search.pool.ledger.missing(name) for name in names if chaos.is_whole(name))
 
 
 @given(runs)

@@ -11,6 +11,7 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import (
     CaseResult,
+    Closing,
     Decision,
     Discarded,
     Evaluate,
@@ -47,6 +48,7 @@ messages = st.one_of(
     st.builds(Retrying, st.integers(0, 9)),
     st.builds(Retried, st.integers(0, 9), st.integers(0, 9)),
     st.builds(Stopped, text),
+    st.builds(Closing, text),
     st.builds(Decision, text, text, text, text, st.lists(st.floats(0, 1), max_size=2).map(tuple)),
 )
 
