@@ -5,9 +5,11 @@ a candidate.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+
+from pytest_gepa.prompts.hunks import pieces
 
 _WORD = re.compile(r"[^\W_]{4,}")
 _LEAST_WORDS = 4
@@ -30,8 +32,8 @@ def merge_text(base: str, preferred: str, other: str) -> str:
     """Unite two texts that were made from `base`: the additions of both are kept, and so are the
     deletions of both.
 
-    Where both changed the same lines the preferred side's wording stands. A line that both added,
-    wherever, is kept once. The text ends in a newline as the side that changed this says.
+    Where both changed the same lines the preferred side's wording stands. What both added, wherever, is kept once: a
+    rule, or an example with all of its lines. The text ends in a newline as the side that changed this says.
     """
     if other == base or preferred == other:
         return preferred
@@ -54,7 +56,7 @@ def loses_wording(base: str, preferred: str, other: str) -> bool:
 def merge_all(base: str, texts: Sequence[str]) -> str:
     """Unite any number of texts that were made from `base` without knowing of each other.
 
-    Where two changed the same lines the earlier one's wording stands. Of two added lines from different
+    Where two changed the same lines the earlier one's wording stands. Of two added rules from different
     texts of which one says what the other says, and more, the longer is kept.
     """
     merged = base
@@ -103,12 +105,17 @@ def _merge_lines(base: list[str], preferred: list[str], other: list[str]) -> lis
     ruled = {row for start, stop, _ in ours.rewrites for row in range(start, stop)}
     rewrites = {start: (stop, lines) for start, stop, lines in [*ours.rewrites, *standing]}
     deleted = ours.deleted | (theirs.deleted - ruled)
-    added = {line for lines in ours.inserts.values() for line in lines}
-    added.update(line for _, _, lines in ours.rewrites for line in lines)
+    added = [_said(lines) for lines in (*ours.inserts.values(), *(lines for _, _, lines in ours.rewrites))]
+
+    def is_added(piece: list[str]) -> bool:
+        said = _said(piece)
+        return bool(said.strip()) and any(said in one for one in added)
 
     def inserted(gap: int) -> list[str]:
         mine = ours.inserts.get(gap, [])
-        more = [line for line in theirs.inserts.get(gap, []) if not line.strip() or line not in added]
+        more = [
+            line for piece in pieces(theirs.inserts.get(gap, [])) if not is_added(piece) for line in piece
+        ]
         return mine + more if any(line.strip() for line in more) or not mine else mine
 
     merged: list[str] = []
@@ -124,14 +131,19 @@ def _merge_lines(base: list[str], preferred: list[str], other: list[str]) -> lis
     return merged
 
 
+def _said(lines: Sequence[str]) -> str:
+    """The lines without the blank ones, each between line breaks."""
+    return "\n".join(["", *(line for line in lines if line.strip()), ""])
+
+
 def _without_repeats(base: str, one: str, other: str) -> tuple[str, str]:
-    """Drop each line that one text added and a longer added line of the other repeats."""
+    """Drop each line that one text added as a piece of its own and a longer added line of the other repeats."""
     old = set(base.split("\n"))
     sides = [one.split("\n"), other.split("\n")]
     # The same line on both sides is left to the merge, which keeps one of them where it belongs.
     old |= set(sides[0]) & set(sides[1])
     words = [
-        {row: frozenset(_WORD.findall(line.lower())) for row, line in enumerate(lines) if line not in old}
+        {row: frozenset(_WORD.findall(lines[row].lower())) for row in _rows_alone(lines, old)}
         for lines in sides
     ]
     dropped: tuple[set[int], set[int]] = (set(), set())
@@ -148,3 +160,24 @@ def _without_repeats(base: str, one: str, other: str) -> tuple[str, str]:
         for lines, gone in zip(sides, dropped, strict=True)
     ]
     return kept[0], kept[1]
+
+
+def _rows_alone(lines: Sequence[str], old: Collection[str]) -> list[int]:
+    """The rows of added lines that are no part of a longer piece."""
+    return [piece[0] for piece in added_pieces(lines, old) if len(piece) == 1]
+
+
+def added_pieces(lines: Sequence[str], old: Collection[str]) -> list[list[int]]:
+    """The rows of the pieces that are made of lines which are not among the `old` ones; blank lines are left out."""
+    found: list[list[int]] = []
+    run: list[int] = []
+    for row in range(len(lines) + 1):
+        if row < len(lines) and lines[row] not in old and lines[row].strip():
+            run.append(row)
+            continue
+        start = 0
+        for piece in pieces([lines[one] for one in run]):
+            found.append(run[start : start + len(piece)])
+            start += len(piece)
+        run = []
+    return found

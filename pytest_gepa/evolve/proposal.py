@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.candidate import Candidate, derive
-from pytest_gepa.evolve.merge import merge_all
+from pytest_gepa.evolve.merge import added_pieces, merge_all
 from pytest_gepa.evolve.minibatch import Likeness, Minibatch
 from pytest_gepa.evolve.pool import Merge
 from pytest_gepa.evolve.tasks import Reflected
@@ -125,19 +125,22 @@ def repairs(base: Candidate, tip: Candidate) -> list[Candidate]:
 
 
 def prunings(candidate: Candidate, seed: Mapping[str, str]) -> list[Candidate]:
-    """Return children that lack one line which the candidate added to the seed, likely repetitions first.
+    """Return children that lack one thing which the candidate added to the seed, a rule or an example, likely
+    repetitions first.
 
-    A line that resembles another added line is likely to repeat or to contradict it.
+    One that resembles another is likely to repeat or to contradict it.
     """
     ranked: list[tuple[float, Candidate]] = []
     for name, text in candidate.texts.items():
         old = set(seed[name].split("\n"))
         lines = text.split("\n")
-        added = [row for row, line in enumerate(lines) if line.strip() and line not in old]
-        likeness = Likeness(lines[row] for row in added)
-        for row in added:
-            nearest = max((likeness.between(lines[row], lines[o]) for o in added if o != row), default=0.0)
-            rest = "\n".join(lines[:row] + lines[row + 1 :])
+        added = added_pieces(lines, old)
+        said = ["\n".join(lines[row] for row in rows) for rows in added]
+        likeness = Likeness(said)
+        for at, rows in enumerate(added):
+            others = [one for number, one in enumerate(said) if number != at]
+            nearest = max((likeness.between(said[at], other) for other in others), default=0.0)
+            rest = "\n".join(line for row, line in enumerate(lines) if row not in rows)
             if rest.strip():
                 ranked.append((nearest, derive(candidate, {name: rest}, origin="pruning")))
     return [child for _, child in sorted(ranked, key=lambda entry: -entry[0])]

@@ -71,9 +71,37 @@ def with_hunks(before: str, hunks: Iterable[Hunk]) -> str:
     return "\n".join([*lines, *old[position:]])
 
 
+def pieces(lines: Sequence[str], wholes: Sequence[list[str]] = ()) -> list[list[str]]:
+    """Divide lines where something of its own begins: a rule, an item, a paragraph; the lines of an example, each with
+    a label, stay together, and none of the texts `wholes` is divided. Blank lines go with what follows, the last with
+    what precedes.
+    """
+    together = _inside(lines, wholes)
+    found: list[list[str]] = []
+    blank: list[str] = []
+    in_fence = False
+    for row, line in enumerate(lines):
+        if not line.strip() and not in_fence:
+            blank.append(line)
+            continue
+        goes_on = in_fence or row in together
+        if found and (goes_on or not (blank or _begins(found[-1], line))):
+            found[-1] += [*blank, line]
+        else:
+            found.append([*blank, line])
+        blank = []
+        if _FENCE.match(line):
+            in_fence = not in_fence
+    if blank and found:
+        found[-1] += blank
+    elif blank:
+        found.append(blank)
+    return found
+
+
 def _divided(start: int, old: list[str], new: list[str], wholes: Sequence[list[str]]) -> Iterator[Hunk]:
     """The hunks of one changed block: old pieces are paired with the new ones that take their places."""
-    olds, news = _pieces(old, ()), _pieces(new, wholes)
+    olds, news = pieces(old), pieces(new, wholes)
     if len(olds) == 1 and len(news) > 1:
         likeness = [SequenceMatcher(None, "\n".join(old), "\n".join(piece)).ratio() for piece in news]
         at = likeness.index(max(likeness))
@@ -88,31 +116,6 @@ def _divided(start: int, old: list[str], new: list[str], wholes: Sequence[list[s
     for before, after in zip(olds, news, strict=True):
         yield Hunk(start, start + len(before), tuple(before), tuple(after))
         start += len(before)
-
-
-def _pieces(lines: Sequence[str], wholes: Sequence[list[str]]) -> list[list[str]]:
-    """Divide lines where something of its own begins; blank lines go with what follows, the last with what precedes."""
-    together = _inside(lines, wholes)
-    pieces: list[list[str]] = []
-    blank: list[str] = []
-    in_fence = False
-    for row, line in enumerate(lines):
-        if not line.strip() and not in_fence:
-            blank.append(line)
-            continue
-        goes_on = in_fence or row in together
-        if pieces and (goes_on or not (blank or _begins(pieces[-1], line))):
-            pieces[-1] += [*blank, line]
-        else:
-            pieces.append([*blank, line])
-        blank = []
-        if _FENCE.match(line):
-            in_fence = not in_fence
-    if blank and pieces:
-        pieces[-1] += blank
-    elif blank:
-        pieces.append(blank)
-    return pieces
 
 
 def _inside(lines: Sequence[str], wholes: Sequence[list[str]]) -> Collection[int]:

@@ -20,6 +20,18 @@ def test_a_line_that_both_added_is_kept_once() -> None:
     assert merge_text(BASE, BASE + "- x\n- y\n", "- x\n" + BASE) == BASE + "- x\n- y\n"
 
 
+EXAMPLE = "\nExample input: {}\nExample answer: {}\n"
+
+
+def test_an_example_keeps_all_of_its_lines_whatever_lines_others_share_with_it() -> None:
+    first, second = EXAMPLE.format("The towel is wet.", "neutral"), EXAMPLE.format("I like it.", "neutral")
+    assert merge_text("Intro\n", f"Intro\n{first}", f"Intro\n{second}") == f"Intro\n{first}{second}"
+    assert merge_text("Intro\n", f"Intro\n{first}", f"Intro\n{second}{first}") == f"Intro\n{first}{second}"
+    alike = EXAMPLE.format("The towel with seven yellow flowers costs money.", "neutral")
+    longer = EXAMPLE.format("The towel with seven yellow flowers costs money and time.", "positive")
+    assert merge_all("Intro\n", [f"Intro\n{alike}", f"Intro\n{longer}"]) == f"Intro\n{alike}{longer}"
+
+
 def test_the_deletions_of_both_sides_are_honoured() -> None:
     assert merge_text(BASE, "Intro.\n- two\n", "Intro.\n- one\n") == "Intro.\n"
 

@@ -31,6 +31,14 @@ def test_the_gate_holds_an_equal_share_of_each_reflections_cases() -> None:
     assert gate_cases(parts, 4, 2) == (("a", "b", "g", "h"), ("x", "y"))
 
 
+def test_a_pruning_takes_an_example_away_with_all_of_its_lines() -> None:
+    child = derive(PARENT, {"a": "Intro.\n\nExample input: 7\nExample answer: odd\n\n- mind the date\n"})
+    assert {one.texts["a"].strip() for one in prunings(child, PARENT.texts)} == {
+        "Intro.\n\n\n- mind the date",
+        "Intro.\n\nExample input: 7\nExample answer: odd",
+    }
+
+
 def test_a_pruning_lacks_one_added_line_likely_repetitions_first() -> None:
     text = "Intro.\n- quote the price\n- mind the date\n- mind the date of birth\n"
     child = derive(PARENT, {"a": text})
