@@ -192,6 +192,7 @@ def test_a_harmless_rewording_of_the_example_repository_passes(project: Project)
     }
 
 
+@pytest.mark.thorough
 def test_trials_are_never_answered_from_another_runs_cache(project: Project) -> None:
     project.write({PROMPT: GOOD + "Be polite.\n"})
     first = check(project)

@@ -79,6 +79,7 @@ def test_where_answers_repeat_one_trial_is_enough(project: Project) -> None:
     assert [record["trials"] for record in run.records("confirm")] == [1]
 
 
+@pytest.mark.thorough
 def test_a_first_trial_that_is_unlike_the_search_is_followed_by_the_others(project: Project) -> None:
     asked: Counter[str] = Counter()
 

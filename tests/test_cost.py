@@ -227,6 +227,7 @@ def test_a_run_that_the_cap_has_stopped_is_replayed_to_the_same_end(project: Pro
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.thorough
 def test_no_cap_is_passed_by_a_check_and_what_is_not_run_is_said(project: Project) -> None:
     till = Till(project.world, tokens=(400, 200))
     project.commit()

@@ -98,6 +98,7 @@ def test_a_rule_that_the_checks_state_is_tried_before_a_model_is_paid_to_read_it
     assert run.result["spent"]["reflections"] == 0
 
 
+@pytest.mark.thorough
 def test_where_that_rule_does_not_help_the_model_makes_the_edits(labelled: Project):
     rule = "Name the queue and nothing else."
 

@@ -673,6 +673,7 @@ def test_the_number_of_xdist_is_taken_as_concurrency_and_no_worker_is_started(pr
     assert not re.search(r"\bgw\d|workers?\b", run.out.replace(str(project.root), ""))
 
 
+@pytest.mark.thorough
 def test_a_case_in_trouble_is_no_failure_of_the_prompt(project: Project):
     def task(request: Body) -> Answer:
         is_down = request["messages"][1]["content"] == "animal: two"

@@ -187,6 +187,7 @@ def test_a_candidate_that_changes_the_last_of_three_prompts_buys_one_request_in_
     assert run.result["verdict"] == "proven"
 
 
+@pytest.mark.thorough
 def test_a_second_run_on_the_same_server_buys_its_confirm_run_only(project: Project) -> None:
     first = project.optimize("--gepa-trials=1")
     patch = first.best_patch.read_bytes()
