@@ -585,7 +585,7 @@ def test_when_the_reflection_model_fails_later_what_was_found_is_confirmed(proje
     assert run.code == 0
     assert run.result["verdict"] == "proven"
     assert run.result["winner"]["passed"] == 9
-    assert "check GEPA_REFLECTION_API_KEY" in run.result["search_ended"]
+    assert "check OPENAI_API_KEY (status 401" in run.result["search_ended"]
     assert "git apply" in run.lines[-1]
 
 

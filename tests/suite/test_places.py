@@ -95,9 +95,9 @@ def test_so_do_those_in_new_interpreters(build: Build, spawn_runner: Runner, bus
 def test_one_that_waits_for_its_place_is_not_taken_for_dead(
     build: Build, fork_runner: Runner, busy: Busy, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
-    monkeypatch.setattr("pytest_gepa.suite.fork.STARTUP_SECONDS", 0.3)
-    slow = TESTS.format(before=before) + "        import time; time.sleep(0.6)\n"
-    suite = build({"test_asks.py": slow}).suite(fork_runner, CASES, concurrency=1, timeout=1.5)
+    monkeypatch.setattr("pytest_gepa.suite.fork.STARTUP_SECONDS", 2.0)
+    slow = TESTS.format(before=before) + "        import time; time.sleep(2.0)\n"
+    suite = build({"test_asks.py": slow}).suite(fork_runner, CASES, concurrency=1, timeout=4.0)
     found = both(suite)
     assert [set(outcomes(one).values()) for one in found] == [{"passed"}] * 2
 

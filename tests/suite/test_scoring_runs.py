@@ -201,8 +201,9 @@ def test_a_prompt_that_only_a_shared_fixture_uses_is_improved(project: Project) 
 
     run = project.optimize()
 
-    assert run.result["verdict"] == "proven", run.everything
-    assert run.result["winner"]["passed"] == 12
+    assert run.result["winner"]["passed"] == 12, run.everything
+    # All cases hang on the same answers, so that what has mended one has mended all, maybe by luck.
+    assert (run.result["groups"], run.result["verdict"]) == (1, "not proven")
     evidence = told(run.reflections[0])
     assert "made once for several cases" in evidence
     first = run.records("rollout")[:12]
