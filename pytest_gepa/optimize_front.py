@@ -194,8 +194,7 @@ def _finish(
         result = replace(result, spent=as_replayed(result.spent))
     components = {component.id: component for component in inputs.components}
     base = PatchBase.of(settings.rootdir)
-    labels = {case.id: case.nodeid for case in inputs.cases}
-    result = write_run(directory, result, state, components, labels, base, journal.redact)
+    result = write_run(directory, result, state, components, inputs.cases, base, journal.redact)
     if state.stray:
         journal.write("stray", calls=state.stray)
     journal.write("result", result=result)

@@ -211,6 +211,14 @@ def test_the_report_names_verdict_edits_and_cases(whole: Whole):
     assert "the mark is missing" in report
 
 
+def test_the_page_shows_the_runs_behind_an_edit(whole: Whole):
+    page = (whole.run.directory / "report.html").read_text(encoding="utf-8")
+    assert f'<div class="added">- {rule("city")}</div>' in page
+    assert "[the text of prompts/route.md]" in page
+    assert "the mark is missing" in page
+    assert page.count('id="trace-') >= 2
+
+
 def test_the_run_leaves_the_working_tree_alone(whole: Whole):
     # The hooks' own file is the test's doing.
     assert whole.status == ""
@@ -559,7 +567,12 @@ def test_a_reflection_model_that_cannot_be_reached_is_a_usage_error_after_the_ba
     # Each case once, and once more to see whether answers repeat.
     assert run.result["spent"]["rollouts"] == len(run.task_requests) == 6
     assert run.result["verdict"] != "nothing to do"
-    assert {path.name for path in run.directory.iterdir()} >= {"journal.jsonl", "result.json", "report.md"}
+    assert {path.name for path in run.directory.iterdir()} >= {
+        "journal.jsonl",
+        "result.json",
+        "report.html",
+        "report.md",
+    }
 
 
 @pytest.mark.thorough

@@ -11,10 +11,11 @@ from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.confirmed import confirmed, gain_to_prove
-from pytest_gepa.report.needs import change_needs
+from pytest_gepa.report.needs import change_needs, telling_first
 from pytest_gepa.report.rates import case_rates
 from pytest_gepa.report.result import (
     Change,
+    ChangeNeed,
     ComponentChange,
     Confirmed,
     EditRecord,
@@ -50,6 +51,7 @@ def build_result(
     winner = state.winner or search.seed
     labels = {case.id: case.nodeid for case in cases}
     verdict, reason = _unconfirmed(state, winner)
+    needs = change_needs(state, labels)
     baseline, searched = (_search_tally(state, name, winner.examples) for name in (search.seed.id, winner.id))
     found = confirmed(state, cases, labels, seed)
     judged = found.get(winner.id)
@@ -81,8 +83,8 @@ def build_result(
         seed=seed,
         search_ended=state.search_ended,
         changes=_changes(search.candidates, search.seed, winner),
-        edits=ancestry(state, winner, labels),
-        needs=change_needs(state, labels),
+        edits=ancestry(state, winner, labels, needs),
+        needs=needs,
         frontier=tuple(_frontier(state, winner, labels, found)),
         rejections=count_kinds(state.rejections),
         rates=case_rates(state, cases),
@@ -165,8 +167,12 @@ def _changes(
     )
 
 
-def ancestry(state: RunState, candidate: Candidate, labels: Mapping[str, str]) -> tuple[EditRecord, ...]:
-    """The edits that made a candidate, oldest first, each with its diagnosis and the cases that moved it."""
+def ancestry(
+    state: RunState, candidate: Candidate, labels: Mapping[str, str], needs: Sequence[ChangeNeed] = ()
+) -> tuple[EditRecord, ...]:
+    """The edits that made a candidate, oldest first, each with its diagnosis and the cases that moved it; what is known
+    of the needs for its changes orders the diagnoses.
+    """
     family = state.search.candidates
     age = {name: position for position, name in enumerate(family)}
     records = []
@@ -181,7 +187,11 @@ def ancestry(state: RunState, candidate: Candidate, labels: Mapping[str, str]) -
                 origin=member.origin,
                 components=member.changed,
                 parents=member.parents,
-                changes=tuple(change for task in asked for change in _changes_of(state, task, labels)),
+                changes=tuple(
+                    telling_first(change, needs)
+                    for task in asked
+                    for change in _changes_of(state, task, labels)
+                ),
             )
         )
     return tuple(records)

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import jinja2
-
-from pytest_gepa.report.needs import needs_words, shown_cases, shown_lines
-from pytest_gepa.report.result import Result, by_cause
+from pytest_gepa.report.filters import environment
+from pytest_gepa.report.result import Result
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import (
-    EDIT_WORDS,
-    count,
-    drop_words,
-    duration,
-    groups_words,
-    named_models,
-    outlay_words,
-    p_words,
-    pass_rate,
-    passed,
-    points,
-    price,
-    printable,
-    provable_words,
-)
+from pytest_gepa.report.wording import printable
 
 CELL = 200
 """Characters of a text in a cell of a table."""
@@ -30,42 +13,8 @@ CELL = 200
 
 def render_markdown(result: Result) -> str:
     """The report, ending in a newline."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pytest_gepa.report"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        block=_block,
-        by_cause=by_cause,
-        cell=_cell,
-        code=_code,
-        count=count,
-        drop_words=drop_words,
-        duration=duration,
-        edit_words=_edit_words,
-        groups_words=groups_words,
-        line=_line,
-        named_models=named_models,
-        needs_words=needs_words,
-        outlay=outlay_words,
-        p_words=p_words,
-        pass_rate=pass_rate,
-        passed=passed,
-        points=points,
-        price=price,
-        shown_cases=shown_cases,
-        shown_lines=shown_lines,
-        provable_words=provable_words,
-    )
-    return environment.get_template("report.md.j2").render(result=result, warning=WARNING).rstrip("\n") + "\n"
-
-
-def _edit_words(origin: str) -> str:
-    words = EDIT_WORDS.get(origin, "edit of")
-    return words[:1].upper() + words[1:]
+    found = environment({"block": _block, "cell": _cell, "code": _code, "line": _line}, autoescape=False)
+    return found.get_template("report.md.j2").render(result=result, warning=WARNING).rstrip("\n") + "\n"
 
 
 def _line(text: str) -> str:

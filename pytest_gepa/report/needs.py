@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_gepa.prompts.patch import PatchLine
-from pytest_gepa.report.result import ChangeNeed
+from pytest_gepa.report.result import Change, ChangeNeed
 from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
 
@@ -27,6 +29,24 @@ def change_needs(state: RunState, labels: Mapping[str, str]) -> tuple[ChangeNeed
         )
         for need in state.shrink.needs
     )
+
+
+def telling_first(change: Change, needs: Sequence[ChangeNeed]) -> Change:
+    """The change with its findings in the order in which they tell why it was made.
+
+    First those of cases that are worse without one of its lines; then those whose cause is said of the fewest cases, as
+    that a prompt is not to blame is said of many.
+    """
+    lines = set(change.summary.splitlines())
+    needing = {
+        case
+        for need in needs
+        if need.component == change.component and lines.intersection(need.lines)
+        for case in need.cases
+    }
+    often = Counter(found.cause for found in change.findings)
+    ordered = sorted(change.findings, key=lambda found: (found.case not in needing, often[found.cause]))
+    return replace(change, findings=tuple(ordered))
 
 
 def needs_words(needs: Sequence[ChangeNeed]) -> str:

@@ -249,7 +249,7 @@ def _last_lines(result: Result, directory: str, command: str) -> list[str]:
         entry.confirmed is not None and entry.confirmed.verdict == "proven" for entry in result.frontier
     )
     others += f", {proven} of them proven better too" if proven else ""
-    lines = [f"report               {directory}/report.md{others}"]
+    lines = [f"report               {directory}/report.html{others}"]
     if result.verdict == "proven" and command:
         return [*lines, "review the patch, then take it with:", command]
     if result.patch:

@@ -35,6 +35,12 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
 
 
+def sentence(text: str) -> str:
+    """A text of a model as a sentence that another one can follow."""
+    text = text.rstrip()
+    return text if not text or text[-1] in ".!?:;" else f"{text}."
+
+
 def name_without_file(nodeid: str) -> str:
     """A nodeid without its file: `test_line[loss-in-parentheses]`."""
     name, bracket, parameters = nodeid.partition("[")

@@ -1,10 +1,10 @@
-"""What a run leaves in its directory when it ends: patches, `result.json` and `report.md`."""
+"""What a run leaves in its directory when it ends: patches, `result.json`, `report.html` and `report.md`."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import PatchLine, git_apply_check
 from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown
+from pytest_gepa.report.page import build_page, render_page
 from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.run_directory import write_file
 from pytest_gepa.run_state import RunState
+from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact import rewrite_tree
 
 
@@ -27,11 +29,11 @@ def write_run(
     result: Result,
     state: RunState,
     components: Mapping[str, Component],
-    labels: Mapping[str, str],
+    cases: Sequence[Case],
     base: PatchBase,
     redact: Callable[[str], str] = str,
 ) -> Result:
-    """Write patches, `result.json` and `report.md`; the result comes back with the paths of its patches, and redacted.
+    """Write patches, `result.json` and the reports; the result comes back with the paths of its patches, and redacted.
 
     A patch's own lines are those of the user's files, to the byte: else it would not apply. One that cannot be made, or
     that git refuses, is a warning of the result: what was paid for is written in any case.
@@ -41,6 +43,7 @@ def write_run(
         Result, rewrite_tree(to_json(result), lambda text: text if text in components else redact(text))
     )
     warnings: list[str] = []
+    labels = {case.id: case.nodeid for case in cases}
 
     def patch_of(candidate: Candidate, name: str, message: list[PatchLine]) -> str:
         path = directory / name
@@ -72,7 +75,9 @@ def write_run(
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
     text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
     write_file(directory / "result.json", text.encode("utf-8", "backslashreplace"))
-    write_file(directory / "report.md", render_markdown(result).encode("utf-8", "backslashreplace"))
+    page = render_page(build_page(result, state, cases), redact)
+    for name, report in (("report.html", page), ("report.md", render_markdown(result))):
+        write_file(directory / name, report.encode("utf-8", "backslashreplace"))
     return result
 
 

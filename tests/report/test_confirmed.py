@@ -81,8 +81,9 @@ def test_the_patch_of_a_proven_rival_has_its_confirmed_figures(tmp_path: Path):
     components = {found.id: found for found in find_components(tmp_path, tmp_path, ["prompts/*.md"])}
     directory = new_run_directory(tmp_path, date(2026, 1, 31))
     built = build_result(directory.name, desk.state, desk.cases, 0, "large")
-    labels = {case.id: case.nodeid for case in desk.cases}
-    written = write_run(directory, built, desk.state, components, labels, PatchBase(tmp_path, is_git=False))
+    written = write_run(
+        directory, built, desk.state, components, desk.cases, PatchBase(tmp_path, is_git=False)
+    )
     (entry,) = written.frontier
     told = (tmp_path / entry.patch).read_text(encoding="utf-8")
     assert told.startswith("gepa: frontier candidate, 0/9 -> 7/9 cases, proven better\n")

@@ -60,7 +60,7 @@ def test_a_proven_run():
         "Broken: none",
         "- `a.py::test_y`: timeout: no answer within 120 seconds",
         "    + - mind the sign",
-        "- `a.py::test_x[one]`: lacks the sign no rule",
+        "- `a.py::test_x[one]`: lacks the sign. no rule",
         "- 7/12: `frontier/f00.patch`",
         "- 2 x refused: no",
     ):
@@ -135,4 +135,4 @@ def test_a_report_reads_the_same_for_the_same_result():
 def test_cases_with_one_cause_are_told_together():
     findings = tuple(Finding(f"a.py::test_x[{n}]", "lacks the sign", "no rule") for n in range(2))
     told = render_markdown(result(edits=(edit(findings=findings),)))
-    assert "- `a.py::test_x[0]`, `a.py::test_x[1]`: lacks the sign no rule\n" in told
+    assert "- `a.py::test_x[0]`, `a.py::test_x[1]`: lacks the sign. no rule\n" in told

@@ -61,7 +61,7 @@ def test_a_proven_run_ends_with_the_command():
         "80 rollouts (7 more answered from the cache), 1 reflection, 5,016 tokens, price unknown, 20.5 s"
         in text
     )
-    assert f"{DIRECTORY}/report.md; 1 more on the frontier" in text
+    assert f"{DIRECTORY}/report.html; 1 more on the frontier" in text
 
 
 @pytest.mark.parametrize("verdict", ["not proven", "worse", "not confirmed"])
@@ -74,7 +74,7 @@ def test_a_run_without_a_proof_advises_no_command_and_says_where_the_candidate_i
 
 def test_nothing_to_do_ends_with_the_report():
     lines = closing(result(verdict="nothing to do", trials=0, patch="", reason="every case passes already"))
-    assert lines[-1].split() == ["report", f"{DIRECTORY}/report.md"]
+    assert lines[-1].split() == ["report", f"{DIRECTORY}/report.html"]
     assert not any(line.startswith("effect") for line in lines)
 
 

@@ -30,10 +30,9 @@ def written(root: Path, desk: Desk) -> tuple[Path, Result]:
     (root / PROMPT).write_text(desk.text, encoding="utf-8")
     components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
     directory = new_run_directory(root, TODAY)
-    labels = {case.id: case.nodeid for case in desk.cases}
     result = build_result(directory.name, desk.state, desk.cases, 0, "large")
     return directory, write_run(
-        directory, result, desk.state, components, labels, PatchBase(root, is_git=False)
+        directory, result, desk.state, components, desk.cases, PatchBase(root, is_git=False)
     )
 
 
@@ -123,15 +122,10 @@ def test_a_prompt_that_was_changed_meanwhile_is_left_alone_and_the_patch_is_writ
     components = {found.id: found for found in find_components(tmp_path, tmp_path, ["prompts/*.md"])}
     (tmp_path / PROMPT).write_text("Changed by its owner.\n", encoding="utf-8")
     directory = new_run_directory(tmp_path, TODAY)
-    labels = {case.id: case.nodeid for case in desk.cases}
     result = build_result(directory.name, desk.state, desk.cases, 0, "large")
-    write_run(directory, result, desk.state, components, labels, PatchBase(tmp_path, is_git=False))
+    write_run(directory, result, desk.state, components, desk.cases, PatchBase(tmp_path, is_git=False))
     assert (directory / "best.patch").exists()
     assert (tmp_path / PROMPT).read_text(encoding="utf-8") == "Changed by its owner.\n"
-
-
-def labels_of(desk: Desk) -> dict[str, str]:
-    return {case.id: case.nodeid for case in desk.cases}
 
 
 def tree(root: Path, text: str) -> tuple[Path, Path]:
@@ -149,7 +143,7 @@ def test_a_prompt_that_is_gone_at_the_end_loses_no_result(tmp_path: Path):
     prompt.unlink()
     directory = new_run_directory(root, TODAY)
     result = build_result(directory.name, desk.state, desk.cases, 0, "large")
-    result = write_run(directory, result, desk.state, components, labels_of(desk), PatchBase.of(root))
+    result = write_run(directory, result, desk.state, components, desk.cases, PatchBase.of(root))
     warning = result.warnings[0]  # of the winner; the others are those of the frontier
     assert "git would not take this patch" in warning
     assert f"{PROMPT} was changed or removed while the run went on" in warning
@@ -167,7 +161,7 @@ def test_a_patch_that_cannot_be_made_loses_no_result(tmp_path: Path):
     directory = new_run_directory(root, TODAY)
     result = build_result(directory.name, desk.state, desk.cases, 0, "large")
     elsewhere = PatchBase(tmp_path / "elsewhere", is_git=False)
-    result = write_run(directory, result, desk.state, components, labels_of(desk), elsewhere)
+    result = write_run(directory, result, desk.state, components, desk.cases, elsewhere)
     assert (result.verdict, result.patch) == ("proven", "")
     assert "best.patch could not be made" in result.warnings[0]
     assert "review the patch" not in "\n".join(closing_lines(result, str(directory), ""))
@@ -188,7 +182,7 @@ def test_lines_that_end_in_spaces_are_taken_whatever_git_is_told_of_them(tmp_pat
     directory = new_run_directory(root, TODAY)
     result = build_result(directory.name, desk.state, desk.cases, 0, "large")
     base = PatchBase.of(root)
-    result = write_run(directory, result, desk.state, components, labels_of(desk), base)
+    result = write_run(directory, result, desk.state, components, desk.cases, base)
     assert (result.verdict, result.warnings) == ("proven", ())
     command = base.command(root / result.patch, root, [prompt])
     assert ("--whitespace=nowarn" in command) is (rule not in ("warn", ""))
