@@ -210,10 +210,13 @@ def _names_without_files(cases: Sequence[str]) -> str:
 
 
 def _why(change: Change) -> list[PatchLine]:
+    """The first findings, each cause once: that a prompt is not to blame need not be read of every case."""
     causes = by_cause(change.findings)
+    told_before = [{found.cause for found in causes[:at] if found.cause} for at in range(len(causes))]
+    once = [found for found, before in zip(causes, told_before, strict=True) if found.cause not in before]
     told = [
         line
-        for found in causes[:LISTED_FINDINGS]
+        for found in once[:LISTED_FINDINGS]
         for line in (f"{_names_without_files(found.cases)}: {found.problem}", f"  {found.cause}")
         if line.strip()
     ]
@@ -222,7 +225,7 @@ def _why(change: Change) -> list[PatchLine]:
             *change.diagnosis.splitlines(),
             *(f"read: {name_without_file(case)}" for case in change.cases[:LISTED_FINDINGS]),
         ]
-    left = len(causes) - LISTED_FINDINGS
+    left = len(causes) - len(once[:LISTED_FINDINGS])
     if left > 0:
         told.append(f"and {left} more, in the report")
     return [_own("because"), *(PatchLine(line) for line in told)]

@@ -212,8 +212,23 @@ def test_long_lists_are_cut_with_a_count():
     told = text_of(winner_message(result(fixed=tuple(f"a.py::test_{n}" for n in range(60)))))
     assert "Fixed: 60" in told
     assert "| and 20 more" in told
-    findings = tuple(Finding(f"a.py::test_{n}", f"wrong, {n}", "why") for n in range(9))
+    findings = tuple(Finding(f"a.py::test_{n}", f"wrong, {n}", f"why {n}") for n in range(9))
     assert "| and 5 more, in the report" in text_of(edit_lines([edit(change(findings=findings))]))
+
+
+def test_a_cause_that_was_told_is_not_told_of_every_case():
+    causes = ("not to blame", "no rule", "not to blame", "", "not to blame", "")
+    findings = tuple(Finding(f"a.py::test_{n}", f"wrong, {n}", cause) for n, cause in enumerate(causes))
+    told = text_of(edit_lines([edit(change(findings=findings))])).splitlines()
+    assert told[told.index("because") + 1 :] == [
+        "| test_0: wrong, 0",
+        "|   not to blame",
+        "| test_1: wrong, 1",
+        "|   no rule",
+        "| test_3: wrong, 3",
+        "| test_5: wrong, 5",
+        "| and 2 more, in the report",
+    ]
 
 
 def test_what_a_model_wrote_is_quoted_and_cannot_become_part_of_the_diff(tmp_path: Path):
