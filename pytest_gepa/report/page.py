@@ -7,13 +7,15 @@ could run or be fetched all the same.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_gepa.report.filters import environment
+from pytest_gepa.report.matrix import Row, compare
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.traces import Cell, Row, Trace, compare, traces_of
+from pytest_gepa.report.traces import Traces, find_traces
 from pytest_gepa.report.wording import count, name_without_file, printable
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case
@@ -36,55 +38,77 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Page:
     """What a page shows beside the result: the changed prompts' lines by their names, the cases under the
-    candidates of the columns (today's prompts first, then the winner where there is one), and the traces.
+    candidates of the columns (id and title; today's prompts first, then the winner where there is one), and traces.
+    `cases` has the ids of the cases that a nodeid of the result can only mean.
     """
 
     result: Result
     prompts: Mapping[str, tuple[Line, ...]]
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
-    traces: tuple[Trace, ...]
+    traces: Traces
+    cases: Mapping[str, str]
 
 
-def build_page(result: Result, state: RunState, cases: Sequence[Case]) -> Page:
-    """A page of a result and of the state that it was made from."""
+def build_page(
+    result: Result, state: RunState, cases: Sequence[Case], redact: Callable[[str], str] = str
+) -> Page:
+    """A page of a result and of the state that it was made from; what it takes from the state goes through `redact`,
+    each text as a whole. The result has gone through it.
+    """
     seed, winner = state.search.seed, state.winner or state.search.seed
     columns = [(seed.id, "today")]
     columns += [(winner.id, "winner")] if winner.id != seed.id else []
     columns += [(entry.candidate, f"frontier {number}") for number, entry in enumerate(result.frontier, 1)]
     columns = columns[:COMPARED]
     rows = compare(state, cases, [name for name, _ in columns])
+    ids = {redact(case.nodeid): case.id for case in cases}
+    # Names that are the same without their secrets lead nowhere, rather than to another case.
+    times = Counter(redact(case.nodeid) for case in cases)
+    unique = {name: case for name, case in ids.items() if times[name] == 1}
+    read = [
+        (edit.parents[0], unique[name])
+        for edit in result.edits
+        if edit.parents
+        for change in edit.changes
+        for name in (*(found.case for found in change.findings), *change.cases)
+        if name in unique
+    ]
     return Page(
         result=result,
         prompts={
-            name: tuple(changed_lines(before, winner.texts[name]))
+            name: tuple(changed_lines(redact(before), redact(winner.texts[name])))
             for name, before in seed.texts.items()
             if winner.texts[name] != before
         },
         columns=tuple(columns),
-        rows=tuple(rows),
-        traces=tuple(traces_of(state, cases, result.edits, rows)),
+        rows=tuple(replace(row, label=redact(row.label)) for row in rows),
+        traces=find_traces(state, rows, read, redact),
+        cases=unique,
     )
 
 
-def render_page(page: Page, redact: Callable[[str], str] = str) -> str:
-    """The page as HTML. What is shown of prompts and traces goes through `redact`; the result has gone through it."""
-    places = {(trace.candidate, trace.case): number for number, trace in enumerate(page.traces, 1)}
+def render_page(page: Page) -> str:
+    """The page as HTML."""
+    titles = dict(page.columns)
+    words = {"today": "today's prompts", "winner": "the winner"}
 
-    def shown(text: str) -> str:
-        return printable(redact(text))
+    def read(nodeid: str, candidate: str) -> int | None:
+        """The position of the trace that an edit of this candidate was made from."""
+        return page.traces.read.get((candidate, page.cases.get(nodeid, "")))
 
-    def place(case: str, candidate: str) -> int:
-        """The number of a trace; 0 where there is none."""
-        return places.get((candidate, case), 0)
+    def title(candidate: str) -> str:
+        found = titles.get(candidate)
+        return words.get(found, found) if found else f"an earlier candidate, {candidate}"
 
     filters: dict[str, Callable[..., object]] = {
-        "column": dict(page.columns).get,
         "flat": lambda text: " ".join(printable(text).split()),
-        "cell_words": _cell_words,
-        "place": place,
+        "label": {row.case: row.label for row in page.rows}.get,
+        "read": read,
         "short": name_without_file,
-        "shown": shown,
+        "shown": printable,
+        "title_of": title,
+        "usual": lambda case, candidate: page.traces.usual.get((candidate, case)),
     }
     template = environment(filters, autoescape=True).get_template("report.html.j2")
     return template.render(page=page, result=page.result, warning=WARNING, by_file=_by_file(page.rows))
@@ -116,16 +140,8 @@ def _gap(lines: int) -> Line:
     return Line("gap", f"{count(lines, 'line')} as before")
 
 
-def _cell_words(cell: Cell) -> str:
-    if not cell.trials:
-        return cell.trouble or "not run"
-    if cell.trials == 1:
-        return "passed" if cell.passed else "failed"
-    return f"{cell.passed}/{cell.trials}"
-
-
 def _by_file(rows: Sequence[Row]) -> dict[str, list[Row]]:
     files: dict[str, list[Row]] = {}
     for row in rows:
-        files.setdefault(row.case.split("::", 1)[0], []).append(row)
+        files.setdefault(row.label.split("::", 1)[0], []).append(row)
     return files

@@ -6,25 +6,28 @@ and what the check said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from pytest_gepa.report.result import EditRecord
+from pytest_gepa.report.matrix import Row, Runs
+from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
-from pytest_gepa.suite.rollout import Case, Outcome, Rollout
-from pytest_gepa.trace.cut import cut_middle, cut_report
+from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.trace.cut import byte_length, cut_middle, cut_report
 from pytest_gepa.trace.trajectory import Call, Message
 
 MOST_TRACES = 300
-"""Traces of one result; further ones are left out, so that a page of many cases still opens."""
+"""Traces of one result; further ones are left out, and counted."""
 
+ALL_BYTES = 6_000_000
+TRACE_BYTES = 60_000
 TEXT_BYTES = 4_000
-"""Of each text of a trace; the middle of a longer one is left out, visibly."""
+"""Bytes of all traces, of one, and of one text in it; the middle of what is longer is left out, visibly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text of a trace. `kind` is "asked", "answer", "step", "output" or "failure"."""
+    """One text of a trace. `kind` is "asked", "answer", "step", "output", "failure" or "gap"."""
 
     kind: str
     label: str
@@ -33,155 +36,163 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One run of the case `case` (its nodeid) under `candidate`; `outcome` is pytest's word for how it ended."""
+    """One run of a case under a candidate (their ids); `outcome` is pytest's word for how it ended.
+
+    `trial` tells which run it is: "search", or "confirm run, trial 2".
+    """
 
     candidate: str
     case: str
+    trial: str
     outcome: str
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """How a case fared under one candidate: `passed` of `trials` that gave evidence, or `trouble` if none did.
-
-    `is_confirm` tells those of the confirm run from those of the search.
+class Traces:
+    """The traces that are shown, and where they are: by candidate and case the position of the run that an edit was
+    made from (`read`), and of the run that stands for how the case fared (`usual`). `left_out` counts further ones.
     """
 
-    passed: int = 0
-    trials: int = 0
-    trouble: str = ""
-    is_confirm: bool = False
-
-    @property
-    def kind(self) -> str:
-        """ "passed", "failed", "mixed", "trouble", or "unknown" where the case was not run."""
-        if not self.trials:
-            return "trouble" if self.trouble else "unknown"
-        return {0: "failed", self.trials: "passed"}.get(self.passed, "mixed")
+    shown: tuple[Trace, ...] = ()
+    read: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    usual: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A case (its nodeid) and how it fared under each of the candidates that are compared, in their order."""
+def find_traces(
+    state: RunState, rows: Sequence[Row], read: Sequence[tuple[str, str]], redact: Callable[[str], str] = str
+) -> Traces:
+    """Traces of the rows' cases that did not pass in all their trials under today's prompts and the winner's, and of
+    those that edits were made from (`read`: candidate and case).
 
-    case: str
-    split: str
-    cells: tuple[Cell, ...]
-
-
-def compare(state: RunState, cases: Sequence[Case], candidates: Sequence[str]) -> list[Row]:
-    """All cases under these candidates (their ids): in the confirm run where they were in it, else in the search."""
-    return [
-        Row(case.nodeid, case.split, tuple(_cell(_runs(state, name, case.id)) for name in candidates))
-        for case in cases
-    ]
-
-
-def traces_of(
-    state: RunState, cases: Sequence[Case], edits: Sequence[EditRecord], rows: Sequence[Row]
-) -> list[Trace]:
-    """Traces of the cases that an edit was made from, under the prompts that it changed; then, under today's prompts
-    and the winner's, of those that did not pass in all their trials of both.
+    What a reviewer must not miss comes first: cases that the winner breaks or leaves to chance.
     """
-    ids = {case.nodeid: case.id for case in cases}
     today, winner = state.search.seed.id, (state.winner or state.search.seed).id
+    runs = Runs(state)
+    urgent = sorted((row for row in rows if _urgency(row)), key=_urgency)
+    spoilt = [(name, row.case) for row in urgent if _urgency(row) < _FIXED for name in (today, winner)]
+    others = [(name, row.case) for row in urgent if _urgency(row) >= _FIXED for name in (today, winner)]
     wanted = [
-        (edit.parents[0], name)
-        for edit in edits
-        if edit.parents
-        for change in edit.changes
-        for name in (*(found.case for found in change.findings), *change.cases)
-        if name in ids
+        *((pair, False) for pair in dict.fromkeys(spoilt)),
+        *((pair, True) for pair in dict.fromkeys(read)),
+        *((pair, False) for pair in dict.fromkeys(others)),
     ]
-    read = set(wanted)
-    wanted += [
-        (name, row.case)
-        for row in rows
-        if any(cell.kind != "passed" for cell in row.cells[:2])
-        for name in (today, winner)
-    ]
-    found: list[Trace] = []
-    for candidate, nodeid in dict.fromkeys(wanted):
-        case = ids[nodeid]
-        # An edit's own trace is the one that the reflecting model has read, not one of the confirm run.
-        rollout = state.standing.get((candidate, case)) if (candidate, nodeid) in read else None
-        rollout = rollout or _typical(_runs(state, candidate, case))
-        if rollout is not None and len(found) < MOST_TRACES:
+    places: tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]] = ({}, {})
+    numbers: dict[tuple[str, str, str], int] = {}
+    shown: list[Trace] = []
+    room, left_out = ALL_BYTES, 0
+    for (candidate, case), is_read in wanted:
+        rollout = runs.failing(candidate, case) if is_read else runs.usual(candidate, case)
+        if rollout is None:
+            continue
+        key = (candidate, case, rollout.trial)
+        if key not in numbers:
             texts = state.search.candidates[candidate].texts
-            found.append(Trace(candidate, nodeid, rollout.outcome.value, tuple(_parts(rollout, texts))))
-    return found
+            parts = _fitting([*_parts(rollout, texts, redact)])
+            size = sum(byte_length(part.text) for part in parts)
+            if len(shown) == MOST_TRACES or size > room:
+                left_out += 1
+                continue
+            room -= size
+            trial = trial_words(rollout.trial)
+            shown.append(Trace(candidate, case, trial, rollout.outcome.value, tuple(parts)))
+            numbers[key] = len(shown) - 1
+        places[not is_read][candidate, case] = numbers[key]
+    return Traces(tuple(shown), *places, left_out)
 
 
-def _runs(state: RunState, candidate: str, case: str) -> list[tuple[Rollout, bool]]:
-    """The rollouts of a case under a candidate, each with whether it is one of the confirm run."""
-    confirmed = [run for (name, _), run in state.confirm.get(candidate, {}).items() if name == case]
-    if confirmed:
-        return [(run, True) for run in confirmed]
-    standing = state.standing.get((candidate, case))
-    return [(standing, False)] if standing is not None else []
+_FIXED = 3
 
 
-def _cell(runs: Sequence[tuple[Rollout, bool]]) -> Cell:
-    ended = [run.outcome for run, _ in runs if run.score is not None]
-    passed = sum(outcome is Outcome.passed for outcome in ended)
-    trouble = next((run.outcome.value for run, _ in runs if run.score is None), "")
-    return Cell(passed, len(ended), trouble, any(is_confirm for _, is_confirm in runs))
+def _urgency(row: Row) -> int:
+    """What to look at first: 1 broken by the winner, 2 undecided or in trouble, 3 fixed, 4 failing; 0 for nothing."""
+    today, winner = (row.cells[0].kind, row.cells[min(1, len(row.cells) - 1)].kind)
+    if {today, winner} == {"passed"}:
+        return 0
+    if today == "passed" and winner == "failed":
+        return 1
+    if {today, winner} <= {"passed", "failed", "unknown"}:
+        return _FIXED if winner == "passed" else 4
+    return 2
 
 
-def _typical(runs: Sequence[tuple[Rollout, bool]]) -> Rollout | None:
-    """A run that ended as most did; one that did not pass, where they are as many."""
-    cell = _cell(runs)
-    most = 2 * cell.passed > cell.trials
-    alike = [run for run, _ in runs if (run.outcome is Outcome.passed) is most]
-    return next(iter(alike or [run for run, _ in runs]), None)
+def trial_words(trial: str) -> str:
+    """A rollout's trial for a reader: `search`, `confirm run, trial 2`."""
+    phase, _, number = trial.rpartition("/")
+    if phase.rpartition("/")[2] != "confirm":
+        return "search"
+    return f"confirm run, trial {int(number) + 1}" if number.isdecimal() else "confirm run"
 
 
-def _parts(rollout: Rollout, texts: Mapping[str, str]) -> Iterator[Part]:
+def _fitting(parts: list[Part]) -> list[Part]:
+    """The parts, without those in the middle of a trace that is too long."""
+    head: list[Part] = []
+    end: list[Part] = []
+    rest, room = list(parts), TRACE_BYTES
+    while rest:
+        # From both ends in turn: how it began and how it ended tell most.
+        part = rest.pop(0 if len(head) <= len(end) else -1)
+        room -= byte_length(part.text)
+        if room < 0:
+            return [*head, Part("gap", "", f"[{count(len(rest) + 1, 'part')} left out]"), *reversed(end)]
+        (head if len(head) <= len(end) else end).append(part)
+    return [*head, *reversed(end)]
+
+
+def _parts(rollout: Rollout, texts: Mapping[str, str], redact: Callable[[str], str]) -> Iterator[Part]:
+    def shown(text: str) -> str:
+        return cut_middle(redact(text), TEXT_BYTES)
+
     trajectory = rollout.trajectory
     names = {text.strip(): name for name, text in texts.items() if text.strip()}
     seen: set[Message] = set()
     for number, call in enumerate(trajectory.calls, 1):
-        yield from _asked(call, number, names, seen)
-        yield from _answered(call, number)
+        for label, text in _asked(call, names, seen):
+            yield Part("asked", f"call {number}{label}", shown(text))
+        model = redact(call.model) or "a model of unknown name"
+        for label, text in _answered(call, seen):
+            yield Part("answer", f"call {number}, {model}{label}", shown(text))
     for step in trajectory.steps:
-        yield Part("step", f"logged as {step.name}", cut_middle(step.value, TEXT_BYTES))
+        yield Part("step", f"logged as {redact(step.name)}", shown(step.value))
     for title, text in trajectory.output:
         if text.strip():
-            yield Part("output", title, cut_middle(text.strip("\n"), TEXT_BYTES))
-    if trajectory.failure:
-        yield Part("failure", "what the check said", cut_report(trajectory.failure.strip("\n"), TEXT_BYTES))
-    elif rollout.feedback:
-        yield Part("failure", "what the check said", cut_report(rollout.feedback, TEXT_BYTES))
+            yield Part("output", redact(title), shown(text.strip("\n")))
+    if said := trajectory.failure.strip("\n") or rollout.feedback:
+        yield Part("failure", "what the check said", cut_report(redact(said), TEXT_BYTES))
 
 
-def _asked(call: Call, number: int, names: Mapping[str, str], seen: set[Message]) -> Iterator[Part]:
-    """A request: what an earlier one of the same run has said is not said again."""
-    repeated = 0
+def _asked(call: Call, names: Mapping[str, str], seen: set[Message]) -> Iterator[tuple[str, str]]:
+    """A request's messages; what earlier calls of the same run have said is not said again."""
+    earlier, repeated = frozenset(seen), 0
     for message in call.request:
-        if message in seen:
+        bare = _bare(message)
+        if bare in earlier:
             repeated += 1
             continue
-        seen.add(message)
-        label = f"call {number}, {message.role}"
+        seen.add(bare)
         name = names.get(message.content.strip())
-        if name is not None:
-            yield Part("asked", label, f"[the text of {name}]")
-        elif said := _said(message):
-            yield Part("asked", label, cut_middle(said, TEXT_BYTES))
+        said = f"[the text of {name}]" if name is not None else _said(message)
+        if said:
+            yield f", {message.role}", said
     if repeated:
-        yield Part("asked", f"call {number}", f"[{repeated} earlier messages of this run again]")
+        yield "", f"[{count(repeated, 'earlier message')} of this run again]"
 
 
-def _answered(call: Call, number: int) -> Iterator[Part]:
-    model = f"call {number}, {call.model or 'a model of unknown name'}"
+def _answered(call: Call, seen: set[Message]) -> Iterator[tuple[str, str]]:
     if call.answer is None:
-        yield Part("answer", f"{model}: no answer", cut_middle(call.error or "no reason known", TEXT_BYTES))
+        yield ": no answer", call.error or "no reason known"
         return
+    seen.add(_bare(call.answer))
     if call.answer.reasoning:
-        yield Part("answer", f"{model}: reasoning", cut_middle(call.answer.reasoning, TEXT_BYTES))
+        yield ": reasoning", call.answer.reasoning
     ended = f" ({call.finish_reason})" if call.finish_reason not in ("", "stop") else ""
-    yield Part("answer", f"{model}{ended}", cut_middle(_said(call.answer) or "[nothing]", TEXT_BYTES))
+    yield ended, _said(call.answer) or "[nothing]"
+
+
+def _bare(message: Message) -> Message:
+    """A message by what comes back in a later request: its reasoning need not."""
+    return replace(message, reasoning="", content=message.content.strip())
 
 
 def _said(message: Message) -> str:

@@ -75,7 +75,7 @@ def write_run(
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
     text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
     write_file(directory / "result.json", text.encode("utf-8", "backslashreplace"))
-    page = render_page(build_page(result, state, cases), redact)
+    page = render_page(build_page(result, state, cases, redact))
     for name, report in (("report.html", page), ("report.md", render_markdown(result))):
         write_file(directory / name, report.encode("utf-8", "backslashreplace"))
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -9,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.report import traces
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.page import Line, build_page, changed_lines, render_page
 from pytest_gepa.report.result import Finding, FrontierEntry, TakenCase, Trouble
 from pytest_gepa.report.wording import printable
+from pytest_gepa.trace.redact import rewrite_tree
 from pytest_gepa.trace.trajectory import Trajectory
 from tests.report.runs import PROMPT, Desk
 
@@ -99,8 +103,9 @@ def test_every_link_leads_to_a_trace_on_the_page_and_nothing_is_fetched_or_run()
 
 def test_a_case_that_passed_on_one_side_only_is_told_with_both_runs():
     page = Read(html_of(searched()))
-    summaries = [text for text in page.of("small") if "prompts" in text or "winner" in text]
-    assert summaries.count("today's prompts") == summaries.count("the winner") == len(WORDS)
+    told = page.of("small")
+    for side in ("today's prompts", "the winner"):
+        assert told.count(f"{side}, confirm run, trial 1") == len(WORDS)
 
 
 def test_a_run_without_a_winner_says_so():
@@ -175,14 +180,59 @@ def test_markup_of_others_is_shown_and_not_obeyed(field: str):
     assert '<script>alert(1)</script><img src=x onerror=y> & "quoted" \' {{ 7 * 6 }}' in page.text
 
 
-def test_secrets_of_prompts_and_traces_are_taken_out():
-    desk = Desk(WORDS, edit=lambda desk, _: f"{desk.text}- {' '.join(WORDS)} sk-secret\n")
+def test_secrets_of_prompts_and_traces_are_taken_out_also_where_they_go_over_lines():
+    secret = "<private>\nACME\n</private>"
+    desk = Desk(WORDS, edit=lambda desk, _: f"{desk.text}- {' '.join(WORDS)}\n{secret}\n")
     desk.search().choose().confirm()
+    for runs in desk.state.confirm.values():
+        runs.update({key: replace(run, trajectory=Trajectory(failure=secret)) for key, run in runs.items()})
+    # The result comes here without secrets.
+    result = replace(
+        build_result("2026-01-31-1", desk.state, desk.cases, 0, "large"), edits=(), needs=(), changes=()
+    )
+    bare = build_page(result, desk.state, desk.cases)
+    clean = build_page(result, desk.state, desk.cases, lambda text: text.replace(secret, "[redacted]"))
+    assert "ACME" in render_page(bare)
+    assert "ACME" in str(bare.prompts)
+    assert "ACME" not in render_page(clean)
+    assert "ACME" not in str(clean.prompts)
+
+
+def test_names_that_are_alike_without_their_secrets_lead_to_their_own_runs():
+    desk = searched()
     result = build_result("2026-01-31-1", desk.state, desk.cases, 0, "large")
-    page = build_page(result, desk.state, desk.cases)
-    assert "sk-secret" in render_page(replace(page, result=replace(result, edits=(), needs=())))
-    bare = replace(page, result=replace(result, edits=(), needs=()))
-    assert "sk-secret" not in render_page(bare, lambda text: text.replace("sk-secret", "[redacted]"))
+
+    def hide(text: str) -> str:
+        return re.sub(r"test_a.py::\w+", "test_a.py::[redacted]", text)
+
+    hidden = from_json(type(result), rewrite_tree(to_json(result), hide))
+    page = build_page(hidden, desk.state, desk.cases, hide)
+    assert len(set(page.traces.usual.values())) == 2 * len(WORDS)
+    assert page.traces.read == {}
+    assert "[redacted]" in Read(render_page(page)).text
+
+
+def test_an_outcome_leads_to_the_run_that_it_tells_of():
+    desk = searched()
+    html = html_of(desk)
+    page = Read(html)
+    outcomes = re.findall(r'<td class="(\w+)" title="confirm run, 1 trial"><a href="#trace-(\d+)">', html)
+    headings = [text for text in page.of("b") if text in ("passed", "failed")]
+    assert len(outcomes) == 2 * len(WORDS)
+    for outcome, number in outcomes:
+        assert headings[int(number) - 1] == outcome
+
+
+def test_an_interrupted_confirm_run_claims_nothing():
+    page = Read(html_of(Desk(WORDS).search().choose().confirm(1, of=3)))
+    assert "no whole confirm run" in page.text
+    assert "0 cases fixed" not in page.text
+    assert "today, search 0/7" in page.text
+
+
+def test_traces_that_are_left_out_are_counted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(traces, "MOST_TRACES", 3)
+    assert "further traces did not fit on the page" in Read(html_of(searched())).text
 
 
 @given(st.text())

@@ -9,9 +9,10 @@ import pytest
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.report import traces
 from pytest_gepa.report.build import build_result
+from pytest_gepa.report.matrix import Cell, compare
 from pytest_gepa.report.needs import telling_first
 from pytest_gepa.report.result import Change, ChangeNeed, Finding
-from pytest_gepa.report.traces import Cell, Part, Trace, compare, traces_of
+from pytest_gepa.report.traces import Part, Trace, Traces, find_traces
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 from tests.report.runs import PROMPT, Desk
@@ -30,42 +31,59 @@ class Chatty(Desk):
         return replace(made, trajectory=replace(self.said, output=seen))
 
 
-def traced(desk: Desk) -> list[Trace]:
-    result = build_result("2026-01-31-1", desk.state, desk.cases, 0, "large")
+def found(desk: Desk) -> Traces:
     assert desk.state.winner is not None
+    edits = build_result("2026-01-31-1", desk.state, desk.cases, 0, "large").edits
+    ids = {case.nodeid: case.id for case in desk.cases}
+    read = [
+        (edit.parents[0], ids[finding.case])
+        for edit in edits
+        for change in edit.changes
+        for finding in change.findings
+    ]
     rows = compare(desk.state, desk.cases, [desk.seed.id, desk.state.winner.id])
-    return traces_of(desk.state, desk.cases, result.edits, rows)
+    return find_traces(desk.state, rows, read)
+
+
+def traced(desk: Desk) -> tuple[Trace, ...]:
+    return found(desk).shown
 
 
 def one(trajectory: Trajectory) -> tuple[Part, ...]:
     """What is shown of this trajectory, without its output."""
     desk = Chatty(WORDS[:1])
     desk.said = trajectory
-    found = traced(desk.search(0).choose())
-    assert len(found) == 1
-    return tuple(part for part in found[0].parts if part.kind != "output")
+    (shown,) = traced(desk.search(0).choose())
+    return tuple(part for part in shown.parts if part.kind != "output")
 
 
 def test_an_edit_is_shown_with_the_run_that_was_read_for_it():
     desk = Chatty(WORDS).search().choose().confirm()
-    shown = {(trace.candidate, trace.case): trace.parts[-1].text for trace in traced(desk)}
-    edits = build_result("2026-01-31-1", desk.state, desk.cases, 0, "large").edits
-    assert {desk.seed.id} < {edit.parents[0] for edit in edits}
-    for edit in edits:
-        lines = desk.state.search.candidates[edit.parents[0]].texts[PROMPT].count("\n")
-        for change in edit.changes:
-            for found in change.findings:
-                assert shown[edit.parents[0], found.case] == f"search/0 of {lines} lines"
+    traces_found = found(desk)
+    assert {desk.seed.id} < {candidate for candidate, _ in traces_found.read}
+    for (candidate, _), at in traces_found.read.items():
+        lines = desk.state.search.candidates[candidate].texts[PROMPT].count("\n")
+        assert traces_found.shown[at].parts[-1].text == f"search/0 of {lines} lines"
+        assert traces_found.shown[at].trial == "search"
+
+
+def test_a_later_trial_that_passed_does_not_stand_for_the_one_that_was_read():
+    desk = Chatty(WORDS[:1]).search().choose()
+    (name,) = {case.id for case in desk.cases}
+    first = desk.state.rollouts[desk.seed.id, name]
+    desk.state.usual[desk.seed.id, name] = replace(first, trial="search/2", outcome=Outcome.passed, score=1.0)
+    traces_found = found(desk)
+    assert traces_found.shown[traces_found.read[desk.seed.id, name]].outcome == "failed"
 
 
 def test_of_a_case_that_differs_both_runs_of_the_confirm_run_are_shown():
     desk = Chatty(WORDS).search().choose().confirm()
     assert desk.state.winner is not None
-    for word in WORDS[1:]:
+    for word in WORDS:
         both = {
             trace.candidate: trace.outcome
             for trace in traced(desk)
-            if trace.case == f"test_a.py::{word}[label]"
+            if trace.case == f"test_a.py::{word}" and trace.trial == "confirm run, trial 1"
         }
         assert both[desk.seed.id] == "failed"
         assert both[desk.state.winner.id] == "passed"
@@ -73,7 +91,7 @@ def test_of_a_case_that_differs_both_runs_of_the_confirm_run_are_shown():
 
 def test_a_case_that_passes_on_both_sides_is_not_shown():
     desk = Chatty((*WORDS, "!zoo")).search().choose().confirm()
-    assert "test_a.py::!zoo[label]" not in [trace.case for trace in traced(desk)]
+    assert "test_a.py::!zoo" not in [trace.case for trace in traced(desk)]
 
 
 def test_of_trials_that_differ_the_usual_end_is_shown():
@@ -86,14 +104,38 @@ def test_of_trials_that_differ_the_usual_end_is_shown():
     assert row.cells == (Cell(2, 3, "", True),)
     assert row.cells[0].kind == "mixed"
     (shown,) = [trace for trace in traced(desk) if trace.candidate == desk.state.winner.id]
-    assert shown.outcome == "passed"
+    assert (shown.outcome, shown.trial) == ("passed", "confirm run, trial 2")
 
 
 def test_a_case_in_trouble_is_told_as_such():
     desk = Desk(WORDS[:2], trouble=("bee",)).search().choose()
     (_, row) = compare(desk.state, desk.cases, [desk.seed.id, "unknown"])
     assert [cell.kind for cell in row.cells] == ["trouble", "unknown"]
-    assert row.cells[0].trouble == "error"
+    assert [cell.words for cell in row.cells] == ["error", "not run"]
+
+
+def test_trouble_is_told_beside_what_passed_and_not_shown_for_it():
+    desk = Chatty(WORDS[:1]).search().choose().confirm(trials=3)
+    (name,) = {case.id for case in desk.cases}
+    runs = desk.state.confirm[desk.seed.id]
+    runs[name, 0] = replace(runs[name, 0], outcome=Outcome.timeout, score=None)
+    (row,) = compare(desk.state, desk.cases, [desk.seed.id])
+    assert row.cells[0].words == "0/2, 1 timeout"
+    traces_found = found(desk)
+    assert traces_found.shown[traces_found.usual[desk.seed.id, name]].outcome == "failed"
+
+
+def test_what_the_winner_breaks_comes_first(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(traces, "MOST_TRACES", 2)
+    desk = Chatty((*WORDS, "!zoo")).search().choose().confirm()
+    assert desk.state.winner is not None
+    runs = desk.state.confirm[desk.state.winner.id]
+    key = ("test_a.py::!zoo", 0)
+    runs[key] = replace(runs[key], outcome=Outcome.failed, score=0.0)
+    traces_found = found(desk)
+    assert {trace.case for trace in traces_found.shown} == {"test_a.py::!zoo"}
+    assert [trace.outcome for trace in traces_found.shown] == ["passed", "failed"]
+    assert traces_found.left_out > 0
 
 
 def test_a_run_is_told_in_order():
@@ -120,9 +162,8 @@ def test_a_run_is_told_in_order():
         Part("asked", "call 1, user", "How warm is it?"),
         Part("answer", "call 1, small: reasoning", "I look."),
         Part("answer", "call 1, small", 'calls weather({"at": "Rome"})'),
-        Part("asked", "call 2, assistant", 'calls weather({"at": "Rome"})'),
         Part("asked", "call 2, tool", "31"),
-        Part("asked", "call 2", "[2 earlier messages of this run again]"),
+        Part("asked", "call 2", "[3 earlier messages of this run again]"),
         Part("answer", "call 2, small (length)", "31 degrees"),
         Part("asked", "call 3, user", "again"),
         Part("answer", "call 3, a model of unknown name: no answer", "429"),
@@ -137,9 +178,46 @@ def test_long_texts_are_cut_in_their_middle():
     assert "characters cut" in part.text
 
 
+def test_a_message_that_one_request_holds_twice_is_no_earlier_one():
+    twice = Message("user", "no")
+    call = Call("k", "small", (twice, twice), Message("assistant", "no"))
+    assert [part.text for part in one(Trajectory((call,), failure="E"))] == ["no", "no", "no", "E"]
+
+
+def test_of_a_long_run_the_middle_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(traces, "TRACE_BYTES", 1000)
+    steps = tuple(Step(f"s{number}", f"{number}" + "x" * 90) for number in range(50))
+    desk = Chatty(WORDS[:1])
+    desk.said = Trajectory(steps=steps, failure="E")
+    (shown_trace,) = traced(desk.search(0).choose())
+    texts = [part.text for part in shown_trace.parts]
+    assert texts[0].startswith("0x")
+    assert texts[-1] == "E"
+    (gap,) = (text for text in texts if "left out" in text)
+    shown = len(texts) - 1
+    assert gap == f"[{52 - shown} parts left out]"
+    assert sum(map(len, texts)) <= 1000 + len(gap)
+
+
+def test_all_traces_together_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(traces, "ALL_BYTES", 100)
+    traces_found = found(Chatty(WORDS).search().choose().confirm())
+    assert 0 < len(traces_found.shown) < len(WORDS)
+    assert traces_found.left_out > 0
+
+
 def test_no_more_traces_than_a_page_can_hold(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(traces, "MOST_TRACES", 3)
     assert len(traced(Chatty(WORDS).search().choose().confirm())) == 3
+
+
+def test_texts_are_cleaned_as_a_whole():
+    desk = Chatty(WORDS[:1])
+    desk.said = Trajectory(failure="a\n" + "x" * 10_000 + "\nb")
+    desk.search(0).choose()
+    rows = compare(desk.state, desk.cases, [desk.seed.id])
+    (shown,) = find_traces(desk.state, rows, (), lambda text: text.replace("x" * 10_000, "[redacted]")).shown
+    assert shown.parts[-1].text == "a\n[redacted]\nb"
 
 
 def finding(name: str, cause: str) -> Finding:
