@@ -79,6 +79,7 @@ class Optimization:
             settings.edits,
             crew,
             Withholder(cases, case_sources(settings.rootdir, cases), texts.values()),
+            settings.concurrency,
         )
         self._shrink_run = (
             ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, minutes, crew)
