@@ -64,6 +64,7 @@ class Optimization:
         self._max_broken = settings.max_broken
         self._confirmed = settings.confirm
         self._suite = suite
+        self._extensions = extensions
         crew = crew or Crew()
         minutes = None if settings.replay == "only" else settings.minutes
         self._driver = SearchDriver(
@@ -99,6 +100,7 @@ class Optimization:
             if state.winner.id != search.seed.id:
                 if self._shrink_run:
                     self._shrink_run.run(state.winner)
+                    self._extensions.check()
                 state.rivals = self._rivals(state.winner)
                 self._confirm_run().run(state.winner, state.rivals)
         except BaseException:

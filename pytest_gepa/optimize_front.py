@@ -236,18 +236,21 @@ def _keep_usage(directory: Path, state: RunState, cases: Sequence[Case]) -> None
 
 
 class HookedTerminal(Terminal):
-    """The terminal, which also calls the hook for candidates that have been run on every search case."""
+    """The terminal, which also calls the hook for candidates whose score is known on every search case, once each."""
 
     def __init__(
         self, extensions: Extensions, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
     ) -> None:
         super().__init__(stream, budget, feed)
         self._extensions = extensions
+        self._told: set[str] = set()
 
     def decision(self, decision: Decision, state: RunState) -> None:
         """Print what the search has decided, and tell the plugins."""
         super().decision(decision, state)
-        if decision.kind in ("baseline", "frontier", "dominated"):
+        is_whole = decision.kind in ("baseline", "frontier", "dominated", "shrunk")
+        if is_whole and decision.candidate not in self._told:
+            self._told.add(decision.candidate)
             candidate = state.search.candidates[decision.candidate]
             results = state.search.results[candidate.id]
             scores = {case: result.score for case, result in results.items() if result.score is not None}
