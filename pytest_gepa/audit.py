@@ -130,9 +130,7 @@ class Audit:
             self.state.is_finished = True
         except BaseException:
             self._suite.stop()
-            for message in self._crew.waiting():
-                if callable(message):
-                    message()  # a rollout that had come: it is paid for
+            self._crew.keep_waiting()
             raise
 
     def _today(self, cases: tuple[str, ...], number: int) -> _Work:
@@ -250,8 +248,8 @@ class Audit:
         if work.ablation is None:
             state.today.setdefault(rollout.case, []).append(seen(rollout))
             if work.number == 0:
-                self._feed(rollout)
                 state.baseline[rollout.case] = condensed(without_reports(rollout))
+                self._feed(rollout)
             else:
                 state.repeats.append(condensed(without_reports(rollout)))
         elif rollout.outcome is not Outcome.stopped:

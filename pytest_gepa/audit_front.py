@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.front import end_steps, find_cases, find_prompts, print_lines, undisturbed, verdict_key
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.journal import Journal
+from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component
@@ -34,7 +36,6 @@ from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.wording import printable
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
-from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import load_usage, save_usage, usage_of, with_digests
@@ -84,19 +85,20 @@ def _run(
     minutes = None if is_replay else settings.minutes
     audit = Audit(plan, texts, suite, journal, settings.concurrency, minutes, feeder.feed, lines.ablated)
     audit.state.spending = spending
-    try:
-        audit.run()
-        if not audit.state.is_out_of_time:  # else a replay would go on where there are no answers any more
-            answers.keep(directory)
-    finally:
-        # Whatever ended the audit: what was paid for is written down.
-        with undisturbed():
-            feeder.flush()
-            suite.runner.close()
-            try:
-                _finish(config, settings, directory, audit.state, suite, cases, components, journal)
-            finally:
-                run.close()
+    steps = LastSteps()
+    # Out of time a replay would go on where there are no answers any more.
+    if steps.take(audit.run) and not audit.state.is_out_of_time:
+        steps.take(partial(answers.keep, directory))
+    # Whatever ended the audit: what was paid for is written down.
+    with undisturbed():
+        steps.take(feeder.flush)
+        steps.take(suite.runner.close)
+        audit.state.stray, audit.state.problems = suite.stray, suite.problems
+        steps.take(
+            partial(_finish, steps, config, settings, directory, audit.state, cases, components, journal)
+        )
+        steps.take(run.close)
+    end_steps(steps, stream)
 
 
 class _Progress:
@@ -123,33 +125,41 @@ class _Progress:
 
 
 def _finish(
+    steps: LastSteps,
     config: pytest.Config,
     settings: Settings,
     directory: Path,
     state: AuditState,
-    suite: Suite,
     cases: Sequence[Case],
     components: Sequence[Component],
     journal: Journal,
 ) -> None:
-    state.stray, state.problems = suite.stray, suite.problems
+    """Write down what was found, and say it; each part of it is one of the last `steps`."""
     found = build_audit_result(directory.name, state, cases, components)
     if settings.replay == "only":
         found = replace(found, spent=as_replayed(found.spent))
     result = from_json(AuditResult, rewrite_tree(to_json(found), journal.redact))
-    _write(directory / "audit.json", json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
-    _write(directory / "audit.md", audit_markdown(result))
-    journal.write("result", result=result)
-    texts = {component.id: component.text for component in components}
-    learned = usage_of(directory.name, texts, [*state.baseline.values(), *state.repeats])
-    save_usage(directory.parents[1], with_digests(learned, cases))
+    text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
+    steps.take(partial(_write, directory / "audit.json", text))
+    steps.take(lambda: _write(directory / "audit.md", audit_markdown(result)))
+    steps.take(partial(journal.write, "result", result=result))
+    steps.take(partial(_keep_usage, directory, state, cases, components))
     shown = os.path.relpath(directory, config.invocation_params.dir)
     config.stash[closing_key] = [journal.redact(line) for line in audit_closing(result, shown)]
     config.stash[verdict_key] = "audit"
     config.stash[exit_status_key] = 0
-    tell_finished(config.hook, to_json(result), str(directory), "audit")
+    steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "audit"))
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
+
+
+def _keep_usage(
+    directory: Path, state: AuditState, cases: Sequence[Case], components: Sequence[Component]
+) -> None:
+    """Note which prompt reached which cases, for the next plan."""
+    texts = {component.id: component.text for component in components}
+    learned = usage_of(directory.name, texts, [*state.baseline.values(), *state.repeats])
+    save_usage(directory.parents[1], with_digests(learned, cases))
 
 
 def _write(path: Path, text: str) -> None:

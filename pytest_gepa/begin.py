@@ -15,6 +15,7 @@ import pytest
 from pytest_gepa.answers import RunAnswers
 from pytest_gepa.codec import to_json
 from pytest_gepa.journal import Journal
+from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.run_directory import name_in_trials, new_run_directory
 from pytest_gepa.settings import Settings
@@ -36,9 +37,11 @@ class BegunRun:
 
     def close(self) -> None:
         """Give back what the run holds, when no job runs."""
-        self.journal.close()
-        self.answers.close()
+        steps = LastSteps()
+        steps.take(self.journal.close)
+        steps.take(self.answers.close)
         shutil.rmtree(self.temp, ignore_errors=True)
+        steps.raise_first()
 
 
 def begin_run(

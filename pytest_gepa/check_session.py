@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import pytest
@@ -14,8 +15,9 @@ from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import print_lines, undisturbed
+from pytest_gepa.front import end_steps, print_lines, undisturbed
 from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties
@@ -83,34 +85,32 @@ class CheckSession:
         cap = None if settings.replay == "only" else settings.max_cost
         spending = Spending(self._run.temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
         story.state.spending = spending
-        try:
-            story.run()
-            if (
-                not story.state.is_out_of_time
-            ):  # else a replay would go on where there are no answers any more
-                self._answers.keep(self.directory)
-        finally:
-            # Whatever ended it: what was paid for is written down.
-            with undisturbed():
-                self._screen.close()
-                if held is None:
-                    feeder.flush()
-                self._suite.runner.close()
-                story.state.problems = self._suite.problems
-                try:
-                    result = finish()
-                    self._keep_usage(story.state)
-                    if held is not None:
-                        feeder.properties = self._properties(result)
-                        for rollout in held:
-                            feeder.feed(rollout)
-                        feeder.flush()
-                    if result is not None:
-                        tell_finished(config.hook, to_json(result), str(self.directory), settings.mode)
-                    if spending.has_met_the_unpriced:
-                        raise GepaError(spending.stopped)
-                finally:
-                    self._run.close()
+        steps = LastSteps()
+        # Out of time a replay would go on where there are no answers any more.
+        if steps.take(story.run) and not story.state.is_out_of_time:
+            steps.take(partial(self._answers.keep, self.directory))
+        # Whatever ended it: what was paid for is written down.
+        with undisturbed():
+            steps.take(self._screen.close)
+            if held is None:
+                steps.take(feeder.flush)
+            steps.take(self._suite.runner.close)
+            story.state.problems = self._suite.problems
+            found: list[CheckResult | None] = []
+            steps.take(lambda: found.append(finish()))
+            steps.take(partial(self._keep_usage, story.state))
+            result = found[0] if found else None
+            if held is not None:
+                feeder.properties = self._properties(result)
+                for rollout in held:
+                    steps.take(partial(feeder.feed, rollout))
+                steps.take(feeder.flush)
+            if result is not None:
+                told = to_json(result)
+                steps.take(partial(tell_finished, config.hook, told, str(self.directory), settings.mode))
+            steps.take(partial(_check_prices, spending))
+            steps.take(self._run.close)
+        end_steps(steps, terminal_stream(config))
 
     def _properties(self, result: CheckResult | None) -> dict[str, list[tuple[str, str]]]:
         """What a JUnit file is to say of cases, by their ids."""
@@ -123,3 +123,8 @@ class CheckSession:
     def _keep_usage(self, state: CheckState) -> None:
         learned = usage_of(self.directory.name, state.today.texts, state.every_rollout(TODAY))
         save_usage(self.directory.parents[1], with_digests(learned, self._cases))
+
+
+def _check_prices(spending: Spending) -> None:
+    if spending.has_met_the_unpriced:
+        raise GepaError(spending.stopped)

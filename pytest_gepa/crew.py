@@ -6,7 +6,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,16 @@ class Crew:
             if not isinstance(message, Failure):
                 found.append(message)
         return found
+
+    def keep_waiting(self) -> None:
+        """Heed what had come when the work was cut short, each message by itself: it is paid for.
+
+        What has cut it short is being raised, so that nothing else is.
+        """
+        for message in self.waiting():
+            if callable(message):
+                with suppress(BaseException):  # of hooks: what they tell a test by is no `Exception`
+                    message()
 
     def next(self, timeout: float | None = None) -> Any:
         """Wait for the next message; raises what a piece of work raised, and `queue.Empty` after `timeout` seconds."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from pytest_gepa.cost.prices import usd
 from pytest_gepa.crew import Crew
 from pytest_gepa.errors import OutOfMoney, ReflectionError
 from pytest_gepa.evaluator import Evaluator, search_trial
-from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import (
     Closing,
     Decision,
@@ -29,15 +28,17 @@ from pytest_gepa.evolve.tasks import (
 )
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.journal import Journal
+from pytest_gepa.menu_record import MenuRecord
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.proposer import Proposer
-from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.propose import Proposal
 from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.reflecting import RepliesInOrder, Turns, reply_of
 from pytest_gepa.run_state import RunState, Screen, as_fields
+from pytest_gepa.settings import DEFAULT_CONCURRENCY
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
 
@@ -47,7 +48,11 @@ NOTHING_LEFT = (
 
 
 class SearchDriver:
-    """Runs one search to its end. `minutes` bounds it, None for no bound; `kinds` are the kinds of edit allowed."""
+    """Runs one search to its end.
+
+    `minutes` bounds it, None for no bound; `kinds` are the kinds of edit allowed; at most `concurrency` reflections are
+    under way at once. What it decides does not hang on the order in which their replies come.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class SearchDriver:
         kinds: tuple[str, ...] = KINDS,
         crew: Crew | None = None,
         withholder: Withholder | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
     ) -> None:
         self._state = state
         self._search = state.search
@@ -75,9 +81,11 @@ class SearchDriver:
         self._lock = (
             threading.Lock()
         )  # retries are told to the search from the threads that wait for rollouts
-        self._menus = MenuChoice(kinds=kinds)
+        self._menus = MenuRecord(state, kinds)
+        self._turns = Turns(concurrency)
+        self._replies = RepliesInOrder()
+        self._asks_no_more = False
         self._opening: dict[str, list[Proposal]] = {}
-        self._guard = guard
         self._extensions = extensions
         self._proposer = Proposer(
             cases,
@@ -104,6 +112,8 @@ class SearchDriver:
             with self._lock:
                 tasks = self._search.ask()
                 self._state_rules(tasks)
+                if any(isinstance(task, Reflect) for task in tasks):
+                    self._proposer.begin_round()
                 for task in tasks:
                     self._begin(task)
             # A reply that is still to come can change nothing then, and may take minutes.
@@ -118,18 +128,17 @@ class SearchDriver:
                 self._state.stopped = f"the {minutes:g} minutes are over"
                 self._tell(Closing(self._state.stopped))
                 continue
-            if isinstance(message, Reflected) and not message.texts and message.proposal not in self._opening:
-                message = self._instead_of(message)
-            if isinstance(message, (Evaluated, Reflected, Stopped, Closing)):
+            if isinstance(message, Reflected):
+                for reply in self._replies.take(message):
+                    self._heed_reply(reply)
+            elif isinstance(message, (Evaluated, Stopped, Closing)):
                 self._tell(message)
             else:
                 message()
 
     def keep_waiting(self) -> None:
         """Note the rollouts and replies that had come when the run was interrupted: they are paid for."""
-        for message in self._crew.waiting():
-            if callable(message):
-                message()
+        self._crew.keep_waiting()
 
     def _tell(self, event: Event) -> None:
         with self._lock:
@@ -153,37 +162,12 @@ class SearchDriver:
             }
         self._journal.write("decision", **as_fields(decision), **record)
         if decision.kind == "baseline":
-            self._teach_guard()
+            self._proposer.learn_baseline(self._search.seed.id)
             if self._state.spending is not None and (share := self._state.spending.keep_confirm_share()):
                 self._journal.write("set aside", usd=usd(share))
         if decision.kind in ("accepted", "rejected") and candidate is not None:
-            self._grade_menus(candidate, gained=decision.kind == "accepted")
+            self._menus.heed_child(candidate, gained=decision.kind == "accepted")
         self._screen.decision(decision, self._state)
-
-    def _teach_guard(self) -> None:
-        """Tell the guard what the baseline has shown, before the first edit is asked for."""
-        seed = self._search.seed.id
-        known = {case: self._state.rollouts.get((seed, case)) for case in self._cases}
-        runs = {case: run for case, run in known.items() if run is not None}
-        inputs = {
-            case: [asked.content for call in run.trajectory.calls if (asked := last_asked(call))]
-            for case, run in runs.items()
-        }
-        seen = [one for run in runs.values() for one in run.renderings]
-        self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen])
-
-    def _grade_menus(self, candidate: Candidate, *, gained: bool) -> None:
-        """Note what came of a child, once for all the replies that it was made of: which of them was to blame when it
-        failed is not known.
-        """
-        replies = (
-            name
-            for name in candidate.proposal.split("+")
-            for one in self._state.proposals.get(name, {}).values()
-            if one.text is not None and one.origin == "model"
-        )
-        if (name := next(replies, None)) is not None:
-            self._menus = self._menus.record(self._state.menus[name], "gain" if gained else "no gain")
 
     def _begin(self, task: Task) -> None:
         if isinstance(task, Evaluate):
@@ -196,8 +180,9 @@ class SearchDriver:
             )
             self._crew.start(partial(self._evaluator.run, task))
         else:
+            self._replies.expect(task.proposal)
             self._state.asked[task.proposal] = task
-            self._state.menus[task.proposal] = self._menus.current
+            self._menus.hand_out(task)
             self._journal.write(
                 "reflect",
                 proposal=task.proposal,
@@ -213,11 +198,12 @@ class SearchDriver:
                 made = self._opening[task.proposal]
                 if made:
                     self._keep_proposals(task, made)
-                self._crew.start(partial(_reflected, task, made))
+                self._crew.start(partial(reply_of, task, made))
             elif self._proposer.is_asked:
-                self._crew.start(partial(self._reflect, task, self._menus))
+                turns = {component: self._turns.draw() for component in task.components}
+                self._crew.start(partial(self._reflect, self._as_asked(task), self._menus.choice, turns))
             else:
-                self._crew.start(partial(_reflected, task, self._stated(task), (NOTHING_LEFT,)))
+                self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
 
     def _state_rules(self, tasks: Sequence[Task]) -> None:
         """Have the first round on today's prompts made of the rules that the checks state, if they state any: no
@@ -235,13 +221,25 @@ class SearchDriver:
         if any(found.values()):
             self._opening = {name: [rule] if rule else [] for name, rule in found.items()}
 
+    def _as_asked(self, task: Reflect) -> Reflect:
+        """The task as it is put to the model: of a round that rules of the checks have opened it knows nothing."""
+        is_later = bool(self._opening) and task.attempt > 0 and task.parent.id == self._search.seed.id
+        return replace(task, attempt=task.attempt - 1) if is_later else task
+
+    def _heed_reply(self, reply: Reflected) -> None:
+        """Tell the search of a reply, or of what stands in for it, in the order in which replies were asked for."""
+        self._menus.heed_reply(self._state.asked[reply.proposal])
+        if not reply.texts and reply.proposal not in self._opening:
+            reply = self._instead_of(reply)
+        self._tell(reply)
+
     def _instead_of(self, reply: Reflected) -> Reflected:
         """A proposal that needs no model where the replies held no edit, else these as they are."""
         if self._search.done or not self._proposer.is_asked:
             return reply
         task = self._state.asked[reply.proposal]
         otherwise = reply.rejections or (() if self._proposer.has_model else (NOTHING_LEFT,))
-        return _reflected(task, self._stated(task), otherwise)
+        return reply_of(task, self._stated(task), otherwise)
 
     def _stated(self, task: Reflect) -> list[Proposal]:
         """What the checks of the failing cases state themselves, as a proposal; runs in the deciding thread."""
@@ -251,24 +249,28 @@ class SearchDriver:
         self._keep_proposals(task, [proposal])
         return [proposal]
 
-    def _reflect(self, task: Reflect, menus: MenuChoice) -> Reflected:
+    def _reflect(self, task: Reflect, menus: MenuChoice, turns: Mapping[str, int]) -> Reflected:
         inner = Crew()
-        for component in task.components:
-            inner.start(partial(self._propose, task, component, menus))
+        for component, turn in turns.items():
+            inner.start(partial(self._propose, task, component, menus, turn))
         proposals = sorted((inner.next() for _ in task.components), key=lambda proposal: proposal.component)
         self._crew.tell(partial(self._keep_proposals, task, proposals))
-        return _reflected(task, proposals)
+        return reply_of(task, proposals)
 
-    def _propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
-        try:
-            return self._proposer.propose(task, component, menus)
-        except OutOfMoney as error:
-            self._state.stopped = self._state.stopped or str(error)
-            self._crew.tell(Stopped(str(error)))
-            return Proposal(component, None)
-        except ReflectionError as error:
-            # What has been found so far is worth a confirm run, so the search ends here and not the session.
-            self._crew.tell(partial(self._reflection_failed, str(error)))
+    def _propose(self, task: Reflect, component: str, menus: MenuChoice, turn: int) -> Proposal:
+        with self._turns.take(turn):
+            if self._asks_no_more:
+                return Proposal(component, None)
+            try:
+                return self._proposer.propose(task, component, menus)
+            except OutOfMoney as error:
+                self._asks_no_more = True
+                self._state.stopped = self._state.stopped or str(error)
+                self._crew.tell(Stopped(str(error)))
+            except ReflectionError as error:
+                self._asks_no_more = True
+                # What has been found so far is worth a confirm run, so the search ends here and not the session.
+                self._crew.tell(partial(self._reflection_failed, str(error)))
             return Proposal(component, None)
 
     def _reflection_failed(self, reason: str) -> None:
@@ -279,11 +281,6 @@ class SearchDriver:
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
         """Keep what the model said; runs in the deciding thread."""
         self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
-        has_edit = any(proposal.text is not None for proposal in proposals)
-        # "Not to blame" is an answer where another prompt was edited; where none was, the replies were of no use.
-        useless = [one for one in proposals if one.text is None and (one.rejections or not has_edit)]
-        if any(one.origin == "model" for one in useless) and task.other is None:
-            self._menus = self._menus.record(self._state.menus[task.proposal], "invalid")
         for proposal in proposals:
             self._state.reflections += proposal.calls
             self._state.input_tokens += proposal.input_tokens
@@ -304,17 +301,3 @@ class SearchDriver:
         with self._lock:
             self._search.tell(Retried(reserved, charged))
         self._crew.tell(partial(self._journal_event, Retried(reserved, charged)))
-
-
-def _reflected(task: Reflect, proposals: Sequence[Proposal], otherwise: Sequence[str] = ()) -> Reflected:
-    """The reply to a task; `otherwise` are the reasons why there is none, where there is no proposal."""
-    rejections = [reason for proposal in proposals for reason in proposal.rejections]
-    made = [proposal for proposal in proposals if proposal.text is not None]
-    return Reflected(
-        task.proposal,
-        texts={one.component: one.text for one in made if one.text is not None},
-        diagnosis="\n\n".join(f"{one.component}: {one.diagnosis}" for one in made),
-        summaries={one.component: one.summary for one in made},
-        rejections=tuple(rejections if proposals else otherwise),
-        examples=tuple(example for one in proposals for example in one.examples),
-    )

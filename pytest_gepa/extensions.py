@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pytest_gepa.errors import HookError
 from pytest_gepa.evolve.candidate import Candidate
@@ -17,6 +17,7 @@ from pytest_gepa.evolve.decisions import (
     draw_by_share,
     merge_lines,
 )
+from pytest_gepa.evolve.minibatch import Draw, FailedCase, group_failures
 from pytest_gepa.hook_calls import call_hook, names_of
 from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.transcript import Exhibit
@@ -51,7 +52,12 @@ class Extensions:
     @property
     def decisions(self) -> Decisions:
         """The decisions of the search: a plugin's, where one takes it."""
-        return Decisions(select_parent=self._select_parent, accept=self._accept, propose_merge=self._merge)
+        return Decisions(
+            select_parent=self._select_parent,
+            choose_minibatches=self._choose_minibatches,
+            accept=self._accept,
+            propose_merge=self._merge,
+        )
 
     @property
     def has_proposer(self) -> bool:
@@ -81,7 +87,7 @@ class Extensions:
         return found
 
     def evaluated(self, candidate: Candidate, scores: Mapping[str, float], mean: float) -> None:
-        """Tell of a candidate that has been run on every search case."""
+        """Tell of a candidate whose score is known on every search case."""
         self._ask(
             "pytest_gepa_candidate_evaluated",
             lambda answer: "",
@@ -103,6 +109,30 @@ class Extensions:
             is_stuck=choice.is_stuck,
         )
         return draw_by_share(choice) if found is None else found
+
+    def _choose_minibatches(
+        self,
+        failures: Mapping[str, FailedCase],
+        shown: Mapping[str, int],
+        size: int,
+        groups: int,
+        alike: float,
+        draw: Draw,
+    ) -> list[tuple[str, ...]]:
+        wanted = f"give groups of failing cases, {groups} at most, with {size} cases at most, and none twice"
+        found: Sequence[Sequence[str]] | None = self._ask(
+            "pytest_gepa_choose_minibatch",
+            lambda answer: "" if _are_groups(answer, failures, size, groups) else wanted,
+            failing={
+                case: {"said": one.said, "uses": one.uses, "text": one.text} for case, one in failures.items()
+            },
+            shown=dict(shown),
+            size=size,
+            groups=groups,
+        )
+        if found is None:
+            return group_failures(failures, shown, size, groups, alike, draw)
+        return [tuple(group) for group in found]
 
     def _accept(self, gate: Gate) -> Verdict:
         usual = better_than_rivals(gate)
@@ -152,6 +182,19 @@ class Extensions:
             self._trouble.append(error)
             return None
         return answer
+
+
+def _are_groups(answer: object, failing: Collection[str], size: int, groups: int) -> bool:
+    """Whether an answer divides failing cases into groups as was asked."""
+    if not _is_list(answer) or not all(_is_list(group) and 0 < len(group) <= size for group in answer):
+        return False
+    cases = [case for group in answer for case in group]
+    known = all(isinstance(case, str) and case in failing for case in cases)
+    return 0 < len(answer) <= groups and known and len(set(cases)) == len(cases)
+
+
+def _is_list(answer: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(answer, (list, tuple))
 
 
 def told(exhibit: Exhibit) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import IO
 import pytest
 
 from pytest_gepa.errors import GepaError
+from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.prompts.protected import check_markers
@@ -98,6 +99,12 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def end_steps(steps: LastSteps, stream: IO[str]) -> None:
+    """Raise the first error of the last steps; those that came after it are told in a line each."""
+    print_lines(stream, [f"gepa: also failed at the end: {line}" for line in steps.later])
+    steps.raise_first()
 
 
 def print_closing(config: pytest.Config, lines: list[str]) -> None:

@@ -26,6 +26,18 @@ def pytest_gepa_select_parent(parents: Sequence[Parent], seed: str, is_stuck: bo
 
 
 @pytest.hookspec(firstresult=True)
+def pytest_gepa_choose_minibatch(
+    failing: Mapping[str, Mapping[str, Any]], shown: Mapping[str, int], size: int, groups: int
+) -> Sequence[Sequence[str]] | None:
+    """Return which of a parent's failing cases are shown for the next edit: up to `groups` groups of up to `size` each.
+
+    `failing` maps the id of each to what tells which are alike: "said" (by its check, and its feedback), "uses" (the
+    prompts that it used) and "text" (its parameters, or what was asked). `shown` counts how often a case was shown
+    before. Each group goes to reflections of its own; no case is in two. Called in the thread that decides.
+    """
+
+
+@pytest.hookspec(firstresult=True)
 def pytest_gepa_propose(
     component: str,
     text: str,
@@ -85,11 +97,11 @@ def pytest_gepa_candidate_evaluated(
     parents: Sequence[str],
     origin: str,
 ) -> None:
-    """Called when a candidate has been run on every search case, in the thread that decides.
+    """Called when the score of a candidate is known on every search case, in the thread that decides.
 
     `candidate` is its id, `texts` maps component ids to texts, `scores` case ids to scores in [0, 1]; `mean` is their
     weighted mean. `parents` are the ids of the candidates that it was made of, `origin` is how: "seed",
-    "ancestor", "reflection", "merge", "repair" or "pruning".
+    "ancestor", "reflection", "merge", "repair", "pruning" or "shrink".
     """
 
 

@@ -64,6 +64,7 @@ class Optimization:
         self._max_broken = settings.max_broken
         self._confirmed = settings.confirm
         self._suite = suite
+        self._extensions = extensions
         crew = crew or Crew()
         minutes = None if settings.replay == "only" else settings.minutes
         self._driver = SearchDriver(
@@ -79,6 +80,7 @@ class Optimization:
             settings.edits,
             crew,
             Withholder(cases, case_sources(settings.rootdir, cases), texts.values()),
+            settings.concurrency,
         )
         self._shrink_run = (
             ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, minutes, crew)
@@ -98,6 +100,7 @@ class Optimization:
             if state.winner.id != search.seed.id:
                 if self._shrink_run:
                     self._shrink_run.run(state.winner)
+                    self._extensions.check()
                 state.rivals = self._rivals(state.winner)
                 self._confirm_run().run(state.winner, state.rivals)
         except BaseException:

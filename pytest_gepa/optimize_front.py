@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,9 +18,10 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.front import end_steps, find_cases, find_prompts, print_lines, undisturbed, verdict_key
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.journal import Journal
+from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.optimize import Optimization
 from pytest_gepa.plan import BudgetPlan, plan_budget
 from pytest_gepa.plugin import closing_key, exit_status_key
@@ -31,6 +33,7 @@ from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
+from pytest_gepa.report.result import Result
 from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
@@ -164,24 +167,21 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         inputs.ancestor,
     )
     optimization.state.spending = spending
-    try:
-        optimization.run()
-        answers.keep(directory)
-    finally:
-        # Whatever ended the run: what was paid for is written down.
-        with undisturbed():
-            terminal.close()
-            feeder.flush()
-            suite.runner.close()
-            model.close()
-            optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
-            try:
-                _finish(config, settings, inputs, directory, optimization.state, journal)
-            finally:
-                run.close()
+    steps = LastSteps()
+    if steps.take(optimization.run):
+        steps.take(partial(answers.keep, directory))
+    # Whatever ended the run: what was paid for is written down.
+    with undisturbed():
+        for close in (terminal.close, feeder.flush, suite.runner.close, model.close):
+            steps.take(close)
+        optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
+        steps.take(partial(_finish, steps, config, settings, inputs, directory, optimization.state, journal))
+        steps.take(run.close)
+    end_steps(steps, stream)
 
 
 def _finish(
+    steps: LastSteps,
     config: pytest.Config,
     settings: Settings,
     inputs: Inputs,
@@ -189,6 +189,7 @@ def _finish(
     state: RunState,
     journal: Journal,
 ) -> None:
+    """Write down what was found, and say it; each part of it is one of the last `steps`."""
     result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
     if settings.replay == "only":
         result = replace(result, spent=as_replayed(result.spent))
@@ -196,22 +197,36 @@ def _finish(
     base = PatchBase.of(settings.rootdir)
     result = write_run(directory, result, state, components, inputs.cases, base, journal.redact)
     if state.stray:
-        journal.write("stray", calls=state.stray)
-    journal.write("result", result=result)
-    _keep_usage(directory, state, inputs.cases)
+        steps.take(partial(journal.write, "stray", calls=state.stray))
+    steps.take(partial(journal.write, "result", result=result))
+    steps.take(partial(_keep_usage, directory, state, inputs.cases))
+    steps.take(partial(_conclude, config, settings, result, directory, base, components, journal.redact))
+    steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "optimize"))
+    if state.spending is not None and state.spending.has_met_the_unpriced:
+        raise GepaError(state.spending.stopped)
+    has_winner = state.winner is not None and state.winner.id != state.search.seed.id
+    if state.reflection_failed and not state.reflections and not has_winner:
+        raise GepaError(state.reflection_failed)
+
+
+def _conclude(
+    config: pytest.Config,
+    settings: Settings,
+    result: Result,
+    directory: Path,
+    base: PatchBase,
+    components: Mapping[str, Component],
+    redact: Callable[[str], str],
+) -> None:
+    """Hand verdict, exit status and closing section to the session."""
     changed = [components[change.component].path.resolve() for change in result.changes]
     here = config.invocation_params.dir
     command = base.command(settings.rootdir / result.patch, here, changed) if result.patch else ""
     lines = closing_lines(result, os.path.relpath(directory, here), command)
-    config.stash[closing_key] = [journal.redact(line) for line in lines]
+    config.stash[closing_key] = [redact(line) for line in lines]
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0
-    tell_finished(config.hook, to_json(result), str(directory), "optimize")
-    if state.spending is not None and state.spending.has_met_the_unpriced:
-        raise GepaError(state.spending.stopped)
-    if state.reflection_failed and not state.reflections:
-        raise GepaError(state.reflection_failed)
 
 
 def _keep_usage(directory: Path, state: RunState, cases: Sequence[Case]) -> None:
@@ -221,18 +236,21 @@ def _keep_usage(directory: Path, state: RunState, cases: Sequence[Case]) -> None
 
 
 class HookedTerminal(Terminal):
-    """The terminal, which also calls the hook for candidates that have been run on every search case."""
+    """The terminal, which also calls the hook for candidates whose score is known on every search case, once each."""
 
     def __init__(
         self, extensions: Extensions, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
     ) -> None:
         super().__init__(stream, budget, feed)
         self._extensions = extensions
+        self._told: set[str] = set()
 
     def decision(self, decision: Decision, state: RunState) -> None:
         """Print what the search has decided, and tell the plugins."""
         super().decision(decision, state)
-        if decision.kind in ("baseline", "frontier", "dominated"):
+        is_whole = decision.kind in ("baseline", "frontier", "dominated", "shrunk")
+        if is_whole and decision.candidate not in self._told:
+            self._told.add(decision.candidate)
             candidate = state.search.candidates[decision.candidate]
             results = state.search.results[candidate.id]
             scores = {case: result.score for case, result in results.items() if result.score is not None}

@@ -90,7 +90,7 @@ SETTINGS = (
     Setting(
         "max-minutes", "M", "start nothing new in the search after this many minutes (default: no limit)"
     ),
-    Setting("concurrency", "N", "cases in flight at once (default: 8, or the number of -n)"),
+    Setting("concurrency", "N", "cases in flight at once, and reflections (default: 8, or the number of -n)"),
     Setting(
         "trials",
         "N",

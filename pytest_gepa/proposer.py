@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from pytest_gepa.evolve.tasks import Reflect
@@ -9,6 +10,7 @@ from pytest_gepa.extensions import Extensions
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.prompts.summary import summarize
+from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.menu import PROGRAM, Menu, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
@@ -57,6 +59,21 @@ class Proposer:
     def is_asked(self) -> bool:
         """Whether anyone is asked for edits, a plugin or a model."""
         return self.has_model or self._extensions.has_proposer
+
+    def learn_baseline(self, seed: str) -> None:
+        """Tell the guard what the runs under today's prompts have shown, before the first edit is asked for."""
+        known = {case: self._rollouts.get((seed, case)) for case in self._cases}
+        runs = {case: run for case, run in known.items() if run is not None}
+        inputs = {
+            case: [asked.content for call in run.trajectory.calls if (asked := last_asked(call))]
+            for case, run in runs.items()
+        }
+        seen = [one for run in runs.values() for one in run.renderings]
+        self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen])
+
+    def begin_round(self) -> None:
+        """Let what earlier reflections have shown of the model's context hold for those that are asked for next."""
+        self._evidence.begin_round()
 
     def propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
         """What a plugin gives, else what the model replies. Called by any number of threads.

@@ -62,9 +62,7 @@ class ShrinkRun:
                     self._tell(state.shrink, Stopped(state.stopped))
                 self._measure(state.shrink)
         except BaseException:
-            for message in self._crew.waiting():
-                if callable(message):
-                    message()  # a rollout that had come: it is paid for
+            self._crew.keep_waiting()
             raise
 
     def _measure(self, shrink: Shrink) -> None:

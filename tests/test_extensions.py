@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pytest_gepa import hookspecs
 from pytest_gepa.errors import HookError
 from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.decisions import Gate, Pair, Parent, ParentChoice
+from pytest_gepa.evolve.minibatch import FailedCase, group_failures
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.reflect.transcript import Exhibit
@@ -25,6 +27,8 @@ CHOICE = ParentChoice((Parent(ONE.id, 0.5, 1.0, 2),), SEED.id, False, 0.3)
 OPEN = Gate(ONE, {"x": 1.0}, {SEED.id: {"x": 0.0, "y": 1.0}}, ("y",), {"x": 1.0, "y": 1.0})
 DONE = Gate(ONE, {"x": 1.0}, {SEED.id: {"x": 0.0}}, (), {"x": 1.0})
 PAIR = Pair(SEED, ONE, OTHER, ("x",), ("y",))
+FAILURES = {name: FailedCase(f"{name} is wrong", ("a",), f"the text of {name}") for name in "vwxyz"}
+USUAL = group_failures(FAILURES, {}, 2, 2, 0.5, lambda: 0.0)
 EXHIBIT = Exhibit(
     Case("id", "test_a.py::test_a[1]", "def test_a(n): ...", (("n", "1"),)),
     Rollout(
@@ -64,6 +68,7 @@ def refuse(*_: object) -> Any:
 def test_without_hooks_every_decision_is_the_usual_one() -> None:
     found = extensions()
     assert found.decisions.select_parent(CHOICE) == ONE.id
+    assert found.decisions.choose_minibatches(FAILURES, {}, 2, 2, 0.5, lambda: 0.0) == USUAL
     assert (found.decisions.accept(OPEN), found.decisions.accept(DONE)) == ("wait", "accept")
     assert found.decisions.propose_merge(PAIR) == {"a": ONE.texts["a"], "b": OTHER.texts["b"]}
     assert not found.has_proposer
@@ -79,6 +84,24 @@ def test_a_hook_selects_the_parent() -> None:
 
     assert extensions(select_parent=select_parent).decisions.select_parent(CHOICE) == SEED.id
     assert seen == [([(ONE.id, 0.5, 1.0, 2)], False)]
+
+
+def minibatches(found: Extensions, shown: Mapping[str, int] | None = None) -> list[tuple[str, ...]]:
+    return found.decisions.choose_minibatches(FAILURES, shown or {}, 2, 2, 0.5, lambda: 0.0)
+
+
+def test_a_hook_chooses_the_cases_that_are_shown() -> None:
+    seen = []
+
+    def choose(failing: Any, shown: Any, size: int, groups: int) -> list[list[str]]:
+        seen.append((failing["x"], list(failing), shown, size, groups))
+        return [["z", "x"], ["v"]]
+
+    found = extensions(choose_minibatch=choose)
+    assert minibatches(found, {"x": 3}) == [("z", "x"), ("v",)]
+    case = {"said": "x is wrong", "uses": ("a",), "text": "the text of x"}
+    assert seen == [(case, list("vwxyz"), {"x": 3}, 2, 2)]
+    found.check()
 
 
 def test_a_hook_decides_at_the_gate() -> None:
@@ -134,7 +157,15 @@ def test_a_hook_that_changes_its_arguments_changes_nothing() -> None:
         scores.clear()
         rivals[SEED.id].clear()
 
-    found = extensions(merge=merge, accept=accept)
+    def choose(failing: Any, shown: Any) -> None:
+        failing["x"]["said"] = "spoilt"
+        failing.clear()
+        shown.clear()
+
+    found = extensions(merge=merge, accept=accept, choose_minibatch=choose)
+    times = {"v": 2}
+    assert minibatches(found, times) == group_failures(FAILURES, {"v": 2}, 2, 2, 0.5, lambda: 0.0)
+    assert (times, FAILURES["x"].said) == ({"v": 2}, "x is wrong")
     assert found.decisions.propose_merge(PAIR) == {"a": "Do it.\none\n", "b": "Do that.\nother\n"}
     assert found.decisions.accept(OPEN) == "wait"
     assert ONE.texts["a"] == "Do it.\none\n"
@@ -191,6 +222,7 @@ def broken(name: str, hook: Any) -> tuple[Extensions, str]:
     """Ask each decision once with one hook that goes wrong; return the one message of it."""
     found = extensions(**{name: hook})
     assert found.decisions.select_parent(CHOICE) == ONE.id
+    assert minibatches(found) == USUAL
     assert found.decisions.accept(DONE) == "accept"
     assert found.decisions.propose_merge(PAIR)["a"] == ONE.texts["a"]  # type: ignore[index]
     assert found.propose("a", "Do it.\n", [EXHIBIT], [], [], 0) is None
@@ -204,6 +236,7 @@ def broken(name: str, hook: Any) -> tuple[Extensions, str]:
     ("name", "hook"),
     [
         ("select_parent", lambda parents: refuse()),
+        ("choose_minibatch", lambda shown: refuse()),
         ("accept", lambda scores: refuse()),
         ("merge", lambda one: refuse()),
         ("propose", lambda text: refuse()),
@@ -236,11 +269,19 @@ def test_who_ends_the_session_ends_it(error: Any) -> None:
         extensions(accept=leave).decisions.accept(DONE)
 
 
+GROUPS = "give groups of failing cases, 2 at most, with 2 cases at most, and none twice"
+NO_GROUPS = (
+    [], "xy", ["xy"], [[]], [["x"], []], [["x", "y", "z"]], [["v"], ["w"], ["x"]],
+    [["x"], ["x"]], [["nobody"]], [[7]], [[["x"]]], {"x": "y"},
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "wanted"),
     [
         ("select_parent", "nobody", "give the id of one of the parents, or the seed's"),
         ("select_parent", 7, "give the id of one of the parents, or the seed's"),
+        *(("choose_minibatch", answer, GROUPS) for answer in NO_GROUPS),
         ("accept", True, "give 'accept' or 'reject'"),
         ("accept", "wait", "give 'accept' or 'reject'"),
         ("merge", {"c": "text"}, "give texts by component"),

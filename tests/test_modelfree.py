@@ -98,6 +98,26 @@ def test_a_rule_that_the_checks_state_is_tried_before_a_model_is_paid_to_read_it
     assert run.result["spent"]["reflections"] == 0
 
 
+def test_where_that_rule_helps_a_model_that_fails_at_its_first_request_is_told_and_the_verdict_stands(
+    labelled: Project,
+):
+    # "sales" needs another rule, which nobody makes.
+    heeds = labelled.world.task
+    labelled.world.task = lambda request: "?" if "about sales" in json.dumps(request) else heeds(request)
+    labelled.world.reflect = lambda request: (401, {"error": {"message": f"Incorrect API key: {KEY}"}})
+    run = labelled.optimize()
+    assert run.code == 0, run.everything
+    assert run.result["verdict"] == "proven"
+    assert len(run.reflections) == 1
+    (warning,) = run.result["warnings"]
+    assert warning.startswith("the reflecting model failed, so that no more edits were asked for: ")
+    assert "check OPENAI_API_KEY (status 401" in warning
+    run.matches("warning * the reflecting model failed, *check OPENAI_API_KEY*", "*git apply *best.patch")
+    assert "ERROR" not in run.everything
+    assert KEY not in run.everything
+    assert "**Warning:** the reflecting model failed" in (run.directory / "report.md").read_text("utf-8")
+
+
 @pytest.mark.thorough
 def test_where_that_rule_does_not_help_the_model_makes_the_edits(labelled: Project):
     rule = "Name the queue and nothing else."

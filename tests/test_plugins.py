@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomlkit
 
 from tests.fake_openai import Body
-from tests.harness import KINDS, PROMPT, TODAY, Project, Run, edits, new_project, propose_one_rule, rule
+from tests.harness import (
+    APART,
+    KINDS,
+    PROMPT,
+    TODAY,
+    Project,
+    Run,
+    edits,
+    new_project,
+    propose_one_rule,
+    rule,
+)
 
 ROOT = Path(__file__).parents[1]
 DOCS = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
@@ -32,6 +45,11 @@ def note(hook, **given):
 def pytest_gepa_select_parent(parents, seed):
     note("select_parent", parents=[one.candidate for one in parents], seed=seed)
     return seed
+
+
+def pytest_gepa_choose_minibatch(failing, shown, size, groups):
+    note("choose_minibatch", failing=failing, shown=shown, size=size, groups=groups)
+    return [sorted(failing, key=lambda case: shown.get(case, 0))[:size]]
 
 
 def pytest_gepa_propose(component, text, failing, neighbours, discarded, attempt):
@@ -80,7 +98,7 @@ def the_error(run: Run) -> str:
 
 @pytest.mark.thorough
 def test_the_examples_of_the_page_do_what_it_says(project: Project):
-    greedy, proposer, listener = EXAMPLES
+    greedy, proposer, listener, _ = EXAMPLES
     project.world.reflect = propose_one_rule
     project.write({"conftest.py": "\n\n".join([listener, proposer, greedy])})
     run = project.optimize()
@@ -100,6 +118,34 @@ def test_the_examples_of_the_page_do_what_it_says(project: Project):
     begun = [one for one in run.records("reflect") if one["parent"] in means]
     assert len({one["parent"] for one in begun}) > 1
     assert all(one["parent_mean"] == one["best_mean"] for one in begun)
+
+
+def test_the_plugin_to_install_is_loaded_by_its_entry_point_and_heard(project: Project, tmp_path: Path):
+    (table,) = (
+        tomlkit.parse(text).unwrap() for text in re.findall(r"^```toml\n(.*?)^```$", DOCS, re.M | re.S)
+    )
+    about, module = table["project"], EXAMPLES[-1]
+    ((name, target),) = about["entry-points"]["pytest11"].items()
+    assert module.startswith(f"# {target}.py\n")
+    assert {"pytest-gepa", "hatchling"} == {*about["dependencies"], *table["build-system"]["requires"]}
+    # As an installer leaves it.
+    site = tmp_path / "site"
+    info = site / f"{target}-{about['version']}.dist-info"
+    info.mkdir(parents=True)
+    (site / f"{target}.py").write_text(module, encoding="utf-8")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}\n", encoding="utf-8"
+    )
+    (info / "entry_points.txt").write_text(f"[pytest11]\n{name} = {target}\n", encoding="utf-8")
+    path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)])
+    run = project.optimize(env={"PYTHONPATH": path}, python=APART)
+    assert run.result["verdict"] == "proven", run.everything
+    run.matches("plugins: *gepa-in-turn-0.1*")
+    # All that fail, in the order of collection: what the usual choice would hardly come to.
+    cases = [case["id"] for case in run.records("run")[0]["cases"]]
+    failing = run.records("reflect")[0]["failing"]
+    assert failing == [case for case in cases if case in failing]
+    assert len(failing) == 9
 
 
 def test_the_page_tells_of_every_hook_and_its_arguments():
@@ -138,7 +184,14 @@ def spied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spied]:
 def test_all_hooks_are_called_and_only_the_proposer_outside_of_the_main_thread(spied: Spied):
     run = spied.run
     assert run.result["verdict"] == "proven", run.everything
-    for hook in ("select_parent", "accept", "merge", "candidate_evaluated", "run_finished"):
+    for hook in (
+        "select_parent",
+        "choose_minibatch",
+        "accept",
+        "merge",
+        "candidate_evaluated",
+        "run_finished",
+    ):
         found = heard(spied.project, hook)
         assert found, hook
         assert all(one["is_main"] for one in found), hook
@@ -155,6 +208,18 @@ def test_a_proposer_without_an_answer_leaves_it_to_the_model(spied: Spied):
     assert case["calls"][0]["answer"] == f"{word}-?"
     assert case["calls"][0]["messages"][0] == {"role": "system", "content": TODAY}
     assert f"'{word}-{kind[:3].upper()}'" in case["failure"]
+
+
+def test_the_cases_that_the_plugin_has_chosen_are_shown(spied: Spied):
+    chosen = heard(spied.project, "choose_minibatch")
+    asked = [one for one in spied.run.records("reflect") if one["other"] is None]
+    first, second = chosen[:2]
+    assert (first["shown"], first["size"]) == ({}, 12)
+    assert asked[0]["failing"] == list(first["failing"])[:12]
+    assert second["shown"] == dict.fromkeys(asked[0]["failing"], 1)
+    assert asked[1]["failing"] == sorted(second["failing"], key=second["shown"].__contains__)[:12]
+    assert all("-?' == '" in one["said"] for one in first["failing"].values())
+    assert all(one["uses"] == [PROMPT] for one in first["failing"].values())
 
 
 def test_every_line_starts_where_the_plugin_said(spied: Spied):

@@ -24,6 +24,14 @@ from tests.harness import (
     rule,
 )
 
+LISTENER = """\
+import json
+
+
+def pytest_gepa_candidate_evaluated(candidate, texts, scores, mean, parents, origin):
+    with open("heard.jsonl", "a") as stream:
+        stream.write(json.dumps([candidate, dict(texts), dict(scores), mean, list(parents), origin]) + "\\n")
+"""
 IDLE = "Always think of the customer first."
 
 
@@ -51,7 +59,7 @@ def needs(run: Run) -> dict[str, Mapping[str, object]]:
 @pytest.fixture(scope="module")
 def shrunk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Run]]:
     for project in new_project(tmp_path_factory.mktemp("shrunk") / "project"):
-        project.write({"pytest.ini": "[pytest]\n"})
+        project.write({"pytest.ini": "[pytest]\n", "conftest.py": LISTENER})
         project.world.reflect = with_ballast
         project.commit()
         yield project, project.optimize()
@@ -102,6 +110,30 @@ def test_shrinking_stays_within_the_budget_and_counts(shrunk: tuple[Project, Run
     shrinking = [record["event"] for record in run.records("event") if record.get("phase") == "shrink"]
     spent = sum(result["charged"] for event in shrinking for result in event["results"].values())
     assert 0 < spent <= begun["most"] <= fair_share(len(cases_of()), 4)
+
+
+def test_plugins_hear_of_the_candidate_that_is_confirmed(shrunk: tuple[Project, Run]):
+    project, run = shrunk
+    heard = [json.loads(line) for line in (project.root / "heard.jsonl").read_text("utf-8").splitlines()]
+    (confirm,) = run.records("confirm")
+    candidate, texts, scores, mean, parents, origin = heard[-1]
+    assert (candidate, mean, origin) == (confirm["winner"], 1.0, "shrink")
+    assert IDLE not in texts[PROMPT]
+    assert list(scores.values()) == [1.0] * len(cases_of())
+    assert parents == [heard[-2][0]]
+    assert len({one[0] for one in heard}) == len(heard)
+
+
+@pytest.mark.thorough
+def test_a_listener_that_raises_at_the_shrunken_winner_ends_the_run_before_it_is_confirmed(project: Project):
+    project.world.reflect = with_ballast
+    listener = "def pytest_gepa_candidate_evaluated(origin):\n    assert origin != 'shrink', 'no room'\n"
+    project.write({"conftest.py": listener})
+    run = project.optimize()
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.everything
+    assert "the hook pytest_gepa_candidate_evaluated of " in run.everything
+    assert run.result["verdict"] == "not confirmed"
+    assert run.records("confirm") == []
 
 
 @pytest.mark.thorough

@@ -41,21 +41,31 @@ class Reflector(Protocol):
 
 
 class EvidenceBudget:
-    """How many tokens of evidence a request may hold; lowered, for all that follow, to what a model has taken."""
+    """How many tokens of evidence a request may hold; lowered to what a model has taken.
+
+    What is learned in a round of reflections holds from the next one on: else what one of them shows would hang on
+    which of the others had ended.
+    """
 
     def __init__(self, tokens: int = DEFAULT_TOKENS) -> None:
         self._tokens = tokens
+        self._learned = tokens
         self._lock = threading.Lock()
 
     @property
     def tokens(self) -> int:
-        """The budget as it stands."""
+        """The budget of this round."""
         return self._tokens
 
     def lower(self, tokens: int) -> None:
         """Note that more evidence than this was too long for the model, and this was not."""
         with self._lock:
-            self._tokens = min(self._tokens, tokens)
+            self._learned = min(self._learned, tokens)
+
+    def begin_round(self) -> None:
+        """Let what was noted so far hold."""
+        with self._lock:
+            self._tokens = self._learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +161,10 @@ def propose(
     exchanges: list[Exchange] = []
     rejections: list[str] = []
     follow_up: list[ChatMessage] = []
+    tokens = budget.tokens
     for _ in range(_TRIES):
         try:
-            messages, raw = _ask(build, follow_up, model, menu, budget)
+            messages, raw, taken_tokens = _ask(build, follow_up, model, menu, tokens)
         except ContextTooLong as error:
             rejections.append(f"context too long: {error}")
             break
@@ -164,6 +175,9 @@ def propose(
             # first.
             rejections.append(f"no reply: {error}")
             break
+        if taken_tokens < tokens:
+            tokens = taken_tokens
+            budget.lower(tokens)
         try:
             reply, text, taken = reader.read(raw)
         except (ReplyError, EditError) as error:
@@ -216,10 +230,10 @@ def _ask(
     follow_up: Sequence[ChatMessage],
     model: Reflector,
     menu: Menu,
-    budget: EvidenceBudget,
-) -> tuple[list[ChatMessage], RawReply]:
-    """The messages sent and the reply. Evidence is halved while the request does not fit the model's context."""
-    tokens = budget.tokens
+    tokens: int,
+) -> tuple[list[ChatMessage], RawReply, int]:
+    """The messages sent, the reply and the tokens of evidence it was given: `tokens`, halved while the request does not
+    fit the model's context."""
     for halvings in count():
         messages = [*build(token_budget=tokens), *follow_up]
         try:
@@ -231,7 +245,5 @@ def _ask(
             # Half of a budget that was not used up would give the same request again.
             tokens = min(tokens, estimate_tokens(messages[1]["content"])) // 2
             continue
-        if halvings:
-            budget.lower(tokens)
-        return messages, raw
+        return messages, raw, tokens
     raise AssertionError("count() does not end")

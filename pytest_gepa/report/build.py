@@ -92,6 +92,7 @@ def build_result(
         trouble=tuple(_trouble(state, labels)),
         stray=tuple(_stray(stray, labels) for stray in state.stray),
         problems=state.problems,
+        warnings=_warnings(state, reason),
     )
 
 
@@ -114,6 +115,14 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
             f"{broken} and is kept in frontier/{best.id}.patch"
         )
     return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
+
+
+def _warnings(state: RunState, reason: str) -> tuple[str, ...]:
+    """What the verdict's reason does not say of the search."""
+    failed = state.reflection_failed
+    if not failed or failed in reason:
+        return ()
+    return (f"the reflecting model failed, so that no more edits were asked for: {failed}",)
 
 
 def _has_work(state: RunState) -> bool:

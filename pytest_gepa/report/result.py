@@ -245,7 +245,7 @@ class Result:
     stray: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """Why a patch is missing, or refused by git."""
+    """Why a patch or a report is missing, or a patch refused by git; why the reflecting model was asked no more."""
 
     patch: str = ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def write_run(
     """Write patches, `result.json` and the reports; the result comes back with the paths of its patches, and redacted.
 
     A patch's own lines are those of the user's files, to the byte: else it would not apply. One that cannot be made, or
-    that git refuses, is a warning of the result: what was paid for is written in any case.
+    that git refuses, is a warning of the result, and so is a report that cannot be made: what was paid for is written
+    in any case.
     """
     # What models have said was shown to them without secrets; this is for what came in by another way.
     result = from_json(
@@ -50,6 +52,10 @@ def write_run(
         shown = os.path.relpath(path, directory.parents[2])
         try:
             problem = _write_patch(path, candidate, components, base, message)
+        except OSError as error:
+            path.unlink(missing_ok=True)  # half a patch would do harm
+            warnings.append(f"{shown} {_not_made(error)}")
+            return ""
         except (GepaError, ValueError) as error:
             warnings.append(f"{shown} could not be made: {error}")
             return ""
@@ -70,15 +76,48 @@ def write_run(
         message = [PatchLine(redact(line.text), line.quoted) for line in message]
         patch = patch_of(candidate, f"frontier/{candidate.id}.patch", message)
         entries.append(replace(entry, patch=patch))
-    told = tuple(redact(" ".join(warning.split())) for warning in warnings)
-    result = replace(result, frontier=tuple(entries), warnings=told)
-    # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
-    text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
-    write_file(directory / "result.json", text.encode("utf-8", "backslashreplace"))
-    page = render_page(build_page(result, state, cases, redact))
-    for name, report in (("report.html", page), ("report.md", render_markdown(result))):
-        write_file(directory / name, report.encode("utf-8", "backslashreplace"))
+    result = _warned(replace(result, frontier=tuple(entries)), warnings, redact)
+    problems = _write_tables(directory, result)
+    # The page last: it is the largest by far, and all else is on disk by then.
+    problems += _make(
+        directory / "report.html", lambda: render_page(build_page(result, state, cases, redact))
+    )
+    if problems:
+        result = _warned(result, problems, redact)
+        _write_tables(directory, result)
     return result
+
+
+def _warned(result: Result, warnings: Sequence[str], redact: Callable[[str], str]) -> Result:
+    told = (redact(" ".join(warning.split())) for warning in warnings)
+    return replace(result, warnings=(*result.warnings, *told))
+
+
+def _write_tables(directory: Path, result: Result) -> list[str]:
+    """Write what the result alone is told by; says which of it could not be made, and why."""
+    return [
+        *_make(
+            directory / "result.json",
+            lambda: json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n",
+        ),
+        *_make(directory / "report.md", lambda: render_markdown(result)),
+    ]
+
+
+def _make(path: Path, text: Callable[[], str]) -> list[str]:
+    """Write one file of a run; what is wrong with it costs no other, and is said."""
+    try:
+        # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
+        write_file(path, text().encode("utf-8", "backslashreplace"))
+    except Exception as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return [f"{path.name} {_not_made(error)}"]
+    return []
+
+
+def _not_made(error: Exception) -> str:
+    return f"could not be made: {type(error).__name__}: {error}"
 
 
 def _write_patch(

@@ -188,6 +188,7 @@ def test_a_request_too_long_for_the_context_is_halved_and_the_budget_remembered(
     )
     budget = EvidenceBudget()
     assert proposed(script, budget=budget, failing=LONG).text
+    budget.begin_round()
     assert budget.tokens == 3_000
     sizes = [len(messages[1]["content"]) for messages in script.asked]
     assert sizes[1] < 0.6 * sizes[0]
@@ -200,6 +201,7 @@ def test_halving_starts_from_the_evidence_that_was_sent() -> None:
     script = Script(ContextTooLong("long"), full(("add", "", "x")))
     budget = EvidenceBudget()
     proposed(script, budget=budget)
+    budget.begin_round()
     assert budget.tokens < 300
 
 
@@ -207,6 +209,7 @@ def test_a_prompt_that_never_fits_is_given_up_without_an_error() -> None:
     script = Script(*(ContextTooLong("long") for _ in range(9)))
     budget = EvidenceBudget()
     proposal = proposed(script, failing=LONG, budget=budget)
+    budget.begin_round()
     assert budget.tokens == EvidenceBudget().tokens
     assert len(script.asked) == 5
     assert proposal.rejections == ("context too long: long",)
@@ -217,7 +220,23 @@ def test_the_budget_is_only_lowered() -> None:
     budget = EvidenceBudget(8_000)
     budget.lower(4_000)
     budget.lower(6_000)
+    budget.begin_round()
     assert budget.tokens == 4_000
+
+
+def test_what_one_reflection_learns_changes_none_of_the_same_round() -> None:
+    budget = EvidenceBudget()
+    alone, after = Script(full(("add", "", "x"))), Script(full(("add", "", "x")))
+    proposed(alone, failing=LONG)
+    proposed(Script(ContextTooLong("long"), full(("add", "", "x"))), budget=budget, failing=LONG)
+    proposed(after, budget=budget, failing=LONG)
+    assert after.asked == alone.asked
+
+
+def test_the_second_question_of_a_reflection_holds_no_more_than_the_first_had_to() -> None:
+    script = Script(ContextTooLong("long"), "no edit", full(("add", "", "x")))
+    assert proposed(script, failing=LONG).text
+    assert script.asked[2][:2] == script.asked[1]
 
 
 def test_a_proposal_goes_into_the_journal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.prompts.finding import find_components
+from pytest_gepa.report import run_directory, write
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.result import Result
@@ -188,3 +190,38 @@ def test_lines_that_end_in_spaces_are_taken_whatever_git_is_told_of_them(tmp_pat
     assert ("--whitespace=nowarn" in command) is (rule not in ("warn", ""))
     subprocess.run(command, shell=True, cwd=root, check=True)
     assert "- ant  \n" in prompt.read_text("utf-8")
+
+
+def test_a_page_that_cannot_be_made_costs_the_page_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_given: object) -> str:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(write, "render_page", fail)
+    directory, result = written(tmp_path, Desk(WORDS).search().choose().confirm())
+    assert result.warnings == ("report.html could not be made: RecursionError: too deep",)
+    assert from_json(Result, json.loads((directory / "result.json").read_text("utf-8"))) == result
+    assert "report.html could not be made" in (directory / "report.md").read_text("utf-8")
+    assert (directory / "best.patch").exists()
+    assert not (directory / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["best.patch", "result.json", "report.md", "report.html"])
+def test_a_file_that_cannot_be_written_costs_that_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    def write_file(path: Path, data: bytes) -> None:
+        if path.name == name:
+            path.write_bytes(data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        run_directory.write_file(path, data)
+
+    monkeypatch.setattr(write, "write_file", write_file)
+    directory, result = written(tmp_path, Desk(WORDS).search().choose().confirm())
+    (warning,) = (one for one in result.warnings if name in one)
+    assert "could not be made: OSError: [Errno 28] No space left on device" in warning
+    names = {"best.patch", "result.json", "report.md", "report.html"}
+    # Half a patch would do harm.
+    assert {path.name for path in directory.iterdir()} & names == names - {name}
+    assert (result.patch == "") is (name == "best.patch")
+    if name != "result.json":
+        assert from_json(Result, json.loads((directory / "result.json").read_text("utf-8"))) == result
