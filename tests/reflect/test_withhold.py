@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.reflect.partial import LEAST, Pieces
-from pytest_gepa.reflect.tables import beside, tables
+from pytest_gepa.reflect.tables import beside, python_nodes, tables
 from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.sources import Source
 
 
 def case(name: str, split: str, source: str = "", **values: object) -> Case:
@@ -20,7 +21,7 @@ def case(name: str, split: str, source: str = "", **values: object) -> Case:
 
 
 def cut(text: str, *cases: Case, source: str = "", prompt: str = "") -> str:
-    return Withholder(cases, [source], [prompt]).cut(text)
+    return Withholder(cases, [Source("test_a.py", source, is_test=True)], [prompt]).cut(text)
 
 
 LONG = "The parcel for Aunt Petunia never came to Little Whinging."
@@ -159,12 +160,12 @@ def test_sentences_of_a_test_that_is_held_out_whole_are_cut_and_names_are_not():
 
 
 def test_a_source_that_python_cannot_read_has_no_tables():
-    assert tables("def (") == []
+    assert python_nodes("def (") == []
     assert cut(LONG, SEARCH, HELD, source="def (") == HELD_OUT
 
 
 def test_rows_are_found_at_every_depth():
-    found = tables('X = {"train": [("a", 1, True), {"in": "b", "out": "c"}]}')
+    found = tables(python_nodes('X = {"train": [("a", 1, True), {"in": "b", "out": "c"}]}'))
     assert beside(found, {"a"}, {"b"}) == {"a", "1"}
     assert beside(found, {"b"}, {"a"}) == {"b", "in", "out", "c"}
 
