@@ -1,5 +1,5 @@
-"""Held-out cases are shown to the reflecting model in no form, wherever a suite keeps their data: in objects without a
-repr, in modules, in files of data, in long values. Every shared call, print and log of a search case holds all of it."""
+"""Held-out cases are shown to the reflecting model in no form, wherever a suite keeps their data: in objects without
+a repr, in modules, in files of data, in long values. Search cases print, log and show all of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.harness import Run, new_project, told
 TAIL = "TAIL-CANARY of the long value"
 LONG = " ".join(f"word{n}" for n in range(4_000)) + f" {TAIL}"
 IDS = ("one", "two", "canary-word", "canary-other")
+FORMS = ("json", "jsonl", "yaml", "csv", "txt", "md")
 
 TICKETS = """\
 class Ticket:
@@ -149,14 +150,29 @@ def run(tmp_path_factory: pytest.TempPathFactory):
         yield project.optimize("--gepa-trials=1", "-vv", "--showlocals")
 
 
-def test_no_canary_of_a_held_out_case_reaches_a_reflection(run: Run) -> None:
+@pytest.mark.parametrize(
+    "canary",
+    [
+        "CANARY-ONE the invoice of March",
+        "CANARY-SLOT the invoice of April",
+        "CANARY-CHECK in a lambda",
+        "CANARY-MODULE of March",
+        *(f"CANARY-{form}" for form in FORMS),
+        TAIL,
+        "word3999",
+        "canary",
+    ],
+)
+def test_no_canary_of_a_held_out_case_reaches_a_reflection(run: Run, canary: str) -> None:
     assert run.code == 0, run.everything
     assert run.reflections
     for request in run.reflections:
-        text = told(request)
-        for line in text.splitlines():
-            assert "canary" not in line.lower(), line[max(0, line.lower().index("canary") - 200) :][:400]
-        assert "word3999" not in text
+        assert canary not in told(request)
+
+
+def test_words_are_not_cut_out_of_other_words(run: Run) -> None:
+    """The id of the case with the long value is `long`."""
+    assert any("def test_long(text, gepa)" in told(request) for request in run.reflections)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +182,7 @@ def test_no_canary_of_a_held_out_case_reaches_a_reflection(run: Run) -> None:
         "the third ticket",
         "the first check",
         "the first note of a module",
-        *(f"the {form} answer of one" for form in ("json", "jsonl", "yaml", "csv", "txt", "md")),
+        *(f"the {form} answer of one" for form in FORMS),
     ],
 )
 def test_what_search_cases_show_of_themselves_is_still_there(run: Run, piece: str) -> None:

@@ -25,10 +25,14 @@ _PAIR = 2
 
 
 class Belongings(NamedTuple):
-    """The texts of held-out cases, and those of search cases."""
+    """The texts of held-out cases, and those of search cases.
+
+    `words` are those of the held-out cases' that only stand in their rows, and are words of any language or program.
+    """
 
     theirs: Texts
     shown: Texts
+    words: Texts
 
 
 class _File(NamedTuple):
@@ -47,7 +51,7 @@ def belongings(
     search, held = ([case for case in cases if case.split == split] for split in ("search", "holdout"))
     shown, theirs = ({*_values(one), *_texts_of(one, texts)} for one in (search, held))
     if not held:
-        return Belongings(frozenset(theirs), frozenset(shown))
+        return Belongings(frozenset(theirs), frozenset(shown), frozenset())
     sources = list(sources)
     files = [_File(source, _tables(source)) for source in sources]
     rows, rows_shown = positioned([one for one in sources if one.suffix == ".py"], cases)
@@ -65,10 +69,9 @@ def belongings(
         shown_beside |= _in_file(file, other, own)
     shown |= shown_beside
     theirs_beside -= theirs
-    return Belongings(
-        frozenset(theirs | (theirs_beside - _ordinary(theirs_beside, [*shown, *_sources(search)]))),
-        frozenset(shown),
-    )
+    theirs_beside -= _ordinary(theirs_beside, [*shown, *_sources(search)])
+    words = (text for text in theirs_beside if text.isascii() and text.isalpha() and not tells(text))
+    return Belongings(frozenset(theirs | theirs_beside), frozenset(shown), frozenset(words))
 
 
 def _texts_of(cases: Iterable[Case], texts: Mapping[str, Sequence[str]]) -> Iterator[str]:

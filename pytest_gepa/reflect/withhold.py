@@ -22,6 +22,9 @@ make the evidence unreadable."""
 
 HELD_OUT = "[held out]"
 
+_WORD = re.compile(r"(\\[nrt]|)(\w+)")
+"""A word, and what may stand before it for the end of a line in a text that is quoted."""
+
 
 class Withholder:
     """Cuts what is held-out cases' own out of exhibits.
@@ -30,7 +33,7 @@ class Withholder:
     sentences in a test function that is theirs alone, and what stands in a row with one of their values in a table of
     the `sources`. What a search case has too is no secret, nor is what stands in `prompts`. A piece of a long value, as
     reports cut them short, is cut like the whole. A short value is cut where it stands in quotes, or alone, or on a
-    line from which something was cut.
+    line from which something was cut; a word of such a row where it is no part of another.
     """
 
     def __init__(
@@ -41,9 +44,15 @@ class Withholder:
         texts: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         today = "\n".join(prompts)
-        theirs, shown = belongings(cases, sources, texts)
+        theirs, shown, words = belongings(cases, sources, texts)
         secrets = {value for value in theirs - shown if value.strip() and not _stands_in(value, today)}
-        long = {spelling for value in secrets if len(value) >= SHORTEST for spelling in _spellings(value)}
+        self._words = {value for value in secrets & words if len(value) >= SHORTEST}
+        long = {
+            spelling
+            for value in secrets - self._words
+            if len(value) >= SHORTEST
+            for spelling in _spellings(value)
+        }
         self._values = sorted(long, key=lambda value: (-len(value), value))
         # There may be thousands of values, and texts of megabytes: a text is read once for all of them.
         self._by_head: dict[str, list[int]] = defaultdict(list)
@@ -57,7 +66,7 @@ class Withholder:
 
     def exhibit(self, exhibit: Exhibit) -> Exhibit:
         """The same exhibit without anything of the held-out cases."""
-        if not self._values and not self._short:
+        if not self._values and not self._words and not self._short:
             return exhibit
         case, rollout = exhibit.case, exhibit.rollout
         return Exhibit(
@@ -75,7 +84,15 @@ class Withholder:
         for rank in sorted(rank for head in heads & self._by_head.keys() for rank in self._by_head[head]):
             text = text.replace(self._values[rank], HELD_OUT)
         text = self._pieces.replace(text, HELD_OUT)
+        if self._words:
+            text = _WORD.sub(self._without_word, text)
         return self._without_short(text) if self._short else text
+
+    def _without_word(self, found: re.Match[str]) -> str:
+        escape, word = found.groups()
+        if f"{escape[1:]}{word}" in self._words:
+            return f"{escape[:1]}{HELD_OUT}"
+        return f"{escape}{HELD_OUT}" if word in self._words else found[0]
 
     def _without_short(self, text: str) -> str:
         if re.fullmatch(self._short, text.strip()):
