@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from pytest_gepa.reflect.tables import Node, Row, Texts, node_of, tables
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.sources import Source
 
 _POSITIONS = re.compile(r"\[([\d.]+)\](?:#\d+)?$")
+_DEEPEST = 8
+"""Names that stand for names, and lists in lists, are followed so far."""
+
+_MOST_VALUES = 4
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 
 
@@ -59,15 +64,9 @@ def _splits(cases: Iterable[Case]) -> Mapping[tuple[str, str], Mapping[int, set[
 
 def _listed(sources: Iterable[Source]) -> Iterator[Listed]:
     trees = [(source, tree) for source in sources if (tree := _parsed(source.text)) is not None]
-    # A list is often in a module beside the test's; the first of its name counts, the test's own before others.
-    assigned: dict[str, list[ast.expr]] = defaultdict(list)
-    own: dict[str, dict[str, list[ast.expr]]] = {}
+    defined = {source.path: _assigned(tree) for source, tree in trees}
     for source, tree in trees:
-        here = own[source.path] = _assigned(tree)
-        for name, values in here.items():
-            assigned[name] += values
-    for source, tree in trees:
-        known = {**assigned, **own[source.path]}
+        known = _known(source.path, tree, defined)
         for function, names, given in _calls(tree):
             where = f"{source.path}::{function}" if function else ""
             for rows, is_derived in _rows(given, known):
@@ -79,6 +78,35 @@ def _parsed(text: str) -> ast.Module | None:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _known(
+    path: str, tree: ast.Module, defined: Mapping[str, Mapping[str, list[ast.expr]]]
+) -> Mapping[str, list[ast.expr]]:
+    """What names stand for in a source: its own, and those that one module alone has, of those that it imports or else
+    of all. Of others it is not known which is meant."""
+    imported = _imported(tree)
+    near = [other for other in defined if PurePosixPath(other.removesuffix("/__init__.py")).stem in imported]
+    known: dict[str, list[ast.expr]] = {}
+    for modules in (list(defined), near):
+        counts = Counter(name for module in modules for name in defined[module])
+        known |= {
+            name: values
+            for module in modules
+            for name, values in defined[module].items()
+            if counts[name] == 1
+        }
+    return {**known, **defined[path]}
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """The words of all names that a source imports."""
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names += [alias.name for alias in node.names]
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    return {word for name in names for word in name.split(".")}
 
 
 def _assigned(tree: ast.AST) -> dict[str, list[ast.expr]]:
@@ -147,12 +175,14 @@ def _rows(values: ast.expr, known: Mapping[str, list[ast.expr]]) -> Iterator[tup
             yield rows, True
 
 
-def _direct(node: ast.expr, known: Mapping[str, list[ast.expr]], depth: int = 4) -> Iterator[tuple[Row, ...]]:
+def _direct(
+    node: ast.expr, known: Mapping[str, list[ast.expr]], depth: int = _DEEPEST
+) -> Iterator[tuple[Row, ...]]:
     """The rows of a list that is written out, or that a name stands for, or a sum of such lists."""
     if depth == 0:
         return
     if isinstance(node, (ast.Name, ast.Attribute)):
-        for value in known.get(node.id if isinstance(node, ast.Name) else node.attr, ()):
+        for value in known.get(_name(node), ())[:_MOST_VALUES]:
             yield from _direct(value, known, depth - 1)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         sides = [next(_direct(side, known, depth - 1), None) for side in (node.left, node.right)]
@@ -160,6 +190,10 @@ def _direct(node: ast.expr, known: Mapping[str, list[ast.expr]], depth: int = 4)
             yield tuple(row for side in sides for row in side or ())
     elif isinstance(node, _DISPLAYS):
         yield tuple(_unpacked(node, known, depth))
+
+
+def _name(node: ast.Name | ast.Attribute) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr
 
 
 def _unpacked(

@@ -21,6 +21,7 @@ SHORTEST = 4
 make the evidence unreadable."""
 
 HELD_OUT = "[held out]"
+_LONG_HEAD = 12
 
 _WORD = re.compile(r"(\\[nrt]|)(\w+)")
 """A word, and what may stand before it for the end of a line in a text that is quoted."""
@@ -57,7 +58,7 @@ class Withholder:
         # There may be thousands of values, and texts of megabytes: a text is read once for all of them.
         self._by_head: dict[str, list[int]] = defaultdict(list)
         for rank, value in enumerate(self._values):
-            self._by_head[value[:SHORTEST]].append(rank)
+            self._by_head[_head(value)].append(rank)
         self._short = _alternatives(value for value in secrets if len(value) < SHORTEST)
         self._pieces = Pieces(
             (value for value in self._values if len(value) >= LEAST),
@@ -80,8 +81,11 @@ class Withholder:
 
     def cut(self, text: str) -> str:
         """The text without anything of the held-out cases."""
-        heads = {text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)}
-        for rank in sorted(rank for head in heads & self._by_head.keys() for rank in self._by_head[head]):
+        heads: set[str] = set()
+        for size in (SHORTEST, _LONG_HEAD):
+            starts = range(len(text) - size + 1)
+            heads.update(head for at in starts if (head := text[at : at + size]) in self._by_head)
+        for rank in sorted(rank for head in heads for rank in self._by_head[head]):
             text = text.replace(self._values[rank], HELD_OUT)
         text = self._pieces.replace(text, HELD_OUT)
         if self._words:
@@ -103,6 +107,10 @@ class Withholder:
         whole = re.compile(rf"(?<![\w.])(?:{self._short})(?![\w.])")
         lines = text.split("\n")
         return "\n".join(whole.sub(HELD_OUT, line) if HELD_OUT in line else line for line in lines)
+
+
+def _head(value: str) -> str:
+    return value[:_LONG_HEAD] if len(value) >= _LONG_HEAD else value[:SHORTEST]
 
 
 def _spellings(value: str) -> set[str]:

@@ -19,12 +19,12 @@ from pytest_gepa.suite.pytest_internals import parameters
 LONGEST = 1_000_000
 """Characters of one text that are kept, half of them from its end."""
 
-_ALL_CASES = 60_000_000
+_ALL_CASES = 40_000_000
 _LEAST = 20_000
 _MOST_PARTS = 20_000
 _WORDS_THAT_TELL = 3
 _LETTERS_THAT_TELL = 24
-_MODULES_OF_RECORDS = frozenset({"types", "argparse", "collections", "builtins"})
+_MODULES_OF_RECORDS = frozenset({"types", "argparse", "collections", "functools", "builtins"})
 """Where the standard library's own plain records come from, such as `SimpleNamespace`."""
 
 
