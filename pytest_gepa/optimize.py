@@ -25,7 +25,6 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.shrink_run import ShrinkRun
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.sources import case_sources
 
 
 class Optimization:
@@ -46,6 +45,7 @@ class Optimization:
         journal: Journal,
         screen: Screen,
         extensions: Extensions,
+        withholder: Withholder,
         crew: Crew | None = None,
         ancestor: Mapping[str, str] | None = None,
     ) -> None:
@@ -79,7 +79,7 @@ class Optimization:
             extensions,
             settings.edits,
             crew,
-            Withholder(cases, case_sources(settings.rootdir, cases), texts.values()),
+            withholder,
             settings.concurrency,
         )
         self._shrink_run = (

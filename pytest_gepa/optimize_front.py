@@ -30,6 +30,7 @@ from pytest_gepa.recording import recorded_model
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL
+from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
@@ -43,7 +44,9 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending, check_reflection_price
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.sources import case_sources
 from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of, with_digests
+from pytest_gepa.suite.values import case_texts
 from pytest_gepa.trace.redact import Redactor
 
 
@@ -163,6 +166,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         journal,
         terminal,
         extensions,
+        _withholder(session, settings, inputs),
         answers.crew(),
         inputs.ancestor,
     )
@@ -178,6 +182,15 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         steps.take(partial(_finish, steps, config, settings, inputs, directory, optimization.state, journal))
         steps.take(run.close)
     end_steps(steps, stream)
+
+
+def _withholder(session: pytest.Session, settings: Settings, inputs: Inputs) -> Withholder:
+    """What keeps the held-out cases from the reflecting model. Without any, no file is read for it."""
+    if inputs.searched == len(inputs.cases):
+        return Withholder(inputs.cases)
+    prompts = [component.text for component in inputs.components]
+    sources = case_sources(settings.rootdir, inputs.cases)
+    return Withholder(inputs.cases, sources, prompts, case_texts(session.items))
 
 
 def _finish(

@@ -19,9 +19,12 @@ class Pieces:
         for text in texts:
             for at in range(0, len(text) - _WINDOW + 1, _WINDOW):
                 self._windows.setdefault(text[at : at + _WINDOW], (text, at))
+        if not self._windows:
+            return
         for text in shown:
-            for at in range(len(text) - _WINDOW + 1):
-                self._windows.pop(text[at : at + _WINDOW], None)
+            starts = range(len(text) - _WINDOW + 1)
+            for window in {one for at in starts if (one := text[at : at + _WINDOW]) in self._windows}:
+                del self._windows[window]
 
     def replace(self, text: str, mark: str) -> str:
         """Return `text` with `mark` in the place of each such run."""

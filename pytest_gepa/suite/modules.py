@@ -8,6 +8,7 @@ import re
 import site
 import sys
 import sysconfig
+from functools import cache
 from pathlib import Path
 
 # Enough of TOML for one key: Python 3.10 has no parser, and a miss costs a preload, not a wrong result.
@@ -20,7 +21,7 @@ def environment_modules() -> list[str]:
     The project's own modules are left out, for they may read a prompt at import; a virtual environment inside the
     project's directory is not the project.
     """
-    roots = tuple(_environment_roots())
+    roots = tuple(environment_roots())
     names = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -31,12 +32,14 @@ def environment_modules() -> list[str]:
     return names
 
 
-def _environment_roots() -> set[str]:
+@cache
+def environment_roots() -> frozenset[str]:
+    """The directories of the standard library and of what is installed, each with a separator at its end."""
     paths = sysconfig.get_paths()
     found = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     found.update(site.getsitepackages())
     found.add(site.getusersitepackages())
-    return {os.path.realpath(path) + os.sep for path in found}
+    return frozenset(os.path.realpath(path) + os.sep for path in found)
 
 
 def project_packages(rootdir: Path) -> set[str]:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.reflect.partial import LEAST, Pieces
-from pytest_gepa.reflect.tables import beside, tables
+from pytest_gepa.reflect.tables import beside, python_nodes, tables
 from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.sources import Source
 
 
 def case(name: str, split: str, source: str = "", **values: object) -> Case:
@@ -20,7 +21,7 @@ def case(name: str, split: str, source: str = "", **values: object) -> Case:
 
 
 def cut(text: str, *cases: Case, source: str = "", prompt: str = "") -> str:
-    return Withholder(cases, [source], [prompt]).cut(text)
+    return Withholder(cases, [Source("test_a.py", source, is_test=True)], [prompt]).cut(text)
 
 
 LONG = "The parcel for Aunt Petunia never came to Little Whinging."
@@ -159,12 +160,12 @@ def test_sentences_of_a_test_that_is_held_out_whole_are_cut_and_names_are_not():
 
 
 def test_a_source_that_python_cannot_read_has_no_tables():
-    assert tables("def (") == []
+    assert python_nodes("def (") == []
     assert cut(LONG, SEARCH, HELD, source="def (") == HELD_OUT
 
 
 def test_rows_are_found_at_every_depth():
-    found = tables('X = {"train": [("a", 1, True), {"in": "b", "out": "c"}]}')
+    found = tables(python_nodes('X = {"train": [("a", 1, True), {"in": "b", "out": "c"}]}'))
     assert beside(found, {"a"}, {"b"}) == {"a", "1"}
     assert beside(found, {"b"}, {"a"}) == {"b", "in", "out", "c"}
 
@@ -189,3 +190,66 @@ def test_a_text_without_such_a_run_stays_as_it_is(secrets: list[str], text: str)
     runs = {secret[at : at + LEAST] for secret in secrets for at in range(len(secret) - LEAST + 1)}
     if not any(run in text for run in runs):
         assert Pieces(secrets, []).replace(text, "\0") == text
+
+
+def file(path: str, text: str, *names: str) -> Source:
+    return Source(path, text, (path, *names))
+
+
+class TestSources:
+    """Rows and files that are a held-out case's, besides the tables of test files."""
+
+    cases = (case("one", "search", id="one"), case("held-one", "holdout", id="held-one"))
+
+    def cut(self, text: str, *sources: Source, **texts: tuple[str, ...]) -> str:
+        ids = {"search": self.cases[0].id, "held": self.cases[1].id}
+        return Withholder(
+            self.cases, sources, texts={ids[name]: values for name, values in texts.items()}
+        ).cut(text)
+
+    def test_a_file_that_is_called_like_a_case_is_its_own(self):
+        sources = [
+            file("data/held-one.md", "# Invoices\nThe invoice of March is wrong.\n", "held-one"),
+            file("data/one.md", "# Invoices\nThe first invoice is right, so we see.\n", "one"),
+            file("data/others.md", "Nobody is called like this file of ours.", "others"),
+        ]
+        told = (
+            "The invoice of March is wrong. The first invoice is right, so we see. Nobody is called like this"
+        )
+        assert (
+            self.cut(told, *sources)
+            == f"{HELD_OUT} The first invoice is right, so we see. Nobody is called like this"
+        )
+
+    def test_words_of_a_row_are_cut_where_they_are_no_part_of_others(self):
+        source = file("gold.json", '{"one": {"queue": "sales"}, "held-one": {"queue": "billing"}}')
+        told = "billing, rebilling, billings, 'billing', x\\nbilling, billing_team"
+        left = f"{HELD_OUT}, rebilling, billings, '{HELD_OUT}', x\\n{HELD_OUT}, billing_team"
+        assert self.cut(told, source) == left
+
+    def test_words_of_a_row_that_search_cases_have_too_are_nobodys(self):
+        source = file(
+            "gold.json", '{"one": {"note": "no billing team"}, "held-one": {"queue": "billing team"}}'
+        )
+        assert self.cut("a billing team", source) == "a billing team"
+        assert (
+            self.cut("a billing team", file("gold.json", '{"held-one": ["billing team"]}')) == f"a {HELD_OUT}"
+        )
+
+    def test_texts_of_objects_are_their_cases(self):
+        told = "the first text of all, the second text of all, 'A7', 'B8'"
+        texts = {"search": ("the first text of all", "A7"), "held": ("the second text of all", "B8")}
+        assert self.cut(told, **texts) == f"the first text of all, {HELD_OUT}, 'A7', '{HELD_OUT}'"
+        shared = {"search": texts["search"], "held": texts["search"]}
+        assert self.cut(told, **shared) == told
+
+    def test_the_tail_of_a_long_text_is_known(self):
+        long = " ".join(f"word{n}" for n in range(9_000))
+        assert self.cut(f"...{long[-300:]}", held=(long,)) == f"...{HELD_OUT}"
+
+    def test_rows_are_theirs_by_ids_in_other_alphabets(self):
+        name = "test_it[f\\xfcr-dich]"
+        held = Case(f"t.py::{name}", f"t.py::{name}", split="holdout")
+        source = file("gold.csv", "id,text\nfür-dich,the answer in March\none,the answer in April\n")
+        left = Withholder((self.cases[0], held), [source]).cut("the answer in March, the answer in April")
+        assert left == f"{HELD_OUT}, the answer in April"

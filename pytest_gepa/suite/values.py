@@ -1,0 +1,142 @@
+"""The texts inside the values of parameters, as they are: a repr leaves out attributes, and is cut where it is long."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from enum import Enum
+from functools import cache, partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+
+import pytest
+
+from pytest_gepa.suite.collect import identify
+from pytest_gepa.suite.modules import environment_roots
+from pytest_gepa.suite.pytest_internals import parameters
+
+LONGEST = 1_000_000
+"""Characters of one text that are kept, half of them from its end."""
+
+_ALL_CASES = 40_000_000
+_LEAST = 20_000
+_MOST_PARTS = 20_000
+_WORDS_THAT_TELL = 3
+_LETTERS_THAT_TELL = 24
+_MODULES_OF_RECORDS = frozenset({"types", "argparse", "collections", "functools", "builtins"})
+"""Where the standard library's own plain records come from, such as `SimpleNamespace`."""
+
+
+def tells(text: str) -> bool:
+    """Whether a string is likely nobody else's: single words, and the names of fields and files, are everybody's."""
+    return len(text) >= _LETTERS_THAT_TELL or len(text.split()) >= _WORDS_THAT_TELL
+
+
+def case_texts(items: Sequence[pytest.Item]) -> dict[str, tuple[str, ...]]:
+    """The texts in the parameters of each item, by case id."""
+    longest = max(_LEAST, min(LONGEST, _ALL_CASES // max(1, len(items))))
+    return {
+        name: tuple(dict.fromkeys(texts_in(list(parameters(item).values()), longest)))
+        for name, item in identify(items).items()
+    }
+
+
+def texts_in(value: object, longest: int = LONGEST) -> Iterator[str]:
+    """The strings and numbers inside a value: in containers, attributes of objects, constants of functions.
+
+    Of what a library's object keeps for itself only sentences count. No code of the value is called but that of
+    containers. At most `_MOST_PARTS` parts are looked at.
+    """
+    waiting: list[tuple[object, bool]] = [(value, False)]
+    known: dict[int, object] = {}  # keeps what it names, so that no other can have its id
+    looked_at = 0
+    while waiting and looked_at < _MOST_PARTS:
+        part, is_librarys = waiting.pop()
+        looked_at += 1
+        text = _text(part)
+        if text is not None:
+            if not is_librarys or tells(text):
+                yield _ends(text, longest)
+        elif id(part) not in known and not isinstance(part, (bool, type(None), type, ModuleType)):
+            known[id(part)] = part
+            is_librarys = is_librarys or not _is_plain(part)
+            # Iterating a foreign container may raise anything.
+            with suppress(Exception):
+                inner = [(one, is_librarys) for one in _parts(part)]
+                waiting += reversed(inner[:_MOST_PARTS])
+
+
+def _text(part: object) -> str | None:
+    """A part that is a text, or stands for one, as such."""
+    if isinstance(part, str):
+        return str.__str__(part)
+    if isinstance(part, (bytes, bytearray)):
+        return part.decode("utf-8", "replace")
+    if isinstance(part, (int, float)) and not isinstance(part, (bool, Enum)):
+        with suppress(ValueError):  # a number of thousands of digits
+            return str(part)
+    if isinstance(part, os.PathLike):
+        with suppress(Exception):
+            return str(part)
+    return None
+
+
+def _ends(text: str, longest: int) -> str:
+    """The text; of one that is too long, beginning and end, of which pieces are known then."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}\n{text[-half:]}"
+
+
+def _parts(part: object) -> Iterable[object]:
+    if isinstance(part, Mapping):
+        return [one for pair in part.items() for one in pair]
+    if isinstance(part, Enum):
+        return [part.value]
+    if isinstance(part, FunctionType):
+        cells = [_cell(cell) for cell in part.__closure__ or ()]
+        return [part.__code__, part.__defaults__, part.__kwdefaults__, *cells]
+    if isinstance(part, CodeType):
+        return part.co_consts
+    if isinstance(part, MethodType):
+        return [part.__self__, part.__func__]
+    if isinstance(part, partial):
+        return [part.func, part.args, part.keywords]
+    if isinstance(part, (list, tuple, set, frozenset, Sequence)):
+        return [*part, *_attributes(part)]
+    return _attributes(part)
+
+
+def _cell(cell: object) -> object:
+    return getattr(cell, "cell_contents", None)
+
+
+def _attributes(part: object) -> Iterator[object]:
+    """The values of an object's own attributes, in its `__dict__` and its slots; no property is asked."""
+    with suppress(Exception):
+        yield from vars(part).values()
+    for kind in type(part).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            # A private slot stands in its class under a longer name.
+            name = f"_{kind.__name__.lstrip('_')}{slot}" if _is_private(slot) else slot
+            descriptor = kind.__dict__.get(name)
+            with suppress(Exception):
+                yield descriptor.__get__(part, kind)  # type: ignore[union-attr]
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("__") and not name.endswith("__")
+
+
+def _is_plain(part: object) -> bool:
+    """Whether an object is plain data, or of a class of the project's own."""
+    return not _is_of_library(type(part).__module__)
+
+
+@cache
+def _is_of_library(module: str) -> bool:
+    if module in _MODULES_OF_RECORDS:
+        return False
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return isinstance(file, str) and os.path.realpath(file).startswith(tuple(environment_roots()))
