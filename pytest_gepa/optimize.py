@@ -81,7 +81,7 @@ class Optimization:
             Withholder(cases, case_sources(settings.rootdir, cases), texts.values()),
         )
         self._shrink_run = (
-            ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, minutes, crew)
+            ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, plan.shrink, minutes, crew)
             if settings.shrinks
             else None
         )
