@@ -130,9 +130,7 @@ class Audit:
             self.state.is_finished = True
         except BaseException:
             self._suite.stop()
-            for message in self._crew.waiting():
-                if callable(message):
-                    message()  # a rollout that had come: it is paid for
+            self._crew.handle_waiting()
             raise
 
     def _today(self, cases: tuple[str, ...], number: int) -> _Work:

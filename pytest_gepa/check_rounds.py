@@ -111,9 +111,7 @@ class Rounds:
             self.state.has_ended = not self.state.stopped
         except BaseException:
             self._suite.stop()
-            for message in self._crew.waiting():
-                if callable(message):
-                    message()  # a rollout that had come: it is paid for
+            self._crew.handle_waiting()
             self._look(tuple(self.state.trials))
             raise
 

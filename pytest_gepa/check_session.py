@@ -14,8 +14,9 @@ from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import print_lines, undisturbed
+from pytest_gepa.front import print_lines
 from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.interrupts import undisturbed
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties

@@ -51,9 +51,7 @@ class ConfirmRun:
             with self._crew.interruptible():
                 self._compare((winner, *rivals))
         except BaseException:
-            for message in self._crew.waiting():
-                if callable(message):
-                    message()  # a rollout that had come: it is paid for
+            self._crew.handle_waiting()
             raise
 
     def _compare(self, candidates: Sequence[Candidate]) -> None:

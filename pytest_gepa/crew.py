@@ -6,9 +6,11 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+from pytest_gepa.interrupts import undisturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,17 @@ class Crew:
             if not isinstance(message, Failure):
                 found.append(message)
         return found
+
+    def handle_waiting(self) -> None:
+        """Handle what came with rollouts and replies that a run, now cut short, did not read: they are paid for.
+
+        Each by itself, as the error that has cut the run short says more than another one here; and through Ctrl-C.
+        """
+        with undisturbed():
+            for message in self.waiting():
+                if callable(message):
+                    with suppress(Exception):
+                        message()
 
     def next(self, timeout: float | None = None) -> Any:
         """Wait for the next message; raises what a piece of work raised, and `queue.Empty` after `timeout` seconds."""

@@ -127,9 +127,7 @@ class SearchDriver:
 
     def keep_waiting(self) -> None:
         """Note the rollouts and replies that had come when the run was interrupted: they are paid for."""
-        for message in self._crew.waiting():
-            if callable(message):
-                message()
+        self._crew.handle_waiting()
 
     def _tell(self, event: Event) -> None:
         with self._lock:

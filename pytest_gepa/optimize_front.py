@@ -17,8 +17,9 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.front import find_cases, find_prompts, print_lines, verdict_key
 from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.interrupts import undisturbed
 from pytest_gepa.journal import Journal
 from pytest_gepa.optimize import Optimization
 from pytest_gepa.plan import BudgetPlan, plan_budget

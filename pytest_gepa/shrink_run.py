@@ -25,7 +25,8 @@ from pytest_gepa.suite.rollout import Case
 class ShrinkRun:
     """Shrinks the winner; `state.winner` is the smallest so far at any time, whatever ends it.
 
-    It may take `kept` rollouts, which were kept for it, and what the search has left of its own. `minutes` bounds the run as it bounds the search; `crew` is that of the search, which knows a recorded order.
+    It may take `kept` rollouts, which were kept for it, and what the search has left of its own. `minutes` bounds the
+    run as it bounds the search; `crew` is that of the search, which knows a recorded order.
     """
 
     def __init__(
@@ -65,9 +66,7 @@ class ShrinkRun:
                     self._tell(state.shrink, Stopped(state.stopped))
                 self._measure(state.shrink)
         except BaseException:
-            for message in self._crew.waiting():
-                if callable(message):
-                    message()  # a rollout that had come: it is paid for
+            self._crew.handle_waiting()
             raise
 
     def _measure(self, shrink: Shrink) -> None:

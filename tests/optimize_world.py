@@ -12,10 +12,11 @@ from typing import Any, cast
 import pytest
 
 from pytest_gepa import hookspecs
+from pytest_gepa.crew import Crew
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.journal import Journal, read_journal
 from pytest_gepa.optimize import Optimization
-from pytest_gepa.plan import BudgetPlan, plan_budget
+from pytest_gepa.plan import plan_budget
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint
 from pytest_gepa.reflect.model import ReflectionModel
@@ -70,14 +71,18 @@ class World:
             reads=(PROMPT,),
         )
 
-    def plan(self, **changed: Any) -> BudgetPlan:
-        return plan_budget(world_settings(mode="optimize", **changed), self.cases)
-
-    def optimization(
-        self, directory: Path, *, ancestor: Mapping[str, str] | None = None, **changed: Any
-    ) -> Optimization:
+    def run(
+        self,
+        directory: Path,
+        *,
+        ancestor: Mapping[str, str] | None = None,
+        crew: Crew | None = None,
+        **changed: Any,
+    ) -> RunState:
+        """A whole run with these settings; what it left is in `state` and `journal`, also when it was interrupted."""
         settings = world_settings(mode="optimize", rootdir=directory, **changed)
-        return Optimization(
+        journal = Journal(directory / "journal.jsonl", str)
+        optimization = Optimization(
             settings,
             "run",
             self.cases,
@@ -85,28 +90,22 @@ class World:
             plan_budget(settings, self.cases),
             cast("Any", self.suite),
             ReflectionModel(ReflectionEndpoint("reflector")),
-            self._opened(directory),
+            journal,
             cast("Any", _Silent()),
             self._extensions(),
-            ancestor=ancestor,
+            crew,
+            ancestor,
         )
-
-    def run(self, directory: Path, **changed: Any) -> RunState:
-        """A whole run; its journal is in `journal` then."""
-        optimization = self.optimization(directory, **changed)
+        self.state = optimization.state
         try:
             optimization.run()
         finally:
-            self._log.close()
+            journal.close()
             self.journal = list(read_journal(directory / "journal.jsonl"))
-        return optimization.state
+        return self.state
 
     def records(self, kind: str) -> list[Mapping[str, Any]]:
         return [record for record in self.journal if record["record"] == kind]
-
-    def _opened(self, directory: Path) -> Journal:
-        self._log = Journal(directory / "journal.jsonl", str)
-        return self._log
 
     def _extensions(self) -> Extensions:
         manager = pytest.PytestPluginManager()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.optimize_world import PROMPT, World, add_words
+from pytest_gepa.crew import Crew
+from tests.optimize_world import PROMPT, TODAY, World, add_words
 
 IDLE = "- always think of the customer first\n- be of good cheer\n"
 EASY = {f"{word}-{number}": word for word in ("date", "unit", "sign", "case", "form") for number in range(4)}
@@ -42,3 +44,45 @@ def test_the_winner_is_shrunk_although_the_search_has_used_up_what_it_had(
     assert not any(line in state.winner.texts[PROMPT] for line in IDLE.splitlines())
     assert state.is_confirmed
     assert state.spent == rollouts(world) <= budget
+
+
+def interrupted(text: str, lacking: Sequence[str], attempt: int) -> str:
+    raise KeyboardInterrupt
+
+
+class Pressed:
+    """A suite's `stop` during which Ctrl-C is pressed once more."""
+
+    def __init__(self) -> None:
+        self.presses = 0
+
+    def __call__(self) -> None:
+        self.presses += 1
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_ctrl_c_while_the_run_stops_does_not_lose_the_winner(tmp_path: Path) -> None:
+    world = World(EASY, interrupted)
+    world.suite.stop = pressed = Pressed()  # type: ignore[method-assign]
+    better = add_words(TODAY, ["date", "unit", "sign"], 0)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(tmp_path, ancestor={PROMPT: better})
+    assert pressed.presses == 1
+    assert world.state.winner is not None
+    assert world.state.winner.texts == {PROMPT: better}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_message_that_cannot_be_handled_does_not_lose_the_winner(tmp_path: Path) -> None:
+    crew = Crew()
+
+    def unheard() -> None:
+        raise OSError("no space left")
+
+    world = World(EASY, interrupted)
+    world.suite.stop = lambda: crew.tell(unheard)  # type: ignore[method-assign]
+    better = add_words(TODAY, ["date"], 0)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(tmp_path, ancestor={PROMPT: better}, crew=crew)
+    assert world.state.winner is not None
+    assert world.state.winner.texts == {PROMPT: better}
