@@ -77,6 +77,10 @@ class Crew:
         if was_heard:
             raise KeyboardInterrupt  # it came after the last message was read
 
+    def stop_due(self) -> str:
+        """Why the recorded run was stopped at this point; "" where it was not, and where none is replayed."""
+        return ""
+
     def waiting(self) -> list[Any]:
         """The messages that have come and were not read, failures left out: what an interrupted run still learns."""
         found = []

@@ -62,8 +62,9 @@ class ShrinkRun:
         try:
             with self._crew.interruptible():
                 self._heed(state.shrink, state.shrink.decided())
-                if state.stopped:
-                    self._tell(state.shrink, Stopped(state.stopped))
+                # Of a replay the record knows it, also where what stopped the run came when its search had ended.
+                if reason := state.stopped or self._crew.stop_due():
+                    self._tell(state.shrink, Stopped(reason))
                 self._measure(state.shrink)
         except BaseException:
             self._crew.handle_waiting()
