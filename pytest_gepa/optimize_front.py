@@ -155,7 +155,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         answers.name,
         inputs.cases,
         inputs.components,
-        inputs.budget,
+        answers.as_recorded(inputs.budget, inputs.cases),
         suite,
         model,
         journal,
