@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.crew import Crew
+from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.recording import (
     IN_RUN,
     Charges,
@@ -19,6 +21,7 @@ from pytest_gepa.recording import (
 )
 from pytest_gepa.replay_order import RecordedCrew
 from pytest_gepa.settings import Settings
+from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.replay import Stores
 
@@ -77,6 +80,17 @@ class RunAnswers:
     def crew(self) -> Crew:
         """What hands the results of the search to its driver."""
         return Crew() if self._order is None else RecordedCrew(self._order)
+
+    def as_recorded(self, plan: BudgetPlan, cases: Sequence[Case]) -> BudgetPlan:
+        """The plan with no more confirm trials than a recorded run had: a cap on its cost may have left it fewer."""
+        usual = {case.id for case in cases if case.trials is None}
+        confirm = f"{self.name}/confirm/"
+        found = [
+            1 + int(trial.removeprefix(confirm))
+            for _, case, trial in self.charges or {}
+            if case in usual and trial.startswith(confirm)
+        ]
+        return replace(plan, trials=min(plan.trials, max(found))) if found else plan
 
     def keep(self, directory: Path) -> None:
         """Write the recording of a run that came to its end into its directory; a replay is not recorded again."""

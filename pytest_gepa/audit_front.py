@@ -19,8 +19,9 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import end_steps, find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.front import end_steps, find_cases, find_prompts, print_lines, verdict_key
 from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.interrupts import undisturbed
 from pytest_gepa.journal import Journal
 from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.plan import BudgetPlan

@@ -15,8 +15,9 @@ from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import end_steps, print_lines, undisturbed
+from pytest_gepa.front import end_steps, print_lines
 from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.interrupts import undisturbed
 from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 
 from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.candidate import Candidate
@@ -51,9 +52,7 @@ class ConfirmRun:
             with self._crew.interruptible():
                 self._compare((winner, *rivals))
         except BaseException:
-            for message in self._crew.waiting():
-                if callable(message):
-                    message()  # a rollout that had come: it is paid for
+            self._crew.keep_waiting()
             raise
 
     def _compare(self, candidates: Sequence[Candidate]) -> None:
@@ -64,11 +63,7 @@ class ConfirmRun:
         if state.spending is not None:
             most = state.spending.affordable_trials(most)
             trials = min(trials, most)
-        state.trials = trials
-        self._journal.write(
-            "confirm", winner=candidates[0].id, rivals=[one.id for one in candidates[1:]], trials=trials
-        )
-        self._screen.confirming(trials)
+        self._announce(candidates, trials)
         # What stands in a candidate's texts as an example says nothing about it; of no use to any, it is not run.
         wanted = {one.id: self._cases.keys() - set(one.examples) for one in candidates}
         wanted[seed.id] = set().union(*wanted.values())
@@ -79,15 +74,9 @@ class ConfirmRun:
         # Reserved as a whole, so that no retry can eat a later trial's share.
         self._reserve_share(sum(len(cases) for sides in rounds for _, cases in sides))
         for trial, sides in enumerate(rounds):
-            if (
-                trial == 1
-                and trials < most
-                and len(candidates) == 1
-                and self._is_unlike_the_search(candidates[0])
-            ):
-                state.trials = trials = most
-                self._journal.write("confirm", winner=candidates[0].id, rivals=[], trials=trials)
-                self._screen.confirming(trials)
+            if trial == 1 and trials < most and self._is_unlike_the_search(wanted):
+                trials = most
+                self._announce(candidates, trials)
             sides = [
                 (candidate, chosen)
                 for candidate, cases in sides
@@ -105,6 +94,12 @@ class ConfirmRun:
                 return
         state.is_confirmed = True
 
+    def _announce(self, candidates: Sequence[Candidate], trials: int) -> None:
+        winner, *rivals = (one.id for one in candidates)
+        self._state.trials = trials
+        self._journal.write("confirm", winner=winner, rivals=rivals, trials=trials)
+        self._screen.confirming(trials)
+
     def _rounds(self, trials: int) -> list[list[str]]:
         """The cases of each trial, in the order of the suite."""
         cases = self._cases.values()
@@ -118,18 +113,19 @@ class ConfirmRun:
         seed, rollouts = self._state.search.seed, self._state.rollouts
         return any(_said(found) != _said(rollouts[seed.id, found.case]) for found in self._state.repeats)
 
-    def _is_unlike_the_search(self, winner: Candidate) -> bool:
-        """Whether a case's two sides differ more or less in the first trial than they did in the search.
+    def _is_unlike_the_search(self, wanted: Mapping[str, Collection[str]]) -> bool:
+        """Whether a case's sides differ more or less in the first trial than they did in the search; `wanted` are the
+        cases of each side.
 
-        Where nothing is flaky none does. Which side was better is not looked at: the test of the verdict holds for
-        whatever differences there are, and asks how their signs have fallen.
+        Where nothing is flaky none does. Which side was better is not looked at, nor which is which: what is seen here
+        is the same when two sides of a case change places, and the test of the verdict asks for no more.
         """
-        state, ledger = self._state, self._state.search.pool.ledger
-        before, after = (state.confirm.get(name, {}) for name in (state.search.seed.id, winner.id))
+        ledger, confirm = self._state.search.pool.ledger, self._state.confirm
         for case in self._cases:
-            expected = (ledger.evidence(name, case) for name in (state.search.seed.id, winner.id))
-            found = (side[case, 0].score if (case, 0) in side else None for side in (before, after))
-            if _unlike([*expected], [*found]):
+            sides = [name for name, cases in wanted.items() if case in cases]
+            found = [confirm[name].get((case, 0)) for name in sides]
+            scores = [run.score if run is not None else None for run in found]
+            if _unlike([ledger.evidence(name, case) for name in sides], scores):
                 return True
         return False
 
@@ -173,10 +169,16 @@ class ConfirmRun:
 
 
 def _unlike(expected: Sequence[float | None], found: Sequence[float | None]) -> bool:
-    (seed, winner), (before, after) = expected, found
-    if seed is None or winner is None or before is None or after is None:
+    """Whether scores lie otherwise apart than was expected; not where one of them is unknown."""
+    before, after = _gaps(expected), _gaps(found)
+    if before is None or after is None:
         return False
-    return abs(abs(winner - seed) - abs(after - before)) > TIE
+    return any(abs(one - other) > TIE for one, other in zip(before, after, strict=True))
+
+
+def _gaps(scores: Sequence[float | None]) -> list[float] | None:
+    known = sorted(score for score in scores if score is not None)
+    return [high - low for low, high in pairwise(known)] if len(known) == len(scores) else None
 
 
 def _said(rollout: Rollout) -> tuple[Outcome, tuple[str, ...]]:

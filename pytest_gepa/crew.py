@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_gepa.interrupts import undisturbed
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -75,6 +77,10 @@ class Crew:
         if was_heard:
             raise KeyboardInterrupt  # it came after the last message was read
 
+    def stop_due(self) -> str:
+        """Why the recorded run was stopped at this point; "" where it was not, and where none is replayed."""
+        return ""
+
     def waiting(self) -> list[Any]:
         """The messages that have come and were not read, failures left out: what an interrupted run still learns."""
         found = []
@@ -88,12 +94,13 @@ class Crew:
     def keep_waiting(self) -> None:
         """Heed what had come when the work was cut short, each message by itself: it is paid for.
 
-        What has cut it short is being raised, so that nothing else is.
+        What has cut it short is being raised, so that nothing else is, nor does a further Ctrl-C stop it.
         """
-        for message in self.waiting():
-            if callable(message):
-                with suppress(BaseException):  # of hooks: what they tell a test by is no `Exception`
-                    message()
+        with undisturbed():
+            for message in self.waiting():
+                if callable(message):
+                    with suppress(BaseException):  # of hooks: what they tell a test by is no `Exception`
+                        message()
 
     def next(self, timeout: float | None = None) -> Any:
         """Wait for the next message; raises what a piece of work raised, and `queue.Empty` after `timeout` seconds."""

@@ -46,6 +46,9 @@ NOTHING_LEFT = (
     "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
 )
 
+CANNOT_REFLECT = "the reflection model cannot be used: "
+"""What the reason begins with for which a search closes that has neither money nor time against it."""
+
 
 class SearchDriver:
     """Runs one search to its end.
@@ -128,6 +131,8 @@ class SearchDriver:
                 self._state.stopped = f"the {minutes:g} minutes are over"
                 self._tell(Closing(self._state.stopped))
                 continue
+            if isinstance(message, (Stopped, Closing)):
+                self._note_stop(message)
             if isinstance(message, Reflected):
                 for reply in self._replies.take(message):
                     self._heed_reply(reply)
@@ -135,6 +140,11 @@ class SearchDriver:
                 self._tell(message)
             else:
                 message()
+
+    def _note_stop(self, stop: Stopped | Closing) -> None:
+        """Know in a replay, too, that money or time ended the search: no shrinking is begun then."""
+        if not stop.reason.startswith(CANNOT_REFLECT):
+            self._state.stopped = self._state.stopped or stop.reason
 
     def keep_waiting(self) -> None:
         """Note the rollouts and replies that had come when the run was interrupted: they are paid for."""
@@ -276,7 +286,7 @@ class SearchDriver:
     def _reflection_failed(self, reason: str) -> None:
         if not self._state.reflection_failed:
             self._state.reflection_failed = reason
-            self._tell(Closing(f"the reflection model cannot be used: {reason}"))
+            self._tell(Closing(f"{CANNOT_REFLECT}{reason}"))
 
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
         """Keep what the model said; runs in the deciding thread."""

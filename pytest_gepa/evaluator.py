@@ -122,14 +122,15 @@ class Evaluator:
         """Keep a rollout; runs in the deciding thread."""
         state = self._state
         place = rollout.candidate, rollout.case
+        kept = condensed(without_reports(rollout))
         if purpose != "repeat":
-            state.rollouts[place] = condensed(without_reports(rollout))
+            state.rollouts[place] = kept
         elif rollout.outcome.is_evidence and place in state.rollouts:
             trials = self._trials.setdefault(place, [state.rollouts[place]])
-            trials.append(condensed(without_reports(rollout)))
+            trials.append(kept)
             state.usual[place] = _usual(trials)
         if purpose == "repeat" and rollout.candidate == state.search.seed.id:
-            state.repeats.append(without_reports(rollout))
+            state.repeats.append(kept)
         state.count(rollout)
         self._journal.write("rollout", **rollout_fields(rollout))
         if purpose == "baseline":

@@ -6,10 +6,7 @@ Each mode has a front of its own, imported when it is asked for.
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import IO
 
@@ -86,19 +83,6 @@ def _redacted(case: Case, redact: Callable[[str], str]) -> Case:
         source=redact(case.source),
         parameters=tuple((name, redact(value)) for name, value in case.parameters),
     )
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let no second Ctrl-C cut short the second or so in which results are written."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def end_steps(steps: LastSteps, stream: IO[str]) -> None:

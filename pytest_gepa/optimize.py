@@ -12,6 +12,7 @@ from pytest_gepa.driver import SearchDriver
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.extensions import Extensions
+from pytest_gepa.interrupts import undisturbed
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan, search_settings
 from pytest_gepa.prompts.components import Component, format_problem
@@ -83,7 +84,7 @@ class Optimization:
             settings.concurrency,
         )
         self._shrink_run = (
-            ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, minutes, crew)
+            ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, plan.shrink, minutes, crew)
             if settings.shrinks
             else None
         )
@@ -104,11 +105,19 @@ class Optimization:
                 state.rivals = self._rivals(state.winner)
                 self._confirm_run().run(state.winner, state.rivals)
         except BaseException:
-            self._suite.stop()
-            if state.winner is None:
-                self._driver.keep_waiting()
-                state.winner = self._best_so_far()
+            # A second Ctrl-C comes easily while children end; what was found must not be lost by it.
+            with undisturbed():
+                self._stop()
             raise
+
+    def _stop(self) -> None:
+        """End every child, take in what had come, and name the best so far where none was chosen."""
+        try:
+            self._suite.stop()
+            if self.state.winner is None:
+                self._driver.keep_waiting()
+        finally:
+            self.state.winner = self.state.winner or self._best_so_far()
 
     def _rivals(self, winner: Candidate) -> tuple[Candidate, ...]:
         """The best others of the frontier, as many as are confirmed beside the winner."""

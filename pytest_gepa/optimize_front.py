@@ -18,8 +18,9 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import end_steps, find_cases, find_prompts, print_lines, undisturbed, verdict_key
+from pytest_gepa.front import end_steps, find_cases, find_prompts, print_lines, verdict_key
 from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.interrupts import undisturbed
 from pytest_gepa.journal import Journal
 from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.optimize import Optimization
@@ -160,7 +161,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         answers.name,
         inputs.cases,
         inputs.components,
-        inputs.budget,
+        answers.as_recorded(inputs.budget, inputs.cases),
         suite,
         model,
         journal,

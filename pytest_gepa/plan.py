@@ -1,4 +1,4 @@
-"""How the budget of rollouts is shared out before anything is spent: baseline, search, confirm run."""
+"""How the budget of rollouts is shared out before anything is spent: baseline, search, shrinking, confirm run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.evolve.changes import LEAST_SHARE
 from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.settings import DEFAULT_TRIALS, Settings
 from pytest_gepa.suite.rollout import Case
@@ -19,7 +20,8 @@ PROBE_CASES = 12
 @dataclass(frozen=True, slots=True)
 class BudgetPlan:
     """Shares of the budget, in rollouts. `search` includes the baseline; `confirm` is for `trials` on
-    both sides, of which the winner's has `candidates` in it.
+    both sides, of which the winner's has `candidates` in it. `shrink` is kept for shrinking the winner, which may take
+    what the search leaves as well; what it does not use stays unspent.
 
     `probe` rollouts repeat some cases after the baseline, to see whether they end alike: the search goes by that, and
     where even the answers are the same, one confirm trial will do if `is_adaptive`. It is 0 where one trial was asked
@@ -33,6 +35,7 @@ class BudgetPlan:
     trials: int
     candidates: int = 1
     is_adaptive: bool = True
+    shrink: int = 0
 
 
 def confirm_rollouts(cases: Sequence[Case], trials: int, candidates: int = 1) -> int:
@@ -59,8 +62,12 @@ def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
     if settings.budget:
         probe = min(probe, settings.budget - searched - minibatch - confirm)
     limit = settings.budget or SEARCH_FACTOR * searched + confirm + probe
+    search = limit - confirm - probe
+    shrink = _shrink_share(searched, search - searched, minibatch) if settings.shrinks else 0
     is_adaptive = not settings.trials
-    return BudgetPlan(limit, limit - confirm - probe, confirm, probe, trials, settings.confirm, is_adaptive)
+    return BudgetPlan(
+        limit, search - shrink, confirm, probe, trials, settings.confirm, is_adaptive, shrink=shrink
+    )
 
 
 def search_settings(seed: int, plan: BudgetPlan, *, has_model: bool = True) -> SearchSettings:
@@ -72,6 +79,13 @@ def search_settings(seed: int, plan: BudgetPlan, *, has_model: bool = True) -> S
         probe=plan.probe,
         unite=has_model,
     )
+
+
+def _shrink_share(searched: int, free: int, minibatch: int) -> int:
+    """What shrinking gets of the rollouts that baseline and confirm run leave: a third at most, and what is left must
+    hold a minibatch.
+    """
+    return max(0, min(LEAST_SHARE * searched, free // 3, free - minibatch))
 
 
 def _affordable_trials(settings: Settings, cases: Sequence[Case]) -> int:

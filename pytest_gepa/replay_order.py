@@ -41,6 +41,14 @@ class RecordedCrew(Crew):
         else:
             told.append(message)
 
+    def stop_due(self) -> str:
+        """See `Crew`."""
+        kind, _, reason = (self._order[0] if self._order else "").partition(" ")
+        if kind not in _STOPS:
+            return ""
+        self._order.popleft()
+        return reason
+
     def waiting(self) -> list[Any]:
         """See `Crew`."""
         held = [message for bundle in self._arrived.values() for message in bundle]

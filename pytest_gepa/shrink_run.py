@@ -25,7 +25,8 @@ from pytest_gepa.suite.rollout import Case
 class ShrinkRun:
     """Shrinks the winner; `state.winner` is the smallest so far at any time, whatever ends it.
 
-    `minutes` bounds the run as it bounds the search; `crew` is that of the search, which knows a recorded order.
+    It may take `kept` rollouts, which were kept for it, and what the search has left of its own. `minutes` bounds the
+    run as it bounds the search; `crew` is that of the search, which knows a recorded order.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class ShrinkRun:
         journal: Journal,
         screen: Screen,
         guard: Guard,
+        kept: int,
         minutes: float | None,
         crew: Crew,
     ) -> None:
@@ -43,6 +45,7 @@ class ShrinkRun:
         self._journal = journal
         self._screen = screen
         self._guard = guard
+        self._kept = kept
         self._minutes = minutes
         self._crew = crew
         self._lock = threading.Lock()  # retries are reserved by the threads that wait for rollouts
@@ -52,14 +55,16 @@ class ShrinkRun:
         """Run it to its end. Raises what the work raises, and `KeyboardInterrupt`."""
         state, search = self._state, self._state.search
         share = fair_share(len(search.pool.ledger.cases), len(changes(search.seed, winner)))
+        search.budget.grant(self._kept)
         most = min(search.budget.remaining, share)
         self._journal.write("shrink", winner=winner.id, most=most)
         state.shrink = Shrink(search.pool, winner, search.budget, most, self._guard)
         try:
             with self._crew.interruptible():
                 self._heed(state.shrink, state.shrink.decided())
-                if state.stopped:
-                    self._tell(state.shrink, Stopped(state.stopped))
+                # Of a replay the record knows it, also where what stopped the run came when its search had ended.
+                if reason := state.stopped or self._crew.stop_due():
+                    self._tell(state.shrink, Stopped(reason))
                 self._measure(state.shrink)
         except BaseException:
             self._crew.keep_waiting()

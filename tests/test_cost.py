@@ -228,6 +228,28 @@ def test_a_run_that_the_cap_has_stopped_is_replayed_to_the_same_end(project: Pro
 
 
 @pytest.mark.thorough
+def test_a_confirm_run_with_fewer_trials_for_want_of_money_is_replayed_with_as_many(project: Project) -> None:
+    till = Till(project.world, tokens=(400, 200))
+    sell = project.world.task
+
+    def never_twice_the_same(request: Body) -> Answer:
+        sold: dict[str, Any] = sell(request)  # type: ignore[assignment]
+        message = sold["choices"][0]["message"]
+        message["content"] += f" {till.calls}" * message["content"].endswith("?")
+        return sold
+
+    project.world.task = never_twice_the_same
+    project.world.reflect = lambda request: _slow(till, request)
+    first = project.optimize("--gepa-max-cost=0.3")
+    assert first.records("run")[0]["budget"]["trials"] == 3
+    assert first.result["trials"] < 3
+    again = project.optimize("--gepa-replay=only")
+    assert again.code == 0, again.everything
+    for figure in ("verdict", "trials", "effect", "p_value"):
+        assert again.result[figure] == first.result[figure]
+
+
+@pytest.mark.thorough
 def test_no_cap_is_passed_by_a_check_and_what_is_not_run_is_said(project: Project) -> None:
     till = Till(project.world, tokens=(400, 200))
     project.commit()

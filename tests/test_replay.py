@@ -430,3 +430,68 @@ def test_a_recording_of_an_interrupted_run_is_not_left_behind(project: Project, 
     run = project.optimize("--gepa-trials=1")
     assert run.code == 2
     assert not (run.directory / "recording").exists()
+
+
+LATE = """\
+import time
+from types import SimpleNamespace
+
+from pytest_gepa import driver
+
+chosen = []
+driver.time = SimpleNamespace(monotonic=lambda: time.monotonic() + 36_000 * (len(chosen) > 1))
+
+
+def pytest_gepa_select_parent(parents):
+    chosen.append(parents)
+"""
+
+
+def assert_replayed_to_the_same_end(project: Project, recorded: Run, *how: str) -> None:
+    run = project.optimize("--gepa-replay=only", *how, env=OFFLINE)
+    assert run.code == recorded.code == 0, run.everything
+    assert no_request(run)
+    assert run.best_patch.read_bytes() == recorded.best_patch.read_bytes()
+    for figure in ("verdict", "trials", "search_ended", "needs", "winner"):
+        assert run.result[figure] == recorded.result[figure]
+
+
+def test_a_run_that_the_minutes_have_ended_with_a_winner_is_replayed(project: Project) -> None:
+    project.write({"pytest.ini": "[pytest]\n", "conftest.py": LATE})
+    is_over = threading.Event()
+
+    def reflect(request: Body) -> Answer:
+        if len(project.world.reflections) == 1:
+            return edits(*(f"- {rule(kind)}" for kind in ("animal", "city")))
+        is_over.wait(300)  # the time is over before the second reply comes
+        return edits()
+
+    project.world.reflect = reflect
+    try:
+        recorded = project.optimize("--gepa-max-minutes=60")
+    finally:
+        is_over.set()
+    assert recorded.result["search_ended"] == "the 60 minutes are over"
+    assert {need["state"] for need in recorded.result["needs"]} == {"not measured"}
+    assert recorded.records("confirm"), "there is a winner"
+    assert_replayed_to_the_same_end(project, recorded)
+
+
+PRICES = "gepa_prices =\n    task input=2 output=8 max_output=200\n    reflector input=5 output=20 max_output=400\n"
+
+
+@pytest.mark.thorough
+def test_a_run_that_the_cap_has_ended_with_a_winner_is_replayed(project: Project) -> None:
+    project.write({"pytest.ini": f"[pytest]\n{PRICES}"})
+
+    def reflect(request: Body) -> Answer:
+        if len(project.world.reflections) == 1:
+            return edits(*(f"- {rule(kind)}" for kind in ("animal", "city")))
+        return edits(f"- Be kind, {len(project.world.reflections)} times.")
+
+    project.world.reflect = reflect
+    recorded = project.optimize("--gepa-max-cost=0.07")
+    assert "kept for the confirm run" in recorded.result["search_ended"], recorded.result
+    assert {need["state"] for need in recorded.result["needs"]} == {"not measured"}
+    assert recorded.records("confirm"), "there is a winner"
+    assert_replayed_to_the_same_end(project, recorded)

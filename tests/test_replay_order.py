@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.tasks import Closing, Evaluated, Reflected, Stopped
 from pytest_gepa.replay_order import RecordedCrew
 
@@ -69,6 +70,18 @@ def test_a_stop_comes_where_it_came_in_the_recorded_run(kind: type[Stopped] | ty
         found.append(crew.next(20))
     assert [type(message) for message in found] == [str, Evaluated, kind, str, Evaluated]
     assert found[2] == kind("the 5 minutes are over")
+
+
+@pytest.mark.parametrize("kind", [Stopped, Closing])
+def test_a_stop_that_is_due_is_known_before_anything_is_begun(kind: type[Stopped] | type[Closing]) -> None:
+    crew = RecordedCrew([f"{kind.__name__} the cap is reached", "Evaluated a"])
+    assert crew.stop_due() == "the cap is reached"
+    assert crew.stop_due() == ""
+    (gate,) = finish(crew, "a")
+    gate.set()
+    assert all_of(crew) == ["told by a", "a"]
+    assert crew.stop_due() == ""
+    assert Crew().stop_due() == ""
 
 
 def test_a_failure_is_raised_at_once_and_what_was_told_before_it_is_not_lost() -> None:

@@ -20,6 +20,12 @@ class Budget:
         """Rollouts that are neither charged nor reserved."""
         return self.limit - self.spent - self.reserved
 
+    def grant(self, rollouts: int) -> None:
+        """Let so many more be charged."""
+        if rollouts < 0:
+            raise ValueError("cannot take back what was granted")
+        self.limit += rollouts
+
     def reserve(self, rollouts: int) -> bool:
         """Set `rollouts` aside and return True, or change nothing and return False when fewer remain."""
         if rollouts < 0:

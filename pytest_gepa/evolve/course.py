@@ -295,10 +295,8 @@ class Course:
         if self._work.done:
             self._complete(proposal)
             return
-        ledger, room = self._pool.ledger, self._work.budget.remaining
-        base = self._pool.candidates[proposal.base].texts
-        changed = [name for name, text in candidate.texts.items() if text != base[name]]
-        if room == 0 or ledger.cost(changed, ledger.missing(candidate.id)) > room:
+        room = self._work.budget.remaining
+        if not self._has_room(proposal, candidate):
             if self._work.budget.reserved:
                 proposal.waiting = tuple(cases)
             else:
@@ -319,10 +317,20 @@ class Course:
                 self._complete(proposal)
 
     def _complete(self, proposal: Proposal) -> None:
-        ledger, tip = self._pool.ledger, proposal.tip
+        tip = proposal.tip
         proposal.child, proposal.repairs = None, None
-        missing = () if tip is None else ledger.missing(tip.id)
-        if tip is None or not (self._work.closes and missing and self._work.budget.reserve(len(missing))):
+        missing = () if tip is None else self._pool.ledger.missing(tip.id)
+        if tip is None or not (self._work.closes and missing and self._has_room(proposal, tip)):
             self._work.proposals.remove(proposal)
             return
-        self._work.hand_out(Evaluate(tip, missing, "rest"))
+        # Cases that turn out to be free give their room to those for which there was none.
+        chosen = missing[: self._work.budget.remaining]
+        self._work.budget.reserve(len(chosen))
+        self._work.hand_out(Evaluate(tip, chosen, "rest"))
+
+    def _has_room(self, proposal: Proposal, candidate: Candidate) -> bool:
+        """Whether the budget holds the cases that a candidate lacks, as far as what it changes reaches them."""
+        ledger, room = self._pool.ledger, self._work.budget.remaining
+        base = self._pool.candidates[proposal.base].texts
+        changed = [name for name, text in candidate.texts.items() if text != base[name]]
+        return 0 < room >= ledger.cost(changed, ledger.missing(candidate.id))

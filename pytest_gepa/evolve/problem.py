@@ -70,4 +70,5 @@ class SearchSettings:
 
 def spread(cases: Sequence[str], number: int) -> tuple[str, ...]:
     """Take `number` of the cases, as evenly over all of them as may be; all where there are fewer."""
-    return tuple(cases[:: max(1, len(cases) // number)][:number]) if number else ()
+    taken = min(number, len(cases))
+    return tuple(cases[at * len(cases) // taken] for at in range(taken))

@@ -113,7 +113,8 @@ def _reflections(
     )
     paid = _price(prices, model, tokens, lacking)
     ratio = reflection.replies / reflection.rollouts
-    replies = round(ratio * budget.search)
+    # The rollouts that were counted are those of the search and of its shrinking.
+    replies = round(ratio * (budget.search + budget.shrink))
     said = _product(prices, model, tokens, paid)
     other = "" if model == reflection.model else f", as those of {reflection.model}"
     line = (

@@ -45,6 +45,7 @@ def plan_lines(
         f"  baseline           {searched} = {count(searched, 'search case')}",
         f"  search             at most {budget.search - searched}",
         f"  repeats            {budget.probe}, to see whether answers repeat exactly",
+        *_shrink_lines(settings, budget),
         f"  confirm run        at most {budget.confirm} = {1 + budget.candidates} sides x "
         f"{count(len(cases), 'case')} x {count(budget.trials, 'trial')}",
         *expected_lines(settings, cases, model, budget, usage, reflection),
@@ -68,6 +69,12 @@ def plan_lines(
         f"seed {settings.seed}, concurrency {settings.concurrency}, {settings.timeout:g} s a case; nothing was run"
     )
     return lines
+
+
+def _shrink_lines(settings: Settings, budget: BudgetPlan) -> list[str]:
+    if not settings.shrinks:
+        return []
+    return [f"  shrinking          at most {budget.shrink}, and what the search leaves"]
 
 
 def _provable_lines(cases: Sequence[Case], budget: BudgetPlan, usage: Mapping[str, CaseUsage]) -> list[str]:

@@ -30,6 +30,17 @@ def test_nothing_is_settled_that_was_not_reserved(reserved: int, charged: int) -
     assert (budget.spent, budget.reserved) == (0, 4)
 
 
+def test_what_is_granted_may_be_reserved_too() -> None:
+    budget = Budget(5)
+    assert budget.reserve(4)
+    budget.grant(3)
+    assert (budget.limit, budget.remaining) == (8, 4)
+    assert budget.reserve(4)
+    assert not budget.reserve(1)
+    with pytest.raises(ValueError, match="granted"):
+        budget.grant(-1)
+
+
 def test_neither_the_limit_nor_a_reservation_is_negative() -> None:
     with pytest.raises(ValueError, match="negative"):
         Budget(-1)

@@ -16,6 +16,7 @@ from pytest_gepa.evolve.tasks import (
     Reflect,
     Reflected,
     Retried,
+    Retrying,
     Stopped,
 )
 from tests.evolve.world import World, add_rules, words_world
@@ -363,6 +364,33 @@ def test_when_the_time_is_over_what_has_passed_its_gate_is_run_to_its_end(at: st
     assert best.parents == (search.seed.id,)
     assert search.mean(best) == pytest.approx(4 / 20)
     assert set(search.results[best.id]) == set(world.needs)
+
+
+def test_when_the_time_is_over_cases_that_the_change_does_not_reach_ask_for_no_room() -> None:
+    needs = {f"a{n}": {"a": ("date",)} for n in range(10)} | {f"b{n}": {"b": ()} for n in range(10)}
+    world = World(needs)
+    search, (reflect,) = begin(world, rollouts=40, minibatch=4, neighbours=0, groups=1)
+    world.tell(search, world.answer(reflect))
+    (gate,) = search.ask()
+    search.tell(Retrying(8))
+    search.tell(Retried(8, 8))
+    world.tell(search, Closing("the time is up"))
+    world.tell(search, world.answer(gate))
+    assert search.budget.limit - search.budget.spent == 8, (
+        "enough for the 6 cases left that use `a`, not for all 16"
+    )
+    ran: list[str] = []
+    while tasks := search.ask():
+        (task,) = tasks
+        assert isinstance(task, Evaluate)
+        results = {case: world.result(task.candidate, case) for case in task.cases}
+        spared = {case: replace(one, charged=case.startswith("a")) for case, one in results.items()}
+        ran += task.cases
+        world.tell(search, Evaluated(task.candidate.id, spared))
+    assert sorted(ran) == sorted(set(needs) - set(gate.cases))  # type: ignore[union-attr]
+    assert search.best() != search.seed
+    assert search.mean(search.best()) == 1.0
+    assert (search.budget.spent, search.budget.reserved) == (20 + 4 + 8 + 6, 0)
 
 
 def test_when_the_time_is_over_nothing_is_run_for_what_has_passed_no_gate() -> None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.plan import MINIBATCH, plan_budget
@@ -72,7 +74,9 @@ def test_a_plan_names_prompts_cases_and_costs():
 def test_the_parts_of_the_budget_add_up_to_its_limit(settings: Settings):
     told = text(settings, cases(12, 3))
     limit = int(re.search(r"at most ([\d,]+) rollouts;", told)[1].replace(",", ""))  # type: ignore[index]
-    parts = re.findall(r"^  (?:baseline|search|repeats|confirm run) +(?:at most )?([\d,]+)", told, re.M)
+    parts = re.findall(
+        r"^  (?:baseline|search|repeats|shrinking|confirm run) +(?:at most )?([\d,]+)", told, re.M
+    )
     assert sum(int(part.replace(",", "")) for part in parts) == limit
 
 
@@ -90,8 +94,8 @@ def test_the_default_budget_is_twenty_rollouts_a_search_case_and_the_confirm_run
     plan = plan_budget(SETTINGS, cases(31, 10))
     assert plan.trials == 3
     assert plan.confirm == 2 * 41 * 3
-    assert plan.search == 20 * 31
-    assert plan.limit == plan.search + plan.confirm + plan.probe
+    assert plan.search + plan.shrink == 20 * 31
+    assert plan.limit == plan.search + plan.shrink + plan.confirm + plan.probe
 
 
 def test_a_marker_sets_the_trials_of_its_case():
@@ -111,6 +115,7 @@ def test_the_smallest_budget_that_is_named_will_do_and_one_less_will_not(
     smallest = int(str(caught.value).rsplit(" ", 1)[1])
     plan = plan_budget(replace(settings, budget=smallest), chosen)
     assert (plan.limit, plan.search + plan.confirm + plan.probe) == (smallest, smallest)
+    assert plan.shrink == 0
     assert plan.search >= searched + min(searched, MINIBATCH)
     with pytest.raises(SettingsError):
         plan_budget(replace(settings, budget=smallest - 1), chosen)
@@ -120,7 +125,31 @@ def test_the_smallest_budget_that_is_named_will_do_and_one_less_will_not(
 def test_a_confirm_run_with_more_trials_takes_no_more_than_a_third_of_a_given_budget(budget: int):
     plan = plan_budget(replace(SETTINGS, budget=budget), cases(12))
     assert plan.trials == 1 or 3 * plan.confirm <= budget
+    assert plan.search + plan.shrink + plan.confirm + plan.probe == budget
     assert plan.search >= 12 + min(12, MINIBATCH)
+
+
+@given(
+    st.integers(1, 60), st.integers(0, 20), st.integers(0, 2000), st.sampled_from([None, 1, 3]), st.booleans()
+)
+def test_shrinking_has_a_share_of_which_the_search_keeps_the_double(
+    searched: int, held_out: int, more: int, trials: int | None, shrinks: bool
+):
+    chosen = cases(searched, held_out)
+    smallest = searched + min(searched, MINIBATCH) + 2 * (searched + held_out) * (trials or 1)
+    plan = plan_budget(replace(SETTINGS, trials=trials, budget=smallest + more, shrinks=shrinks), chosen)
+    assert plan.search + plan.shrink + plan.confirm + plan.probe == plan.limit == smallest + more
+    assert plan.search >= searched + min(searched, MINIBATCH)
+    assert plan.search - searched >= 2 * plan.shrink
+    assert 0 <= plan.shrink <= 3 * searched * shrinks
+    if more >= 1000:
+        assert plan.shrink == 3 * searched * shrinks
+
+
+def test_where_nothing_is_shrunk_the_plan_has_no_line_for_it():
+    assert "  shrinking          at most 93, and what the search leaves" in text(SETTINGS, cases(31))
+    assert "shrinking" not in text(replace(SETTINGS, shrinks=False), cases(31))
+    assert plan_budget(replace(SETTINGS, shrinks=False), cases(31)).search == 20 * 31
 
 
 def test_the_plan_tells_which_prompt_reaches_which_cases_as_runs_have_shown_it():

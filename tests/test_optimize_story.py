@@ -1,0 +1,146 @@
+"""What an optimization runs, and keeps, without processes (`optimize_world`)."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.crew import Crew
+from pytest_gepa.trace.condense import KEPT_BYTES
+from tests.optimize_world import PROMPT, TODAY, World, add_words
+
+IDLE = "- always think of the customer first\n- be of good cheer\n"
+EASY = {f"{word}-{number}": word for word in ("date", "unit", "sign", "case", "form") for number in range(4)}
+HOPELESS = {f"hopeless-{number}": "never" for number in range(5)}
+
+
+def with_ballast(text: str, lacking: Sequence[str], attempt: int) -> str:
+    """All that can be mended with two useless lines among it, and later nothing but talk."""
+    useful = [word for word in lacking if word != "never"]
+    if not useful:
+        return f"{text}- remark {len(text)} {attempt}\n"
+    return add_words(text, useful[:1], attempt) + IDLE + add_words("", useful[1:], attempt)
+
+
+def rollouts(world: World) -> int:
+    return sum(len(asked.cases) for asked in world.suite.asked)
+
+
+@pytest.mark.parametrize("budget", [170, 200, 230])
+def test_the_winner_is_shrunk_although_the_search_has_used_up_what_it_had(
+    budget: int, tmp_path: Path
+) -> None:
+    world = World({**EASY, **HOPELESS}, with_ballast)
+    state = world.run(tmp_path, budget=budget, trials=1)
+    assert "too few to run another candidate" in state.search_ended
+    assert state.shrink is not None
+    assert state.shrink.done == "every change was tried"
+    states = Counter(need.state for need in state.shrink.needs)
+    assert (states["needed"], states["not measured"]) == (5, 0)
+    assert state.winner is not None
+    assert not any(line in state.winner.texts[PROMPT] for line in IDLE.splitlines())
+    assert state.is_confirmed
+    assert state.spent == rollouts(world) <= budget
+
+
+def interrupted(text: str, lacking: Sequence[str], attempt: int) -> str:
+    raise KeyboardInterrupt
+
+
+class Pressed:
+    """A suite's `stop` during which Ctrl-C is pressed once more."""
+
+    def __init__(self) -> None:
+        self.presses = 0
+
+    def __call__(self) -> None:
+        self.presses += 1
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_ctrl_c_while_the_run_stops_does_not_lose_the_winner(tmp_path: Path) -> None:
+    world = World(EASY, interrupted)
+    world.suite.stop = pressed = Pressed()  # type: ignore[method-assign]
+    better = add_words(TODAY, ["date", "unit", "sign"], 0)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(tmp_path, ancestor={PROMPT: better})
+    assert pressed.presses == 1
+    assert world.state.winner is not None
+    assert world.state.winner.texts == {PROMPT: better}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_message_that_cannot_be_handled_does_not_lose_the_winner(tmp_path: Path) -> None:
+    crew = Crew()
+
+    def unheard() -> None:
+        raise OSError("no space left")
+
+    world = World(EASY, interrupted)
+    world.suite.stop = lambda: crew.tell(unheard)  # type: ignore[method-assign]
+    better = add_words(TODAY, ["date"], 0)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(tmp_path, ancestor={PROMPT: better}, crew=crew)
+    assert world.state.winner is not None
+    assert world.state.winner.texts == {PROMPT: better}
+
+
+LONG = "".join(f"{at:06d} " for at in range(90_000))
+
+
+def long_answers(case: str, passes: bool, trial: str) -> str:
+    """The same in every trial, of a length that no run can keep of all of them."""
+    return f"{case} {'yes' if passes else 'no'} {LONG}"
+
+
+def test_long_answers_that_repeat_are_known_to_and_are_not_kept_whole(tmp_path: Path) -> None:
+    world = World({f"date-{number}": "date" for number in range(6)})
+    world.answer = long_answers
+    state = world.run(tmp_path)
+    assert len(state.repeats) == 4
+    answers = [call.answer for run in state.repeats for call in run.trajectory.calls]
+    assert all(answer is not None and len(answer.content) <= KEPT_BYTES for answer in answers)
+    assert state.trials == 1
+
+
+def test_answers_that_differ_are_tried_as_often_as_is_usual(tmp_path: Path) -> None:
+    world = World({f"date-{number}": "date" for number in range(6)})
+    world.answer = lambda case, passes, trial: f"{passes} in {trial}"
+    assert world.run(tmp_path).trials == 3
+
+
+def off_in_the_confirm_run(*cases: str) -> Callable[[str, str, str], bool]:
+    """Passes by word, but for some cases, which pass today's prompts too in their first trial there."""
+    return lambda text, case, trial: EVERY[case] in text or (trial.endswith("/confirm/0") and case in cases)
+
+
+EVERY = {f"{word}-{number}": word for word in ("date", "unit") for number in range(4)}
+
+
+def one_word(text: str, lacking: Sequence[str], attempt: int) -> str:
+    return add_words(text, lacking[:1], attempt)
+
+
+@pytest.mark.parametrize("confirmed", [1, 2])
+def test_a_first_trial_that_is_unlike_the_search_is_followed_by_the_others_for_every_candidate(
+    confirmed: int, tmp_path: Path
+) -> None:
+    world = World(EVERY, one_word)
+    world.passes = off_in_the_confirm_run("date-0")
+    state = world.run(tmp_path, confirm=confirmed, max_broken=8)
+    assert len(state.rivals) == confirmed - 1
+    assert [record["trials"] for record in world.records("confirm")] == [1, 3]
+    assert {len(side) for side in state.confirm.values()} == {3 * len(EVERY)}
+    assert state.is_confirmed
+
+
+@pytest.mark.parametrize("confirmed", [1, 2])
+def test_a_first_trial_like_the_search_is_enough_for_every_candidate(confirmed: int, tmp_path: Path) -> None:
+    world = World(EVERY, one_word)
+    state = world.run(tmp_path, confirm=confirmed, max_broken=8)
+    assert len(state.confirm) == 1 + confirmed
+    assert {len(side) for side in state.confirm.values()} == {len(EVERY)}
