@@ -309,9 +309,11 @@ def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> di
         identity, trial, number = parts
         place = {"key": identity, "number": number, "trial": trial}
         answer = decode(data)
-        line = _line({**place, **(_written(answer) if answer is not None else {"withheld": True})})
-        if answer is not None and redact(line) != line:
-            line = _line({**place, "withheld": True})
+        written = {"withheld": True} if answer is None else _written(answer)
+        # What the place says is ours: a request's digest, a number, a trial.
+        if answer is not None and redact(_line(written)) != _line(written):
+            written = {"withheld": True}
+        line = _line({**place, **written})
         name = re.sub(r"[^\w.-]+", "-", trial.removeprefix(f"{run}/"))
         files.setdefault(name, []).append(line)
     return files

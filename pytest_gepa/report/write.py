@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.codec import to_json
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import PatchLine, git_apply_check
+from pytest_gepa.redaction import redact_between, without_secrets
 from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.page import build_page, render_page
@@ -21,7 +23,7 @@ from pytest_gepa.report.result import Result
 from pytest_gepa.report.run_directory import write_file
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.trace.redact import rewrite_tree
+from pytest_gepa.trace.redact_lines import HiddenLines
 
 
 def write_run(
@@ -38,12 +40,14 @@ def write_run(
     A patch's own lines are those of the user's files, to the byte: else it would not apply. One that cannot be made, or
     that git refuses, is a warning of the result: what was paid for is written in any case.
     """
-    # What models have said was shown to them without secrets; this is for what came in by another way.
-    result = from_json(
-        Result, rewrite_tree(to_json(result), lambda text: text if text in components else redact(text))
-    )
+    hidden = _hidden_lines(state, redact)
+    result = _clean(result, state, hidden.redact)
     warnings: list[str] = []
     labels = {case.id: case.nodeid for case in cases}
+    files = [name.partition(SEPARATOR)[0] for name in components]
+
+    def warn(told: str, patch: str) -> None:
+        warnings.append(redact_between(" ".join(told.split()), [patch, *files], redact))
 
     def patch_of(candidate: Candidate, name: str, message: list[PatchLine]) -> str:
         path = directory / name
@@ -51,10 +55,10 @@ def write_run(
         try:
             problem = _write_patch(path, candidate, components, base, message)
         except (GepaError, ValueError) as error:
-            warnings.append(f"{shown} could not be made: {error}")
+            warn(f"{shown} could not be made: {error}", shown)
             return ""
         if problem:
-            warnings.append(f"{shown}: git would not take this patch: {problem}")
+            warn(f"{shown}: git would not take this patch: {problem}", shown)
         return shown
 
     winner = state.winner or state.search.seed
@@ -64,14 +68,11 @@ def write_run(
     entries = []
     for entry in result.frontier:
         candidate = state.search.candidates[entry.candidate]
-        message = frontier_message(
-            entry, ancestry(state, candidate, labels), trials=result.trials, judged=result.judged
-        )
-        message = [PatchLine(redact(line.text), line.quoted) for line in message]
+        edits = without_secrets(ancestry(state, candidate, labels), hidden.redact)
+        message = frontier_message(entry, edits, trials=result.trials, judged=result.judged)
         patch = patch_of(candidate, f"frontier/{candidate.id}.patch", message)
         entries.append(replace(entry, patch=patch))
-    told = tuple(redact(" ".join(warning.split())) for warning in warnings)
-    result = replace(result, frontier=tuple(entries), warnings=told)
+    result = replace(result, frontier=tuple(entries), warnings=tuple(warnings))
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
     text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
     write_file(directory / "result.json", text.encode("utf-8", "backslashreplace"))
@@ -79,6 +80,19 @@ def write_run(
     for name, report in (("report.html", page), ("report.md", render_markdown(result))):
         write_file(directory / name, report.encode("utf-8", "backslashreplace"))
     return result
+
+
+def _hidden_lines(state: RunState, redact: Callable[[str], str]) -> HiddenLines:
+    """The lines of all texts of the run that a secret over several lines is in: changes are shown by their lines."""
+    candidates = state.search.candidates.values()
+    return HiddenLines((text for candidate in candidates for text in candidate.texts.values()), redact)
+
+
+def _clean(result: Result, state: RunState, redact: Callable[[str], str]) -> Result:
+    """The result without secrets. What models have said was shown to them without; this is for what came in by another
+    way."""
+    patches = [f"frontier/{name}.patch" for name in state.search.candidates]
+    return replace(without_secrets(result, redact), reason=redact_between(result.reason, patches, redact))
 
 
 def _write_patch(

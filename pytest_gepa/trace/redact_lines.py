@@ -3,6 +3,7 @@ and only then divided."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from pytest_gepa.prompts.summary import one_line
@@ -11,7 +12,8 @@ from pytest_gepa.trace.redact import REDACTED
 _LINE = 150
 """So many characters tell a line from others; of a longer one a summary shows little more."""
 
-_SIGNS = ("- ", "+ ")
+_SIGN = re.compile(r"[-+ ] ?")
+"""What a change has before a line."""
 
 
 def redacted_lines(text: str, redact: Callable[[str], str]) -> list[str]:
@@ -42,7 +44,7 @@ class HiddenLines:
     """The lines of whole texts that show a part of a secret although nothing in the line alone tells so: the last of a
     key over several lines, say.
 
-    For what quotes lines of these texts, be it without their indent, cut, or behind the `- ` or `+ ` of a change.
+    For what quotes lines of these texts, be it without their indent, cut, or behind the `-` or `+` of a change.
     """
 
     def __init__(self, texts: Iterable[str], redact: Callable[[str], str]) -> None:
@@ -63,12 +65,12 @@ class HiddenLines:
         return "\n".join(map(self._line, before if len(before) == len(after) else after, after))
 
     def _line(self, before: str, after: str) -> str:
-        sign = before[:2] if before.startswith(_SIGNS) else ""
-        for bare, kept in ((before, ""), (before[len(sign) :], sign)):
-            hidden = self._shown.get(_key(bare))
-            if hidden is not None:
-                return kept + hidden
-        return after
+        hidden = self._shown.get(_key(before))
+        if hidden is not None:
+            return hidden
+        sign = _SIGN.match(before)
+        hidden = None if sign is None else self._shown.get(_key(before[1:]))
+        return after if sign is None or hidden is None else sign.group() + hidden
 
     def _hide(self, line: str, shown: str) -> None:
         key = _key(line)
