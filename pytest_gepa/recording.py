@@ -310,13 +310,19 @@ def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> di
         place = {"key": identity, "number": number, "trial": trial}
         answer = decode(data)
         written = {"withheld": True} if answer is None else _written(answer)
-        # What the place says is ours: a request's digest, a number, a trial.
-        if answer is not None and redact(_line(written)) != _line(written):
+        if _holds_secret(written, redact):
             written = {"withheld": True}
         line = _line({**place, **written})
         name = re.sub(r"[^\w.-]+", "-", trial.removeprefix(f"{run}/"))
         files.setdefault(name, []).append(line)
     return files
+
+
+def _holds_secret(written: Mapping[str, Any], redact: Callable[[str], str]) -> bool:
+    """Whether what a server has written holds one. Names of fields are ours, and the status says nothing."""
+    said = [value for name, value in written.items() if name not in ("status", "withheld")]
+    texts = [*map(_line, said), *(text for text in said if isinstance(text, str))]
+    return any(redact(text) != text for text in texts)
 
 
 def _written(answer: StoredAnswer) -> dict[str, Any]:
@@ -336,7 +342,7 @@ def _written(answer: StoredAnswer) -> dict[str, Any]:
     return {**head, "text": text}
 
 
-def _line(record: Mapping[str, Any]) -> str:
+def _line(record: Any) -> str:
     return json.dumps(record, ensure_ascii=False)
 
 
