@@ -22,7 +22,7 @@ from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import split_key, stored_key
 from pytest_gepa.trace.replay import WITHHELD
-from pytest_gepa.trace.stored import StoredAnswer, decode
+from pytest_gepa.trace.stored import StoredAnswer, decode, without_stamps
 
 COMMITTED = "gepa_recording"
 """Where `pytest-gepa record` puts a recording, in the rootdir; a replay looks there first."""
@@ -320,9 +320,9 @@ def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> di
 
 def _holds_secret(written: Mapping[str, Any], redact: Callable[[str], str]) -> bool:
     """Whether what a server has written holds one. Names of fields are ours, and the status says nothing."""
-    said = [value for name, value in written.items() if name not in ("status", "withheld")]
-    texts = [*map(_line, said), *(text for text in said if isinstance(text, str))]
-    return any(redact(text) != text for text in texts)
+    body = _line(written["json"]) if "json" in written else "".join(written.get("events", ()))
+    said = (str(written.get(name, "")) for name in ("content_type", "text", "base64"))
+    return any(redact(text) != text for text in (without_stamps(body), *said))
 
 
 def _written(answer: StoredAnswer) -> dict[str, Any]:

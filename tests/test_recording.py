@@ -165,6 +165,22 @@ def test_a_pattern_that_matches_names_of_ours_withholds_no_answer(write: Write, 
     assert (record["status"], record["text"]) == (200, "!")
 
 
+@pytest.mark.parametrize(
+    ("kind", "form"), [("application/json", "%s"), ("text/event-stream", "data: %s\n\ndata: [DONE]\n\n")]
+)
+def test_stamps_of_a_server_withhold_no_answer(write: Write, kind: str, form: str) -> None:
+    stamped = json.dumps({"id": "chatcmpl-AbC123456xyz0", "created": 1731000000, "say": "hello"})
+    saying = stamped.replace("hello", "123456")
+    answers = {
+        f"aa:t:{number}": StoredAnswer(200, kind, (form % text).encode()).encode()
+        for number, text in enumerate((stamped, saying))
+    }
+    directory = write(answers, redact=Redactor({}, [r"\d{6}"]).redact)
+    lines = [json.loads(line) for line in (directory / "answers/t.jsonl").read_text().splitlines()]
+
+    assert ["withheld" in line for line in lines] == [False, True]
+
+
 def test_neither_keys_nor_servers_are_kept_of_the_environment() -> None:
     environ = {
         "OPENAI_API_KEY": "sk-1",
