@@ -19,6 +19,7 @@ from pytest_gepa.recording import (
     read_recording,
     write_recording,
 )
+from pytest_gepa.redaction import without_secrets
 from pytest_gepa.replay_order import RecordedCrew
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
@@ -99,7 +100,7 @@ class RunAnswers:
                 directory / IN_RUN,
                 directory / "journal.jsonl",
                 self._recording,
-                _shaping(self._settings),
+                _shaping(self._settings, self._redact),
                 os.environ,
                 self._redact,
             )
@@ -119,9 +120,10 @@ class RunAnswers:
         self.notes.append(
             f"gepa: replaying {recording.directory_name} from {where}, {count} answers; nothing is sent"
         )
-        differences = recording.differences(_shaping(self._settings))
-        if recording.reflection_model != self._model:
-            differences.append(f"reflection-model was {recording.reflection_model}, is {self._model}")
+        differences = recording.differences(_shaping(self._settings, self._redact))
+        model = self._redact(self._model)
+        if recording.reflection_model != model:
+            differences.append(f"reflection-model was {recording.reflection_model}, is {model}")
         if differences:
             self.notes.append(f"gepa: the recorded run had other settings: {'; '.join(differences)}")
 
@@ -131,6 +133,6 @@ def _recorded_mode(settings: Settings) -> str:
     return "optimize" if settings.mode == "plan" else settings.mode
 
 
-def _shaping(settings: Settings) -> dict[str, Any]:
-    every = to_json(settings)
+def _shaping(settings: Settings, redact: Callable[[str], str]) -> dict[str, Any]:
+    every = to_json(without_secrets(settings, redact))
     return {name: every[name] for name in SHAPING}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from pytest_gepa.audit import Ablation, Audit, AuditState, runs_of
 from pytest_gepa.audit_findings import evidence, notices
 from pytest_gepa.audit_plan import AuditPlan, plan_audit
 from pytest_gepa.begin import begin_run
-from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.feed import Feeder
@@ -28,6 +28,7 @@ from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.file_lines import file_lines
+from pytest_gepa.redaction import without_secrets
 from pytest_gepa.report.audit_build import build_audit_result
 from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
@@ -40,7 +41,8 @@ from pytest_gepa.spending import Spending
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import load_usage, save_usage, usage_of, with_digests
-from pytest_gepa.trace.redact import Redactor, rewrite_tree
+from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.redact_lines import redact_by_line
 
 
 def run_audit(session: pytest.Session, settings: Settings) -> None:
@@ -139,14 +141,14 @@ def _finish(
     found = build_audit_result(directory.name, state, cases, components)
     if settings.replay == "only":
         found = replace(found, spent=as_replayed(found.spent))
-    result = from_json(AuditResult, rewrite_tree(to_json(found), journal.redact))
+    result = _clean(found, journal.redact)
     text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
     steps.take(partial(_write, directory / "audit.json", text))
     steps.take(lambda: _write(directory / "audit.md", audit_markdown(result)))
-    steps.take(partial(journal.write, "result", result=result))
+    steps.take(partial(journal.write_clean, "result", result=result))
     steps.take(partial(_keep_usage, directory, state, cases, components))
     shown = os.path.relpath(directory, config.invocation_params.dir)
-    config.stash[closing_key] = [journal.redact(line) for line in audit_closing(result, shown)]
+    config.stash[closing_key] = audit_closing(result, shown)
     config.stash[verdict_key] = "audit"
     config.stash[exit_status_key] = 0
     steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "audit"))
@@ -161,6 +163,12 @@ def _keep_usage(
     texts = {component.id: component.text for component in components}
     learned = usage_of(directory.name, texts, [*state.baseline.values(), *state.repeats])
     save_usage(directory.parents[1], with_digests(learned, cases))
+
+
+def _clean(found: AuditResult, redact: Callable[[str], str]) -> AuditResult:
+    """The result without secrets; the texts of the prompts keep their lines, which marks stand beside."""
+    prompts = tuple(replace(one, text=redact_by_line(one.text, redact)) for one in found.prompts)
+    return without_secrets(replace(found, prompts=prompts), redact)
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.components import Component, format_problem
 from pytest_gepa.prompts.pieces import Cut, find_cuts
 from pytest_gepa.prompts.placeholders import declared
@@ -26,7 +27,7 @@ class PromptPlan:
     `cases` are run with each; they are `known` where earlier runs have shown which cases use the prompt.
     """
 
-    component: str
+    component: OwnName
     cuts: tuple[Cut, ...]
     cases: int
     is_known: bool

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, unified_diff
 from pathlib import Path, PurePosixPath
 
 from pytest_gepa.errors import PromptError
+from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.finding import DATA_SUFFIXES, DEFAULT_PATTERNS, PROMPT_SUFFIXES, find_components
@@ -17,6 +18,7 @@ from pytest_gepa.prompts.formats.setting import TEXT, format_name
 from pytest_gepa.prompts.reading import NotTextError, SourceFile, plain, whole
 from pytest_gepa.report.check_result import PromptChange
 from pytest_gepa.revisions import FileState, Repository
+from pytest_gepa.trace.redact_lines import HiddenLines
 
 _MOST_DELETED = 500
 
@@ -29,9 +31,9 @@ class BasePrompts:
     `changes` are the components that differ, deleted ones among them, in order of their names.
     """
 
-    name: str
+    name: OwnName
     revision: str
-    texts: Mapping[str, str]
+    texts: Mapping[OwnName, str]
     changes: tuple[PromptChange, ...] = ()
 
     @property
@@ -51,11 +53,17 @@ class BasePrompts:
 
 
 def read_base(
-    rootdir: Path, components: Sequence[Component], base: Path, patterns: Sequence[str], revision: str
+    rootdir: Path,
+    components: Sequence[Component],
+    base: Path,
+    patterns: Sequence[str],
+    revision: str,
+    redact: Callable[[str], str] = str,
 ) -> BasePrompts:
     """Read the prompts as they were at a revision, by default where this branch has left the default branch.
 
     `base` and `patterns` are those by which the `components` of today were found; they find what was deleted since.
+    The diffs show no secret of the whole texts that `redact` takes out.
     Raises `RevisionError` where there is no such revision, and `PromptError` for a prompt that cannot be read there.
     """
     repository = Repository(rootdir)
@@ -79,12 +87,17 @@ def read_base(
         before_ids.add(id_before)
         texts[component.id] = component.text if text is None else text
         if text != component.text:
-            changes.append(_change(component, text, path or component.id, id_before, name))
+            change = _change(component, text, path or component.id, id_before, name)
+            hidden = HiddenLines((text or "", component.text), redact)
+            changes.append(replace(change, diff=hidden.redact(change.diff)))
     gone = _deleted(repository, commit, rootdir, base, patterns or DEFAULT_PATTERNS, deleted, old_files)
     known = before_ids | {component.id for component in components}
     changes += [
         PromptChange(
-            old.id, _top_path(old, repository, rootdir), "deleted", _diff(old.text, "", old.id, name)
+            old.id,
+            _top_path(old, repository, rootdir),
+            "deleted",
+            HiddenLines([old.text], redact).redact(_diff(old.text, "", old.id, name)),
         )
         for old in gone
         if old.id not in known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,6 @@ from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import case_digest, load_usage
-from pytest_gepa.trace.redact import Redactor
 
 
 def run_baseline(session: pytest.Session, settings: Settings) -> None:
@@ -63,7 +61,7 @@ def _compare(session: pytest.Session, settings: Settings) -> None:
     path = baseline_path(_directory(settings), settings.baseline)
     baseline = read_baseline(path)
     components, cases = find_prompts(settings), find_cases(session, settings)
-    matched = _matched(settings, baseline, cases)
+    matched = _matched(baseline, cases)
     if not matched.known:
         raise BaselineError(
             f"none of the {len(cases):,} cases of this session can be compared with the baseline {path}: "
@@ -97,13 +95,12 @@ def _tell(session: pytest.Session, lines: list[str]) -> None:
     session.config.stash[exit_status_key] = 0
 
 
-def _matched(settings: Settings, baseline: Baseline, cases: Sequence[Case]) -> Matched:
-    """The recorded cases by the ids of today; ids in the file hold no secret."""
-    redact = Redactor(os.environ, settings.redact).redact
-    ids = {redact(case.id): case for case in cases}
+def _matched(baseline: Baseline, cases: Sequence[Case]) -> Matched:
+    """The recorded cases by the ids of today."""
+    ids = {case.id: case for case in cases}
     found = match(baseline, {name: case_digest(case) for name, case in ids.items()})
     return Matched(
-        known={ids[name].id: recorded for name, recorded in found.known.items()},
+        known=found.known,
         new=tuple(ids[name].nodeid for name in found.new),
         edited=tuple(ids[name].nodeid for name in found.edited),
         gone=found.gone,

@@ -31,6 +31,7 @@ from pytest_gepa.front import verdict_key
 from pytest_gepa.plugin import closing_key, exit_status_key
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.patch import git_top
+from pytest_gepa.redaction import without_secrets
 from pytest_gepa.report.baseline_text import comparing_opening, replaced_lines, saved_lines, saving_opening
 from pytest_gepa.report.check_build import build_check, spent_of, trouble_of
 from pytest_gepa.report.check_result import CheckResult, PromptChange, SavedBaseline
@@ -106,9 +107,11 @@ def save(
     def finish() -> None:
         lines = _saved(session.config, settings, saving, redactor)
         labels = {case.id: case.nodeid for case in cases}
-        lines += trouble_lines(tuple(trouble_of(saving.state, labels)), saving.state.problems)
-        lines.append(spent_line(spent_of(saving.state)))
-        session.config.stash[closing_key] = [printable(redactor.redact(line)) for line in lines]
+        trouble = without_secrets(tuple(trouble_of(saving.state, labels)), redactor.redact)
+        problems = without_secrets(saving.state.problems, redactor.redact)
+        lines += trouble_lines(trouble, problems)
+        lines.append(spent_line(without_secrets(spent_of(saving.state), redactor.redact)))
+        session.config.stash[closing_key] = list(map(printable, lines))
 
     run.conduct(saving, [saving_opening(settings.saved_baseline, len(cases), trials)], finish)
 
@@ -123,7 +126,7 @@ def _saved(
     name, state = settings.saved_baseline, saving.state
     path = baseline_path(state_directory(settings.rootdir), name)
     baseline = saving.baseline(redactor.redact, date.today().isoformat(), __version__)
-    why = "" if state.has_ended else state.stopped or "interrupted"
+    why = "" if state.has_ended else redactor.redact(state.stopped) or "interrupted"
     if not why and not baseline.cases:
         why = "no case reached a model and gave evidence"
     if why:
@@ -131,7 +134,7 @@ def _saved(
         config.stash[exit_status_key] = 1
         kept = "what there was before is as it was" if path.exists() else "nothing was written"
         return [f"not saved            {name}: {why}; {kept}"]
-    replaced = _replaced(path, baseline)
+    replaced = _replaced(path, baseline, redactor)
     write_baseline(path, baseline)
     config.stash[verdict_key] = "saved"
     config.stash[exit_status_key] = 0
@@ -146,12 +149,12 @@ def _saved(
     ]
 
 
-def _replaced(path: Path, baseline: Baseline) -> list[str]:
+def _replaced(path: Path, baseline: Baseline, redactor: Redactor) -> list[str]:
     """What the new baseline says otherwise than the one that it replaces."""
     if not path.exists():
         return []
     try:
-        before = read_baseline(path)
+        before = without_secrets(read_baseline(path), redactor.redact)
     except BaselineError as error:
         return [f"replaces             a file that was no use: {error}"]
     return replaced_lines(before, differences(before, baseline))

@@ -87,10 +87,11 @@ class BaselineSaving:
         return [run for _, run in self.state.side(TODAY, case) if run.outcome.is_evidence]
 
     def baseline(self, redact: Callable[[str], str], day: str, version: str) -> Baseline:
-        """What the trials came to: of every case that reaches a model, without names that hold a secret."""
+        """What the trials came to: of every case that reaches a model; its nodeid, and the names of models, without
+        secrets."""
         asking = (case for case in self._cases.values() if case.id not in self.state.untouched)
         found = {
-            redact(case.id): _recorded(case, redact(case.nodeid), runs)
+            case.id: _recorded(case, redact(case.nodeid), runs)
             for case in asking
             if (runs := self._evidence(case.id))
         }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gepa.errors import GepaError
+from pytest_gepa.own import OwnName
 from pytest_gepa.report.wording import passed
 from pytest_gepa.verdict.judge import Tally
 
@@ -39,7 +40,7 @@ class RecordedCase:
     `scores` are the numbers of trials with evidence by score, in [0, 1], rounded; of these trials `passed` passed.
     """
 
-    digest: str
+    digest: OwnName
     name: str
     passed: int
     scores: Mapping[float, int]
@@ -67,11 +68,11 @@ class Baseline:
     asked for, `prompts` digests of the prompts' texts by component id, `cases` by case id.
     """
 
-    saved: str
-    version: str
+    saved: OwnName
+    version: OwnName
     models: tuple[str, ...] = ()
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    cases: Mapping[str, RecordedCase] = field(default_factory=dict)
+    prompts: Mapping[OwnName, OwnName] = field(default_factory=dict)
+    cases: Mapping[OwnName, RecordedCase] = field(default_factory=dict)
 
 
 def rounded(score: float) -> float:

@@ -6,14 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from pytest_gepa.answers import RunAnswers
-from pytest_gepa.codec import to_json
 from pytest_gepa.journal import Journal
 from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.prompts.components import Component
@@ -69,7 +68,7 @@ def begin_run(
             "run",
             version=1,
             run=run,
-            settings={**to_json(settings), "rootdir": ".", "prompts_base": "."},
+            settings=replace(settings, rootdir=Path(), prompts_base=Path()),
             cases=cases,
             components={component.id: component.text for component in components},
             reflection_model=reflection_model,

@@ -29,8 +29,15 @@ from pytest_gepa.trace.redact import Redactor
 def run_check(session: pytest.Session, settings: Settings) -> None:
     """Run a check. Raises `GepaError` for what the user can mend."""
     components = find_prompts(settings)
-    base = read_base(settings.rootdir, components, settings.prompts_base, settings.prompts, settings.revision)
     redactor = Redactor(os.environ, settings.redact)
+    base = read_base(
+        settings.rootdir,
+        components,
+        settings.prompts_base,
+        settings.prompts,
+        settings.revision,
+        redactor.redact,
+    )
     if base.changed:
         from pytest_gepa.check_run import compare
 

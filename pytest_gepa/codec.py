@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
-    """Turn a dataclass, enum, tuple or mapping, nested at will, into JSON values (dict, list, str, number, None)."""
+    """Turn a dataclass, enum, path, tuple or mapping, nested at will, into JSON values (dict, list, str, number,
+    None)."""
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
@@ -24,7 +26,7 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
-    return value
+    return value.as_posix() if isinstance(value, PurePath) else value
 
 
 def fields_to_json(value: Any) -> dict[str, Any]:

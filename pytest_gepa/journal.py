@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pytest_gepa.codec import to_json
-from pytest_gepa.trace.redact import rewrite_tree
+from pytest_gepa.own import OwnName
+from pytest_gepa.redaction import without_secrets
+
+_Names: TypeAlias = tuple[OwnName, ...]
+
+OWN_FIELDS: Mapping[str, Any] = {
+    **dict.fromkeys(("type", "phase", "purpose", "kind", "origin", "state"), OwnName),
+    **dict.fromkeys(("run", "candidate", "parent", "winner", "other", "proposal", "id"), OwnName),
+    **dict.fromkeys(("case", "trial", "component", "outcome"), OwnName),
+    **dict.fromkeys(("rivals", "cases", "failing", "neighbours", "changed"), _Names),
+    **dict.fromkeys(("uses", "reads", "imported", "carried"), _Names),
+    "components": _Names | Mapping[OwnName, str],
+    "ancestor": Mapping[OwnName, str],
+}
+"""The fields of records, by name, that hold texts of ours, with their types; those of dataclasses in them say so
+themselves."""
 
 
 class Journal:
-    """Writes records to `path`. Every text passes through `redact` before it reaches the disk, each by itself.
+    """Writes records to `path`. Every text passes through `redact` before it reaches the disk, each by itself, but for
+    names of ours (`OWN_FIELDS`).
 
     A record is flushed when it is written: what was paid for is on disk when the process dies.
     """
@@ -27,8 +43,15 @@ class Journal:
 
     def write(self, record: str, /, **data: Any) -> None:
         """Append a record of the kind `record`; values are anything that `codec.to_json` takes."""
+        clean = {
+            name: without_secrets(value, self.redact, OWN_FIELDS.get(name)) for name, value in data.items()
+        }
+        self.write_clean(record, **clean)
+
+    def write_clean(self, record: str, /, **data: Any) -> None:
+        """The same for values that are without secrets."""
         self._number += 1
-        values = {"n": self._number, "record": record, **rewrite_tree(to_json(data), self.redact)}
+        values = {"n": self._number, "record": record, **to_json(data)}
         self._stream.write(json.dumps(values, ensure_ascii=False) + "\n")
         self._stream.flush()
 

@@ -48,7 +48,7 @@ from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import case_sources
 from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of, with_digests
 from pytest_gepa.suite.values import case_texts
-from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.redact import REDACTED, Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
     if settings.replay == "only":
         recorded = recorded_model(settings.rootdir)  # raises before anything is begun
-        endpoint = endpoint or ReflectionEndpoint(recorded)
+        endpoint = endpoint or _recorded_endpoint(recorded)
     if endpoint is None:
         raise GepaError(
             "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
@@ -108,6 +108,16 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
         raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
     ancestor = _ancestor(settings, components) if settings.ancestor else {}
     return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases), ancestor)
+
+
+def _recorded_endpoint(model: str) -> ReflectionEndpoint:
+    """The model that a replay makes do with, as none is named. Raises `GepaError` where the recording has no name."""
+    if REDACTED in model:
+        raise GepaError(
+            f"the recorded run names its reflection model {model}, as the name holds a secret; name it with "
+            "--gepa-reflection-model NAME"
+        )
+    return ReflectionEndpoint(model)
 
 
 def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[str, str]:
@@ -212,9 +222,9 @@ def _finish(
     result = write_run(directory, result, state, components, inputs.cases, base, journal.redact)
     if state.stray:
         steps.take(partial(journal.write, "stray", calls=state.stray))
-    steps.take(partial(journal.write, "result", result=result))
+    steps.take(partial(journal.write_clean, "result", result=result))
     steps.take(partial(_keep_usage, directory, state, inputs.cases))
-    steps.take(partial(_conclude, config, settings, result, directory, base, components, journal.redact))
+    steps.take(partial(_conclude, config, settings, result, directory, base, components))
     steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "optimize"))
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
@@ -230,14 +240,13 @@ def _conclude(
     directory: Path,
     base: PatchBase,
     components: Mapping[str, Component],
-    redact: Callable[[str], str],
 ) -> None:
     """Hand verdict, exit status and closing section to the session."""
     changed = [components[change.component].path.resolve() for change in result.changes]
     here = config.invocation_params.dir
     command = base.command(settings.rootdir / result.patch, here, changed) if result.patch else ""
-    lines = closing_lines(result, os.path.relpath(directory, here), command)
-    config.stash[closing_key] = [redact(line) for line in lines]
+    # The result has no secrets any more, and the rest is ours.
+    config.stash[closing_key] = closing_lines(result, os.path.relpath(directory, here), command)
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0

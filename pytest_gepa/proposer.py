@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.extensions import Extensions
@@ -24,6 +25,7 @@ from pytest_gepa.reflect.propose import (
 )
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.trace.redact_lines import HiddenLines
 
 
 class Proposer:
@@ -80,6 +82,13 @@ class Proposer:
 
         Raises `ReflectionError` when the model gives no reply.
         """
+        proposal = self._proposal(task, component, menus)
+        before, after = task.parent.texts[component], proposal.text
+        if after is None:
+            return proposal
+        return replace(proposal, summary=_summary(before, after, self._redact))
+
+    def _proposal(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
         given = self._given(task, component)
         if given is not None:
             return given
@@ -135,7 +144,7 @@ class Proposer:
             budget=self._evidence,
             examples=parent.taken,
             redact=self._redact,
-            other=_other_version(task, component),
+            other=_other_version(task, component, self._redact),
         )
 
     def _shown(self, task: Reflect, component: str) -> tuple[list[Exhibit], list[Exhibit]]:
@@ -162,9 +171,14 @@ def _discarded(task: Reflect, component: str) -> list[tuple[str, str]]:
     return [(edit.summary, edit.reason) for edit in task.discarded if edit.component == component]
 
 
-def _other_version(task: Reflect, component: str) -> tuple[str, str] | None:
+def _summary(before: str, after: str, redact: Callable[[str], str]) -> str:
+    """The changed lines in short, without what they show of secrets in the whole texts."""
+    return HiddenLines((before, after), redact).redact(summarize(before, after))
+
+
+def _other_version(task: Reflect, component: str, redact: Callable[[str], str]) -> tuple[str, str] | None:
     """The text with which the parent's is to be united, and what was changed in it since their ancestor."""
     if task.other is None:
         return None
     text = task.other.candidate.texts[component]
-    return text, summarize(task.other.base[component], text)
+    return text, _summary(task.other.base[component], text, redact)

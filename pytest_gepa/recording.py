@@ -22,7 +22,7 @@ from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import split_key, stored_key
 from pytest_gepa.trace.replay import WITHHELD
-from pytest_gepa.trace.stored import StoredAnswer, decode
+from pytest_gepa.trace.stored import StoredAnswer, decode, without_stamps
 
 COMMITTED = "gepa_recording"
 """Where `pytest-gepa record` puts a recording, in the rootdir; a replay looks there first."""
@@ -309,12 +309,20 @@ def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> di
         identity, trial, number = parts
         place = {"key": identity, "number": number, "trial": trial}
         answer = decode(data)
-        line = _line({**place, **(_written(answer) if answer is not None else {"withheld": True})})
-        if answer is not None and redact(line) != line:
-            line = _line({**place, "withheld": True})
+        written = {"withheld": True} if answer is None else _written(answer)
+        if _holds_secret(written, redact):
+            written = {"withheld": True}
+        line = _line({**place, **written})
         name = re.sub(r"[^\w.-]+", "-", trial.removeprefix(f"{run}/"))
         files.setdefault(name, []).append(line)
     return files
+
+
+def _holds_secret(written: Mapping[str, Any], redact: Callable[[str], str]) -> bool:
+    """Whether what a server has written holds one. Names of fields are ours, and the status says nothing."""
+    body = _line(written["json"]) if "json" in written else "".join(written.get("events", ()))
+    said = (str(written.get(name, "")) for name in ("content_type", "text", "base64"))
+    return any(redact(text) != text for text in (without_stamps(body), *said))
 
 
 def _written(answer: StoredAnswer) -> dict[str, Any]:
@@ -334,7 +342,7 @@ def _written(answer: StoredAnswer) -> dict[str, Any]:
     return {**head, "text": text}
 
 
-def _line(record: Mapping[str, Any]) -> str:
+def _line(record: Any) -> str:
     return json.dumps(record, ensure_ascii=False)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.own import OwnName
 from pytest_gepa.plugin import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.suite.pytest_internals import (
@@ -61,7 +62,7 @@ class Settings:
     saved baseline that today is compared with, `saved_baseline` of the one that is to be saved, "" for none.
     """
 
-    mode: str
+    mode: OwnName
     rootdir: Path
     prompts: tuple[str, ...]
     prompts_base: Path
@@ -74,12 +75,12 @@ class Settings:
     seed: int
     timeout: float
     max_broken: int
-    fail_on: str | None
-    isolation: str
-    replay: str = "auto"
+    fail_on: OwnName | None
+    isolation: OwnName
+    replay: OwnName = "auto"
     confirm: int = 1
     shrinks: bool = True
-    edits: tuple[str, ...] = KINDS
+    edits: tuple[OwnName, ...] = KINDS
     redact: tuple[str, ...] = ()
     cache_size: int = DEFAULT_CACHE_MEGABYTES * 10**6
     max_cost: float | None = None
@@ -87,8 +88,8 @@ class Settings:
     revision: str = ""
     ancestor: str = ""
     fails_on_trouble: bool = False
-    baseline: str = ""
-    saved_baseline: str = ""
+    baseline: OwnName = ""
+    saved_baseline: OwnName = ""
 
     @property
     def headline(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,13 +12,14 @@ import pytest
 from pytest_gepa import hookspecs
 from pytest_gepa.evaluator import TEXT_BYTES, text_of
 from pytest_gepa.evolve.candidate import derive, seed_candidate
-from pytest_gepa.evolve.tasks import OtherVersion, Reflect
+from pytest_gepa.evolve.tasks import Discarded, OtherVersion, Reflect
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.proposer import Proposer
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.trace.redact import Redactor
 from tests.reflect.exhibits import COMPONENTS, ROUTE, ROUTE_TEXT, exhibit, passing
 from tests.reflect.test_propose import Script, full
 
@@ -35,7 +37,7 @@ TASK = Reflect(
 )
 
 
-def proposer_of(script: Script) -> Proposer:
+def proposer_of(script: Script, redact: Callable[[str], str] = str) -> Proposer:
     manager = pytest.PytestPluginManager()
     manager.add_hookspecs(hookspecs)
     cases = {one.case.id: one.case for one in (FAILING, PASSING)}
@@ -44,7 +46,24 @@ def proposer_of(script: Script) -> Proposer:
     model.settings = SimpleNamespace(model="some-model")
     guard = Guard(COMPONENTS)
     withholder = Withholder(list(cases.values()))
-    return Proposer(cases, rollouts, model, Extensions(manager.hook), guard, KINDS, withholder, str)
+    return Proposer(cases, rollouts, model, Extensions(manager.hook), guard, KINDS, withholder, redact)
+
+
+def test_a_line_of_a_secret_over_several_is_not_told_as_a_change() -> None:
+    """Of an edit that came to nothing, nor of the one that is made."""
+    secret = "<private>\nACME pays late.\n</private>\n"
+    parent = derive(SEED, {ROUTE: f"{secret}{ROUTE_TEXT}"})
+    dropped = Discarded(ROUTE, "- ACME pays late.\n+ Be brief.", "no gain")
+    task = replace(TASK, parent=parent, discarded=(dropped,), other=None)
+    script = Script(full(("add", "", "Be kind.")))
+    proposer = proposer_of(script, Redactor({}, ["(?s)<private>.*?</private>"]).redact)
+    proposer._rollouts = {(parent.id, one.case.id): one.rollout for one in (FAILING, PASSING)}
+    proposal = proposer.propose(task, ROUTE, MenuChoice())
+
+    asked = script.asked[0][1]["content"]
+    assert "- [redacted]\n+ Be brief." in asked
+    assert "ACME" not in asked + proposal.summary
+    assert proposal.summary == "+ Be kind."
 
 
 def test_the_model_reads_the_other_version_and_what_it_changed() -> None:

@@ -24,6 +24,7 @@ from pytest_gepa.recording import (
     write_recording,
 )
 from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import WITHHELD
 from pytest_gepa.trace.stored import StoredAnswer, decode
 
@@ -148,6 +149,36 @@ def test_what_holds_a_secret_is_named_and_left_out(write: Write) -> None:
     everything = b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
     assert b"sk-secret" not in everything
     assert b"gw.corp" not in everything
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"\d", "[0-9a-f]{2,}", r"\d{4}-\d{2}-\d{2}", "confirm|key|trial|text|status"]
+)
+def test_a_pattern_that_matches_names_of_ours_withholds_no_answer(write: Write, pattern: str) -> None:
+    key = "64bbd7296122" * 5
+    answer = StoredAnswer(200, "", b"!").encode()
+    directory = write({f"{key}:{RUN}/confirm/0:7": answer}, redact=Redactor({}, [pattern]).redact)
+    (line,) = (directory / "answers/confirm-0.jsonl").read_text().splitlines()
+    record = json.loads(line)
+
+    assert (record["key"], record["trial"], record["number"]) == (key, f"{RUN}/confirm/0", 7)
+    assert (record["status"], record["text"]) == (200, "!")
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"), [("application/json", "%s"), ("text/event-stream", "data: %s\n\ndata: [DONE]\n\n")]
+)
+def test_stamps_of_a_server_withhold_no_answer(write: Write, kind: str, form: str) -> None:
+    stamped = json.dumps({"id": "chatcmpl-AbC123456xyz0", "created": 1731000000, "say": "hello"})
+    saying = stamped.replace("hello", "123456")
+    answers = {
+        f"aa:t:{number}": StoredAnswer(200, kind, (form % text).encode()).encode()
+        for number, text in enumerate((stamped, saying))
+    }
+    directory = write(answers, redact=Redactor({}, [r"\d{6}"]).redact)
+    lines = [json.loads(line) for line in (directory / "answers/t.jsonl").read_text().splitlines()]
+
+    assert ["withheld" in line for line in lines] == [False, True]
 
 
 def test_neither_keys_nor_servers_are_kept_of_the_environment() -> None:

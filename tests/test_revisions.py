@@ -11,6 +11,7 @@ import pytest
 from pytest_gepa.base_prompts import BasePrompts, read_base
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.revisions import RevisionError
+from pytest_gepa.trace.redact import Redactor
 
 
 class Repo:
@@ -70,6 +71,20 @@ def test_uncommitted_text_is_compared_with_head_on_the_default_branch(repo: Repo
     assert "+TWO" in change.diff
     assert base.texts == {"prompts/other.md": "unchanged\n", "prompts/route.md": "one\ntwo\nthree\nfour\n"}
     assert base.changed == {"prompts/route.md"}
+
+
+def test_a_diff_shows_no_line_of_a_secret_over_several(repo: Repo) -> None:
+    secret = "<private>\nACME pays late.\n</private>\n"
+    repo.write("prompts/route.md", f"one\n{secret}three\n")
+    repo.commit()
+    repo.write("prompts/route.md", f"one\n{secret.replace('late', 'soon')}three\nfour\n")
+    redact = Redactor({}, ["(?s)<private>.*?</private>"]).redact
+    components = find_components(repo.root, repo.root, DEFAULT_PATTERNS)
+    (change,) = read_base(repo.root, components, repo.root, DEFAULT_PATTERNS, "", redact).changes
+
+    assert "ACME" not in change.diff
+    assert "-[redacted]\n+[redacted]\n" in change.diff
+    assert "+four" in change.diff
 
 
 def test_a_branch_is_compared_with_where_it_left_the_default_branch(repo: Repo) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 
 
@@ -29,13 +30,13 @@ class Candidate:
     in the texts as examples.
     """
 
-    id: str
-    texts: Mapping[str, str] = field(hash=False)
-    parents: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    origin: str = "seed"
+    id: OwnName
+    texts: Mapping[OwnName, str] = field(hash=False)
+    parents: tuple[OwnName, ...] = ()
+    changed: tuple[OwnName, ...] = ()
+    origin: OwnName = "seed"
     diagnosis: str = ""
-    proposal: str = ""
+    proposal: OwnName = ""
     taken: tuple[Example, ...] = field(default=(), hash=False)
 
     @property

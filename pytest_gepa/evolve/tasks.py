@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.examples import Example
 
 
@@ -83,10 +84,10 @@ class CaseResult:
     """
 
     score: float | None
-    uses: tuple[str, ...] = ()
+    uses: tuple[OwnName, ...] = ()
     likeness: str = ""
     charged: bool = True
-    keys: str = ""
+    keys: OwnName = ""
     passed: bool | None = None
     depends: bool = False
     objectives: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -100,8 +101,8 @@ class CaseResult:
 class Evaluated:
     """Event: results of an `Evaluate`. Cases that are missing were not run (the driver was stopped)."""
 
-    candidate: str
-    results: Mapping[str, CaseResult] = field(hash=False)
+    candidate: OwnName
+    results: Mapping[OwnName, CaseResult] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,10 @@ class Reflected:
     cases that the edits have taken whole into the texts.
     """
 
-    proposal: str
-    texts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    proposal: OwnName
+    texts: Mapping[OwnName, str] = field(default_factory=dict, hash=False)
     diagnosis: str = ""
-    summaries: Mapping[str, str] = field(default_factory=dict, hash=False)
+    summaries: Mapping[OwnName, str] = field(default_factory=dict, hash=False)
     rejections: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
 
@@ -178,9 +179,9 @@ class Decision:
     candidate run on every case: the best before it), then the candidate's. Empty where nothing was compared.
     """
 
-    kind: str
-    candidate: str
-    parent: str
+    kind: OwnName
+    candidate: OwnName
+    parent: OwnName
     reason: str
     scores: tuple[float, ...] = ()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pytest_gepa.own import OwnName
+
 _TELLING_WORDS = 4
 
 
@@ -12,8 +14,8 @@ _TELLING_WORDS = 4
 class Example:
     """A search case that was taken whole into a component's text: `text` is what was put there."""
 
-    case: str
-    component: str
+    case: OwnName
+    component: OwnName
     text: str
 
 

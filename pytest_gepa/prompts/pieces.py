@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.placeholders import EVERY, placeholders
 from pytest_gepa.prompts.sections import headings
 from pytest_gepa.prompts.templates import template_problems
@@ -52,7 +53,7 @@ class Cut:
     `text` is what is left, None where they cannot be left out, for the `reason`.
     """
 
-    kind: str
+    kind: OwnName
     first: int
     last: int
     text: str | None

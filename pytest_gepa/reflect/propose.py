@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from pytest_gepa.errors import ReflectionError
+from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.edits import EditError
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
@@ -22,6 +23,7 @@ from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reader import ReplyReader, nodeids_of
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
 from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, build_request, correction
+from pytest_gepa.trace.redact_lines import HiddenLines
 
 MODEL_FREE = "model-free"
 """The origin of a proposal that the checks of the cases state."""
@@ -87,7 +89,7 @@ class Proposal:
     taken whole into the text. `origin` is "model", `MODEL_FREE` or `PLUGIN`.
     """
 
-    component: str
+    component: OwnName
     text: str | None
     diagnosis: str = ""
     case_diagnoses: tuple[tuple[str, str, str], ...] = ()
@@ -95,7 +97,7 @@ class Proposal:
     rejections: tuple[str, ...] = ()
     replies: tuple[Exchange, ...] = field(default=(), repr=False)
     examples: tuple[Example, ...] = ()
-    origin: str = "model"
+    origin: OwnName = "model"
 
     @property
     def not_to_blame(self) -> bool:
@@ -145,6 +147,7 @@ def propose(
     if menu.name == "example":
         menu = _example_menu(menu, guard, failing)
     masked = Masked.of(parent_text, redact)
+    hidden = HiddenLines([parent_text], redact)
     reader = ReplyReader(component, parent_text, masked, guard, menu, failing, examples)
     build = partial(
         build_request,
@@ -152,7 +155,7 @@ def propose(
         masked.shown,
         failing,
         neighbours,
-        [(redact(summary), redact(reason)) for summary, reason in discarded],
+        [(hidden.redact(summary), redact(reason)) for summary, reason in discarded],
         menu,
         {name: redact(text) for name, text in components.items()},
         attempt=attempt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pytest_gepa.own import OwnName
 from pytest_gepa.report.result import Spent, Trouble
 
 
@@ -17,10 +18,10 @@ class PieceCoverage:
     measured", for the `reason`.
     """
 
-    kind: str
+    kind: OwnName
     first: int
     last: int
-    state: str
+    state: OwnName
     cases: tuple[str, ...] = ()
     measured: int = 0
     reason: str = ""
@@ -34,8 +35,8 @@ class PromptCoverage:
     for a prompt that is not audited, for the `reason`.
     """
 
-    component: str
-    path: str
+    component: OwnName
+    path: OwnName
     text: str
     file_lines: tuple[int, ...]
     users: int
@@ -63,7 +64,7 @@ class PassesAnyhow:
     """
 
     case: str
-    prompts: tuple[str, ...]
+    prompts: tuple[OwnName, ...]
     is_every: bool
 
 
@@ -102,7 +103,7 @@ class AuditResult:
     is a simulated one, by its name.
     """
 
-    run: str
+    run: OwnName
     is_finished: bool
     cases: int
     passed: int

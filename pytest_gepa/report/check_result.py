@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pytest_gepa.own import OwnName
 from pytest_gepa.report.result import Spent, Trouble
 
 TIERS = ("regressed", "suspect", "flaky", "failing", "stable", "improved")
@@ -26,12 +27,12 @@ class PromptChange:
     changed.
     """
 
-    component: str
-    path: str
-    state: str
+    component: OwnName
+    path: OwnName
+    state: OwnName
     diff: str
     lines: tuple[int, ...] = ()
-    before: str = ""
+    before: OwnName = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ class CaseCheck:
     """
 
     case: str
-    tier: str
+    tier: OwnName
     base: Side
     today: Side
     p_value: float
-    components: tuple[str, ...] = ()
-    path: str = ""
+    components: tuple[OwnName, ...] = ()
+    path: OwnName = ""
     line: int = 0
 
 
@@ -76,8 +77,8 @@ class SavedBaseline:
     are not as they were (`edited`), and its cases that this session has not, or skips (`gone`); all are nodeids.
     """
 
-    saved: str
-    version: str
+    saved: OwnName
+    version: OwnName
     models: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
@@ -105,10 +106,10 @@ class CheckResult:
     digests alone (a change has no diff and no lines), and all cases that it has are compared, whatever they use.
     """
 
-    run: str
-    verdict: str
+    run: OwnName
+    verdict: OwnName
     reason: str
-    base: str
+    base: OwnName
     revision: str
     changes: tuple[PromptChange, ...] = ()
     cases: tuple[CaseCheck, ...] = ()
@@ -117,18 +118,18 @@ class CheckResult:
     p_value: float = 1.0
     groups: int = 0
     untouched: int = 0
-    gate: str = "regressed"
+    gate: OwnName = "regressed"
     failed: bool = False
-    broken_rules: tuple[str, ...] = ()
+    broken_rules: tuple[OwnName, ...] = ()
     trouble: tuple[Trouble, ...] = ()
     spent: Spent = field(default_factory=Spent)
-    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    models: Mapping[OwnName, tuple[str, ...]] = field(default_factory=dict)
     simulated: bool = False
     problems: tuple[str, ...] = ()
-    command: str = ""
+    command: OwnName = ""
     on_new_prompts: tuple[str, ...] = ()
     on_deleted_prompts: tuple[str, ...] = ()
-    not_collected: tuple[str, ...] = ()
+    not_collected: tuple[OwnName, ...] = ()
     stopped: str = ""
     baseline: SavedBaseline | None = None
 

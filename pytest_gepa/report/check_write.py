@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.codec import to_json
+from pytest_gepa.redaction import without_secrets
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
-from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, SavedBaseline, Side
-from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.run_directory import write_file
-from pytest_gepa.trace.redact import rewrite_tree
 
 __all__ = ["annotation_lines", "write_check"]
 
@@ -25,24 +23,11 @@ def write_check(directory: Path, result: CheckResult, redact: Callable[[str], st
     The result comes back without secrets: it is what may be printed, too.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    result = _redacted(result, redact)
+    result = without_secrets(result, redact)
     write_file(directory / "check.json", _json(to_json(result)))
     write_file(directory / "check.md", render_check_markdown(result).encode("utf-8", "backslashreplace"))
     write_file(directory / "gl-code-quality.json", _json(code_quality(result)))
     return result
-
-
-def _redacted(result: CheckResult, redact: Callable[[str], str]) -> CheckResult:
-    # A password may be any word, one of ours too; the form of the result must not hang on it.
-    kept = {field.name for kind in _KINDS for field in fields(kind)}
-    kept |= {*TIERS, "trouble", result.verdict, result.gate, *result.broken_rules}
-    kept |= {name for change in result.changes for name in (change.component, change.path, change.state)}
-    return from_json(
-        CheckResult, rewrite_tree(to_json(result), lambda text: text if text in kept else redact(text))
-    )
-
-
-_KINDS = (CheckResult, CaseCheck, Side, PromptChange, SavedBaseline, Spent, Trouble)
 
 
 def _json(value: Any) -> bytes:

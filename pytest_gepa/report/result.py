@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.objectives import Outlay
+from pytest_gepa.own import OwnName
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import ProvableGain
 
@@ -25,7 +26,7 @@ class Spent:
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float | None = None
-    usd_by_role: Mapping[str, float] = field(default_factory=dict)
+    usd_by_role: Mapping[OwnName, float] = field(default_factory=dict)
     unpriced: tuple[str, ...] = ()
     usd_at_most: float | None = None
     cap: float | None = None
@@ -73,7 +74,7 @@ def by_cause(findings: Sequence[Finding]) -> list[SharedFinding]:
 class TakenCase:
     """A case, by its nodeid, that stands whole in a component's text as an example."""
 
-    component: str
+    component: OwnName
     case: str
 
 
@@ -86,13 +87,13 @@ class Change:
     is "model", "plugin", or "model-free" for a change that the checks state: then `diagnosis` is the reason for it.
     """
 
-    component: str
+    component: OwnName
     summary: str
     diagnosis: str
     findings: tuple[Finding, ...]
     cases: tuple[str, ...]
     examples: tuple[str, ...] = ()
-    origin: str = "model"
+    origin: OwnName = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,9 @@ class ChangeNeed:
     no case is, and the winner is without it; or "not measured", for the `reason`.
     """
 
-    component: str
+    component: OwnName
     lines: tuple[str, ...]
-    state: str
+    state: OwnName
     cases: tuple[str, ...] = ()
     reason: str = ""
 
@@ -114,10 +115,10 @@ class ChangeNeed:
 class EditRecord:
     """One step in a candidate's ancestry: a reflection's changes, or a merge of two candidates."""
 
-    candidate: str
-    origin: str
-    components: tuple[str, ...]
-    parents: tuple[str, ...]
+    candidate: OwnName
+    origin: OwnName
+    components: tuple[OwnName, ...]
+    parents: tuple[OwnName, ...]
     changes: tuple[Change, ...] = ()
 
 
@@ -125,7 +126,7 @@ class EditRecord:
 class ComponentChange:
     """How a component differs between today and the winner; sizes in characters."""
 
-    component: str
+    component: OwnName
     before: int
     after: int
     edits: int
@@ -135,7 +136,7 @@ class ComponentChange:
 class Confirmed:
     """What the confirm run says of one candidate; the fields are those of `Result`."""
 
-    verdict: str
+    verdict: OwnName
     effect: float
     interval: tuple[float, float]
     p_value: float
@@ -155,11 +156,11 @@ class FrontierEntry:
     it. `outlay` is what it takes, as measured in the search.
     """
 
-    candidate: str
+    candidate: OwnName
     passed: int
     total: int
     score: float
-    patch: str
+    patch: OwnName
     examples: tuple[TakenCase, ...] = ()
     confirmed: Confirmed | None = None
     outlay: Outlay | None = None
@@ -193,7 +194,7 @@ class Trouble:
     """A case that gave no evidence: how it ended, and why."""
 
     case: str
-    outcome: str
+    outcome: OwnName
     reason: str
 
 
@@ -212,8 +213,8 @@ class Result:
     made, each as a line, `problems` what went wrong in the recording itself.
     """
 
-    run: str
-    verdict: str
+    run: OwnName
+    verdict: OwnName
     reason: str
     effect: float
     interval: tuple[float, float]
@@ -230,7 +231,7 @@ class Result:
     examples: tuple[TakenCase, ...] = ()
     trials: int = 0
     spent: Spent = field(default_factory=Spent)
-    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    models: Mapping[OwnName, tuple[str, ...]] = field(default_factory=dict)
     simulated: bool = False
     seed: int = 0
     search_ended: str = ""
@@ -247,7 +248,7 @@ class Result:
     warnings: tuple[str, ...] = ()
     """Why a patch or a report is missing, or a patch refused by git; why the reflecting model was asked no more."""
 
-    patch: str = ""
+    patch: OwnName = ""
 
     @property
     def has_confirm(self) -> bool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.codec import to_json
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import PatchLine, git_apply_check
+from pytest_gepa.redaction import redact_between, without_secrets
 from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.page import build_page, render_page
@@ -22,7 +24,7 @@ from pytest_gepa.report.result import Result
 from pytest_gepa.report.run_directory import write_file
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.trace.redact import rewrite_tree
+from pytest_gepa.trace.redact_lines import HiddenLines
 
 
 def write_run(
@@ -40,12 +42,14 @@ def write_run(
     that git refuses, is a warning of the result, and so is a report that cannot be made: what was paid for is written
     in any case.
     """
-    # What models have said was shown to them without secrets; this is for what came in by another way.
-    result = from_json(
-        Result, rewrite_tree(to_json(result), lambda text: text if text in components else redact(text))
-    )
+    hidden = _hidden_lines(state, redact)
+    result = _clean(result, state, hidden.redact)
     warnings: list[str] = []
     labels = {case.id: case.nodeid for case in cases}
+    files = [name.partition(SEPARATOR)[0] for name in components]
+
+    def warn(told: str, patch: str) -> None:
+        warnings.append(redact_between(" ".join(told.split()), [patch, *files], redact))
 
     def patch_of(candidate: Candidate, name: str, message: list[PatchLine]) -> str:
         path = directory / name
@@ -54,13 +58,13 @@ def write_run(
             problem = _write_patch(path, candidate, components, base, message)
         except OSError as error:
             path.unlink(missing_ok=True)  # half a patch would do harm
-            warnings.append(f"{shown} {_not_made(error)}")
+            warn(f"{shown} {_not_made(error)}", shown)
             return ""
         except (GepaError, ValueError) as error:
-            warnings.append(f"{shown} could not be made: {error}")
+            warn(f"{shown} could not be made: {error}", shown)
             return ""
         if problem:
-            warnings.append(f"{shown}: git would not take this patch: {problem}")
+            warn(f"{shown}: git would not take this patch: {problem}", shown)
         return shown
 
     winner = state.winner or state.search.seed
@@ -70,26 +74,24 @@ def write_run(
     entries = []
     for entry in result.frontier:
         candidate = state.search.candidates[entry.candidate]
-        message = frontier_message(
-            entry, ancestry(state, candidate, labels), trials=result.trials, judged=result.judged
-        )
-        message = [PatchLine(redact(line.text), line.quoted) for line in message]
+        edits = without_secrets(ancestry(state, candidate, labels), hidden.redact)
+        message = frontier_message(entry, edits, trials=result.trials, judged=result.judged)
         patch = patch_of(candidate, f"frontier/{candidate.id}.patch", message)
         entries.append(replace(entry, patch=patch))
-    result = _warned(replace(result, frontier=tuple(entries)), warnings, redact)
+    result = _warned(replace(result, frontier=tuple(entries)), warnings)
     problems = _write_tables(directory, result)
     # The page last: it is the largest by far, and all else is on disk by then.
     problems += _make(
-        directory / "report.html", lambda: render_page(build_page(result, state, cases, redact))
+        directory / "report.html", lambda: render_page(build_page(result, state, cases, hidden.redact))
     )
     if problems:
-        result = _warned(result, problems, redact)
+        result = _warned(result, map(redact, problems))
         _write_tables(directory, result)
     return result
 
 
-def _warned(result: Result, warnings: Sequence[str], redact: Callable[[str], str]) -> Result:
-    told = (redact(" ".join(warning.split())) for warning in warnings)
+def _warned(result: Result, warnings: Iterable[str]) -> Result:
+    told = (" ".join(warning.split()) for warning in warnings)
     return replace(result, warnings=(*result.warnings, *told))
 
 
@@ -118,6 +120,19 @@ def _make(path: Path, text: Callable[[], str]) -> list[str]:
 
 def _not_made(error: Exception) -> str:
     return f"could not be made: {type(error).__name__}: {error}"
+
+
+def _hidden_lines(state: RunState, redact: Callable[[str], str]) -> HiddenLines:
+    """The lines of all texts of the run that a secret over several lines is in: changes are shown by their lines."""
+    candidates = state.search.candidates.values()
+    return HiddenLines((text for candidate in candidates for text in candidate.texts.values()), redact)
+
+
+def _clean(result: Result, state: RunState, redact: Callable[[str], str]) -> Result:
+    """The result without secrets. What models have said was shown to them without; this is for what came in by another
+    way."""
+    patches = [f"frontier/{name}.patch" for name in state.search.candidates]
+    return replace(without_secrets(result, redact), reason=redact_between(result.reason, patches, redact))
 
 
 def _write_patch(

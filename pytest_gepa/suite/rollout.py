@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pytest_gepa.own import OwnName
 from pytest_gepa.trace.renderings import Rendering
 from pytest_gepa.trace.trajectory import Trajectory
 
@@ -57,11 +58,11 @@ class Case:
     as passed, None where the asserts alone decide. `weight` is its weight in every mean.
     """
 
-    id: str
+    id: OwnName
     nodeid: str
     source: str = ""
     parameters: tuple[tuple[str, str], ...] = ()
-    split: str = "search"
+    split: OwnName = "search"
     weight: float = 1.0
     trials: int | None = None
     threshold: float | None = None
@@ -77,7 +78,7 @@ class Grade:
     name: str
     score: float
     feedback: str = ""
-    kind: str = "objective"
+    kind: OwnName = "objective"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +94,19 @@ class Rollout:
     serialised, to be fed into the user's session.
     """
 
-    candidate: str
-    case: str
-    trial: str
+    candidate: OwnName
+    case: OwnName
+    trial: OwnName
     outcome: Outcome
     score: float | None
     trajectory: Trajectory = field(default_factory=Trajectory)
     feedback: str = ""
     grades: tuple[Grade, ...] = ()
     charged: bool = False
-    uses: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-    imported: tuple[str, ...] = ()
-    carried: tuple[str, ...] = ()
+    uses: tuple[OwnName, ...] = ()
+    reads: tuple[OwnName, ...] = ()
+    imported: tuple[OwnName, ...] = ()
+    carried: tuple[OwnName, ...] = ()
     renderings: tuple[Rendering, ...] = ()
     seconds: float = 0.0
     reports: tuple[dict[str, object], ...] = ()

@@ -15,12 +15,14 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.ties import tied_runs
 from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.redact import REDACTED
 from pytest_gepa.trace.rough import has_price, tokens_of
 from pytest_gepa.trace.trajectory import Call
 
 FILE = "usage.json"
 VERSION = 1
-_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+_ADDRESS = re.compile(rf" at 0x(?:[0-9A-Fa-f]|{re.escape(REDACTED)})+")
+"""The address of an object, of which a pattern of the user's may have matched a part."""
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from pytest_gepa.own import OwnName
 from pytest_gepa.trace.mailbox import Mailbox
 from pytest_gepa.trace.trajectory import Call, Step
 
@@ -50,8 +51,8 @@ class StrayCall:
     """
 
     call: Call
-    origin: str = ""
-    during: str = ""
+    origin: OwnName = ""
+    during: OwnName = ""
 
 
 class Slot:

@@ -15,6 +15,7 @@ from types import CodeType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pytest_gepa.own import OwnName
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fork_lock import ForkLock
 from pytest_gepa.trace.import_hook import ImportWatch
@@ -40,7 +41,7 @@ class Rendering:
     Values that JSON does not have are left out.
     """
 
-    component: str
+    component: OwnName
     variables: str
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import Identity, stored_key
-from pytest_gepa.trace.stored import StoredAnswer, decode
+from pytest_gepa.trace.stored import StoredAnswer, decode, without_stamps
 
 LONGEST_WAIT = 60.0
 """Seconds that a request waits at most for the answer that another process is getting; then it goes out itself."""
@@ -164,7 +164,7 @@ class Place:
         if redact is None:
             return False
         body = answer.body.decode("utf-8", "replace")
-        return any(redact(text) != text for text in (body, *texts))
+        return any(redact(text) != text for text in (without_stamps(body), *texts))
 
 
 async def sleep(seconds: float) -> None:

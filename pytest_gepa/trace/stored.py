@@ -9,6 +9,11 @@ from dataclasses import dataclass
 
 _FORM = "gepa-answer-1"
 _EVENT = re.compile(rb".+?(?:\n\n|\r\n\r\n|\Z)", re.DOTALL)
+# Inside of a text that JSON holds, the quotes of these names are escaped.
+_STAMP = re.compile(
+    r'("created(?:_at)?"\s*:\s*)\d{10}(?=\s*[,}])'
+    r'|("(?:id|system_fingerprint)"\s*:\s*)"(?:chatcmpl|cmpl|resp|msg|gen|fp)[-_][A-Za-z0-9-]{8,80}"'
+)
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 
 
@@ -53,3 +58,9 @@ def decode(data: bytes) -> StoredAnswer | None:
     if type(status) is not int or type(content_type) is not str:
         return None
     return StoredAnswer(status, content_type, body)
+
+
+def without_stamps(text: str) -> str:
+    """An answer's body without the time and the random id that the server has given it: they say nothing of anybody,
+    but may look to a pattern like what does."""
+    return _STAMP.sub(lambda found: f'{found[1] or found[2]}""', text)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_gepa.own import OwnName
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -52,7 +54,7 @@ class Call:
     refusal begins with `[refusal]`, be it the model's own words or the note that a filter stopped it.
     """
 
-    key: str
+    key: OwnName
     model: str
     request: tuple[Message, ...]
     answer: Message | None
@@ -65,7 +67,7 @@ class Call:
     cached: bool = False
     streamed: bool = False
     seconds: float = 0.0
-    kind: str = "chat"
+    kind: OwnName = "chat"
     alternatives: tuple[Message, ...] = ()
     logprob: float | None = None
     shared: bool = False

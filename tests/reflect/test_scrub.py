@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.reflect.scrub import scrub, scrub_output
+from pytest_gepa.trace.redact import Redactor
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,35 @@ from pytest_gepa.reflect.scrub import scrub, scrub_output
 )
 def test_what_changes_from_run_to_run_is_replaced(text: str, scrubbed: str) -> None:
     assert scrub(text) == scrubbed
+
+
+MOMENTS = (
+    "<Client object at 0x7f{}d90>",
+    "<Mock name='ask' id='140{}'>",
+    "2026-11-23 22:20:33,{} INFO",
+    "2026-11-23T22:20:33.{}Z",
+    "22:20:33.{}",
+    "pid={}",
+    "in 0.{} s",
+    ".gepa/runs/2026-11-23-1/x",
+)
+
+
+@pytest.mark.parametrize("text", MOMENTS)
+@pytest.mark.parametrize("pattern", [r"\d{6}", r"\d{4}-\d{2}-\d{2}", r"\d{4}"])
+def test_it_is_replaced_just_so_where_a_pattern_of_the_users_matches_a_part(text: str, pattern: str) -> None:
+    """Else what is asked of a model would hang on the moment."""
+    redact = Redactor({}, [pattern]).redact
+    shown = {scrub_output(redact(text.format(moment))) for moment in ("123456", "999999", "654321")}
+
+    assert len(shown) == 1
+
+
+@given(st.from_regex(r"\A[0-9a-f]{12}\Z"), st.sampled_from([r"\d{6}", r"\d+", r"\d{4}", r"[0-9a-f]{4}"]))
+def test_an_address_is_replaced_just_so_whether_a_pattern_matches_it_or_not(name: str, pattern: str) -> None:
+    redact = Redactor({}, [pattern]).redact
+
+    assert scrub(f"<A at 0x{redact(name)}>") == "<A at 0x...>"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
@@ -69,6 +71,19 @@ def test_a_password_that_is_a_word_of_ours_leaves_the_form_alone(tmp_path: Path)
     assert [case.tier for case in clean.cases] == [case.tier for case in result().cases]
     assert clean.cases[0].components == result().cases[0].components
     assert clean.verdict == "regressed"
+
+
+@pytest.mark.parametrize("pattern", [r"\d", "[0-9a-f]", r"\d{4}-\d{2}-\d{2}", "git|pytest|--"])
+def test_a_pattern_of_the_users_changes_no_name_of_ours(tmp_path: Path, pattern: str):
+    told = result(command="pytest --gepa-optimize --gepa-ancestor=64bbd7296122 tests/test_a.py")
+    clean = write_check(tmp_path, told, Redactor({}, [pattern]).redact)
+
+    for name in ("run", "base", "verdict", "command", "gate"):
+        assert getattr(clean, name) == getattr(told, name)
+    assert [(case.tier, case.path, case.components) for case in clean.cases] == [
+        (case.tier, case.path, case.components) for case in told.cases
+    ]
+    assert from_json(CheckResult, json.loads(read(tmp_path / "check.json"))) == clean
 
 
 def test_half_of_a_surrogate_pair_can_be_written(tmp_path: Path):

@@ -6,8 +6,11 @@ import errno
 import json
 import stat
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,26 +19,28 @@ from pytest_gepa.prompts.finding import find_components
 from pytest_gepa.report import run_directory, write
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
-from pytest_gepa.report.result import Result
+from pytest_gepa.report.result import ChangeNeed, Result
 from pytest_gepa.report.run_directory import new_run_directory, state_directory
 from pytest_gepa.report.terminal import closing_lines
 from pytest_gepa.report.write import write_run
+from pytest_gepa.trace.redact import Redactor
 from tests.report.runs import PROMPT, TEXT, Desk
 
 WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
 TODAY = date(2026, 1, 31)
 
 
-def written(root: Path, desk: Desk) -> tuple[Path, Result]:
-    """Write a run of the desk's prompt, which stands in `root`."""
+def written(
+    root: Path, desk: Desk, redact: Callable[[str], str] = str, **changes: Any
+) -> tuple[Path, Result]:
+    """Write a run of the desk's prompt, which stands in `root`; its result with the changes."""
     (root / "prompts").mkdir()
     (root / PROMPT).write_text(desk.text, encoding="utf-8")
     components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
     directory = new_run_directory(root, TODAY)
-    result = build_result(directory.name, desk.state, desk.cases, 0, "large")
-    return directory, write_run(
-        directory, result, desk.state, components, desk.cases, PatchBase(root, is_git=False)
-    )
+    result = replace(build_result(directory.name, desk.state, desk.cases, 0, "large"), **changes)
+    base = PatchBase(root, is_git=False)
+    return directory, write_run(directory, result, desk.state, components, desk.cases, base, redact)
 
 
 def mode(path: Path) -> int:
@@ -84,11 +89,12 @@ def test_a_winner_that_is_not_proven_goes_to_the_frontier(tmp_path: Path):
     )
 
 
-def test_other_candidates_of_the_frontier_get_a_patch_each(tmp_path: Path):
-    def two_at_once(_desk: Desk, task: object) -> str:
-        del task
-        return f"{TEXT}- ant\n- bee\n"
+def two_at_once(_desk: Desk, task: object) -> str:
+    del task
+    return f"{TEXT}- ant\n- bee\n"
 
+
+def test_other_candidates_of_the_frontier_get_a_patch_each(tmp_path: Path):
     desk = Desk(["ant", "bee", "!ant", "cat"], edit=two_at_once).search(reflections=1).choose()
     directory, result = written(tmp_path, desk)
     (entry,) = result.frontier
@@ -225,3 +231,74 @@ def test_a_file_that_cannot_be_written_costs_that_file_alone(
     assert (result.patch == "") is (name == "best.patch")
     if name != "result.json":
         assert from_json(Result, json.loads((directory / "result.json").read_text("utf-8"))) == result
+
+
+PATTERNS = [r"\d{6}", r"\d+", r"\d", r"[0-9a-f]", r"[0-9a-f]{3,}", r"\d{4}-\d{2}-\d{2}"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_of_the_users_changes_no_name_of_ours(tmp_path: Path, pattern: str):
+    """By these names candidates are found, patches lie where the result says, and the command applies one."""
+    redact = Redactor({}, [pattern]).redact
+    desk = Desk(["ant", "bee", "!ant", "cat"], edit=two_at_once).search(reflections=1).choose()
+    (kept,) = {one.candidate for one in desk.state.search.frontier()} - {desk.seed.id}
+    directory, result = written(tmp_path, desk, redact, reason=f"it is kept in frontier/{kept}.patch")
+    (entry,) = result.frontier
+
+    assert result.run == directory.name
+    assert entry.candidate in desk.state.search.candidates
+    assert entry.patch == f".gepa/runs/{directory.name}/frontier/{entry.candidate}.patch"
+    assert (tmp_path / entry.patch).is_file()
+    assert result.reason.endswith(f"frontier/{entry.candidate}.patch")
+    assert from_json(Result, json.loads((directory / "result.json").read_text("utf-8"))) == result
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_edits_of_a_winner_are_those_of_its_candidates(tmp_path: Path, pattern: str):
+    desk = Desk(WORDS).search().choose().confirm()
+    _, result = written(tmp_path, desk, Redactor({}, [pattern]).redact)
+
+    assert result.verdict == "proven"
+    assert (tmp_path / result.patch).name == "best.patch"
+    assert {edit.candidate for edit in result.edits} <= set(desk.state.search.candidates)
+    assert {name for edit in result.edits for name in edit.parents} <= set(desk.state.search.candidates)
+    assert [change.component for change in result.changes] == [PROMPT]
+
+
+def test_a_warning_of_a_patch_names_it_whatever_a_pattern_matches(tmp_path: Path):
+    desk = Desk(WORDS).search().choose().confirm()
+    root, prompt = tree(tmp_path, desk.text)
+    components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
+    prompt.unlink()
+    directory = new_run_directory(root, TODAY)
+    result = build_result(directory.name, desk.state, desk.cases, 0, "large")
+    redact = Redactor({}, [r"\d+", "route"]).redact
+    result = write_run(directory, result, desk.state, components, desk.cases, PatchBase.of(root), redact)
+
+    assert result.warnings[0].startswith(".gepa/runs/2026-01-31-1/best.patch: git would not take this patch")
+    assert f"{PROMPT} was changed or removed" in result.warnings[0]
+
+
+PRIVATE = f"{TEXT}<private>\nACME pays late.\nBETA too.\n</private>\n"
+
+
+def without_a_line(_desk: Desk, task: object) -> str:
+    del task
+    return PRIVATE.replace("ACME pays late.\n", "") + "- ant\n- bee\n"
+
+
+def test_a_line_of_a_secret_over_several_stands_in_no_report(tmp_path: Path):
+    """Only the patch's own lines are those of the file."""
+    redact = Redactor({}, ["(?s)<private>.*?</private>"]).redact
+    words = ["ant", "bee", "!ant", "cat"]
+    desk = Desk(words, text=PRIVATE, edit=without_a_line).search(reflections=1).choose()
+    need = ChangeNeed(PROMPT, ("- ACME pays late.", "+ - ant"), "needed")
+    directory, result = written(tmp_path, desk, redact, needs=(need,))
+    (entry,) = result.frontier
+    message, _, diff = (tmp_path / entry.patch).read_text("utf-8").partition("\ndiff --git")
+    texts = [path.read_text("utf-8") for path in directory.iterdir() if path.suffix in (".json", ".md")]
+
+    assert result.needs == (replace(need, lines=("- [redacted]", "+ - ant")),)
+    assert "    | - [redacted]\n    | + - ant\n" in message
+    assert "-ACME pays late.\n" in diff
+    assert not [text for text in [message, *texts] if "ACME" in text or "BETA" in text]

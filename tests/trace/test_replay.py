@@ -25,6 +25,7 @@ from pytest_gepa.trace.flights import Flights
 from pytest_gepa.trace.keys import identify
 from pytest_gepa.trace.record import Recorded
 from pytest_gepa.trace.recorder import Recorder
+from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import NotRecorded, Place, Stores
 from pytest_gepa.trace.stored import StoredAnswer, decode
 from tests.fake_openai import FakeOpenAI
@@ -184,6 +185,28 @@ def test_an_answer_with_a_secret_is_stored_nowhere(stores: Stores, texts: tuple[
     place(guarded).keep(answer, *texts, is_finished=True)
     assert place(guarded).find(good) is None
     assert place(closed_off(stores)).find(good) is None
+    assert place(closed_off(stores)).is_withheld()
+
+
+STAMPED = b'{"id": "chatcmpl-AbC123456xyz0", "created":1731000000, "system_fingerprint": "fp_44709d6123456", "say": %s}'
+
+
+def test_the_stamps_of_a_server_are_no_secret(stores: Stores) -> None:
+    guarded = Stores(stores.cache, stores.recording, redact=Redactor({}, [r"\d{6}"]).redact)
+    answer = StoredAnswer(200, "application/json", STAMPED % b'"hello"')
+    place(guarded).keep(answer, is_finished=True)
+
+    assert place(guarded).find(good) == answer
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b'"123456"', b"123456", rb'"{\"created\": 1731000000}"', b'{"created": 123456}', b'{"id": "123456"}'],
+)
+def test_what_an_answer_says_is_looked_at_all_the_same(stores: Stores, said: bytes) -> None:
+    guarded = Stores(stores.cache, stores.recording, redact=Redactor({}, [r"\d{6}"]).redact)
+    place(guarded).keep(StoredAnswer(200, "application/json", STAMPED % said), is_finished=True)
+
     assert place(closed_off(stores)).is_withheld()
 
 
