@@ -88,6 +88,7 @@ def test_what_has_come_and_was_not_read_is_there_after_an_interrupt():
 def test_what_had_come_is_handled_whatever_a_part_of_it_raises_and_through_ctrl_c() -> None:
     crew = Crew()
     handled = []
+    usual = signal.getsignal(signal.SIGINT)
 
     def fail() -> None:
         raise OSError("no space left")
@@ -99,7 +100,7 @@ def test_what_had_come_is_handled_whatever_a_part_of_it_raises_and_through_ctrl_
     crew.tell(lambda: handled.append("another"))
     crew.keep_waiting()
     assert handled == ["one", "another"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 def test_ctrl_c_is_raised_where_messages_are_read_after_what_had_come() -> None:

@@ -65,13 +65,13 @@ class Pressed:
 def test_a_second_ctrl_c_while_the_run_stops_does_not_lose_the_winner(tmp_path: Path) -> None:
     world = World(EASY, interrupted)
     world.suite.stop = pressed = Pressed()  # type: ignore[method-assign]
-    better = add_words(TODAY, ["date", "unit", "sign"], 0)
+    better, usual = add_words(TODAY, ["date", "unit", "sign"], 0), signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         world.run(tmp_path, ancestor={PROMPT: better})
     assert pressed.presses == 1
     assert world.state.winner is not None
     assert world.state.winner.texts == {PROMPT: better}
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 def test_a_message_that_cannot_be_handled_does_not_lose_the_winner(tmp_path: Path) -> None:
