@@ -6,7 +6,7 @@ The prompts stay as they are; it is the model that changes, by other `rates`.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,17 @@ class ModelWorld:
         suite: Any = self.suite
         return Bench(settings, run, self.cases, [self.component], suite, journal, Silent())
 
-    def save(self, directory: Path, **changed: Any) -> tuple[Baseline, CheckState]:
+    def save(
+        self, directory: Path, redact: Callable[[str], str] | None = None, **changed: Any
+    ) -> tuple[Baseline, CheckState]:
         """The baseline that a run would write, and how the run stood at its end."""
         journal = Journal(directory / "then.jsonl", str)
         settings = world_settings(mode="save-baseline", saved_baseline="nightly", **changed)
         saving = BaselineSaving(self.bench(settings, "then", journal))
         saving.run()
         journal.close()
-        found = saving.baseline(lambda text: text.replace(SECRET, "-"), "2026-01-31", "1.2.3")
+        redact = redact or (lambda text: text.replace(SECRET, "-"))
+        found = saving.baseline(redact, "2026-01-31", "1.2.3")
         return found, saving.state
 
     def compare(self, directory: Path, baseline: Baseline, **changed: Any) -> CheckResult:

@@ -16,6 +16,7 @@ from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import check_lines
 from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.trace.redact import Redactor
 from tests.baseline_world import PROMPT, SECRET, ModelWorld
 from tests.report.test_check_formats import SCHEMA, problems, read_command
 
@@ -65,6 +66,15 @@ def test_the_file_holds_counts_and_names_and_nothing_that_was_said(tmp_path: Pat
     assert sorted(json.loads(text)) == ["cases", "format", "models", "prompts", "pytest_gepa", "saved"]
     assert baseline.models == ("small-model",)
     assert len(text.splitlines()) < 20
+
+
+@pytest.mark.parametrize("pattern", [r"\d{6}", r"\d{4}-\d{2}-\d{2}", ".+"])
+def test_a_pattern_of_the_users_loses_no_case(tmp_path: Path, pattern: str) -> None:
+    world = ModelWorld({"order-123456": 1, "order-654321": 0, "day-2026-01-31": 1})
+    baseline, _ = world.save(tmp_path, Redactor({}, [pattern]).redact, trials=8)
+
+    assert set(baseline.cases) == set(world.rates)
+    assert len(world.compare(tmp_path, baseline).cases) == 3
 
 
 def test_a_budget_that_cannot_hold_the_sample_ends_it_after_one_trial(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gepa.audit_front import _clean as without_secrets_by_line
 from pytest_gepa.codec import to_json
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluated, Reflected
 from pytest_gepa.journal import OWN_FIELDS, Journal, read_journal
@@ -19,6 +20,7 @@ from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.examples import Example
 from pytest_gepa.redaction import _hints, redact_between, without_secrets
 from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.report.audit_result import AuditResult, PromptCoverage
 from pytest_gepa.run_state import as_fields, rollout_fields
 from pytest_gepa.suite.rollout import Case, Grade, Outcome, Rollout
 from pytest_gepa.trace.record import StrayCall
@@ -175,3 +177,14 @@ def test_an_id_stays_whatever_a_pattern_matches(name: str, pattern: str) -> None
 
     assert (decision.kind, decision.candidate, decision.parent) == ("accepted", name, name)
     assert decision.reason == hide(f"{name} did better")
+
+
+def test_the_prompt_of_an_audit_keeps_its_lines() -> None:
+    """Marks stand beside them."""
+    text = "one\n<private>\nACME\n</private>\ntwo\n"
+    prompt = PromptCoverage("prompts/123456.md", "prompts/123456.md", text, (1, 2, 3, 4, 5, 6), 0, 0)
+    found = AuditResult("2026-11-24-1", True, 1, 1, 1, prompts=(prompt,))
+    clean = without_secrets_by_line(found, Redactor({}, ["(?s)<private>.*?</private>", r"\d+"]).redact)
+
+    hidden = "[redacted]\n"
+    assert clean == replace(found, prompts=(replace(prompt, text=f"one\n{3 * hidden}two\n"),))
