@@ -40,7 +40,7 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.usage import load_usage, save_usage, usage_of, with_digests
+from pytest_gepa.suite.usage import save_usage, usage_of, usage_today, with_digests
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.redact_lines import redact_by_line
 
@@ -54,7 +54,8 @@ def run_audit(session: pytest.Session, settings: Settings) -> None:
         )
     components = find_prompts(settings)
     cases = find_cases(session, settings)
-    usage = load_usage(settings.rootdir / STATE_DIRECTORY)
+    texts = {component.id: component.text for component in components}
+    usage = usage_today(settings.rootdir / STATE_DIRECTORY, cases, texts)
     plan = plan_audit(settings, cases, components, usage)
     if settings.mode == "plan":
         session.config.stash[closing_key] = audit_plan_lines(settings, plan, cases, usage)

@@ -29,7 +29,7 @@ from pytest_gepa.report.check_result import PromptChange
 from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.usage import case_digest, load_usage
+from pytest_gepa.suite.usage import case_digest, load_usage, still_true
 
 
 def run_baseline(session: pytest.Session, settings: Settings) -> None:
@@ -47,9 +47,8 @@ def _save(session: pytest.Session, settings: Settings) -> None:
         )
     components, cases = find_prompts(settings), find_cases(session, settings)
     if settings.mode == "plan":
-        _tell(
-            session, saving_plan(settings, cases, _trials(settings, cases), load_usage(_directory(settings)))
-        )
+        usage = still_true(load_usage(_directory(settings)), cases)
+        _tell(session, saving_plan(settings, cases, _trials(settings, cases), usage))
         return
     from pytest_gepa.baseline_run import save
 
@@ -72,7 +71,7 @@ def _compare(session: pytest.Session, settings: Settings) -> None:
     compared = [case for case in cases if case.id in matched.known]
     if settings.mode == "plan":
         trials = _trials(settings, compared)
-        usage = load_usage(_directory(settings))
+        usage = still_true(load_usage(_directory(settings)), compared)
         _tell(session, comparing_plan(settings, baseline, matched, changes, compared, trials, usage))
         return
     from pytest_gepa.baseline_run import compare

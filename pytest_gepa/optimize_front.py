@@ -46,7 +46,7 @@ from pytest_gepa.spending import Spending, check_reflection_price
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import case_sources
-from pytest_gepa.suite.usage import load_reflection, load_usage, save_usage, usage_of, with_digests
+from pytest_gepa.suite.usage import load_reflection, save_usage, usage_of, usage_today, with_digests
 from pytest_gepa.suite.values import case_texts
 from pytest_gepa.trace.redact import REDACTED, Redactor
 
@@ -73,14 +73,15 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
     if settings.mode != "plan":
         _optimize(session, settings, inputs)
         return
+    state = settings.rootdir / STATE_DIRECTORY
     session.config.stash[closing_key] = plan_lines(
         settings,
         inputs.cases,
         inputs.components,
         inputs.endpoint.model,
         inputs.budget,
-        load_usage(settings.rootdir / STATE_DIRECTORY),
-        load_reflection(settings.rootdir / STATE_DIRECTORY),
+        usage_today(state, inputs.cases, {one.id: one.text for one in inputs.components}),
+        load_reflection(state),
     )
     session.config.stash[verdict_key] = "plan"
     session.config.stash[exit_status_key] = 0
@@ -214,7 +215,14 @@ def _finish(
     journal: Journal,
 ) -> None:
     """Write down what was found, and say it; each part of it is one of the last `steps`."""
-    result = build_result(directory.name, state, inputs.cases, settings.seed, inputs.endpoint.model)
+    result = build_result(
+        directory.name,
+        state,
+        inputs.cases,
+        settings.seed,
+        inputs.endpoint.model,
+        inputs.budget.candidates,
+    )
     if settings.replay == "only":
         result = replace(result, spent=as_replayed(result.spent))
     components = {component.id: component for component in inputs.components}

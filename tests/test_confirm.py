@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_openai import Answer, Body
-from tests.harness import Project, edits, new_project
+from tests.harness import PROMPT, Project, edits, new_project
 
 # A word of `a` is answered right under rule A, one of `b` under rule B, one of `c` under either.
 TESTS = """\
@@ -113,6 +113,12 @@ def test_the_plan_after_a_run_tells_what_its_cases_can_prove(project: Project) -
         "provable * from 6 cases fixed with none broken*",
         "* proves +46 points (6 cases mended) in 80 % of runs or more (0 of 13 cases flaky as runs showed)",
     )
+    # Under other prompts the cases fare otherwise; which prompt they use is known all the same.
+    prompt = project.root / PROMPT
+    prompt.write_text(prompt.read_text(encoding="utf-8") + "RULE Z\n", encoding="utf-8")
+    edited = project.pytest("--gepa-plan", "--gepa-reflection-model=m")
+    edited.matches("who reads what * showed", "* how flaky the cases are is unknown until the baseline")
+    assert "flaky as runs showed" not in edited.out
 
 
 ONE_ANSWER = """\

@@ -23,6 +23,11 @@ SEED_TEXT = "Answer the question.\n"
 GOOD = "- The rule that helps.\n"
 CHANCE_OF_GOOD = 0.25
 """Of the edits, where there is a gain to be had."""
+NOISE = 0.2
+LOWEST_AND_HIGHEST = (0.2, 0.5)
+"""Of the mean scores of graded cases under today's prompt, so that no noise nor gain (of up to +15) leaves [0, 1]."""
+PASSES = 0.5
+"""The score from which a graded case passes."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,33 @@ class Cell:
         return f"{self.cases} cases, {100 * self.flaky:.0f} % flaky, gain {100 * self.gain:+.0f}"
 
 
+@dataclass(frozen=True)
+class GradedCell(Cell):
+    """A kind of suite whose every case has a score: its own mean, and in each trial noise of up to `NOISE` around it.
+
+    Every second case gains half as much again as the mean does, the others half as much.
+    """
+
+    @property
+    def name(self) -> str:
+        return f"{self.cases} graded cases, gain {100 * self.gain:+.0f}"
+
+
 class World:
-    """One suite: the pass rates of its cases under a text, and draws of what a rollout gives."""
+    """One suite: the mean scores of its cases under a text, pass rates where they are not graded, and draws of what a
+    rollout gives.
+    """
 
     def __init__(self, cell: Cell, seed: int) -> None:
         self.cell = cell
         self.source = random.Random(f"{cell} {seed}")
         number = cell.cases
+        self.names = [f"tests/test_it.py::test[{at}]" for at in range(number)]
+        self._at = {name: at for at, name in enumerate(self.names)}
+        if isinstance(cell, GradedCell):
+            self.rates = [self.source.uniform(*LOWEST_AND_HIGHEST) for _ in range(number)]
+            self.better = [rate + cell.gain * (0.5 + at % 2) for at, rate in enumerate(self.rates)]
+            return
         flaky = max(1, round(cell.flaky * number))
         steady = [float(at % 2) for at in range(number - flaky)]
         self.rates = [FLAKY_RATE] * flaky + steady
@@ -59,8 +84,6 @@ class World:
             self.better = [rate + cell.gain for rate in self.rates]
         else:
             self.better = [1.0 if at in mended else rate for at, rate in enumerate(self.rates)]
-        self.names = [f"tests/test_it.py::test[{at}]" for at in range(number)]
-        self._at = {name: at for at, name in enumerate(self.names)}
 
     def rates_of(self, text: str) -> list[float]:
         return self.better if GOOD in text else self.rates
@@ -71,6 +94,12 @@ class World:
 
     def passes(self, text: str, case: str) -> bool:
         return self.source.random() < self.rates_of(text)[self._at[case]]
+
+    def score(self, text: str, case: str) -> float:
+        """The score of a trial."""
+        if not isinstance(self.cell, GradedCell):
+            return float(self.passes(text, case))
+        return round(self.rates_of(text)[self._at[case]] + self.source.uniform(-NOISE, NOISE), 2)
 
     def edit(self, text: str, number: int) -> str:
         """An edit that changes nothing, or now and then the one that helps, where there is one."""
@@ -119,7 +148,7 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
                 baseline = results
             elif task.candidate.id == search.seed.id:
                 # An answer is but its outcome here.
-                is_flaky |= any(result.passed != baseline[name].passed for name, result in results.items())
+                is_flaky |= any(result.score != baseline[name].score for name, result in results.items())
             search.tell(Evaluated(task.candidate.id, results))
         else:
             reflections += 1
@@ -138,6 +167,7 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
         "trials": 0,
         "p_value": 1.0,
         "verdict": "not proven",
+        "interval": [0.0, 0.0],
     }
     if winner.id == today.id:
         return row
@@ -155,6 +185,7 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
         "trials": trials,
         "p_value": found.p_value,
         "verdict": found.kind,
+        "interval": list(found.interval),
     }
 
 
@@ -163,9 +194,10 @@ def is_proven(row: Mapping[str, Any]) -> bool:
 
 
 def _result(world: World, task: Evaluate, name: str) -> CaseResult:
-    passed = world.passes(task.candidate.texts[PROMPT], name)
+    score = world.score(task.candidate.texts[PROMPT], name)
+    passed = score >= PASSES
     return CaseResult(
-        float(passed), (PROMPT,), "" if passed else "the answer is wrong", True, task.candidate.id, passed
+        score, (PROMPT,), "" if passed else "the answer is wrong", True, task.candidate.id, passed
     )
 
 
@@ -175,7 +207,7 @@ def _reflected(world: World, task: Reflect, number: int) -> Reflected:
 
 
 def _trials(world: World, text: str, trials: int) -> dict[str, list[float]]:
-    return {name: [float(world.passes(text, name)) for _ in range(trials)] for name in world.names}
+    return {name: [world.score(text, name) for _ in range(trials)] for name in world.names}
 
 
 def _is_unlike(

@@ -1,11 +1,13 @@
 """How often "proven better" is said where nothing changed, how far off the confirmed effect is, and which true gains
 are proven: many whole optimizations in this process, with the product's own search and verdict.
 
-    python benchmarks/verdict/null_power.py --out DIR [--runs 5000] [--gepa-runs 300] [--jobs 2] [--only null|power]
+    python benchmarks/verdict/null_power.py --out DIR [--runs 5000] [--gepa-runs 300] [--jobs 2]
+                                              [--only null|power|graded|gepa]
     python benchmarks/verdict/null_power.py --out DIR --table
 
 Each run is a line of JSON in a file of its cell, so that a grid that was cut off goes on where it stopped. There are no
-models: an edit adds a remark that changes nothing, a flaky case passes half of the time whatever the prompt says.
+models: an edit adds a remark that changes nothing, a flaky case passes half of the time whatever the prompt says, and
+the score of a graded case is as noisy under every prompt.
 `--gepa-runs` needs `gepa` installed; it is given the same suites and the same budget as the search.
 """
 
@@ -24,7 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from flaky_world import Cell, is_proven, run_product
+from flaky_world import Cell, GradedCell, is_proven, run_product
 
 from pytest_gepa.verdict.interval import wilson
 
@@ -35,6 +37,7 @@ POWER = [
     for flaky in (0.2, 1.0)
     for gain in (0.08, 0.15, 0.25, 0.33)
 ]
+GRADED = [GradedCell(cases, 1.0, gain) for gain in (0.0, 0.08, 0.15) for cases in (10, 20, 50)]
 NULL_COLUMNS = (
     "suite",
     "runs",
@@ -56,6 +59,19 @@ POWER_COLUMNS = (
     "of winners that have it",
     "of those that have not",
     "confirmed less true effect, points",
+)
+GRADED_COLUMNS = (
+    "suite",
+    "true gain of the edit that helps",
+    "runs",
+    "a winner was found",
+    "the winner has the gain",
+    "proven better",
+    "of winners that have it",
+    "of those that have not",
+    "worse",
+    "confirmed less true effect, points",
+    "the interval holds the true effect",
 )
 _Z = 1.96
 
@@ -100,19 +116,33 @@ def mean_points(values: Sequence[float]) -> str:
 
 
 def tables(out: Path) -> Iterator[str]:
-    """The two tables as Markdown, of the runs that are there."""
-    yield from _head(NULL_COLUMNS)
+    """The tables as Markdown, of the runs that are there."""
+    named = (NULL_COLUMNS, _null_lines), (POWER_COLUMNS, _power_lines), (GRADED_COLUMNS, _graded_lines)
+    for columns, lines_of in named:
+        if lines := list(lines_of(out)):
+            yield from [*_head(columns), *lines, ""]
+
+
+def _null_lines(out: Path) -> Iterator[str]:
     for cell in NULL:
         rows, rivals = (rows_of(out / f"{method} {cell.name}.jsonl") for method in ("product", "gepa"))
         if rows:
             yield _line(cell.name.removesuffix(", gain +0"), *_null_cells(rows), *_gepa_cells(rivals))
-    yield ""
-    yield from _head(POWER_COLUMNS)
+
+
+def _power_lines(out: Path) -> Iterator[str]:
     for cell in POWER:
         rows = rows_of(out / f"product {cell.name}.jsonl")
         if rows:
             suite, gain = cell.name.split(", gain ")
             yield _line(suite, f"{gain} ({100 * max(row['true'] for row in rows):+.0f})", *_power_cells(rows))
+
+
+def _graded_lines(out: Path) -> Iterator[str]:
+    for cell in GRADED:
+        rows = rows_of(out / f"product {cell.name}.jsonl")
+        if rows:
+            yield _line(*cell.name.split(", gain "), *_graded_cells(rows))
 
 
 def _head(columns: Sequence[str]) -> list[str]:
@@ -155,6 +185,24 @@ def _power_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def _graded_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    number = len(rows)
+    judged = [row for row in rows if row["shipped"]]
+    held = sum(row["interval"][0] <= row["true"] <= row["interval"][1] for row in judged)
+    _, helped, proven, of_helped, of_others, difference = _power_cells(rows)
+    return [
+        f"{number:,}",
+        percent(len(judged), number),
+        helped,
+        proven,
+        of_helped,
+        of_others,
+        percent(sum(row["verdict"] == "worse" for row in rows), number),
+        difference,
+        percent(held, len(judged)) if judged else "",
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -162,15 +210,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=5000, help="of each null cell")
     parser.add_argument("--power-runs", type=int, default=1000, help="of each power cell")
+    parser.add_argument("--graded-runs", type=int, default=500, help="of each graded cell")
     parser.add_argument("--gepa-runs", type=int, default=0, help="of each null cell with gepa")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", choices=("null", "power", "gepa"))
+    parser.add_argument("--only", choices=("null", "power", "graded", "gepa"))
     parser.add_argument("--table", action="store_true", help="only print the tables of what is there")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     work: dict[str, Callable[[], None]] = {
         "null": partial(grid, NULL, "product", args.runs, args.out, args.jobs),
         "power": partial(grid, POWER, "product", args.power_runs, args.out, args.jobs),
+        "graded": partial(grid, GRADED, "product", args.graded_runs, args.out, args.jobs),
         "gepa": partial(grid, NULL, "gepa", args.gepa_runs, args.out, args.jobs),
     }
     for name, make in work.items():

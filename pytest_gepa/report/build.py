@@ -32,7 +32,7 @@ from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome
 from pytest_gepa.trace.record import StrayCall
-from pytest_gepa.verdict.judge import Tally
+from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Tally
 
 STRAY_CHARACTERS = 100
 _PLACE = re.compile(r"\S+:\d+: \w+")
@@ -41,12 +41,18 @@ REASONS = {
     "not proven": "so small a difference may be chance",
     "worse": "the winner of the search did worse in the confirm run",
 }
+TOO_SMALL = "the difference is no chance, but below half a point in the cases that changed"
 
 
 def build_result(
-    run: str, state: RunState, cases: Sequence[Case], seed: int, reflection_model: str
+    run: str,
+    state: RunState,
+    cases: Sequence[Case],
+    seed: int,
+    reflection_model: str,
+    candidates: int = 1,
 ) -> Result:
-    """The result of a run that has ended, in whatever way."""
+    """The result of a run that has ended, in whatever way. A run like it may judge so many `candidates`."""
     search = state.search
     winner = state.winner or search.seed
     labels = {case.id: case.nodeid for case in cases}
@@ -59,6 +65,8 @@ def build_result(
         judged = Confirmed(verdict, 0.0, (0.0, 0.0), 1.0, baseline, searched)
     else:
         verdict, reason = judged.verdict, REASONS[judged.verdict]
+        if verdict == NOT_PROVEN and judged.p_value < ALPHA:
+            reason = TOO_SMALL
     return Result(
         run=run,
         verdict=verdict,
@@ -71,7 +79,7 @@ def build_result(
         groups=judged.groups,
         holdout=judged.holdout,
         searched=searched if winner.id != search.seed.id else None,
-        provable=gain_to_prove(state, cases, seed) if verdict == "not proven" else None,
+        provable=gain_to_prove(state, cases, seed, candidates) if verdict == "not proven" else None,
         fixed=judged.fixed,
         broken=judged.broken,
         excluded=tuple(labels[case] for case in winner.examples),

@@ -189,7 +189,18 @@ def _scores(state: CheckState, case: Case, group: str) -> CaseScore:
     if (recorded := state.recorded.get(case.id)) is not None:
         # Recorded trials have no order, and are as many as they are: what is compared are the means of all.
         today = _side(state, TODAY, case.id, None).score
-        return CaseScore(case.id, seed=(recorded.mean,), winner=(today,), weight=case.weight, group=group)
+        scores = (
+            *recorded.scores,
+            *(run.score for _, run in state.side(TODAY, case.id) if run.score is not None),
+        )
+        return CaseScore(
+            case.id,
+            seed=(recorded.mean,),
+            winner=(today,),
+            weight=case.weight,
+            group=group,
+            is_graded=any(0 < score < 1 for score in scores),
+        )
     sides = {side: dict(state.side(side, case.id)) for side in (BASE, TODAY)}
     number = 1 + max((trial for runs in sides.values() for trial in runs), default=-1)
 

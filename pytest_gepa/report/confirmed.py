@@ -29,8 +29,13 @@ def confirmed(
     }
 
 
-def gain_to_prove(state: RunState, cases: Sequence[Case], seed: int) -> ProvableGain | None:
-    """The gain that another confirm run like this one would prove, of the cases as flaky as this run has seen them."""
+def gain_to_prove(
+    state: RunState, cases: Sequence[Case], seed: int, candidates: int = 1
+) -> ProvableGain | None:
+    """The gain that another confirm run like this one would prove, of the cases as flaky as this run has seen them.
+
+    `candidates` is how many may be judged in a run; where some were, it is those.
+    """
     scores: dict[str, list[float]] = {}
     known = state.under_todays_prompts()
     for rollout in known:
@@ -39,6 +44,7 @@ def gain_to_prove(state: RunState, cases: Sequence[Case], seed: int) -> Provable
     searched = {case.id for case in cases if case.split == "search"}
     if state.is_confirmed and state.winner is not None:
         groups = _tied(state, state.winner, searched)
+        candidates = 1 + len(state.rivals)
     else:
         one_side = (rollout for rollout in known if rollout.case in searched)
         groups = tied_runs(one_side, state.search.seed.texts, by_prompts=True)
@@ -52,7 +58,7 @@ def gain_to_prove(state: RunState, cases: Sequence[Case], seed: int) -> Provable
         for case in cases
         if case.split == "search" and case.id in scores
     ]
-    return provable_gain(seen, seed=seed)
+    return provable_gain(seen, candidates=candidates, seed=seed)
 
 
 def _confirmed(verdict: Verdict, holdout: SplitScores | None, labels: Mapping[str, str]) -> Confirmed:

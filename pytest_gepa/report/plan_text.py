@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +15,7 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
-from pytest_gepa.verdict.judge import least_gain
+from pytest_gepa.verdict.judge import ALPHA, least_gain
 from pytest_gepa.verdict.power import SeenCase, provable_gain
 
 LISTED_FILES = 4
@@ -46,23 +47,28 @@ def plan_lines(
         f"  search             at most {budget.search - searched}",
         f"  repeats            {budget.probe}, to see whether answers repeat exactly",
         *_shrink_lines(settings, budget),
-        f"  confirm run        at most {budget.confirm} = {1 + budget.candidates} sides x "
-        f"{count(len(cases), 'case')} x {count(budget.trials, 'trial')}",
+        f"  confirm run        at most {budget.confirm} = {1 + budget.candidates} sides x {_sides(cases, budget)}",
         *expected_lines(settings, cases, model, budget, usage, reflection),
     ]
     groups = {case.id: usage[case.id].group for case in cases if case.id in usage and usage[case.id].group}
     units = group_count([case.id for case in cases if case.split == "search"], groups)
-    least = least_gain(units)
+    alpha = ALPHA / budget.candidates
+    below = f"p < {alpha:.2g}" + (
+        f", as {budget.candidates} candidates are judged" if budget.candidates > 1 else ""
+    )
+    least = least_gain(units, alpha)
     is_grouped = units < searched
     if least is None:
         few = groups_words(units, searched) if is_grouped else count(searched, "case")
-        lines.append(f"provable             nothing: {few} are too few for p < 0.05 (6 would do)")
+        lines.append(
+            f"provable             nothing: {few} are too few for {below} ({_would_do(alpha)} would do)"
+        )
     else:
         apart = (
             f", each of another group ({groups_words(units, searched)}, as runs showed)" if is_grouped else ""
         )
         lines.append(
-            f"provable             from {count(least, 'case')} fixed with none broken (p < 0.05){apart}"
+            f"provable             from {count(least, 'case')} fixed with none broken ({below}){apart}"
         )
         lines += _provable_lines(cases, budget, usage)
     lines.append(
@@ -91,8 +97,23 @@ def _provable_lines(cases: Sequence[Case], budget: BudgetPlan, usage: Mapping[st
     if not repeated:
         return ["                     how flaky the cases are is unknown: earlier runs ran each of them once"]
     flaky = f"{sum(case.is_flaky for case in seen)} of {count(repeated, 'case')} flaky"
+    gain = provable_gain(seen, candidates=budget.candidates)
     rest = f", {len(searched) - len(known)} not known yet" if len(searched) > len(known) else ""
-    return [f"                     {provable_words(provable_gain(seen))} ({flaky} as runs showed{rest})"]
+    return [f"                     {provable_words(gain)} ({flaky} as runs showed{rest})"]
+
+
+def _would_do(alpha: float) -> int:
+    """The fewest cases that can prove anything."""
+    return next(number for number in itertools.count(1) if least_gain(number, alpha) is not None)
+
+
+def _sides(cases: Sequence[Case], budget: BudgetPlan) -> str:
+    """What one side of the confirm run runs: `41 cases x 3 trials`; some cases may have trials of their own."""
+    numbers = Counter(case.trials or budget.trials for case in cases)
+    parts = [
+        f"{count(those, 'case')} x {count(trials, 'trial')}" for trials, those in sorted(numbers.items())
+    ]
+    return parts[0] if len(parts) == 1 else f"({' + '.join(parts)})"
 
 
 def _usage_lines(

@@ -69,9 +69,10 @@ def provable_words(gain: ProvableGain | None) -> str:
     """What a suite can prove, as a sentence."""
     if gain is None:
         return "nothing: even with every failing case mended a suite of this size is too small or too flaky"
+    several = f", with {gain.candidates} candidates judged" if gain.candidates > 1 else ""
     return (
         f"a suite of this size and flakiness proves {points(gain.points)} ({count(gain.cases, 'case')} mended) in "
-        f"{100 * POWER:.0f} % of runs or more"
+        f"{100 * POWER:.0f} % of runs or more{several}"
     )
 
 

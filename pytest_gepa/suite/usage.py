@@ -61,7 +61,8 @@ class CaseUsage:
     included. `run` names the run that has shown it. `scores` are those of the run's rollouts of the case that gave
     evidence, of every phase and trial. `models` has the calls and tokens of each model by its name. `digest` is that
     of the case as it was (see `case_digest`), "" where it is not known. `group` is that of the cases which share an
-    answer to one of the prompts, by the id of its first case, "" for a case that stands alone.
+    answer to one of the prompts, by the id of its first case, "" for a case that stands alone. `prompts` is the digest
+    of the component texts under which the scores were seen (see `prompts_digest`).
     """
 
     components: Mapping[str, int]
@@ -75,6 +76,7 @@ class CaseUsage:
     models: Mapping[str, ModelUsage] = field(default_factory=dict)
     digest: str = ""
     group: str = ""
+    prompts: str = ""
 
     @property
     def touches(self) -> frozenset[str]:
@@ -101,6 +103,22 @@ def still_true(known: Mapping[str, CaseUsage], cases: Iterable[Case]) -> dict[st
     }
 
 
+def prompts_digest(texts: Mapping[str, str]) -> str:
+    """Names the component texts of a run: under others a case fares otherwise. Every one counts, since which of them
+    has a part in a score is known only as far as its calls have shown it.
+    """
+    content = json.dumps(sorted(texts.items()), ensure_ascii=True)
+    return hashlib.sha256(content.encode("ascii")).hexdigest()[:12]
+
+
+def with_scores_under(texts: Mapping[str, str], known: Mapping[str, CaseUsage]) -> dict[str, CaseUsage]:
+    """The same with the scores that were seen under these component texts alone; who reads what stays known."""
+    digest = prompts_digest(texts)
+    return {
+        case: usage if usage.prompts == digest else replace(usage, scores=()) for case, usage in known.items()
+    }
+
+
 def with_digests(learned: Mapping[str, CaseUsage], cases: Iterable[Case]) -> dict[str, CaseUsage]:
     """The same with the digests of the cases of which it was learned."""
     return {
@@ -113,6 +131,7 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
     shown: dict[str, list[Rollout]] = {}
     rollouts = list(rollouts)
     groups = tied_runs(rollouts, texts, by_prompts=True)
+    digest = prompts_digest(texts)
     for rollout in rollouts:
         if rollout.outcome.is_evidence or rollout.trajectory.calls:
             shown.setdefault(rollout.case, []).append(rollout)
@@ -121,6 +140,7 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
             _usage(run, texts, runs[-1]),
             scores=tuple(one.score for one in runs if one.score is not None),
             group=groups.get(case, ""),
+            prompts=digest,
         )
         for case, runs in shown.items()
     }
@@ -168,6 +188,11 @@ def load_reflection(directory: Path) -> ReflectionUsage | None:
         return from_json(ReflectionUsage, _read(directory)["reflection"])
     except _DAMAGE:
         return None
+
+
+def usage_today(directory: Path, cases: Iterable[Case], texts: Mapping[str, str]) -> dict[str, CaseUsage]:
+    """What earlier runs have learned that holds today: of cases that are as they were, and scores under `texts`."""
+    return with_scores_under(texts, still_true(load_usage(directory), cases))
 
 
 def _read(directory: Path) -> dict[str, Any]:

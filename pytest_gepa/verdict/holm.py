@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_gepa.verdict.judge import NOT_PROVEN, Verdict
+from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Verdict
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -22,7 +22,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
-def holm_verdicts(verdicts: Sequence[Verdict], *, alpha: float = 0.05) -> tuple[Verdict, ...]:
+def holm_verdicts(verdicts: Sequence[Verdict], *, alpha: float = ALPHA) -> tuple[Verdict, ...]:
     """Return the verdicts with p-values adjusted for one another; what is no longer below `alpha` is not proven."""
     return tuple(
         replace(verdict, p_value=p_value, kind=verdict.kind if p_value < alpha else NOT_PROVEN)

@@ -14,6 +14,12 @@ PROVEN = "proven"
 NOT_PROVEN = "not proven"
 WORSE = "worse"
 
+ALPHA = 0.05
+"""What p must be below; where several candidates are judged, that over their number does for each (`holm`)."""
+
+LEAST_CHANGE = 0.005
+"""Half a point: a smaller change, on average over the cases that changed at all, is no gain and no loss."""
+
 _PRECISION = 1_000_000
 _ROUNDING = 1e-9
 
@@ -28,7 +34,8 @@ class CaseScore:
     case's weight in every mean. `seed_before` says whether it passed in each trial that the seed had before the
     comparison: they prove nothing, but what has ended both ways under the seed is neither fixed nor broken by others.
     The winner's are not asked for: it was chosen for what it passed in them. Cases of one `group` share answers of the
-    model, and so luck: the test and the interval count them as one. "" is a case that stands alone.
+    model, and so luck: the test and the interval count them as one. "" is a case that stands alone. `is_graded` says
+    whether its trials can end between 0 and 1; without it, they can if one of those given has.
     """
 
     case: str
@@ -40,6 +47,7 @@ class CaseScore:
     winner_passed: tuple[bool | None, ...] = ()
     seed_before: tuple[bool, ...] = ()
     group: str = ""
+    is_graded: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +92,32 @@ class _Pairs:
     seed_passed: tuple[bool, ...]
     winner_passed: tuple[bool, ...]
     seed_ever: tuple[bool, ...]
+    is_graded: bool
 
 
-def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) -> Verdict:
+def kind_of(
+    p_value: float, gains: Sequence[Fraction] | Sequence[int], weights: Sequence[Fraction | int], alpha: float
+) -> str:
+    """Return the kind of verdict by the test's p-value and what each case gained, times its weight.
+
+    Many graded cases that each gain a thousandth all point in one direction, which is all that the test sees: so the
+    cases that changed must have done so by `LEAST_CHANGE` on average. Those that did not change are not counted in
+    it, since a few cases that are fixed among a thousand are a gain.
+    """
+    total = float(sum(gains))
+    changed = float(sum(weight for weight, gain in zip(weights, gains, strict=True) if gain))
+    if not total or p_value >= alpha or abs(total) < (LEAST_CHANGE - _ROUNDING) * changed:
+        return NOT_PROVEN
+    return PROVEN if total > 0 else WORSE
+
+
+def judge(scores: Sequence[CaseScore], *, alpha: float = ALPHA, seed: int = 0) -> Verdict:
     """Compare seed and winner over the cases, each with its own weight however many trials it has.
 
     The effect is the mean over cases; its chance is judged over the groups of those that share answers.
-    "Proven" and "worse" need a two-sided p below `alpha`; where no case is fixed (or broken) the interval must be on
-    the same side of 0 as well: a thousandth in each of ten graded cases points in one direction, which is all that the
-    test sees, and is too little to be called a gain. `seed` is for the test's random patterns, where it needs
-    them. Raises `ValueError` for a score outside [0, 1], a weight that is not above 0, or two entries for one
-    case.
+    "Proven" and "worse" need a two-sided p below `alpha`, and a change that is not too small (`kind_of`). `seed` is
+    for the random patterns of test and interval, where they need them. Raises `ValueError` for a score outside
+    [0, 1], a weight that is not above 0, or two entries for one case.
     """
     if len({score.case for score in scores}) < len(scores):
         raise ValueError("a case has more than one entry")
@@ -111,16 +134,17 @@ def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) ->
         sums[unit] = sums.get(unit, Fraction()) + pair.weight * difference
         shares[unit] = shares.get(unit, Fraction()) + pair.weight
     p_value = sign_flip_p(list(sums.values()), seed=seed)
-    interval = paired_interval([sums[unit] / shares[unit] for unit in sums], list(shares.values()))
+    interval = paired_interval(
+        [sums[unit] / shares[unit] for unit in sums],
+        list(shares.values()),
+        is_graded=any(pair.is_graded for pair in decided),
+        seed=seed,
+    )
     fixed = tuple(pair.case for pair in decided if _turned(pair.seed_ever, pair.winner_passed))
     broken = tuple(pair.case for pair in decided if _turned(pair.winner_passed, pair.seed_ever))
-    kind = NOT_PROVEN
-    if p_value < alpha and effect > 0 and (fixed or interval[0] > 0):
-        kind = PROVEN
-    elif p_value < alpha and effect < 0 and (broken or interval[1] < 0):
-        kind = WORSE
+    gains = [weight * difference for weight, difference in zip(weights, differences, strict=True)]
     return Verdict(
-        kind=kind,
+        kind=kind_of(p_value, gains, weights, alpha),
         effect=float(effect),
         interval=interval,
         p_value=p_value,
@@ -133,7 +157,7 @@ def judge(scores: Sequence[CaseScore], *, alpha: float = 0.05, seed: int = 0) ->
     )
 
 
-def least_gain(n_cases: int, alpha: float = 0.05) -> int | None:
+def least_gain(n_cases: int, alpha: float = ALPHA) -> int | None:
     """Return the fewest cases to fix, with none broken, for p < `alpha`; None if `n_cases` are too few.
 
     With all differences on one side the sign-flip test gives p = 2 / 2^k. Where cases share answers, `n_cases` is the
@@ -167,7 +191,12 @@ def _pairs(score: CaseScore) -> _Pairs:
         seed_passed,
         winner_passed,
         (*seed_passed, *score.seed_before),
+        _is_graded(score, [value for before, after, _ in common for value in (before, after)]),
     )
+
+
+def _is_graded(score: CaseScore, values: Sequence[float]) -> bool:
+    return any(0 < value < 1 for value in values) if score.is_graded is None else score.is_graded
 
 
 def _passed(score: float, known: Sequence[bool | None], threshold: float) -> bool:

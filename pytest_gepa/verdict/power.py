@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pytest_gepa.verdict.judge import ALPHA, PROVEN, kind_of
 from pytest_gepa.verdict.signflip import exact_p
 
 POWER = 0.8
@@ -23,7 +24,6 @@ _MOST_DRAWS = 300_000
 _STEPS = 20
 _WEIGHTS = 8
 _EXACT_WORK = 3_000_000
-_NORMAL = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,26 @@ class ProvableGain:
     """A gain that would be found proven in the share `power` of confirm runs.
 
     It is to give `cases` cases full marks in every trial and to leave the others as they are; `points` is what this
-    adds to the weighted mean score, in [0, 1].
+    adds to the weighted mean score, in [0, 1]. `candidates` are judged in each of these runs.
     """
 
     cases: int
     points: float
     power: float
+    candidates: int = 1
 
 
 def provable_gain(
-    cases: Sequence[SeenCase], *, power: float = POWER, runs: int | None = None, seed: int = 0
+    cases: Sequence[SeenCase],
+    *,
+    candidates: int = 1,
+    power: float = POWER,
+    runs: int | None = None,
+    seed: int = 0,
 ) -> ProvableGain | None:
     """Return the least gain that at least the share `power` of confirm runs would prove; None if there is none.
+
+    `candidates` are judged in each, which p pays for.
 
     The cases with the lowest means are mended first. Confirm runs are simulated: each trial of a case that is not
     mended is one of the scores seen, drawn anew on either side, and for all cases of a group at once. `seed` is for
@@ -85,14 +93,16 @@ def provable_gain(
 
     def share(mended: int) -> float:
         source = random.Random(seed)
-        return sum(_proves(_draw(runners, groups, source, mended)) for _ in range(number)) / number
+        drawn = (_draw(runners, groups, source, mended) for _ in range(number))
+        return sum(_proves(gains, runners, groups, ALPHA / candidates) for gains in drawn) / number
 
     # The more is mended, the more runs prove it, but for chance.
     least = bisect_left(range(1, len(order) + 1), power, key=share) + 1
     if least > len(order):
         return None
     gained = math.fsum(case.weight * (1 - case.mean) for case in order[:least])
-    return ProvableGain(least, gained / math.fsum(case.weight for case in cases), share(least))
+    points = gained / math.fsum(case.weight for case in cases)
+    return ProvableGain(least, points, share(least), candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +113,18 @@ class _Runner:
     trials: int
     full: int
 
+    @property
+    def weight(self) -> int:
+        """What it adds to the sum of the differences where its difference is 1."""
+        return self.trials * self.full
+
     def at(self, places: Sequence[float], is_mended: bool) -> int:
         """The difference where the scores of each trial stand at a place in [0, 1): the seed's, then the winner's."""
         before, after = (
             sum(self.scores[int(place * len(self.scores))] for place in side[: self.trials])
             for side in (places[: len(places) // 2], places[len(places) // 2 :])
         )
-        return (self.trials * self.full if is_mended else after) - before
+        return (self.weight if is_mended else after) - before
 
     def draw(self, source: random.Random, is_mended: bool) -> int:
         """The difference, winner less seed, of one confirm run."""
@@ -117,7 +132,7 @@ class _Runner:
             return self.trials * (self.full - self.scores[0]) if is_mended else 0
         before = sum(source.choices(self.scores, k=self.trials))
         after = sum(source.choices(self.scores, k=self.trials))
-        return (self.trials * self.full if is_mended else after) - before
+        return (self.weight if is_mended else after) - before
 
 
 def _groups(cases: Sequence[SeenCase]) -> list[list[int]]:
@@ -131,14 +146,15 @@ def _groups(cases: Sequence[SeenCase]) -> list[list[int]]:
 def _draw(
     runners: Sequence[_Runner], groups: Sequence[Sequence[int]], source: random.Random, mended: int
 ) -> list[int]:
-    """The sum of the differences of each group in one confirm run."""
-    drawn = []
+    """The difference of each case in one confirm run."""
+    drawn = [0] * len(runners)
     for members in groups:
         if len(members) == 1:
-            drawn.append(runners[members[0]].draw(source, members[0] < mended))
+            drawn[members[0]] = runners[members[0]].draw(source, members[0] < mended)
             continue
         places = [source.random() for _ in range(2 * max(runners[at].trials for at in members))]
-        drawn.append(sum(runners[at].at(places, at < mended) for at in members))
+        for at in members:
+            drawn[at] = runners[at].at(places, at < mended)
     return drawn
 
 
@@ -156,12 +172,15 @@ def _runners(cases: Sequence[SeenCase]) -> list[_Runner]:
     return runners
 
 
-def _proves(differences: Sequence[int]) -> bool:
-    total = sum(differences)
-    if total <= 0:
+def _proves(
+    gains: Sequence[int], runners: Sequence[_Runner], groups: Sequence[Sequence[int]], alpha: float
+) -> bool:
+    """Whether the verdict on these differences is "proven"."""
+    if sum(gains) <= 0:
         return False
-    p_value = exact_p(differences, _EXACT_WORK)
+    sums = [sum(gains[at] for at in members) for members in groups]
+    p_value = exact_p(sums, _EXACT_WORK)
     if p_value is None:
         # So many differences that their sum is as good as normal.
-        return total > _NORMAL * math.sqrt(sum(difference * difference for difference in differences))
-    return p_value < 0.05
+        p_value = math.erfc(sum(sums) / math.sqrt(2 * sum(one * one for one in sums)))
+    return kind_of(p_value, gains, [runner.weight for runner in runners], alpha) == PROVEN

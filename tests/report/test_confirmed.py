@@ -12,7 +12,7 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.finding import find_components
 from pytest_gepa.report.build import build_result
-from pytest_gepa.report.confirmed import confirmed
+from pytest_gepa.report.confirmed import confirmed, gain_to_prove
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import PatchBase, frontier_message, winner_message
 from pytest_gepa.report.result import Confirmed, FrontierEntry, Result, SplitScores
@@ -189,6 +189,31 @@ def test_the_gain_that_could_be_proven_is_that_of_cases_as_flaky_as_they_were_se
     assert flaky.cases > 6
     told = f"proves {100 * flaky.points:+.0f} points ({flaky.cases} cases mended) in 80 %"
     assert any(told in line for line in closing_lines(result(verdict="not proven", provable=flaky), "d", "c"))
+
+
+def test_what_could_be_proven_pays_for_the_candidates_that_are_judged():
+    desk = Desk([f"w{n}" for n in range(20)], edit=lambda _desk, _task: None).search().choose()
+    found = build_result("r", desk.state, desk.cases, 0, "m", candidates=3)
+    assert found.provable == ProvableGain(7, 0.35, 1.0, 3)
+    assert from_json(Result, to_json(found)) == found
+    assert any(
+        "80 % of runs or more, with 3 candidates judged" in one for one in closing_lines(found, "d", "c")
+    )
+    judged = two_ways()
+    judged.state.rivals = judged.state.rivals[:1]
+    provable = gain_to_prove(judged.confirm().state, judged.cases, 0, candidates=3)
+    assert provable is not None
+    assert (provable.cases, provable.candidates) == (7, 2)
+
+
+def test_a_difference_that_is_no_chance_and_yet_too_small_says_so():
+    desk = Desk(SEVEN).search().choose().confirm()
+    for runs in desk.state.confirm.values():
+        for place, run in runs.items():
+            runs[place] = replace(run, score=0.5 + 0.001 * (run.score or 0.0))
+    found = build_result("r", desk.state, desk.cases, 0, "m")
+    assert (found.verdict, found.p_value < 0.05) == ("not proven", True)
+    assert found.reason == "the difference is no chance, but below half a point in the cases that changed"
 
 
 def test_a_proven_run_says_nothing_of_what_could_be_proven():

@@ -227,6 +227,25 @@ def test_each_candidate_that_is_confirmed_has_a_side_of_its_own():
         plan_budget(replace(settings, budget=1), cases(31, 10))
 
 
+def test_what_can_be_proven_pays_for_each_candidate_that_is_judged():
+    settings, chosen = replace(SETTINGS, confirm=3), cases(20)
+    steady = {case.id: seen((0.0, 0.0)) for case in chosen}
+    told = text(settings, chosen, steady)
+    assert "from 7 cases fixed with none broken (p < 0.017, as 3 candidates are judged)" in told
+    assert "+35 points (7 cases mended) in 80 % of runs or more, with 3 candidates judged (0 of 20" in told
+    few = "nothing: 6 cases are too few for p < 0.017, as 3 candidates are judged (7 would do)"
+    assert few in text(settings, cases(6))
+
+
+def test_the_confirm_run_is_told_with_the_trials_that_cases_have_of_their_own():
+    settings = replace(SETTINGS, trials=2)
+    told = text(settings, [*cases(9), case("often", trials=5)])
+    assert "confirm run        at most 46 = 2 sides x (9 cases x 2 trials + 1 case x 5 trials)" in told
+    assert "at most 46 = 2 sides x" in told
+    same = text(settings, [case(f"s{n}", trials=5) for n in range(6)])
+    assert "confirm run        at most 60 = 2 sides x 6 cases x 5 trials" in same
+
+
 def test_a_plan_names_a_few_of_many_files():
     chosen = [Case(f"test_{n}.py::test", f"test_{n}.py::test") for n in range(6)]
     usage = {one.id: CaseUsage({"prompts/a.md": 1}, (), 1, 0, 0, 0.0, "2026-01-31-1") for one in chosen}

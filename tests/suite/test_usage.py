@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.suite.rollout import Outcome, Rollout
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import (
     FILE,
     CaseUsage,
@@ -13,8 +13,11 @@ from pytest_gepa.suite.usage import (
     ReflectionUsage,
     load_reflection,
     load_usage,
+    prompts_digest,
     save_usage,
     usage_of,
+    usage_today,
+    with_digests,
 )
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 
@@ -36,7 +39,16 @@ def test_components_are_counted_by_the_calls_that_hold_their_text():
     )
     usage = usage_of("run-1", TEXTS, [shown])["case"]
     assert usage == CaseUsage(
-        {"reply.md": 2, "route.md": 1}, (), 4, 40, 4, 0.5, "run-1", (1.0,), {"m": ModelUsage(4, 40, 4)}
+        {"reply.md": 2, "route.md": 1},
+        (),
+        4,
+        40,
+        4,
+        0.5,
+        "run-1",
+        (1.0,),
+        {"m": ModelUsage(4, 40, 4)},
+        prompts=prompts_digest(TEXTS),
     )
 
 
@@ -94,6 +106,23 @@ def test_the_tokens_of_each_model_are_told_apart_and_mocks_are_none():
 def test_a_damaged_file_is_as_none(tmp_path: Path, content: str):
     (tmp_path / FILE).write_text(content)
     assert load_usage(tmp_path) == {}
+
+
+def test_of_earlier_runs_counts_what_was_seen_of_cases_and_prompts_as_they_are(tmp_path: Path):
+    as_it_is, edited = Case("case", "case", source="assert 1"), Case("other", "other", source="assert 2")
+    runs = [rollout(call(TEXTS["route.md"])), replace(rollout(call(TEXTS["route.md"])), case="other")]
+    save_usage(tmp_path, with_digests(usage_of("run-1", TEXTS, runs), [as_it_is, edited]))
+    today = [as_it_is, replace(edited, source="assert 3"), Case("new", "new")]
+
+    known = usage_today(tmp_path, today, dict(reversed(TEXTS.items())))
+    assert {case: usage.scores for case, usage in known.items()} == {"case": (1.0,)}
+
+    better = {**TEXTS, "route.md": "Sort each ticket into one queue.\n"}
+    known = usage_today(tmp_path, today, better)
+    assert (known["case"].scores, known["case"].components) == ((), {"route.md": 1})
+
+    save_usage(tmp_path, {"case": replace(known["case"], scores=(1.0,), prompts="")})
+    assert usage_today(tmp_path, today, TEXTS)["case"].scores == (), "nobody knows under which texts"
 
 
 def test_cases_that_share_an_answer_to_a_prompt_are_known_as_a_group(tmp_path: Path):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.verdict.interval import paired_interval, wilson
+from pytest_gepa.verdict.interval import FEWEST_CHANGED, paired_interval, wilson
+from pytest_gepa.verdict.signflip import sign_flip_p
 
 
 def test_of_pass_and_fail_it_is_the_interval_of_agresti_and_min():
@@ -67,6 +68,92 @@ def test_it_covers_the_true_mean_as_often_as_it_says(values, weights, cases):
     intervals = [paired_interval(source.choices(values, weights, k=cases)) for _ in range(2_000)]
     covered = sum(low <= mean <= high for low, high in intervals) / len(intervals)
     assert 0.93 <= covered <= 0.99
+
+
+# Graded differences
+
+
+HUNDREDTHS = st.integers(-100, 100).map(lambda points: Fraction(points, 100))
+GRADED = st.lists(st.tuples(HUNDREDTHS, st.integers(1, 3)), min_size=1, max_size=16)
+
+
+@given(GRADED)
+def test_of_graded_differences_0_lies_outside_exactly_where_the_test_rejects_it(rows):
+    if sum(difference != 0 for difference, _ in rows) < FEWEST_CHANGED:
+        return
+    differences, weights = zip(*rows, strict=True)
+    low, high = paired_interval(differences, weights, is_graded=True)
+    p_value = sign_flip_p([weight * difference for difference, weight in rows])
+    if len(rows) <= 13 or abs(p_value - 0.05) > 0.01:  # else the subsets are random ones
+        assert (not low <= 0 <= high) == (p_value < 0.05)
+
+
+@given(GRADED)
+def test_the_graded_interval_lies_in_range_around_the_mean_and_mirrors_that_of_the_other_side(rows):
+    differences, weights = zip(*rows, strict=True)
+    low, high = paired_interval(differences, weights, is_graded=True)
+    assert -1 <= low <= high <= 1
+    assert low < high or sum(differences) == 0
+    if sum(difference != 0 for difference in differences) < FEWEST_CHANGED:
+        assert (low, high) == paired_interval(differences, weights)
+        return
+    mean = sum(weight * difference for difference, weight in rows) / sum(weights)
+    assert low <= float(mean) + 1e-9
+    assert float(mean) - 1e-9 <= high
+    if len(rows) <= 13:
+        other = paired_interval([-difference for difference in differences], weights, is_graded=True)
+        assert other == pytest.approx((-high, -low))
+
+
+def test_the_graded_interval_has_the_scale_of_the_differences():
+    differences = [0.3, -0.1, 0.2, 0.25, 0.0, 0.4, 0.15, -0.05, 0.3]
+    low, high = paired_interval(differences, is_graded=True)
+    small = paired_interval([difference / 10 for difference in differences], is_graded=True)
+    assert small == pytest.approx((low / 10, high / 10))
+
+
+def test_where_every_graded_case_agrees_the_interval_is_narrower_the_more_there_are():
+    intervals = [paired_interval([0.08] * number, is_graded=True) for number in (6, 12, 40)]
+    assert all(0 < low < 0.08 < high for low, high in intervals)
+    widths = [high - low for low, high in intervals]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_what_few_graded_cases_show_says_little_of_others():
+    few = [0.01] * (FEWEST_CHANGED - 1) + [0.0] * 20
+    assert paired_interval(few, is_graded=True) == paired_interval(few)
+
+
+def noisy(source: random.Random, effect: float) -> float:
+    """The difference of two means of three noisy scores."""
+    before, after = (sum(source.gauss(mean, 0.15) for _ in "abc") / 3 for mean in (0.0, effect))
+    return after - before
+
+
+def uneven(source: random.Random, effect: float) -> float:
+    """A case gains much or loses a little, beside its noise."""
+    return noisy(source, effect + source.choice((0.1, -0.1)))
+
+
+def steady(source: random.Random, effect: float) -> float:
+    """Two cases of five can gain, without any noise, and so do by a tenth or a fifth."""
+    return source.choice((0, 0, 0, 0.1, 0.2)) * effect / 0.06
+
+
+@pytest.mark.parametrize("draw", [noisy, uneven, steady])
+@pytest.mark.parametrize("effect", [0.0, 0.08])
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize(
+    ("cases", "runs"), [(8, 800), (12, 300), pytest.param(30, 150, marks=pytest.mark.thorough)]
+)
+def test_the_graded_interval_covers_the_true_mean_as_often_as_it_says(draw, effect, is_weighted, cases, runs):
+    source = random.Random(f"{draw.__name__}{effect}{is_weighted}{cases}")
+    covered = 0
+    for _ in range(runs):
+        weights = [source.choice((1, 1, 2, 3)) if is_weighted else 1 for _ in range(cases)]
+        low, high = paired_interval([draw(source, effect) for _ in weights], weights, is_graded=True)
+        covered += low <= effect <= high
+    assert covered / runs >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / runs) - 0.01
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.verdict.interval import paired_interval
 from pytest_gepa.verdict.judge import NOT_PROVEN, PROVEN, WORSE, CaseScore, Tally, Verdict, judge, least_gain
 
 SCORES = st.sampled_from([0.0, 0.25, 1 / 3, 0.7, 1.0, None])
@@ -48,9 +49,43 @@ def test_a_thousandth_in_every_case_is_no_gain_that_is_proven():
     better = judge([CaseScore(str(n), seed=(0.5,), winner=(0.502,)) for n in range(15)])
     assert better.p_value < 0.001
     assert better.kind == "not proven"
-    assert better.interval[0] < 0 < better.effect
     assert judge([CaseScore(str(n), seed=(0.502,), winner=(0.5,)) for n in range(15)]).kind == "not proven"
     assert judge([CaseScore(str(n), seed=(0.5,), winner=(0.8,)) for n in range(15)]).kind == "proven"
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "after"), [(20, 0.7, 0.78), (30, 0.8, 0.85), (10, 0.7, 0.8), (6, 0.25, 0.26)]
+)
+def test_a_few_hundredths_in_every_case_are_a_gain_and_the_interval_says_so_too(number, before, after):
+    better = judge([CaseScore(str(n), (before,) * 3, (after,) * 3) for n in range(number)])
+    assert (better.kind, better.fixed) == (PROVEN, ())
+    assert 0 < better.interval[0] < better.effect < better.interval[1]
+    worse = judge([CaseScore(str(n), (after,) * 3, (before,) * 3) for n in range(number)])
+    assert (worse.kind, worse.broken) == (WORSE, ())
+    assert worse.interval == pytest.approx((-better.interval[1], -better.interval[0]))
+
+
+def test_half_a_point_in_the_cases_that_changed_is_the_least_gain():
+    def gained(points: float, unchanged: int = 0) -> str:
+        same = [CaseScore(f"same {n}", (0.5,), (0.5,)) for n in range(unchanged)]
+        return judge([*(CaseScore(str(n), (0.7,), (0.7 + points / 100,)) for n in range(12)), *same]).kind
+
+    assert (gained(0.5), gained(0.49), gained(-0.5), gained(-0.49)) == (PROVEN, NOT_PROVEN, WORSE, NOT_PROVEN)
+    assert gained(0.5, unchanged=30) == PROVEN
+
+
+def test_a_few_cases_that_are_fixed_among_very_many_are_a_gain():
+    assert judge(cases((6, 0, 1), (2_000, 1, 1))).kind == PROVEN
+
+
+def test_trials_that_pass_or_fail_have_the_wider_interval_until_one_is_graded():
+    flaky = [CaseScore(str(n), (1, 0, 0), (1, 1, 0)) for n in range(12)]
+    by_pass = judge(flaky).interval
+    assert by_pass == pytest.approx(paired_interval([1 / 3] * 12))
+    graded = judge([*flaky[1:], CaseScore("0", (1, 0.5, 0), (1, 1, 0.5))]).interval
+    assert graded[1] - graded[0] < by_pass[1] - by_pass[0]
+    told = [CaseScore(str(n), (1 / 3,), (2 / 3,), is_graded=False) for n in range(12)]
+    assert judge(told).interval == pytest.approx(by_pass)
 
 
 def test_alpha_is_a_bound_that_p_must_be_under():
@@ -202,6 +237,10 @@ def test_a_verdict_agrees_with_itself_and_survives_json(scores):
     assert verdict.winner.score - verdict.baseline.score == pytest.approx(verdict.effect)
     assert verdict.baseline.total + len(verdict.undecided) == len(scores)
     assert (verdict.kind == PROVEN) == (verdict.p_value < 0.05 and verdict.effect > 0)
+    if verdict.kind != NOT_PROVEN and any(
+        0 < s < 1 for score in scores for s in (*score.seed, *score.winner) if s
+    ):
+        assert not verdict.interval[0] <= 0 <= verdict.interval[1]
     assert from_json(Verdict, to_json(verdict)) == verdict
 
 

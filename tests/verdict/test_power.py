@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gepa.verdict.judge import PROVEN, CaseScore, judge, least_gain
+from pytest_gepa.verdict.judge import NOT_PROVEN, PROVEN, CaseScore, judge, least_gain
 from pytest_gepa.verdict.power import ProvableGain, SeenCase, provable_gain
 
 FAILS, PASSES, FLAKY = (0.0, 0.0), (1.0, 1.0), (0.0, 1.0)
@@ -76,9 +76,42 @@ def test_a_case_of_weight_counts_for_as_much():
     assert (found.cases, found.points) == (6, pytest.approx(8 / 9))
 
 
-def test_graded_scores_count_by_what_they_lack():
-    found = provable_gain([SeenCase((0.5, 0.5)) for _ in range(10)])
-    assert found == ProvableGain(6, pytest.approx(0.3), 1.0)  # type: ignore[arg-type]
+@pytest.mark.parametrize("score", [0.5, 0.8, 0.95])
+def test_graded_scores_count_by_what_they_lack_and_the_verdict_agrees(score: float):
+    found = provable_gain([SeenCase((score, score)) for _ in range(10)])
+    assert found == ProvableGain(6, pytest.approx(0.6 * (1 - score)), 1.0)  # type: ignore[arg-type]
+
+    def verdict(mended: int) -> str:
+        after = [1.0] * mended + [score] * (10 - mended)
+        return judge([CaseScore(str(at), (score,), (one,)) for at, one in enumerate(after)]).kind
+
+    assert (verdict(6), verdict(5)) == (PROVEN, NOT_PROVEN)
+
+
+def test_the_gain_of_noisy_graded_scores_is_the_share_of_confirm_runs_that_prove_it():
+    seen = [SeenCase((0.5, 0.6, 0.7, 0.8, 0.9), 3) for _ in range(12)]
+    found = provable_gain(seen, runs=1000)
+    assert found is not None
+    source, proven, runs = random.Random(8), 0, 600
+
+    def side(case: SeenCase) -> tuple[float, ...]:
+        return tuple(source.choices(case.scores, k=3))
+
+    for _ in range(runs):
+        scores = [
+            CaseScore(str(at), side(case), (1.0,) * 3 if at < found.cases else side(case))
+            for at, case in enumerate(seen)
+        ]
+        proven += judge(scores).kind == PROVEN
+    assert proven / runs == pytest.approx(found.power, abs=0.06)
+
+
+@pytest.mark.parametrize("failing", [6, 7, 12])
+def test_the_more_candidates_are_judged_the_more_must_be_gained(failing: int):
+    found = provable_gain(suite(failing, 4), candidates=3, runs=5)
+    least = least_gain(failing, 0.05 / 3)
+    assert least == (None if failing < 7 else 7)
+    assert found == (None if least is None else ProvableGain(7, 7 / (failing + 4), 1.0, 3))
 
 
 @settings(max_examples=15)
