@@ -20,6 +20,7 @@ from pytest_gepa.plan import plan_budget
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint
 from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
@@ -93,6 +94,7 @@ class World:
             journal,
             cast("Any", _Silent()),
             self._extensions(),
+            Withholder(self.cases),
             crew,
             ancestor,
         )
