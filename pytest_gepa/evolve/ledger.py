@@ -254,6 +254,18 @@ class Ledger:
         least = min(counts.values(), default=_MOST_TRIALS)
         return tuple(case for case, count in counts.items() if count == least < _MOST_TRIALS)
 
+    def open_to_doubt(self, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the cases that may be run again under a candidate however their trials have ended so far, and
+        of these the ones with the fewest trials.
+        """
+        counts = {
+            case: self.trials(candidate, case)
+            for case in cases
+            if (candidate, case) not in self._mute and self.trials(candidate, case) < _MOST_TRIALS
+        }
+        least = min(counts.values(), default=0)
+        return tuple(case for case, count in counts.items() if count == least)
+
     def behind(self, candidate: str, rivals: Iterable[str], cases: Iterable[str]) -> tuple[str, ...]:
         """Return the cases in which a candidate does better than a rival that has had more trials there, of these the
         ones with the fewest trials: where trials differ, its lead counts only over common ones.

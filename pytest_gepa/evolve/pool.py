@@ -27,6 +27,9 @@ from pytest_gepa.evolve.tasks import CaseResult
 _PARTNERS = 3
 """How many of the frontier's members a newcomer may be merged with."""
 
+_DOUBTED = 3
+"""Of candidates that are barred by what they seem to have broken, so many, the best ones, are looked at at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Merge:
@@ -191,6 +194,17 @@ class Pool:
             if (rival.examples or best.examples) and self._is_ahead(rival, best):
                 best = rival
         return best
+
+    def in_doubt(self) -> tuple[str, ...]:
+        """Return cases to run again under the seed: those that the best candidates seem to have broken, of which the
+        seed may have passed some by chance. They keep a better one from being chosen.
+        """
+        means = self.frontier.means
+        chosen = means[self.best(0).id]
+        barred = [name for name in means if self._broken[name] and means[name] > chosen + TIE]
+        barred = sorted(barred, key=lambda name: -means[name])[:_DOUBTED]
+        cases = dict.fromkeys(case for name in barred for case in self.ledger.broken(name))
+        return self.ledger.open_to_doubt(self.seed.id, cases)
 
     def _is_ahead(self, one: Candidate, other: Candidate) -> bool:
         """Whether a candidate is better than another on the cases that neither has as an example."""

@@ -135,6 +135,7 @@ class Search:
             self._reflected(event)
         else:
             self._work.finish(event.reason, closes=isinstance(event, Closing))
+        self._doubt_what_is_broken()
         self._go_on()
         if self._work.closes and not self._has_closed:
             self._has_closed = True
@@ -265,6 +266,19 @@ class Search:
                 self._work.finish(f"{left} rollouts are left, too few to run another candidate on every case")
             elif not (self._merges.start() or self._start_from_frontier()):
                 break
+
+    def _doubt_what_is_broken(self) -> None:
+        """Give the seed further trials of what seems broken under candidates that would be chosen but for that.
+
+        Where trials do not end alike, a case passes under the seed by chance and fails under a candidate by chance: in
+        a suite with many such cases one of them would bar every candidate.
+        """
+        if self.done or not self._began or not self.pool.ledger.noise or self._work.runs(self.seed.id):
+            return
+        cases = self.pool.in_doubt()
+        if cases and self.budget.reserve(len(cases)):
+            trial = self.pool.ledger.trials(self.seed.id, cases[0])
+            self._work.hand_out(Evaluate(self.seed, cases, "repeat", trial))
 
     def _start_from_frontier(self) -> bool:
         number, parents = self._draw(), self.pool.parents(self._luck.failures)

@@ -97,9 +97,13 @@ class Work:
         decisions, self._decisions = tuple(self._decisions), []
         return decisions
 
+    def runs(self, candidate: str) -> bool:
+        """Whether a candidate is being run."""
+        return candidate in self._evaluating
+
     def is_running(self, proposal: Proposal) -> bool:
         """Whether the candidate of a proposal is being run."""
-        return proposal.candidate is not None and proposal.candidate.id in self._evaluating
+        return proposal.candidate is not None and self.runs(proposal.candidate.id)
 
     def finish(self, reason: str, *, closes: bool = False) -> None:
         """End the search: nothing new is begun; results of what is under way are still taken. Where it `closes`, what

@@ -661,3 +661,54 @@ def test_todays_prompts_stand_on_the_frontier_as_all_their_trials_have_them() ->
     (standing,) = search.frontier()
     assert standing.mean == search.mean(search.seed) == pytest.approx(0.5 / 4)
     assert search.pool.best_scores["luck"] == 0.5
+
+
+class Coin(World):
+    """A world with noise; the seed passes the case "coin" in its first `heads` trials, and children never do."""
+
+    heads = 1
+
+    def answer(self, task: Evaluate | Reflect) -> Event:
+        event = super().answer(task)
+        if not (isinstance(event, Evaluated) and isinstance(task, Evaluate)):
+            return event
+        results = dict(event.results)
+        for case, passes in (("noise", not task.trial), ("coin", task.trial < self.heads)):
+            if case in results:
+                passed = passes and not task.candidate.parents
+                results[case] = replace(results[case], score=float(passed), passed=passed)
+        return Evaluated(event.candidate, results)
+
+
+def coin_world() -> Coin:
+    steady = {"noise": {"p": ()}, "coin": {"p": ()}}
+    return Coin(steady | {f"date-{n}": {"p": ("date",)} for n in range(4)})
+
+
+def seed_trials(world: World, case: str) -> list[int]:
+    found = evaluations(world, "repeat")
+    return [task.trial for task in found if not task.candidate.parents and case in task.cases]
+
+
+def test_what_the_seed_passed_by_chance_bars_no_candidate() -> None:
+    world = coin_world()
+    search = world.run(world.search(probe=1, patience=6))
+    assert "- mind the date" in search.best().texts["p"]
+    assert seed_trials(world, "coin") == [1]
+
+
+def test_what_is_broken_indeed_is_doubted_for_a_few_trials_only() -> None:
+    world = coin_world()
+    world.heads = 100
+    search = world.run(world.search(probe=1, patience=6))
+    assert search.best().id == search.seed.id
+    assert "- mind the date" in search.best(max_broken=1).texts["p"]
+    assert seed_trials(world, "coin") == [1, 2, 3, 4]
+
+
+def test_where_trials_end_alike_nothing_broken_is_doubted() -> None:
+    world = words_world(["date"], spoils={"date": ("steady",)})
+    world.needs = {**world.needs, "steady": {"prompt": ()}}
+    world.run(world.search(probe=2, patience=6))
+    assert "frontier" in world.kinds()
+    assert seed_trials(world, "steady") == []
