@@ -104,8 +104,8 @@ def kind_of(
     cases that changed must have done so by `LEAST_CHANGE` on average. Those that did not change are not counted in
     it, since a few cases that are fixed among a thousand are a gain.
     """
-    total = float(sum(gains))
-    changed = float(sum(weight for weight, gain in zip(weights, gains, strict=True) if gain))
+    total = math.fsum(map(float, gains))
+    changed = math.fsum(float(weight) for weight, gain in zip(weights, gains, strict=True) if gain)
     if not total or p_value >= alpha or abs(total) < (LEAST_CHANGE - _ROUNDING) * changed:
         return NOT_PROVEN
     return PROVEN if total > 0 else WORSE
