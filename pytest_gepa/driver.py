@@ -81,9 +81,8 @@ class SearchDriver:
         self._minutes = minutes
         self._crew = crew or Crew()
         self._evaluator = Evaluator(state, cases, suite, journal, screen, self._crew, self)
-        self._lock = (
-            threading.Lock()
-        )  # retries are told to the search from the threads that wait for rollouts
+        # Retries are told to the search from the threads that wait for rollouts.
+        self._lock = threading.Lock()
         self._menus = MenuRecord(state, kinds)
         self._turns = Turns(concurrency)
         self._replies = RepliesInOrder()

@@ -156,6 +156,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
             inputs.budget.confirm,
             settings.seed,
             settings.max_cost,
+            inputs.budget.shrink,
         ),
     )
     feeder = Feeder(session, inputs.cases)

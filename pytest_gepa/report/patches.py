@@ -26,6 +26,7 @@ from pytest_gepa.report.result import (
     EditRecord,
     FrontierEntry,
     Result,
+    SharedFinding,
     SplitScores,
     TakenCase,
     by_cause,
@@ -212,8 +213,7 @@ def _names_without_files(cases: Sequence[str]) -> str:
 def _why(change: Change) -> list[PatchLine]:
     """The first findings, each cause once: that a prompt is not to blame need not be read of every case."""
     causes = by_cause(change.findings)
-    told_before = [{found.cause for found in causes[:at] if found.cause} for at in range(len(causes))]
-    once = [found for found, before in zip(causes, told_before, strict=True) if found.cause not in before]
+    once = [found for at, found in enumerate(causes) if not _was_told(found.cause, causes[:at])]
     told = [
         line
         for found in once[:LISTED_FINDINGS]
@@ -229,6 +229,10 @@ def _why(change: Change) -> list[PatchLine]:
     if left > 0:
         told.append(f"and {left} more, in the report")
     return [_own("because"), *(PatchLine(line) for line in told)]
+
+
+def _was_told(cause: str, before: Sequence[SharedFinding]) -> bool:
+    return bool(cause) and any(found.cause == cause for found in before)
 
 
 def _own(text: str) -> PatchLine:

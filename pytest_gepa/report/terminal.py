@@ -141,8 +141,10 @@ def opening_lines(
     confirm: int,
     seed: int,
     cap: float | None = None,
+    shrink: int = 0,
 ) -> list[str]:
-    """What will be done, before it is."""
+    """What will be done, before it is; `confirm` and `shrink` are kept of the `budget` of rollouts."""
+    kept = f"{confirm} of them kept for the confirm run{f', {shrink} for shrinking' if shrink else ''}"
     cases = count(searched + held_out, "case")
     split = f" ({searched} search, {held_out} held out)" if held_out else ""
     model = (
@@ -153,7 +155,7 @@ def opening_lines(
     return [
         f"gepa: {count(prompts, 'prompt')}, {cases}{split}, {model}, "
         f"budget {count(budget, 'rollout')}{'' if cap is None else f' / {dollars(cap)}'} "
-        f"({confirm} of them kept for the confirm run), seed {seed}"
+        f"({kept}), seed {seed}"
     ]
 
 

@@ -6,8 +6,9 @@ and what the check said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from pytest_gepa.report.matrix import Row, Runs
 from pytest_gepa.report.wording import count
@@ -68,53 +69,76 @@ def find_traces(
 
     What a reviewer must not miss comes first: cases that the winner breaks or leaves to chance.
     """
-    today, winner = state.search.seed.id, (state.winner or state.search.seed).id
-    runs = Runs(state)
-    urgent = sorted((row for row in rows if _urgency(row)), key=_urgency)
-    spoilt = [(name, row.case) for row in urgent if _urgency(row) < _FIXED for name in (today, winner)]
-    others = [(name, row.case) for row in urgent if _urgency(row) >= _FIXED for name in (today, winner)]
-    wanted = [
-        *((pair, False) for pair in dict.fromkeys(spoilt)),
-        *((pair, True) for pair in dict.fromkeys(read)),
-        *((pair, False) for pair in dict.fromkeys(others)),
-    ]
-    places: tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]] = ({}, {})
-    numbers: dict[tuple[str, str, str], int] = {}
-    shown: list[Trace] = []
-    room, left_out = ALL_BYTES, 0
-    for (candidate, case), is_read in wanted:
-        rollout = runs.failing(candidate, case) if is_read else runs.usual(candidate, case)
-        if rollout is None:
-            continue
+    sides = state.search.seed.id, (state.winner or state.search.seed).id
+    by_rank: dict[Pressing, list[str]] = {rank: [] for rank in Pressing}
+    for row in rows:
+        by_rank[_pressing(row)].append(row.case)
+
+    def both_sides(*ranks: Pressing) -> list[tuple[str, str]]:
+        return [(name, case) for rank in ranks for case in by_rank[rank] for name in dict.fromkeys(sides)]
+
+    shelf = _Shelf(state, redact)
+    usual = shelf.take(both_sides(Pressing.broken, Pressing.in_doubt), Runs.usual)
+    of_edits = shelf.take(dict.fromkeys(read), Runs.failing)
+    usual |= shelf.take(both_sides(Pressing.fixed, Pressing.failing), Runs.usual)
+    return Traces(tuple(shelf.shown), of_edits, usual, len(shelf.left_out))
+
+
+class Pressing(Enum):
+    """What a case has to say to a reviewer; nothing where it passed throughout."""
+
+    broken = "broken"
+    in_doubt = "in doubt"
+    fixed = "fixed"
+    failing = "failing"
+    nothing = "nothing"
+
+
+def _pressing(row: Row) -> Pressing:
+    today, winner = row.cells[0].kind, row.cells[min(1, len(row.cells) - 1)].kind
+    if today == winner == "passed":
+        return Pressing.nothing
+    if {today, winner} - {"passed", "failed", "unknown"}:
+        return Pressing.in_doubt
+    if winner == "passed":
+        return Pressing.fixed
+    return Pressing.broken if (today, winner) == ("passed", "failed") else Pressing.failing
+
+
+class _Shelf:
+    """The traces that are shown, each once, as far as there is room."""
+
+    def __init__(self, state: RunState, redact: Callable[[str], str]) -> None:
+        self._candidates = state.search.candidates
+        self._runs = Runs(state)
+        self._redact = redact
+        self._places: dict[tuple[str, str, str], int] = {}
+        self._room = ALL_BYTES
+        self.shown: list[Trace] = []
+        self.left_out: set[tuple[str, str, str]] = set()
+
+    def take(
+        self, pairs: Iterable[tuple[str, str]], choose: Callable[[Runs, str, str], Rollout | None]
+    ) -> dict[tuple[str, str], int]:
+        """Show a run of each candidate and case; where those are that found room."""
+        chosen = {pair: choose(self._runs, *pair) for pair in pairs}
+        found = {pair: self._place(*pair, rollout) for pair, rollout in chosen.items() if rollout is not None}
+        return {pair: at for pair, at in found.items() if at is not None}
+
+    def _place(self, candidate: str, case: str, rollout: Rollout) -> int | None:
         key = (candidate, case, rollout.trial)
-        if key not in numbers:
-            texts = state.search.candidates[candidate].texts
-            parts = _fitting([*_parts(rollout, texts, redact)])
+        if key not in self._places:
+            texts = self._candidates[candidate].texts
+            parts = _fitting([*_parts(rollout, texts, self._redact)])
             size = sum(byte_length(part.text) for part in parts)
-            if len(shown) == MOST_TRACES or size > room:
-                left_out += 1
-                continue
-            room -= size
-            trial = trial_words(rollout.trial)
-            shown.append(Trace(candidate, case, trial, rollout.outcome.value, tuple(parts)))
-            numbers[key] = len(shown) - 1
-        places[not is_read][candidate, case] = numbers[key]
-    return Traces(tuple(shown), *places, left_out)
-
-
-_FIXED = 3
-
-
-def _urgency(row: Row) -> int:
-    """What to look at first: 1 broken by the winner, 2 undecided or in trouble, 3 fixed, 4 failing; 0 for nothing."""
-    today, winner = (row.cells[0].kind, row.cells[min(1, len(row.cells) - 1)].kind)
-    if {today, winner} == {"passed"}:
-        return 0
-    if today == "passed" and winner == "failed":
-        return 1
-    if {today, winner} <= {"passed", "failed", "unknown"}:
-        return _FIXED if winner == "passed" else 4
-    return 2
+            if len(self.shown) == MOST_TRACES or size > self._room:
+                self.left_out.add(key)
+                return None
+            self._room -= size
+            self._places[key] = len(self.shown)
+            when, ended = trial_words(rollout.trial), rollout.outcome.value
+            self.shown.append(Trace(candidate, case, when, ended, tuple(parts)))
+        return self._places[key]
 
 
 def trial_words(trial: str) -> str:

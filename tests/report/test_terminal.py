@@ -35,6 +35,8 @@ def test_the_opening_names_what_is_about_to_be_spent():
     )
     (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0)
     assert "3 prompts, 31 cases, reflection" in line
+    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0, shrink=93)
+    assert "(186 of them kept for the confirm run, 93 for shrinking)" in line
 
 
 def test_a_proven_run_ends_with_the_command():

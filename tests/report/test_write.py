@@ -144,14 +144,21 @@ def tree(root: Path, text: str) -> tuple[Path, Path]:
     return root, root / PROMPT
 
 
-def test_a_prompt_that_is_gone_at_the_end_loses_no_result(tmp_path: Path):
+def written_without_its_prompt(root: Path, redact: Callable[[str], str] = str) -> tuple[Path, Result]:
+    """Write a run of a prompt that somebody has removed meanwhile."""
     desk = Desk(WORDS).search().choose().confirm()
-    root, prompt = tree(tmp_path, desk.text)
+    root, prompt = tree(root, desk.text)
     components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
     prompt.unlink()
     directory = new_run_directory(root, TODAY)
     result = build_result(directory.name, desk.state, desk.cases, 0, "large")
-    result = write_run(directory, result, desk.state, components, desk.cases, PatchBase.of(root))
+    return directory, write_run(
+        directory, result, desk.state, components, desk.cases, PatchBase.of(root), redact
+    )
+
+
+def test_a_prompt_that_is_gone_at_the_end_loses_no_result(tmp_path: Path):
+    directory, result = written_without_its_prompt(tmp_path)
     warning = result.warnings[0]  # of the winner; the others are those of the frontier
     assert "git would not take this patch" in warning
     assert f"{PROMPT} was changed or removed while the run went on" in warning
@@ -266,14 +273,7 @@ def test_the_edits_of_a_winner_are_those_of_its_candidates(tmp_path: Path, patte
 
 
 def test_a_warning_of_a_patch_names_it_whatever_a_pattern_matches(tmp_path: Path):
-    desk = Desk(WORDS).search().choose().confirm()
-    root, prompt = tree(tmp_path, desk.text)
-    components = {found.id: found for found in find_components(root, root, ["prompts/*.md"])}
-    prompt.unlink()
-    directory = new_run_directory(root, TODAY)
-    result = build_result(directory.name, desk.state, desk.cases, 0, "large")
-    redact = Redactor({}, [r"\d+", "route"]).redact
-    result = write_run(directory, result, desk.state, components, desk.cases, PatchBase.of(root), redact)
+    _, result = written_without_its_prompt(tmp_path, Redactor({}, [r"\d+", "route"]).redact)
 
     assert result.warnings[0].startswith(".gepa/runs/2026-01-31-1/best.patch: git would not take this patch")
     assert f"{PROMPT} was changed or removed" in result.warnings[0]
