@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.report.filters import environment
 from pytest_gepa.report.matrix import Row, compare
 from pytest_gepa.report.result import Result
@@ -22,6 +23,9 @@ from pytest_gepa.suite.rollout import Case
 
 COMPARED = 8
 """Candidates beside which the cases are shown: today's prompts, the winner, and others of the frontier."""
+
+BRIEF = 90
+"""Characters by which an edit is named before it is opened."""
 
 CONTEXT = 3
 """Lines around a change that are shown with it."""
@@ -102,6 +106,7 @@ def render_page(page: Page) -> str:
         return words.get(found, found) if found else f"an earlier candidate, {candidate}"
 
     filters: dict[str, Callable[..., object]] = {
+        "brief": lambda text: one_line(printable(text), BRIEF),
         "flat": lambda text: " ".join(printable(text).split()),
         "label": {row.case: row.label for row in page.rows}.get,
         "read": read,

@@ -108,6 +108,13 @@ def test_a_case_that_passed_on_one_side_only_is_told_with_both_runs():
         assert told.count(f"{side}, confirm run, trial 1") == len(WORDS)
 
 
+def test_an_edit_is_named_by_its_first_line_cut_visibly():
+    desk = Desk(WORDS, edit=lambda desk, _: f"{desk.text}- {' '.join(WORDS)} {'long ' * 40}\n")
+    page = Read(html_of(desk.search().choose().confirm()))
+    named = f"+ - {' '.join(WORDS)} {'long ' * 40}"[:87]
+    assert f"prompts/route.md : {named}... by the reflecting model" in page.text
+
+
 def test_a_run_without_a_winner_says_so():
     page = Read(html_of(Desk(WORDS).stop("the money is spent")))
     assert "No prompt is changed." in page.text
