@@ -13,7 +13,6 @@ from pytest_gepa.crew import Crew
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.recording import (
     IN_RUN,
-    Charges,
     find_recording,
     load_answers,
     read_recording,
@@ -21,13 +20,12 @@ from pytest_gepa.recording import (
 )
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.replay_order import RecordedCrew
-from pytest_gepa.settings import Settings
+from pytest_gepa.resume import EarlierRun
+from pytest_gepa.run_history import Charges
+from pytest_gepa.settings import SHAPING, Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.replay import Stores
-
-SHAPING = ("seed", "budget", "trials", "holdout", "max_broken", "confirm", "shrinks", "edits", "ancestor")
-"""The settings on which the requests of a run depend."""
 
 
 class RunAnswers:
@@ -35,11 +33,18 @@ class RunAnswers:
 
     `name` is that of the run in its trials: in a replay that of the recorded one. `cache` and `recording` are the
     directories for child sessions, "" for none; `charges` tells for a replay which rollouts were charged. Raises
-    `ReplayError` when there is nothing to replay.
+    `ReplayError` when there is nothing to replay. A run that goes on with an `earlier` one takes its results in the
+    order of that one, and counts what was charged there.
     """
 
     def __init__(
-        self, settings: Settings, run: str, reflection_model: str, temp: Path, redact: Callable[[str], str]
+        self,
+        settings: Settings,
+        run: str,
+        reflection_model: str,
+        temp: Path,
+        redact: Callable[[str], str],
+        earlier: EarlierRun | None = None,
     ) -> None:
         self._settings = settings
         self._model = reflection_model
@@ -48,6 +53,9 @@ class RunAnswers:
         self.notes: list[str] = []
         self.charges: Charges | None = None
         self._order: tuple[str, ...] | None = None
+        if earlier is not None:
+            self.charges, self._order = earlier.history.charges, earlier.history.results_in_order
+            self.notes.append(earlier.note)
         directory = settings.rootdir / ".gepa" / "cache"
         is_off = settings.replay == "off"
         self._cache = None if is_off else ResponseCache(directory)
@@ -84,6 +92,8 @@ class RunAnswers:
 
     def as_recorded(self, plan: BudgetPlan, cases: Sequence[Case]) -> BudgetPlan:
         """The plan with no more confirm trials than a recorded run had: a cap on its cost may have left it fewer."""
+        if self._settings.replay != "only":
+            return plan
         usual = {case.id for case in cases if case.trials is None}
         confirm = f"{self.name}/confirm/"
         found = [

@@ -17,6 +17,7 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.run_directory import name_in_trials, new_run_directory
+from pytest_gepa.resume import EarlierRun
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
@@ -51,8 +52,10 @@ def begin_run(
     redactor: Redactor,
     about: Mapping[str, object],
     reflection_model: str = "",
+    earlier: EarlierRun | None = None,
 ) -> BegunRun:
-    """Begin a run; `about` are further fields of the journal's first record.
+    """Begin a run; `about` are further fields of the journal's first record. `earlier` is one that it goes on with, in
+    whose trials it then is.
 
     Raises `GepaError` for what the user can mend, and leaves no run behind then.
     """
@@ -61,7 +64,7 @@ def begin_run(
         undo.callback(shutil.rmtree, temp, ignore_errors=True)
         directory = new_run_directory(settings.rootdir, date.today())
         undo.callback(shutil.rmtree, directory, ignore_errors=True)
-        run = name_in_trials(directory)
+        run = earlier.name if earlier else name_in_trials(directory)
         journal = Journal(directory / "journal.jsonl", redactor.redact)
         undo.callback(journal.close)
         journal.write(
@@ -72,9 +75,10 @@ def begin_run(
             cases=cases,
             components={component.id: component.text for component in components},
             reflection_model=reflection_model,
+            resumes=earlier.directory_name if earlier else "",
             **about,
         )
-        answers = RunAnswers(settings, run, reflection_model, temp, redactor.redact_certain)
+        answers = RunAnswers(settings, run, reflection_model, temp, redactor.redact_certain, earlier)
         undo.callback(answers.close)
         suite = make_suite(config, settings, cases, components, temp, answers)
         undo.pop_all()

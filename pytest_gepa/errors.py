@@ -31,6 +31,10 @@ class ReplayError(GepaError):
     """A recorded run cannot be replayed: answers are missing, or there is no recording at all."""
 
 
+class ResumeError(GepaError):
+    """A run cannot be gone on with: there is none, it has ended, or it began with something else."""
+
+
 class HookError(GepaError):
     """A hook of another plugin raised, or returned what will not do; the message names hook and plugin."""
 

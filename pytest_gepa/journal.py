@@ -39,14 +39,12 @@ class Journal:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         # What UTF-8 cannot hold, half of a surrogate pair, becomes the escape by which JSON spells it.
         self._stream = os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
+        _lock(descriptor)
         self._number = 0
 
     def write(self, record: str, /, **data: Any) -> None:
         """Append a record of the kind `record`; values are anything that `codec.to_json` takes."""
-        clean = {
-            name: without_secrets(value, self.redact, OWN_FIELDS.get(name)) for name, value in data.items()
-        }
-        self.write_clean(record, **clean)
+        self.write_clean(record, **{name: cleaned(name, value, self.redact) for name, value in data.items()})
 
     def write_clean(self, record: str, /, **data: Any) -> None:
         """The same for values that are without secrets."""
@@ -58,6 +56,32 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+
+def cleaned(name: str, value: Any, redact: Callable[[str], str]) -> Any:
+    """The value of a field of a record, without secrets, as a journal has it."""
+    return without_secrets(value, redact, OWN_FIELDS.get(name))
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a run that goes on writes this journal; never where the system knows no such locks (Windows)."""
+    with path.open("rb") as stream:
+        return not _lock(stream.fileno())
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock on a journal, which goes with the process; False where another process has it."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:

@@ -40,6 +40,7 @@ from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
 from pytest_gepa.report.write import write_run
+from pytest_gepa.resume import EarlierRun, find_earlier
 from pytest_gepa.run_state import RunState
 from pytest_gepa.settings import Settings
 from pytest_gepa.spending import Spending, check_reflection_price
@@ -68,10 +69,17 @@ class Inputs:
 
 
 def run_optimize(session: pytest.Session, settings: Settings) -> None:
-    """Run an optimization, or tell its plan. Raises `GepaError` for what the user can mend."""
+    """Run an optimization, go on with one, or tell its plan. Raises `GepaError` for what the user can mend."""
+    earlier = None
+    if settings.mode == "resume":
+        earlier = find_earlier(settings.rootdir, settings.resumed)
+        settings = earlier.as_it_began(settings, partial(_is_typed, session.config))
     inputs = find_inputs(session, settings)
+    if earlier is not None:
+        redact = Redactor(os.environ, settings.redact).redact
+        earlier.check(inputs.cases, inputs.components, inputs.ancestor, redact)
     if settings.mode != "plan":
-        _optimize(session, settings, inputs)
+        _optimize(session, settings, inputs, earlier)
         return
     state = settings.rootdir / STATE_DIRECTORY
     session.config.stash[closing_key] = plan_lines(
@@ -85,6 +93,11 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
     )
     session.config.stash[verdict_key] = "plan"
     session.config.stash[exit_status_key] = 0
+
+
+def _is_typed(config: pytest.Config, name: str) -> bool:
+    """Whether a setting stands on the command line."""
+    return config.getoption(f"gepa_{name}", None) is not None
 
 
 def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
@@ -132,7 +145,9 @@ def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[st
     return found.texts
 
 
-def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> None:
+def _optimize(
+    session: pytest.Session, settings: Settings, inputs: Inputs, earlier: EarlierRun | None = None
+) -> None:
     config = session.config
     run = begin_run(
         config,
@@ -142,6 +157,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         Redactor(os.environ, settings.redact),
         {"budget": inputs.budget, "ancestor": inputs.ancestor},
         inputs.endpoint.model,
+        earlier,
     )
     directory, journal, answers, suite = run.directory, run.journal, run.answers, run.suite
     stream = terminal_stream(config)
@@ -184,6 +200,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs) -> No
         inputs.ancestor,
     )
     optimization.state.spending = spending
+    optimization.state.resumes = earlier.directory_name if earlier else ""
     steps = LastSteps()
     if steps.take(optimization.run):
         steps.take(partial(answers.keep, directory))
@@ -255,7 +272,10 @@ def _conclude(
     here = config.invocation_params.dir
     command = base.command(settings.rootdir / result.patch, here, changed) if result.patch else ""
     # The result has no secrets any more, and the rest is ours.
-    config.stash[closing_key] = closing_lines(result, os.path.relpath(directory, here), command)
+    resumable = result.verdict == "not confirmed" and settings.replay == "auto"
+    config.stash[closing_key] = closing_lines(
+        result, os.path.relpath(directory, here), command, resumable=resumable
+    )
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0

@@ -65,6 +65,12 @@ MODES = (
         "default branch)? Exits with 1 on a regression",
     ),
     Setting(
+        "resume",
+        "RUN",
+        "--gepa-resume[=RUN]: go on with an optimization that was cut off (default: the newest); what was paid for is "
+        "not paid for again",
+    ),
+    Setting(
         "audit", "", "find out how much of each prompt the cases notice, by leaving out a piece at a time"
     ),
     *BASELINES,

@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_gepa.errors import ReplayError
-from pytest_gepa.journal import read_journal
-from pytest_gepa.suite.rollout import Outcome
+from pytest_gepa.run_history import Charges, read_history
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import split_key, stored_key
 from pytest_gepa.trace.replay import WITHHELD
@@ -42,9 +41,6 @@ _PROVIDERS = (
 _KEY = re.compile(rf"(?:{_PROVIDERS})_API_KEY")
 _SERVER = re.compile(rf"(?:{_PROVIDERS})_(?:BASE_URL|API_BASE|API_BASE_URL|ENDPOINT)")
 _VERSION = re.compile(rf"(?:{_PROVIDERS})_API_VERSION")
-
-Charges = Mapping[tuple[str, str, str], bool | None]
-"""By candidate, case and trial, whether a rollout was charged; None for one that the cost cap has stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +226,8 @@ def write_recording(
     scratch = directory.with_name(directory.name + ".new")
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / _ANSWERS).mkdir(mode=0o700, parents=True)
-    about, order, charges = _told(read_journal(journal))
+    history = read_history(journal)
+    about = history.about
     environment = stand_ins(environ, redact)
     head = {
         "form": _FORM,
@@ -242,8 +239,8 @@ def write_recording(
         "left_out": [name for name in sorted(environ) if _SERVER.fullmatch(name) and name not in environment],
     }
     _write(scratch / _HEAD, [json.dumps(head, indent=1)])
-    _write(scratch / _ORDER, [json.dumps({"order": order}, indent=1)])
-    _write(scratch / _CHARGES, sorted(charges))
+    _write(scratch / _ORDER, [json.dumps({"order": history.order}, indent=1)])
+    _write(scratch / _CHARGES, sorted(_charges(history.charges)))
     for name, lines in _answers(store, about["run"], redact).items():
         _write(scratch / _ANSWERS / f"{name}.jsonl", sorted(lines))
     shutil.rmtree(directory, ignore_errors=True)
@@ -267,36 +264,13 @@ def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[
     return found
 
 
-def _told(records: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], list[str], list[str]]:
-    """What a journal tells of the run, the order of its events, and the lines of its charges.
-
-    One record after the other, as whole trajectories are among them: together they may not fit into memory.
-    """
-    runs: list[Mapping[str, Any]] = []
-    order: list[str] = []
-    charges: list[str] = []
-    for record in records:
-        if record["record"] == "run":
-            runs.append(record)
-        elif record["record"] == "event":
-            order += _in_order(record)
-        elif record["record"] == "rollout":
-            charges.append(_charge(record))
-    return runs[0], order, charges
-
-
-def _in_order(record: Mapping[str, Any]) -> list[str]:
-    event, kind = record["event"], record["type"]
-    name = {"Evaluated": "candidate", "Reflected": "proposal", "Stopped": "reason", "Closing": "reason"}.get(
-        kind
-    )
-    return [] if name is None else [f"{kind} {event[name]}"]
-
-
-def _charge(record: Mapping[str, Any]) -> str:
-    names = ("candidate", "case", "trial", "charged")
-    stopped = {"stopped": True} if record.get("outcome") == Outcome.stopped.value else {}
-    return _line({**{name: record[name] for name in names}, **stopped})
+def _charges(charges: Charges) -> Iterator[str]:
+    """The lines of the charges."""
+    for (candidate, case, trial), charged in charges.items():
+        stopped = {"stopped": True} if charged is None else {}
+        yield _line(
+            {"candidate": candidate, "case": case, "trial": trial, "charged": bool(charged), **stopped}
+        )
 
 
 def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> dict[str, list[str]]:

@@ -18,8 +18,8 @@ _STOPS = {one.__name__: one for one in (Stopped, Closing)}
 class RecordedCrew(Crew):
     """Holds back what comes before its turn. `order` names the results, as `pytest_gepa.recording` keeps them.
 
-    What a piece of work tells meanwhile is handed on with its result. A run that goes another way than the recorded
-    one goes on in the order in which its results come.
+    What a piece of work tells meanwhile is handed on with its result, until the order has come to its end. A run that
+    goes another way than the recorded one goes on in the order in which its results come.
     """
 
     def __init__(self, order: Sequence[str]) -> None:
@@ -31,7 +31,8 @@ class RecordedCrew(Crew):
 
     def start(self, work: Callable[[], Any]) -> None:
         """See `Crew`."""
-        super().start(partial(self._bundle, work))
+        is_over = not (self._order or self._arrived or self._ready)
+        super().start(work if is_over else partial(self._bundle, work))
 
     def tell(self, message: Any) -> None:
         """See `Crew`."""

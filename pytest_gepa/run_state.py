@@ -41,7 +41,8 @@ class RunState:
     """What is known of a run so far; the result is made from it, however the run ends.
 
     `rollouts` are first trials, by candidate and case; `usual` is the trial that stands for all of a case that was run
-    again. `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were
+    again. `resumes` names the run that this one goes on with, and `paid_before` counts the rollouts that were paid for
+    there. `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were
     to show whether answers repeat. `ended` tells of each trial that was run and gave evidence whether it passed, by
     candidate and case, then by the trial's name.
     """
@@ -59,6 +60,8 @@ class RunState:
     confirm: dict[str, dict[tuple[str, int], Rollout]] = field(default_factory=dict)
     confirm_spent: int = 0
     charged: int = 0
+    resumes: str = ""
+    paid_before: int = 0
     trials: int = 0
     winner: Candidate | None = None
     shrink: Shrink | None = None
@@ -118,6 +121,9 @@ class RunState:
             trials = self.ended.setdefault((rollout.candidate, rollout.case), {})
             trials[rollout.trial] = rollout.outcome is Outcome.passed
         self.charged += rollout.charged
+        if self.resumes and rollout.charged:
+            sent = [call for call in calls if call.sent]
+            self.paid_before += bool(sent) and all(call.cached for call in sent)
         self.cached += any(call.sent for call in calls) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
         self.input_tokens += sum(call.input_tokens for call in calls if call.sent and not call.cached)

@@ -28,6 +28,9 @@ from pytest_gepa.suite.pytest_internals import (
 
 T = TypeVar("T", int, float)
 
+SHAPING = ("seed", "budget", "trials", "holdout", "max_broken", "confirm", "shrinks", "edits", "ancestor")
+"""The settings on which the requests of a run depend."""
+
 DEFAULT_CONCURRENCY = 8
 DEFAULT_TRIALS = 3
 DEFAULT_TIMEOUT = 120.0
@@ -59,7 +62,8 @@ class Settings:
     expressions of the user's own. `cache_size` is in bytes. `max_cost` is in USD, None for no cap; `prices` are the
     lines of the user's own table. `revision` is what a check compares with, `ancestor` one whose prompts the search
     takes in, "" for none. `fails_on_trouble` lets a check fail on cases without evidence. `baseline` is the name of the
-    saved baseline that today is compared with, `saved_baseline` of the one that is to be saved, "" for none.
+    saved baseline that today is compared with, `saved_baseline` of the one that is to be saved, "" for none. `resumed`
+    names the run that is gone on with, "" for the newest.
     """
 
     mode: OwnName
@@ -90,10 +94,13 @@ class Settings:
     fails_on_trouble: bool = False
     baseline: OwnName = ""
     saved_baseline: OwnName = ""
+    resumed: OwnName = ""
 
     @property
     def headline(self) -> str:
         """The one header line."""
+        if self.mode == "resume":
+            return f"gepa: going on with {self.resumed or 'the last run'}"
         jobs = {
             "optimize": "optimizing prompts",
             "audit": "auditing the cases",
@@ -121,6 +128,12 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     quieten(config)
     watch_parameters(config)
     prompts, base = _prompts(config)
+    replay = _choice(config, "replay", REPLAY_MODES) or "auto"
+    if mode == "resume" and replay != "auto":
+        raise pytest.UsageError(
+            f"--gepa-resume goes on from stored answers and asks for the rest; {_raw(config, 'replay')[1]} is "
+            f"{replay}, leave it out"
+        )
     return Settings(
         mode=mode,
         rootdir=config.rootpath,
@@ -137,7 +150,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         max_broken=_number(config, "max-broken", int, least=0) or 0,
         fail_on=_fail_rule(config, mode),
         isolation=_isolation(config),
-        replay=_choice(config, "replay", REPLAY_MODES) or "auto",
+        replay=replay,
         confirm=_number(config, "confirm", int, least=1) or 1,
         shrinks=_choice(config, "shrink", ("on", "off")) != "off",
         edits=_edits(config),
@@ -145,7 +158,8 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         max_cost=_number(config, "max-cost", float, above=0),
         prices=_prices(config),
         cache_size=10**6 * (_number(config, "cache_size", int, least=1) or DEFAULT_CACHE_MEGABYTES),
-        revision=_revision(config, mode),
+        revision=_behind_sign(config, mode, "check"),
+        resumed=_behind_sign(config, mode, "resume"),
         ancestor=_text(config, "ancestor") or "",
         fails_on_trouble=config.getoption("gepa_fail_on_trouble") or config.getini("gepa_fail_on_trouble"),
         baseline=_baseline(config, "baseline"),
@@ -153,9 +167,9 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     )
 
 
-def _revision(config: pytest.Config, mode: str) -> str:
-    """What a check compares with, "" for the base of the branch."""
-    return str(config.getoption("gepa_check") or "") if mode == "check" else ""
+def _behind_sign(config: pytest.Config, mode: str, name: str) -> str:
+    """What was given to a mode behind its `=`, "" for nothing."""
+    return str(config.getoption(f"gepa_{name}") or "") if mode == name else ""
 
 
 def _baseline(config: pytest.Config, mode: str) -> str:
@@ -215,7 +229,9 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
 def _check_options(config: pytest.Config) -> None:
     alone = {"check", *(setting.name for setting in BASELINES)}
     for one, other in combinations(asked_modes(config), 2):
-        if "check" in (one, other) or (one != "plan" and alone & {one, other}):
+        if {one, other} == {"resume", "optimize"}:
+            continue
+        if {"check", "resume"} & {one, other} or (one != "plan" and alone & {one, other}):
             raise pytest.UsageError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
     if config.option.collectonly:
         raise pytest.UsageError(

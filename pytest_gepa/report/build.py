@@ -101,6 +101,7 @@ def build_result(
         stray=tuple(_stray(stray, labels) for stray in state.stray),
         problems=state.problems,
         warnings=_warnings(state, reason),
+        resumes=state.resumes,
     )
 
 
@@ -157,8 +158,9 @@ def _search_tally(state: RunState, candidate: str, left_out: Collection[str]) ->
 
 def _spent(state: RunState) -> Spent:
     counted = Spent(
-        rollouts=state.spent,
-        cached=state.cached,
+        rollouts=state.spent - state.paid_before,
+        cached=state.cached + state.paid_before,
+        before=state.paid_before,
         reflections=state.reflections,
         input_tokens=state.input_tokens,
         output_tokens=state.output_tokens,

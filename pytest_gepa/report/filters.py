@@ -23,6 +23,7 @@ from pytest_gepa.report.wording import (
     points,
     price,
     provable_words,
+    resumed_words,
     sentence,
 )
 
@@ -48,6 +49,7 @@ WORDS: Mapping[str, Callable[..., Any]] = {
     "passed": passed,
     "points": points,
     "price": price,
+    "resumed_words": resumed_words,
     "provable_words": provable_words,
     "sentence": sentence,
     "shown_cases": shown_cases,

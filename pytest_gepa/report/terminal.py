@@ -29,6 +29,7 @@ from pytest_gepa.report.wording import (
     price,
     printable,
     provable_words,
+    resumed_words,
 )
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Rollout
@@ -159,10 +160,10 @@ def opening_lines(
     ]
 
 
-def closing_lines(result: Result, directory: str, command: str) -> list[str]:
+def closing_lines(result: Result, directory: str, command: str, *, resumable: bool = False) -> list[str]:
     """The closing section, the line to type last. `directory` is the run's, as seen from where the user is.
 
-    `command` is "" where there is no patch.
+    `command` is "" where there is no patch; `resumable` says that the run can be gone on with.
     """
     lines: list[str] = []
     broken = [*result.broken, *(result.holdout.broken if result.holdout else ())]
@@ -237,15 +238,17 @@ def closing_lines(result: Result, directory: str, command: str) -> list[str]:
             f"rejected             {count(total, 'reply')} of the reflection model: {', '.join(kinds)}{more}"
         )
     spent = result.spent
+    if result.resumes:
+        lines.append(f"resumed              {resumed_words(result)}")
     lines.append(
         f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
         f"{count(spent.reflections, 'reflection')}, {spent.input_tokens + spent.output_tokens:,} tokens, "
         f"{price(spent)}, {duration(spent.seconds)}"
     )
-    return [printable(line) for line in lines] + _last_lines(result, directory, command)
+    return [printable(line) for line in lines] + _last_lines(result, directory, command, resumable)
 
 
-def _last_lines(result: Result, directory: str, command: str) -> list[str]:
+def _last_lines(result: Result, directory: str, command: str, resumable: bool) -> list[str]:
     others = f"; {len(result.frontier)} more on the frontier" if result.frontier else ""
     proven = sum(
         entry.confirmed is not None and entry.confirmed.verdict == "proven" for entry in result.frontier
@@ -257,4 +260,8 @@ def _last_lines(result: Result, directory: str, command: str) -> list[str]:
     if result.patch:
         place = f"{directory}/frontier/{result.patch.rsplit('/', 1)[-1]}"
         lines.append(f"kept for reading     {place} ({result.verdict}, so not advised)")
+    if resumable:
+        lines.append(
+            "go on                with --gepa-resume in place of --gepa-optimize; what was paid for is not paid again"
+        )
     return lines

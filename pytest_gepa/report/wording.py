@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pytest_gepa.cost.prices import NANO
 from pytest_gepa.cost.purse import dollars as in_words
 from pytest_gepa.evolve.objectives import Outlay
-from pytest_gepa.report.result import CaseRates, PassRate, Spent
+from pytest_gepa.report.result import CaseRates, PassRate, Result, Spent
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import POWER, ProvableGain
 
@@ -105,6 +105,11 @@ def case_rates_words(rates: CaseRates) -> str:
     """A case and how often it passed: `test_a.py::test_x: today 3 of 7 (16 to 75 %), winner 2 of 2 (34 to 100 %)`."""
     winner = f", winner {pass_rate(rates.winner)}" if rates.winner.trials else ""
     return f"{rates.case}: today {pass_rate(rates.today)}{winner}"
+
+
+def resumed_words(result: Result) -> str:
+    """`2026-11-22-1, which had paid for 132 rollouts`."""
+    return f"{result.resumes}, which had paid for {count(result.spent.before, 'rollout')}"
 
 
 def price(spent: Spent) -> str:

@@ -57,8 +57,8 @@ class Evaluation:
 class Surroundings:
     """What every child session shares: arguments and directories of the user's own session.
 
-    `charges` tells for a replay, by candidate, case and trial, which rollouts were charged in the recorded run;
-    None for those that the cost cap had stopped.
+    `charges` tells, by candidate, case and trial, which rollouts were charged in the run that is replayed or gone on
+    with; None for those that the cost cap had stopped.
     """
 
     args: tuple[str, ...]
@@ -91,6 +91,7 @@ class Suite:
         self.components = {component.id: component for component in components}
         self.runner = runner
         self._around = surroundings
+        self._is_replay = surroundings.replay == "only"
         self._limit = Limit(surroundings.concurrency)
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
@@ -177,7 +178,7 @@ class Suite:
         def keep(rollout: Rollout) -> None:
             if self._around.charges is not None:
                 paid = self._around.charges.get((rollout.candidate, rollout.case, rollout.trial), False)
-                rollout = replace(rollout, charged=bool(paid))
+                rollout = replace(rollout, charged=bool(paid) or (rollout.charged and not self._is_replay))
                 if paid is None and rollout.outcome is Outcome.unrecorded:
                     rollout = replace(rollout, outcome=Outcome.stopped)
             is_new = rollout.case not in results

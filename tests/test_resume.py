@@ -1,0 +1,442 @@
+"""Optimizations that were cut off, gone on with: nothing is paid for twice, and the course is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_gepa.errors import ResumeError
+from pytest_gepa.journal import Journal
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.resume import EarlierRun, find_earlier
+from pytest_gepa.run_history import read_history
+from pytest_gepa.settings import Settings
+from pytest_gepa.suite.rollout import Case
+from tests.check_world import world_settings
+from tests.fake_openai import Answer, Body
+from tests.harness import (
+    PROMPT,
+    Project,
+    Run,
+    answer_by_rules,
+    new_project,
+    no_request,
+    propose_one_rule,
+)
+
+USUAL = ("--gepa-reflection-model=reflector", "--gepa-concurrency=1")
+
+
+def requests(*runs: Run) -> Counter[str]:
+    """How often each request was made, of the task model and of the reflecting one."""
+    return Counter(
+        json.dumps(request, sort_keys=True)
+        for run in runs
+        for request in (*run.task_requests, *run.reflections)
+    )
+
+
+def resume(project: Project, *args: str, **kwargs: Any) -> Run:
+    return project.pytest("--gepa-resume", *USUAL, *args, **kwargs)
+
+
+def cut_off(
+    project: Project,
+    at: int,
+    cut: Callable[[], None],
+    *,
+    reflection: bool = True,
+    begin: Callable[[Project], Run] = lambda project: project.optimize("--gepa-trials=1"),
+) -> Run:
+    """A run that ends at its `at`-th reflection or else rollout, by what `cut` does meanwhile."""
+    world = project.world
+
+    def reflect(request: Body) -> Answer:
+        if reflection and len(world.reflections) == at:
+            cut()
+        return propose_one_rule(request)
+
+    def task(request: Body) -> Answer:
+        if not reflection and len(world.task_requests) == at:
+            cut()
+        return answer_by_rules(request)
+
+    world.reflect, world.task = reflect, task
+    run = begin(project)
+    world.reflect, world.task = propose_one_rule, answer_by_rules
+    assert run.directory  # the newest now, and no more when another has begun
+    return run
+
+
+@dataclass(frozen=True)
+class Story:
+    """The same optimization whole, and cut off at its third reflection and gone on with."""
+
+    whole: Run
+    first: Run
+    second: Run
+    project: Project
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    for project in new_project(tmp_path_factory.mktemp("resume") / "project"):
+        project.world.reflect = propose_one_rule
+        whole = project.copy("whole").optimize("--gepa-trials=1")
+        first = cut_off(project, 3, project.interrupt)
+        second = resume(project)
+        assert second.directory
+        yield Story(whole, first, second, project)
+
+
+def test_a_run_that_was_interrupted_says_how_to_go_on_with_it(story: Story) -> None:
+    assert story.first.code == 2
+    story.first.matches("verdict*not confirmed*", "go on*--gepa-resume in place of --gepa-optimize*")
+    assert "go on" not in story.whole.out
+
+
+def test_it_is_gone_on_with_to_the_end_that_it_would_have_come_to(story: Story) -> None:
+    assert story.second.code == 0, story.second.everything
+    assert story.second.result["verdict"] == story.whole.result["verdict"] == "proven"
+    assert story.second.best_patch.read_bytes() == story.whole.best_patch.read_bytes()
+    assert story.second.directory != story.first.directory
+
+
+def test_nothing_is_asked_twice_but_what_was_under_way(story: Story) -> None:
+    twice = requests(story.first, story.second) - requests(story.whole)
+    assert twice.total() <= 1
+    assert not requests(story.whole) - requests(story.first, story.second)
+
+
+def test_what_was_paid_before_counts_against_the_budget_and_is_told_apart(story: Story) -> None:
+    before, after = story.first.result["spent"], story.second.result["spent"]
+    assert before["rollouts"] == after["before"] > 0
+    assert before["rollouts"] + after["rollouts"] == story.whole.result["spent"]["rollouts"]
+    assert after["cached"] >= after["before"]
+    name = story.first.directory.name
+    story.second.matches(
+        f"gepa: going on with {name}, which has paid for {before['rollouts']} rollouts*",
+        f"resumed*{name}, which had paid for {before['rollouts']} rollouts",
+    )
+    for report in ("report.md", "report.html"):
+        assert f"Went on with {name}" in (story.second.directory / report).read_text("utf-8")
+
+
+def test_what_was_gone_on_with_can_be_replayed(story: Story) -> None:
+    replay = story.project.optimize("--gepa-trials=1", "--gepa-replay=only")
+    assert replay.code == 0, replay.everything
+    assert no_request(replay)
+    assert replay.result["verdict"] == "proven"
+    assert replay.best_patch.read_bytes() == story.whole.best_patch.read_bytes()
+
+
+def test_a_run_whose_process_died_is_gone_on_with(project: Project) -> None:
+    project.world.reflect = propose_one_rule
+    whole = project.copy("whole").optimize("--gepa-trials=1")
+    first = cut_off(project, 2, lambda: os.killpg(project.pid, signal.SIGKILL))
+    assert not (first.directory / "result.json").exists()
+    second = resume(project)
+    assert second.result["verdict"] == "proven", second.everything
+    assert second.best_patch.read_bytes() == whole.best_patch.read_bytes()
+    assert (requests(first, second) - requests(whole)).total() <= 1
+
+
+def test_a_confirm_run_that_was_cut_off_is_gone_on_with(project: Project) -> None:
+    project.world.reflect = propose_one_rule
+    whole = project.copy("whole").optimize("--gepa-trials=1")
+    asked = len(whole.task_requests)
+    first = cut_off(project, asked - 4, project.interrupt, reflection=False)
+    assert first.result["verdict"] == "not confirmed"
+    second = resume(project)
+    assert second.result["verdict"] == "proven"
+    assert not second.reflections
+    assert 4 <= len(second.task_requests) <= 6
+    assert second.result["p_value"] == whole.result["p_value"]
+
+
+@pytest.mark.thorough
+def test_with_several_cases_in_flight_nothing_is_paid_for_twice_either(project: Project) -> None:
+    cut_off(project, 2, project.interrupt)
+    again = project.pytest("--gepa-resume", "--gepa-reflection-model=reflector", "--gepa-concurrency=6")
+    assert again.result["verdict"] == "proven"
+    limit = again.records("run")[0]["budget"]["limit"]
+    assert again.result["spent"]["rollouts"] + again.result["spent"]["before"] <= limit
+
+
+@pytest.mark.thorough
+def test_one_that_was_gone_on_with_and_cut_off_again_is_gone_on_with(project: Project) -> None:
+    project.world.reflect = propose_one_rule
+    whole = project.copy("whole").optimize("--gepa-trials=1")
+    first = cut_off(project, 2, project.interrupt)
+    second = cut_off(project, 3, project.interrupt, reflection=False, begin=resume)
+    assert second.directory != first.directory
+    assert second.code == 2
+    third = resume(project)
+    assert third.best_patch.read_bytes() == whole.best_patch.read_bytes()
+    spent = [run.result["spent"]["rollouts"] for run in (first, second, third)]
+    assert sum(spent) == whole.result["spent"]["rollouts"]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--gepa-seed=4"], "began with --gepa-seed 0"),
+        (["--gepa-replay=off"], "--gepa-resume goes on from stored answers"),
+        (["--gepa-check"], "exclude each other"),
+        (["-k", "fruit"], "9 cases are not as they were when it began: *(is gone)"),
+    ],
+)
+def test_what_would_have_it_go_another_way_is_refused(
+    interrupted: Project, args: list[str], said: str
+) -> None:
+    run = interrupted.pytest("--gepa-resume", *args)
+    assert run.code == 4
+    assert no_request(run)
+    pytest.LineMatcher(run.err.splitlines()).fnmatch_lines([f"*{said}*"])
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with a run that was cut off at its first reflection."""
+    for project in new_project(tmp_path_factory.mktemp("interrupted") / "project"):
+        cut_off(project, 1, project.interrupt)
+        yield project
+
+
+def test_settings_are_those_with_which_it_began(project: Project) -> None:
+    world = project.world
+
+    def cut(request: Body) -> Answer:
+        project.interrupt()
+        return propose_one_rule(request)
+
+    world.reflect = cut
+    project.optimize("--gepa-trials=2", "--gepa-seed=7", "--gepa-budget=130")
+    world.reflect = propose_one_rule
+    project.write({"pytest.ini": "[pytest]\ngepa_shrink = off\ngepa_seed = 3\n"})
+    run = project.pytest("--gepa-resume", "--gepa-seed=7", env={"GEPA_REFLECTION_MODEL": "other"})
+    assert run.result["seed"] == 7
+    assert run.result["models"]["reflection"] == ["reflector"]
+    assert run.records("run")[0]["budget"]["limit"] == 130
+    assert run.records("confirm")[0]["trials"] == 2
+
+
+# What cannot be gone on with, told by the journal alone
+
+
+def begun(root: Path, name: str = "2026-11-22-1", **changed: Any) -> Journal:
+    """The beginning of a run's journal."""
+    directory = root / ".gepa/runs" / name
+    directory.mkdir(parents=True)
+    journal = Journal(directory / "journal.jsonl", str)
+    about: dict[str, Any] = {
+        "run": f"{name}.abcd",
+        "settings": world_settings(mode="optimize", rootdir=Path(), prompts_base=Path()),
+        "cases": [Case("t.py::a", "t.py::a", "def a(): ..."), Case("t.py::b", "t.py::b")],
+        "components": {PROMPT: "Do it.\n"},
+        "reflection_model": "reflector",
+        "resumes": "",
+        "ancestor": {},
+        **changed,
+    }
+    journal.write("run", **about)
+    return journal
+
+
+def ended(root: Path, name: str, verdict: str, usd: float | None = None, **changed: Any) -> None:
+    journal = begun(root, name, **changed)
+    journal.write("result", result={"verdict": verdict, "spent": {"usd": usd}})
+    journal.close()
+
+
+def earlier(root: Path, **changed: Any) -> EarlierRun:
+    begun(root, **changed).close()
+    return find_earlier(root)
+
+
+def test_where_there_is_none_it_is_said_how_to_begin_one(tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match="begin one with --gepa-optimize"):
+        find_earlier(tmp_path)
+
+
+def test_an_unknown_run_is_told_with_the_newest(tmp_path: Path) -> None:
+    ended(tmp_path, "2026-11-22-1", "not confirmed")
+    with pytest.raises(
+        ResumeError, match=r"no optimization '2020-01-01-1' in .*; the newest are 2026-11-22-1"
+    ):
+        find_earlier(tmp_path, "2020-01-01-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("seed", 4, "with --gepa-seed 0"),
+        ("budget", 99, "with --gepa-budget None"),
+        ("max_broken", 1, "with --gepa-max-broken 0"),
+        ("reflection_model", "other", "with --gepa-reflection-model reflector"),
+    ],
+)
+def test_what_is_typed_and_another_is_refused(tmp_path: Path, name: str, value: Any, said: str) -> None:
+    found = earlier(tmp_path)
+    settings = world_settings(**{"mode": "resume", "rootdir": tmp_path, name: value})
+    with pytest.raises(ResumeError, match=f"2026-11-22-1 began {said}; a run goes on as it began"):
+        found.as_it_began(settings, lambda typed: typed == name)
+    assert found.as_it_began(settings, _untyped).reflection_model == "reflector"
+
+
+@pytest.mark.parametrize("verdict", ["proven", "not proven", "worse", "nothing to do"])
+def test_a_run_that_came_to_its_end_is_not_gone_on_with(tmp_path: Path, verdict: str) -> None:
+    ended(tmp_path, "2026-11-22-1", verdict)
+    with pytest.raises(ResumeError, match=rf"2026-11-22-1 has come to its end \({verdict}\)"):
+        find_earlier(tmp_path)
+
+
+def test_the_newest_optimization_is_gone_on_with_unless_one_is_named(tmp_path: Path) -> None:
+    ended(tmp_path, "2026-11-22-9", "not confirmed")
+    ended(tmp_path, "2026-11-22-10", "not confirmed")
+    checked = world_settings(mode="check", rootdir=Path(), prompts_base=Path())
+    ended(tmp_path, "2026-11-23-1", "passed", settings=checked)
+    assert find_earlier(tmp_path).directory_name == "2026-11-22-10"
+    assert find_earlier(tmp_path, "2026-11-22-9").directory_name == "2026-11-22-9"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks on files here")
+def test_a_run_that_still_goes_on_is_left_alone(tmp_path: Path) -> None:
+    journal = begun(tmp_path)
+    with pytest.raises(ResumeError, match="2026-11-22-1 is still going on"):
+        find_earlier(tmp_path)
+    journal.close()
+    assert find_earlier(tmp_path).directory_name == "2026-11-22-1"
+
+
+@pytest.mark.parametrize("text", ['{"n": 1, "record": "run", "settings": {"mode": "optimize"}}\n', ""])
+def test_a_journal_of_another_form_is_told(tmp_path: Path, text: str) -> None:
+    begun(tmp_path).close()
+    (tmp_path / ".gepa/runs/2026-11-22-1/journal.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(ResumeError, match=r"begin (a new )?one with --gepa-optimize"):
+        find_earlier(tmp_path)
+
+
+def test_the_last_line_of_a_run_that_died_may_be_cut_off(tmp_path: Path) -> None:
+    begun(tmp_path).close()
+    with (tmp_path / ".gepa/runs/2026-11-22-1/journal.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write('{"n": 2, "record": "rollo')
+    assert find_earlier(tmp_path).paid == 0
+
+
+def rollout(journal: Journal, case: str, *, charged: bool, outcome: str = "passed") -> None:
+    journal.write("rollout", candidate="c", case=case, trial="search/0", charged=charged, outcome=outcome)
+
+
+def test_charges_and_order_are_read_and_what_stopped_the_search_is_not_in_the_way(tmp_path: Path) -> None:
+    journal = begun(tmp_path)
+    rollout(journal, "a", charged=True)
+    rollout(journal, "b", charged=False)
+    rollout(journal, "d", charged=True, outcome="stopped")
+    for kind, event in (
+        ("Evaluated", {"candidate": "c"}),
+        ("Retrying", {"rollouts": 1}),
+        ("Closing", {"reason": "the 2 minutes are over"}),
+        ("Reflected", {"proposal": "p1"}),
+    ):
+        journal.write("event", type=kind, event=event)
+    journal.close()
+    found = find_earlier(tmp_path)
+    assert found.paid == 1
+    assert found.history.charges == {
+        ("c", "a", "search/0"): True,
+        ("c", "b", "search/0"): False,
+        ("c", "d", "search/0"): None,
+    }
+    assert found.history.results_in_order == ("Evaluated c", "Reflected p1")
+    assert "Closing the 2 minutes are over" in found.history.order
+
+
+def test_one_that_went_on_with_another_has_paid_for_what_both_have(tmp_path: Path) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    for case in ("a", "b", "c"):
+        rollout(first, case, charged=True)
+        first.write("event", type="Evaluated", event={"candidate": case})
+    first.write("result", result={"verdict": "not confirmed", "spent": {"usd": 0.25}})
+    first.close()
+    second = begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1")
+    rollout(second, "a", charged=True)
+    second.write("result", result={"verdict": "not confirmed", "spent": {"usd": 0.5, "usd_at_most": 0.75}})
+    second.close()
+    found = find_earlier(tmp_path)
+    assert found.paid == 3
+    assert found.usd == 1.0
+    assert found.history.results_in_order == ("Evaluated a", "Evaluated b", "Evaluated c")
+
+
+def test_what_it_has_cost_is_taken_from_the_cap(tmp_path: Path) -> None:
+    ended(tmp_path, "2026-11-22-1", "not confirmed", usd=1.5)
+    found = find_earlier(tmp_path)
+    settings = world_settings(mode="resume", rootdir=tmp_path, max_cost=2.0)
+    assert found.as_it_began(settings, _untyped).max_cost == 0.5
+    with pytest.raises(ResumeError, match=r"has spent \$1.50 of \$1.50 already"):
+        found.as_it_began(world_settings(mode="resume", rootdir=tmp_path, max_cost=1.5), _untyped)
+    assert found.as_it_began(world_settings(mode="resume", rootdir=tmp_path), _untyped).max_cost is None
+
+
+def _untyped(name: str) -> bool:
+    return False
+
+
+def test_what_is_typed_and_the_same_is_taken(tmp_path: Path) -> None:
+    began = world_settings(mode="optimize", rootdir=Path(), prompts_base=Path(), seed=7, edits=("add",))
+    found = earlier(tmp_path, settings=began)
+    settings: Settings = world_settings(mode="resume", rootdir=tmp_path, seed=7)
+    found_settings = found.as_it_began(settings, lambda name: name == "seed")
+    assert (found_settings.mode, found_settings.seed, found_settings.edits) == ("optimize", 7, ("add",))
+
+
+def _check(found: EarlierRun, *, cases: Sequence[Case] | None = None, text: str = "Do it.\n") -> None:
+    usual = [Case("t.py::a", "t.py::a", "def a(): ..."), Case("t.py::b", "t.py::b")]
+    found.check(usual if cases is None else cases, [Component(PROMPT, Path(PROMPT), text)], {}, str)
+
+
+def test_the_same_cases_and_prompts_will_do(tmp_path: Path) -> None:
+    _check(earlier(tmp_path))
+
+
+def test_a_prompt_that_has_changed_since_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match=rf"1 prompt are not|1 prompt .*{PROMPT} \(has changed\)"):
+        _check(earlier(tmp_path), text="Do it well.\n")
+
+
+def test_cases_that_came_went_or_changed_are_told(tmp_path: Path) -> None:
+    cases = [Case("t.py::a", "t.py::a", "def a(): pass"), Case("t.py::c", "t.py::c")]
+    with pytest.raises(
+        ResumeError, match=r"t.py::a \(has changed\), t.py::b \(is gone\), t.py::c \(is new\)"
+    ):
+        _check(earlier(tmp_path), cases=cases)
+
+
+def test_a_secret_in_a_case_makes_it_no_other_case(tmp_path: Path) -> None:
+    secret = "sk-abcdef"
+
+    def redact(text: str) -> str:
+        return text.replace(secret, "[redacted]")
+
+    case = Case("t.py::a", "t.py::a", parameters=(("key", repr(secret)),))
+    directory = tmp_path / ".gepa/runs/2026-11-22-1"
+    begun(tmp_path, cases=[case]).close()
+    text = (directory / "journal.jsonl").read_text("utf-8")
+    (directory / "journal.jsonl").write_text(redact(text), encoding="utf-8")
+    find_earlier(tmp_path).check([case], [Component(PROMPT, Path(PROMPT), "Do it.\n")], {}, redact)
+
+
+def test_a_history_without_its_beginning_is_none(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_text('{"n": 1, "record": "event", "type": "Retried"}\n', "utf-8")
+    with pytest.raises(ValueError, match="first record"):
+        read_history(tmp_path / "journal.jsonl")
