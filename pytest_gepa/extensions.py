@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pytest_gepa.errors import HookError
@@ -12,10 +13,13 @@ from pytest_gepa.evolve.decisions import (
     Gate,
     Pair,
     ParentChoice,
+    Progress,
     Verdict,
+    WinnerChoice,
     better_than_rivals,
     draw_by_share,
     merge_lines,
+    stop_when_stuck,
 )
 from pytest_gepa.evolve.minibatch import Draw, FailedCase, group_failures
 from pytest_gepa.hook_calls import call_hook, names_of
@@ -57,6 +61,8 @@ class Extensions:
             choose_minibatches=self._choose_minibatches,
             accept=self._accept,
             propose_merge=self._merge,
+            stop=self._stop,
+            choose_winner=self._choose_winner,
         )
 
     @property
@@ -166,6 +172,39 @@ class Extensions:
             behind=pair.behind,
         )
         return merge_lines(pair) if found is None else dict(found) or None
+
+    def _stop(self, progress: Progress) -> str:
+        usual = stop_when_stuck(progress)
+        found: str | None = self._ask(
+            "pytest_gepa_stop",
+            lambda answer: "" if isinstance(answer, str) else "give the reason in words, '' to go on",
+            best=progress.best,
+            rollouts=progress.rollouts,
+            remaining=progress.remaining,
+            without_gain=progress.without_gain,
+            without_edit=progress.without_edit,
+            reason=usual,
+        )
+        return usual if found is None else one_line(found, 200)
+
+    def _choose_winner(self, choice: WinnerChoice) -> str:
+        allowed = [one.candidate.id for one in choice.finalists]
+        found: str | None = self._ask(
+            "pytest_gepa_choose_winner",
+            lambda answer: "" if answer in allowed else "give the id of one of the finalists",
+            finalists=[
+                {
+                    "candidate": one.candidate.id,
+                    "texts": dict(one.candidate.texts),
+                    "mean": one.mean,
+                    "broken": one.broken,
+                    **asdict(one.outlay),
+                }
+                for one in choice.finalists
+            ],
+            winner=choice.usual,
+        )
+        return choice.usual if found is None else found
 
     def _ask(self, name: str, problem: Callable[[Any], str], **arguments: object) -> Any:
         """What the hook returns, None where no plugin has an answer or one has gone wrong."""

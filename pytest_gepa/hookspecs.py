@@ -88,6 +88,30 @@ def pytest_gepa_merge(
     """
 
 
+@pytest.hookspec(firstresult=True)
+def pytest_gepa_stop(
+    best: float, rollouts: int, remaining: int, without_gain: int, without_edit: int, reason: str
+) -> str | None:
+    """Return why the search is to end, in words; "" for it to go on whatever the usual rule says.
+
+    `best` is the highest mean so far, in [0, 1]; `rollouts` were spent and `remaining` are left to the search.
+    `without_gain` counts the proposals in a row that brought none, `without_edit` the replies in a row that held no
+    edit that could be used. `reason` is the usual rule's, "" where that goes on. Called in the thread that decides,
+    before each proposal.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gepa_choose_winner(finalists: Sequence[Mapping[str, Any]], winner: str) -> str | None:
+    """Return the id of the candidate that is shrunk and confirmed, one of the `finalists`.
+
+    Each has "candidate" (its id), "texts" by component, "mean" (score in [0, 1]), "broken" (number of cases), and what
+    it takes: "characters", and a case's "seconds", "tokens" and "usd", None where unknown; best mean first. `winner` is
+    the usual choice. Called once, in the thread that decides, when the search has ended; not where no candidate is
+    better than today's prompts.
+    """
+
+
 @pytest.hookspec()
 def pytest_gepa_candidate_evaluated(
     candidate: str,

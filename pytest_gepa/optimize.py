@@ -97,7 +97,8 @@ class Optimization:
         try:
             self._driver.run()
             # Chosen before the confirm run is looked at, and never again.
-            state.winner = search.best(self._max_broken)
+            state.winner = search.choose_winner(self._max_broken)
+            self._extensions.check()
             if state.winner.id != search.seed.id:
                 if self._shrink_run:
                     self._shrink_run.run(state.winner)

@@ -12,8 +12,17 @@ from pluggy import HookRelay
 from pytest_gepa import hookspecs
 from pytest_gepa.errors import HookError
 from pytest_gepa.evolve.candidate import derive, seed_candidate
-from pytest_gepa.evolve.decisions import Gate, Pair, Parent, ParentChoice
+from pytest_gepa.evolve.decisions import (
+    Finalist,
+    Gate,
+    Pair,
+    Parent,
+    ParentChoice,
+    Progress,
+    WinnerChoice,
+)
 from pytest_gepa.evolve.minibatch import FailedCase, group_failures
+from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.reflect.transcript import Exhibit
@@ -26,6 +35,15 @@ OTHER = derive(SEED, {"b": "Do that.\nother\n"})
 CHOICE = ParentChoice((Parent(ONE.id, 0.5, 1.0, 2),), SEED.id, False, 0.3)
 OPEN = Gate(ONE, {"x": 1.0}, {SEED.id: {"x": 0.0, "y": 1.0}}, ("y",), {"x": 1.0, "y": 1.0})
 DONE = Gate(ONE, {"x": 1.0}, {SEED.id: {"x": 0.0}}, (), {"x": 1.0})
+STUCK = Progress(0.5, 40, 60, 24, 24, 0, 12)
+ON_ITS_WAY = Progress(0.5, 40, 60, 3, 24, 1, 12)
+FINAL = WinnerChoice(
+    (
+        Finalist(ONE, 0.75, 0, Outlay(24, None, 310.0, 0.002)),
+        Finalist(OTHER, 0.5, 1, Outlay(30, 0.5, None, None)),
+    ),
+    ONE.id,
+)
 PAIR = Pair(SEED, ONE, OTHER, ("x",), ("y",))
 FAILURES = {name: FailedCase(f"{name} is wrong", ("a",), f"the text of {name}") for name in "vwxyz"}
 USUAL = group_failures(FAILURES, {}, 2, 2, 0.5, lambda: 0.0)
@@ -71,6 +89,9 @@ def test_without_hooks_every_decision_is_the_usual_one() -> None:
     assert found.decisions.choose_minibatches(FAILURES, {}, 2, 2, 0.5, lambda: 0.0) == USUAL
     assert (found.decisions.accept(OPEN), found.decisions.accept(DONE)) == ("wait", "accept")
     assert found.decisions.propose_merge(PAIR) == {"a": ONE.texts["a"], "b": OTHER.texts["b"]}
+    assert found.decisions.stop(STUCK) == "24 proposals in a row brought no gain"
+    assert found.decisions.stop(ON_ITS_WAY) == ""
+    assert found.decisions.choose_winner(FINAL) == ONE.id
     assert not found.has_proposer
     found.check()
 
@@ -102,6 +123,44 @@ def test_a_hook_chooses_the_cases_that_are_shown() -> None:
     case = {"said": "x is wrong", "uses": ("a",), "text": "the text of x"}
     assert seen == [(case, list("vwxyz"), {"x": 3}, 2, 2)]
     found.check()
+
+
+def test_a_hook_ends_the_search_or_has_it_go_on() -> None:
+    seen = []
+
+    def stop(
+        best: float, rollouts: int, remaining: int, without_gain: int, without_edit: int, reason: str
+    ) -> str:
+        seen.append((best, rollouts, remaining, without_gain, without_edit, reason))
+        return "" if reason else "half\nis enough"
+
+    found = extensions(stop=stop)
+    assert found.decisions.stop(ON_ITS_WAY) == "half is enough"
+    assert found.decisions.stop(STUCK) == ""
+    assert seen == [(0.5, 40, 60, 3, 1, ""), (0.5, 40, 60, 24, 0, "24 proposals in a row brought no gain")]
+    found.check()
+
+
+def test_a_hook_chooses_the_winner() -> None:
+    seen: list[Any] = []
+
+    def choose_winner(finalists: Any, winner: str) -> str:
+        seen.append((finalists, winner))
+        return str(finalists[-1]["candidate"])
+
+    assert extensions(choose_winner=choose_winner).decisions.choose_winner(FINAL) == OTHER.id
+    ((finalists, winner),) = seen
+    assert winner == ONE.id
+    assert finalists[0] == {
+        "candidate": ONE.id,
+        "texts": dict(ONE.texts),
+        "mean": 0.75,
+        "broken": 0,
+        "characters": 24,
+        "seconds": None,
+        "tokens": 310.0,
+        "usd": 0.002,
+    }
 
 
 def test_a_hook_decides_at_the_gate() -> None:
@@ -226,6 +285,8 @@ def broken(name: str, hook: Any) -> tuple[Extensions, str]:
     assert found.decisions.accept(DONE) == "accept"
     assert found.decisions.propose_merge(PAIR)["a"] == ONE.texts["a"]  # type: ignore[index]
     assert found.propose("a", "Do it.\n", [EXHIBIT], [], [], 0) is None
+    assert found.decisions.stop(ON_ITS_WAY) == ""
+    assert found.decisions.choose_winner(FINAL) == ONE.id
     found.evaluated(ONE, {}, 0.0)
     with pytest.raises(HookError) as raised:
         found.check()
@@ -240,6 +301,8 @@ def broken(name: str, hook: Any) -> tuple[Extensions, str]:
         ("accept", lambda scores: refuse()),
         ("merge", lambda one: refuse()),
         ("propose", lambda text: refuse()),
+        ("stop", lambda best: refuse()),
+        ("choose_winner", lambda winner: refuse()),
         ("candidate_evaluated", lambda mean: refuse()),
     ],
 )
@@ -288,6 +351,8 @@ NO_GROUPS = (
         ("merge", {"a": None}, "give texts by component"),
         ("merge", "text", "give texts by component"),
         ("propose", ["text"], "give the component's new text"),
+        ("stop", True, "give the reason in words, '' to go on"),
+        ("choose_winner", SEED.id, "give the id of one of the finalists"),
     ],
 )
 def test_an_answer_that_will_not_do_is_told(name: str, answer: object, wanted: str) -> None:

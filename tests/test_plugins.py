@@ -98,7 +98,7 @@ def the_error(run: Run) -> str:
 
 @pytest.mark.thorough
 def test_the_examples_of_the_page_do_what_it_says(project: Project):
-    greedy, proposer, listener, _ = EXAMPLES
+    greedy, proposer, _, listener, _ = EXAMPLES
     project.world.reflect = propose_one_rule
     project.write({"conftest.py": "\n\n".join([listener, proposer, greedy])})
     run = project.optimize()
@@ -118,6 +118,17 @@ def test_the_examples_of_the_page_do_what_it_says(project: Project):
     begun = [one for one in run.records("reflect") if one["parent"] in means]
     assert len({one["parent"] for one in begun}) > 1
     assert all(one["parent_mean"] == one["best_mean"] for one in begun)
+
+
+@pytest.mark.thorough
+def test_the_example_that_is_soon_content_ends_the_search_and_takes_the_shortest(project: Project):
+    (content,) = (example for example in EXAMPLES if "ENOUGH" in example)
+    project.world.reflect = propose_one_rule
+    project.write({"conftest.py": content.replace("0.9", "0.5")})
+    run = project.optimize()
+    assert run.result["search_ended"] == "50% is enough", run.everything
+    assert run.result["verdict"] == "not proven"
+    assert run.result["winner"]["passed"] == 6
 
 
 def test_the_plugin_to_install_is_loaded_by_its_entry_point_and_heard(project: Project, tmp_path: Path):

@@ -12,6 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.merge import merge_components
 from pytest_gepa.evolve.minibatch import Draw, FailedCase, group_failures
+from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.evolve.problem import TIE
 
 Verdict: TypeAlias = Literal["accept", "reject", "wait"]
@@ -166,6 +167,72 @@ def merge_lines(pair: Pair) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a search has come.
+
+    `best` is the highest weighted mean so far, in [0, 1]. `rollouts` were spent, `remaining` are left. `without_gain`
+    counts the proposals in a row that brought none, of `patience` at most; `without_edit` the replies in a row that
+    held no edit that could be used, of `invalid` at most.
+    """
+
+    best: float
+    rollouts: int
+    remaining: int
+    without_gain: int
+    patience: int
+    without_edit: int
+    invalid: int
+
+
+class Stop(Protocol):
+    """Ends the search before its budget does."""
+
+    def __call__(self, progress: Progress) -> str:
+        """Return why it ends, in words, "" for it to go on. Asked before each new proposal."""
+
+
+def stop_when_stuck(progress: Progress) -> str:
+    """End a search that has brought no gain for too long, or no edit that could be used."""
+    if progress.without_gain >= progress.patience:
+        return f"{progress.without_gain} proposals in a row brought no gain"
+    if progress.without_edit >= progress.invalid:
+        return f"{progress.without_edit} replies in a row held no edit that could be used"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """A candidate that may become the winner: better than the seed on all cases, with no more than the allowed number
+    of `broken` ones. `mean` is its score in [0, 1], `outlay` what it takes.
+    """
+
+    candidate: Candidate
+    mean: float
+    broken: int
+    outlay: Outlay
+
+
+@dataclass(frozen=True, slots=True)
+class WinnerChoice:
+    """Who may become the winner: `finalists`, one at least, best mean first. `usual` is the id of the usual choice."""
+
+    finalists: tuple[Finalist, ...]
+    usual: str
+
+
+class ChooseWinner(Protocol):
+    """Chooses the candidate that is shrunk and confirmed, when the search has ended."""
+
+    def __call__(self, choice: WinnerChoice) -> str:
+        """Return the id of a finalist."""
+
+
+def choose_best(choice: WinnerChoice) -> str:
+    """Choose the highest mean, then the fewest broken cases, the shortest texts, the newest (see `Pool.best`)."""
+    return choice.usual
+
+
+@dataclass(frozen=True, slots=True)
 class Decisions:
     """How a search decides; the defaults are those measured in `benchmarks/search`."""
 
@@ -173,3 +240,5 @@ class Decisions:
     choose_minibatches: ChooseMinibatches = group_failures
     accept: Accept = better_than_rivals
     propose_merge: ProposeMerge = merge_lines
+    stop: Stop = stop_when_stuck
+    choose_winner: ChooseWinner = choose_best

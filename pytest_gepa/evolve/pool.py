@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.evolve.candidate import Candidate, common_ancestor, derive
-from pytest_gepa.evolve.decisions import Pair, Parent, ProposeMerge, merge_lines
+from pytest_gepa.evolve.decisions import Finalist, Pair, Parent, ProposeMerge, merge_lines
 from pytest_gepa.evolve.frontier import Frontier, Standing
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.objectives import (
@@ -194,6 +194,22 @@ class Pool:
             if (rival.examples or best.examples) and self._is_ahead(rival, best):
                 best = rival
         return best
+
+    def finalists(self, max_broken: int) -> tuple[Finalist, ...]:
+        """Return who may become the winner: all better than the seed that break at most `max_broken` cases, and the
+        best of those that do, best mean first.
+        """
+        means, best = self.frontier.means, self.best(max_broken)
+        better = {
+            name
+            for name, mean in means.items()
+            if mean > means[self.seed.id] + TIE and self._broken[name] <= max_broken
+        }
+        names = sorted(better | {best.id} - {self.seed.id}, key=lambda name: -means[name])
+        return tuple(
+            Finalist(self.candidates[name], means[name], self._broken[name], self.outlay(name))
+            for name in names
+        )
 
     def in_doubt(self) -> tuple[str, ...]:
         """Return cases to run again under the seed: those that the best candidates seem to have broken, of which the

@@ -14,7 +14,7 @@ from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
 from pytest_gepa.evolve.children import Children, Guard
 from pytest_gepa.evolve.course import Course
-from pytest_gepa.evolve.decisions import Decisions, ParentChoice, draw_by_share
+from pytest_gepa.evolve.decisions import Decisions, ParentChoice, Progress, WinnerChoice, draw_by_share
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.frontier import Standing
 from pytest_gepa.evolve.merges import Merges
@@ -75,6 +75,8 @@ class Search:
         self._course = Course(*common, self._children, decisions.accept)
         self._merges = Merges(self.pool, self._work, self._children, self._course)
         self._select_parent = decisions.select_parent
+        self._stop = decisions.stop
+        self._choose_winner = decisions.choose_winner
         self._ancestor = derive(self.seed, ancestor or {}, origin="ancestor")
         self._began = False
         self._has_closed = False
@@ -165,6 +167,13 @@ class Search:
         """
         return self.pool.best(max_broken)
 
+    def choose_winner(self, max_broken: int = 0) -> Candidate:
+        """Return the candidate to be shrunk and confirmed, the seed where none is better."""
+        usual, finalists = self.best(max_broken), self.pool.finalists(max_broken)
+        if usual.id == self.seed.id:
+            return self.seed
+        return self.candidates[self._choose_winner(WinnerChoice(finalists, usual.id))]
+
     def mean(self, candidate: Candidate) -> float:
         """Return the weighted mean score; cases without evidence count as under the seed."""
         return self.pool.ledger.mean(candidate.id)
@@ -250,14 +259,8 @@ class Search:
             cases, proposal.waiting = proposal.waiting, ()
             self._course.run(proposal, cases)
         while not self.done and self._began and len(self._work.proposals) < self.settings.proposals_in_flight:
-            if self._luck.without_gain >= self.settings.patience:
-                self._work.finish(
-                    f"{self._luck.without_gain} proposals in a row brought no gain", closes=True
-                )
-            elif self._without_edit >= self.settings.invalid:
-                self._work.finish(
-                    f"{self._without_edit} replies in a row held no edit that could be used", closes=True
-                )
+            if reason := self._stop(self._progress()):
+                self._work.finish(reason, closes=True)
             elif self.budget.remaining < self._work.full_cost:
                 # What is under way may give some of its reservation back.
                 if self._work.proposals or self.budget.reserved:
@@ -266,6 +269,17 @@ class Search:
                 self._work.finish(f"{left} rollouts are left, too few to run another candidate on every case")
             elif not (self._merges.start() or self._start_from_frontier()):
                 break
+
+    def _progress(self) -> Progress:
+        return Progress(
+            self.pool.best_mean,
+            self.budget.spent,
+            self.budget.remaining,
+            self._luck.without_gain,
+            self.settings.patience,
+            self._without_edit,
+            self.settings.invalid,
+        )
 
     def _doubt_what_is_broken(self) -> None:
         """Give the seed further trials of what seems broken under candidates that would be chosen but for that.

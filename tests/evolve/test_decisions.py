@@ -13,9 +13,12 @@ from pytest_gepa.evolve.decisions import (
     Pair,
     Parent,
     ParentChoice,
+    Progress,
     Verdict,
+    WinnerChoice,
     better_than_rivals,
     draw_by_share,
+    stop_when_stuck,
 )
 from pytest_gepa.evolve.minibatch import Draw, FailedCase
 from pytest_gepa.evolve.search import Search
@@ -103,6 +106,60 @@ def test_no_parent_ends_the_search() -> None:
     world = words_world(["date"], how=Decisions(select_parent=lambda choice: None))
     world.run(world.search())
     assert reflections(world) == []
+
+
+def test_a_search_goes_on_until_it_is_stuck() -> None:
+    def progress(without_gain: int, without_edit: int) -> Progress:
+        return Progress(0.5, 10, 20, without_gain, 4, without_edit, 3)
+
+    assert stop_when_stuck(progress(3, 2)) == ""
+    assert stop_when_stuck(progress(4, 2)) == "4 proposals in a row brought no gain"
+    assert stop_when_stuck(progress(0, 3)) == "3 replies in a row held no edit that could be used"
+
+
+def test_a_search_ends_for_the_reason_that_is_given() -> None:
+    seen: list[Progress] = []
+
+    def at_two_thirds(progress: Progress) -> str:
+        seen.append(progress)
+        return "two thirds will do" if progress.best > 0.6 else ""
+
+    world = words_world(["date", "price", "queue"], editor=one_word, how=Decisions(stop=at_two_thirds))
+    search = world.run(world.search(groups=1, alike=1.0, chain_tries=0))
+    assert search.done == "two thirds will do"
+    assert 0.6 < search.mean(search.best()) < 1
+    assert seen[0].best == search.mean(search.seed)
+    assert seen[0].rollouts == len(search.pool.ledger.cases)
+    assert all(one.rollouts + one.remaining <= search.settings.rollouts for one in seen)
+
+
+def test_the_winner_is_chosen_among_those_better_than_the_seed_that_break_no_case() -> None:
+    seen: list[WinnerChoice] = []
+
+    def the_last(choice: WinnerChoice) -> str:
+        seen.append(choice)
+        return choice.finalists[-1].candidate.id
+
+    world = words_world(["date", "price", "queue"], editor=one_word, how=Decisions(choose_winner=the_last))
+    search = world.run(world.search(groups=1, alike=1.0, chain_tries=0))
+    chosen = search.choose_winner()
+    (choice,) = seen
+    assert choice.usual == search.best().id != chosen.id
+    means = [one.mean for one in choice.finalists]
+    assert means == sorted(means, reverse=True)
+    assert chosen.id == choice.finalists[-1].candidate.id
+    assert min(means) > search.mean(search.seed)
+    assert search.seed.id not in {one.candidate.id for one in choice.finalists}
+    assert all(not search.broken(one.candidate) for one in choice.finalists)
+
+
+def test_where_nothing_is_better_nobody_is_asked_for_the_winner() -> None:
+    def refuse(choice: WinnerChoice) -> str:
+        raise AssertionError
+
+    world = words_world(["date"], editor=chatter, how=Decisions(choose_winner=refuse))
+    search = world.run(world.search(patience=2))
+    assert search.choose_winner() is search.seed
 
 
 def test_minibatches_are_those_that_were_chosen() -> None:
