@@ -99,6 +99,10 @@ class Guard:
             "expected answer word for word, or invent an example and name no case"
         )
 
+    def longest(self, component: str) -> int:
+        """Return how many characters an edited text of this component may have."""
+        return growth_limit(self._originals[component])
+
     def _reasons(
         self, component: str, parent: str, text: str, examples: Collection[str]
     ) -> Iterator[str | None]:

@@ -33,21 +33,31 @@ def _strict(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_TEXT = {"type": "string"}
 # Small models do not find the end of a string, or of a list, by themselves now and then.
 _MOST_ITEMS = 16
+_MOST_CHARACTERS = 2_000
+"""The longest bound of a text that servers take: llama.cpp gets slow above it."""
+
+_CASE = {"type": "string", "maxLength": 300}
 _FINDING = {"type": "string", "maxLength": 500}
 _SENTENCE = {"type": "string", "maxLength": 300}
 _PASSAGE = {"type": "string", "maxLength": 600}
 
 
 @cache
-def full_menu(kinds: tuple[str, ...]) -> Menu:
-    """Diagnoses and any edits of these kinds: for models that can write them."""
-    edit = {"kind": {"type": "string", "enum": list(kinds)}, "find": _TEXT, "text": _TEXT}
+def full_menu(kinds: tuple[str, ...], most: int | None = None) -> Menu:
+    """Diagnoses and any edits of these kinds: for models that can write them.
+
+    A prompt of more than `most` characters would be refused, so no passage of an edit is longer, as far as the server
+    can hold the model to that.
+    """
+    text: dict[str, Any] = {"type": "string"}
+    if most is not None and most <= _MOST_CHARACTERS:
+        text["maxLength"] = most
+    edit = {"kind": {"type": "string", "enum": list(kinds)}, "find": text, "text": text}
     if "example" in kinds:
-        edit["case"] = _TEXT
-    diagnosis = _strict({"case": _TEXT, "problem": _FINDING, "cause": _FINDING})
+        edit["case"] = _CASE
+    diagnosis = _strict({"case": _CASE, "problem": _FINDING, "cause": _FINDING})
     schema = _strict(
         {
             "diagnoses": {"type": "array", "items": diagnosis, "maxItems": _MOST_ITEMS},

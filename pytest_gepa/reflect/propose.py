@@ -18,7 +18,7 @@ from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.masked import Masked
-from pytest_gepa.reflect.menu import Menu, choosing_menu
+from pytest_gepa.reflect.menu import Menu, choosing_menu, full_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reader import ReplyReader, nodeids_of
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
@@ -146,6 +146,8 @@ def propose(
     """
     if menu.name == "example":
         menu = _example_menu(menu, guard, failing)
+    elif menu.name == "full":
+        menu = full_menu(menu.kinds, guard.longest(component))
     masked = Masked.of(parent_text, redact)
     hidden = HiddenLines([parent_text], redact)
     reader = ReplyReader(component, parent_text, masked, guard, menu, failing, examples)

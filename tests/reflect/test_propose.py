@@ -93,6 +93,15 @@ def test_an_edit_becomes_a_new_text() -> None:
     assert not proposal.not_to_blame
 
 
+@pytest.mark.parametrize(("today", "most"), [("Name the queue.\n", 1_516), (40 * "Name it now.\n", None)])
+def test_no_passage_is_asked_for_that_is_longer_than_the_prompt_may_get(today: str, most: int | None) -> None:
+    script = Script(full(("add", "", "Use lower case.")))
+    proposed(script, text=today)
+    edit = script.schemas[0]["properties"]["edits"]["items"]["properties"]
+    # A bound above 2,000 slows down servers that hold a model to it by a grammar.
+    assert edit["text"].get("maxLength") == edit["find"].get("maxLength") == most
+
+
 def test_a_rule_becomes_a_new_line() -> None:
     script = Script('{"diagnosis": "no form", "rule": "The answer must be in lower case."}')
     assert proposed(script, RULE).text == ROUTE_TEXT + "The answer must be in lower case.\n"
