@@ -53,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument(
         "run", nargs="?", metavar="RUN", help="name of the run (default: the newest recorded)"
     )
+    runs = _add(commands, "runs", "list the runs, and what came of them")
+    runs.add_argument("--all", action="store_true", help="the oldest too")
+    show = _add(commands, "show", "print a run's report")
+    show.add_argument("run", nargs="?", metavar="RUN", help="name of the run (default: the newest with one)")
     cache = _add(commands, "cache", "show what is stored of models' answers")
     cache.add_argument("--clear", action="store_true", help="remove every stored answer")
     return parser
