@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pytest_gepa.crew import Crew
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.recording import (
     IN_RUN,
+    UNFINISHED,
     find_recording,
     load_answers,
     read_recording,
@@ -25,7 +27,7 @@ from pytest_gepa.run_history import Charges
 from pytest_gepa.settings import SHAPING, Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.cache import ResponseCache
-from pytest_gepa.trace.replay import Stores
+from pytest_gepa.trace.replay import RESUMED, Stores
 
 
 class RunAnswers:
@@ -33,7 +35,8 @@ class RunAnswers:
 
     `name` is that of the run in its trials: in a replay that of the recorded one. `cache` and `recording` are the
     directories for child sessions, "" for none; `charges` tells for a replay which rollouts were charged. Raises
-    `ReplayError` when there is nothing to replay. A run that goes on with an `earlier` one takes its results in the
+    `ReplayError` when there is nothing to replay. `place` is where the answers are kept while the run goes on, and stay
+    where it comes to no end. A run that goes on with an `earlier` one takes its results in the
     order of that one, and counts what was charged there.
     """
 
@@ -42,7 +45,7 @@ class RunAnswers:
         settings: Settings,
         run: str,
         reflection_model: str,
-        temp: Path,
+        place: Path,
         redact: Callable[[str], str],
         earlier: EarlierRun | None = None,
     ) -> None:
@@ -50,21 +53,26 @@ class RunAnswers:
         self._model = reflection_model
         self._redact = redact
         self.name = run
+        self.replay: str = settings.replay
         self.notes: list[str] = []
         self.charges: Charges | None = None
         self._order: tuple[str, ...] | None = None
-        if earlier is not None:
-            self.charges, self._order = earlier.history.charges, earlier.history.results_in_order
-            self.notes.append(earlier.note)
         directory = settings.rootdir / ".gepa" / "cache"
         is_off = settings.replay == "off"
         self._cache = None if is_off else ResponseCache(directory)
-        self._recording = None if is_off else ResponseCache(temp / "recording")
+        self._recording = None if is_off else ResponseCache(place)
+        self._is_recorded = False
         if settings.replay == "only":
             if not directory.is_dir():
                 self._cache = None
             self._read()
-        elif self._cache is not None:
+            return
+        if earlier is not None and self._recording is not None:
+            self.replay = RESUMED
+            self.charges, self._order = earlier.history.charges, earlier.history.results_in_order
+            self.notes.append(earlier.note)
+            earlier.give_answers(self._recording)
+        if self._cache is not None:
             self._cache.trim(settings.cache_size)
             if self._cache.broken:
                 self.notes.append(
@@ -84,7 +92,7 @@ class RunAnswers:
 
     def stores(self) -> Stores:
         """The same for requests of this process."""
-        return Stores(self._cache, self._recording, self._settings.replay, self._redact)
+        return Stores(self._cache, self._recording, self.replay, self._redact)
 
     def crew(self) -> Crew:
         """What hands the results of the search to its driver."""
@@ -114,12 +122,15 @@ class RunAnswers:
                 os.environ,
                 self._redact,
             )
+            self._is_recorded = True
 
     def close(self) -> None:
         """Keep the cache within its bounds, and let go of it."""
         if self._cache is not None and self._settings.replay == "auto":
             self._cache.trim(self._settings.cache_size)
         self.stores().close()
+        if self._is_recorded and self._recording is not None:
+            shutil.rmtree(self._recording.directory, ignore_errors=True)
 
     def _read(self) -> None:
         recording = read_recording(find_recording(self._settings.rootdir, _recorded_mode(self._settings)))
@@ -136,6 +147,12 @@ class RunAnswers:
             differences.append(f"reflection-model was {recording.reflection_model}, is {model}")
         if differences:
             self.notes.append(f"gepa: the recorded run had other settings: {'; '.join(differences)}")
+
+
+def answers_place(settings: Settings, directory: Path, temp: Path) -> Path:
+    """Where a run keeps its answers while it goes on: an optimization in its own directory, as it may be cut off."""
+    is_resumable = settings.mode == "optimize" and settings.replay == "auto"
+    return directory / UNFINISHED if is_resumable else temp / IN_RUN
 
 
 def _recorded_mode(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.answers import RunAnswers
+from pytest_gepa.answers import RunAnswers, answers_place
 from pytest_gepa.journal import Journal
 from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.prompts.components import Component
@@ -78,7 +78,8 @@ def begin_run(
             resumes=earlier.directory_name if earlier else "",
             **about,
         )
-        answers = RunAnswers(settings, run, reflection_model, temp, redactor.redact_certain, earlier)
+        place = answers_place(settings, directory, temp)
+        answers = RunAnswers(settings, run, reflection_model, place, redactor.redact_certain, earlier)
         undo.callback(answers.close)
         suite = make_suite(config, settings, cases, components, temp, answers)
         undo.pop_all()

@@ -29,6 +29,9 @@ COMMITTED = "gepa_recording"
 IN_RUN = "recording"
 """The recording within a run's own directory."""
 
+UNFINISHED = "answers"
+"""The answers of a run that has not come to its end, within its directory: a database, as the cache is."""
+
 _FORM = 2
 _HEAD, _ORDER, _CHARGES, _ANSWERS = "recording.json", "order.json", "charged.jsonl", "answers"
 _NO_SERVER = "http://replay.invalid"

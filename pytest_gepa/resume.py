@@ -7,7 +7,9 @@ So a run that was interrupted, or whose process died, loses nothing but what was
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,13 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.errors import ResumeError
 from pytest_gepa.journal import cleaned, is_being_written, read_journal
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.recording import run_age
+from pytest_gepa.recording import IN_RUN, UNFINISHED, load_answers, run_age
 from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.wording import dollars
 from pytest_gepa.run_history import RunHistory, read_history
 from pytest_gepa.settings import SHAPING, Settings
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.redact import REDACTED
 
 NAMED = 3
@@ -33,15 +36,20 @@ _ANEW = "begin a new one with --gepa-optimize: what is stored is not paid for ag
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """A run that is gone on with; `directory_name` is how its user knows it.
+    """A run that is gone on with.
 
     `usd` is what it and those that it went on with are known to have cost at most; a run that wrote no result tells
     nothing of that.
     """
 
-    directory_name: str
+    directory: Path
     history: RunHistory
     usd: float = 0.0
+
+    @property
+    def directory_name(self) -> str:
+        """How its user knows it."""
+        return self.directory.name
 
     @property
     def name(self) -> str:
@@ -65,6 +73,15 @@ class EarlierRun:
             f"gepa: going on with {self.directory_name}, which has paid for {self.paid} rollouts; they count against "
             "the budget, and are not paid for again"
         )
+
+    def give_answers(self, store: ResponseCache) -> None:
+        """Put its answers into a store that is new: that of the run that goes on. What it lacks is asked for again."""
+        unfinished = self.directory / UNFINISHED
+        if unfinished.is_dir():
+            with suppress(OSError):
+                shutil.copytree(unfinished, store.directory)
+        elif (self.directory / IN_RUN).is_dir():
+            load_answers(self.directory / IN_RUN, store)
 
     def as_it_began(self, settings: Settings, typed: Callable[[str], bool]) -> Settings:
         """The settings with those that shape a run as they were when it began; `typed` says which are on the command
@@ -166,7 +183,7 @@ def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
             charges={**older.history.charges, **history.charges},
         )
         usd += older.usd
-    return EarlierRun(name, history, usd)
+    return EarlierRun(path.parent, history, usd)
 
 
 def _history(path: Path) -> RunHistory:

@@ -38,7 +38,7 @@ def make_suite(
         cache=answers.cache,
         concurrency=settings.concurrency,
         timeout=settings.timeout,
-        replay=settings.replay,
+        replay=answers.replay,
         recording=answers.recording,
         charges=answers.charges,
         redact=settings.redact,

@@ -399,13 +399,13 @@ def test_a_cache_that_cannot_be_used_is_told_before_all_is_paid_for_again(tmp_pa
     cache = tmp_path / ".gepa/cache"
     cache.mkdir(parents=True)
     (cache / "cache.db").write_bytes(b"no database")
-    answers = RunAnswers(world_settings(rootdir=tmp_path), "run", "reflector", tmp_path, str)
+    answers = RunAnswers(world_settings(rootdir=tmp_path), "run", "reflector", tmp_path / "recording", str)
     answers.close()
     (told,) = answers.notes
     assert "every answer is paid for again" in told
     assert "file is not a database" in told
     assert main(["cache", "--clear", "--rootdir", str(tmp_path)]) == 0
-    mended = RunAnswers(world_settings(rootdir=tmp_path), "run", "reflector", tmp_path, str)
+    mended = RunAnswers(world_settings(rootdir=tmp_path), "run", "reflector", tmp_path / "recording", str)
     mended.close()
     assert mended.notes == []
 

@@ -22,7 +22,7 @@ from pytest_gepa.run_history import read_history
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from tests.check_world import world_settings
-from tests.fake_openai import Answer, Body
+from tests.fake_openai import Answer, Body, FakeOpenAI
 from tests.harness import (
     PROMPT,
     Project,
@@ -148,6 +148,19 @@ def test_a_run_whose_process_died_is_gone_on_with(project: Project) -> None:
     assert second.result["verdict"] == "proven", second.everything
     assert second.best_patch.read_bytes() == whole.best_patch.read_bytes()
     assert (requests(first, second) - requests(whole)).total() <= 1
+
+
+def test_servers_may_have_moved_meanwhile(project: Project) -> None:
+    """As one that a conftest starts for each session, at a port that is free."""
+    project.world.reflect = propose_one_rule
+    whole = project.copy("whole").optimize("--gepa-trials=1")
+    first = cut_off(project, 2, project.interrupt)
+    assert (first.directory / "answers").is_dir()
+    with FakeOpenAI(project.world.reply) as other:
+        second = resume(project, env={"OPENAI_BASE_URL": other.base_url})
+    assert (requests(first, second) - requests(whole)).total() <= 1
+    assert second.best_patch.read_bytes() == whole.best_patch.read_bytes()
+    assert not (second.directory / "answers").exists()
 
 
 def test_a_confirm_run_that_was_cut_off_is_gone_on_with(project: Project) -> None:

@@ -18,6 +18,9 @@ from pytest_gepa.trace.stored import StoredAnswer, decode, without_stamps
 LONGEST_WAIT = 60.0
 """Seconds that a request waits at most for the answer that another process is getting; then it goes out itself."""
 
+RESUMED = "resume"
+"""In place of the setting: a run that goes on with another, whose answers are in its recording from the start."""
+
 _PAUSES = (0.002, 0.1)  # seconds between two looks: the first, and the longest that it grows to
 
 WITHHELD = b"withheld"
@@ -37,8 +40,9 @@ class Stores:
     """Where the answers of a process are.
 
     `cache` is shared by all runs, `recording` belongs to one; either may be missing. `replay` is the setting of that
-    name: with "auto" the cache is read and both are written, with "only" both are read and nothing is written. ("off"
-    is to have neither.) `redact` gives a text without its secrets: an answer that holds any is not stored.
+    name: with "auto" the cache is read and both are written, with "only" both are read and nothing is written, with
+    `RESUMED` both are read and written. ("off" is to have neither.) `redact` gives a text without its secrets: an
+    answer that holds any is not stored.
     """
 
     cache: ResponseCache | None = None
@@ -80,12 +84,12 @@ class Place:
         return self._stores.replay == "only"
 
     def find(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
-        """The stored answer; `is_good` judges one that comes from the cache."""
+        """The stored answer; `is_good` judges it, but for one of a recorded run that is replayed, errors and all."""
         recording = self._stores.recording
-        if self.is_closed_off and recording is not None:
+        if recording is not None and self._stores.replay in ("only", RESUMED):
             data = recording.get(self._recorded_key)
             answer = decode(data) if data is not None else None
-            if answer is not None:
+            if answer is not None and (self.is_closed_off or is_good(answer)):
                 return answer
         return self._cached(is_good)
 
