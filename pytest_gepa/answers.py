@@ -23,8 +23,8 @@ from pytest_gepa.recording import (
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.replay_order import RecordedCrew
 from pytest_gepa.resume import EarlierRun
-from pytest_gepa.run_history import Charges
 from pytest_gepa.settings import SHAPING, Settings
+from pytest_gepa.suite.charges import Charges
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.replay import RESUMED, Stores
@@ -69,7 +69,7 @@ class RunAnswers:
             return
         if earlier is not None and self._recording is not None:
             self.replay = RESUMED
-            self.charges, self._order = earlier.history.charges, earlier.history.results_in_order
+            self.charges, self._order = earlier.history.charges, earlier.history.course
             self.notes.append(earlier.note)
             earlier.give_answers(self._recording)
         if self._cache is not None:
@@ -96,7 +96,9 @@ class RunAnswers:
 
     def crew(self) -> Crew:
         """What hands the results of the search to its driver."""
-        return Crew() if self._order is None else RecordedCrew(self._order)
+        if self._order is None:
+            return Crew()
+        return RecordedCrew(self._order, tells_late=self._settings.replay == "only")
 
     def as_recorded(self, plan: BudgetPlan, cases: Sequence[Case]) -> BudgetPlan:
         """The plan with no more confirm trials than a recorded run had: a cap on its cost may have left it fewer."""

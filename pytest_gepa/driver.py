@@ -121,14 +121,14 @@ class SearchDriver:
             # A reply that is still to come can change nothing then, and may take minutes.
             if not self._crew.busy or (self._search.done and not self._search.is_evaluating):
                 break
-            try:
-                message = self._crew.next(
-                    None if deadline is None else max(0.05, deadline - time.monotonic())
-                )
-            except queue.Empty:
+            if deadline is not None and time.monotonic() >= deadline:
                 deadline = None
                 self._state.stopped = f"the {minutes:g} minutes are over"
                 self._tell(Closing(self._state.stopped))
+                continue
+            try:
+                message = self._crew.next(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
                 continue
             if isinstance(message, (Stopped, Closing)):
                 self._note_stop(message)

@@ -86,7 +86,15 @@ class Evaluator:
     def _result(self, rollout: Rollout, charged: bool, arrived: frozenset[str]) -> CaseResult:
         spending = self._state.spending
         price = None if spending is None else spending.list_price(rollout.trajectory.calls)
-        return _case_result(self._cases[rollout.case], rollout, charged, price, arrived)
+        seconds = self._seconds(rollout)
+        return _case_result(self._cases[rollout.case], rollout, charged, price, seconds, arrived)
+
+    def _seconds(self, rollout: Rollout) -> float | None:
+        """How long its calls took; of stored answers what the run noted in which they came, None where none did."""
+        calls = rollout.trajectory.calls
+        if any(call.cached for call in calls):
+            return self._suite.seconds_before(rollout)
+        return sum(call.seconds for call in calls)
 
     def _as_under_parent(self, rollout: Rollout, arrived: frozenset[str]) -> CaseResult:
         """What a case stands for under whom it is inherited from, all of its trials taken together."""
@@ -132,7 +140,7 @@ class Evaluator:
         if purpose == "repeat" and rollout.candidate == state.search.seed.id:
             state.repeats.append(kept)
         state.count(rollout)
-        self._journal.write("rollout", **rollout_fields(rollout))
+        self._journal.write("rollout", **rollout_fields(rollout), model_seconds=self._seconds(rollout))
         if purpose == "baseline":
             if state.spending is not None:
                 state.spending.learn(rollout)
@@ -151,7 +159,12 @@ def _usual(trials: Sequence[Rollout]) -> Rollout:
 
 
 def _case_result(
-    case: Case, rollout: Rollout, charged: bool, price: float | None, arrived: frozenset[str]
+    case: Case,
+    rollout: Rollout,
+    charged: bool,
+    price: float | None,
+    seconds: float | None,
+    arrived: frozenset[str],
 ) -> CaseResult:
     has_failed = rollout.outcome is not Outcome.passed or rollout.score != 1
     keys = "\n".join(rollout.request_keys)
@@ -166,8 +179,7 @@ def _case_result(
         # A prompt that was read before is seen by whoever looks at it there: no sign of use, no proof of none.
         depends=bool(may_know(rollout, arrived)),
         objectives={grade.name: grade.score for grade in rollout.grades if grade.kind == "objective"},
-        # How fast an answer from the cache once was is not known.
-        seconds=None if any(call.cached for call in calls) else sum(call.seconds for call in calls),
+        seconds=seconds,
         tokens=sum(call.input_tokens + call.output_tokens for call in calls),
         text=text_of(case, rollout) if has_failed else "",
         usd=price,

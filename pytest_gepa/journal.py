@@ -66,17 +66,20 @@ def cleaned(name: str, value: Any, redact: Callable[[str], str]) -> Any:
 def is_being_written(path: Path) -> bool:
     """Whether a run that goes on writes this journal; never where the system knows no such locks (Windows)."""
     with path.open("rb") as stream:
-        return not _lock(stream.fileno())
+        return not _lock(stream.fileno(), is_own=False)
 
 
-def _lock(descriptor: int) -> bool:
-    """Take the lock on a journal, which goes with the process; False where another process has it."""
+def _lock(descriptor: int, *, is_own: bool = True) -> bool:
+    """Take the lock on a journal, which goes with the process; False where it is another process's own.
+
+    Who writes a journal waits for those that only look, and these do not stand in each other's way.
+    """
     try:
         import fcntl
     except ImportError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if is_own else fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks

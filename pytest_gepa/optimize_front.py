@@ -35,7 +35,7 @@ from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
-from pytest_gepa.report.result import Result
+from pytest_gepa.report.result import Result, Resumed
 from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
@@ -179,8 +179,12 @@ def _optimize(
     extensions = Extensions(config.hook)
     terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
     print_lines(stream, answers.notes)
-    cap = None if settings.replay == "only" else settings.max_cost
-    spending = Spending(run.temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases)
+    before = earlier.usd if earlier else 0.0
+    cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
+    stored = earlier.confirmed if earlier else ()
+    spending = Spending(
+        run.temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases, stored
+    )
     model = ReflectionModel(
         inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
     )
@@ -200,7 +204,8 @@ def _optimize(
         inputs.ancestor,
     )
     optimization.state.spending = spending
-    optimization.state.resumes = earlier.directory_name if earlier else ""
+    if earlier is not None:
+        optimization.state.resumed = Resumed(earlier.directory_name, earlier.paid, earlier.usd)
     steps = LastSteps()
     if steps.take(optimization.run):
         steps.take(partial(answers.keep, directory))
@@ -250,7 +255,7 @@ def _finish(
         steps.take(partial(journal.write, "stray", calls=state.stray))
     steps.take(partial(journal.write_clean, "result", result=result))
     steps.take(partial(_keep_usage, directory, state, inputs.cases))
-    steps.take(partial(_conclude, config, settings, result, directory, base, components))
+    steps.take(partial(_conclude, config, settings, result, state, directory, base, components))
     steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "optimize"))
     if state.spending is not None and state.spending.has_met_the_unpriced:
         raise GepaError(state.spending.stopped)
@@ -263,6 +268,7 @@ def _conclude(
     config: pytest.Config,
     settings: Settings,
     result: Result,
+    state: RunState,
     directory: Path,
     base: PatchBase,
     components: Mapping[str, Component],
@@ -272,7 +278,10 @@ def _conclude(
     here = config.invocation_params.dir
     command = base.command(settings.rootdir / result.patch, here, changed) if result.patch else ""
     # The result has no secrets any more, and the rest is ours.
-    resumable = result.verdict == "not confirmed" and settings.replay == "auto"
+    was_cut_short = (
+        result.verdict == "not proven" and not state.trials and bool(state.stopped or state.reflection_failed)
+    )
+    resumable = settings.replay == "auto" and (result.verdict == "not confirmed" or was_cut_short)
     config.stash[closing_key] = closing_lines(
         result, os.path.relpath(directory, here), command, resumable=resumable
     )

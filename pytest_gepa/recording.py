@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_gepa.errors import ReplayError
-from pytest_gepa.run_history import Charges, read_history
+from pytest_gepa.run_history import read_history
+from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import split_key, stored_key
 from pytest_gepa.trace.replay import WITHHELD
@@ -140,9 +141,10 @@ def read_recording(directory: Path) -> Recording:
         )
     try:
         charges = {
-            (line["candidate"], line["case"], trial): None if line.get("stopped") else bool(line["charged"])
+            (line["candidate"], line["case"], str(line["trial"])): Charge(
+                bool(line["charged"]), bool(line.get("stopped")), line.get("seconds")
+            )
             for line in _lines(directory / _CHARGES)
-            for trial in [str(line["trial"])]
         }
         return Recording(
             directory,
@@ -269,11 +271,11 @@ def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[
 
 def _charges(charges: Charges) -> Iterator[str]:
     """The lines of the charges."""
-    for (candidate, case, trial), charged in charges.items():
-        stopped = {"stopped": True} if charged is None else {}
-        yield _line(
-            {"candidate": candidate, "case": case, "trial": trial, "charged": bool(charged), **stopped}
-        )
+    for (candidate, case, trial), charge in charges.items():
+        place = {"candidate": candidate, "case": case, "trial": trial, "charged": charge.charged}
+        stopped = {"stopped": True} if charge.stopped else {}
+        seconds = {} if charge.seconds is None else {"seconds": charge.seconds}
+        yield _line({**place, **stopped, **seconds})
 
 
 def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> dict[str, list[str]]:

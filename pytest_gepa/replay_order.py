@@ -4,6 +4,7 @@ one did."""
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,12 +19,13 @@ _STOPS = {one.__name__: one for one in (Stopped, Closing)}
 class RecordedCrew(Crew):
     """Holds back what comes before its turn. `order` names the results, as `pytest_gepa.recording` keeps them.
 
-    What a piece of work tells meanwhile is handed on with its result, until the order has come to its end. A run that
-    goes another way than the recorded one goes on in the order in which its results come.
+    What a piece of work tells meanwhile is handed on with its result in a replay (`tells_late`), and else at once, as
+    it was paid for. A run that goes another way than the recorded one goes on in the order in which its results come.
     """
 
-    def __init__(self, order: Sequence[str]) -> None:
+    def __init__(self, order: Sequence[str], *, tells_late: bool = True) -> None:
         super().__init__()
+        self._tells_late = tells_late
         self._order = deque(order)
         self._thread = threading.local()
         self._arrived: dict[str, list[Any]] = {}
@@ -31,8 +33,7 @@ class RecordedCrew(Crew):
 
     def start(self, work: Callable[[], Any]) -> None:
         """See `Crew`."""
-        is_over = not (self._order or self._arrived or self._ready)
-        super().start(work if is_over else partial(self._bundle, work))
+        super().start(partial(self._bundle, work))
 
     def tell(self, message: Any) -> None:
         """See `Crew`."""
@@ -58,8 +59,9 @@ class RecordedCrew(Crew):
 
     def next(self, timeout: float | None = None) -> Any:
         """See `Crew`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         while not self._ready and not self._release():
-            arrived = super().next(timeout)
+            arrived = super().next(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if not isinstance(arrived, _Bundle):
                 return arrived
             # It counts as busy until it is handed on.
@@ -70,7 +72,8 @@ class RecordedCrew(Crew):
         return message
 
     def _bundle(self, work: Callable[[], Any]) -> Any:
-        told = self._thread.told = _Bundle()
+        told = _Bundle()
+        self._thread.told = told if self._tells_late else None
         try:
             told.append(work())
         except BaseException:

@@ -23,15 +23,16 @@ from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.wording import dollars
 from pytest_gepa.run_history import RunHistory, read_history
 from pytest_gepa.settings import SHAPING, Settings
+from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import case_digest
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.redact import REDACTED
 
 NAMED = 3
 """Of cases and prompts that are not as they were, so many are named."""
 
-_UNFINISHED = ("", "not confirmed")
-_ANEW = "begin a new one with --gepa-optimize: what is stored is not paid for again there either"
+_ANEW = "begin a new one with --gepa-optimize, which buys nothing of the search again that is stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,17 @@ class EarlierRun:
     @property
     def paid(self) -> int:
         """Rollouts that it paid for."""
-        return sum(bool(charged) for charged in self.history.charges.values())
+        return sum(charge.charged for charge in self.history.charges.values())
+
+    @property
+    def confirmed(self) -> tuple[tuple[str, int], ...]:
+        """The rollouts of its confirm run: case and number of the trial, for each side."""
+        prefix = f"{self.name}/confirm/"
+        return tuple(
+            (case, int(trial.removeprefix(prefix)))
+            for _, case, trial in self.history.charges
+            if trial.startswith(prefix)
+        )
 
     @property
     def note(self) -> str:
@@ -85,30 +96,29 @@ class EarlierRun:
 
     def as_it_began(self, settings: Settings, typed: Callable[[str], bool]) -> Settings:
         """The settings with those that shape a run as they were when it began; `typed` says which are on the command
-        line. What the run has cost is taken from the cap.
+        line.
 
         Raises `ResumeError` for a typed one that would have it go another way, and where nothing is left of the cap.
         """
         then = from_json(Settings, self.history.about["settings"])
         model = settings.reflection_model if REDACTED in self.reflection_model else self.reflection_model
         wanted = {**{name: getattr(then, name) for name in SHAPING}, "reflection_model": model}
+        if typed("ancestor"):
+            del wanted["ancestor"]  # a name may stand for another commit by now; its texts are compared
         for name, value in wanted.items():
             if typed(name) and getattr(settings, name) != value:
                 option = f"--gepa-{name.replace('_', '-')}"
+                began = f"with {option} {value}" if value is not None else f"without {option}"
                 raise ResumeError(
-                    f"{self.directory_name} began with {option} {value}; a run goes on as it began, so leave {option} "
-                    f"out, or {_ANEW}"
+                    f"{self.directory_name} began {began}; a run goes on as it began, so leave {option} out, or {_ANEW}"
                 )
-        return replace(settings, mode="optimize", max_cost=self._left_of(settings.max_cost), **wanted)
-
-    def _left_of(self, cap: float | None) -> float | None:
-        """What is left of a cap in USD. Raises `ResumeError` where nothing is."""
+        cap = settings.max_cost
         if cap is not None and cap <= self.usd:
             raise ResumeError(
                 f"--gepa-max-cost: {self.directory_name} has spent {dollars(self.usd)} of {dollars(cap)} already; give "
                 "more to go on"
             )
-        return None if cap is None else cap - self.usd
+        return replace(settings, mode="optimize", **wanted)
 
     def check(
         self,
@@ -121,8 +131,10 @@ class EarlierRun:
         texts = {component.id: component.text for component in components}
         self._compare("prompt", texts, "give the same --gepa-prompts, and the prompts as they were", redact)
         self._compare("ancestor", ancestor, "name the commit that --gepa-ancestor was then", redact)
-        then = {case["id"]: case for case in self.history.about["cases"]}
-        now = {case["id"]: case for case in _written("cases", cases, redact)}
+        then, now = (
+            {case["id"]: (case_digest(from_json(Case, case)), case["split"]) for case in every}
+            for every in (self.history.about["cases"], _written("cases", cases, redact))
+        )
         self._tell("case", then, now, "give the same tests and options, and the tests as they were")
 
     def _compare(self, kind: str, texts: Mapping[str, str], mend: str, redact: Callable[[str], str]) -> None:
@@ -150,28 +162,64 @@ def _written(name: str, value: Any, redact: Callable[[str], str]) -> Any:
 
 
 def find_earlier(rootdir: Path, name: str = "") -> EarlierRun:
-    """The run of this name, or the newest optimization. Raises `ResumeError` for one that cannot be gone on with."""
+    """The run of this name, or the newest optimization that has no verdict. Raises `ResumeError` where none can be gone
+    on with.
+    """
     runs = rootdir / STATE_DIRECTORY / "runs"
-    found = {path.parent.name: path for path in runs.glob("*/journal.jsonl") if _mode(path) == "optimize"}
-    newest = sorted(found, key=run_age, reverse=True)
-    if not newest:
-        raise ResumeError(f"there is no optimization in {runs} to go on with; begin one with --gepa-optimize")
-    if name and name not in found:
+    known = {path.parent.name: head_of(path) for path in runs.glob("*/journal.jsonl")}
+    found = {run: runs / run for run in sorted(known, key=run_age) if is_stored(known[run])}
+    if not found:
         raise ResumeError(
-            f"there is no optimization {name!r} in {runs}; the newest are {', '.join(newest[:NAMED])}"
+            f"there is no optimization in {runs} to go on with, whose answers are stored; begin one with "
+            "--gepa-optimize"
         )
-    return _read(found, name or newest[0])
+    if name and name not in found:
+        newest = ", ".join(list(found)[: -NAMED - 1 : -1])
+        raise ResumeError(
+            f"there is no optimization {name!r} in {runs} that can be gone on with; newest: {newest}"
+        )
+    followed = {head["resumes"]: run for run, head in known.items() if run in found and head.get("resumes")}
+    if name:
+        while name in followed:
+            name = followed[name]  # what was paid for since counts as well
+        return _read(found, name)
+    trouble: ResumeError | None = None
+    for run in reversed(found):
+        if run in followed:
+            continue
+        try:
+            return _read(found, run)
+        except ResumeError as error:
+            trouble = trouble or error
+    assert trouble is not None
+    raise trouble
+
+
+def head_of(journal: Path) -> Mapping[str, Any]:
+    """The first record of a journal, {} where it has none that can be read."""
+    try:
+        head = next(read_journal(journal), {})
+    except OSError:
+        return {}
+    is_sound = isinstance(head, dict) and isinstance(head.get("settings"), dict)
+    return head if is_sound else {}
+
+
+def is_stored(head: Mapping[str, Any]) -> bool:
+    """Whether a run is an optimization that keeps its answers."""
+    settings = head.get("settings", {})
+    return (settings.get("mode"), settings.get("replay")) == ("optimize", "auto")
 
 
 def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
-    path = found[name]
-    if is_being_written(path):
+    journal = found[name] / "journal.jsonl"
+    if is_being_written(journal):
         raise ResumeError(f"{name} is still going on")
-    history = _history(path)
-    verdict = str(history.result.get("verdict", ""))
-    if verdict not in _UNFINISHED:
+    history = _history(journal)
+    if not can_go_on(history):
+        verdict = history.result["verdict"]
         raise ResumeError(f"{name} has come to its end ({verdict}), there is nothing to go on with; {_ANEW}")
-    spent = history.result.get("spent", {})
+    spent = history.result.get("spent") or {}
     usd = float(spent.get("usd_at_most") or spent.get("usd") or 0.0)
     # One that went on with another, and was cut off before it was as far, does not tell of all that was paid for.
     before = str(history.about.get("resumes", ""))
@@ -179,25 +227,46 @@ def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
         older = _read(found, before)
         history = replace(
             history,
-            order=max(history.results_in_order, older.history.results_in_order, key=len),
-            charges={**older.history.charges, **history.charges},
+            order=max(history.order, older.history.order, key=len),
+            charges=_together(older.history.charges, history.charges),
+            is_decided=history.is_decided or older.history.is_decided,
         )
         usd += older.usd
-    return EarlierRun(path.parent, history, usd)
+    return EarlierRun(found[name], history, usd)
+
+
+def can_go_on(history: RunHistory) -> bool:
+    """Whether a run has no verdict, or was stopped with nothing to judge."""
+    verdict = str(history.result.get("verdict", ""))
+    if verdict == "not proven":
+        return history.was_stopped and not history.is_decided
+    return verdict in ("", "not confirmed")
+
+
+def _together(older: Charges, newer: Charges) -> Charges:
+    """What two runs knew, of which the newer one has taken over from the older."""
+    both = {
+        place: Charge(
+            older[place].charged or newer[place].charged,
+            newer[place].stopped,
+            newer[place].seconds if older[place].seconds is None else older[place].seconds,
+        )
+        for place in older.keys() & newer.keys()
+    }
+    return {**older, **newer, **both}
 
 
 def _history(path: Path) -> RunHistory:
     try:
         history = read_history(path)
-        from_json(Settings, history.about["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        about = history.about
+        from_json(Settings, about["settings"])
+        from_json(tuple[Case, ...], about["cases"])
+        missing = {"run", "reflection_model", "components", "ancestor"} - about.keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResumeError(f"{path}: a journal that cannot be read ({error!r}); {_ANEW}") from None
+    if missing:
+        raise ResumeError(
+            f"{path}: a journal of another version, without {', '.join(sorted(missing))}; {_ANEW}"
+        )
     return history
-
-
-def _mode(journal: Path) -> str:
-    """The mode of the run that a journal is of, "" where it tells none."""
-    try:
-        return str(next(read_journal(journal))["settings"]["mode"])
-    except (OSError, StopIteration, KeyError, TypeError):
-        return ""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pytest_gepa.journal import read_journal
+from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.rollout import Outcome
-
-Charges: TypeAlias = Mapping[tuple[str, str, str], bool | None]
-"""By candidate, case and trial, whether a rollout was charged; None for one that the cost cap has stopped."""
 
 _NAMES = {"Evaluated": "candidate", "Reflected": "proposal", "Stopped": "reason", "Closing": "reason"}
 _STOPS = ("Stopped ", "Closing ")
@@ -21,18 +19,31 @@ _STOPS = ("Stopped ", "Closing ")
 class RunHistory:
     """`about` is the journal's first record, `result` what its last one says, {} where a run came to no result.
 
-    `order` names the results of the search as they came in, and what stopped it.
+    `order` names the results of the search as they came in, and what stopped it. `is_decided` says that the search had
+    ended and its winner was being shrunk or confirmed.
     """
 
     about: Mapping[str, Any]
     order: tuple[str, ...] = ()
     charges: Charges = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
+    is_decided: bool = False
 
     @property
-    def results_in_order(self) -> tuple[str, ...]:
-        """The order without what stopped the search."""
-        return tuple(name for name in self.order if not name.startswith(_STOPS))
+    def was_stopped(self) -> bool:
+        """Whether time, money or a failing reflection model ended the search."""
+        return any(name.startswith(_STOPS) for name in self.order)
+
+    @property
+    def course(self) -> tuple[str, ...]:
+        """The order that a run takes which goes on with this one: what stopped the search does so no more, unless there
+        was a winner by then.
+        """
+        return (
+            self.order
+            if self.is_decided
+            else tuple(name for name in self.order if not name.startswith(_STOPS))
+        )
 
 
 def read_history(journal: Path) -> RunHistory:
@@ -45,8 +56,9 @@ def _history(records: Iterable[Mapping[str, Any]]) -> RunHistory:
     """One record after the other, as whole trajectories are among them: together they may not fit into memory."""
     about: Mapping[str, Any] | None = None
     order: list[str] = []
-    charges: dict[tuple[str, str, str], bool | None] = {}
+    charges: dict[tuple[str, str, str], Charge] = {}
     result: Mapping[str, Any] = {}
+    is_decided = False
     for record in records:
         kind = record["record"]
         if kind == "run":
@@ -54,11 +66,16 @@ def _history(records: Iterable[Mapping[str, Any]]) -> RunHistory:
         elif kind == "event" and (name := _NAMES.get(record["type"])) is not None:
             order.append(f"{record['type']} {record['event'][name]}")
         elif kind == "rollout":
-            is_stopped = record.get("outcome") == Outcome.stopped.value
-            place = record["candidate"], record["case"], record["trial"]
-            charges[place] = None if is_stopped else bool(record["charged"])
+            charges[record["candidate"], record["case"], record["trial"]] = _charge(record)
+        elif kind in ("shrink", "confirm"):
+            is_decided = True
         elif kind == "result":
             result = record["result"]
     if about is None:
         raise ValueError("a journal without its first record")
-    return RunHistory(about, tuple(order), charges, result)
+    return RunHistory(about, tuple(order), charges, result, is_decided)
+
+
+def _charge(record: Mapping[str, Any]) -> Charge:
+    is_stopped = record.get("outcome") == Outcome.stopped.value
+    return Charge(bool(record["charged"]), is_stopped, record.get("model_seconds"))

@@ -14,6 +14,7 @@ from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Reflect
 from pytest_gepa.reflect.menu import MenuName
 from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.report.result import Resumed
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import ReflectionUsage
@@ -41,10 +42,10 @@ class RunState:
     """What is known of a run so far; the result is made from it, however the run ends.
 
     `rollouts` are first trials, by candidate and case; `usual` is the trial that stands for all of a case that was run
-    again. `resumes` names the run that this one goes on with, and `paid_before` counts the rollouts that were paid for
-    there. `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were
-    to show whether answers repeat. `ended` tells of each trial that was run and gave evidence whether it passed, by
-    candidate and case, then by the trial's name.
+    again. `resumed` is the run that this one goes on with, and `paid_before` counts the rollouts that have come from
+    there so far. `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that
+    were to show whether answers repeat. `ended` tells of each trial that was run and gave evidence whether it passed,
+    by candidate and case, then by the trial's name.
     """
 
     search: Search
@@ -60,7 +61,7 @@ class RunState:
     confirm: dict[str, dict[tuple[str, int], Rollout]] = field(default_factory=dict)
     confirm_spent: int = 0
     charged: int = 0
-    resumes: str = ""
+    resumed: Resumed | None = None
     paid_before: int = 0
     trials: int = 0
     winner: Candidate | None = None
@@ -106,7 +107,8 @@ class RunState:
         """What the reflections took that were paid for; None if there were none."""
         parts = self.spending.account.parts if self.spending else {}
         found = [(model, part) for (role, model), part in parts.items() if role == "reflection"]
-        if not found or not self.search.budget.spent:
+        # Of a run that goes on, replies were paid for here, and rollouts there.
+        if not found or not self.search.budget.spent or self.resumed:
             return None
         ((model, part), *_) = found
         told = part.calls - part.untold
@@ -121,7 +123,7 @@ class RunState:
             trials = self.ended.setdefault((rollout.candidate, rollout.case), {})
             trials[rollout.trial] = rollout.outcome is Outcome.passed
         self.charged += rollout.charged
-        if self.resumes and rollout.charged:
+        if self.resumed and rollout.charged:
             sent = [call for call in calls if call.sent]
             self.paid_before += bool(sent) and all(call.cached for call in sent)
         self.cached += any(call.sent for call in calls) and not rollout.charged

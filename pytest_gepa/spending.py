@@ -33,7 +33,8 @@ def trials_within(price: Callable[[int], float], trials: int, limit: float) -> i
 class Spending:
     """The costs of one run, in a new directory that its processes share.
 
-    `cap` is in USD, None for none. `plan` and `cases` say what the confirm run will take.
+    `cap` is in USD, None for none. `plan` and `cases` say what the confirm run will take; `stored` are rollouts of it,
+    by case and number of the trial, whose answers are there already.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Spending:
         cap: float | None,
         plan: BudgetPlan,
         cases: Sequence[Case],
+        stored: Sequence[tuple[str, int]] = (),
     ) -> None:
+        self._stored = stored
         self.directory = directory
         self.prices = prices
         self._cap = None if cap is None else math.floor(Decimal(str(cap)) * NANO)
@@ -125,8 +128,11 @@ class Spending:
         return trials_within(self._confirm_price, trials, standing.left)
 
     def _confirm_price(self, trials: int) -> float:
-        runs = ((case.trials or trials) * self._seen.get(case.id, self._mean()) for case in self._cases)
-        return MARGIN * (1 + self._plan.candidates) * sum(runs)
+        most = {case.id: case.trials or trials for case in self._cases}
+        price = {case: self._seen.get(case, self._mean()) for case in most}
+        whole = (1 + self._plan.candidates) * sum(most[case] * price[case] for case in most)
+        stored = sum(price[case] for case, trial in self._stored if trial < most.get(case, 0))
+        return MARGIN * max(0.0, whole - stored)
 
     def _mean(self) -> float:
         return sum(self._seen.values()) / len(self._seen) if self._seen else 0.0

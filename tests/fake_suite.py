@@ -44,5 +44,8 @@ class FakeSuite:
             on_rollout(rollout)
         return Evaluation(rollouts, dict.fromkeys(rollouts, True))
 
+    def seconds_before(self, rollout: Rollout) -> None:
+        """No run was before."""
+
     def stop(self) -> None:
         """Nothing runs."""

@@ -22,12 +22,15 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def leave(root: Path, name: str, mode: str = "optimize", file: str = "", **result: Any) -> Path:
+def leave(
+    root: Path, name: str, mode: str = "optimize", file: str = "", resumes: str = "", **result: Any
+) -> Path:
     """A run's directory with its journal, and its result if it has one."""
     directory = root / ".gepa/runs" / name
     directory.mkdir()
     journal = Journal(directory / "journal.jsonl", str)
-    journal.write("run", settings=world_settings(mode=mode, rootdir=Path(), prompts_base=Path()))
+    settings = world_settings(mode=mode, rootdir=Path(), prompts_base=Path(), replay="auto")
+    journal.write("run", settings=settings, resumes=resumes)
     journal.close()
     if file:
         (directory / file).write_text(json.dumps(result), encoding="utf-8")
@@ -69,6 +72,36 @@ def test_of_many_runs_the_newest_are_listed_unless_all_are_asked_for(
     assert few[0].startswith("2026-11-22-22 ")
     assert (len(few), few[-1]) == (21, "and 2 older runs: pytest-gepa runs --all")
     assert len(said(capsys, "runs", "--all")) == 22
+
+
+def test_one_that_another_has_gone_on_with_is_not_offered(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave(root, "2026-11-22-1", file="result.json", verdict="not confirmed")
+    leave(root, "2026-11-22-2", file="result.json", resumes="2026-11-22-1", verdict="proven", effect=0.5)
+    assert said(capsys, "runs") == [
+        "2026-11-22-2  optimize  proven, +50 points",
+        "2026-11-22-1  optimize  not confirmed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("journal.jsonl", "[]\n"),
+        ("journal.jsonl", '{"settings": null}\n'),
+        ("result.json", "[]"),
+        ("result.json", '{"spent": null, "verdict": null}'),
+        ("result.json", '{"spent": {"rollouts": "many"}}'),
+    ],
+)
+def test_files_of_another_form_do_not_take_the_list_down(
+    root: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    (leave(root, "2026-11-22-1") / name).write_text(text, encoding="utf-8")
+    (line,) = said(capsys, "runs")
+    assert line.split()[0] == "2026-11-22-1"
+    assert "cut off" in line
 
 
 def test_without_any_run_that_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

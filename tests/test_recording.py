@@ -23,6 +23,7 @@ from pytest_gepa.recording import (
     stand_ins,
     write_recording,
 )
+from pytest_gepa.suite.charges import Charge
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import WITHHELD
@@ -48,8 +49,9 @@ def write(tmp_path: Path) -> Iterator[Write]:
         journal.write("run", run=run, reflection_model="reflector")
         journal.write("event", type="Evaluated", event={"candidate": "c1", "results": {}})
         journal.write("event", type="Retrying", event={"rollouts": 1})
-        journal.write("rollout", candidate="c1", case="t.py::a", trial="search/0", charged=True, score=1)
-        journal.write("rollout", candidate="c2", case="t.py::a", trial="search/0", charged=False, score=1)
+        about = {"case": "t.py::a", "trial": "search/0"}
+        journal.write("rollout", **about, candidate="c1", charged=True, score=1, model_seconds=0.25)
+        journal.write("rollout", **about, candidate="c2", charged=False, outcome="stopped")
         journal.write("event", type="Reflected", event={"proposal": "p1"})
         journal.write("event", type="Stopped", event={"reason": "enough"})
         journal.close()
@@ -77,8 +79,8 @@ def test_a_recording_is_read_as_it_was_written(write: Write, tmp_path: Path) -> 
     assert (recording.run, recording.reflection_model, recording.settings) == (RUN, "reflector", {"seed": 7})
     assert recording.order == ("Evaluated c1", "Reflected p1", "Stopped enough")
     assert recording.charges == {
-        ("c1", "t.py::a", "search/0"): True,
-        ("c2", "t.py::a", "search/0"): False,
+        ("c1", "t.py::a", "search/0"): Charge(charged=True, seconds=0.25),
+        ("c2", "t.py::a", "search/0"): Charge(charged=False, stopped=True),
     }
     names = {path.name for path in (directory / "answers").iterdir()}
     assert names == {"search-0.jsonl", "confirm-0.jsonl", "reflect-7.jsonl"}

@@ -50,23 +50,16 @@ def test_whatever_the_order_of_ends_results_come_in_the_recorded_order(
     assert all_of(crew) == [word for name in recorded for word in (f"told by {name}", name)]
 
 
-def test_behind_the_recorded_order_what_is_told_comes_at_once() -> None:
-    crew = RecordedCrew(["Evaluated a"])
-    for gate in finish(crew, "a"):
-        gate.set()
-    assert all_of(crew) == ["told by a", "a"]
-    gate = threading.Event()
-
-    def work() -> Evaluated:
-        crew.tell("a rollout")
-        assert gate.wait(20)
-        return Evaluated("b", {})
-
-    crew.start(work)
-    assert crew.next(20) == "a rollout"
-    assert crew.busy == 1
-    gate.set()
-    assert all_of(crew) == ["b"]
+def test_a_run_that_goes_on_is_told_at_once_what_was_paid_for() -> None:
+    crew = RecordedCrew(["Evaluated b", "Evaluated a"], tells_late=False)
+    gates = finish(crew, "ab")
+    gates[0].set()
+    assert crew.next(20) == "told by a"
+    with pytest.raises(queue.Empty):
+        crew.next(0)
+    assert crew.busy == 2
+    gates[1].set()
+    assert all_of(crew) == ["told by b", "b", "a"]
 
 
 def test_what_the_record_does_not_know_comes_as_it_ends() -> None:

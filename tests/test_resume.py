@@ -20,6 +20,7 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.resume import EarlierRun, find_earlier
 from pytest_gepa.run_history import read_history
 from pytest_gepa.settings import Settings
+from pytest_gepa.suite.charges import Charge
 from pytest_gepa.suite.rollout import Case
 from tests.check_world import world_settings
 from tests.fake_openai import Answer, Body, FakeOpenAI
@@ -119,9 +120,11 @@ def test_nothing_is_asked_twice_but_what_was_under_way(story: Story) -> None:
 
 def test_what_was_paid_before_counts_against_the_budget_and_is_told_apart(story: Story) -> None:
     before, after = story.first.result["spent"], story.second.result["spent"]
-    assert before["rollouts"] == after["before"] > 0
+    resumed = story.second.result["resumed"]
+    assert resumed == {"run": story.first.directory.name, "paid": before["rollouts"], "usd": 0.0}
+    assert before["rollouts"] > 0
     assert before["rollouts"] + after["rollouts"] == story.whole.result["spent"]["rollouts"]
-    assert after["cached"] >= after["before"]
+    assert after["cached"] >= before["rollouts"]
     name = story.first.directory.name
     story.second.matches(
         f"gepa: going on with {name}, which has paid for {before['rollouts']} rollouts*",
@@ -129,6 +132,20 @@ def test_what_was_paid_before_counts_against_the_budget_and_is_told_apart(story:
     )
     for report in ("report.md", "report.html"):
         assert f"Went on with {name}" in (story.second.directory / report).read_text("utf-8")
+
+
+def test_how_long_calls_took_is_known_of_stored_answers_too_as_the_frontier_goes_by_it(story: Story) -> None:
+    def seconds(run: Run) -> dict[tuple[str, str, str], float]:
+        return {
+            (one["candidate"], one["case"], one["trial"]): one["model_seconds"]
+            for one in run.records("rollout")
+            if one["trial"].startswith("search/")
+        }
+
+    first, second = seconds(story.first), seconds(story.second)
+    assert len(first) >= 12
+    assert None not in first.values()
+    assert {place: second[place] for place in first} == first
 
 
 def test_what_was_gone_on_with_can_be_replayed(story: Story) -> None:
@@ -182,7 +199,7 @@ def test_with_several_cases_in_flight_nothing_is_paid_for_twice_either(project: 
     again = project.pytest("--gepa-resume", "--gepa-reflection-model=reflector", "--gepa-concurrency=6")
     assert again.result["verdict"] == "proven"
     limit = again.records("run")[0]["budget"]["limit"]
-    assert again.result["spent"]["rollouts"] + again.result["spent"]["before"] <= limit
+    assert again.result["spent"]["rollouts"] + again.result["resumed"]["paid"] <= limit
 
 
 @pytest.mark.thorough
@@ -246,6 +263,11 @@ def test_settings_are_those_with_which_it_began(project: Project) -> None:
 # What cannot be gone on with, told by the journal alone
 
 
+def settings_of(**changed: Any) -> Settings:
+    usual = {"mode": "optimize", "rootdir": Path(), "prompts_base": Path(), "replay": "auto"}
+    return world_settings(**{**usual, **changed})
+
+
 def begun(root: Path, name: str = "2026-11-22-1", **changed: Any) -> Journal:
     """The beginning of a run's journal."""
     directory = root / ".gepa/runs" / name
@@ -253,7 +275,7 @@ def begun(root: Path, name: str = "2026-11-22-1", **changed: Any) -> Journal:
     journal = Journal(directory / "journal.jsonl", str)
     about: dict[str, Any] = {
         "run": f"{name}.abcd",
-        "settings": world_settings(mode="optimize", rootdir=Path(), prompts_base=Path()),
+        "settings": settings_of(),
         "cases": [Case("t.py::a", "t.py::a", "def a(): ..."), Case("t.py::b", "t.py::b")],
         "components": {PROMPT: "Do it.\n"},
         "reflection_model": "reflector",
@@ -284,7 +306,8 @@ def test_where_there_is_none_it_is_said_how_to_begin_one(tmp_path: Path) -> None
 def test_an_unknown_run_is_told_with_the_newest(tmp_path: Path) -> None:
     ended(tmp_path, "2026-11-22-1", "not confirmed")
     with pytest.raises(
-        ResumeError, match=r"no optimization '2020-01-01-1' in .*; the newest are 2026-11-22-1"
+        ResumeError,
+        match=r"no optimization '2020-01-01-1' in .* that can be gone on with; newest: 2026-11-22-1",
     ):
         find_earlier(tmp_path, "2020-01-01-1")
 
@@ -293,7 +316,7 @@ def test_an_unknown_run_is_told_with_the_newest(tmp_path: Path) -> None:
     ("name", "value", "said"),
     [
         ("seed", 4, "with --gepa-seed 0"),
-        ("budget", 99, "with --gepa-budget None"),
+        ("budget", 99, "without --gepa-budget"),
         ("max_broken", 1, "with --gepa-max-broken 0"),
         ("reflection_model", "other", "with --gepa-reflection-model reflector"),
     ],
@@ -313,11 +336,13 @@ def test_a_run_that_came_to_its_end_is_not_gone_on_with(tmp_path: Path, verdict:
         find_earlier(tmp_path)
 
 
-def test_the_newest_optimization_is_gone_on_with_unless_one_is_named(tmp_path: Path) -> None:
+def test_the_newest_without_a_verdict_is_gone_on_with_unless_one_is_named(tmp_path: Path) -> None:
     ended(tmp_path, "2026-11-22-9", "not confirmed")
     ended(tmp_path, "2026-11-22-10", "not confirmed")
-    checked = world_settings(mode="check", rootdir=Path(), prompts_base=Path())
-    ended(tmp_path, "2026-11-23-1", "passed", settings=checked)
+    ended(tmp_path, "2026-11-22-11", "proven")
+    ended(tmp_path, "2026-11-23-1", "not finished", settings=settings_of(mode="check"))
+    for number, replay in enumerate(("only", "off"), 2):
+        ended(tmp_path, f"2026-11-23-{number}", "not confirmed", settings=settings_of(replay=replay))
     assert find_earlier(tmp_path).directory_name == "2026-11-22-10"
     assert find_earlier(tmp_path, "2026-11-22-9").directory_name == "2026-11-22-9"
 
@@ -346,8 +371,12 @@ def test_the_last_line_of_a_run_that_died_may_be_cut_off(tmp_path: Path) -> None
     assert find_earlier(tmp_path).paid == 0
 
 
-def rollout(journal: Journal, case: str, *, charged: bool, outcome: str = "passed") -> None:
-    journal.write("rollout", candidate="c", case=case, trial="search/0", charged=charged, outcome=outcome)
+def rollout(
+    journal: Journal, case: str, *, charged: bool, outcome: str = "passed", trial: str = "search/0"
+) -> None:
+    seconds = 0.5 if charged else None
+    about = {"candidate": "c", "case": case, "trial": trial, "outcome": outcome}
+    journal.write("rollout", **about, charged=charged, model_seconds=seconds)
 
 
 def test_charges_and_order_are_read_and_what_stopped_the_search_is_not_in_the_way(tmp_path: Path) -> None:
@@ -364,14 +393,30 @@ def test_charges_and_order_are_read_and_what_stopped_the_search_is_not_in_the_wa
         journal.write("event", type=kind, event=event)
     journal.close()
     found = find_earlier(tmp_path)
-    assert found.paid == 1
+    assert found.paid == 2
     assert found.history.charges == {
-        ("c", "a", "search/0"): True,
-        ("c", "b", "search/0"): False,
-        ("c", "d", "search/0"): None,
+        ("c", "a", "search/0"): Charge(charged=True, seconds=0.5),
+        ("c", "b", "search/0"): Charge(charged=False),
+        ("c", "d", "search/0"): Charge(charged=True, stopped=True, seconds=0.5),
     }
-    assert found.history.results_in_order == ("Evaluated c", "Reflected p1")
-    assert "Closing the 2 minutes are over" in found.history.order
+    assert found.history.course == ("Evaluated c", "Reflected p1")
+    assert found.history.order == ("Evaluated c", "Closing the 2 minutes are over", "Reflected p1")
+
+
+def test_a_search_that_was_over_is_not_taken_up_again(tmp_path: Path) -> None:
+    journal = begun(tmp_path)
+    journal.write("event", type="Closing", event={"reason": "the 2 minutes are over"})
+    journal.write("confirm", winner="c", rivals=[], trials=1)
+    journal.close()
+    assert find_earlier(tmp_path).history.course == ("Closing the 2 minutes are over",)
+
+
+def test_what_stopped_a_run_before_it_had_a_winner_need_not_be_its_end(tmp_path: Path) -> None:
+    journal = begun(tmp_path)
+    journal.write("event", type="Stopped", event={"reason": "the cost cap of $1.00 is reached"})
+    journal.write("result", result={"verdict": "not proven", "spent": {"usd": 1.0}})
+    journal.close()
+    assert find_earlier(tmp_path).history.course == ()
 
 
 def test_one_that_went_on_with_another_has_paid_for_what_both_have(tmp_path: Path) -> None:
@@ -382,20 +427,39 @@ def test_one_that_went_on_with_another_has_paid_for_what_both_have(tmp_path: Pat
     first.write("result", result={"verdict": "not confirmed", "spent": {"usd": 0.25}})
     first.close()
     second = begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1")
-    rollout(second, "a", charged=True)
+    rollout(second, "a", charged=False)
     second.write("result", result={"verdict": "not confirmed", "spent": {"usd": 0.5, "usd_at_most": 0.75}})
     second.close()
     found = find_earlier(tmp_path)
     assert found.paid == 3
     assert found.usd == 1.0
-    assert found.history.results_in_order == ("Evaluated a", "Evaluated b", "Evaluated c")
+    assert found.history.course == ("Evaluated a", "Evaluated b", "Evaluated c")
+    assert found.history.charges["c", "a", "search/0"] == Charge(charged=True, seconds=0.5)
+    assert find_earlier(tmp_path, "2026-11-22-1").directory_name == "2026-11-22-2"
 
 
-def test_what_it_has_cost_is_taken_from_the_cap(tmp_path: Path) -> None:
+def test_where_another_has_come_to_its_end_with_it_a_run_is_done(tmp_path: Path) -> None:
+    ended(tmp_path, "2026-11-22-1", "not confirmed")
+    ended(tmp_path, "2026-11-22-2", "proven", resumes="2026-11-22-1")
+    for name in ("", "2026-11-22-1"):
+        with pytest.raises(ResumeError, match="2026-11-22-2 has come to its end"):
+            find_earlier(tmp_path, name)
+
+
+def test_the_rollouts_of_a_confirm_run_are_known_by_case_and_trial(tmp_path: Path) -> None:
+    journal = begun(tmp_path)
+    for trial in ("search/0", "2026-11-22-1.abcd/confirm/0", "2026-11-22-1.abcd/confirm/1"):
+        rollout(journal, "a", charged=True, trial=trial)
+    journal.close()
+    assert find_earlier(tmp_path).confirmed == (("a", 0), ("a", 1))
+
+
+def test_what_it_has_cost_counts_against_the_cap(tmp_path: Path) -> None:
     ended(tmp_path, "2026-11-22-1", "not confirmed", usd=1.5)
     found = find_earlier(tmp_path)
+    assert found.usd == 1.5
     settings = world_settings(mode="resume", rootdir=tmp_path, max_cost=2.0)
-    assert found.as_it_began(settings, _untyped).max_cost == 0.5
+    assert found.as_it_began(settings, _untyped).max_cost == 2.0
     with pytest.raises(ResumeError, match=r"has spent \$1.50 of \$1.50 already"):
         found.as_it_began(world_settings(mode="resume", rootdir=tmp_path, max_cost=1.5), _untyped)
     assert found.as_it_began(world_settings(mode="resume", rootdir=tmp_path), _untyped).max_cost is None
@@ -406,8 +470,7 @@ def _untyped(name: str) -> bool:
 
 
 def test_what_is_typed_and_the_same_is_taken(tmp_path: Path) -> None:
-    began = world_settings(mode="optimize", rootdir=Path(), prompts_base=Path(), seed=7, edits=("add",))
-    found = earlier(tmp_path, settings=began)
+    found = earlier(tmp_path, settings=settings_of(seed=7, edits=("add",)))
     settings: Settings = world_settings(mode="resume", rootdir=tmp_path, seed=7)
     found_settings = found.as_it_began(settings, lambda name: name == "seed")
     assert (found_settings.mode, found_settings.seed, found_settings.edits) == ("optimize", 7, ("add",))
@@ -425,6 +488,23 @@ def test_the_same_cases_and_prompts_will_do(tmp_path: Path) -> None:
 def test_a_prompt_that_has_changed_since_is_told(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=rf"1 prompt are not|1 prompt .*{PROMPT} \(has changed\)"):
         _check(earlier(tmp_path), text="Do it well.\n")
+
+
+def test_what_is_of_one_process_only_makes_no_other_case(tmp_path: Path) -> None:
+    then, now = (
+        [Case("t.py::a", "t.py::a", parameters=(("order", f"<Order object at {address}>"),))]
+        for address in ("0x7f00aa", "0x7f11bb")
+    )
+    _check(earlier(tmp_path, cases=then), cases=now)
+
+
+def test_a_commit_that_has_another_name_by_now_may_be_named_anew(tmp_path: Path) -> None:
+    found = earlier(tmp_path, settings=settings_of(ancestor="HEAD~1"), ancestor={PROMPT: "Do.\n"})
+    typed = world_settings(mode="resume", rootdir=tmp_path, ancestor="1a2b3c4")
+    assert found.as_it_began(typed, lambda name: name == "ancestor").ancestor == "1a2b3c4"
+    assert found.as_it_began(world_settings(mode="resume", rootdir=tmp_path), _untyped).ancestor == "HEAD~1"
+    with pytest.raises(ResumeError, match=r"1 ancestor are|1 ancestor .*name the commit"):
+        _check(found)
 
 
 def test_cases_that_came_went_or_changed_are_told(tmp_path: Path) -> None:

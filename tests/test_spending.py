@@ -41,6 +41,15 @@ def test_the_share_is_what_the_confirm_run_takes_with_a_margin(tmp_path: Path) -
     assert costs.standing.left == 10**9 - round(2 * MARGIN * took)
 
 
+def test_confirm_rollouts_whose_answers_are_stored_cost_nothing_again(tmp_path: Path) -> None:
+    stored = [("a", 0), ("a", 0), ("b", 0), ("b", 4), ("a", 3), ("gone", 0)]
+    costs = Spending(tmp_path / "costs", PRICES, 1.0, PLAN, CASES, stored)
+    for case in CASES:
+        costs.learn(rollout(case.id, (100, 50)))
+    # Both sides of all trials, less those of "a" and two of "b"; "a" has three trials, and no fourth.
+    assert costs.keep_confirm_share() == round(MARGIN * 200_000 * (2 * 11 - 4))
+
+
 def test_a_call_without_a_count_is_estimated_by_its_texts(tmp_path: Path) -> None:
     costs = spending(tmp_path, 1.0)
     call = Call("key", "task", (Message("user", "x" * 300),), Message("assistant", "y" * 30))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_gepa.cli import DONE
 from pytest_gepa.commands.project import find_project, runs_of
-from pytest_gepa.journal import is_being_written, read_journal
+from pytest_gepa.journal import is_being_written
 from pytest_gepa.report.wording import count, points, printable
+from pytest_gepa.resume import head_of, is_stored
 
 SHOWN = 20
 """Runs that are listed unless all are asked for."""
@@ -24,7 +26,9 @@ def run(given: argparse.Namespace) -> int:
     project = find_project(given.rootdir)
     found = runs_of(project)
     shown = found if given.all else found[:SHOWN]
-    rows = [_row(directory) for directory in shown]
+    heads = {directory: head_of(directory / "journal.jsonl") for directory in found}
+    followed = {str(head.get("resumes", "")) for head in heads.values()}
+    rows = [_row(directory, heads[directory], directory.name in followed) for directory in shown]
     widths = [max(map(len, column), default=0) for column in zip(*rows, strict=True)]
     for row in rows:
         print(printable("  ".join(map(str.ljust, row, widths))).rstrip())
@@ -35,26 +39,16 @@ def run(given: argparse.Namespace) -> int:
     return DONE
 
 
-def _row(directory: Path) -> tuple[str, str, str, str, str]:
+def _row(directory: Path, head: Mapping[str, Any], is_followed: bool) -> tuple[str, str, str, str, str]:
     """Name, mode, verdict, what was paid for, how to go on."""
-    mode, result = _mode(directory), _result(directory)
-    spent = result.get("spent", {}).get("rollouts")
-    paid = count(spent, "rollout") if isinstance(spent, int) else ""
-    verdict = _verdict(directory, mode, result)
-    can_go_on = mode == "optimize" and verdict in ("cut off", "not confirmed")
-    return (
-        directory.name,
-        mode,
-        verdict,
-        paid,
-        f"pytest --gepa-resume={directory.name}" if can_go_on else "",
-    )
-
-
-def _mode(directory: Path) -> str:
-    journal = directory / "journal.jsonl"
-    first = next(read_journal(journal), {}) if journal.is_file() else {}
-    return str(first.get("settings", {}).get("mode", "?"))
+    mode, result = str(head.get("settings", {}).get("mode", "?")), _result(directory)
+    spent = result.get("spent")
+    rollouts = spent.get("rollouts") if isinstance(spent, dict) else None
+    paid = count(rollouts, "rollout") if isinstance(rollouts, int) else ""
+    verdict = _verdict(directory, result)
+    can_go_on = is_stored(head) and not is_followed and verdict in ("cut off", "not confirmed")
+    hint = f"pytest --gepa-resume={directory.name}" if can_go_on else ""
+    return directory.name, mode, verdict, paid, hint
 
 
 def _result(directory: Path) -> dict[str, Any]:
@@ -69,14 +63,16 @@ def _result(directory: Path) -> dict[str, Any]:
     return {}
 
 
-def _verdict(directory: Path, mode: str, result: dict[str, Any]) -> str:
+def _verdict(directory: Path, result: Mapping[str, Any]) -> str:
     if "is_finished" in result:
         return "finished" if result["is_finished"] else "not finished"
-    verdict = str(result.get("verdict", ""))
+    verdict = str(result.get("verdict") or "")
     if verdict:
         effect = result.get("effect")
         if verdict in ("proven", "not proven", "worse") and isinstance(effect, float):
             return f"{verdict}, {points(effect)}"
         return verdict
-    journal = directory / "journal.jsonl"
-    return "goes on" if journal.is_file() and is_being_written(journal) else "cut off"
+    try:
+        return "goes on" if is_being_written(directory / "journal.jsonl") else "cut off"
+    except OSError:
+        return "cut off"

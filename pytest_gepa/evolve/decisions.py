@@ -6,7 +6,7 @@ What a decision is taken on is data. The search calls it once, in the order of e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -198,6 +198,16 @@ def stop_when_stuck(progress: Progress) -> str:
     if progress.without_edit >= progress.invalid:
         return f"{progress.without_edit} replies in a row held no edit that could be used"
     return ""
+
+
+_PATIENCE = 10
+"""So many times the usual patience has a search that somebody keeps going."""
+
+
+def stop_at_last(progress: Progress) -> str:
+    """End a search that whoever decides would have go on for ever: replies that cannot be used take no rollouts."""
+    usual = replace(progress, patience=_PATIENCE * progress.patience, invalid=_PATIENCE * progress.invalid)
+    return stop_when_stuck(usual)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,14 @@ from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
 from pytest_gepa.evolve.children import Children, Guard
 from pytest_gepa.evolve.course import Course
-from pytest_gepa.evolve.decisions import Decisions, ParentChoice, Progress, WinnerChoice, draw_by_share
+from pytest_gepa.evolve.decisions import (
+    Decisions,
+    ParentChoice,
+    Progress,
+    WinnerChoice,
+    draw_by_share,
+    stop_at_last,
+)
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.frontier import Standing
 from pytest_gepa.evolve.merges import Merges
@@ -259,7 +266,8 @@ class Search:
             cases, proposal.waiting = proposal.waiting, ()
             self._course.run(proposal, cases)
         while not self.done and self._began and len(self._work.proposals) < self.settings.proposals_in_flight:
-            if reason := self._stop(self._progress()):
+            progress = self._progress()
+            if reason := self._stop(progress) or stop_at_last(progress):
                 self._work.finish(reason, closes=True)
             elif self.budget.remaining < self._work.full_cost:
                 # What is under way may give some of its reservation back.

@@ -101,7 +101,7 @@ def build_result(
         stray=tuple(_stray(stray, labels) for stray in state.stray),
         problems=state.problems,
         warnings=_warnings(state, reason),
-        resumes=state.resumes,
+        resumed=state.resumed,
     )
 
 
@@ -160,12 +160,12 @@ def _spent(state: RunState) -> Spent:
     counted = Spent(
         rollouts=state.spent - state.paid_before,
         cached=state.cached + state.paid_before,
-        before=state.paid_before,
         reflections=state.reflections,
         input_tokens=state.input_tokens,
         output_tokens=state.output_tokens,
     )
-    return with_bill(counted, state.spending, state.started)
+    before = state.resumed.usd if state.resumed else 0.0
+    return with_bill(counted, state.spending, state.started, before)
 
 
 def _changes(

@@ -13,8 +13,7 @@ from pytest_gepa.verdict.power import ProvableGain
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a run cost. `rollouts` are charged, `cached` were answered from the cache, `before` of them charged in the
-    run that this one went on with; `seconds` is wall time.
+    """What a run cost. `rollouts` are charged, `cached` were answered from the cache; `seconds` is wall time.
 
     Tokens are those of every call that was sent: in cases, of no case, of reflections, failed and retried ones. `usd`
     is None when it is unknown; `unpriced` then says why. `usd_by_role` has the known sums of "task" (with judges) and
@@ -23,7 +22,6 @@ class Spent:
 
     rollouts: int = 0
     cached: int = 0
-    before: int = 0
     reflections: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -33,6 +31,15 @@ class Spent:
     usd_at_most: float | None = None
     cap: float | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run that this one went on with: its name, the rollouts that it had paid for, and what it had cost in USD."""
+
+    run: OwnName
+    paid: int
+    usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +219,8 @@ class Result:
     `provable` is the gain that a run like this one would prove, known when it has proven none. Cases are named by
     nodeid. `rates` has those that did not always end alike, the least steady first; `undecidable` are those of them
     that the search has set aside, as their trials differed whatever the prompt. `stray` are the requests that no case
-    made, each as a line, `problems` what went wrong in the recording itself. `resumes` names the run that this one went
-    on with.
+    made, each as a line, `problems` what went wrong in the recording itself. `resumed` is the run that this one went on
+    with, which is not in `spent`.
     """
 
     run: OwnName
@@ -252,7 +259,7 @@ class Result:
     """Why a patch or a report is missing, or a patch refused by git; why the reflecting model was asked no more."""
 
     patch: OwnName = ""
-    resumes: OwnName = ""
+    resumed: Resumed | None = None
 
     @property
     def has_confirm(self) -> bool:

@@ -10,8 +10,11 @@ from pytest_gepa.report.result import Spent
 from pytest_gepa.spending import Spending
 
 
-def with_bill(counted: Spent, spending: Spending | None, started: float) -> Spent:
-    """What the run has counted, with the bill and the time since `started`; without a bill its own tokens stand."""
+def with_bill(counted: Spent, spending: Spending | None, started: float, before: float = 0.0) -> Spent:
+    """What the run has counted, with the bill and the time since `started`; without a bill its own tokens stand.
+
+    `before` are the USD of the cap that the run had spent with which this one went on.
+    """
     counted = replace(counted, seconds=round(time.monotonic() - started, 1))
     if spending is None:
         return counted
@@ -24,7 +27,7 @@ def with_bill(counted: Spent, spending: Spending | None, started: float) -> Spen
         usd_by_role=account.usd_by_role,
         unpriced=account.unpriced,
         usd_at_most=usd(standing.spent + standing.reserved) if standing else None,
-        cap=usd(standing.cap) if standing else None,
+        cap=usd(standing.cap) + before if standing else None,
     )
 
 

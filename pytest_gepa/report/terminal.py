@@ -238,8 +238,8 @@ def closing_lines(result: Result, directory: str, command: str, *, resumable: bo
             f"rejected             {count(total, 'reply')} of the reflection model: {', '.join(kinds)}{more}"
         )
     spent = result.spent
-    if result.resumes:
-        lines.append(f"resumed              {resumed_words(result)}")
+    if result.resumed:
+        lines.append(f"resumed              {resumed_words(result.resumed)}")
     lines.append(
         f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
         f"{count(spent.reflections, 'reflection')}, {spent.input_tokens + spent.output_tokens:,} tokens, "

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pytest_gepa.cost.prices import NANO
 from pytest_gepa.cost.purse import dollars as in_words
 from pytest_gepa.evolve.objectives import Outlay
-from pytest_gepa.report.result import CaseRates, PassRate, Result, Spent
+from pytest_gepa.report.result import CaseRates, PassRate, Resumed, Spent
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import POWER, ProvableGain
 
@@ -107,9 +107,10 @@ def case_rates_words(rates: CaseRates) -> str:
     return f"{rates.case}: today {pass_rate(rates.today)}{winner}"
 
 
-def resumed_words(result: Result) -> str:
-    """`2026-11-22-1, which had paid for 132 rollouts`."""
-    return f"{result.resumes}, which had paid for {count(result.spent.before, 'rollout')}"
+def resumed_words(resumed: Resumed) -> str:
+    """`2026-11-22-1, which had paid for 132 rollouts and spent $1.98`."""
+    cost = f" and spent {dollars(resumed.usd)}" if resumed.usd else ""
+    return f"{resumed.run}, which had paid for {count(resumed.paid, 'rollout')}{cost}"
 
 
 def price(spent: Spent) -> str:

@@ -110,9 +110,28 @@ def _marker_problem(key: str, value: object) -> str:
 def _repr(value: object) -> str:
     try:
         text = repr(value)
+        # Python shuffles the texts in a set anew in every process; a case must read the same in all.
+        text = repr_in_order(value) if "{" in text else text
     except Exception as error:
         text = f"<repr failed: {type(error).__name__}>"
     return text if len(text) <= PARAMETER_CHARACTERS else text[:PARAMETER_CHARACTERS] + " ..."
+
+
+def repr_in_order(value: Any) -> str:
+    """The repr of a value, with what is in sets sorted, also of those within Python's own containers."""
+    kind = type(value)
+    if kind in (set, frozenset) and value:
+        inner = f"{{{', '.join(sorted(map(repr_in_order, value)))}}}"
+        return inner if kind is set else f"frozenset({inner})"
+    if kind is dict:
+        return (
+            f"{{{', '.join(f'{repr_in_order(key)}: {repr_in_order(item)}' for key, item in value.items())}}}"
+        )
+    if kind is list:
+        return f"[{', '.join(map(repr_in_order, value))}]"
+    if kind is tuple:
+        return f"({', '.join(map(repr_in_order, value))}{',' * (len(value) == 1)})"
+    return repr(value)
 
 
 def function_source(function: object) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from pytest_gepa.codec import from_json
 from pytest_gepa.errors import ReplayError
 from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.places import Limit
@@ -57,8 +58,7 @@ class Evaluation:
 class Surroundings:
     """What every child session shares: arguments and directories of the user's own session.
 
-    `charges` tells, by candidate, case and trial, which rollouts were charged in the run that is replayed or gone on
-    with; None for those that the cost cap had stopped.
+    `charges` tells what the run that is replayed or gone on with knew of its rollouts.
     """
 
     args: tuple[str, ...]
@@ -74,7 +74,7 @@ class Surroundings:
     redact: tuple[str, ...] = ()
     isolation: str = "auto"
     costs: str = ""
-    charges: Mapping[tuple[str, str, str], bool | None] | None = None
+    charges: Charges | None = None
 
 
 class Suite:
@@ -156,6 +156,14 @@ class Suite:
                 "--gepa-replay=only"
             )
 
+    def seconds_before(self, rollout: Rollout) -> float | None:
+        """How long the calls of a rollout took in the run that is replayed or gone on with, None where not known."""
+        return self._known(rollout).seconds
+
+    def _known(self, rollout: Rollout) -> Charge:
+        place = (rollout.candidate, rollout.case, rollout.trial)
+        return (self._around.charges or {}).get(place, Charge())
+
     def stop(self) -> None:
         """End every child; evaluations in flight return what they have."""
         self._stopping.set()
@@ -177,9 +185,10 @@ class Suite:
 
         def keep(rollout: Rollout) -> None:
             if self._around.charges is not None:
-                paid = self._around.charges.get((rollout.candidate, rollout.case, rollout.trial), False)
-                rollout = replace(rollout, charged=bool(paid) or (rollout.charged and not self._is_replay))
-                if paid is None and rollout.outcome is Outcome.unrecorded:
+                known = self._known(rollout)
+                is_paid = known.charged or (rollout.charged and not self._is_replay)
+                rollout = replace(rollout, charged=is_paid)
+                if known.stopped and rollout.outcome is Outcome.unrecorded:
                     rollout = replace(rollout, outcome=Outcome.stopped)
             is_new = rollout.case not in results
             # What is final is handed on whole now; what is kept for later need not be.

@@ -133,6 +133,16 @@ def test_a_search_ends_for_the_reason_that_is_given() -> None:
     assert all(one.rollouts + one.remaining <= search.settings.rollouts for one in seen)
 
 
+def test_a_search_that_somebody_keeps_going_ends_all_the_same() -> None:
+    world = words_world(["date"], editor=lambda *_: None, how=Decisions(stop=lambda progress: ""))
+    search = world.run(world.search(invalid=2))
+    assert search.done.endswith("replies in a row held no edit that could be used")
+    assert 20 <= int(search.done.split()[0]) <= 22
+    world = words_world(["date"], editor=lambda world, task, name: task.parent.texts[name] + "Chatter.\n")
+    world.how = Decisions(stop=lambda progress: "")
+    assert world.run(world.search(patience=2, rollouts=10_000)).done
+
+
 def test_the_winner_is_chosen_among_those_better_than_the_seed_that_break_no_case() -> None:
     seen: list[WinnerChoice] = []
 

@@ -5,9 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_gepa.errors import SettingsError
-from pytest_gepa.suite.collect import PARAMETER_CHARACTERS, collect_cases, function_source, threshold
+from pytest_gepa.suite.collect import (
+    PARAMETER_CHARACTERS,
+    collect_cases,
+    function_source,
+    repr_in_order,
+    threshold,
+)
 
 
 def decorated(*_arguments: object) -> Callable[[Any], Any]:
@@ -139,3 +147,29 @@ def test_parameters_whose_repr_is_long_or_raises_do_no_harm(pytester: pytest.Pyt
     text, odd = case.parameters
     assert len(text[1]) == PARAMETER_CHARACTERS + len(" ...")
     assert odd == ("odd", "<repr failed: ValueError>")
+
+
+_KEYS = (
+    st.text(max_size=3) | st.integers() | st.frozensets(st.text(max_size=3)) | st.tuples(st.text(max_size=2))
+)
+_VALUES = st.recursive(
+    _KEYS | st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3) | st.sets(_KEYS, max_size=4)
+    ),
+)
+
+
+@given(_VALUES)
+def test_a_parameter_reads_as_python_writes_it_but_for_the_order_of_sets(value: object) -> None:
+    assert eval(repr_in_order(value)) == value
+    if "{" not in repr(value):
+        assert repr_in_order(value) == repr(value)
+
+
+@given(st.lists(st.text(max_size=3), unique=True), st.randoms())
+def test_a_set_reads_the_same_in_whatever_order_python_has_it(items: list[str], random: Any) -> None:
+    shuffled = random.sample(items, len(items))
+    assert repr_in_order([{"of": frozenset(items)}]) == repr_in_order([{"of": frozenset(shuffled)}])
+    if items:
+        assert repr_in_order(set(items)) == f"{{{', '.join(sorted(map(repr, items)))}}}"

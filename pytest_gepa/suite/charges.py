@@ -1,0 +1,22 @@
+"""What a run knew of its rollouts that stored answers do not tell: for one that replays it, or goes on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """`charged` says whether a rollout was paid for, `stopped` whether the cost cap had stopped it. `seconds` is how
+    long its calls took, None where that is not known.
+    """
+
+    charged: bool = False
+    stopped: bool = False
+    seconds: float | None = None
+
+
+Charges: TypeAlias = Mapping[tuple[str, str, str], Charge]
+"""By candidate, case and trial."""
