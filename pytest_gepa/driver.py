@@ -5,9 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from pytest_gepa.cost.prices import usd
 from pytest_gepa.crew import Crew
@@ -42,6 +43,8 @@ from pytest_gepa.settings import DEFAULT_CONCURRENCY
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
 
+T = TypeVar("T")
+
 NOTHING_LEFT = (
     "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
 )
@@ -54,7 +57,8 @@ class SearchDriver:
     """Runs one search to its end.
 
     `minutes` bounds it, None for no bound; `kinds` are the kinds of edit allowed; at most `concurrency` reflections are
-    under way at once. What it decides does not hang on the order in which their replies come.
+    under way at once, and one may be about all prompts of a task where it `is_joint`. What it decides does not hang on
+    the order in which their replies come.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class SearchDriver:
         crew: Crew | None = None,
         withholder: Withholder | None = None,
         concurrency: int = DEFAULT_CONCURRENCY,
+        *,
+        is_joint: bool = False,
     ) -> None:
         self._state = state
         self._search = state.search
@@ -98,6 +104,7 @@ class SearchDriver:
             kinds,
             withholder or Withholder(list(cases.values())),
             journal.redact,
+            is_joint=is_joint,
         )
 
     def run(self) -> None:
@@ -208,6 +215,11 @@ class SearchDriver:
                 if made:
                     self._keep_proposals(task, made)
                 self._crew.start(partial(reply_of, task, made))
+            elif self._proposer.asks_jointly(task, self._menus.choice):
+                turn = self._turns.draw()
+                self._crew.start(
+                    partial(self._reflect_jointly, self._as_asked(task), self._menus.choice, turn)
+                )
             elif self._proposer.is_asked:
                 turns = {component: self._turns.draw() for component in task.components}
                 self._crew.start(partial(self._reflect, self._as_asked(task), self._menus.choice, turns))
@@ -266,12 +278,23 @@ class SearchDriver:
         self._crew.tell(partial(self._keep_proposals, task, proposals))
         return reply_of(task, proposals)
 
+    def _reflect_jointly(self, task: Reflect, menus: MenuChoice, turn: int) -> Reflected:
+        ask = partial(self._proposer.propose_jointly, task, menus)
+        proposals = self._take_turn(turn, ask) or [Proposal(component, None) for component in task.components]
+        self._crew.tell(partial(self._keep_proposals, task, proposals))
+        return reply_of(task, proposals)
+
     def _propose(self, task: Reflect, component: str, menus: MenuChoice, turn: int) -> Proposal:
+        ask = partial(self._proposer.propose, task, component, menus)
+        return self._take_turn(turn, ask) or Proposal(component, None)
+
+    def _take_turn(self, turn: int, ask: Callable[[], T]) -> T | None:
+        """What comes of asking when its turn has come; None where nothing may be sent any more."""
         with self._turns.take(turn):
             if self._asks_no_more:
-                return Proposal(component, None)
+                return None
             try:
-                return self._proposer.propose(task, component, menus)
+                return ask()
             except OutOfMoney as error:
                 self._asks_no_more = True
                 self._state.stopped = self._state.stopped or str(error)
@@ -280,7 +303,7 @@ class SearchDriver:
                 self._asks_no_more = True
                 # What has been found so far is worth a confirm run, so the search ends here and not the session.
                 self._crew.tell(partial(self._reflection_failed, str(error)))
-            return Proposal(component, None)
+            return None
 
     def _reflection_failed(self, reason: str) -> None:
         if not self._state.reflection_failed:

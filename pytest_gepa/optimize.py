@@ -82,6 +82,7 @@ class Optimization:
             crew,
             withholder,
             settings.concurrency,
+            is_joint=settings.is_joint,
         )
         self._shrink_run = (
             ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, plan.shrink, minutes, crew)

@@ -140,6 +140,11 @@ INI_ONLY = (
         "how many of the frontier's best the confirm run judges, the winner first (default: 1, it alone)",
     ),
     Setting("shrink", "", "on or off: drop changes of the winner that no case needs (default: on)"),
+    Setting(
+        "joint",
+        "",
+        "on or off: ask a strong reflection model for all prompts to blame at once (default: off)",
+    ),
     Setting("edits", "", "kinds of edit that the reflection model may make (default: all)"),
     Setting("cache_size", "", "most megabytes of stored answers; the oldest go first (default: 1000)"),
 )

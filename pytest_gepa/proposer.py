@@ -13,6 +13,7 @@ from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
+from pytest_gepa.reflect.joint import propose_jointly
 from pytest_gepa.reflect.menu import PROGRAM, Menu, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
@@ -23,6 +24,7 @@ from pytest_gepa.reflect.propose import (
     proposal_of_plugin,
     propose,
 )
+from pytest_gepa.reflect.request import Asked
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.trace.redact_lines import HiddenLines
@@ -31,7 +33,8 @@ from pytest_gepa.trace.redact_lines import HiddenLines
 class Proposer:
     """Proposes edits of components of a parent, on what `rollouts` (by candidate and case) have shown.
 
-    `kinds` are the kinds of edit that a model may make; `redact` gives a text without its secrets.
+    `kinds` are the kinds of edit that a model may make; `redact` gives a text without its secrets. `is_joint` has a
+    strong model asked for all prompts of a task at once.
     """
 
     def __init__(
@@ -44,7 +47,10 @@ class Proposer:
         kinds: tuple[str, ...],
         withholder: Withholder,
         redact: Callable[[str], str],
+        *,
+        is_joint: bool = False,
     ) -> None:
+        self._is_joint = is_joint
         self._cases = cases
         self._rollouts = rollouts
         self._model = model
@@ -87,6 +93,37 @@ class Proposer:
         if after is None:
             return proposal
         return replace(proposal, summary=_summary(before, after, self._redact))
+
+    def asks_jointly(self, task: Reflect, menus: MenuChoice) -> bool:
+        """Whether a model is asked for all prompts of a task at once: one that can use the full menu, and writes no
+        programs.
+        """
+        is_plain = task.other is None and not any(map(is_program, task.components))
+        is_strong = self.has_model and menus.menu.name == "full" and not self._extensions.has_proposer
+        return self._is_joint and is_plain and is_strong and len(task.components) > 1
+
+    def propose_jointly(self, task: Reflect, menus: MenuChoice) -> list[Proposal]:
+        """What the model replies to one request for all prompts of a task. Raises `ReflectionError` for no reply."""
+        parent, exhibits = task.parent, self._exhibits(task)
+        made = propose_jointly(
+            [Asked(name, parent.texts[name], _discarded(task, name)) for name in task.components],
+            self._guard,
+            failing=[exhibits[case] for case in task.failing],
+            neighbours=[exhibits[case] for case in task.neighbours if case in exhibits],
+            components=parent.texts,
+            model=self._model,
+            kinds=menus.menu.kinds,
+            budget=self._evidence,
+            attempt=task.attempt,
+            examples=parent.taken,
+            redact=self._redact,
+        )
+        return [
+            one
+            if one.text is None
+            else replace(one, summary=_summary(parent.texts[one.component], one.text, self._redact))
+            for one in made
+        ]
 
     def _proposal(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
         given = self._given(task, component)

@@ -28,7 +28,18 @@ from pytest_gepa.suite.pytest_internals import (
 
 T = TypeVar("T", int, float)
 
-SHAPING = ("seed", "budget", "trials", "holdout", "max_broken", "confirm", "shrinks", "edits", "ancestor")
+SHAPING = (
+    "seed",
+    "budget",
+    "trials",
+    "holdout",
+    "max_broken",
+    "confirm",
+    "shrinks",
+    "edits",
+    "ancestor",
+    "is_joint",
+)
 """The settings on which the requests of a run depend."""
 
 DEFAULT_CONCURRENCY = 8
@@ -57,7 +68,8 @@ class Settings:
     `prompts` are globs, () for the default ones; they resolve against `prompts_base`. `budget` counts rollouts, None
     for the default; `minutes` is None for no limit; `trials` None to choose by the suite's flakiness; `holdout` a share
     in [0, 1); `timeout` seconds a case. `confirm` is the number of candidates that the confirm run
-    judges. `shrinks` says whether the winner is shrunk.
+    judges. `shrinks` says whether the winner is shrunk, `is_joint` whether all prompts that are to blame are edited in
+    one reflection.
     `edits` are the kinds of edit that are allowed. `redact` are regular
     expressions of the user's own. `cache_size` is in bytes. `max_cost` is in USD, None for no cap; `prices` are the
     lines of the user's own table. `revision` is what a check compares with, `ancestor` one whose prompts the search
@@ -84,6 +96,7 @@ class Settings:
     replay: OwnName = "auto"
     confirm: int = 1
     shrinks: bool = True
+    is_joint: bool = False
     edits: tuple[OwnName, ...] = KINDS
     redact: tuple[str, ...] = ()
     cache_size: int = DEFAULT_CACHE_MEGABYTES * 10**6
@@ -153,6 +166,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         replay=replay,
         confirm=_number(config, "confirm", int, least=1) or 1,
         shrinks=_choice(config, "shrink", ("on", "off")) != "off",
+        is_joint=_choice(config, "joint", ("on", "off")) == "on",
         edits=_edits(config),
         redact=_patterns(config),
         max_cost=_number(config, "max-cost", float, above=0),

@@ -44,6 +44,45 @@ def reply(*edits: dict[str, str]) -> str:
     return json.dumps({"diagnoses": [], "edits": [{"find": "", "case": "", **edit} for edit in edits]})
 
 
+# Several prompts at once
+
+FORM = "prompts/form.md"
+
+
+def both_at_once(request: Body) -> Answer:
+    """Of a request for both prompts the rules for animals to one and those for the rest to the other."""
+    missing = [kind for kind in failing_kinds(request) if rule(kind) not in told(request)]
+    made = [
+        {"prompt": PROMPT if kind == "animal" else FORM, "kind": "add", "text": f"- {rule(kind)}"}
+        for kind in missing
+    ]
+    return reply(*made)
+
+
+@pytest.mark.thorough
+def test_a_strong_model_edits_all_prompts_that_are_to_blame_in_one_reflection(project: Project):
+    app = (project.root / "app.py").read_text("utf-8")
+    read = 'PROMPT.read_text(encoding="utf-8")'
+    assert read in app
+    both = f'{read} + (PROMPT.parent / "form.md").read_text(encoding="utf-8")'
+    ini = "[pytest]\ngepa_shrink = off\ngepa_joint = on\n"
+    project.write(
+        {
+            "app.py": app.replace(read, both),
+            FORM: "Write nothing else, and mind the form of the answer.\n",
+            "pytest.ini": ini,
+        }
+    )
+    project.world.reflect = both_at_once
+    run = project.optimize("--gepa-trials=1")
+    assert run.result["verdict"] == "proven", run.everything
+    assert {change["component"] for change in run.result["changes"]} == {PROMPT, FORM}
+    assert all("SEVERAL of these prompt files" in told(request) for request in run.reflections)
+    assert run.result["spent"]["reflections"] == len(run.reflections)
+    changed = [one["changed"] for one in run.records("decision") if one["kind"] == "accepted"]
+    assert [PROMPT, FORM] in changed or [FORM, PROMPT] in changed
+
+
 # Examples
 
 

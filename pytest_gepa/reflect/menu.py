@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pytest_gepa.prompts.edits import KINDS
 
-MenuName = Literal["full", "rule", "example", "program"]
+MenuName = Literal["full", "joint", "rule", "example", "program"]
 ReplyOutcome = Literal["invalid", "no gain", "gain"]
 
 
@@ -65,6 +65,16 @@ def full_menu(kinds: tuple[str, ...], most: int | None = None) -> Menu:
         }
     )
     return Menu("full", schema, kinds)
+
+
+@cache
+def joint_menu(kinds: tuple[str, ...], prompts: tuple[str, ...], most: int) -> Menu:
+    """The full menu for several prompts at once: each edit names the one that it is of."""
+    full = full_menu(kinds, most).schema
+    edits = full["properties"]["edits"]
+    named = {"prompt": {"type": "string", "enum": list(prompts)}, **edits["items"]["properties"]}
+    properties = {**full["properties"], "edits": {**edits, "items": _strict(named)}}
+    return Menu("joint", _strict(properties), kinds)
 
 
 FULL = full_menu(KINDS)

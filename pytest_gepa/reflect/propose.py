@@ -72,11 +72,15 @@ class EvidenceBudget:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its reply, for the journal; `rejection` is "" for the reply that was taken."""
+    """One request and its reply, for the journal; `rejection` is "" for the reply that was taken.
+
+    Of one that was `shared` with another proposal only that it came is told here; it was paid for there.
+    """
 
     request: tuple[ChatMessage, ...]
     reply: RawReply
     rejection: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class Proposal:
     @property
     def calls(self) -> int:
         """Number of replies that were paid for."""
-        return len(self.replies)
+        return sum(not exchange.shared for exchange in self.replies)
 
 
 def propose(
@@ -169,7 +173,7 @@ def propose(
     tokens = budget.tokens
     for _ in range(_TRIES):
         try:
-            messages, raw, taken_tokens = _ask(build, follow_up, model, menu, tokens)
+            messages, raw, taken_tokens = ask_fitting(build, follow_up, model, menu, tokens)
         except ContextTooLong as error:
             rejections.append(f"context too long: {error}")
             break
@@ -230,7 +234,7 @@ def _example_menu(menu: Menu, guard: Guard, failing: Sequence[Exhibit]) -> Menu:
     return menu
 
 
-def _ask(
+def ask_fitting(
     build: Callable[..., list[ChatMessage]],
     follow_up: Sequence[ChatMessage],
     model: Reflector,

@@ -62,6 +62,21 @@ def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Repl
     Understood are the menu's JSON, bare or in the only fence, and the whole new text in the only fence,
     which is an edit of kind "rewrite". Closed thoughts (`<think>...</think>`) are dropped.
     """
+    text = _said(text, finish_reason, refusal)
+    data = _object_of(text, menu)
+    return _from_fence(text, menu) if data is None else _from_json(data, menu)
+
+
+def read_object(text: str, finish_reason: str, refusal: str, menu: Menu) -> dict[str, Any]:
+    """The JSON object of a whole reply, as it is. Raises `ReplyError` as `parse_reply`, and where there is none."""
+    data = _object_of(_said(text, finish_reason, refusal), menu)
+    if data is None:
+        raise ReplyError("no JSON: answer with the JSON object alone")
+    return data
+
+
+def _said(text: str, finish_reason: str, refusal: str) -> str:
+    """What a reply says, without closed thoughts."""
     if refusal.strip():
         raise ReplyError(f"refused: {' '.join(refusal.split())[:200]}")
     if finish_reason == "content_filter":
@@ -74,11 +89,13 @@ def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Repl
         text = _without_thoughts(text).strip()
     if not text:
         raise ReplyError("empty reply")
+    return text
+
+
+def _object_of(text: str, menu: Menu) -> dict[str, Any] | None:
     if menu.schema and (data := _only_reply_in(text, menu)):
-        return _from_json(data, menu)
-    if text.startswith("{") and menu.schema:
-        return _from_json(_json_object(text), menu)
-    return _from_fence(text, menu)
+        return data
+    return _json_object(text) if text.startswith("{") and menu.schema else None
 
 
 def _only_reply_in(text: str, menu: Menu) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import jinja2
@@ -30,6 +31,15 @@ _DISCARDED: Mapping[MenuName, tuple[int, int]] = {
     "program": (4, 1_500),
 }
 """How many discarded edits are shown, and bytes of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt that is to be edited: its id, its text, and (summary, reason) of edits of it that were tried."""
+
+    component: str
+    text: str
+    discarded: Sequence[tuple[str, str]]
 
 
 def build_request(
@@ -75,8 +85,54 @@ def build_request(
         "version": other,
         "kinds": menu.kinds,
         "chooses": "case" in menu.schema.get("properties", {}),
-        "protected": told(lines) if (lines := protected_lines(text)) else "",
+        "protected": _protected(text),
     }
+    return _messages(menu, values)
+
+
+def build_joint_request(
+    asked: Sequence[Asked],
+    failing: Sequence[Exhibit],
+    neighbours: Sequence[Exhibit],
+    menu: Menu,
+    components: Mapping[str, str],
+    token_budget: int = DEFAULT_TOKENS,
+    attempt: int = 0,
+) -> list[ChatMessage]:
+    """The same for several prompts at once, whose evidence is told once. The prompts are the first fenced blocks."""
+    known = {**components, **{one.component: one.text for one in asked}}
+    shown, summary_bytes = _DISCARDED["full"]
+    return _messages(
+        menu,
+        {
+            "prompts": [
+                {"component": one_line(one.component), "text": one.text, "protected": _protected(one.text)}
+                for one in asked
+            ],
+            "others": [
+                one_line(name) for name in sorted(known) if name not in {one.component for one in asked}
+            ],
+            "evidence": gather(asked[0].component, known, failing, neighbours, token_budget),
+            "discarded": [
+                (
+                    cut_middle(scrub(summary), summary_bytes),
+                    f"{one_line(one.component)}: {one_line(reason)}",
+                )
+                for one in asked
+                for summary, reason in one.discarded[-shown:]
+            ],
+            "attempt": attempt,
+            "version": None,
+            "kinds": menu.kinds,
+        },
+    )
+
+
+def _protected(text: str) -> str:
+    return told(lines) if (lines := protected_lines(text)) else ""
+
+
+def _messages(menu: Menu, values: Mapping[str, object]) -> list[ChatMessage]:
     return [
         {"role": "system", "content": _render(f"{menu.name}_system.j2", values)},
         {"role": "user", "content": _render(f"{menu.name}_user.j2", values)},

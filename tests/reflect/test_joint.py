@@ -1,0 +1,168 @@
+"""Several prompts asked for in one request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_gepa.errors import ReflectionError
+from pytest_gepa.prompts.edits import KINDS
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.reflect.joint import propose_jointly
+from pytest_gepa.reflect.menu import joint_menu
+from pytest_gepa.reflect.model import ContextTooLong, RawReply
+from pytest_gepa.reflect.propose import EvidenceBudget, Proposal
+from pytest_gepa.reflect.request import Asked
+from tests.reflect.exhibits import COMPONENTS, REPLY_TEXT, ROUTE, ROUTE_TEXT, exhibit, passing
+from tests.reflect.test_propose import LONG, Script
+
+REPLY = "prompts/reply.md"
+BOTH = (Asked(ROUTE, ROUTE_TEXT, [("+ Be brief.", "no gain")]), Asked(REPLY, REPLY_TEXT, []))
+LOWER, WARM = ("add", "", "Use lower case."), ("replace", "a kind reply", "a warm reply")
+
+
+def reply(*edits: tuple[str, tuple[str, str, str]], case: str = "1") -> str:
+    """A reply with edits, each of a prompt."""
+    found = [{"case": case, "problem": "Not the queue's name.", "cause": "Names are not listed."}]
+    made = [
+        {"prompt": prompt, "kind": kind, "find": find, "text": text, "case": ""}
+        for prompt, (kind, find, text) in edits
+    ]
+    return json.dumps({"diagnoses": found, "edits": made})
+
+
+def proposed(model: Any, asked: Sequence[Asked] = BOTH, **changes: Any) -> dict[str, Proposal]:
+    arguments: dict[str, Any] = {
+        "failing": [exhibit()],
+        "neighbours": [passing()],
+        "components": COMPONENTS,
+        "kinds": KINDS,
+        "budget": EvidenceBudget(),
+        **changes,
+    }
+    texts = {**COMPONENTS, **{one.component: one.text for one in asked}}
+    made = propose_jointly(asked, Guard(texts), model=model, **arguments)
+    assert [one.component for one in made] == [one.component for one in asked]
+    return {one.component: one for one in made}
+
+
+def test_each_prompt_gets_its_own_edits_and_the_reply_is_paid_for_once() -> None:
+    made = proposed(Script(reply((ROUTE, LOWER), (REPLY, WARM))))
+    assert made[ROUTE].text == ROUTE_TEXT + "Use lower case.\n"
+    assert made[REPLY].text == "You write a warm reply to the customer.\n"
+    assert made[REPLY].summary == f"- {REPLY_TEXT}+ You write a warm reply to the customer."
+    case = "tests/test_route.py::test_route[double-charge]"
+    for one in made.values():
+        assert one.case_diagnoses == ((case, "Not the queue's name.", "Names are not listed."),)
+        assert not one.rejections
+    assert [(one.calls, one.input_tokens, one.output_tokens) for one in made.values()] == [
+        (1, 100, 10),
+        (0, 0, 0),
+    ]
+
+
+def test_a_prompt_without_edits_is_not_to_blame() -> None:
+    made = proposed(Script(reply((REPLY, WARM))))
+    assert made[ROUTE].text is None
+    assert made[ROUTE].not_to_blame
+    assert made[REPLY].text is not None
+
+
+def test_the_request_tells_the_evidence_once_and_all_the_prompts() -> None:
+    script = Script(reply((ROUTE, LOWER)))
+    proposed(script, attempt=1)
+    system, user = (message["content"] for message in script.asked[0])
+    assert "SEVERAL of these prompt files" in system
+    assert '"edits": [{"prompt": "<the name of the prompt that is edited>", "kind": "..."' in system
+    assert user.count("# Failing cases") == 1
+    for one in BOTH:
+        assert user.count(f"# Prompt to edit: {one.component}\n```\n{one.text}```") == 1
+    assert "Other prompts of the same program" not in user
+    assert f"Discarded: {ROUTE}: no gain" in user
+    assert "This is proposal 2 for these prompts and these cases." in user
+    assert user.endswith(
+        f"then edit the prompts that are to blame: {ROUTE}, {REPLY}. Answer with the JSON object."
+    )
+    assert script.schemas[0] == joint_menu(KINDS, (ROUTE, REPLY), 1_500 + len(ROUTE_TEXT)).schema
+
+
+def test_an_edit_that_cannot_be_applied_is_asked_for_once_more_and_the_others_stand() -> None:
+    lost = ("replace", "no such passage", "x")
+    script = Script(reply((ROUTE, lost), (REPLY, WARM)), reply((ROUTE, LOWER)))
+    made = proposed(script)
+    said = script.asked[1][-1]["content"]
+    assert said.startswith(f"That reply was not used: {ROUTE}: not found: ")
+    assert REPLY not in said
+    assert made[ROUTE].text == ROUTE_TEXT + "Use lower case.\n"
+    assert made[ROUTE].calls == 2
+    assert [reason.partition(":")[0] for reason in made[ROUTE].rejections] == ["not found"]
+    assert made[REPLY].rejections == ()
+
+
+def test_where_it_is_refused_again_only_that_prompt_is_left_as_it_was() -> None:
+    lost = ("replace", "no such passage", "x")
+    made = proposed(Script(*[reply((ROUTE, lost), (REPLY, WARM))] * 2))
+    assert (made[ROUTE].text, len(made[ROUTE].rejections), made[ROUTE].not_to_blame) == (None, 2, False)
+    assert made[REPLY].text == "You write a warm reply to the customer.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty reply"),
+        ("```\nYou route.\n```", "no JSON"),
+        (reply(("prompts/other.md", LOWER)), "no such prompt: 'prompts/other.md'"),
+        ('{"diagnoses": [], "edits": [{"kind": "add", "find": "", "text": "x"}]}', "no such prompt: 'None'"),
+        ('{"diagnoses": [], "edits": "none"}', 'wrong shape: "edits"'),
+    ],
+)
+def test_a_reply_that_cannot_be_divided_is_no_edit_of_any(text: str, reason: str) -> None:
+    made = proposed(Script(text, text))
+    assert all(one.text is None for one in made.values())
+    assert all(told.startswith(reason) for told in made[ROUTE].rejections)
+    assert (len(made[ROUTE].rejections), made[REPLY].rejections) == (2, ())
+
+
+def test_a_truncated_reply_is_refused_with_its_reason() -> None:
+    made = proposed(Script(RawReply("{", "length"), reply((REPLY, WARM))))
+    assert made[ROUTE].rejections[0].startswith("truncated")
+    assert made[REPLY].text is not None
+
+
+def test_a_secret_in_one_of_the_prompts_is_not_shown_and_comes_back_in_its_place() -> None:
+    text = "The key is sk-hidden.\nYou write a kind reply.\n"
+
+    def redact(said: str) -> str:
+        return said.replace("sk-hidden", "[redacted]") if "sk-hidden" in said else said
+
+    script = Script(reply((ROUTE, LOWER), (REPLY, ("add", "", "Be brief."))))
+    made = proposed(script, (BOTH[0], Asked(REPLY, text, [])), redact=redact)
+    assert "sk-hidden" not in script.asked[0][1]["content"]
+    assert made[REPLY].text == text + "Be brief.\n"
+
+
+def test_trouble_at_the_first_question_is_raised_and_later_keeps_what_was_paid_for() -> None:
+    with pytest.raises(ReflectionError):
+        proposed(Script(ReflectionError("down")))
+    made = proposed(Script("no", ReflectionError("down")))
+    assert made[ROUTE].calls == 1
+    assert made[ROUTE].rejections[-1] == "no reply: down"
+
+
+def test_a_request_too_long_for_the_context_is_halved() -> None:
+    script = Script(ContextTooLong("long"), reply((ROUTE, LOWER)))
+    budget = EvidenceBudget()
+    assert proposed(script, failing=LONG, budget=budget)[ROUTE].text
+    budget.begin_round()
+    assert budget.tokens == 6_000
+
+
+def test_the_schema_is_strict_and_names_the_prompts() -> None:
+    schema: Mapping[str, Any] = joint_menu(("add",), ("a", "b"), 900).schema
+    edit = schema["properties"]["edits"]["items"]
+    assert edit["properties"]["prompt"] == {"type": "string", "enum": ["a", "b"]}
+    assert edit["required"] == list(edit["properties"]) == ["prompt", "kind", "find", "text"]
+    assert edit["additionalProperties"] is False
