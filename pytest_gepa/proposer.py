@@ -99,8 +99,9 @@ class Proposer:
         programs.
         """
         is_plain = task.other is None and not any(map(is_program, task.components))
-        is_strong = self.has_model and menus.menu.name == "full" and not self._extensions.has_proposer
-        return self._is_joint and is_plain and is_strong and len(task.components) > 1
+        is_strong = self.has_model and menus.menu.name == "full"
+        is_alone = not (self._extensions.has_proposer or self._extensions.has_trouble)
+        return self._is_joint and is_plain and is_strong and is_alone and len(task.components) > 1
 
     def propose_jointly(self, task: Reflect, menus: MenuChoice) -> list[Proposal]:
         """What the model replies to one request for all prompts of a task. Raises `ReflectionError` for no reply."""
