@@ -36,8 +36,8 @@ class RunAnswers:
     `name` is that of the run in its trials: in a replay that of the recorded one. `cache` and `recording` are the
     directories for child sessions, "" for none; `charges` tells for a replay which rollouts were charged. Raises
     `ReplayError` when there is nothing to replay. `place` is where the answers are kept while the run goes on, and stay
-    where it comes to no end. A run that goes on with an `earlier` one takes its results in the
-    order of that one, and counts what was charged there.
+    where it comes to no end. A run that goes on with an `earlier` one takes its results in the order of that one, and
+    counts what was charged there.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class RunAnswers:
         self._settings = settings
         self._model = reflection_model
         self._redact = redact
+        self._earlier = earlier
         self.name = run
         self.replay: str = settings.replay
         self.notes: list[str] = []
@@ -133,6 +134,8 @@ class RunAnswers:
         self.stores().close()
         if self._is_recorded and self._recording is not None:
             shutil.rmtree(self._recording.directory, ignore_errors=True)
+            if self._earlier is not None:
+                self._earlier.drop_answers()
 
     def _read(self) -> None:
         recording = read_recording(find_recording(self._settings.rootdir, _recorded_mode(self._settings)))

@@ -1,5 +1,5 @@
 """An optimization that was cut off, gone on with: by its journal the new run takes the same course, and its answers are
-in the cache.
+there already.
 
 So a run that was interrupted, or whose process died, loses nothing but what was under way.
 """
@@ -93,6 +93,10 @@ class EarlierRun:
                 shutil.copytree(unfinished, store.directory)
         elif (self.directory / IN_RUN).is_dir():
             load_answers(self.directory / IN_RUN, store)
+
+    def drop_answers(self) -> None:
+        """Remove what a run that went on with this one, and has come to its end, has recorded itself."""
+        shutil.rmtree(self.directory / UNFINISHED, ignore_errors=True)
 
     def as_it_began(self, settings: Settings, typed: Callable[[str], bool]) -> Settings:
         """The settings with those that shape a run as they were when it began; `typed` says which are on the command
