@@ -6,7 +6,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -30,6 +29,7 @@ from pytest_gepa.evolve.tasks import (
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.journal import Journal
 from pytest_gepa.menu_record import MenuRecord
+from pytest_gepa.opening import OpeningRules
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.proposer import Proposer
@@ -93,7 +93,6 @@ class SearchDriver:
         self._turns = Turns(concurrency)
         self._replies = RepliesInOrder()
         self._asks_no_more = False
-        self._opening: dict[str, list[Proposal]] = {}
         self._extensions = extensions
         self._proposer = Proposer(
             cases,
@@ -106,6 +105,7 @@ class SearchDriver:
             journal.redact,
             is_joint=is_joint,
         )
+        self._opening = OpeningRules(state, self._proposer)
 
     def run(self) -> None:
         """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
@@ -120,7 +120,7 @@ class SearchDriver:
             self._extensions.check()
             with self._lock:
                 tasks = self._search.ask()
-                self._state_rules(tasks)
+                self._opening.make(tasks)
                 if any(isinstance(task, Reflect) for task in tasks):
                     self._proposer.begin_round()
                 for task in tasks:
@@ -210,47 +210,28 @@ class SearchDriver:
                 neighbours=task.neighbours,
                 other=task.other and task.other.candidate.id,
             )
-            if task.proposal in self._opening:
-                made = self._opening[task.proposal]
+            made = self._opening.of(task.proposal)
+            if made is not None:
                 if made:
                     self._keep_proposals(task, made)
                 self._crew.start(partial(reply_of, task, made))
             elif self._proposer.asks_jointly(task, self._menus.choice):
                 turn = self._turns.draw()
                 self._crew.start(
-                    partial(self._reflect_jointly, self._as_asked(task), self._menus.choice, turn)
+                    partial(self._reflect_jointly, self._opening.as_asked(task), self._menus.choice, turn)
                 )
             elif self._proposer.is_asked:
                 turns = {component: self._turns.draw() for component in task.components}
-                self._crew.start(partial(self._reflect, self._as_asked(task), self._menus.choice, turns))
+                self._crew.start(
+                    partial(self._reflect, self._opening.as_asked(task), self._menus.choice, turns)
+                )
             else:
                 self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
-
-    def _state_rules(self, tasks: Sequence[Task]) -> None:
-        """Have the first round on today's prompts made of the rules that the checks state, if they state any: no
-        model need be paid to read those.
-        """
-        if not self._proposer.has_model:
-            return
-        seed = self._search.seed.id
-        first = [
-            task
-            for task in tasks
-            if isinstance(task, Reflect) and task.parent.id == seed and not (task.attempt or task.other)
-        ]
-        found = {task.proposal: self._proposer.rule_before_asking(task) for task in first}
-        if any(found.values()):
-            self._opening = {name: [rule] if rule else [] for name, rule in found.items()}
-
-    def _as_asked(self, task: Reflect) -> Reflect:
-        """The task as it is put to the model: of a round that rules of the checks have opened it knows nothing."""
-        is_later = bool(self._opening) and task.attempt > 0 and task.parent.id == self._search.seed.id
-        return replace(task, attempt=task.attempt - 1) if is_later else task
 
     def _heed_reply(self, reply: Reflected) -> None:
         """Tell the search of a reply, or of what stands in for it, in the order in which replies were asked for."""
         self._menus.heed_reply(self._state.asked[reply.proposal])
-        if not reply.texts and reply.proposal not in self._opening:
+        if not reply.texts and self._opening.of(reply.proposal) is None:
             reply = self._instead_of(reply)
         self._tell(reply)
 

@@ -98,6 +98,44 @@ def test_a_rule_that_the_checks_state_is_tried_before_a_model_is_paid_to_read_it
     assert run.result["spent"]["reflections"] == 0
 
 
+JSON_TEST = f"""\
+import json
+
+import pytest
+
+from app import route
+
+CASES = {[(ticket, {"queue": label}) for ticket, label in TICKETS]}
+
+
+@pytest.mark.parametrize(("ticket", "wanted"), CASES)
+def test_queue(ticket, wanted):
+    assert json.loads(route("ticket", ticket)) == wanted
+"""
+
+
+def by_form_and_labels(request: Body) -> str:
+    """Answers with JSON if the prompt says so, and with the labels as they are spelt only if it says that too."""
+    system, user = (message["content"] for message in request["messages"])
+    label = next(label for label in LABELS if label in user)
+    # One queue is known by its name anyhow, so that the form alone is a gain.
+    knows = label == "sales" or "The value of `queue` is exactly one of" in system
+    queue = label if knows else f"The {label} queue"
+    return json.dumps({"queue": queue}) if "Answer with one JSON object" in system else queue
+
+
+def test_as_long_as_such_rules_help_the_next_one_is_tried_before_the_model_is_asked(labelled: Project):
+    labelled.write({"test_route.py": JSON_TEST})
+    labelled.world.task = by_form_and_labels
+    run = labelled.optimize("--gepa-trials=1")
+    assert run.result["verdict"] == "proven", run.everything
+    assert run.result["winner"]["passed"] == 12
+    assert run.reflections == []
+    patch = run.best_patch.read_text(encoding="utf-8").partition("diff --git")[2]
+    assert "+Answer with one JSON object and nothing else" in patch
+    assert "+The value of `queue` is exactly one of `billing`, `fault` and `sales`, spelt as here." in patch
+
+
 def test_where_that_rule_helps_a_model_that_fails_at_its_first_request_is_told_and_the_verdict_stands(
     labelled: Project,
 ):

@@ -45,10 +45,13 @@ class ModelFree:
     def first_rule(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
     ) -> Proposal | None:
-        """The likeliest rule, in the component that had a part in the cases' answers; None if there is none, or it was
-        made from this parent already: less likely ones would rather spoil it.
+        """The likeliest rule that the parent has not, in the component that had a part in the cases' answers; None if
+        there is none, or it was made from this parent already: less likely ones would rather spoil it.
         """
-        return self._next(parent, _order(parent, components, failing)[:1], islice(self._rules(failing), 1))
+        order = _order(parent, components, failing)[:1]
+        known = "".join(parent.texts[component] for component in order)
+        new = (idea for idea in self._rules(failing) if idea.edit.text not in known)
+        return self._next(parent, order, islice(new, 1))
 
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]

@@ -283,6 +283,18 @@ def test_the_component_of_the_answer_comes_first_and_programs_are_left_alone():
     assert [proposal.component if proposal else "" for proposal in made] == [PROMPT, other, PROMPT, other, ""]
 
 
+def test_where_the_likeliest_rule_stands_already_the_next_one_is_the_likeliest():
+    cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
+    failing = [compared(cases[0], "The Billing team.", "billing")]
+    model_free = ModelFree(cases, Guard({PROMPT: TEXT}))
+    parent = seed_candidate({PROMPT: f"{TEXT}{LABELS}\n"})
+    second = model_free.first_rule(parent, [PROMPT], failing)
+    assert second is not None
+    assert second.text is not None
+    assert second.text.startswith(parent.texts[PROMPT])
+    assert second.text.removeprefix(parent.texts[PROMPT]).strip() in texts(failing, cases)
+
+
 def test_before_a_model_is_asked_only_the_likeliest_rule_is_made_and_once():
     cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
     failing = [compared(cases[0], "The Billing team.", "billing")]
