@@ -18,6 +18,7 @@ from pytest_gepa.plan import BudgetPlan, search_settings
 from pytest_gepa.prompts.components import Component, format_problem
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
+from pytest_gepa.prompts.pairs import json_pair
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.reflect.withhold import Withholder
@@ -151,7 +152,12 @@ def make_guard(components: Sequence[Component], cases: Sequence[Case]) -> Guard:
     by_id = {component.id: component for component in components}
     texts = {id: component.text for id, component in by_id.items()}
     strings = [
-        CaseText(case.id, case_values(case.parameters, case.source), is_held_out=case.split == "holdout")
+        CaseText(
+            case.id,
+            case_values(case.parameters, case.source),
+            is_held_out=case.split == "holdout",
+            pair=json_pair(case.parameters, case.source),
+        )
         for case in cases
     ]
 

@@ -47,11 +47,15 @@ _TELLS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CaseText:
-    """One case as plain strings: the values of its parameters and the literal strings of its test."""
+    """One case as plain strings: the values of its parameters and the literal strings of its test.
+
+    `pair` is what it gives, "" where that is not known, and the JSON that it wants; None for a case that wants none.
+    """
 
     case: str
     values: tuple[str, ...]
     is_held_out: bool = False
+    pair: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -118,9 +122,16 @@ class Leaks:
     def pair(self, case: str) -> tuple[str, str] | None:
         """The case's input and its expected answer, as they are written, None where it is not plain which they are.
 
-        It is where the case has a single string that it does not send.
+        It is where the case has a single string that it does not send, or wants a JSON object that it does not send.
         """
         inputs = self._inputs.get(case, ())
+        position = self._position.get(case)
+        if inputs and position is not None and (known := self._cases[position].pair) is not None:
+            given, wanted = known
+            if wanted in inputs[0]:
+                return None
+            is_sent = given.strip() and _comparable(given) in _comparable(inputs[0])
+            return (given if is_sent else inputs[0]).strip(), wanted
         sent, others, _ = self._parts(case)
         if not inputs or len(others) != 1:
             return None

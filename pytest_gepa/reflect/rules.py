@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_gepa.prompts.pairs import READS_JSON
 from pytest_gepa.reflect.stated import (
     Series,
     answer_object,
@@ -35,7 +36,6 @@ _METHODS = {
     "isdecimal": "consists of digits only",
     "isalpha": "consists of letters only",
 }
-_READS_JSON = re.compile(r"\bjson\.loads\(|\bmodel_validate_json\(|\.json\(\)|\bparse_raw\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _json_rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> Iterator[R
         reads = [
             one
             for one in mine
-            if _READS_JSON.search(source) or "JSONDecodeError" in one.rollout.trajectory.failure
+            if READS_JSON.search(source) or "JSONDecodeError" in one.rollout.trajectory.failure
         ]
         names = _wanted_keys(source, cases)
         wrong = [one for one in reads if not isinstance(answer_object(one), dict)]

@@ -1,0 +1,85 @@
+"""Cases that want JSON: what they give, and what their answer should be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.prompts.leaks import CaseText, Leaks
+from pytest_gepa.prompts.pairs import json_pair
+
+SOURCE = "def test_sum(text, wanted):\n    assert json.loads(answer(text)) == wanted\n"
+WANTED = {"amount": 40, "currency": "USD"}
+TEXT = "We paid $40 for the taxi."
+
+
+def pair(*values: Any, source: str = SOURCE) -> tuple[str, str] | None:
+    return json_pair([(f"p{at}", repr(value)) for at, value in enumerate(values)], source)
+
+
+def test_the_object_that_is_wanted_is_told_as_json() -> None:
+    assert pair(TEXT, WANTED) == (TEXT, '{"amount": 40, "currency": "USD"}')
+    assert pair(WANTED) == ("", '{"amount": 40, "currency": "USD"}')
+    assert pair("one", "two", ["Ü", None]) == ("", '["Ü", null]')
+
+
+@pytest.mark.parametrize(
+    "values", [(TEXT, "USD"), (TEXT, WANTED, {"b": 2}), (TEXT, {}), (TEXT, {1: "one"}), (TEXT,)]
+)
+def test_where_it_is_not_plain_what_is_wanted_nothing_is_told(values: tuple[Any, ...]) -> None:
+    assert pair(*values) is None
+
+
+def test_a_test_that_reads_no_json_wants_none() -> None:
+    assert (
+        pair(TEXT, WANTED, source="def test_sum(text, wanted):\n    assert parse(text) == wanted\n") is None
+    )
+
+
+def test_what_is_no_plain_data_is_left_alone() -> None:
+    assert json_pair([("text", repr(TEXT)), ("wanted", "<Order object at 0x7f>")], SOURCE) is None
+    assert json_pair([("text", repr(TEXT)), ("wanted", "{'at': {1, 2}}")], SOURCE) is None
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=3),
+            max_leaves=5,
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_it_reads_back_as_what_is_wanted(wanted: dict[str, Any]) -> None:
+    found = pair(TEXT, wanted)
+    assert found is not None
+    assert json.loads(found[1]) == wanted
+
+
+def leaks(text: str = TEXT) -> Leaks:
+    values = (text, "amount", "40", "currency", "USD")
+    return Leaks(
+        [CaseText("c", values, pair=json_pair([("t", repr(text)), ("w", repr(WANTED))], SOURCE))], [""]
+    )
+
+
+def test_a_case_gives_what_it_was_seen_to_send() -> None:
+    known = leaks()
+    assert known.pair("c") is None
+    known.learn({"c": [f"{TEXT}\n", "another"]})
+    assert known.pair("c") == (TEXT, '{"amount": 40, "currency": "USD"}')
+    known.learn({"c": ["Read the note: paid, taxi, forty."]})
+    assert known.pair("c") == ("Read the note: paid, taxi, forty.", '{"amount": 40, "currency": "USD"}')
+
+
+def test_an_object_that_is_sent_is_not_what_is_wanted() -> None:
+    known = leaks()
+    known.learn({"c": [f"Check this: {json.dumps(WANTED)}"]})
+    assert known.pair("c") is None
