@@ -6,6 +6,7 @@ Exit codes: 0 done, or nothing to do; 1 refused or declined, nothing was changed
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -28,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )  # a terminal that cannot show all of Unicode is no reason to fail
     try:
         code: int = command.run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` has. What is still in the buffer must go nowhere at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except GepaError as error:
         print(f"pytest-gepa {given.command}: {error}", file=sys.stderr)
         return REFUSED

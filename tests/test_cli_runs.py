@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,19 @@ def test_the_newest_report_is_shown_and_cannot_steer_the_terminal(
     leave(root, "2026-11-22-3")
     assert said(capsys, "show") == ["# 2026-11-22-2", "", "said \\x1b[2J"]
     assert said(capsys, "show", "2026-11-22-1")[0] == "# 2026-11-22-1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise here")
+def test_whoever_reads_the_report_may_have_seen_enough(root: Path) -> None:
+    (leave(root, "2026-11-22-1") / "report.md").write_text("a line of many\n" * 20_000, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest_gepa.cli", "show"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
 
 
 def test_where_there_is_no_report_it_is_said_where_to_look(
