@@ -72,14 +72,14 @@ def is_being_written(path: Path) -> bool:
 def _lock(descriptor: int, *, is_own: bool = True) -> bool:
     """Take the lock on a journal, which goes with the process; False where it is another process's own.
 
-    Who writes a journal waits for those that only look, and these do not stand in each other's way.
+    Those that only look do not stand in each other's way. Nobody waits: a run must not hang on its lock.
     """
     try:
         import fcntl
     except ImportError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if is_own else fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if is_own else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
