@@ -156,6 +156,7 @@ def test_what_was_gone_on_with_can_be_replayed(story: Story) -> None:
     assert replay.best_patch.read_bytes() == story.whole.best_patch.read_bytes()
 
 
+@pytest.mark.thorough
 def test_a_run_whose_process_died_is_gone_on_with(project: Project) -> None:
     project.world.reflect = propose_one_rule
     whole = project.copy("whole").optimize("--gepa-trials=1")
@@ -167,6 +168,7 @@ def test_a_run_whose_process_died_is_gone_on_with(project: Project) -> None:
     assert (requests(first, second) - requests(whole)).total() <= 1
 
 
+@pytest.mark.thorough
 def test_servers_may_have_moved_meanwhile(project: Project) -> None:
     """As one that a conftest starts for each session, at a port that is free."""
     project.world.reflect = propose_one_rule
@@ -242,6 +244,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
+@pytest.mark.thorough
 def test_settings_are_those_with_which_it_began(project: Project) -> None:
     world = project.world
 
