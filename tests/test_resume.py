@@ -182,6 +182,7 @@ def test_servers_may_have_moved_meanwhile(project: Project) -> None:
     assert not any((run.directory / "answers").exists() for run in (first, second))
 
 
+@pytest.mark.thorough
 def test_a_confirm_run_that_was_cut_off_is_gone_on_with(project: Project) -> None:
     project.world.reflect = propose_one_rule
     whole = project.copy("whole").optimize("--gepa-trials=1")
