@@ -212,8 +212,8 @@ def stop_at_last(progress: Progress) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """A candidate that may become the winner: better than the seed on all cases, with no more than the allowed number
-    of `broken` ones. `mean` is its score in [0, 1], `outlay` what it takes.
+    """A candidate that may become the winner: better than the seed on all cases, or the usual choice, with no more than
+    the allowed number of `broken` ones. `mean` is its score in [0, 1], `outlay` what it takes.
     """
 
     candidate: Candidate

@@ -19,7 +19,7 @@ def json_pair(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str, 
     """
     if not READS_JSON.search(source):
         return None
-    values = [_value(shown) for _, shown in parameters]
+    values = [plain_value(shown) for _, shown in parameters]
     texts = [value for value in values if isinstance(value, str)]
     objects = [value for value in values if isinstance(value, (dict, list)) and value]
     if len(objects) != 1:
@@ -32,7 +32,8 @@ def json_pair(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str, 
     return (texts[0] if len(texts) == 1 else "", wanted) if is_same else None
 
 
-def _value(shown: str) -> object:
+def plain_value(shown: str) -> object:
+    """The value of which this is the repr, None where that is no plain data. Nothing of it is run."""
     try:
         return ast.literal_eval(shown)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_gepa.prompts.pairs import READS_JSON
+from pytest_gepa.prompts.pairs import READS_JSON, plain_value
 from pytest_gepa.reflect.stated import (
     Series,
     answer_object,
@@ -109,10 +109,7 @@ def _wanted_keys(source: str, cases: Sequence[Case]) -> tuple[str, ...]:
 
 
 def _dict(shown: str) -> dict[object, object]:
-    try:
-        value = ast.literal_eval(shown)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return {}
+    value = plain_value(shown)
     return value if isinstance(value, dict) else {}
 
 

@@ -6,6 +6,7 @@ import ast
 import inspect
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -111,7 +112,8 @@ def _repr(value: object) -> str:
     try:
         text = repr(value)
         # Python shuffles the texts in a set anew in every process; a case must read the same in all.
-        text = repr_in_order(value) if "{" in text else text
+        with suppress(RecursionError):  # a container that holds itself
+            text = repr_in_order(value) if "{" in text else text
     except Exception as error:
         text = f"<repr failed: {type(error).__name__}>"
     return text if len(text) <= PARAMETER_CHARACTERS else text[:PARAMETER_CHARACTERS] + " ..."

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.suite.collect import (
     PARAMETER_CHARACTERS,
+    _repr,
     collect_cases,
     function_source,
     repr_in_order,
@@ -165,6 +166,12 @@ def test_a_parameter_reads_as_python_writes_it_but_for_the_order_of_sets(value: 
     assert eval(repr_in_order(value)) == value
     if "{" not in repr(value):
         assert repr_in_order(value) == repr(value)
+
+
+def test_a_container_that_holds_itself_reads_as_python_writes_it() -> None:
+    knot: dict[str, Any] = {"a": 1}
+    knot["self"] = knot
+    assert _repr(knot) == "{'a': 1, 'self': {...}}"
 
 
 @given(st.lists(st.text(max_size=3), unique=True), st.randoms())
