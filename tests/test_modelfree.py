@@ -91,6 +91,7 @@ def test_where_nothing_is_stated_the_run_ends_by_itself(project: Project):
     assert run.reflections == []
 
 
+@pytest.mark.thorough
 def test_a_rule_that_the_checks_state_is_tried_before_a_model_is_paid_to_read_it(labelled: Project):
     run = labelled.optimize()
     assert run.result["verdict"] == "proven", run.everything

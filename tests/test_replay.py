@@ -456,6 +456,7 @@ def assert_replayed_to_the_same_end(project: Project, recorded: Run, *how: str) 
         assert run.result[figure] == recorded.result[figure]
 
 
+@pytest.mark.thorough
 def test_a_run_that_the_minutes_have_ended_with_a_winner_is_replayed(project: Project) -> None:
     project.write({"pytest.ini": "[pytest]\n", "conftest.py": LATE})
     is_over = threading.Event()

@@ -148,6 +148,7 @@ def test_how_long_calls_took_is_known_of_stored_answers_too_as_the_frontier_goes
     assert {place: second[place] for place in first} == first
 
 
+@pytest.mark.thorough
 def test_what_was_gone_on_with_can_be_replayed(story: Story) -> None:
     replay = story.project.optimize("--gepa-trials=1", "--gepa-replay=only")
     assert replay.code == 0, replay.everything

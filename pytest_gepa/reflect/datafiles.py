@@ -16,8 +16,8 @@ from pytest_gepa.reflect.tables import Node
 
 _SEPARATORS = re.compile(r"\t|\s*\|\s*|(?<=[\w)]):\s")
 _DELIMITERS = ",;\t|"
-_MOST_NODES = 2_000_000
-"""Nodes of one YAML file that are looked at: its aliases may name one another."""
+_FEW_NODES = 100_000
+"""So many nodes any YAML file may have; beyond them, as many as it has characters: only aliases can make more."""
 
 
 def data_nodes(suffix: str, text: str) -> list[Node]:
@@ -62,7 +62,7 @@ def _plain(data: Any) -> Node | str:
 def _yaml(text: str) -> Iterator[Node]:
     # Composed only: a tag of the project's own is no obstacle, and nothing is made of it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    left = [_MOST_NODES]
+    left = [max(_FEW_NODES, len(text))]
     for document in yaml.compose_all(text, Loader=loader):
         yield from _roots(_composed(document, left))
 

@@ -49,6 +49,15 @@ def runner(request: pytest.FixtureRequest) -> Runner:
     return chosen
 
 
+@pytest.fixture(
+    scope="session", params=["fork_runner", pytest.param("spawn_runner", marks=pytest.mark.thorough)]
+)
+def usual_runner(request: pytest.FixtureRequest) -> Runner:
+    """Forks; new interpreters among the thorough tests, for what hardly hangs on how a process begins."""
+    chosen: Runner = request.getfixturevalue(request.param)
+    return chosen
+
+
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Builds a project of the given files."""

@@ -80,11 +80,11 @@ World = tuple[Suite, FakeOpenAI]
 
 
 @pytest.fixture(scope="module")
-def world(runner: Runner, build: Build) -> Iterator[World]:
+def world(usual_runner: Runner, build: Build) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch, FakeOpenAI(lambda request: "yes") as server:
         patch.setenv("OPENAI_BASE_URL", server.base_url)
         patch.setenv("OPENAI_API_KEY", "sk-a-key-that-nobody-may-see")
-        yield build({"app.py": APP, "test_app.py": TESTS}).suite(runner, CASES), server
+        yield build({"app.py": APP, "test_app.py": TESTS}).suite(usual_runner, CASES), server
 
 
 def asked(rollout: Rollout) -> list[str]:
@@ -232,13 +232,13 @@ FIXTURE_TESTS = """
 
 
 def test_what_a_wider_fixture_s_child_process_did_is_each_case_s_that_uses_it(
-    runner: Runner, build: Build
+    usual_runner: Runner, build: Build
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, FakeOpenAI(lambda request: "yes") as server:
         patch.setenv("OPENAI_BASE_URL", server.base_url)
         patch.setenv("OPENAI_API_KEY", "sk-test")
         cases = ["test_app.py::test_one", "test_app.py::test_two"]
-        suite = build({"app.py": FIXTURE_APP, "test_app.py": FIXTURE_TESTS}).suite(runner, cases)
+        suite = build({"app.py": FIXTURE_APP, "test_app.py": FIXTURE_TESTS}).suite(usual_runner, cases)
         rollouts = evaluate(suite, "Hi.").rollouts
     assert [asked(rollouts[case]) for case in cases] == [["set upHi."]] * 2
     assert [rollouts[case].reads for case in cases] == [(PROMPT,)] * 2
@@ -255,7 +255,7 @@ def test_what_a_wider_fixture_s_child_process_did_is_each_case_s_that_uses_it(
     ],
 )
 def test_what_could_not_be_recorded_is_told_once_and_without_secrets(
-    runner: Runner, build: Build, importing: str
+    usual_runner: Runner, build: Build, importing: str
 ) -> None:
     unlike = """
         import os
@@ -277,7 +277,7 @@ def test_what_could_not_be_recorded_is_told_once_and_without_secrets(
     cases = [f"test_app.py::test_one[{number}]" for number in range(2)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DESK_API_KEY", "canary-8812-4471")
-        suite = build({"aiohttp.py": unlike, "test_app.py": tests}).suite(runner, cases, concurrency=2)
+        suite = build({"aiohttp.py": unlike, "test_app.py": tests}).suite(usual_runner, cases, concurrency=2)
         assert suite.problems == ()
         assert outcomes(evaluate(suite)) == {f"test_one[{number}]": "passed" for number in range(2)}
     (problem,) = suite.problems

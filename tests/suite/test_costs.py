@@ -104,8 +104,10 @@ def metered(build: Build, runner: Runner, directory: Path, cap: int | None) -> t
     return suite, meter
 
 
-def test_every_call_is_on_the_bill(build: Build, runner: Runner, tmp_path: Path, server: FakeOpenAI) -> None:
-    suite, meter = metered(build, runner, tmp_path, None)
+def test_every_call_is_on_the_bill(
+    build: Build, usual_runner: Runner, tmp_path: Path, server: FakeOpenAI
+) -> None:
+    suite, meter = metered(build, usual_runner, tmp_path, None)
     assert set(outcomes(evaluate(suite)).values()) == {"passed"}
     account = Account(PRICES)
     account.take(meter.bill)
@@ -115,10 +117,10 @@ def test_every_call_is_on_the_bill(build: Build, runner: Runner, tmp_path: Path,
 
 
 def test_what_is_left_of_the_cap_decides_how_many_calls_are_made(
-    build: Build, runner: Runner, tmp_path: Path, server: FakeOpenAI
+    build: Build, usual_runner: Runner, tmp_path: Path, server: FakeOpenAI
 ) -> None:
     """A request reserves far more than it costs; those that wait are not lost."""
-    suite, meter = metered(build, runner, tmp_path, 2_000_000)
+    suite, meter = metered(build, usual_runner, tmp_path, 2_000_000)
     assert set(outcomes(evaluate(suite)).values()) == {"passed"}
     assert meter.purse is not None
     standing = meter.purse.standing()
@@ -126,9 +128,9 @@ def test_what_is_left_of_the_cap_decides_how_many_calls_are_made(
 
 
 def test_cases_that_the_cap_stops_are_neither_failures_nor_run_again(
-    build: Build, runner: Runner, tmp_path: Path, server: FakeOpenAI
+    build: Build, usual_runner: Runner, tmp_path: Path, server: FakeOpenAI
 ) -> None:
-    suite, meter = metered(build, runner, tmp_path, 1_000_000)
+    suite, meter = metered(build, usual_runner, tmp_path, 1_000_000)
     found = outcomes(evaluate(suite))
     assert server.requests == [], "a request takes more than that"
     stopped = dict.fromkeys(NAMES, "stopped")

@@ -209,9 +209,9 @@ def asked(rollout: Rollout) -> tuple[list[str], list[str]]:
 
 
 @pytest.fixture(scope="module")
-def rollouts(build: Build, runner: Runner, server: FakeOpenAI) -> dict[str, Rollout]:
+def rollouts(build: Build, usual_runner: Runner, server: FakeOpenAI) -> dict[str, Rollout]:
     files = {"conftest.py": CONFTEST, "test_it.py": TESTS}
-    evaluation = run(build, runner, files, [f"test_it.py::{name}" for name in ASKED])
+    evaluation = run(build, usual_runner, files, [f"test_it.py::{name}" for name in ASKED])
     return {case.split("::", 1)[1]: rollout for case, rollout in evaluation.rollouts.items()}
 
 
@@ -368,7 +368,7 @@ def stray(suite_of: Any, runner: Runner, files: Mapping[str, str], cases: Sequen
 
 
 def test_a_call_at_import_belongs_to_no_case_and_is_told_once(
-    build: Build, runner: Runner, server: FakeOpenAI
+    build: Build, usual_runner: Runner, server: FakeOpenAI
 ) -> None:
     source = """
         from app import ask
@@ -382,7 +382,7 @@ def test_a_call_at_import_belongs_to_no_case_and_is_told_once(
             ask("own")
     """
     cases = ["test_it.py::test_one", "test_it.py::test_two"]
-    assert stray(build, runner, {"test_it.py": source}, cases) == ["import"]
+    assert stray(build, usual_runner, {"test_it.py": source}, cases) == ["import"]
 
 
 def test_the_teardown_of_a_wider_fixture_belongs_to_no_case(

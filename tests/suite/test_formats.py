@@ -120,7 +120,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
 
 
 def test_a_text_inside_of_any_file_reaches_the_request_as_the_candidate_has_it(
-    build: Build, runner: Runner, server: FakeOpenAI
+    build: Build, usual_runner: Runner, server: FakeOpenAI
 ) -> None:
     project = build(FILES)
     collect = [sys.executable, "-m", "pytest", "-q", "--collect-only"]
@@ -128,7 +128,7 @@ def test_a_text_inside_of_any_file_reaches_the_request_as_the_candidate_has_it(
     assert len(list(project.root.rglob("*.pyc"))) >= 5  # byte code of today's texts, of tests too
     before = project.snapshot()
     cases = {f"test_formats.py::{name}": id for id, name in PLACES.items()}
-    suite = project.suite(runner, list(cases), prompts=list(PLACES))
+    suite = project.suite(usual_runner, list(cases), prompts=list(PLACES))
     assert list(suite.components) == sorted(PLACES)
     texts = {id: f'Place "{id}",\nümläuts.' for id in PLACES}
 

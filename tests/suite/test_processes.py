@@ -147,14 +147,17 @@ def test_a_subprocess_collects_for_itself(
 @pytest.mark.parametrize(
     "unsafe",
     [
-        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
+        pytest.param(
+            "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
+            marks=pytest.mark.thorough,
+        ),
         "import openai\n"
         "client = openai.OpenAI(base_url='http://127.0.0.1:9', api_key='none', max_retries=0)\n"
         "try:\n"
         "    client.chat.completions.create(model='m', messages=[])\n"
         "except openai.APIConnectionError:\n"
         "    pass\n",
-        "import socket\ndatabase, server = socket.socketpair()\n",
+        pytest.param("import socket\ndatabase, server = socket.socketpair()\n", marks=pytest.mark.thorough),
     ],
     ids=["a thread was started", "a model was called", "a connection was opened"],
 )

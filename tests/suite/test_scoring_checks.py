@@ -154,8 +154,8 @@ CHECKED = {
 
 
 @pytest.fixture(scope="module")
-def checked(build: Build, runner: Runner) -> dict[str, Rollout]:
-    return run(build, runner, CHECKS, CHECKED)
+def checked(build: Build, usual_runner: Runner) -> dict[str, Rollout]:
+    return run(build, usual_runner, CHECKS, CHECKED)
 
 
 @pytest.mark.parametrize("name", CHECKED)
