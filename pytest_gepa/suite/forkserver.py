@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import inspect
 import json
 import os
 import signal
@@ -23,6 +24,16 @@ from pytest_gepa.suite.redirect import install
 from pytest_gepa.suite.redirect.table import PromptCopy, Table
 
 MESSAGE_BYTES = 1 << 16
+
+OURS = (
+    "pytest_gepa.suite.session",
+    "pytest_gepa.suite.closed_off",
+    "pytest_gepa.cost.meter",
+    "pytest_gepa.trace.bytes_disk",
+    "pytest_gepa.trace.capture",
+    "pytest_gepa.trace.packing",
+)
+"""What sessions import, some of it late."""
 
 
 def main(control_descriptor: int) -> None:
@@ -85,11 +96,23 @@ def _preload(file: str, watch: _Watch) -> None:
             before, threads = threads, _threads()
             if watch.has_opened or threads > before:
                 tainted.append(name)
+        _warm()
+    threads = _threads()
     watch.table = Table(())
     gc.collect()
     gc.freeze()  # keeps the shared pages shared: a collection in a child would write to every object's header
     with open(file, "w", encoding="utf-8") as stream:
         json.dump({"tainted": tainted, "threads": threads}, stream)
+
+
+def _warm() -> None:
+    """Do what each child would do anew: import what sessions use, compile what most texts give reason to look for, and
+    find out which module each file is of, the dearest part of telling of a failed assertion."""
+    for name in OURS:
+        importlib.import_module(name)
+    importlib.import_module("pytest_gepa.trace.redact").prepare()
+    with contextlib.suppress(Exception):  # of a module that does not let itself be looked at
+        inspect.getmodule(compile("", "<no file>", "exec"))
 
 
 def _threads() -> int:
