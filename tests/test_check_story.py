@@ -78,6 +78,14 @@ def test_the_budget_is_not_passed(tmp_path: Path) -> None:
         assert result.verdict in ("not finished", "regressed")
 
 
+def test_a_check_that_was_stopped_fails_where_cases_without_evidence_do(tmp_path: Path) -> None:
+    steady = World({f"steady{number}": (1, 1) for number in range(9)})
+    assert steady.check(tmp_path, fails_on_trouble=True).broken_rules == ()
+    assert steady.check(tmp_path, budget=4).broken_rules == ()
+    stopped = steady.check(tmp_path, budget=4, fails_on_trouble=True)
+    assert (stopped.verdict, stopped.broken_rules) == ("not finished", ("--gepa-fail-on-trouble",))
+
+
 def test_the_gates(tmp_path: Path) -> None:
     def failed(world: World, rule: str | None) -> bool:
         return world.check(tmp_path, fail_on=rule).failed

@@ -434,6 +434,7 @@ def test_record_copies_a_recording_to_where_it_can_be_committed(
     source = recorded(project)
     assert main(["record"]) == 0
     assert contents(project / "gepa_recording") == contents(source)
+    assert "`pytest --gepa-optimize --gepa-replay=only`" in capsys.readouterr().out
     assert main(["record", RUN]) == 0, "an older copy is replaced"
     assert stat.S_IMODE((project / "gepa_recording/answers").stat().st_mode) == 0o755
     make_run(project, {"prompts/b.md": (b"b\n", b"c\n")}, run="2026-11-24-2")
@@ -448,6 +449,15 @@ def test_record_says_which_addresses_a_replay_must_be_given(
     path.write_text(json.dumps({**json.loads(path.read_text()), "left_out": ["OPENAI_BASE_URL"]}))
     assert main(["record"]) == 0
     assert "OPENAI_BASE_URL" in capsys.readouterr().out
+
+
+def test_record_names_the_option_of_a_comparison_with_its_argument(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded(project) / "recording.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "mode": "baseline"}))
+    assert main(["record"]) == 0
+    assert "`pytest --gepa-baseline NAME --gepa-replay=only`" in capsys.readouterr().out
 
 
 def test_record_overwrites_nothing_that_is_no_recording(

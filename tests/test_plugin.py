@@ -275,7 +275,7 @@ STRINGS = {
 
 
 @pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest has native tables from version 9 on")
-def test_settings_come_from_a_native_table_in_the_forms_that_the_readme_names(pytester: pytest.Pytester):
+def test_settings_come_from_a_native_table_in_the_forms_that_the_page_names(pytester: pytest.Pytester):
     values = {**LISTS, **STRINGS, "gepa_fail_on_trouble": "true"}
     table = "".join(f"{key} = {value}\n" for key, value in values.items())
     pytester.makepyprojecttoml(f"[tool.pytest]\n{table}")
@@ -284,7 +284,7 @@ def test_settings_come_from_a_native_table_in_the_forms_that_the_readme_names(py
     assert settings.prices == ("m input=1 output=2",)
     assert (settings.budget, settings.holdout, settings.shrinks) == (60, 0.2, False)
     assert settings.fails_on_trouble
-    told = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    told = (Path(__file__).parents[1] / "docs/settings.md").read_text(encoding="utf-8")
     told = " ".join(told.partition("In a native")[2].partition(".)")[0].split())
     assert [name for name in LISTS if f"`{name}`" in told.partition("are lists of strings")[0]] == list(LISTS)
     assert "`gepa_fail_on_trouble` is `true` or `false`, and all others are strings" in told

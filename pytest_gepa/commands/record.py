@@ -29,9 +29,10 @@ def run(given: argparse.Namespace) -> int:
     if target.exists():
         shutil.rmtree(target)
     os.replace(scratch, target)
+    mode = f"--gepa-{recording.mode}{' NAME' * (recording.mode == 'baseline')}"
     print(
         f"Run {recording.directory_name} is recorded in {os.path.relpath(target)}; commit it, and\n"
-        f"`pytest --gepa-{recording.mode} --gepa-replay=only` replays it without key or network."
+        f"`pytest {mode} --gepa-replay=only` replays it without key or network."
     )
     if recording.left_out:
         names = ", ".join(recording.left_out)

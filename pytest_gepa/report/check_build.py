@@ -56,7 +56,7 @@ def build_check(
     has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < PROVEN)
     broken = (
         (f"--gepa-fail-on={rule}", _is_broken(rule, checks, judged.effect if has_fallen else 0.0)),
-        ("--gepa-fail-on-trouble", settings.fails_on_trouble and bool(trouble)),
+        ("--gepa-fail-on-trouble", settings.fails_on_trouble and bool(trouble or state.stopped)),
     )
     broken_rules = tuple(option for option, is_broken in broken if is_broken)
     return CheckResult(
