@@ -117,9 +117,10 @@ class SearchDriver:
         minutes = self._minutes
         deadline = None if minutes is None else self._state.started + 60 * minutes
         while True:
-            self._extensions.check()
+            if not self._crew.busy:  # else what is under way would be lost, and it is paid for
+                self._extensions.check()
             with self._lock:
-                tasks = self._search.ask()
+                tasks = () if self._extensions.has_trouble else self._search.ask()
                 self._opening.make(tasks)
                 if any(isinstance(task, Reflect) for task in tasks):
                     self._proposer.begin_round()

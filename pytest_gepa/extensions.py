@@ -50,7 +50,7 @@ class Extensions:
 
     @property
     def has_trouble(self) -> bool:
-        """Whether a hook has gone wrong."""
+        """Whether a hook has gone wrong; `check` raises what it was."""
         return bool(self._trouble)
 
     @property
@@ -212,7 +212,7 @@ class Extensions:
             return None
         try:
             answer = call_hook(self._hooks, name, **arguments)
-            if answer is not None and (wanted := problem(answer)):
+            if answer is not None and (wanted := _problem(problem, answer)):
                 plugins = names_of(getattr(self._hooks, name))
                 raise HookError(
                     f"the hook {name} of {plugins} returned {one_line(repr(answer), 80)}: {wanted}"
@@ -221,6 +221,14 @@ class Extensions:
             self._trouble.append(error)
             return None
         return answer
+
+
+def _problem(problem: Callable[[Any], str], answer: object) -> str:
+    """What is wrong with an answer; some objects cannot even be compared."""
+    try:
+        return problem(answer)
+    except Exception as error:
+        return f"it cannot be compared with what was asked for ({type(error).__name__})"
 
 
 def _are_groups(answer: object, failing: Collection[str], size: int, groups: int) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import islice
 
 from pytest_gepa.confirm import ConfirmRun
 from pytest_gepa.crew import Crew
 from pytest_gepa.driver import SearchDriver
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.interrupts import undisturbed
@@ -56,7 +58,12 @@ class Optimization:
         search = Search(
             [_search_case(case) for case in cases if case.split == "search"],
             texts,
-            search_settings(settings.seed, plan, has_model=model.settings.model != NO_MODEL),
+            search_settings(
+                settings.seed,
+                plan,
+                has_model=model.settings.model != NO_MODEL,
+                max_broken=settings.max_broken,
+            ),
             guard=guard.check,
             decisions=extensions.decisions,
             ancestor=ancestor,
@@ -123,13 +130,17 @@ class Optimization:
             self.state.winner = self.state.winner or self._best_so_far()
 
     def _rivals(self, winner: Candidate) -> tuple[Candidate, ...]:
-        """The best others of the frontier, as many as are confirmed beside the winner."""
+        """The best others of the frontier that are better than the seed, as many as are confirmed beside the winner:
+        each costs trials, and makes the others harder to prove.
+        """
         search = self.state.search
+        least = search.mean(search.seed) + TIE
         known = [search.candidates[standing.candidate] for standing in search.frontier()]
         others = [one for one in known if one.id not in (winner.id, search.seed.id, self.state.unshrunk)]
-        return tuple(one for one in others if len(search.broken(one)) <= self._max_broken)[
-            : self._confirmed - 1
-        ]
+        allowed = (
+            one for one in others if search.mean(one) > least and len(search.broken(one)) <= self._max_broken
+        )
+        return tuple(islice(allowed, self._confirmed - 1))
 
     def _best_so_far(self) -> Candidate:
         """What an interrupted run has to show: at worst a candidate that breaks a case, or has run on a few only."""

@@ -48,44 +48,47 @@ def confirm_rollouts(cases: Sequence[Case], trials: int, candidates: int = 1) ->
 def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
     """Share out the budget. Raises `SettingsError`, naming the smallest that would do, when it cannot hold the run."""
     searched = sum(case.split == "search" for case in cases)
-    minibatch = min(searched, MINIBATCH)
     least_confirm = confirm_rollouts(cases, settings.trials or 1, settings.confirm)
-    smallest = searched + minibatch + least_confirm
+    smallest = 2 * searched + least_confirm
     if settings.budget is not None and settings.budget < smallest:
         raise SettingsError(
-            f"a budget of {settings.budget} rollouts cannot hold the baseline ({searched}), one minibatch "
-            f"({minibatch}) and the confirm run ({least_confirm}); the smallest that can is --gepa-budget {smallest}"
+            f"a budget of {settings.budget} rollouts cannot hold the baseline ({searched}), one candidate "
+            f"({searched}) and the confirm run ({least_confirm}); the smallest that can is --gepa-budget {smallest}"
         )
     trials = settings.trials or _affordable_trials(settings, cases)
     probe = 0 if trials == 1 else min(searched, PROBE_CASES, max(PROBE_CASES // 3, searched // 3))
     confirm = confirm_rollouts(cases, trials, settings.confirm)
     if settings.budget:
-        probe = min(probe, settings.budget - searched - minibatch - confirm)
+        probe = min(probe, settings.budget - 2 * searched - confirm)
     limit = settings.budget or SEARCH_FACTOR * searched + confirm + probe
     search = limit - confirm - probe
-    shrink = _shrink_share(searched, search - searched, minibatch) if settings.shrinks else 0
+    shrink = _shrink_share(searched, search - searched) if settings.shrinks else 0
     is_adaptive = not settings.trials
     return BudgetPlan(
         limit, search - shrink, confirm, probe, trials, settings.confirm, is_adaptive, shrink=shrink
     )
 
 
-def search_settings(seed: int, plan: BudgetPlan, *, has_model: bool = True) -> SearchSettings:
-    """The settings of a run's search; `has_model` says whether there is a model that reflects."""
+def search_settings(
+    seed: int, plan: BudgetPlan, *, has_model: bool = True, max_broken: int = 0
+) -> SearchSettings:
+    """The settings of a run's search; `has_model` says whether there is a model that reflects, `max_broken` how many
+    cases the winner may break."""
     return SearchSettings(
         seed=seed,
         rollouts=plan.search + plan.probe,
         minibatch=MINIBATCH,
         probe=plan.probe,
         unite=has_model,
+        max_broken=max_broken,
     )
 
 
-def _shrink_share(searched: int, free: int, minibatch: int) -> int:
+def _shrink_share(searched: int, free: int) -> int:
     """What shrinking gets of the rollouts that baseline and confirm run leave: a third at most, and what is left must
-    hold a minibatch.
+    hold a candidate.
     """
-    return max(0, min(LEAST_SHARE * searched, free // 3, free - minibatch))
+    return max(0, min(LEAST_SHARE * searched, free // 3, free - searched))
 
 
 def _affordable_trials(settings: Settings, cases: Sequence[Case]) -> int:

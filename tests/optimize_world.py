@@ -20,6 +20,7 @@ from pytest_gepa.plan import plan_budget
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint
 from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -90,7 +91,7 @@ class World:
             [Component(PROMPT, Path(PROMPT), TODAY)],
             plan_budget(settings, self.cases),
             cast("Any", self.suite),
-            ReflectionModel(ReflectionEndpoint("reflector")),
+            ReflectionModel(ReflectionEndpoint(NO_MODEL)),
             journal,
             cast("Any", _Silent()),
             self._extensions(),

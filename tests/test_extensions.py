@@ -277,6 +277,15 @@ def test_a_listener_hears_of_a_candidate() -> None:
     assert seen == [(ONE.id, 0.5, (SEED.id,), "reflection", {"x": 1.0})]
 
 
+class Incomparable:
+    """As a row of a table may be."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def broken(name: str, hook: Any) -> tuple[Extensions, str]:
     """Ask each decision once with one hook that goes wrong; return the one message of it."""
     found = extensions(**{name: hook})
@@ -330,6 +339,11 @@ def test_who_ends_the_session_ends_it(error: Any) -> None:
 
     with pytest.raises(error):
         extensions(accept=leave).decisions.accept(DONE)
+
+
+def test_an_answer_that_cannot_be_compared_is_refused() -> None:
+    _, message = broken("select_parent", lambda parents: Incomparable())
+    assert "it cannot be compared with what was asked for (ValueError)" in message
 
 
 GROUPS = "give groups of failing cases, 2 at most, with 2 cases at most, and none twice"

@@ -144,3 +144,23 @@ def test_a_first_trial_like_the_search_is_enough_for_every_candidate(confirmed: 
     state = world.run(tmp_path, confirm=confirmed, max_broken=8)
     assert len(state.confirm) == 1 + confirmed
     assert {len(side) for side in state.confirm.values()} == {len(EVERY)}
+
+
+def test_who_is_no_better_than_today_is_not_confirmed_beside_the_winner(tmp_path: Path) -> None:
+    words = {
+        **{case: word for case, word in EVERY.items() if word == "date"},
+        "base-0": "it",
+        "base-1": "it",
+        "odd": "old",
+    }
+    world = World(words, lambda text, lacking, attempt: f"{text}- mind the date\n")
+    # What was in use before solves a case that no edit of today's prompt can solve, and nothing else.
+    world.passes = lambda text, case, trial: (case == "odd") == ("old" in text) and words[case] in text
+    state = world.run(
+        tmp_path, ancestor={PROMPT: "The old one: do it.\n"}, confirm=3, max_broken=8, budget=90
+    )
+    stands = {state.search.candidates[one.candidate].origin for one in state.search.frontier()}
+    assert "ancestor" in stands
+    assert state.winner is not None
+    assert state.winner.id != state.search.seed.id
+    assert "ancestor" not in {one.origin for one in (state.winner, *state.rivals)}

@@ -60,11 +60,20 @@ class Course:
         self, proposal: Proposal, child: Candidate, rivals: tuple[str, ...], gate: tuple[str, ...], first: int
     ) -> None:
         """Run a new candidate on the `first` cases of its gate; the others follow if they can change
-        the verdict.
+        the verdict. Cases that do not judge it, as they are its examples, are not run.
         """
         self._pool.add(child)
+        left_out = self._pool.ledger.left_out(child.id)
+        first -= sum(case in left_out for case in gate[:first])
+        gate = tuple(case for case in gate if case not in left_out)
         proposal.child, proposal.rivals, proposal.gate = child, rivals, gate
-        self.run(proposal, gate[:first])
+        if gate:
+            self.run(proposal, gate[: max(1, first)])
+        elif proposal.repairs is not None:
+            self._judge_repair(proposal, child, GateState("failed", 0.0, 0.0, ()))
+        else:
+            proposal.merge = None
+            self.fail(proposal, "rejected", child, "all cases shown are examples in it, and cannot judge it")
 
     def judge(self, proposal: Proposal, child: Candidate) -> None:
         """Decide on a child by what is known of it at its gate."""

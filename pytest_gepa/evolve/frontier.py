@@ -34,7 +34,8 @@ class Standing:
 class Weights:
     """Sums of case weights over bit sets, by a few popcounts: one mask for each weight that occurs.
 
-    Many different weights are rounded to a 65535th of the largest and get a mask for each binary digit.
+    Many different weights are rounded to a 65535th of the largest, up to one at the least, and get a mask for each
+    binary digit.
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
@@ -45,7 +46,7 @@ class Weights:
             masks.setdefault(weight, []).append(case)
         if len(masks) > _DIGITS:
             unit = max(masks) / ((1 << _DIGITS) - 1)
-            units = {weight: round(weight / unit) for weight in masks}
+            units = {weight: max(1, round(weight / unit)) for weight in masks}
             masks = {
                 (1 << digit) * unit: [c for c, weight in enumerate(weights) if units[weight] >> digit & 1]
                 for digit in range(_DIGITS)

@@ -111,7 +111,8 @@ def next_stage(
         return tuple(order)
     if unsolved:
         return tuple(unsolved)
-    slack = ledger.sum(child.id, run) + ledger.weight(missing) - best_mean * ledger.weight(ledger.active)
+    settled = [case for case in ledger.active if case not in set(missing)]
+    slack = ledger.sum(child.id, settled) + ledger.weight(missing) - best_mean * ledger.weight(ledger.active)
     count = 0
     while count < len(order) and slack >= -TIE:
         slack -= ledger.cases[order[count]].weight

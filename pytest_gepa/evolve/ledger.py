@@ -64,13 +64,18 @@ class Ledger:
         self.results[seed] = {case: results[case] for case in self.cases if case in results}
         for case, result in self.results[seed].items():
             if result.score is not None:
-                self._seed[case] = result.score
-                self._seed_passes[case] = self._passed(case, result.score, result.passed)
+                self._take_seed(case, result)
                 self._seed_uses[case] = result.uses
                 if not (result.keys or result.uses or result.charged or result.depends):
                     self._inherited[case] = result
         self.active = tuple(self._seed)
         self.weights = tuple(self.cases[case].weight for case in self.active)
+
+    def _take_seed(self, case: str, result: CaseResult) -> None:
+        """Note what stands for every candidate that gives no evidence."""
+        assert result.score is not None
+        self._seed[case] = result.score
+        self._seed_passes[case] = self._passed(case, result.score, result.passed)
 
     def record(self, candidate: str, results: Mapping[str, CaseResult]) -> None:
         """Add results of a candidate."""
@@ -93,6 +98,8 @@ class Ledger:
             else:
                 self._was_noisy |= differs
             known[case] = self._median(case, trials)
+            if candidate == self._seed_id:
+                self._take_seed(case, known[case])
 
     def trials(self, candidate: str, case: str) -> int:
         """Return how many trials of a case gave evidence."""
@@ -163,9 +170,9 @@ class Ledger:
         return self._left_out.get(candidate, {})
 
     def missing(self, candidate: str) -> tuple[str, ...]:
-        """Return the active cases on which the candidate has not been run."""
-        known = self.results.get(candidate, self._inherited)
-        return tuple(case for case in self.active if case not in known)
+        """Return the active cases that judge the candidate and on which it has not been run."""
+        known, left_out = self.results.get(candidate, self._inherited), self.left_out(candidate)
+        return tuple(case for case in self.active if case not in known and case not in left_out)
 
     def cost(self, components: Collection[str], cases: Iterable[str]) -> int:
         """Return how many of the cases use one of these components: the others' requests stay as they

@@ -40,9 +40,7 @@ class Merges:
         """Make one of both sides by what a reflection gave, line by line where it gave nothing new."""
         merge, (child, problem) = proposal.merge, self._children.child_of(proposal)
         assert merge is not None
-        if self._work.done:
-            self._work.proposals.remove(proposal)
-        elif child is not None and child.id not in self._pool.candidates:
+        if child is not None and child.id not in self._pool.candidates:
             self._to_gate(proposal, merge, child, f"with {merge.pair.other.id}, by a reflection on both")
         elif merge.child is not None and self._children.is_new(merge.child):
             # Better the wording of one side than neither. The pair has no other try.

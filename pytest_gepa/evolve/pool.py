@@ -63,13 +63,12 @@ class Pool:
         self._least: dict[str, str] = {}
         self._thrifty: list[str] = []
         self._pairs: list[tuple[str, str]] = []
+        self._tried: set[frozenset[str]] = set()
         self._failed: set[frozenset[str]] = set()
 
     def begin(self, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline."""
         self.ledger.record_seed(self.seed.id, results)
-        judged = self._judged(self.seed.id).values()
-        self._objectives, self._savings = objective_names(judged), known_savings(judged)
         self._enter_all((self.seed.id,))
 
     def weigh_again(self) -> None:
@@ -77,8 +76,12 @@ class Pool:
         self._enter_all(tuple(self.frontier.means))
 
     def _enter_all(self, names: Sequence[str]) -> None:
+        # A trial that fails may give no named score: what there is to compare by is found out anew as well.
+        judged = self._judged(self.seed.id).values()
+        self._objectives, self._savings = objective_names(judged), known_savings(judged)
         self.frontier = Frontier(self.ledger.weights, len(self._objectives), len(self._savings))
-        self._least, self._thrifty, self._pairs = {}, [], []
+        self._least, self._thrifty = {}, []
+        self._pairs = [pair for pair in self._pairs if frozenset(pair) in self._failed]
         for name in names:
             self.enter(self.candidates[name])
 
@@ -104,7 +107,8 @@ class Pool:
         self._broken[name] = len(ledger.broken(name))
         self._workable[name] = bool(ledger.workable(name))
         if name in frontier.members:
-            self._pairs += [(name, other) for other in frontier.partners(name)[:_PARTNERS]]
+            pairs = [(name, other) for other in frontier.partners(name)[:_PARTNERS]]
+            self._pairs += [pair for pair in pairs if frozenset(pair) not in self._tried]
         return better > 0 or frontier.means[name] > before + TIE
 
     @property
@@ -200,24 +204,24 @@ class Pool:
         best of those that do, best mean first.
         """
         means, best = self.frontier.means, self.best(max_broken)
-        better = {
+        found = [
             name
             for name, mean in means.items()
-            if mean > means[self.seed.id] + TIE and self._broken[name] <= max_broken
-        }
-        names = sorted(better | {best.id} - {self.seed.id}, key=lambda name: -means[name])
+            if (mean > means[self.seed.id] + TIE and self._broken[name] <= max_broken)
+            or self.seed.id != name == best.id
+        ]
         return tuple(
             Finalist(self.candidates[name], means[name], self._broken[name], self.outlay(name))
-            for name in names
+            for name in sorted(found, key=lambda name: -means[name])
         )
 
-    def in_doubt(self) -> tuple[str, ...]:
+    def in_doubt(self, max_broken: int) -> tuple[str, ...]:
         """Return cases to run again under the seed: those that the best candidates seem to have broken, of which the
-        seed may have passed some by chance. They keep a better one from being chosen.
+        seed may have passed some by chance. They keep a better one from being chosen, as more than `max_broken`.
         """
         means = self.frontier.means
-        chosen = means[self.best(0).id]
-        barred = [name for name in means if self._broken[name] and means[name] > chosen + TIE]
+        chosen = means[self.best(max_broken).id]
+        barred = [name for name in means if self._broken[name] > max_broken and means[name] > chosen + TIE]
         barred = sorted(barred, key=lambda name: -means[name])[:_DOUBTED]
         cases = dict.fromkeys(case for name in barred for case in self.ledger.broken(name))
         return self.ledger.open_to_doubt(self.seed.id, cases)
@@ -265,6 +269,7 @@ class Pool:
             has_failed = frozenset(pair) in self._failed
             child = None if has_failed else self._merged(joined)
             if child is not None or has_failed:
+                self._tried.add(frozenset(pair))
                 return Merge(joined, child, _alternate(ahead, behind))
         return None
 

@@ -44,6 +44,7 @@ class SearchSettings:
     ends after `patience` proposals in a row without a gain, or `invalid` replies in a row without an
     edit that can be used. `discarded` is the number of earlier edits that a reflection is told of.
     `unite` says whether there is a model to unite what two candidates have changed in the same lines.
+    `max_broken` is the number of cases that the winner may break.
     """
 
     seed: int = 0
@@ -65,6 +66,7 @@ class SearchSettings:
     repair_stage: int = 2
     discarded: int = 5
     unite: bool = True
+    max_broken: int = 0
     proposals_in_flight: int = 1
 
 

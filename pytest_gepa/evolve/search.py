@@ -204,7 +204,8 @@ class Search:
             self.pool.ledger.record(event.candidate, results)
         if task.candidate is self.seed:
             self.pool.weigh_again()
-            self._began = True
+            if not self._began:
+                self._run_ancestor()
             return
         proposal = next(one for one in self._work.proposals if one.candidate is task.candidate)
         if len(results) < len(task.cases) and task.purpose != "repeat":
@@ -225,14 +226,16 @@ class Search:
         elif not self.pool.ledger.workable(self.seed.id):
             self._work.finish("no failing case uses a prompt")
         probed = self._probed()
-        self._began = not probed
         if probed and self.budget.reserve(len(probed)):
             self._work.hand_out(Evaluate(self.seed, probed, "repeat", 1))
-        if not self.done and self._ancestor.id != self.seed.id:
+        else:
             self._run_ancestor()
 
     def _run_ancestor(self) -> None:
-        """Run what was in use before on every case: a child of the seed that has no gate to pass."""
+        """Begin, and first run what was in use before on every case: a child of the seed that has no gate to pass."""
+        self._began = True
+        if self.done or self._ancestor.id == self.seed.id:
+            return
         self.pool.add(self._ancestor)
         proposal = Proposal(self.seed.id, self.seed.id, tip=self._ancestor)
         self._work.proposals.append(proposal)
@@ -265,7 +268,12 @@ class Search:
         for proposal in [one for one in self._work.proposals if one.waiting]:
             cases, proposal.waiting = proposal.waiting, ()
             self._course.run(proposal, cases)
-        while not self.done and self._began and len(self._work.proposals) < self.settings.proposals_in_flight:
+        while (
+            not self.done
+            and self._began
+            and not self._work.runs(self.seed.id)  # what it tells may be decided on now
+            and len(self._work.proposals) < self.settings.proposals_in_flight
+        ):
             progress = self._progress()
             if reason := self._stop(progress) or stop_at_last(progress):
                 self._work.finish(reason, closes=True)
@@ -297,7 +305,7 @@ class Search:
         """
         if self.done or not self._began or not self.pool.ledger.noise or self._work.runs(self.seed.id):
             return
-        cases = self.pool.in_doubt()
+        cases = self.pool.in_doubt(self.settings.max_broken)
         if cases and self.budget.reserve(len(cases)):
             trial = self.pool.ledger.trials(self.seed.id, cases[0])
             self._work.hand_out(Evaluate(self.seed, cases, "repeat", trial))

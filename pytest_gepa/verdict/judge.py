@@ -185,7 +185,7 @@ def _pairs(score: CaseScore) -> _Pairs:
     return _Pairs(
         score.case,
         score.group,
-        Fraction(score.weight).limit_denominator(_PRECISION),
+        max(Fraction(score.weight).limit_denominator(_PRECISION), Fraction(1, _PRECISION)),
         tuple(_exact(before) for before, _, _ in common),
         tuple(_exact(after) for _, after, _ in common),
         seed_passed,

@@ -47,3 +47,14 @@ def test_texts_as_they_are_today_are_not_run_twice() -> None:
     world = world_of("- mind the price\n", "- mind the price\n")
     search = world.run(world.search())
     assert all(candidate.origin != "ancestor" for candidate in search.candidates.values())
+
+
+def test_it_waits_for_the_repeats_of_the_baseline() -> None:
+    world = world_of("- mind the price\n", "- mind the date\n")
+    search = world.search(probe=3)
+    for purpose in ("baseline", "repeat", "rest"):
+        (task,) = search.ask()
+        assert isinstance(task, Evaluate)
+        assert task.purpose == purpose
+        world.tell(search, world.answer(task))
+    assert task.candidate.origin == "ancestor"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from pytest_gepa.evolve.gate import judge_gate
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchCase
 from pytest_gepa.evolve.proposal import prunings
-from pytest_gepa.evolve.tasks import CaseResult, Decision, Event, Reflect, Reflected
+from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Event, Reflect, Reflected
 from pytest_gepa.prompts.examples import Example
 from tests.evolve.world import World, words_world
 
@@ -209,3 +210,44 @@ def test_telling_the_events_again_gives_the_same_candidates() -> None:
     assert {name: one.taken for name, one in again.candidates.items()} == {
         name: one.taken for name, one in search.candidates.items()
     }
+
+
+def test_a_case_that_is_an_example_is_not_run_under_those_that_have_it() -> None:
+    found = pool("1000")
+    taker = child("one", "b")
+    found.add(taker)
+    assert found.ledger.missing(taker.id) == ("a", "c", "d")
+    heir = child("two", parent=taker)
+    found.add(heir)
+    assert "b" not in found.ledger.missing(heir.id)
+    without = derive(heir, {"p": heir.texts["p"].replace(example("b").text, "")})
+    found.add(without)
+    assert found.ledger.missing(without.id) == CASES, "it judges again who has it no more"
+
+
+def test_the_gate_of_an_example_is_the_other_cases_shown() -> None:
+    def take(world: World, task: Reflect, component: str) -> str | None:
+        return f"{task.parent.texts[component]}{example(task.failing[0]).text}\n"
+
+    class Taking(World):
+        def answer(self, task: Evaluate | Reflect) -> Event:
+            told = super().answer(task)
+            if isinstance(told, Reflected):
+                assert isinstance(task, Reflect)
+                told = replace(
+                    told, examples=(Example(task.failing[0], "prompt", example(task.failing[0]).text),)
+                )
+            return told
+
+    needs = {name: {"prompt": (name,)} for name in CASES}
+    world = Taking(needs, editor=take)
+    search = world.run(world.search(patience=3))
+    taken = [task for task in world.tasks if isinstance(task, Evaluate) and task.candidate.examples]
+    assert taken
+    assert all(not {*task.cases} & {*task.candidate.examples} for task in taken)
+    alone = Taking({"a": needs["a"]}, editor=take)
+    alone.run(alone.search(patience=3))
+    assert "all cases shown are examples in it, and cannot judge it" in [
+        one.reason for one in alone.decisions
+    ]
+    assert search.best().id == search.seed.id

@@ -126,3 +126,12 @@ def test_best_sets_do_not_depend_on_the_order_of_adding(
     assert {one.candidate: one.best_on for one in frontier.standings()} == {
         name: len(sets[name]) for name in frontier.members
     }
+
+
+def test_a_weight_that_is_next_to_nothing_beside_another_still_counts() -> None:
+    light = [1 + number / 100 for number in range(20)]
+    frontier = Frontier([1e6, *light])
+    frontier.add("heavy", [1.0] + [0.0] * 20)
+    frontier.add("light", [0.0] + [1.0] * 20)
+    assert frontier.shares(["light"]) == [1.0]
+    assert 0 < frontier.shares(["heavy", "light"])[1] < 0.001

@@ -192,3 +192,14 @@ def test_few_failures_beside_many_passes_are_in_doubt_where_trials_differ() -> N
     assert set(ledger.unsettled("s")) == {"0"}  # the fewest trials first
     ledger.repeat("s", {"0": trial(True)})
     assert set(ledger.unsettled("s")) == {"0", "5"}
+
+
+def test_what_stands_without_evidence_is_what_all_trials_of_the_seed_come_to() -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("y")])
+    ledger.record_seed("seed", {"x": trial(True), "y": trial(False)})
+    ledger.record("child", {"x": CaseResult(None, ("a",)), "y": trial(False)})
+    for _ in range(2):
+        ledger.repeat("seed", {"x": trial(False)})
+    assert ledger.mean("seed") == ledger.mean("child") == 0.0
+    assert ledger.scores("child") == ledger.scores("seed")
+    assert not ledger.passes("child", "x")

@@ -213,3 +213,52 @@ def test_named_scores_keep_a_candidate_on_the_frontier() -> None:
         pool.ledger.record(candidate.id, found)
         assert pool.enter(candidate)
     assert set(pool.frontier.members) == {formal.id, factual.id}
+
+
+def scored(score: float, **objectives: float) -> CaseResult:
+    return CaseResult(score, ("a",), "", True, "k", objectives=objectives)
+
+
+def test_a_named_score_that_a_further_trial_has_taken_away_is_no_objective_any_more() -> None:
+    pool = Pool([SearchCase("0"), SearchCase("1")], SEED)
+    pool.begin({"0": scored(1, tone=1), "1": scored(0, facts=0)})
+    pool.ledger.repeat(SEED.id, {"0": scored(0)})
+    pool.ledger.repeat(SEED.id, {"0": scored(0)})
+    pool.weigh_again()
+    assert pool.frontier.members == (SEED.id,)
+    newcomer = child("x\n")
+    pool.add(newcomer)
+    pool.ledger.record(newcomer.id, {"0": scored(1, tone=1), "1": scored(1, facts=1)})
+    assert pool.enter(newcomer)
+
+
+def test_a_pair_that_was_merged_is_not_merged_again_when_places_are_given_anew() -> None:
+    pool = pool_of("000")
+    add(pool, child("x\n", "a"), "100")
+    add(pool, child("y\n", "b"), "011")
+    merge = pool.next_merge()
+    assert merge is not None
+    pool.weigh_again()
+    assert pool.next_merge() is None
+    pool.merge_failed(merge.pair)
+    pool.weigh_again()
+    again = pool.next_merge()
+    assert again is not None
+    assert again.child is None, "a pair whose merge failed is considered once more"
+    pool.weigh_again()
+    assert pool.next_merge() is None
+
+
+def test_finalists_of_equal_means_come_in_the_order_in_which_they_were_found() -> None:
+    pool = pool_of("000")
+    found = [child(f"{number}\n") for number in range(8)]
+    for one in found:
+        add(pool, one, "100")
+    assert [finalist.candidate for finalist in pool.finalists(0)] == found
+
+
+def test_only_what_bars_a_candidate_is_in_doubt() -> None:
+    pool = pool_of("1000")
+    add(pool, child("bold\n"), "0111")
+    assert pool.in_doubt(max_broken=0) == ("0",)
+    assert pool.in_doubt(max_broken=1) == ()

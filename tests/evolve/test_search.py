@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.search import Search, SearchCase, SearchError, SearchSettings
 from pytest_gepa.evolve.tasks import (
     CaseResult,
@@ -712,3 +713,45 @@ def test_where_trials_end_alike_nothing_broken_is_doubted() -> None:
     world.run(world.search(probe=2, patience=6))
     assert "frontier" in world.kinds()
     assert seed_trials(world, "steady") == []
+
+
+def test_no_better_candidate_is_lost_to_a_doubt_that_the_end_of_the_search_cuts_off() -> None:
+    def result(passes: bool, key: str) -> CaseResult:
+        return CaseResult(float(passes), ("p",), "" if passes else "bad", keys=key, passed=passes)
+
+    good_enough = Decisions(stop=lambda progress: "good enough" if progress.best >= 0.6 else "")
+    search = Search(
+        [SearchCase(case) for case in "abcde"],
+        {"p": "x"},
+        SearchSettings(rollouts=200, probe=5),
+        decisions=good_enough,
+    )
+    seed, edits = search.seed.id, iter(["better"])
+
+    def answer(task: Evaluate | Reflect) -> Event:
+        if isinstance(task, Reflect):
+            return Reflected(task.proposal, {"p": next(edits)})
+        if task.candidate.id != seed:
+            return Evaluated(task.candidate.id, {case: result(case != "a", "new") for case in task.cases})
+        # Today's prompts pass "a" twice by luck, and "b" once.
+        lucky = {"a": (0, 1), "b": (1,)}
+        told = {case: result(task.trial in lucky.get(case, ()), "old") for case in task.cases}
+        return Evaluated(seed, told)
+
+    out = list(search.ask())
+    while out:
+        begun = [task for task in out if isinstance(task, Evaluate) and task.candidate.id == seed]
+        assert not begun or len(out) == 1, "what a repeat of the seed tells is waited for"
+        search.tell(answer(out.pop(0)))
+        out += search.ask()
+    assert search.done == "good enough"
+    assert search.best().texts == {"p": "better"}
+    assert (search.budget.reserved, search.is_evaluating) == (0, False)
+
+
+def test_what_was_not_begun_when_a_search_ends_is_not_reserved_any_more() -> None:
+    world = words_world(["date"])
+    search = world.search()
+    search.tell(Stopped("no more"))
+    assert search.ask() == ()
+    assert (search.budget.reserved, search.is_evaluating) == (0, False)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import SettingsError
-from pytest_gepa.plan import MINIBATCH, plan_budget
+from pytest_gepa.plan import plan_budget
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.settings import Settings
@@ -116,17 +116,17 @@ def test_the_smallest_budget_that_is_named_will_do_and_one_less_will_not(
     plan = plan_budget(replace(settings, budget=smallest), chosen)
     assert (plan.limit, plan.search + plan.confirm + plan.probe) == (smallest, smallest)
     assert plan.shrink == 0
-    assert plan.search >= searched + min(searched, MINIBATCH)
+    assert plan.search >= 2 * searched, "a baseline, and a candidate on every case"
     with pytest.raises(SettingsError):
         plan_budget(replace(settings, budget=smallest - 1), chosen)
 
 
-@pytest.mark.parametrize("budget", range(24 + 12 + min(12, MINIBATCH), 240, 7))
+@pytest.mark.parametrize("budget", range(24 + 2 * 12, 240, 7))
 def test_a_confirm_run_with_more_trials_takes_no_more_than_a_third_of_a_given_budget(budget: int):
     plan = plan_budget(replace(SETTINGS, budget=budget), cases(12))
     assert plan.trials == 1 or 3 * plan.confirm <= budget
     assert plan.search + plan.shrink + plan.confirm + plan.probe == budget
-    assert plan.search >= 12 + min(12, MINIBATCH)
+    assert plan.search >= 2 * 12
 
 
 @given(
@@ -136,10 +136,10 @@ def test_shrinking_has_a_share_of_which_the_search_keeps_the_double(
     searched: int, held_out: int, more: int, trials: int | None, shrinks: bool
 ):
     chosen = cases(searched, held_out)
-    smallest = searched + min(searched, MINIBATCH) + 2 * (searched + held_out) * (trials or 1)
+    smallest = 2 * searched + 2 * (searched + held_out) * (trials or 1)
     plan = plan_budget(replace(SETTINGS, trials=trials, budget=smallest + more, shrinks=shrinks), chosen)
     assert plan.search + plan.shrink + plan.confirm + plan.probe == plan.limit == smallest + more
-    assert plan.search >= searched + min(searched, MINIBATCH)
+    assert plan.search >= 2 * searched
     assert plan.search - searched >= 2 * plan.shrink
     assert 0 <= plan.shrink <= 3 * searched * shrinks
     if more >= 1000:
@@ -222,7 +222,7 @@ def test_each_candidate_that_is_confirmed_has_a_side_of_its_own():
     plan = plan_budget(settings, cases(31, 10))
     assert plan.confirm == 4 * 41 * 3
     assert f"at most {plan.confirm} = 4 sides x 41 cases x 3 trials" in text(settings, cases(31, 10))
-    smallest = 31 + MINIBATCH + 4 * 41
+    smallest = 2 * 31 + 4 * 41
     with pytest.raises(SettingsError, match=f"--gepa-budget {smallest}"):
         plan_budget(replace(settings, budget=1), cases(31, 10))
 

@@ -345,3 +345,8 @@ def null_shares(by_answer: bool) -> float:
 def test_where_nothing_changed_cases_that_share_answers_are_called_proven_as_seldom_as_others():
     assert null_shares(by_answer=True) <= 0.05
     assert null_shares(by_answer=False) > 0.25
+
+
+def test_a_weight_that_is_next_to_nothing_is_counted_and_no_error() -> None:
+    light, heavy = CaseScore("light", (0.0,), (1.0,), weight=1e-7), CaseScore("heavy", (0.0,), (0.0,))
+    assert 0 < judge([light, heavy]).effect < 1e-3
