@@ -28,7 +28,8 @@ _FIRST = 2
 
 
 class Shrink:
-    """Makes the winner as small as it can be with no case worse, for at most `most` rollouts of the `budget`.
+    """Makes the winner as small as it can be with no case worse, for at most `most` rollouts of the `budget`,
+    retries of what had failed on the way not counted.
 
     `before` is the winner as the search has found it, `winner` the smallest so far, at any time. `done` is the reason
     for which it ended, in words, or "". When that is that every change was tried, none of those left can be dropped

@@ -63,7 +63,8 @@ def _counted(shares: Sequence[float]) -> float:
 
 
 def _not_rejected(values: Sequence[float], shares: Sequence[float], seed: int) -> tuple[float, float]:
-    """The means that the two-sided sign-flip test does not reject, so that p < 0.05 and 0 outside are the same.
+    """The means that the two-sided sign-flip test does not reject, so that p < 0.05 and 0 outside are the same, but for
+    bounds next to 0 where the subsets are a sample.
 
     A mean is rejected if fewer than 2.5 % of all subsets of the cases have one that is lower (or higher), so that the
     bounds are quantiles of the means of subsets (Hartigan 1969, Journal of the American Statistical Association 64,
