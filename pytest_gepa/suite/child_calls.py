@@ -28,9 +28,17 @@ LIBRARIES = ("httpx", "httpx2", "requests", "urllib3", "aiohttp", "http.client")
 
 
 def capture_calls(
-    recorder: Recorder, redactor: Redactor, *, cache: str, recording: str, trial: str, replay: str, costs: str
+    recorder: Recorder,
+    redactor: Redactor,
+    *,
+    cache: str,
+    recording: str,
+    trial: str,
+    replay: str,
+    costs: str,
+    root: int,
 ) -> None:
-    """Record the calls of this process from now on; the parameters are those of its job."""
+    """Record the calls of this process from now on; `root` is the session's process, the rest is its job's."""
     from pytest_gepa.cost.meter import Meter
     from pytest_gepa.suite.closed_off import close_off
     from pytest_gepa.trace import capture
@@ -44,14 +52,15 @@ def capture_calls(
         ResponseCache(Path(recording)) if recording else None,
         lambda text: redactor.refreshed().redact_certain(text),
         Meter.found_in(costs),
+        root,
     )
     if replay == "only":
         close_off(recorder.add_refusal)
 
 
-def share_calls(recorder: Recorder, directory: Path, job: Job, redactor: Redactor) -> None:
+def share_calls(recorder: Recorder, directory: Path, job: Job, redactor: Redactor, root: int) -> None:
     """Have the recorder hear of calls in the children of this process from now on; `directory` is that of the process's
-    own overlay."""
+    own overlay, `root` the session's process."""
     recorder.mailbox = _mailbox(directory, os.getpid(), redactor)
     about = {
         "owner": os.getpid(),
@@ -61,6 +70,7 @@ def share_calls(recorder: Recorder, directory: Path, job: Job, redactor: Redacto
         "replay": job.replay,
         "costs": job.costs,
         "redact": list(job.redact),
+        "root": root,
     }
     (directory / ABOUT).write_text(json.dumps(about), encoding="utf-8")
 

@@ -77,8 +77,9 @@ def run_job(job: Job, channel: Channel) -> None:
         trial=job.trial,
         replay=job.replay,
         costs=job.costs,
+        root=os.getpid(),
     )
-    share_calls(recorder, temp / "prompts", job, redactor)
+    share_calls(recorder, temp / "prompts", job, redactor, os.getpid())
     renderings.install(
         {id: text for prompt in job.prompts for id, text in prompt.texts.items()},
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
@@ -112,6 +113,7 @@ class ChildSession:
         self.collected = False
         self.broken: dict[str, str] = {}
         self._sockets = open_sockets()
+        self._root = os.getpid()
         self._redactor = redactor
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
@@ -234,7 +236,7 @@ class ChildSession:
         temp.mkdir()
         os.environ.update(name_of(self.job, place), PYTEST_DEBUG_TEMPROOT=str(temp))
         self.overlay.begin_worker(temp / "prompts")
-        share_calls(self.recorder, temp / "prompts", self.job, self._redactor)
+        share_calls(self.recorder, temp / "prompts", self.job, self._redactor, self._root)
         random.seed()
         self.channel = channel
         restart_capture(next(iter(self.items.values())).config)

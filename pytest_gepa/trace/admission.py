@@ -12,19 +12,19 @@ from pytest_gepa.trace.chat import ChatRequest
 from pytest_gepa.trace.exchange import Claim, Exchange, describe
 from pytest_gepa.trace.fare import Fare
 from pytest_gepa.trace.keys import Identity, identify
+from pytest_gepa.trace.own_servers import LOOPBACK, is_own_server
 from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import Place, Stores
-
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where the calls of a process are recorded, and the answers stored and found.
 
-    Nothing is looked up or stored without a trial. `meter` counts what calls cost, None to let them go uncounted. For
-    the rest see `replay.Stores`.
+    Nothing is looked up or stored without a trial. `meter` counts what calls cost, None to let them go uncounted.
+    `root` is the process whose servers, and those of its descendants, may be the code under test: they are always
+    asked, and have no price; None where there are none. For the rest see `replay.Stores`.
     """
 
     recorder: Recorder
@@ -34,6 +34,7 @@ class Target:
     recording: ResponseCache | None = None
     redact: Callable[[str], str] | None = None
     meter: Meter | None = None
+    root: int | None = None
 
     @property
     def stores(self) -> Stores:
@@ -69,12 +70,19 @@ def begin(
         if protocol is FALLBACK and within:
             return None
         identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
+        is_own = target.root is not None and is_own_server(url, target.root)
         claim = None
-        if target.trial is not None and target.stores.used and _is_model_call(protocol, asked, url):
+        if (
+            target.trial is not None
+            and target.stores.used
+            and not is_own
+            and _is_model_call(protocol, asked, url)
+        ):
             claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
         fare = None
         # What names no model and is of no known protocol is no call to a model, and has no price.
-        if target.meter is not None and not within and (protocol is not FALLBACK or asked.model):
+        has_price = not (within or is_own) and (protocol is not FALLBACK or asked.model)
+        if target.meter is not None and has_price:
             fare = Fare(target.meter, asked.model, body, has_answers=asked.kind != "embedding")
         return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
     except Exception as error:
@@ -90,7 +98,7 @@ def _is_model_call(protocol: Protocol, asked: ChatRequest, url: str) -> bool:
     One of an unknown protocol that names no model and stays on this machine may as well go to a server that the test
     has started: the code under test, which must run.
     """
-    return protocol is not FALLBACK or bool(asked.model) or urlsplit(url).hostname not in _LOOPBACK
+    return protocol is not FALLBACK or bool(asked.model) or urlsplit(url).hostname not in LOOPBACK
 
 
 def _claim(
