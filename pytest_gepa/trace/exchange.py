@@ -15,7 +15,7 @@ from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
 from pytest_gepa.trace.fields import read_object, read_usage
 from pytest_gepa.trace.outermost import asking_an_application, sending
-from pytest_gepa.trace.protocols import Protocol
+from pytest_gepa.trace.protocols import Protocol, counts_all, is_whole
 from pytest_gepa.trace.record import Ordinal
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import NotRecorded, Place, sleep
@@ -214,7 +214,8 @@ class Exchange:
         call = self._of_response(answer)
         if is_whole:
             self._store(answer, call)
-        self._end(call)
+        has_counted = self._fare is None or status >= 300 or counts_all(self.protocol, body)
+        self._end(call, has_counted=has_counted)
 
     def _of_response(self, response: StoredAnswer) -> Call:
         status, body = response.status, response.body
@@ -232,7 +233,7 @@ class Exchange:
         self, status: int, answer: Answer | None, trouble: str, whole: StoredAnswer | None = None
     ) -> None:
         """End with what a stream has brought. `trouble` says why it is not complete, "" if it is; `whole` is what
-        has come of it, None if that was not kept."""
+        has come of it, None if that was not kept. Tokens that one without its end has told are not all it costs."""
         call = replace(self._of_answer(answer), status=status)
         if whole is not None:
             self._store(whole, call)
@@ -244,7 +245,7 @@ class Exchange:
                 f"so far: {so_far}" if so_far else "",
             )
             call = replace(call, answer=None, error="; ".join(filter(None, parts)))
-        self._end(call)
+        self._end(call, has_counted=not (trouble or (answer is not None and answer.error)))
 
     @_noted
     def failed(self, error: BaseException) -> None:
@@ -309,7 +310,7 @@ class Exchange:
             reasoning_tokens=answer.reasoning_tokens,
         )
 
-    def _end(self, call: Call, cause: BaseException | None = None) -> None:
+    def _end(self, call: Call, cause: BaseException | None = None, *, has_counted: bool = True) -> None:
         if self._ended:
             return
         self._ended = True
@@ -317,29 +318,13 @@ class Exchange:
             self._recorder.count_answer()
         if self._fare is not None:
             fare = self._fare
-            self.guarded(lambda: fare.settle(call, cause))
+            self.guarded(lambda: fare.settle(call, cause, has_counted=has_counted))
         if self._claim is not None:
             self._claim.place.leave()
             if not self._is_stored:
                 # The number is free again, so that a retry looks for the same answer.
                 self._recorder.release(self._claim.ordinal)
         self._slot.put(replace(call, seconds=time.perf_counter() - self._started))
-
-
-def is_whole(protocol: Protocol, answer: StoredAnswer) -> bool:
-    """Whether an answer is finished, and none that tells of an error: only such are stored and used again.
-
-    A stream is finished by its terminal marker; a finish reason alone does not tell that nothing was lost after.
-    """
-    if answer.status != 200:
-        return False
-    reader = protocol.stream() if answer.is_event_stream else None
-    if reader is None:
-        return protocol.is_complete(answer.body)
-    reader.feed(answer.body)
-    # Read by a fresh reader: `answer` of one that is in use ends what it has begun.
-    read = reader.answer()
-    return reader.done and read is not None and read.message is not None and not read.error
 
 
 def describe(error: BaseException) -> str:

@@ -31,13 +31,16 @@ class Fare:
                 return
             yield pause
 
-    def settle(self, call: Call, error: BaseException | None) -> None:
-        """Note what the call came to, if it was sent."""
+    def settle(self, call: Call, error: BaseException | None, *, has_counted: bool = True) -> None:
+        """Note what the call came to, if it was sent. `has_counted` is False where the tokens that the server told are
+        not all."""
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
-            tokens = Tokens(
-                call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens
-            )
+            tokens = Tokens()
+            if has_counted:
+                tokens = Tokens(
+                    call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens
+                )
             if call.sent:
                 self._meter.settle(ticket, tokens, call.status, error)
             else:

@@ -178,6 +178,85 @@ def test_what_was_cut_off_on_its_way_back_costs_all_that_was_reserved(shop: Shop
     assert (standing.spent, standing.reserved) == (standing.largest, 0)
 
 
+MESSAGE = [
+    {"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    *[{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "word "}}] * 30,
+]
+MESSAGE_END = [
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 40}},
+    {"type": "message_stop"},
+]
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+PARTS = [
+    {
+        "candidates": [{"content": {"parts": [{"text": "word "}]}}],
+        "usageMetadata": {"promptTokenCount": 3, **count},
+    }
+    for count in ({}, {"candidatesTokenCount": 1})
+]
+PARTS_END = {
+    "candidates": [{"content": {"parts": [{"text": "end"}]}, "finishReason": "STOP"}],
+    "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 40},
+}
+STREAMS = {
+    "anthropic": ("/messages", body(stream=True)),
+    "gemini": (
+        "/models/m:streamGenerateContent?alt=sse",
+        json.dumps(
+            {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 50}}
+        ).encode(),
+    ),
+}
+ENDED = {"anthropic": [*MESSAGE, *MESSAGE_END], "gemini": [*PARTS, PARTS_END]}
+BROKEN = {
+    "anthropic": MESSAGE,
+    "anthropic, error": [*MESSAGE, OVERLOADED],
+    "gemini": PARTS,
+    "gemini, error": [*PARTS, {"error": {"code": 503, "message": "overloaded"}}],
+}
+
+
+def events(told: list[Body]) -> list[bytes]:
+    return [f"data: {json.dumps(one)}\n\n".encode() for one in told]
+
+
+def _leave(response: Any) -> None:
+    next(response.iter_raw())
+
+
+def _read_on(response: Any) -> None:
+    response.read()
+
+
+@pytest.mark.parametrize("read", [_leave, _read_on, None], ids=["left", "streamed", "whole"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_stream_without_its_end_costs_all_that_was_reserved(
+    shop: Shop, name: str, read: Callable[[Any], None] | None
+) -> None:
+    """What it has told of its tokens until then is not what the server will charge."""
+    httpx: Any = importlib.import_module(LIBRARIES[0])
+    shop.answer = lambda request: Stream(events(BROKEN[name]))
+    path, data = STREAMS[name.partition(",")[0]]
+    url = shop.url.replace("/chat/completions", path)
+    if read is None:
+        httpx.post(url, content=data, headers=JSON)
+    else:
+        with httpx.stream("POST", url, content=data, headers=JSON) as response:
+            read(response)
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.reserved) == (standing.largest, 0)
+    assert shop.billed == [None]
+
+
+@pytest.mark.parametrize("name", ENDED)
+def test_a_whole_stream_costs_what_the_server_counted_last(shop: Shop, ask: Ask, name: str) -> None:
+    shop.answer = lambda request: Stream(events(ENDED[name]))
+    path, data = STREAMS[name]
+    ask(shop.url.replace("/chat/completions", path), data)
+    assert (shop.purse.standing().spent, shop.billed) == (43_000, [Tokens(3, 40)])
+
+
 def test_where_no_connection_came_about_nothing_is_spent(shop: Shop, ask: Ask) -> None:
     shop.server.close()
     with pytest.raises(Exception):  # noqa: B017
