@@ -20,6 +20,7 @@ UNSENT = frozenset(
         "ClientConnectorError",
         "ConnectError",
         "ConnectTimeout",
+        "ConnectTimeoutError",
         "ConnectionRefusedError",
         "ConnectionTimeoutError",
         "NameResolutionError",
@@ -136,7 +137,10 @@ class Meter:
 
 
 def _was_not_sent(error: BaseException | None) -> bool:
-    """Whether an exception, or what led to it, says that there was no connection."""
+    """Whether an exception, or one that it was made of, says that there was no connection.
+
+    Not its context: that is whatever the application was handling, say the failure of another server.
+    """
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -147,7 +151,6 @@ def _was_not_sent(error: BaseException | None) -> bool:
         if any(base.__name__ in UNSENT for base in type(current).__mro__):
             return True
         reason = getattr(current, "reason", None)  # urllib3 keeps it there, also below requests
-        inner = [*current.args, reason]
+        inner = [*current.args, reason, current.__cause__]
         waiting += [one for one in inner if isinstance(one, BaseException)]
-        waiting += [current.__cause__, current.__context__]
     return False

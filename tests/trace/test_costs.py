@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import importlib
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -262,6 +265,65 @@ def test_where_no_connection_came_about_nothing_is_spent(shop: Shop, ask: Ask) -
     with pytest.raises(Exception):  # noqa: B017
         ask(shop.url, body())
     assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
+
+
+def test_where_a_servers_name_is_not_known_nothing_is_spent(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*args: Any, **options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(Exception):  # noqa: B017
+        ask("http://nowhere.invalid:1/v1/chat/completions", body())
+    assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
+
+
+def test_where_connecting_takes_too_long_nothing_is_spent(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(self: Any, address: Any) -> None:
+        raise TimeoutError("timed out")
+
+    if ask is through_http_client:
+        pytest.skip("it raises the same while it waits for an answer")
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(Exception):  # noqa: B017
+        ask(shop.url, body())
+    monkeypatch.undo()
+    assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes a request and hangs up."""
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_second_server_was_asked_though_the_first_could_not_be(shop: Shop, ask: Ask, silent: str) -> None:
+    """What is raised while another exception is handled has that as its context, which says nothing of it."""
+    shop.server.close()
+    try:
+        ask(shop.url, body())
+    except Exception:
+        with pytest.raises(Exception):  # noqa: B017
+            ask(silent, body())
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.reserved) == (standing.largest, 0)
+    assert shop.billed == [None]
 
 
 def test_a_stored_answer_costs_nothing(tmp_path: Path, ask: Ask) -> None:
