@@ -18,6 +18,9 @@ from pytest_gepa.trace.replay import Place, Stores
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
+FREE = ("/count_tokens", ":countTokens", "/tokenize", "/moderations")
+"""How the paths of requests end that name a model and are not charged: no answer is written, and no usage is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -73,8 +76,7 @@ def begin(
         if target.trial is not None and target.stores.used and _is_model_call(protocol, asked, url):
             claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
         fare = None
-        # What names no model and is of no known protocol is no call to a model, and has no price.
-        if target.meter is not None and not within and (protocol is not FALLBACK or asked.model):
+        if target.meter is not None and not within and _has_price(protocol, asked, path):
             fare = Fare(target.meter, asked.model, body, has_answers=asked.kind != "embedding")
         return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
     except Exception as error:
@@ -82,6 +84,11 @@ def begin(
         if target.meter is not None and target.meter.purse is not None:
             raise target.meter.purse.refuse(f"a request cannot be read: {describe(error)}") from error
         return None
+
+
+def _has_price(protocol: Protocol, asked: ChatRequest, path: str) -> bool:
+    """Whether a request may be charged. What names no model and is of no known protocol is no call to a model."""
+    return protocol is not FALLBACK or (bool(asked.model) and not path.rstrip("/").endswith(FREE))
 
 
 def _is_model_call(protocol: Protocol, asked: ChatRequest, url: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa.cost.bill import Account
 from pytest_gepa.cost.estimate import OVERHEAD
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import PriceList, Tokens
@@ -366,6 +367,29 @@ def test_an_endpoint_that_is_not_known_and_names_no_model_has_no_price(shop: Sho
     ask(shop.url.replace("/chat/completions", "/search"), json.dumps({"query": "hi"}).encode())
     assert (shop.purse.standing().spent, shop.billed) == (0, [])
     assert len(shop.server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/messages/count_tokens",
+        "/messages/count_tokens/",
+        "/models/m:countTokens",
+        "/moderations",
+        "/tokenize",
+    ],
+)
+def test_what_is_only_counted_or_looked_over_has_no_price(shop: Shop, ask: Ask, path: str) -> None:
+    """It names a model, and its answer tells no usage: none is charged."""
+    shop.answer = lambda request: {"input_tokens": 14}
+    ask(shop.url.replace("/chat/completions", path), body(max_tokens=2_000_000))
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.largest) == (0, 0)
+    account = Account(PRICE)
+    account.take(shop.meter.bill)
+    assert (account.usd, account.unpriced) == (0.0, ())
+    assert len(shop.server.requests) == 1
+    assert len(shop.recorder.end().calls) == 1
 
 
 def test_a_mock_costs_nothing(shop: Shop) -> None:
