@@ -124,25 +124,29 @@ class Exchange:
     def pay(self) -> None:
         """Every hook calls this before it sends: what the request may cost is reserved. See `Fare.until_paid`."""
         if self._fare is not None:
-            with self._telling_of_stops():
+            with self._telling_of_stops(self._fare):
                 for pause in self._fare.until_paid():
                     time.sleep(pause)
 
     async def pay_async(self) -> None:
         """The same for a hook of an asynchronous client."""
         if self._fare is not None:
-            with self._telling_of_stops():
+            with self._telling_of_stops(self._fare):
                 for pause in self._fare.until_paid():
                     await sleep(pause)
 
     @contextlib.contextmanager
-    def _telling_of_stops(self) -> Iterator[None]:
-        """The case is told of a request that is not sent: the application may not let it show."""
+    def _telling_of_stops(self, fare: Fare) -> Iterator[None]:
+        """The case is told of a request that is not sent: the application may not let it show. One that is sent, but is
+        not on the bill, is noted."""
         try:
             yield
         except CostStop as stop:
-            self._recorder.add_refusal(str(stop))
+            with self._noting():
+                self._recorder.add_refusal(str(stop))
             raise
+        if fare.trouble is not None:
+            self._recorder.add_problem(f"the bill cannot be written: {describe(fare.trouble)}")
 
     def _found(self) -> StoredAnswer | None:
         if self._claim is not None:

@@ -31,6 +31,11 @@ class Fare:
                 return
             yield pause
 
+    @property
+    def trouble(self) -> OSError | None:
+        """What has kept the request, which may be sent, from the bill."""
+        return None if self._ticket is None else self._ticket.trouble
+
     def settle(self, call: Call, error: BaseException | None, *, has_counted: bool = True) -> None:
         """Note what the call came to, if it was sent. `has_counted` is False where the tokens that the server told are
         not all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import http.client
 import importlib
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.cost.bill import Account
+from pytest_gepa.cost.bill import Account, Item
 from pytest_gepa.cost.estimate import OVERHEAD
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import PriceList, Tokens
@@ -98,15 +99,13 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 
 class Shop:
-    """A server, and a meter with room for `ROOM` billionths of a dollar."""
+    """A server, and a meter with a cap in billionths of a dollar."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cap: int | None = ROOM) -> None:
         self.answer: Callable[[Body], Answer] = lambda request: "four words are these"
         self.server = FakeOpenAI(lambda request: self.answer(request))
         self.url = self.server.base_url + "/chat/completions"
-        self.meter = Meter.create(directory / "costs", PRICE, ROOM)
-        assert self.meter.purse is not None
-        self.purse: Purse = self.meter.purse
+        self.meter = Meter.create(directory / "costs", PRICE, cap)
         self.recorder = Recorder()
         self.directory = directory
 
@@ -115,14 +114,18 @@ class Shop:
         capture.install(self.recorder, cache, "search/0" if stored else None, meter=self.meter)
 
     @property
+    def purse(self) -> Purse:
+        assert self.meter.purse is not None
+        return self.meter.purse
+
+    @property
     def billed(self) -> list[Tokens | None]:
         ended = [item.tokens for item in self.meter.bill.new() if item.has_ended]
         return [tokens for tokens in ended if tokens is None or any(tokens)]
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(tmp_path)
+@contextlib.contextmanager
+def opened(shop: Shop) -> Iterator[Shop]:
     shop.install()
     shop.recorder.begin("case")
     try:
@@ -130,6 +133,12 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     finally:
         capture.uninstall()
         shop.server.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with opened(Shop(tmp_path)) as shop:
+        yield shop
     assert shop.recorder.problems == ()
 
 
@@ -390,6 +399,84 @@ def test_what_is_only_counted_or_looked_over_has_no_price(shop: Shop, ask: Ask, 
     assert (account.usd, account.unpriced) == (0.0, ())
     assert len(shop.server.requests) == 1
     assert len(shop.recorder.end().calls) == 1
+
+
+class FullDisk:
+    """Has a bill that cannot be written while it `is_full`."""
+
+    def __init__(self, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_full = True
+        add = meter.bill._add
+
+        def fail(item: Item) -> None:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            add(item)
+
+        monkeypatch.setattr(meter.bill, "_add", fail)
+
+
+def test_under_a_cap_nothing_is_sent_that_cannot_be_put_on_the_bill(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(shop.meter, monkeypatch)
+    with pytest.raises(CostStop, match=r"the bill of the run cannot be written: .*No space left"):
+        ask(shop.url, body())
+    assert shop.server.requests == []
+    assert (shop.purse.standing().spent, shop.purse.standing().reserved) == (0, 0)
+    assert len(shop.recorder.end().refused) == 1
+    disk.is_full = False
+    ask(shop.url, body())
+    assert shop.billed == [Tokens(1, 4)]
+
+
+def test_what_cannot_be_put_on_the_bill_afterwards_is_settled_all_the_same(
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(Shop(tmp_path)) as shop:
+        settle = shop.meter.bill.end
+
+        def fail(*args: Any) -> None:
+            monkeypatch.setattr(shop.meter.bill, "end", settle)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(shop.meter.bill, "end", fail)
+        ask(shop.url, body())
+        assert (shop.purse.standing().spent, shop.purse.standing().reserved) == (5000, 0)
+        (problem,) = shop.recorder.problems
+        assert "No space left" in problem
+        account = Account(PRICE)
+        account.take(shop.meter.bill)
+        assert account.unpriced == ("1 call of m never ended",)
+
+
+def test_without_a_cap_a_bill_that_cannot_be_written_is_noted_and_the_request_is_sent(
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(Shop(tmp_path, cap=None)) as shop:
+        disk = FullDisk(shop.meter, monkeypatch)
+
+        def answer(request: Body) -> Answer:
+            disk.is_full = False
+            return "four words are these"
+
+        shop.answer = answer
+        ask(shop.url, body())
+        assert len(shop.server.requests) == 1
+        (problem,) = shop.recorder.problems
+        assert "No space left" in problem
+        assert shop.billed == [Tokens(1, 4)], "its end is on the bill, as there was room by then"
+        (call,) = shop.recorder.end().calls
+        assert call.error == ""
+
+
+def test_a_ledger_that_cannot_be_used_stops_what_has_no_price(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.purse.path.unlink()
+    with pytest.raises(CostStop, match="the price of other is not known"):
+        ask(shop.url, body(model="other"))
+    assert shop.server.requests == []
 
 
 def test_a_mock_costs_nothing(shop: Shop) -> None:
