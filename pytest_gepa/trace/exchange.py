@@ -195,10 +195,11 @@ class Exchange:
 
     def replayed(self, answer: StoredAnswer) -> None:
         """End with a stored answer, which the application now gets."""
+        call = self._of_response(answer)
         if self._claim is not None:
-            self._claim.place.keep_again(answer)
+            self._claim.place.keep_again(answer, *_said(call))
             self._is_stored = self._takes_number(answer)
-        self._end(replace(self._of_response(answer), cached=True))
+        self._end(replace(call, cached=True))
 
     def replay(self, answer: StoredAnswer | None, make: Callable[[StoredAnswer], Any]) -> Any:
         """The response that `make` makes of a stored answer, recorded; None when there is none, or when none can be
@@ -282,12 +283,8 @@ class Exchange:
     def _store(self, answer: StoredAnswer, call: Call) -> None:
         if self._claim is None:
             return
-        texts: list[str] = []
-        for said in (*((call.answer,) if call.answer is not None else ()), *call.alternatives):
-            made = (text for tool in said.tool_calls for text in (tool.arguments, tool.result))
-            texts += [said.content, said.reasoning, *made]
         self._is_stored = self._takes_number(answer)
-        self._claim.place.keep(answer, *texts, is_finished=self._is_stored)
+        self._claim.place.keep(answer, *_said(call), is_finished=self._is_stored)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:
@@ -329,6 +326,15 @@ class Exchange:
                 # The number is free again, so that a retry looks for the same answer.
                 self._recorder.release(self._claim.ordinal)
         self._slot.put(replace(call, seconds=time.perf_counter() - self._started))
+
+
+def _said(call: Call) -> list[str]:
+    """The texts of a call's answers, each as a whole."""
+    texts: list[str] = []
+    for said in (*((call.answer,) if call.answer is not None else ()), *call.alternatives):
+        made = (text for tool in said.tool_calls for text in (tool.arguments, tool.result))
+        texts += [said.content, said.reasoning, *made]
+    return texts
 
 
 def describe(error: BaseException) -> str:
