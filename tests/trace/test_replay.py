@@ -366,6 +366,27 @@ def test_an_event_loop_goes_on_while_a_request_waits(stores: Stores, tmp_path: P
 
 
 @needs_locks
+def test_where_the_locks_cannot_be_opened_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a directory that another user has made."""
+    flights = Flights(tmp_path / "flights")
+    genuine = os.open
+
+    def refuse(path: Any, *args: Any, **options: Any) -> int:
+        if path == tmp_path / "flights":
+            raise PermissionError(13, "Permission denied", str(path))
+        return genuine(path, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        assert flights.take_off("k")
+        flights.land("k")
+    assert flights.take_off("k")
+    flights.close()
+
+
+@needs_locks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_holds_none_of_its_parents_flights(tmp_path: Path) -> None:
     flights = Flights(tmp_path / "flights")
