@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import Counter
@@ -53,17 +54,25 @@ class Bill:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.splitlines():
-            number, has_ended, role, model, tokens = json.loads(line)
-            yield Item(number, has_ended, role, model, None if tokens is None else Tokens(*tokens))
+            try:
+                number, has_ended, role, model, tokens = json.loads(line)
+            except ValueError:
+                # The beginning of a line for which the disk had no room, and another behind it: of unknown cost.
+                yield Item("", True, "task", "", None)
+            else:
+                yield Item(number, has_ended, role, model, None if tokens is None else Tokens(*tokens))
 
     def _add(self, item: Item) -> None:
         fields: list[Any] = list(item)
+        line = json.dumps(fields).encode() + b"\n"
         # One write to the end of the file: lines of several processes do not mix.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, json.dumps(fields).encode() + b"\n")
+            written = os.write(descriptor, line)
         finally:
             os.close(descriptor)
+        if written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
 
 @dataclass(slots=True)

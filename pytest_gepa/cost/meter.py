@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_gepa.cost.bill import Bill
@@ -20,6 +21,7 @@ UNSENT = frozenset(
         "ClientConnectorError",
         "ConnectError",
         "ConnectTimeout",
+        "ConnectTimeoutError",
         "ConnectionRefusedError",
         "ConnectionTimeoutError",
         "NameResolutionError",
@@ -45,13 +47,14 @@ def pauses() -> Iterator[float]:
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """One request that is under way: its line on the bill, and what is reserved for it. `number` is None where there is
-    no cap."""
+    no cap. `trouble` is what has kept its beginning from the bill, if anything has."""
 
     line: str
     model: str
     number: int | None
     most: int
     owner: int
+    trouble: OSError | None = None
 
 
 class Meter:
@@ -99,7 +102,8 @@ class Meter:
     def reserve(self, model: str, amount: int) -> Ticket | None:
         """Set the amount aside for a request, which may then be sent and is to be settled.
 
-        None when there is no room for it before others settle. Raises `CostStop` when there never will be.
+        None when there is no room for it before others settle. Raises `CostStop` when there never will be, or when the
+        files cannot be used by which the cap is kept.
         """
         number = None
         if self.purse is not None:
@@ -109,25 +113,39 @@ class Meter:
                 raise CostStop(f"the ledger of the cost cap cannot be used: {error}") from error
             if number is None:
                 return None
-        return Ticket(self.bill.begin(self.role, model), model, number, amount, os.getpid())
+        ticket = Ticket("", model, number, amount, os.getpid())
+        try:
+            return replace(ticket, line=self.bill.begin(self.role, model))
+        except OSError as error:
+            if self.purse is None:
+                return replace(ticket, trouble=error)
+            with contextlib.suppress(OSError):
+                self._settle(ticket, 0)
+            raise CostStop(f"the bill of the run cannot be written: {error}") from error
 
     def settle(self, ticket: Ticket, tokens: Tokens, status: int | None, error: BaseException | None) -> None:
         """Note what a request came to. `tokens` are empty where none were told; `status` is None without an answer.
 
-        What cannot be known counts as all that was reserved. Raises `OSError`.
+        What cannot be known counts as all that was reserved. Raises `OSError`; what cannot be put on the bill is
+        settled all the same.
         """
         told: Tokens | None = tokens
         if not (tokens.input or tokens.output):
             may_cost = not _was_not_sent(error) if status is None else status < 400 or status in TIMEOUTS
             told = None if may_cost else tokens
-        self.bill.end(ticket.line, self.role, ticket.model, told)
         tariff = self.prices.find(ticket.model) if self.purse is not None else None
-        self._settle(ticket, ticket.most if told is None or tariff is None else tariff.price(told))
+        cost = ticket.most if told is None or tariff is None else tariff.price(told)
+        self._end(ticket, told, cost)
 
     def give_back(self, ticket: Ticket) -> None:
         """Settle a request that cost nothing, as it never left the process. Raises `OSError`."""
-        self.bill.end(ticket.line, self.role, ticket.model, Tokens())
-        self._settle(ticket, 0)
+        self._end(ticket, Tokens(), 0)
+
+    def _end(self, ticket: Ticket, told: Tokens | None, cost: int) -> None:
+        try:
+            self.bill.end(ticket.line, self.role, ticket.model, told)
+        finally:
+            self._settle(ticket, cost)
 
     def _settle(self, ticket: Ticket, cost: int) -> None:
         # A fork has a copy of what is under way in its parent, which settles it.
@@ -136,7 +154,10 @@ class Meter:
 
 
 def _was_not_sent(error: BaseException | None) -> bool:
-    """Whether an exception, or what led to it, says that there was no connection."""
+    """Whether an exception, or one that it was made of, says that there was no connection.
+
+    Not its context: that is whatever the application was handling, say the failure of another server.
+    """
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -147,7 +168,6 @@ def _was_not_sent(error: BaseException | None) -> bool:
         if any(base.__name__ in UNSENT for base in type(current).__mro__):
             return True
         reason = getattr(current, "reason", None)  # urllib3 keeps it there, also below requests
-        inner = [*current.args, reason]
+        inner = [*current.args, reason, current.__cause__]
         waiting += [one for one in inner if isinstance(one, BaseException)]
-        waiting += [current.__cause__, current.__context__]
     return False

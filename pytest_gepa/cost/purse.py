@@ -131,11 +131,15 @@ class Purse:
             book.spent += cost
 
     def refuse(self, reason: str) -> CostStop:
-        """Stop everything, as a request came that no amount can be reserved for; the exception to raise."""
-        with self._book() as book:
-            is_first = not book.stopped
-            book.stopped = book.stopped or UNBOUNDED
-        return CostStop(self._note(reason) if is_first else self.reason)
+        """Stop everything, as a request came that no amount can be reserved for; the exception to raise, also where the
+        file cannot be used."""
+        try:
+            with self._book() as book:
+                is_first = not book.stopped
+                book.stopped = book.stopped or UNBOUNDED
+            return CostStop(self._note(reason) if is_first else self.reason)
+        except OSError:
+            return CostStop(reason)
 
     def set_aside(self, amount: int) -> None:
         """Keep an amount from being reserved until `open_rest`."""

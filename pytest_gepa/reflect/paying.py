@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -19,9 +20,9 @@ def make_pay(client: Any, meter: Meter, model: str) -> Any:
         try:
             response = send(request, **options)
         except BaseException as error:
-            meter.settle(ticket, Tokens(), None, error)
+            _settle(meter, ticket, Tokens(), None, error)
             raise
-        meter.settle(ticket, _tokens(response), response.status_code, None)
+        _settle(meter, ticket, _tokens(response), response.status_code, None)
         return response
 
     client.send = paid
@@ -36,6 +37,15 @@ def _ticket(meter: Meter, model: str, body: bytes) -> Ticket:
             return ticket
         time.sleep(pause)
     raise AssertionError("pauses() does not end")
+
+
+def _settle(
+    meter: Meter, ticket: Ticket, tokens: Tokens, status: int | None, error: BaseException | None
+) -> None:
+    """Note what a request came to. One that cannot be noted has its beginning on the bill, and so an unknown cost: no
+    reason to lose the answer, which the SDK would then ask for again."""
+    with contextlib.suppress(OSError):
+        meter.settle(ticket, tokens, status, error)
 
 
 def _tokens(response: Any) -> Tokens:

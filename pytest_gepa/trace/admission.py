@@ -17,6 +17,9 @@ from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import Place, Stores
 
+FREE = ("/count_tokens", ":countTokens", "/tokenize", "/moderations")
+"""How the paths of requests end that name a model and are not charged: no answer is written, and no usage is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -80,9 +83,7 @@ def begin(
         ):
             claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
         fare = None
-        # What names no model and is of no known protocol is no call to a model, and has no price.
-        has_price = not (within or is_own) and (protocol is not FALLBACK or asked.model)
-        if target.meter is not None and has_price:
+        if target.meter is not None and not (within or is_own) and _has_price(protocol, asked, path):
             fare = Fare(target.meter, asked.model, body, has_answers=asked.kind != "embedding")
         return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
     except Exception as error:
@@ -90,6 +91,11 @@ def begin(
         if target.meter is not None and target.meter.purse is not None:
             raise target.meter.purse.refuse(f"a request cannot be read: {describe(error)}") from error
         return None
+
+
+def _has_price(protocol: Protocol, asked: ChatRequest, path: str) -> bool:
+    """Whether a request may be charged. What names no model and is of no known protocol is no call to a model."""
+    return protocol is not FALLBACK or (bool(asked.model) and not path.rstrip("/").endswith(FREE))
 
 
 def _is_model_call(protocol: Protocol, asked: ChatRequest, url: str) -> bool:

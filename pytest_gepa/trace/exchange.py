@@ -15,7 +15,7 @@ from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
 from pytest_gepa.trace.fields import read_object, read_usage
 from pytest_gepa.trace.outermost import asking_an_application, sending
-from pytest_gepa.trace.protocols import Protocol
+from pytest_gepa.trace.protocols import Protocol, counts_all, is_whole
 from pytest_gepa.trace.record import Ordinal
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import NotRecorded, Place, sleep
@@ -124,25 +124,29 @@ class Exchange:
     def pay(self) -> None:
         """Every hook calls this before it sends: what the request may cost is reserved. See `Fare.until_paid`."""
         if self._fare is not None:
-            with self._telling_of_stops():
+            with self._telling_of_stops(self._fare):
                 for pause in self._fare.until_paid():
                     time.sleep(pause)
 
     async def pay_async(self) -> None:
         """The same for a hook of an asynchronous client."""
         if self._fare is not None:
-            with self._telling_of_stops():
+            with self._telling_of_stops(self._fare):
                 for pause in self._fare.until_paid():
                     await sleep(pause)
 
     @contextlib.contextmanager
-    def _telling_of_stops(self) -> Iterator[None]:
-        """The case is told of a request that is not sent: the application may not let it show."""
+    def _telling_of_stops(self, fare: Fare) -> Iterator[None]:
+        """The case is told of a request that is not sent: the application may not let it show. One that is sent, but is
+        not on the bill, is noted."""
         try:
             yield
         except CostStop as stop:
-            self._recorder.add_refusal(str(stop))
+            with self._noting():
+                self._recorder.add_refusal(str(stop))
             raise
+        if fare.trouble is not None:
+            self._recorder.add_problem(f"the bill cannot be written: {describe(fare.trouble)}")
 
     def _found(self) -> StoredAnswer | None:
         if self._claim is not None:
@@ -191,10 +195,11 @@ class Exchange:
 
     def replayed(self, answer: StoredAnswer) -> None:
         """End with a stored answer, which the application now gets."""
+        call = self._of_response(answer)
         if self._claim is not None:
-            self._claim.place.keep_again(answer)
+            self._claim.place.keep_again(answer, *_said(call))
             self._is_stored = self._takes_number(answer)
-        self._end(replace(self._of_response(answer), cached=True))
+        self._end(replace(call, cached=True))
 
     def replay(self, answer: StoredAnswer | None, make: Callable[[StoredAnswer], Any]) -> Any:
         """The response that `make` makes of a stored answer, recorded; None when there is none, or when none can be
@@ -214,7 +219,8 @@ class Exchange:
         call = self._of_response(answer)
         if is_whole:
             self._store(answer, call)
-        self._end(call)
+        has_counted = self._fare is None or status >= 300 or counts_all(self.protocol, body)
+        self._end(call, has_counted=has_counted)
 
     def _of_response(self, response: StoredAnswer) -> Call:
         status, body = response.status, response.body
@@ -232,7 +238,7 @@ class Exchange:
         self, status: int, answer: Answer | None, trouble: str, whole: StoredAnswer | None = None
     ) -> None:
         """End with what a stream has brought. `trouble` says why it is not complete, "" if it is; `whole` is what
-        has come of it, None if that was not kept."""
+        has come of it, None if that was not kept. Tokens that one without its end has told are not all it costs."""
         call = replace(self._of_answer(answer), status=status)
         if whole is not None:
             self._store(whole, call)
@@ -244,7 +250,7 @@ class Exchange:
                 f"so far: {so_far}" if so_far else "",
             )
             call = replace(call, answer=None, error="; ".join(filter(None, parts)))
-        self._end(call)
+        self._end(call, has_counted=not (trouble or (answer is not None and answer.error)))
 
     @_noted
     def failed(self, error: BaseException) -> None:
@@ -277,12 +283,8 @@ class Exchange:
     def _store(self, answer: StoredAnswer, call: Call) -> None:
         if self._claim is None:
             return
-        texts: list[str] = []
-        for said in (*((call.answer,) if call.answer is not None else ()), *call.alternatives):
-            made = (text for tool in said.tool_calls for text in (tool.arguments, tool.result))
-            texts += [said.content, said.reasoning, *made]
         self._is_stored = self._takes_number(answer)
-        self._claim.place.keep(answer, *texts, is_finished=self._is_stored)
+        self._claim.place.keep(answer, *_said(call), is_finished=self._is_stored)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:
@@ -309,7 +311,7 @@ class Exchange:
             reasoning_tokens=answer.reasoning_tokens,
         )
 
-    def _end(self, call: Call, cause: BaseException | None = None) -> None:
+    def _end(self, call: Call, cause: BaseException | None = None, *, has_counted: bool = True) -> None:
         if self._ended:
             return
         self._ended = True
@@ -317,7 +319,7 @@ class Exchange:
             self._recorder.count_answer()
         if self._fare is not None:
             fare = self._fare
-            self.guarded(lambda: fare.settle(call, cause))
+            self.guarded(lambda: fare.settle(call, cause, has_counted=has_counted))
         if self._claim is not None:
             self._claim.place.leave()
             if not self._is_stored:
@@ -326,20 +328,13 @@ class Exchange:
         self._slot.put(replace(call, seconds=time.perf_counter() - self._started))
 
 
-def is_whole(protocol: Protocol, answer: StoredAnswer) -> bool:
-    """Whether an answer is finished, and none that tells of an error: only such are stored and used again.
-
-    A stream is finished by its terminal marker; a finish reason alone does not tell that nothing was lost after.
-    """
-    if answer.status != 200:
-        return False
-    reader = protocol.stream() if answer.is_event_stream else None
-    if reader is None:
-        return protocol.is_complete(answer.body)
-    reader.feed(answer.body)
-    # Read by a fresh reader: `answer` of one that is in use ends what it has begun.
-    read = reader.answer()
-    return reader.done and read is not None and read.message is not None and not read.error
+def _said(call: Call) -> list[str]:
+    """The texts of a call's answers, each as a whole."""
+    texts: list[str] = []
+    for said in (*((call.answer,) if call.answer is not None else ()), *call.alternatives):
+        made = (text for tool in said.tool_calls for text in (tool.arguments, tool.result))
+        texts += [said.content, said.reasoning, *made]
+    return texts
 
 
 def describe(error: BaseException) -> str:

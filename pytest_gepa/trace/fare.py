@@ -31,13 +31,21 @@ class Fare:
                 return
             yield pause
 
-    def settle(self, call: Call, error: BaseException | None) -> None:
-        """Note what the call came to, if it was sent."""
+    @property
+    def trouble(self) -> OSError | None:
+        """What has kept the request, which may be sent, from the bill."""
+        return None if self._ticket is None else self._ticket.trouble
+
+    def settle(self, call: Call, error: BaseException | None, *, has_counted: bool = True) -> None:
+        """Note what the call came to, if it was sent. `has_counted` is False where the tokens that the server told are
+        not all."""
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
-            tokens = Tokens(
-                call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens
-            )
+            tokens = Tokens()
+            if has_counted:
+                tokens = Tokens(
+                    call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens
+                )
             if call.sent:
                 self._meter.settle(ticket, tokens, call.status, error)
             else:

@@ -17,7 +17,7 @@ from pytest_gepa.trace.fork_lock import ForkLock
 class Flights:
     """The requests in flight of all processes that name the same file. Nothing here raises.
 
-    Where the system has no such locks (Windows) every request may go out at once.
+    Where there are no such locks (on Windows, or where the file cannot be opened) every request may go out at once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,9 +34,12 @@ class Flights:
 
         try:
             descriptor = self._open()
+        except OSError:
+            return True  # no file to lock: of another user, say
+        try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _position(key))
         except (BlockingIOError, PermissionError):
-            return False
+            return False  # by either a system may say that another process has it
         except OSError:
             return True  # a file system without locks
         return True

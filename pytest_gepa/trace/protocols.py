@@ -17,6 +17,7 @@ from pytest_gepa.trace.fields import first_text, object_of, read_json, read_obje
 from pytest_gepa.trace.gemini import GeminiStream
 from pytest_gepa.trace.responses_stream import ResponsesStream
 from pytest_gepa.trace.sse import is_events
+from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.trajectory import Message
 
 LONGEST_TEXT = 20_000
@@ -226,3 +227,30 @@ def recognise(method: str, path: str, content_type: str, body: bytes) -> tuple[P
             if request is not None:
                 return protocol, request
     return None
+
+
+def is_whole(protocol: Protocol, answer: StoredAnswer) -> bool:
+    """Whether an answer is finished, and none that tells of an error: only such are stored and used again.
+
+    A stream is finished by its terminal marker; a finish reason alone does not tell that nothing was lost after.
+    """
+    if answer.status != 200:
+        return False
+    reader = protocol.stream() if answer.is_event_stream else None
+    if reader is None:
+        return protocol.is_complete(answer.body)
+    reader.feed(answer.body)
+    # Read by a fresh reader: `answer` of one that is in use ends what it has begun.
+    read = reader.answer()
+    return reader.done and read is not None and read.message is not None and not read.error
+
+
+def counts_all(protocol: Protocol, body: bytes) -> bool:
+    """Whether the tokens that a body tells are all that its answer has taken: the count of a stream that breaks off, or
+    ends with an error, is of as far as it had come when it was told."""
+    reader = protocol.stream() if is_events(body) else None
+    if reader is None:
+        return True
+    reader.feed(body)
+    read = reader.answer()
+    return reader.complete and (read is None or not read.error)

@@ -127,10 +127,18 @@ class Place:
             self._cache.put(self._key, answer.encode())
         self._record(WITHHELD if is_secret else answer.encode(), is_finished=is_finished)
 
-    def keep_again(self, answer: StoredAnswer) -> None:
-        """Note that a stored answer was used: it is part of the run's recording."""
-        if not self.is_closed_off:
-            self._record(answer.encode(), is_finished=True)
+    def keep_again(self, answer: StoredAnswer, *texts: str) -> None:
+        """Note that a stored answer was used: it is part of the run's recording.
+
+        It is looked at for secrets as by `keep`: it may have been stored before they were known.
+        """
+        recording = self._stores.recording
+        if recording is None or self.is_closed_off:
+            return
+        data = answer.encode()
+        # What this run has put there was looked at then; what it has from the run that it goes on with was not.
+        if self._stores.replay == RESUMED or recording.get(self._recorded_key) != data:
+            self._record(WITHHELD if self._holds_secret(answer, *texts) else data, is_finished=True)
 
     def leave(self) -> None:
         """The request has ended, with an answer or without: others need not wait for it any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,19 @@ def test_a_bill_is_read_from_where_it_was_left_and_half_a_line_waits(bill: Bill)
     bill.path.write_bytes(whole + line)
     account.take(bill)
     assert account.usd == pytest.approx(5e-6)
+
+
+def test_a_line_that_the_disk_had_no_room_for_leaves_the_sum_unknown(
+    bill: Bill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(bill, "task", Tokens(5, 0))
+    write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:10]))
+        with pytest.raises(OSError, match="No space left"):
+            bill.begin("task", "task")
+    sent(bill, "task", Tokens(7, 0))
+    account = read(bill)
+    assert account.usd is None
+    assert account.known_usd == pytest.approx(12e-6)
+    assert account.unpriced == ("1 call of a model without a name told no tokens",)

@@ -390,3 +390,36 @@ def test_every_try_is_paid_for_and_none_is_made_that_could_pass_the_cap(
         model.ask(MESSAGES)
     assert len(server.requests) == 3
     assert [item.tokens for item in meter.bill.new() if item.has_ended] == [Tokens(400, 300)] * 3
+
+
+@pytest.mark.parametrize("step", ["begin", "end"])
+def test_a_bill_that_cannot_be_written_takes_no_answer_away(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*args: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+    meter = Meter.create(tmp_path / "costs", PriceList(["reflector input=1 output=1"]), None)
+    monkeypatch.setattr(meter.bill, step, fail)
+    server, model = serve(lambda request: "yes")
+    model._meter = meter
+    assert model.ask(MESSAGES).text == "yes"
+    assert len(server.requests) == 1
+
+
+def test_under_a_cap_a_bill_that_cannot_be_written_is_the_end_of_the_money(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+    prices = PriceList(["reflector input=1 output=1 max_output=100"])
+    meter = Meter.create(tmp_path / "costs", prices, 3_000_000)
+    monkeypatch.setattr(meter.bill, "begin", fail)
+    server, model = serve(lambda request: "yes")
+    model._meter = meter
+    with pytest.raises(OutOfMoney, match="the bill of the run cannot be written"):
+        model.ask(MESSAGES)
+    assert server.requests == []
+    assert meter.purse is not None
+    assert meter.purse.standing().reserved == 0

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import http.client
 import importlib
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_gepa.cost.bill import Account, Item
 from pytest_gepa.cost.estimate import OVERHEAD
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import PriceList, Tokens
@@ -94,15 +99,13 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 
 class Shop:
-    """A server, and a meter with room for `ROOM` billionths of a dollar."""
+    """A server, and a meter with a cap in billionths of a dollar."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cap: int | None = ROOM) -> None:
         self.answer: Callable[[Body], Answer] = lambda request: "four words are these"
         self.server = FakeOpenAI(lambda request: self.answer(request))
         self.url = self.server.base_url + "/chat/completions"
-        self.meter = Meter.create(directory / "costs", PRICE, ROOM)
-        assert self.meter.purse is not None
-        self.purse: Purse = self.meter.purse
+        self.meter = Meter.create(directory / "costs", PRICE, cap)
         self.recorder = Recorder()
         self.directory = directory
 
@@ -111,14 +114,18 @@ class Shop:
         capture.install(self.recorder, cache, "search/0" if stored else None, meter=self.meter)
 
     @property
+    def purse(self) -> Purse:
+        assert self.meter.purse is not None
+        return self.meter.purse
+
+    @property
     def billed(self) -> list[Tokens | None]:
         ended = [item.tokens for item in self.meter.bill.new() if item.has_ended]
         return [tokens for tokens in ended if tokens is None or any(tokens)]
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(tmp_path)
+@contextlib.contextmanager
+def opened(shop: Shop) -> Iterator[Shop]:
     shop.install()
     shop.recorder.begin("case")
     try:
@@ -126,6 +133,12 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     finally:
         capture.uninstall()
         shop.server.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with opened(Shop(tmp_path)) as shop:
+        yield shop
     assert shop.recorder.problems == ()
 
 
@@ -178,11 +191,149 @@ def test_what_was_cut_off_on_its_way_back_costs_all_that_was_reserved(shop: Shop
     assert (standing.spent, standing.reserved) == (standing.largest, 0)
 
 
+MESSAGE = [
+    {"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    *[{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "word "}}] * 30,
+]
+MESSAGE_END = [
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 40}},
+    {"type": "message_stop"},
+]
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+PARTS = [
+    {
+        "candidates": [{"content": {"parts": [{"text": "word "}]}}],
+        "usageMetadata": {"promptTokenCount": 3, **count},
+    }
+    for count in ({}, {"candidatesTokenCount": 1})
+]
+PARTS_END = {
+    "candidates": [{"content": {"parts": [{"text": "end"}]}, "finishReason": "STOP"}],
+    "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 40},
+}
+STREAMS = {
+    "anthropic": ("/messages", body(stream=True)),
+    "gemini": (
+        "/models/m:streamGenerateContent?alt=sse",
+        json.dumps(
+            {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 50}}
+        ).encode(),
+    ),
+}
+ENDED = {"anthropic": [*MESSAGE, *MESSAGE_END], "gemini": [*PARTS, PARTS_END]}
+BROKEN = {
+    "anthropic": MESSAGE,
+    "anthropic, error": [*MESSAGE, OVERLOADED],
+    "gemini": PARTS,
+    "gemini, error": [*PARTS, {"error": {"code": 503, "message": "overloaded"}}],
+}
+
+
+def events(told: list[Body]) -> list[bytes]:
+    return [f"data: {json.dumps(one)}\n\n".encode() for one in told]
+
+
+def _leave(response: Any) -> None:
+    next(response.iter_raw())
+
+
+def _read_on(response: Any) -> None:
+    response.read()
+
+
+@pytest.mark.parametrize("read", [_leave, _read_on, None], ids=["left", "streamed", "whole"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_stream_without_its_end_costs_all_that_was_reserved(
+    shop: Shop, name: str, read: Callable[[Any], None] | None
+) -> None:
+    """What it has told of its tokens until then is not what the server will charge."""
+    httpx: Any = importlib.import_module(LIBRARIES[0])
+    shop.answer = lambda request: Stream(events(BROKEN[name]))
+    path, data = STREAMS[name.partition(",")[0]]
+    url = shop.url.replace("/chat/completions", path)
+    if read is None:
+        httpx.post(url, content=data, headers=JSON)
+    else:
+        with httpx.stream("POST", url, content=data, headers=JSON) as response:
+            read(response)
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.reserved) == (standing.largest, 0)
+    assert shop.billed == [None]
+
+
+@pytest.mark.parametrize("name", ENDED)
+def test_a_whole_stream_costs_what_the_server_counted_last(shop: Shop, ask: Ask, name: str) -> None:
+    shop.answer = lambda request: Stream(events(ENDED[name]))
+    path, data = STREAMS[name]
+    ask(shop.url.replace("/chat/completions", path), data)
+    assert (shop.purse.standing().spent, shop.billed) == (43_000, [Tokens(3, 40)])
+
+
 def test_where_no_connection_came_about_nothing_is_spent(shop: Shop, ask: Ask) -> None:
     shop.server.close()
     with pytest.raises(Exception):  # noqa: B017
         ask(shop.url, body())
     assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
+
+
+def test_where_a_servers_name_is_not_known_nothing_is_spent(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*args: Any, **options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(Exception):  # noqa: B017
+        ask("http://nowhere.invalid:1/v1/chat/completions", body())
+    assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
+
+
+def test_where_connecting_takes_too_long_nothing_is_spent(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(self: Any, address: Any) -> None:
+        raise TimeoutError("timed out")
+
+    if ask is through_http_client:
+        pytest.skip("it raises the same while it waits for an answer")
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(Exception):  # noqa: B017
+        ask(shop.url, body())
+    monkeypatch.undo()
+    assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes a request and hangs up."""
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_second_server_was_asked_though_the_first_could_not_be(shop: Shop, ask: Ask, silent: str) -> None:
+    """What is raised while another exception is handled has that as its context, which says nothing of it."""
+    shop.server.close()
+    try:
+        ask(shop.url, body())
+    except Exception:
+        with pytest.raises(Exception):  # noqa: B017
+            ask(silent, body())
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.reserved) == (standing.largest, 0)
+    assert shop.billed == [None]
 
 
 def test_a_stored_answer_costs_nothing(tmp_path: Path, ask: Ask) -> None:
@@ -225,6 +376,107 @@ def test_an_endpoint_that_is_not_known_and_names_no_model_has_no_price(shop: Sho
     ask(shop.url.replace("/chat/completions", "/search"), json.dumps({"query": "hi"}).encode())
     assert (shop.purse.standing().spent, shop.billed) == (0, [])
     assert len(shop.server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/messages/count_tokens",
+        "/messages/count_tokens/",
+        "/models/m:countTokens",
+        "/moderations",
+        "/tokenize",
+    ],
+)
+def test_what_is_only_counted_or_looked_over_has_no_price(shop: Shop, ask: Ask, path: str) -> None:
+    """It names a model, and its answer tells no usage: none is charged."""
+    shop.answer = lambda request: {"input_tokens": 14}
+    ask(shop.url.replace("/chat/completions", path), body(max_tokens=2_000_000))
+    standing = shop.purse.standing()
+    assert (standing.spent, standing.largest) == (0, 0)
+    account = Account(PRICE)
+    account.take(shop.meter.bill)
+    assert (account.usd, account.unpriced) == (0.0, ())
+    assert len(shop.server.requests) == 1
+    assert len(shop.recorder.end().calls) == 1
+
+
+class FullDisk:
+    """Has a bill that cannot be written while it `is_full`."""
+
+    def __init__(self, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_full = True
+        add = meter.bill._add
+
+        def fail(item: Item) -> None:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            add(item)
+
+        monkeypatch.setattr(meter.bill, "_add", fail)
+
+
+def test_under_a_cap_nothing_is_sent_that_cannot_be_put_on_the_bill(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(shop.meter, monkeypatch)
+    with pytest.raises(CostStop, match=r"the bill of the run cannot be written: .*No space left"):
+        ask(shop.url, body())
+    assert shop.server.requests == []
+    assert (shop.purse.standing().spent, shop.purse.standing().reserved) == (0, 0)
+    assert len(shop.recorder.end().refused) == 1
+    disk.is_full = False
+    ask(shop.url, body())
+    assert shop.billed == [Tokens(1, 4)]
+
+
+def test_what_cannot_be_put_on_the_bill_afterwards_is_settled_all_the_same(
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(Shop(tmp_path)) as shop:
+        settle = shop.meter.bill.end
+
+        def fail(*args: Any) -> None:
+            monkeypatch.setattr(shop.meter.bill, "end", settle)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(shop.meter.bill, "end", fail)
+        ask(shop.url, body())
+        assert (shop.purse.standing().spent, shop.purse.standing().reserved) == (5000, 0)
+        (problem,) = shop.recorder.problems
+        assert "No space left" in problem
+        account = Account(PRICE)
+        account.take(shop.meter.bill)
+        assert account.unpriced == ("1 call of m never ended",)
+
+
+def test_without_a_cap_a_bill_that_cannot_be_written_is_noted_and_the_request_is_sent(
+    tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(Shop(tmp_path, cap=None)) as shop:
+        disk = FullDisk(shop.meter, monkeypatch)
+
+        def answer(request: Body) -> Answer:
+            disk.is_full = False
+            return "four words are these"
+
+        shop.answer = answer
+        ask(shop.url, body())
+        assert len(shop.server.requests) == 1
+        (problem,) = shop.recorder.problems
+        assert "No space left" in problem
+        assert shop.billed == [Tokens(1, 4)], "its end is on the bill, as there was room by then"
+        (call,) = shop.recorder.end().calls
+        assert call.error == ""
+
+
+def test_a_ledger_that_cannot_be_used_stops_what_has_no_price(
+    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.purse.path.unlink()
+    with pytest.raises(CostStop, match="the price of other is not known"):
+        ask(shop.url, body(model="other"))
+    assert shop.server.requests == []
 
 
 def test_a_mock_costs_nothing(shop: Shop) -> None:

@@ -26,7 +26,7 @@ from pytest_gepa.trace.keys import identify
 from pytest_gepa.trace.record import Recorded
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
-from pytest_gepa.trace.replay import NotRecorded, Place, Stores
+from pytest_gepa.trace.replay import RESUMED, NotRecorded, Place, Stores
 from pytest_gepa.trace.stored import StoredAnswer, decode
 from tests.fake_openai import FakeOpenAI
 from tests.trace.conftest import LIBRARIES
@@ -188,6 +188,44 @@ def test_an_answer_with_a_secret_is_stored_nowhere(stores: Stores, texts: tuple[
     assert place(closed_off(stores)).is_withheld()
 
 
+@pytest.mark.parametrize("setting", ["auto", RESUMED])
+@pytest.mark.parametrize("texts", [(), ("it says sk-secret",)])
+def test_an_answer_that_was_stored_before_its_secret_was_known_is_in_no_recording(
+    stores: Stores, texts: tuple[str, ...], setting: str
+) -> None:
+    """A run that goes on with another has the answers of that in its recording."""
+    guarded = Stores(
+        stores.cache, stores.recording, setting, lambda text: text.replace("sk-secret", "[redacted]")
+    )
+    answer = ANSWER if texts else StoredAnswer(200, "", b"sk-secret")
+    place(stores if setting == RESUMED else Stores(stores.cache)).keep(answer, is_finished=True)
+    place(guarded).keep_again(answer, *texts)
+    assert place(Stores(None, stores.recording, "only")).find(good) is None
+    assert place(closed_off(stores)).is_withheld()
+
+
+def test_a_secret_that_a_stored_stream_tells_in_pieces_is_in_no_recording(tmp_path: Path) -> None:
+    before = Stores(ResponseCache(tmp_path / "cache"))
+    after = Stores(
+        before.cache, ResponseCache(tmp_path / "recording"), redact=Redactor({}, [r"no\. \d{6}"]).redact
+    )
+
+    def say(server: FakeOpenAI) -> str:
+        with client_of(server) as client:
+            chunks = client.chat.completions.create(model="m", messages=QUESTION, stream=True)
+            return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+    with FakeOpenAI(lambda request: "account no. 123456 is open") as server:
+        for stores in (before, after):
+            with captured(stores) as recorder:
+                assert say(server) == "account no. 123456 is open"
+            assert recorder.problems == ()
+        assert len(server.requests) == 1
+    assert after.recording is not None
+    assert [data for _, data in after.recording.items()] == [replay.WITHHELD]
+    after.close()
+
+
 STAMPED = b'{"id": "chatcmpl-AbC123456xyz0", "created":1731000000, "system_fingerprint": "fp_44709d6123456", "say": %s}'
 
 
@@ -328,6 +366,27 @@ def test_an_event_loop_goes_on_while_a_request_waits(stores: Stores, tmp_path: P
 
 
 @needs_locks
+def test_where_the_locks_cannot_be_opened_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a directory that another user has made."""
+    flights = Flights(tmp_path / "flights")
+    genuine = os.open
+
+    def refuse(path: Any, *args: Any, **options: Any) -> int:
+        if path == tmp_path / "flights":
+            raise PermissionError(13, "Permission denied", str(path))
+        return genuine(path, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        assert flights.take_off("k")
+        flights.land("k")
+    assert flights.take_off("k")
+    flights.close()
+
+
+@needs_locks
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_fork_holds_none_of_its_parents_flights(tmp_path: Path) -> None:
     flights = Flights(tmp_path / "flights")
@@ -347,7 +406,7 @@ def test_a_fork_holds_none_of_its_parents_flights(tmp_path: Path) -> None:
 @contextlib.contextmanager
 def captured(stores: Stores, trial: str = "t") -> Iterator[Recorder]:
     recorder = Recorder()
-    capture.install(recorder, stores.cache, trial, stores.replay, stores.recording)
+    capture.install(recorder, stores.cache, trial, stores.replay, stores.recording, stores.redact)
     recorder.begin("case")
     try:
         yield recorder
