@@ -107,11 +107,16 @@ def _preload(file: str, watch: _Watch) -> None:
 
 def _warm() -> None:
     """Do what each child would do anew: import what sessions use, compile what most texts give reason to look for, and
-    find out which module each file is of, the dearest part of telling of a failed assertion."""
+    find out which module each file is of, the dearest part of telling of a failed assertion.
+
+    What fails here, as an import does on a Python that was built without SQLite, is left to the child that needs it.
+    """
     for name in OURS:
-        importlib.import_module(name)
-    importlib.import_module("pytest_gepa.trace.redact").prepare()
-    with contextlib.suppress(Exception):  # of a module that does not let itself be looked at
+        with contextlib.suppress(BaseException):
+            importlib.import_module(name)
+    with contextlib.suppress(BaseException):
+        importlib.import_module("pytest_gepa.trace.redact").prepare()
+    with contextlib.suppress(BaseException):  # of a module that does not let itself be looked at
         inspect.getmodule(compile("", "<no file>", "exec"))
 
 

@@ -81,6 +81,15 @@ def test_a_module_that_ends_the_server_costs_the_preload_only(
         assert outcomes(evaluate(build(SUITE).suite(runner, CASES))) == {"test_one": "passed"}
 
 
+def test_an_import_of_ours_that_fails_costs_nothing_else(modules: Path, tmp_path: Path) -> None:
+    (modules / "_sqlite3.py").write_text("raise ImportError('this Python was built without it')\n")
+    server = _Server(tmp_path)
+    try:
+        assert server.preload(["gepa_harmless"], [])
+    finally:
+        server.close()
+
+
 def test_a_package_that_starts_a_thread_is_left_out_and_no_other(
     build: Build, modules: Path, tmp_path: Path
 ) -> None:
