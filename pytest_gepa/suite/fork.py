@@ -93,7 +93,11 @@ class ForkRunner:
             server.close()
 
     def _run_session(self, job: Job, emit: Emit, limit: Limit) -> bool:
-        """Whether the session could fork its own workers; if not, no case has been run."""
+        """Whether the session could fork its own workers; if not, no case has been run.
+
+        One that cannot is heard to its end all the same: its teardown ends what a conftest has started.
+        """
+        can_fork = True
         session = self._open(job)
         claim = limit.claim(lambda number: session.channel.send({"places": number}))
         try:
@@ -102,17 +106,17 @@ class ForkRunner:
                 "event"
             ] != "end":
                 if message["event"] == "unforkable":
-                    return False
-                if not claim.hear(message):
+                    can_fork = False  # what else it says, the sessions of the workers will say as well
+                elif can_fork and not claim.hear(message):
                     self._hand_on(message, emit)
         except TimeoutError:
-            emit(
-                {"event": "broken", "reason": f"the child session was silent for {_patience(job):g} seconds"}
-            )
+            reason = f"the child session was silent for {_patience(job):g} seconds"
+            if can_fork:
+                emit({"event": "broken", "reason": reason})
         finally:
             session.end()
             claim.close()
-        return True
+        return can_fork
 
     def _hand_on(self, message: Mapping[str, Any], emit: Emit) -> None:
         if message["event"] == "modules":

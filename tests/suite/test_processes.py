@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa.suite import fork
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.runner import Runner, choose_runner, new_python, with_package
@@ -171,6 +172,57 @@ def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
     runner.close()
 
     assert (first, later) == (1 + AT_ONCE, AT_ONCE)
+
+
+def test_a_session_that_cannot_fork_ends_what_its_conftest_has_started(build: Build) -> None:
+    conftest = """
+        import threading, time
+        from pathlib import Path
+
+        def note(line):
+            with (Path(__file__).parent.parent / "temp" / "containers").open("a") as stream:
+                stream.write(line)
+
+        def pytest_configure():
+            note("+")
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+        def pytest_sessionfinish():
+            time.sleep(0.2)
+            note("-")
+
+        def pytest_unconfigure():
+            time.sleep(0.2)
+            note("=")
+    """
+    project = build({"conftest.py": conftest, "test_it.py": "def test_one(): pass\n"})
+    runner = choose_runner("fork", project.temp, PRELOAD, [])
+    found = evaluate(project.suite(runner, ["test_it.py::test_one"]))
+    runner.close()
+    assert outcomes(found) == {"test_one": "passed"}
+    assert (project.temp / "containers").read_text() == "+-=" * 2
+
+
+def test_one_whose_teardown_does_not_end_is_ended(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork, "_patience", lambda _: 3.0)
+    conftest = """
+        import os, threading
+        from pathlib import Path
+
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+        def pytest_unconfigure():
+            first = Path(__file__).parent.parent / "temp" / "first"
+            if not first.exists():
+                first.touch()
+                threading.Event().wait()
+    """
+    project = build({"conftest.py": conftest, "test_it.py": "def test_one(): pass\n"})
+    runner = choose_runner("fork", project.temp, PRELOAD, [])
+    found = evaluate(project.suite(runner, ["test_it.py::test_one"]))
+    runner.close()
+    assert outcomes(found) == {"test_one": "passed"}
+    assert (project.temp / "first").exists()
 
 
 def test_the_output_of_one_process_s_cases_is_told_apart(build: Build, runner: Runner) -> None:
