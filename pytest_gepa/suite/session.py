@@ -201,6 +201,16 @@ class ChildSession:
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        if fixturedef.scope == "function":
+            return (yield)
+        self.emit({"event": "setting up"})
+        try:
+            return (yield)
+        finally:
+            self.emit({"event": "set up"})
+
     def _can_fork(self) -> bool:
         """Whether nothing has happened by now that a fork would break: threads, a connection that all workers would
         speak on at once (to a database, say), or a model called in collection.

@@ -17,7 +17,9 @@ from typing import Any, Protocol
 from pytest_gepa.suite.job import Channel
 from pytest_gepa.suite.places import Places
 
-STARTUP_SECONDS = 300.0  # a worker that collects by itself may import a whole application first
+STARTUP_SECONDS = 300.0
+"""A worker that collects by itself may import a whole application first, and what many cases share may be a model that
+many workers load at once."""
 STILLBIRTHS = 2
 LOOK_SECONDS = 0.2  # so often a supervisor that waits for a place looks whether it was stopped
 
@@ -43,6 +45,7 @@ class _Post:
     deadline: float
     assigned: deque[str] = field(default_factory=deque)
     has_worked: bool = False
+    setting_up: int = 0  # so many fixtures that outlive a case, one inside the other
     timed_out: bool = False
     finished: bool = False
     broken: str = ""
@@ -52,8 +55,9 @@ class Supervisor:
     """Runs cases on at most `workers` processes, each of which takes one of the `places`.
 
     `spawn` is given the channels of the workers already there, which a forked child must close, and the number of the
-    place. `timeout` is the silence in seconds after which a worker is ended: every case makes it speak twice. `emit`
-    gets the workers' rollouts and other news, and for a case without a result
+    place. `timeout` is the silence in seconds after which a worker is ended: every case makes it speak twice. While a
+    fixture is set up that outlives the case it may be silent as long as while it starts: whatever case comes first
+    would pay for all that share it. `emit` gets the workers' rollouts and other news, and for a case without a result
     `{"event": "lost", "case", "outcome", "reason"}`.
     """
 
@@ -110,9 +114,17 @@ class Supervisor:
         """Whether another worker is of use."""
         return bool(self._queue) and self._stillborn < STILLBIRTHS and not self._stopping
 
+    @property
+    def _startup(self) -> float:
+        return max(self._timeout, STARTUP_SECONDS)
+
+    def _silence(self, post: _Post) -> float:
+        """So many seconds of silence are allowed to a worker that has spoken."""
+        return self._startup if post.setting_up else self._timeout
+
     def _start(self, place: int) -> None:
         worker = self._spawn(list(self._posts), place)
-        post = _Post(worker, place, time.monotonic() + max(self._timeout, STARTUP_SECONDS))
+        post = _Post(worker, place, time.monotonic() + self._startup)
         self._posts[worker.channel] = post
         self._selector.register(worker.channel, selectors.EVENT_READ)
         if self._stopping:  # `stop` came meanwhile, from its own thread, and did not see this worker
@@ -149,8 +161,9 @@ class Supervisor:
             self._places.give_back(place)
 
     def _hear(self, post: _Post, message: Mapping[str, Any]) -> None:
-        post.deadline = time.monotonic() + self._timeout
         event = message["event"]
+        post.setting_up += {"setting up": 1, "set up": -1}.get(event, 0)
+        post.deadline = time.monotonic() + self._silence(post)
         if event == "next":
             post.has_worked = True
             case = self._queue.popleft() if self._queue else None
@@ -175,7 +188,7 @@ class Supervisor:
         if post.assigned:
             case = post.assigned.popleft()
             if post.timed_out:
-                self._lose(case, "timeout", f"no answer within {self._timeout:g} seconds")
+                self._lose(case, "timeout", f"no answer within {self._silence(post):g} seconds")
             else:
                 self._lose(case, "crashed", post.broken or f"the process that ran the case {how}")
             self._queue.extendleft(reversed(post.assigned))

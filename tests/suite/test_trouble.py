@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import socket
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from pytest_gepa.suite import evaluate as evaluate_module
 from pytest_gepa.suite import fork, supervise
 from pytest_gepa.suite.evaluate import Evaluation
+from pytest_gepa.suite.job import Channel
+from pytest_gepa.suite.places import Limit, PlacesHere
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.runner import Runner
+from pytest_gepa.suite.supervise import Supervisor
 from tests.suite.world import Build, Project, Purse, evaluate, outcomes
 
 DEADLY = """
@@ -46,6 +53,40 @@ HANGING = """
         threading.Event().wait()
 
     def test_last():
+        pass
+"""
+SLOW_TO_SET_UP = """
+    import threading, time
+
+    import pytest
+
+    @pytest.fixture(scope="module")
+    def tokenizer():
+        time.sleep(0.1)
+
+    @pytest.fixture(scope="session")
+    def model(request):
+        request.getfixturevalue("gauge")
+        time.sleep(2.5)
+
+    @pytest.fixture(scope="session")
+    def gauge():
+        pass
+
+    @pytest.fixture
+    def never():
+        threading.Event().wait()
+
+    def test_first(model, tokenizer):
+        pass
+
+    def test_hangs(model, tokenizer):
+        threading.Event().wait()
+
+    def test_hangs_before(never):
+        pass
+
+    def test_last(model):
         pass
 """
 LEAVES_A_CHILD = """
@@ -115,6 +156,7 @@ def project(build: Build) -> Project:
         {
             "test_deadly.py": DEADLY,
             "test_hanging.py": HANGING,
+            "test_slow.py": SLOW_TO_SET_UP,
             "test_leaving.py": LEAVES_A_CHILD,
             "test_shrinking.py": SHRINKING,
             "test_broken.py": BROKEN,
@@ -156,6 +198,59 @@ def test_a_case_that_hangs_is_lost_alone(project: Project, runner: Runner) -> No
     rollout = evaluation.rollouts["test_hanging.py::test_hangs"]
     assert (rollout.score, rollout.charged) == (None, True)
     assert rollout.trajectory.failure == "no answer within 1.5 seconds"
+
+
+def test_what_many_cases_share_may_take_longer_to_set_up_than_a_case(
+    project: Project, usual_runner: Runner
+) -> None:
+    evaluation = evaluate(project.suite(usual_runner, names(SLOW_TO_SET_UP, "test_slow.py"), timeout=1.5))
+
+    assert outcomes(evaluation) == {
+        "test_first": "passed",
+        "test_hangs": "timeout",
+        "test_hangs_before": "timeout",
+        "test_last": "passed",
+    }
+    told = {rollout.trajectory.failure for rollout in evaluation.rollouts.values()}
+    assert told == {"", "no answer within 1.5 seconds"}
+
+
+def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "STARTUP_SECONDS", 0.5)
+    told: list[Mapping[str, Any]] = []
+    places = PlacesHere(Limit(1))
+
+    Supervisor(
+        spawn=lambda _channels, _place: _Silent("next", "setting up", "setting up", "set up"),
+        workers=1,
+        timeout=0.1,
+        emit=told.append,
+        places=places,
+    ).run(["one"])
+    places.close()
+
+    assert told[-1] == {
+        "event": "lost",
+        "case": "one",
+        "outcome": "timeout",
+        "reason": "no answer within 0.5 seconds",
+    }
+
+
+class _Silent:
+    """A worker that says something and then nothing more."""
+
+    def __init__(self, *events: str) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.channel = Channel(ours)
+        for event in events:
+            Channel(self._theirs).send({"event": event})
+
+    def kill(self) -> None:
+        self._theirs.close()
+
+    def reap(self) -> str:
+        return "ended"
 
 
 def test_a_process_that_a_case_leaves_behind_holds_nothing_up(project: Project, runner: Runner) -> None:
