@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pytest_gepa.suite.descendants import descendants
 from pytest_gepa.suite.job import Channel
 from pytest_gepa.suite.places import Places
 
@@ -35,7 +36,7 @@ class Worker(Protocol):
         """End the process at once."""
 
     def reap(self) -> str:
-        """Wait for the end of the process and tell in words how it ended."""
+        """Wait for the end of a process that was killed or has said that this was all; tells in words how it ended."""
 
 
 @dataclass
@@ -202,7 +203,8 @@ class Supervisor:
         self._selector.unregister(post.worker.channel)
         del self._posts[post.worker.channel]
         post.worker.channel.close()
-        post.worker.kill()
+        if not post.finished:  # else it goes by itself, and what it has left running may be meant to stay
+            post.worker.kill()
         return post.worker.reap()
 
     def _lose(self, case: str, outcome: str, reason: str) -> None:
@@ -238,9 +240,13 @@ class ForkedWorker:
             os._exit(code)
 
     def kill(self) -> None:
-        """End the process at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """End the process at once, and what it started: its successor may need the port that a server there holds.
+
+        A group of its own, by which they could be told, would not be ended with the session's.
+        """
+        for pid in [self.pid, *descendants(self.pid)]:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def reap(self) -> str:
         """Wait for the end of the process and tell in words how it ended."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -223,6 +224,40 @@ def test_one_whose_teardown_does_not_end_is_ended(build: Build, monkeypatch: pyt
     runner.close()
     assert outcomes(found) == {"test_one": "passed"}
     assert (project.temp / "first").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells of a process's children")
+@pytest.mark.parametrize("way", ["", ", start_new_session=True"], ids=["its group", "a group of its own"])
+def test_a_process_that_takes_too_long_is_ended_with_those_it_has_started(
+    build: Build, fork_runner: Runner, way: str
+) -> None:
+    tests = f"""
+        import socket, subprocess, threading, time
+        from pathlib import Path
+
+        PORT = Path(__file__).parent.parent / "temp" / "port"
+
+        def test_hangs():
+            server = socket.create_server(("127.0.0.1", 0))
+            PORT.write_text(str(server.getsockname()[1]))
+            subprocess.Popen(["sh", "-c", "sleep 600 & wait"], pass_fds=[server.fileno()]{way})
+            threading.Event().wait()
+
+        def test_needs_the_port():
+            for _ in range(20):
+                try:
+                    socket.create_server(("127.0.0.1", int(PORT.read_text()))).close()
+                    return
+                except OSError as error:
+                    last = error
+                time.sleep(0.1)
+            raise AssertionError(str(last))
+    """
+    cases = ["test_it.py::test_hangs", "test_it.py::test_needs_the_port"]
+
+    found = evaluate(build({"test_it.py": tests}).suite(fork_runner, cases, timeout=3.0))
+
+    assert outcomes(found) == {"test_hangs": "timeout", "test_needs_the_port": "passed"}
 
 
 def test_the_output_of_one_process_s_cases_is_told_apart(build: Build, runner: Runner) -> None:
