@@ -98,7 +98,13 @@ class ForkRunner:
         One that cannot is heard to its end all the same: its teardown ends what a conftest has started.
         """
         can_fork = True
-        session = self._open(job)
+        try:
+            session = self._open(job)
+        except OSError as error:  # of a system that allows no more processes, for now
+            for case in job.cases:
+                reason = f"no session could be forked: {error}"
+                emit({"event": "lost", "case": case, "outcome": "crashed", "reason": reason})
+            return True
         claim = limit.claim(lambda number: session.channel.send({"places": number}))
         try:
             # The end is told, as a process that a case has left behind may hold the stream open.
@@ -255,16 +261,21 @@ class _Server:
         return not self.tainted and answer["threads"] == 1
 
     def fork(self, log: Path, siblings: set[ForkedSession], patience: float) -> ForkedSession:
-        """Fork a session whose output goes to `log`; reading from it ends after `patience` seconds of silence."""
+        """Fork a session whose output goes to `log`; reading from it ends after `patience` seconds of silence.
+
+        Raises `OSError` when the system refuses another process.
+        """
         ours, theirs = socket.socketpair()
         ours.settimeout(patience)
         try:
             with theirs, log.open("ab") as output:
-                pid = self._ask({"do": "run"}, [theirs.fileno(), output.fileno()])["pid"]
+                answer = self._ask({"do": "run"}, [theirs.fileno(), output.fileno()])
+            if "refused" in answer:
+                raise OSError(*answer["refused"])
         except BaseException:
             ours.close()
             raise
-        session = ForkedSession(Channel(ours), pid, siblings)
+        session = ForkedSession(Channel(ours), answer["pid"], siblings)
         siblings.add(session)
         return session
 

@@ -52,7 +52,11 @@ def main(control_descriptor: int) -> None:
             _preload(message["file"], watch)
             _answer(control, {})
         elif message["do"] == "run":
-            pid = _fork_session(control, descriptors)
+            try:
+                pid = _fork_session(control, descriptors)
+            except OSError as error:  # of a system that allows no more processes, for now
+                _answer(control, {"refused": [error.errno, error.strerror]})
+                continue
             children.add(pid)
             _answer(control, {"pid": pid})
     for pid in children:
@@ -135,13 +139,18 @@ def _reap(children: set[int]) -> None:
 
 
 def _fork_session(control: socket.socket, descriptors: Sequence[int]) -> int:
+    """Raises `OSError` when the system refuses."""
     stream, log = descriptors
-    pid = os.fork()
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid:
+            os.close(stream)
+            os.close(log)
     if pid:
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)  # here as well as in the child: whoever comes first
-        os.close(stream)
-        os.close(log)
         return pid
     code = 1
     try:

@@ -56,7 +56,7 @@ class Supervisor:
     """Runs cases on at most `workers` processes, each of which takes one of the `places`.
 
     `spawn` is given the channels of the workers already there, which a forked child must close, and the number of the
-    place. `timeout` is the silence in seconds after which a worker is ended: every case makes it speak twice. While a
+    place; it raises `OSError` where the system allows no more processes. `timeout` is the silence in seconds after which a worker is ended: every case makes it speak twice. While a
     fixture is set up that outlives the case it may be silent as long as while it starts: whatever case comes first
     would pay for all that share it. `emit` gets the workers' rollouts and other news, and for a case without a result
     `{"event": "lost", "case", "outcome", "reason"}`.
@@ -82,6 +82,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stillborn = 0
         self._broken = ""
+        self._refused = ""
         self._stopping = False
 
     def run(self, cases: Sequence[str]) -> None:
@@ -101,7 +102,8 @@ class Supervisor:
             if self._broken:
                 self._lose(case, "vanished", self._broken)
             else:
-                self._lose(case, "crashed", "no worker process could be started for this case")
+                reason = f"no worker process could be started for this case{self._refused}"
+                self._lose(case, "crashed", reason)
 
     def stop(self) -> None:
         """End the workers and start no more; `run` then returns. May be called from another thread."""
@@ -124,7 +126,16 @@ class Supervisor:
         return self._startup if post.setting_up else self._timeout
 
     def _start(self, place: int) -> None:
-        worker = self._spawn(list(self._posts), place)
+        try:
+            worker = self._spawn(list(self._posts), place)
+        except OSError as error:
+            self._refused = f": {error}"
+            if self._posts:  # those at work do the rest
+                self._places.give_back(place)
+            else:
+                self._stillborn += 1
+                self._use_place(place)
+            return
         post = _Post(worker, place, time.monotonic() + self._startup)
         self._posts[worker.channel] = post
         self._selector.register(worker.channel, selectors.EVENT_READ)
@@ -223,7 +234,12 @@ class ForkedWorker:
     def start(cls, work: Callable[[Channel], None], inherited: Sequence[Channel]) -> ForkedWorker:
         """Fork; the child closes the `inherited` channels, does `work` on its own and exits without clean-up."""
         ours, theirs = socket.socketpair()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid:
             theirs.close()
             return cls(Channel(ours), pid)

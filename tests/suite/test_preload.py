@@ -141,6 +141,26 @@ def test_a_session_that_dies_at_once_is_forgotten(
         assert opened[0].channel.fileno() == -1
 
 
+def test_a_fork_that_the_system_refuses_costs_the_cases_of_one_job_only(
+    build: Build, modules: Path, tmp_path: Path
+) -> None:
+    (modules / "gepa_refuses.py").write_text(
+        "import os\n"
+        "fork = os.fork\n"
+        "def refuse():\n"
+        "    os.fork = fork\n"
+        "    raise BlockingIOError(11, 'too many processes')\n"
+        "os.fork = refuse\n"
+    )
+    suite_of = build(SUITE).suite
+    with runner_of(tmp_path, "pytest", "gepa_harmless", "gepa_refuses") as runner:
+        first, later = (evaluate(suite_of(runner, CASES)).rollouts[CASES[0]] for _ in range(2))
+        assert "gepa_harmless" in runner._preload
+    assert first.outcome.value == "crashed"
+    assert first.trajectory.failure == "no session could be forked: [Errno 11] too many processes"
+    assert later.outcome.value == "passed"
+
+
 def test_a_fork_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
     server = _Server(tmp_path)
     server.close()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -217,24 +217,49 @@ def test_what_many_cases_share_may_take_longer_to_set_up_than_a_case(
 
 def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "STARTUP_SECONDS", 0.5)
-    told: list[Mapping[str, Any]] = []
-    places = PlacesHere(Limit(1))
+    told = supervised(lambda _: _Silent("next", "setting up", "setting up", "set up"), ["one"])
+    assert told[-1] == lost("one", "timeout", "no answer within 0.5 seconds")
 
-    Supervisor(
-        spawn=lambda _channels, _place: _Silent("next", "setting up", "setting up", "set up"),
-        workers=1,
+
+def refuse(_place: int) -> _Silent:
+    raise BlockingIOError(11, "too many processes")
+
+
+def test_cases_that_no_process_could_be_started_for_are_told_why() -> None:
+    reason = "no worker process could be started for this case: [Errno 11] too many processes"
+    assert supervised(refuse, ["one", "two"]) == [lost(case, "crashed", reason) for case in ("one", "two")]
+
+
+def test_where_the_system_refuses_more_processes_those_that_work_do_the_rest() -> None:
+    workers = iter([_Silent("next"), None, None, _Silent("next")])
+
+    def start(place: int) -> _Silent:
+        return next(workers) or refuse(place)
+
+    told = supervised(start, ["one", "two"], workers=3)
+    assert told == [lost(case, "timeout", "no answer within 0.1 seconds") for case in ("one", "two")]
+
+
+def supervised(
+    start: Callable[[int], _Silent], cases: Sequence[str], workers: int = 1
+) -> list[Mapping[str, Any]]:
+    """What a supervisor tells of cases, with a timeout of 0.1 seconds; `start` is given the place of a worker."""
+    told: list[Mapping[str, Any]] = []
+    places = PlacesHere(Limit(workers))
+    supervisor = Supervisor(
+        spawn=lambda _channels, place: start(place),
+        workers=workers,
         timeout=0.1,
         emit=told.append,
         places=places,
-    ).run(["one"])
+    )
+    supervisor.run(cases)
     places.close()
+    return told
 
-    assert told[-1] == {
-        "event": "lost",
-        "case": "one",
-        "outcome": "timeout",
-        "reason": "no answer within 0.5 seconds",
-    }
+
+def lost(case: str, outcome: str, reason: str) -> Mapping[str, Any]:
+    return {"event": "lost", "case": case, "outcome": outcome, "reason": reason}
 
 
 class _Silent:
