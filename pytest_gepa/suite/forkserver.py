@@ -46,6 +46,8 @@ def main(control_descriptor: int) -> None:
         data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 2)
         if not data:
             break
+        for descriptor in descriptors:  # a program that a session starts would hold them open beyond its end
+            os.set_inheritable(descriptor, False)
         message = json.loads(data)
         _reap(children)
         if message["do"] == "preload":
@@ -158,6 +160,7 @@ def _fork_session(control: socket.socket, descriptors: Sequence[int]) -> int:
         control.close()
         os.dup2(log, 1)
         os.dup2(log, 2)
+        os.close(log)
         _serve_job(socket.socket(fileno=stream))
         code = 0
     except BaseException:

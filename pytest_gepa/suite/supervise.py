@@ -56,10 +56,10 @@ class Supervisor:
     """Runs cases on at most `workers` processes, each of which takes one of the `places`.
 
     `spawn` is given the channels of the workers already there, which a forked child must close, and the number of the
-    place; it raises `OSError` where the system allows no more processes. `timeout` is the silence in seconds after which a worker is ended: every case makes it speak twice. While a
-    fixture is set up that outlives the case it may be silent as long as while it starts: whatever case comes first
-    would pay for all that share it. `emit` gets the workers' rollouts and other news, and for a case without a result
-    `{"event": "lost", "case", "outcome", "reason"}`.
+    place; it raises `OSError` where the system allows no more processes. `timeout` is the silence in seconds after
+    which a worker is ended: every case makes it speak twice. While a fixture is set up that outlives the case it may
+    be silent as long as while it starts: whatever case comes first would pay for all that share it. `emit` gets the
+    workers' rollouts and other news, and for a case without a result `{"event": "lost", "case", "outcome", "reason"}`.
     """
 
     def __init__(

@@ -354,6 +354,18 @@ def test_a_session_that_never_collects_is_given_up(
     assert all(told in rollout.trajectory.failure for rollout in rollouts)
 
 
+def test_a_session_that_dies_is_noticed_although_a_program_that_it_started_lives(
+    build: Build, fork_runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork, "_patience", lambda _: 5.0)
+    project = build({"conftest.py": "import os\nos.system('sleep 600 &')\nos._exit(3)\n"})
+
+    (rollout,) = evaluate(project.suite(fork_runner, ["test_it.py::test_one"])).rollouts.values()
+
+    assert rollout.outcome.value == "crashed"
+    assert rollout.trajectory.failure == "the child session ended early"
+
+
 @pytest.fixture
 def flaky(build: Build, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setattr(evaluate_module, "BACKOFF_SECONDS", (0.0, 0.0))
