@@ -19,7 +19,7 @@ from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite.forkserver import MESSAGE_BYTES
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.places import Claim, Limit, PlacesHere
-from pytest_gepa.suite.runner import Emit, new_python, with_package
+from pytest_gepa.suite.runner import Emit, child_environment, new_python, with_package
 from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
 from pytest_gepa.suite.worker_name import name_of
 
@@ -244,7 +244,7 @@ class _Server:
                 stderr=log,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env=with_package(os.environ),
+                env=with_package(child_environment(os.environ)),
             )
         theirs.close()
 

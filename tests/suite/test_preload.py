@@ -90,6 +90,25 @@ def test_an_import_of_ours_that_fails_costs_nothing_else(modules: Path, tmp_path
         server.close()
 
 
+def test_the_server_is_told_as_little_of_the_running_session_as_its_children(
+    modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "names"
+    (modules / "gepa_environ.py").write_text(
+        f"import os\nopen({str(file)!r}, 'w').write(' '.join(os.environ))\n"
+    )
+    monkeypatch.setenv("COV_CORE_SOURCE", "src")  # by which pytest-cov measures whatever Python is started
+    monkeypatch.setenv("MINE", "kept")
+    server = _Server(tmp_path)
+    try:
+        server.preload(["gepa_environ"], [])
+    finally:
+        server.close()
+    names = file.read_text().split()
+    assert "MINE" in names
+    assert not {"COV_CORE_SOURCE", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"} & {*names}
+
+
 def test_a_package_that_starts_a_thread_is_left_out_and_no_other(
     build: Build, modules: Path, tmp_path: Path
 ) -> None:
