@@ -14,12 +14,12 @@ import os
 import signal
 import socket
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_gepa.suite import threads
 from pytest_gepa.suite.redirect import install
 from pytest_gepa.suite.redirect.table import PromptCopy, Table
 
@@ -90,7 +90,7 @@ def _preload(file: str, watch: _Watch) -> None:
     with open(file, encoding="utf-8") as stream:
         told = json.load(stream)
     tainted = []
-    threads = _threads()
+    running = threads.count()
     watch.table = Table(tuple(PromptCopy(path, (), path) for path in told["prompts"]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -99,16 +99,16 @@ def _preload(file: str, watch: _Watch) -> None:
             if name not in sys.modules:
                 with contextlib.suppress(BaseException):
                     importlib.import_module(name)
-            before, threads = threads, _threads()
-            if watch.has_opened or threads > before:
+            before, running = running, threads.count()
+            if watch.has_opened or running > before:
                 tainted.append(name)
         _warm()
-    threads = _threads()
+    running = threads.count()
     watch.table = Table(())
     gc.collect()
     gc.freeze()  # keeps the shared pages shared: a collection in a child would write to every object's header
     with open(file, "w", encoding="utf-8") as stream:
-        json.dump({"tainted": tainted, "threads": threads}, stream)
+        json.dump({"tainted": tainted, "threads": running}, stream)
 
 
 def _warm() -> None:
@@ -124,13 +124,6 @@ def _warm() -> None:
         importlib.import_module("pytest_gepa.trace.redact").prepare()
     with contextlib.suppress(BaseException):  # of a module that does not let itself be looked at
         inspect.getmodule(compile("", "<no file>", "exec"))
-
-
-def _threads() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
 
 
 def _reap(children: set[int]) -> None:

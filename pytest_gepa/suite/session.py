@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import pytest
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.plugin import recorder_key
+from pytest_gepa.suite import threads
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
@@ -216,7 +216,7 @@ class ChildSession:
         speak on at once (to a database, say), or a model called in collection.
         """
         has_connected = not open_sockets() <= self._sockets
-        return threading.active_count() == 1 and not has_connected and not self.recorder.stray
+        return not has_connected and not self.recorder.stray and threads.let_fork()
 
     def _run_forked(self) -> None:
         for case in self.job.cases:

@@ -19,6 +19,7 @@ from pytest_gepa.suite.runner import Runner, choose_runner, new_python, with_pac
 from tests.fake_openai import FakeOpenAI
 from tests.suite.world import PRELOAD, Build, Project, evaluate, logged, outcomes
 
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no `/proc` tells of it")
 AT_ONCE = 3
 CASES = tuple(f"test_meet.py::test_meets[{number}]" for number in range(6))
 TESTS = """
@@ -160,8 +161,19 @@ def test_a_subprocess_collects_for_itself(
         "except openai.APIConnectionError:\n"
         "    pass\n",
         pytest.param("import socket\ndatabase, server = socket.socketpair()\n", marks=pytest.mark.thorough),
+        pytest.param(
+            "import ctypes\n"
+            "c = ctypes.CDLL(None)\n"
+            "c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, c.pause, None)\n",
+            marks=ON_LINUX,
+        ),
     ],
-    ids=["a thread was started", "a model was called", "a connection was opened"],
+    ids=[
+        "a thread was started",
+        "a model was called",
+        "a connection was opened",
+        "a library has started a thread",
+    ],
 )
 def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
     build: Build, meeting: FakeOpenAI, unsafe: str
@@ -173,6 +185,33 @@ def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
     runner.close()
 
     assert (first, later) == (1 + AT_ONCE, AT_ONCE)
+
+
+@ON_LINUX
+def test_a_library_that_ends_its_threads_before_a_fork_makes_none_unsafe(
+    build: Build, meeting: FakeOpenAI
+) -> None:
+    conftest = """
+        import ctypes, os
+
+        c = ctypes.CDLL(None)
+        thread, gate = ctypes.c_ulong(), ctypes.create_string_buffer(64)
+        c.sem_init(gate, 0, 0)
+        c.pthread_create(ctypes.byref(thread), None, c.sem_wait, gate)
+
+        def end():
+            if thread:
+                c.sem_post(gate)
+                c.pthread_join(thread, None)
+                thread.value = 0
+
+        os.register_at_fork(before=end)
+    """
+    project = build({"conftest.py": conftest, "test_meet.py": TESTS})
+    runner = choose_runner("fork", project.temp, PRELOAD, [])
+
+    assert _imports(project, runner) == 1
+    runner.close()
 
 
 def test_a_session_that_cannot_fork_ends_what_its_conftest_has_started(build: Build) -> None:
@@ -226,7 +265,7 @@ def test_one_whose_teardown_does_not_end_is_ended(build: Build, monkeypatch: pyt
     assert (project.temp / "first").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells of a process's children")
+@ON_LINUX
 @pytest.mark.parametrize("way", ["", ", start_new_session=True"], ids=["its group", "a group of its own"])
 def test_a_process_that_takes_too_long_is_ended_with_those_it_has_started(
     build: Build, fork_runner: Runner, way: str
