@@ -19,7 +19,7 @@ from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.places import Limit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
-from pytest_gepa.suite.runner import Runner
+from pytest_gepa.suite.runner import Runner, child_environment
 from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import NotRecorded
@@ -30,7 +30,6 @@ LOG_CHARACTERS = 4_000
 TOLD_MISSING = 10
 TOLD_PROBLEMS = 20
 BACKOFF_SECONDS = (1.0, 5.0)
-SCRUBBED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "PYTEST_VERSION", "COV_CORE_")
 
 
 class Allowance(Protocol):
@@ -270,11 +269,6 @@ class Suite:
             costs=around.costs,
             processes=around.concurrency,
         )
-
-
-def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment as it is now, after every conftest, less what tells of the session that is running."""
-    return {key: value for key, value in environ.items() if not key.startswith(SCRUBBED)}
 
 
 def _is_retried(rollout: Rollout) -> bool:

@@ -19,7 +19,7 @@ from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite.forkserver import MESSAGE_BYTES
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.places import Claim, Limit, PlacesHere
-from pytest_gepa.suite.runner import Emit, new_python, with_package
+from pytest_gepa.suite.runner import Emit, child_environment, new_python, with_package
 from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
 from pytest_gepa.suite.worker_name import name_of
 
@@ -93,8 +93,18 @@ class ForkRunner:
             server.close()
 
     def _run_session(self, job: Job, emit: Emit, limit: Limit) -> bool:
-        """Whether the session could fork its own workers; if not, no case has been run."""
-        session = self._open(job)
+        """Whether the session could fork its own workers; if not, no case has been run.
+
+        One that cannot is heard to its end all the same: its teardown ends what a conftest has started.
+        """
+        can_fork = True
+        try:
+            session = self._open(job)
+        except OSError as error:  # of a system that allows no more processes, for now
+            for case in job.cases:
+                reason = f"no session could be forked: {error}"
+                emit({"event": "lost", "case": case, "outcome": "crashed", "reason": reason})
+            return True
         claim = limit.claim(lambda number: session.channel.send({"places": number}))
         try:
             # The end is told, as a process that a case has left behind may hold the stream open.
@@ -102,17 +112,17 @@ class ForkRunner:
                 "event"
             ] != "end":
                 if message["event"] == "unforkable":
-                    return False
-                if not claim.hear(message):
+                    can_fork = False  # what else it says, the sessions of the workers will say as well
+                elif can_fork and not claim.hear(message):
                     self._hand_on(message, emit)
         except TimeoutError:
-            emit(
-                {"event": "broken", "reason": f"the child session was silent for {_patience(job):g} seconds"}
-            )
+            reason = f"the child session was silent for {_patience(job):g} seconds"
+            if can_fork:
+                emit({"event": "broken", "reason": reason})
         finally:
             session.end()
             claim.close()
-        return True
+        return can_fork
 
     def _hand_on(self, message: Mapping[str, Any], emit: Emit) -> None:
         if message["event"] == "modules":
@@ -234,7 +244,7 @@ class _Server:
                 stderr=log,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env=with_package(os.environ),
+                env=with_package(child_environment(os.environ)),
             )
         theirs.close()
 
@@ -251,16 +261,21 @@ class _Server:
         return not self.tainted and answer["threads"] == 1
 
     def fork(self, log: Path, siblings: set[ForkedSession], patience: float) -> ForkedSession:
-        """Fork a session whose output goes to `log`; reading from it ends after `patience` seconds of silence."""
+        """Fork a session whose output goes to `log`; reading from it ends after `patience` seconds of silence.
+
+        Raises `OSError` when the system refuses another process.
+        """
         ours, theirs = socket.socketpair()
         ours.settimeout(patience)
         try:
             with theirs, log.open("ab") as output:
-                pid = self._ask({"do": "run"}, [theirs.fileno(), output.fileno()])["pid"]
+                answer = self._ask({"do": "run"}, [theirs.fileno(), output.fileno()])
+            if "refused" in answer:
+                raise OSError(*answer["refused"])
         except BaseException:
             ours.close()
             raise
-        session = ForkedSession(Channel(ours), pid, siblings)
+        session = ForkedSession(Channel(ours), answer["pid"], siblings)
         siblings.add(session)
         return session
 

@@ -14,12 +14,12 @@ import os
 import signal
 import socket
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_gepa.suite import threads
 from pytest_gepa.suite.redirect import install
 from pytest_gepa.suite.redirect.table import PromptCopy, Table
 
@@ -46,13 +46,19 @@ def main(control_descriptor: int) -> None:
         data, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 2)
         if not data:
             break
+        for descriptor in descriptors:  # a program that a session starts would hold them open beyond its end
+            os.set_inheritable(descriptor, False)
         message = json.loads(data)
         _reap(children)
         if message["do"] == "preload":
             _preload(message["file"], watch)
             _answer(control, {})
         elif message["do"] == "run":
-            pid = _fork_session(control, descriptors)
+            try:
+                pid = _fork_session(control, descriptors)
+            except OSError as error:  # of a system that allows no more processes, for now
+                _answer(control, {"refused": [error.errno, error.strerror]})
+                continue
             children.add(pid)
             _answer(control, {"pid": pid})
     for pid in children:
@@ -84,7 +90,7 @@ def _preload(file: str, watch: _Watch) -> None:
     with open(file, encoding="utf-8") as stream:
         told = json.load(stream)
     tainted = []
-    threads = _threads()
+    running = threads.count()
     watch.table = Table(tuple(PromptCopy(path, (), path) for path in told["prompts"]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -93,33 +99,31 @@ def _preload(file: str, watch: _Watch) -> None:
             if name not in sys.modules:
                 with contextlib.suppress(BaseException):
                     importlib.import_module(name)
-            before, threads = threads, _threads()
-            if watch.has_opened or threads > before:
+            before, running = running, threads.count()
+            if watch.has_opened or running > before:
                 tainted.append(name)
         _warm()
-    threads = _threads()
+    running = threads.count()
     watch.table = Table(())
     gc.collect()
     gc.freeze()  # keeps the shared pages shared: a collection in a child would write to every object's header
     with open(file, "w", encoding="utf-8") as stream:
-        json.dump({"tainted": tainted, "threads": threads}, stream)
+        json.dump({"tainted": tainted, "threads": running}, stream)
 
 
 def _warm() -> None:
     """Do what each child would do anew: import what sessions use, compile what most texts give reason to look for, and
-    find out which module each file is of, the dearest part of telling of a failed assertion."""
+    find out which module each file is of, the dearest part of telling of a failed assertion.
+
+    What fails here, as an import does on a Python that was built without SQLite, is left to the child that needs it.
+    """
     for name in OURS:
-        importlib.import_module(name)
-    importlib.import_module("pytest_gepa.trace.redact").prepare()
-    with contextlib.suppress(Exception):  # of a module that does not let itself be looked at
+        with contextlib.suppress(BaseException):
+            importlib.import_module(name)
+    with contextlib.suppress(BaseException):
+        importlib.import_module("pytest_gepa.trace.redact").prepare()
+    with contextlib.suppress(BaseException):  # of a module that does not let itself be looked at
         inspect.getmodule(compile("", "<no file>", "exec"))
-
-
-def _threads() -> int:
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
 
 
 def _reap(children: set[int]) -> None:
@@ -130,13 +134,18 @@ def _reap(children: set[int]) -> None:
 
 
 def _fork_session(control: socket.socket, descriptors: Sequence[int]) -> int:
+    """Raises `OSError` when the system refuses."""
     stream, log = descriptors
-    pid = os.fork()
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid:
+            os.close(stream)
+            os.close(log)
     if pid:
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)  # here as well as in the child: whoever comes first
-        os.close(stream)
-        os.close(log)
         return pid
     code = 1
     try:
@@ -144,6 +153,7 @@ def _fork_session(control: socket.socket, descriptors: Sequence[int]) -> int:
         control.close()
         os.dup2(log, 1)
         os.dup2(log, 2)
+        os.close(log)
         _serve_job(socket.socket(fileno=stream))
         code = 0
     except BaseException:

@@ -13,6 +13,8 @@ from pytest_gepa.suite.places import Limit
 
 Emit = Callable[[Mapping[str, Any]], None]
 
+SCRUBBED = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_", "PYTEST_VERSION", "COV_CORE_")
+
 # The empty path is the working directory; `python -P` would leave it out, but only from 3.11 on.
 RUN_MODULE = (
     "import sys; sys.path[:] = filter(None, sys.path); "
@@ -38,6 +40,11 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """Give back what the runner holds, when no job runs."""
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment as it is now, after every conftest, less what tells of the session that is running."""
+    return {key: value for key, value in environ.items() if not key.startswith(SCRUBBED)}
 
 
 def with_package(environ: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import pytest
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.plugin import recorder_key
+from pytest_gepa.suite import threads
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
@@ -203,12 +203,22 @@ class ChildSession:
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        if fixturedef.scope == "function":
+            return (yield)
+        self.emit({"event": "setting up"})
+        try:
+            return (yield)
+        finally:
+            self.emit({"event": "set up"})
+
     def _can_fork(self) -> bool:
         """Whether nothing has happened by now that a fork would break: threads, a connection that all workers would
         speak on at once (to a database, say), or a model called in collection.
         """
         has_connected = not open_sockets() <= self._sockets
-        return threading.active_count() == 1 and not has_connected and not self.recorder.stray
+        return not has_connected and not self.recorder.stray and threads.let_fork()
 
     def _run_forked(self) -> None:
         for case in self.job.cases:

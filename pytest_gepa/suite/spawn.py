@@ -112,5 +112,6 @@ class SpawnedWorker:
                 self._process.kill()
 
     def reap(self) -> str:
-        """Wait for the end of the process and tell in words how it ended."""
+        """Wait for the end of the process and tell in words how it ended; a thread of it may not let it end."""
+        self.kill()
         return describe_exit(self._process.wait())

@@ -14,10 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pytest_gepa.suite.descendants import descendants
 from pytest_gepa.suite.job import Channel
 from pytest_gepa.suite.places import Places
 
-STARTUP_SECONDS = 300.0  # a worker that collects by itself may import a whole application first
+STARTUP_SECONDS = 300.0
+"""A worker that collects by itself may import a whole application first, and what many cases share may be a model that
+many workers load at once."""
 STILLBIRTHS = 2
 LOOK_SECONDS = 0.2  # so often a supervisor that waits for a place looks whether it was stopped
 
@@ -33,7 +36,7 @@ class Worker(Protocol):
         """End the process at once."""
 
     def reap(self) -> str:
-        """Wait for the end of the process and tell in words how it ended."""
+        """Wait for the end of a process that was killed or has said that this was all; tells in words how it ended."""
 
 
 @dataclass
@@ -43,6 +46,7 @@ class _Post:
     deadline: float
     assigned: deque[str] = field(default_factory=deque)
     has_worked: bool = False
+    setting_up: int = 0  # so many fixtures that outlive a case, one inside the other
     timed_out: bool = False
     finished: bool = False
     broken: str = ""
@@ -52,9 +56,10 @@ class Supervisor:
     """Runs cases on at most `workers` processes, each of which takes one of the `places`.
 
     `spawn` is given the channels of the workers already there, which a forked child must close, and the number of the
-    place. `timeout` is the silence in seconds after which a worker is ended: every case makes it speak twice. `emit`
-    gets the workers' rollouts and other news, and for a case without a result
-    `{"event": "lost", "case", "outcome", "reason"}`.
+    place; it raises `OSError` where the system allows no more processes. `timeout` is the silence in seconds after
+    which a worker is ended: every case makes it speak twice. While a fixture is set up that outlives the case it may
+    be silent as long as while it starts: whatever case comes first would pay for all that share it. `emit` gets the
+    workers' rollouts and other news, and for a case without a result `{"event": "lost", "case", "outcome", "reason"}`.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stillborn = 0
         self._broken = ""
+        self._refused = ""
         self._stopping = False
 
     def run(self, cases: Sequence[str]) -> None:
@@ -96,7 +102,8 @@ class Supervisor:
             if self._broken:
                 self._lose(case, "vanished", self._broken)
             else:
-                self._lose(case, "crashed", "no worker process could be started for this case")
+                reason = f"no worker process could be started for this case{self._refused}"
+                self._lose(case, "crashed", reason)
 
     def stop(self) -> None:
         """End the workers and start no more; `run` then returns. May be called from another thread."""
@@ -110,9 +117,26 @@ class Supervisor:
         """Whether another worker is of use."""
         return bool(self._queue) and self._stillborn < STILLBIRTHS and not self._stopping
 
+    @property
+    def _startup(self) -> float:
+        return max(self._timeout, STARTUP_SECONDS)
+
+    def _silence(self, post: _Post) -> float:
+        """So many seconds of silence are allowed to a worker that has spoken."""
+        return self._startup if post.setting_up else self._timeout
+
     def _start(self, place: int) -> None:
-        worker = self._spawn(list(self._posts), place)
-        post = _Post(worker, place, time.monotonic() + max(self._timeout, STARTUP_SECONDS))
+        try:
+            worker = self._spawn(list(self._posts), place)
+        except OSError as error:
+            self._refused = f": {error}"
+            if self._posts:  # those at work do the rest
+                self._places.give_back(place)
+            else:
+                self._stillborn += 1
+                self._use_place(place)
+            return
+        post = _Post(worker, place, time.monotonic() + self._startup)
         self._posts[worker.channel] = post
         self._selector.register(worker.channel, selectors.EVENT_READ)
         if self._stopping:  # `stop` came meanwhile, from its own thread, and did not see this worker
@@ -149,8 +173,9 @@ class Supervisor:
             self._places.give_back(place)
 
     def _hear(self, post: _Post, message: Mapping[str, Any]) -> None:
-        post.deadline = time.monotonic() + self._timeout
         event = message["event"]
+        post.setting_up += {"setting up": 1, "set up": -1}.get(event, 0)
+        post.deadline = time.monotonic() + self._silence(post)
         if event == "next":
             post.has_worked = True
             case = self._queue.popleft() if self._queue else None
@@ -175,7 +200,7 @@ class Supervisor:
         if post.assigned:
             case = post.assigned.popleft()
             if post.timed_out:
-                self._lose(case, "timeout", f"no answer within {self._timeout:g} seconds")
+                self._lose(case, "timeout", f"no answer within {self._silence(post):g} seconds")
             else:
                 self._lose(case, "crashed", post.broken or f"the process that ran the case {how}")
             self._queue.extendleft(reversed(post.assigned))
@@ -189,7 +214,8 @@ class Supervisor:
         self._selector.unregister(post.worker.channel)
         del self._posts[post.worker.channel]
         post.worker.channel.close()
-        post.worker.kill()
+        if not post.finished:  # else it goes by itself, and what it has left running may be meant to stay
+            post.worker.kill()
         return post.worker.reap()
 
     def _lose(self, case: str, outcome: str, reason: str) -> None:
@@ -208,7 +234,12 @@ class ForkedWorker:
     def start(cls, work: Callable[[Channel], None], inherited: Sequence[Channel]) -> ForkedWorker:
         """Fork; the child closes the `inherited` channels, does `work` on its own and exits without clean-up."""
         ours, theirs = socket.socketpair()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid:
             theirs.close()
             return cls(Channel(ours), pid)
@@ -225,9 +256,13 @@ class ForkedWorker:
             os._exit(code)
 
     def kill(self) -> None:
-        """End the process at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """End the process at once, and what it started: its successor may need the port that a server there holds.
+
+        A group of its own, by which they could be told, would not be ended with the session's.
+        """
+        for pid in [self.pid, *descendants(self.pid)]:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def reap(self) -> str:
         """Wait for the end of the process and tell in words how it ended."""

@@ -81,6 +81,34 @@ def test_a_module_that_ends_the_server_costs_the_preload_only(
         assert outcomes(evaluate(build(SUITE).suite(runner, CASES))) == {"test_one": "passed"}
 
 
+def test_an_import_of_ours_that_fails_costs_nothing_else(modules: Path, tmp_path: Path) -> None:
+    (modules / "_sqlite3.py").write_text("raise ImportError('this Python was built without it')\n")
+    server = _Server(tmp_path)
+    try:
+        assert server.preload(["gepa_harmless"], [])
+    finally:
+        server.close()
+
+
+def test_the_server_is_told_as_little_of_the_running_session_as_its_children(
+    modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "names"
+    (modules / "gepa_environ.py").write_text(
+        f"import os\nopen({str(file)!r}, 'w').write(' '.join(os.environ))\n"
+    )
+    monkeypatch.setenv("COV_CORE_SOURCE", "src")  # by which pytest-cov measures whatever Python is started
+    monkeypatch.setenv("MINE", "kept")
+    server = _Server(tmp_path)
+    try:
+        server.preload(["gepa_environ"], [])
+    finally:
+        server.close()
+    names = file.read_text().split()
+    assert "MINE" in names
+    assert not {"COV_CORE_SOURCE", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"} & {*names}
+
+
 def test_a_package_that_starts_a_thread_is_left_out_and_no_other(
     build: Build, modules: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +158,26 @@ def test_a_session_that_dies_at_once_is_forgotten(
             evaluate(build(SUITE).suite(runner, CASES))
         assert not runner._sessions
         assert opened[0].channel.fileno() == -1
+
+
+def test_a_fork_that_the_system_refuses_costs_the_cases_of_one_job_only(
+    build: Build, modules: Path, tmp_path: Path
+) -> None:
+    (modules / "gepa_refuses.py").write_text(
+        "import os\n"
+        "fork = os.fork\n"
+        "def refuse():\n"
+        "    os.fork = fork\n"
+        "    raise BlockingIOError(11, 'too many processes')\n"
+        "os.fork = refuse\n"
+    )
+    suite_of = build(SUITE).suite
+    with runner_of(tmp_path, "pytest", "gepa_harmless", "gepa_refuses") as runner:
+        first, later = (evaluate(suite_of(runner, CASES)).rollouts[CASES[0]] for _ in range(2))
+        assert "gepa_harmless" in runner._preload
+    assert first.outcome.value == "crashed"
+    assert first.trajectory.failure == "no session could be forked: [Errno 11] too many processes"
+    assert later.outcome.value == "passed"
 
 
 def test_a_fork_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa.suite import fork
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.runner import Runner, choose_runner, new_python, with_package
 from tests.fake_openai import FakeOpenAI
 from tests.suite.world import PRELOAD, Build, Project, evaluate, logged, outcomes
 
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no `/proc` tells of it")
 AT_ONCE = 3
 CASES = tuple(f"test_meet.py::test_meets[{number}]" for number in range(6))
 TESTS = """
@@ -158,8 +161,19 @@ def test_a_subprocess_collects_for_itself(
         "except openai.APIConnectionError:\n"
         "    pass\n",
         pytest.param("import socket\ndatabase, server = socket.socketpair()\n", marks=pytest.mark.thorough),
+        pytest.param(
+            "import ctypes\n"
+            "c = ctypes.CDLL(None)\n"
+            "c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, c.pause, None)\n",
+            marks=ON_LINUX,
+        ),
     ],
-    ids=["a thread was started", "a model was called", "a connection was opened"],
+    ids=[
+        "a thread was started",
+        "a model was called",
+        "a connection was opened",
+        "a library has started a thread",
+    ],
 )
 def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
     build: Build, meeting: FakeOpenAI, unsafe: str
@@ -171,6 +185,118 @@ def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
     runner.close()
 
     assert (first, later) == (1 + AT_ONCE, AT_ONCE)
+
+
+@ON_LINUX
+def test_a_library_that_ends_its_threads_before_a_fork_makes_none_unsafe(
+    build: Build, meeting: FakeOpenAI
+) -> None:
+    conftest = """
+        import ctypes, os
+
+        c = ctypes.CDLL(None)
+        thread, gate = ctypes.c_ulong(), ctypes.create_string_buffer(64)
+        c.sem_init(gate, 0, 0)
+        c.pthread_create(ctypes.byref(thread), None, c.sem_wait, gate)
+
+        def end():
+            if thread:
+                c.sem_post(gate)
+                c.pthread_join(thread, None)
+                thread.value = 0
+
+        os.register_at_fork(before=end)
+    """
+    project = build({"conftest.py": conftest, "test_meet.py": TESTS})
+    runner = choose_runner("fork", project.temp, PRELOAD, [])
+
+    assert _imports(project, runner) == 1
+    runner.close()
+
+
+def test_a_session_that_cannot_fork_ends_what_its_conftest_has_started(build: Build) -> None:
+    conftest = """
+        import threading, time
+        from pathlib import Path
+
+        def note(line):
+            with (Path(__file__).parent.parent / "temp" / "containers").open("a") as stream:
+                stream.write(line)
+
+        def pytest_configure():
+            note("+")
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+        def pytest_sessionfinish():
+            time.sleep(0.2)
+            note("-")
+
+        def pytest_unconfigure():
+            time.sleep(0.2)
+            note("=")
+    """
+    project = build({"conftest.py": conftest, "test_it.py": "def test_one(): pass\n"})
+    runner = choose_runner("fork", project.temp, PRELOAD, [])
+    found = evaluate(project.suite(runner, ["test_it.py::test_one"]))
+    runner.close()
+    assert outcomes(found) == {"test_one": "passed"}
+    assert (project.temp / "containers").read_text() == "+-=" * 2
+
+
+def test_one_whose_teardown_does_not_end_is_ended(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork, "_patience", lambda _: 3.0)
+    conftest = """
+        import os, threading
+        from pathlib import Path
+
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+        def pytest_unconfigure():
+            first = Path(__file__).parent.parent / "temp" / "first"
+            if not first.exists():
+                first.touch()
+                threading.Event().wait()
+    """
+    project = build({"conftest.py": conftest, "test_it.py": "def test_one(): pass\n"})
+    runner = choose_runner("fork", project.temp, PRELOAD, [])
+    found = evaluate(project.suite(runner, ["test_it.py::test_one"]))
+    runner.close()
+    assert outcomes(found) == {"test_one": "passed"}
+    assert (project.temp / "first").exists()
+
+
+@ON_LINUX
+@pytest.mark.parametrize("way", ["", ", start_new_session=True"], ids=["its group", "a group of its own"])
+def test_a_process_that_takes_too_long_is_ended_with_those_it_has_started(
+    build: Build, fork_runner: Runner, way: str
+) -> None:
+    tests = f"""
+        import socket, subprocess, threading, time
+        from pathlib import Path
+
+        PORT = Path(__file__).parent.parent / "temp" / "port"
+
+        def test_hangs():
+            server = socket.create_server(("127.0.0.1", 0))
+            PORT.write_text(str(server.getsockname()[1]))
+            subprocess.Popen(["sh", "-c", "sleep 600 & wait"], pass_fds=[server.fileno()]{way})
+            threading.Event().wait()
+
+        def test_needs_the_port():
+            for _ in range(20):
+                try:
+                    socket.create_server(("127.0.0.1", int(PORT.read_text()))).close()
+                    return
+                except OSError as error:
+                    last = error
+                time.sleep(0.1)
+            raise AssertionError(str(last))
+    """
+    cases = ["test_it.py::test_hangs", "test_it.py::test_needs_the_port"]
+
+    found = evaluate(build({"test_it.py": tests}).suite(fork_runner, cases, timeout=3.0))
+
+    assert outcomes(found) == {"test_hangs": "timeout", "test_needs_the_port": "passed"}
 
 
 def test_the_output_of_one_process_s_cases_is_told_apart(build: Build, runner: Runner) -> None:

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import pytest
 
 from pytest_gepa.suite import evaluate as evaluate_module
 from pytest_gepa.suite import fork, supervise
 from pytest_gepa.suite.evaluate import Evaluation
+from pytest_gepa.suite.job import Channel
+from pytest_gepa.suite.places import Limit, PlacesHere
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.runner import Runner
+from pytest_gepa.suite.supervise import Supervisor
 from tests.suite.world import Build, Project, Purse, evaluate, outcomes
 
 DEADLY = """
@@ -46,6 +53,40 @@ HANGING = """
         threading.Event().wait()
 
     def test_last():
+        pass
+"""
+SLOW_TO_SET_UP = """
+    import threading, time
+
+    import pytest
+
+    @pytest.fixture(scope="module")
+    def tokenizer():
+        time.sleep(0.1)
+
+    @pytest.fixture(scope="session")
+    def model(request):
+        request.getfixturevalue("gauge")
+        time.sleep(2.5)
+
+    @pytest.fixture(scope="session")
+    def gauge():
+        pass
+
+    @pytest.fixture
+    def never():
+        threading.Event().wait()
+
+    def test_first(model, tokenizer):
+        pass
+
+    def test_hangs(model, tokenizer):
+        threading.Event().wait()
+
+    def test_hangs_before(never):
+        pass
+
+    def test_last(model):
         pass
 """
 LEAVES_A_CHILD = """
@@ -115,6 +156,7 @@ def project(build: Build) -> Project:
         {
             "test_deadly.py": DEADLY,
             "test_hanging.py": HANGING,
+            "test_slow.py": SLOW_TO_SET_UP,
             "test_leaving.py": LEAVES_A_CHILD,
             "test_shrinking.py": SHRINKING,
             "test_broken.py": BROKEN,
@@ -156,6 +198,84 @@ def test_a_case_that_hangs_is_lost_alone(project: Project, runner: Runner) -> No
     rollout = evaluation.rollouts["test_hanging.py::test_hangs"]
     assert (rollout.score, rollout.charged) == (None, True)
     assert rollout.trajectory.failure == "no answer within 1.5 seconds"
+
+
+def test_what_many_cases_share_may_take_longer_to_set_up_than_a_case(
+    project: Project, usual_runner: Runner
+) -> None:
+    evaluation = evaluate(project.suite(usual_runner, names(SLOW_TO_SET_UP, "test_slow.py"), timeout=1.5))
+
+    assert outcomes(evaluation) == {
+        "test_first": "passed",
+        "test_hangs": "timeout",
+        "test_hangs_before": "timeout",
+        "test_last": "passed",
+    }
+    told = {rollout.trajectory.failure for rollout in evaluation.rollouts.values()}
+    assert told == {"", "no answer within 1.5 seconds"}
+
+
+def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "STARTUP_SECONDS", 0.5)
+    told = supervised(lambda _: _Silent("next", "setting up", "setting up", "set up"), ["one"])
+    assert told[-1] == lost("one", "timeout", "no answer within 0.5 seconds")
+
+
+def refuse(_place: int) -> _Silent:
+    raise BlockingIOError(11, "too many processes")
+
+
+def test_cases_that_no_process_could_be_started_for_are_told_why() -> None:
+    reason = "no worker process could be started for this case: [Errno 11] too many processes"
+    assert supervised(refuse, ["one", "two"]) == [lost(case, "crashed", reason) for case in ("one", "two")]
+
+
+def test_where_the_system_refuses_more_processes_those_that_work_do_the_rest() -> None:
+    workers = iter([_Silent("next"), None, None, _Silent("next")])
+
+    def start(place: int) -> _Silent:
+        return next(workers) or refuse(place)
+
+    told = supervised(start, ["one", "two"], workers=3)
+    assert told == [lost(case, "timeout", "no answer within 0.1 seconds") for case in ("one", "two")]
+
+
+def supervised(
+    start: Callable[[int], _Silent], cases: Sequence[str], workers: int = 1
+) -> list[Mapping[str, Any]]:
+    """What a supervisor tells of cases, with a timeout of 0.1 seconds; `start` is given the place of a worker."""
+    told: list[Mapping[str, Any]] = []
+    places = PlacesHere(Limit(workers))
+    supervisor = Supervisor(
+        spawn=lambda _channels, place: start(place),
+        workers=workers,
+        timeout=0.1,
+        emit=told.append,
+        places=places,
+    )
+    supervisor.run(cases)
+    places.close()
+    return told
+
+
+def lost(case: str, outcome: str, reason: str) -> Mapping[str, Any]:
+    return {"event": "lost", "case": case, "outcome": outcome, "reason": reason}
+
+
+class _Silent:
+    """A worker that says something and then nothing more."""
+
+    def __init__(self, *events: str) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.channel = Channel(ours)
+        for event in events:
+            Channel(self._theirs).send({"event": event})
+
+    def kill(self) -> None:
+        self._theirs.close()
+
+    def reap(self) -> str:
+        return "ended"
 
 
 def test_a_process_that_a_case_leaves_behind_holds_nothing_up(project: Project, runner: Runner) -> None:
@@ -232,6 +352,18 @@ def test_a_session_that_never_collects_is_given_up(
     assert all(rollout.outcome.is_trouble for rollout in rollouts)
     told = "silent" if runner.name == "fork server" else "no worker process could be started"
     assert all(told in rollout.trajectory.failure for rollout in rollouts)
+
+
+def test_a_session_that_dies_is_noticed_although_a_program_that_it_started_lives(
+    build: Build, fork_runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork, "_patience", lambda _: 5.0)
+    project = build({"conftest.py": "import os\nos.system('sleep 600 &')\nos._exit(3)\n"})
+
+    (rollout,) = evaluate(project.suite(fork_runner, ["test_it.py::test_one"])).rollouts.values()
+
+    assert rollout.outcome.value == "crashed"
+    assert rollout.trajectory.failure == "the child session ended early"
 
 
 @pytest.fixture
