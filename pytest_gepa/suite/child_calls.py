@@ -41,6 +41,7 @@ def capture_calls(
     """Record the calls of this process from now on; `root` is the session's process, the rest is its job's."""
     from pytest_gepa.cost.meter import Meter
     from pytest_gepa.suite.closed_off import close_off
+    from pytest_gepa.suite.own_servers import is_own_server
     from pytest_gepa.trace import capture
     from pytest_gepa.trace.cache import ResponseCache
 
@@ -52,7 +53,7 @@ def capture_calls(
         ResponseCache(Path(recording)) if recording else None,
         lambda text: redactor.refreshed().redact_certain(text),
         Meter.found_in(costs),
-        root,
+        lambda url: is_own_server(url, root),
     )
     if replay == "only":
         close_off(recorder.add_refusal)

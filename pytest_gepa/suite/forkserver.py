@@ -28,6 +28,7 @@ MESSAGE_BYTES = 1 << 16
 OURS = (
     "pytest_gepa.suite.session",
     "pytest_gepa.suite.closed_off",
+    "pytest_gepa.suite.own_servers",
     "pytest_gepa.cost.meter",
     "pytest_gepa.trace.bytes_disk",
     "pytest_gepa.trace.capture",

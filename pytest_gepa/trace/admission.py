@@ -12,10 +12,12 @@ from pytest_gepa.trace.chat import ChatRequest
 from pytest_gepa.trace.exchange import Claim, Exchange, describe
 from pytest_gepa.trace.fare import Fare
 from pytest_gepa.trace.keys import Identity, identify
-from pytest_gepa.trace.own_servers import LOOPBACK, is_own_server
 from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import Place, Stores
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""How this machine is called in addresses."""
 
 FREE = ("/count_tokens", ":countTokens", "/tokenize", "/moderations")
 """How the paths of requests end that name a model and are not charged: no answer is written, and no usage is told."""
@@ -26,8 +28,8 @@ class Target:
     """Where the calls of a process are recorded, and the answers stored and found.
 
     Nothing is looked up or stored without a trial. `meter` counts what calls cost, None to let them go uncounted.
-    `root` is the process whose servers, and those of its descendants, may be the code under test: they are always
-    asked, and have no price; None where there are none. For the rest see `replay.Stores`.
+    `is_own` tells of an address whether the test itself runs the server there, which may be the code under test: it is
+    always asked, and has no price. For the rest see `replay.Stores`.
     """
 
     recorder: Recorder
@@ -37,7 +39,7 @@ class Target:
     recording: ResponseCache | None = None
     redact: Callable[[str], str] | None = None
     meter: Meter | None = None
-    root: int | None = None
+    is_own: Callable[[str], bool] = lambda url: False
 
     @property
     def stores(self) -> Stores:
@@ -73,7 +75,7 @@ def begin(
         if protocol is FALLBACK and within:
             return None
         identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
-        is_own = target.root is not None and is_own_server(url, target.root)
+        is_own = target.is_own(url)
         claim = None
         if (
             target.trial is not None

@@ -37,14 +37,14 @@ def install(
     recording: ResponseCache | None = None,
     redact: Callable[[str], str] | None = None,
     meter: Meter | None = None,
-    root: int | None = None,
+    is_own: Callable[[str], bool] = lambda url: False,
 ) -> None:
     """Record the calls of this process from now on, in modules already imported and those imported later.
 
     See `Target` for the parameters. Installed again, it changes them for the requests to come. The caller closes
     cache and recording.
     """
-    _wire.target = Target(recorder, cache, trial, replay, recording, redact, meter, root)
+    _wire.target = Target(recorder, cache, trial, replay, recording, redact, meter, is_own)
     _watch.start()
     for hook in HOOKS:
         for name in hook.names:

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
+from pytest_gepa.suite.own_servers import is_own_server
 from pytest_gepa.suite.runner import Runner
-from pytest_gepa.trace.own_servers import is_own_server
 from tests.suite.world import Build, evaluate, logged
 
 SERVER = """

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""How this machine is called in addresses."""
+from pytest_gepa.suite.descendants import descendants
+from pytest_gepa.trace.admission import LOOPBACK
 
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _LISTENING = "0A"
@@ -40,26 +40,7 @@ def _listeners(port: int) -> Iterator[str]:
 def _is_held(inode: str, root: int) -> bool:
     """Whether `root` or a descendant of it has this socket open."""
     socket = f"socket:[{inode}]"
-    return any(socket in _sockets(pid) for pid in _family(root))
-
-
-def _family(root: int) -> set[int]:
-    parents = {int(name): _parent(name) for name in os.listdir("/proc") if name.isdigit()}
-    family, size = {root}, 0
-    while len(family) > size:
-        size = len(family)
-        family |= {pid for pid, parent in parents.items() if parent in family}
-    return family
-
-
-def _parent(pid: str) -> int:
-    with (
-        contextlib.suppress(OSError),
-        open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream,
-    ):
-        # A program's name stands in parentheses, and may hold any.
-        return int(stream.read().rpartition(")")[2].split()[1])
-    return 0
+    return any(socket in _sockets(pid) for pid in (root, *descendants(root)))
 
 
 def _sockets(pid: int) -> set[str]:
