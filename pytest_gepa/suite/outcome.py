@@ -55,7 +55,7 @@ def _is_listed(kind: type) -> bool:
 
 
 def unanswered(calls: Sequence[Call]) -> str:
-    """The error of a request that never got its answer, "" if all did.
+    """The error of a request to a model that never got its answer, "" if all did.
 
     An attempt that was repeated is forgiven, and so is a request whose answer the application did not want any more, as
     another had come: a race of two models, or of two attempts, has a loser each time.
@@ -68,7 +68,11 @@ def unanswered(calls: Sequence[Call]) -> str:
 
 
 def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, trouble: str) -> Outcome:
-    """What the reports of one item amount to. `trouble` is the infrastructure's error that the item raised, or ""."""
+    """What the reports of one item amount to.
+
+    `calls` are its calls to models, and no others: a service of the application's own that fails is part of what is
+    tested. `trouble` is the infrastructure's error that the item raised, or "".
+    """
     own = [report for report in reports if not is_subtest(report)]
     by_phase = {report.when: report for report in own}
     setup, call, teardown = (by_phase.get(phase) for phase in ("setup", "call", "teardown"))

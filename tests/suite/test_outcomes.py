@@ -257,12 +257,16 @@ APP = """
         return done.pop().result()
 """
 MODEL = """
-    import asyncio, json, os
+    import asyncio, json, os, threading
 
+    import httpx
     import openai
     import pytest
 
-    from app import ask, ask_async, first
+    from app import PROMPT, ask, ask_async, first
+
+    def use_tool(**arguments):
+        return httpx.post(os.environ["FAKE_URL"] + "/tool", json=arguments)
 
     class AppError(Exception):
         pass
@@ -340,6 +344,22 @@ MODEL = """
     def test_expects_the_error():
         with pytest.raises(openai.InternalServerError):
             ask("500")
+
+    def test_a_service_of_its_own_fails():
+        use_tool(event="asked", status=500)
+        assert ask("hello") == "something else"
+
+    def test_a_service_of_its_own_is_never_reached():
+        with pytest.raises(httpx.ConnectError):
+            httpx.post(os.environ["CLOSED_URL"] + "/batch", json={"event": "asked"})
+        assert ask("hello") == "something else"
+
+    def test_a_service_of_its_own_has_not_answered_yet():
+        threading.Thread(target=use_tool, kwargs={"status": "never"}, daemon=True).start()
+        assert ask("hello") == "something else"
+
+    def test_a_service_that_is_sent_the_prompt_fails():
+        assert use_tool(question=PROMPT.read_text(), status=500).json() == "an answer"
 """
 MODEL_OUTCOMES = {
     "test_right_answer": "passed",
@@ -359,6 +379,10 @@ MODEL_OUTCOMES = {
     "test_the_slower_of_the_same_two_is_cancelled": "failed",
     "test_gives_up_after_an_earlier_answer": "error",
     "test_expects_the_error": "passed",
+    "test_a_service_of_its_own_fails": "failed",
+    "test_a_service_of_its_own_is_never_reached": "failed",
+    "test_a_service_of_its_own_has_not_answered_yet": "failed",
+    "test_a_service_that_is_sent_the_prompt_fails": "error",
 }
 
 
@@ -437,6 +461,10 @@ def asked(build: Build, fork_runner: Runner) -> Iterator[dict[str, Rollout]]:
     first = threading.Lock()
 
     def reply(request: dict[str, Any]) -> Answer:
+        if "messages" not in request:
+            if request["status"] == "never":
+                is_over.wait(60)
+            return (request["status"], {}) if request["status"] in range(600) else {}
         question = request["messages"][1]["content"]
         if question == "never":
             is_over.wait(60)
