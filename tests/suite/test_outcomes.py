@@ -360,6 +360,26 @@ MODEL = """
 
     def test_a_service_that_is_sent_the_prompt_fails():
         assert use_tool(question=PROMPT.read_text(), status=500).json() == "an answer"
+
+    def test_a_tool_has_no_such_thing():
+        use_tool(id=ask("hello"), status=404).raise_for_status()
+
+    def test_a_tool_fails():
+        use_tool(id=ask("hello"), status=500).raise_for_status()
+
+    def test_invalid_request():
+        ask("400")
+
+    @pytest.mark.parametrize("status", [401, 402, 403, 404, 422])
+    def test_hides_a_refusal(status):
+        try:
+            answer = ask(str(status))
+        except Exception:
+            answer = ""
+        assert answer == "an answer"
+
+    def test_model_not_found():
+        ask("404")
 """
 MODEL_OUTCOMES = {
     "test_right_answer": "passed",
@@ -383,6 +403,15 @@ MODEL_OUTCOMES = {
     "test_a_service_of_its_own_is_never_reached": "failed",
     "test_a_service_of_its_own_has_not_answered_yet": "failed",
     "test_a_service_that_is_sent_the_prompt_fails": "error",
+    "test_a_tool_has_no_such_thing": "failed",
+    "test_a_tool_fails": "error",
+    "test_invalid_request": "failed",
+    "test_hides_a_refusal[0]": "error",
+    "test_hides_a_refusal[1]": "error",
+    "test_hides_a_refusal[2]": "error",
+    "test_hides_a_refusal[3]": "error",
+    "test_hides_a_refusal[4]": "failed",
+    "test_model_not_found": "error",
 }
 
 
@@ -470,7 +499,7 @@ def asked(build: Build, fork_runner: Runner) -> Iterator[dict[str, Rollout]]:
             is_over.wait(60)
         if question == "one of two" and not first.acquire(blocking=False):
             is_over.wait(60)
-        if question in ("429", "500", "401"):
+        if question.isdigit():
             return int(question), {"error": {"message": f"this is {question}"}}
         if question == "once" and question not in seen:
             seen.add(question)
