@@ -22,6 +22,7 @@ from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.trace.record import StrayCall
+from pytest_gepa.trace.rough import has_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Audit:
         self._in_flight -= 1
         calls = rollout.trajectory.calls
         state.heard += rollout.charged
-        state.cached += any(call.sent for call in calls) and not rollout.charged
+        state.cached += any(map(has_price, calls)) and not rollout.charged
         state.models.update(call.model for call in calls if call.model)
         self._journal.write("rollout", **rollout_fields(rollout))
         if rollout.outcome.is_trouble:

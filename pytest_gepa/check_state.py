@@ -11,6 +11,7 @@ from pytest_gepa.baselines import RecordedCase
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.trace.rough import has_price
 from pytest_gepa.verdict.sequential import Tier, Trials, judge_cases
 
 SideName: TypeAlias = Literal["base", "today"]
@@ -79,5 +80,5 @@ class CheckState:
         """Add what a rollout took."""
         calls = rollout.trajectory.calls
         self.charged += rollout.charged
-        self.cached += any(call.sent for call in calls) and not rollout.charged
+        self.cached += any(map(has_price, calls)) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)

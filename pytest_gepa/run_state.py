@@ -19,6 +19,7 @@ from pytest_gepa.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import ReflectionUsage
 from pytest_gepa.trace.record import StrayCall
+from pytest_gepa.trace.rough import has_price
 
 
 class Screen(Protocol):
@@ -124,9 +125,9 @@ class RunState:
             trials[rollout.trial] = rollout.outcome is Outcome.passed
         self.charged += rollout.charged
         if self.resumed and rollout.charged:
-            sent = [call for call in calls if call.sent]
-            self.paid_before += bool(sent) and all(call.cached for call in sent)
-        self.cached += any(call.sent for call in calls) and not rollout.charged
+            asked = [call for call in calls if has_price(call)]
+            self.paid_before += bool(asked) and all(call.cached for call in asked)
+        self.cached += any(map(has_price, calls)) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
         self.input_tokens += sum(call.input_tokens for call in calls if call.sent and not call.cached)
         self.output_tokens += sum(call.output_tokens for call in calls if call.sent and not call.cached)

@@ -20,6 +20,7 @@ from pytest_gepa.trace import renderings
 from pytest_gepa.trace.attribution import components_used
 from pytest_gepa.trace.condense import WHOLE_BYTES, condense
 from pytest_gepa.trace.cut import cut_middle
+from pytest_gepa.trace.model_calls import to_models
 from pytest_gepa.trace.record import Recorded
 from pytest_gepa.trace.redact import Redactor, rewrite_tree
 from pytest_gepa.trace.replay import NotRecorded
@@ -49,7 +50,8 @@ class RolloutMaker:
         self, case: str, item: pytest.Item, watch: CaseWatch, recorded: Recorded, seconds: float, leak: str
     ) -> Rollout:
         """The rollout of a case that has ended. `leak` says how it read a prompt past the overlay, "" if it did not."""
-        outcome = outcome_of(watch.reports, recorded.calls, trouble=watch.trouble)
+        asked = to_models(recorded.calls, self._texts)
+        outcome = outcome_of(watch.reports, asked, trouble=watch.trouble)
         scored = score_case(
             outcome,
             recorded.scores,
@@ -81,7 +83,9 @@ class RolloutMaker:
                 Grade(redact(grade.name), grade.score, self._cut_and_redacted(grade.feedback), grade.kind)
                 for grade in scored.grades
             ),
-            charged=any(call.sent and not call.cached and call.status is not None for call in recorded.made),
+            charged=any(
+                not call.cached and call.status is not None for call in to_models(recorded.made, self._texts)
+            ),
             uses=self._uses(recorded),
             reads=recorded.reads,
             imported=recorded.imported,

@@ -24,12 +24,30 @@ INFRASTRUCTURE = {
     "asyncio": ("TimeoutError",),
     "asyncio.exceptions": ("TimeoutError",),
 }
-TRANSIENT = (408, 409, 425, 429)
+OF_THE_REQUEST = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
+"""Statuses by which a server finds fault with what was asked. That may be a prompt's doing: an agent that looks for a
+thing which is not there, a request that has become invalid."""
+
+UNSERVED = frozenset({401, 402, 403, 404, 407, 408, 409, 425, 429})
+"""Statuses by which a model's server tells of the account, the model's name or its own state, as do those from 500."""
+
+OF_THE_ACCOUNT = re.compile(
+    r"credit balance is too low|API key (?:not valid|expired)|budget has been exceeded", re.IGNORECASE
+)
+"""What Anthropic, Gemini and LiteLLM's proxy say with status 400, where others have 401 or 402."""
+
+SAID = 300
+"""Characters of an error that are the server's own words; further on it may quote the request."""
+
 PYTEST_TIMEOUT = re.compile(r"Timeout \(?>\s*[\d.]+s\)?")
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """Whether an exception, or one that led to it or is part of it, tells of the infrastructure."""
+    """Whether an exception, or one that led to it or is part of it, tells of the infrastructure.
+
+    One with a status that finds fault with the request does not. Where it came from a model's server, `unanswered`
+    knows more.
+    """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -37,7 +55,8 @@ def is_infrastructure(error: BaseException) -> bool:
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
-        if any(_is_listed(base) for base in type(current).__mro__):
+        is_listed = any(_is_listed(base) for base in type(current).__mro__)
+        if is_listed and _status_of(current) not in OF_THE_REQUEST:
             return True
         waiting += [current.__cause__, None if current.__suppress_context__ else current.__context__]
         members = getattr(
@@ -54,21 +73,43 @@ def _is_listed(kind: type) -> bool:
     return kind.__name__ in INFRASTRUCTURE.get(package, ())
 
 
+def _status_of(error: BaseException) -> int | None:
+    """The status that an exception carries, itself or on its response."""
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "status"):
+            status = getattr(holder, name, None)
+            if isinstance(status, int):
+                return status
+    return None
+
+
 def unanswered(calls: Sequence[Call]) -> str:
-    """The error of a request that never got its answer, "" if all did.
+    """The error of a request to a model that never got its answer, "" if all did.
 
     An attempt that was repeated is forgiven, and so is a request whose answer the application did not want any more, as
     another had come: a race of two models, or of two attempts, has a loser each time.
     """
     last: dict[str, Call] = {call.key: call for call in calls if not call.superseded}
     for call in last.values():
-        if call.answer is None and (call.status is None or call.status in TRANSIENT or call.status >= 500):
+        if call.answer is None and _is_unserved(call):
             return call.error or f"HTTP status {call.status}"
     return ""
 
 
+def _is_unserved(call: Call) -> bool:
+    """Whether a call without an answer tells of the way to the model, rather than of what was asked."""
+    status = call.status
+    if status == 400:
+        return OF_THE_ACCOUNT.search(call.error[:SAID]) is not None
+    return status is None or status in UNSERVED or status >= 500
+
+
 def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, trouble: str) -> Outcome:
-    """What the reports of one item amount to. `trouble` is the infrastructure's error that the item raised, or ""."""
+    """What the reports of one item amount to.
+
+    `calls` are its calls to models, and no others: a service of the application's own that fails is part of what is
+    tested. `trouble` is the infrastructure's error that the item raised, or "".
+    """
     own = [report for report in reports if not is_subtest(report)]
     by_phase = {report.when: report for report in own}
     setup, call, teardown = (by_phase.get(phase) for phase in ("setup", "call", "teardown"))

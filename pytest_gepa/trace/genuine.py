@@ -28,6 +28,21 @@ def sockets_are_genuine() -> bool:
     return getattr(socket, "__module__", "") == "socket"
 
 
+def is_played(connection: Any, response: Any) -> bool:
+    """Whether a response of urllib3 was played from a cassette of vcrpy, whose class of connections is in use. In doubt
+    it was not: what it cost counts.
+
+    The cassette hands out what it holds. Of a response that it has just recorded it holds a copy.
+    """
+    held = getattr(getattr(connection, "cassette", None), "responses", ())
+    # Up to 1.26 a response of urllib3 is made of the connection's.
+    for answer in (response, getattr(response, "_original_response", None)):
+        played = getattr(answer, "recorded_response", None)
+        if played is not None and any(played is one for one in held):
+            return True
+    return False
+
+
 def _package(function: Any) -> str:
     if not isinstance(function, FunctionType):
         return ""

@@ -20,7 +20,7 @@ NAMES = ("httpx", "httpx2")
 
 _PACKAGES_ON_AIOHTTP = frozenset({"httpx_aiohttp", "litellm"})
 _OWN_PACKAGES = ("httpx", "httpx2", "httpcore", "httpcore2")
-_MOCKING_PACKAGES = ("respx", "pytest_httpx")
+_MOCKING_PACKAGES = ("respx", "pytest_httpx", "vcr")
 
 
 class HttpLibrary:
@@ -73,27 +73,29 @@ class HttpLibrary:
             transport = next((value for value in _attributes(transport) if isinstance(value, kinds)), None)
         if transport is None:
             return False
-        steps = [*self._steps(transport), (client, "_send_single_request")]
-        return all(is_of(owner, step, *_OWN_PACKAGES) for owner, step in steps)
+        return all(is_of(owner, step, *_OWN_PACKAGES) for owner, step in self._steps(client, transport))
 
     def is_mocked(self, client: Any, request: Any, response: Any) -> bool:
         """Whether a response is certainly a mock's. In doubt it is not: what it cost counts.
 
-        Mocks let some requests pass; of those the response has the connection that it came by.
+        Mocks let some requests pass, and cassettes do while they record; of those the response has the connection
+        that it came by.
         """
         if "network_stream" in response.extensions:
             return False
         transport = self._transport(client, request)
         if isinstance(transport, self.module.MockTransport):
             return True
-        return any(is_of(owner, step, *_MOCKING_PACKAGES) for owner, step in self._steps(transport))
+        return any(is_of(owner, step, *_MOCKING_PACKAGES) for owner, step in self._steps(client, transport))
 
-    def _steps(self, transport: Any) -> list[tuple[Any, str]]:
-        """The methods that a request passes below a client."""
+    def _steps(self, client: Any, transport: Any) -> list[tuple[Any, str]]:
+        """The methods that a request passes, from a client down."""
         is_async = isinstance(transport, self.module.AsyncHTTPTransport)
         name = "handle_async_request" if is_async else "handle_request"
+        below = (transport, getattr(transport, "_pool", None))
         return [
-            (owner, name) for owner in (transport, getattr(transport, "_pool", None)) if owner is not None
+            (client, "_send_single_request"),
+            *((owner, name) for owner in below if owner is not None),
         ]
 
     def is_in_process(self, client: Any, request: Any) -> bool:

@@ -12,6 +12,8 @@ from tests.suite.test_outcomes import APP
 from tests.suite.world import PROMPT, Build, evaluate
 
 TESTS = """
+    import os
+
     import httpx
     import pytest
 
@@ -36,6 +38,19 @@ TESTS = """
             request = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
             client.post("http://model.test/v1/chat/completions", json=request)
 
+    def search(**fields):
+        httpx.post(os.environ["FAKE_URL"] + "/collections/docs/points/search", json=fields)
+
+    def test_asks_after_a_search():
+        search(vector=[0.5])
+        assert ask("hello")
+
+    def test_only_searches():
+        search(vector=[0.5])
+
+    def test_asks_an_unknown_protocol():
+        search(question=PROMPT.read_text())
+
     @pytest.mark.parametrize("number", range(2))
     def test_asks_one_of_two(number):
         assert ask(f"question {number}")
@@ -44,6 +59,10 @@ ASKS, TWICE, NOBODY, READS = (
     f"test_answers.py::{name}"
     for name in ("test_asks", "test_asks_the_same_twice", "test_asks_nobody", "test_only_reads")
 )
+SEARCHES, ONLY_SEARCHES, UNKNOWN = (
+    f"test_answers.py::{name}"
+    for name in ("test_asks_after_a_search", "test_only_searches", "test_asks_an_unknown_protocol")
+)
 MOCK = "test_answers.py::test_asks_a_mock"
 CANDIDATE = "Greet them in the manner of a candidate.\n"
 
@@ -51,7 +70,7 @@ CANDIDATE = "Greet them in the manner of a candidate.\n"
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
     def reply(request: dict[str, Any]) -> Answer:
-        if request["messages"][1]["content"] == "question 1":
+        if "messages" in request and request["messages"][1]["content"] == "question 1":
             return 503, {"error": {"message": "busy"}}
         return "an answer"
 
@@ -63,7 +82,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
 @pytest.fixture
 def suite(build: Build, fork_runner: Runner) -> Suite:
     project = build({"app.py": APP, "test_answers.py": TESTS})
-    return project.suite(fork_runner, [ASKS, TWICE, NOBODY, READS, MOCK])
+    return project.suite(fork_runner, [ASKS, TWICE, NOBODY, READS, MOCK, SEARCHES, ONLY_SEARCHES, UNKNOWN])
 
 
 def test_a_case_that_is_answered_is_charged_and_tells_the_prompt_that_it_used(
@@ -108,6 +127,18 @@ def test_the_same_candidate_in_the_same_trial_is_answered_from_the_cache(
     assert [rollout.request_keys for rollout in first.rollouts.values()] == [
         rollout.request_keys for rollout in second.rollouts.values()
     ]
+
+
+def test_what_asks_a_service_of_its_own_is_charged_for_its_model_alone(
+    suite: Suite, server: FakeOpenAI
+) -> None:
+    cases = [SEARCHES, ONLY_SEARCHES, UNKNOWN]
+    first = evaluate(suite, CANDIDATE, cases=cases)
+    again = evaluate(suite, CANDIDATE, cases=cases)
+
+    # Answers of an unknown protocol are not stored, so the last one is asked, and paid for, each time.
+    assert (_charged(first), _charged(again)) == ([True, False, True], [False, False, True])
+    assert [len(rollout.trajectory.calls) for rollout in again.rollouts.values()] == [2, 1, 1]
 
 
 def test_another_trial_is_asked_anew(suite: Suite, server: FakeOpenAI) -> None:

@@ -257,12 +257,16 @@ APP = """
         return done.pop().result()
 """
 MODEL = """
-    import asyncio, json, os
+    import asyncio, json, os, threading
 
+    import httpx
     import openai
     import pytest
 
-    from app import ask, ask_async, first
+    from app import PROMPT, ask, ask_async, first
+
+    def use_tool(**arguments):
+        return httpx.post(os.environ["FAKE_URL"] + "/tool", json=arguments)
 
     class AppError(Exception):
         pass
@@ -340,6 +344,42 @@ MODEL = """
     def test_expects_the_error():
         with pytest.raises(openai.InternalServerError):
             ask("500")
+
+    def test_a_service_of_its_own_fails():
+        use_tool(event="asked", status=500)
+        assert ask("hello") == "something else"
+
+    def test_a_service_of_its_own_is_never_reached():
+        with pytest.raises(httpx.ConnectError):
+            httpx.post(os.environ["CLOSED_URL"] + "/batch", json={"event": "asked"})
+        assert ask("hello") == "something else"
+
+    def test_a_service_of_its_own_has_not_answered_yet():
+        threading.Thread(target=use_tool, kwargs={"status": "never"}, daemon=True).start()
+        assert ask("hello") == "something else"
+
+    def test_a_service_that_is_sent_the_prompt_fails():
+        assert use_tool(question=PROMPT.read_text(), status=500).json() == "an answer"
+
+    def test_a_tool_has_no_such_thing():
+        use_tool(id=ask("hello"), status=404).raise_for_status()
+
+    def test_a_tool_fails():
+        use_tool(id=ask("hello"), status=500).raise_for_status()
+
+    def test_invalid_request():
+        ask("400")
+
+    @pytest.mark.parametrize("status", [401, 402, 403, 404, 422])
+    def test_hides_a_refusal(status):
+        try:
+            answer = ask(str(status))
+        except Exception:
+            answer = ""
+        assert answer == "an answer"
+
+    def test_model_not_found():
+        ask("404")
 """
 MODEL_OUTCOMES = {
     "test_right_answer": "passed",
@@ -359,6 +399,19 @@ MODEL_OUTCOMES = {
     "test_the_slower_of_the_same_two_is_cancelled": "failed",
     "test_gives_up_after_an_earlier_answer": "error",
     "test_expects_the_error": "passed",
+    "test_a_service_of_its_own_fails": "failed",
+    "test_a_service_of_its_own_is_never_reached": "failed",
+    "test_a_service_of_its_own_has_not_answered_yet": "failed",
+    "test_a_service_that_is_sent_the_prompt_fails": "error",
+    "test_a_tool_has_no_such_thing": "failed",
+    "test_a_tool_fails": "error",
+    "test_invalid_request": "failed",
+    "test_hides_a_refusal[0]": "error",
+    "test_hides_a_refusal[1]": "error",
+    "test_hides_a_refusal[2]": "error",
+    "test_hides_a_refusal[3]": "error",
+    "test_hides_a_refusal[4]": "failed",
+    "test_model_not_found": "error",
 }
 
 
@@ -437,12 +490,16 @@ def asked(build: Build, fork_runner: Runner) -> Iterator[dict[str, Rollout]]:
     first = threading.Lock()
 
     def reply(request: dict[str, Any]) -> Answer:
+        if "messages" not in request:
+            if request["status"] == "never":
+                is_over.wait(60)
+            return (request["status"], {}) if request["status"] in range(600) else {}
         question = request["messages"][1]["content"]
         if question == "never":
             is_over.wait(60)
         if question == "one of two" and not first.acquire(blocking=False):
             is_over.wait(60)
-        if question in ("429", "500", "401"):
+        if question.isdigit():
             return int(question), {"error": {"message": f"this is {question}"}}
         if question == "once" and question not in seen:
             seen.add(question)

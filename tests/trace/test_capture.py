@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gzip
+import importlib
 import inspect
 import json
 import subprocess
@@ -139,15 +140,51 @@ def test_what_a_mock_answers_is_known_as_not_sent(
     assert [(call.answer, call.sent) for call in recorder.end().calls] == [(PARIS, False)] * 3
 
 
-def test_what_a_server_answers_is_known_as_sent_through_a_mock_too(
-    library: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+PLACES = {"client": "_send_single_request", "transport": "handle_request", "pool": "handle_request"}
+"""Where mocks and cassettes put their functions. vcrpy has used each: the first up to 7, then the last, and from 8.2 on
+the second."""
+
+
+def owner_of(client: Any, place: str) -> Any:
+    transport = client._transport
+    return {"client": type(client), "transport": type(transport), "pool": type(transport._pool)}[place]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_a_cassette_answers_is_known_as_not_sent(
+    library: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    passed_on = {"__name__": "pytest_httpx", "original": library.HTTPTransport.handle_request}
-    exec("def handle_request(self, request): return original(self, request)", passed_on)
+    def answer(request: Any) -> Any:
+        if place == "pool":  # there a request is the lower library's, and so is a response
+            core = importlib.import_module(type(request).__module__.partition(".")[0])
+            return core.Response(200, headers=[(b"content-type", b"application/json")], content=body)
+        response = library.Response(200, json=WHOLE)
+        response.request = request
+        return response
+
+    body = json.dumps(WHOLE).encode()
+    played = {"__name__": "vcr.stubs.httpx_stubs", "answer": answer}
+    exec("def play(self, request): return answer(request)", played)
+    with library.Client() as client:
+        monkeypatch.setattr(owner_of(client, place), PLACES[place], played["play"])
+        for _ in range(2):
+            assert client.post(URL, json=ask()).json() == WHOLE
+    calls = recorder.end().calls
+    assert [(call.answer, call.sent, call.cached) for call in calls] == [(PARIS, False, False)] * 2
+
+
+@pytest.mark.parametrize("package", ["pytest_httpx", "vcr.stubs.httpx_stubs"])
+@pytest.mark.parametrize("place", PLACES)
+def test_what_a_server_answers_is_known_as_sent_through_a_mock_too(
+    library: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, place: str, package: str
+) -> None:
     with FakeOpenAI(lambda request: "hi") as server, library.Client() as client:
+        owner = owner_of(client, place)
+        passed_on = {"__name__": package, "original": getattr(owner, PLACES[place])}
+        exec("def pass_on(self, request): return original(self, request)", passed_on)
         url = f"{server.base_url}/chat/completions"
         client.post(url, json=ask())
-        monkeypatch.setattr(library.HTTPTransport, "handle_request", passed_on["handle_request"])
+        monkeypatch.setattr(owner, PLACES[place], passed_on["pass_on"])
         client.post(url, json=ask())
     assert [call.sent for call in recorder.end().calls] == [True, True]
 

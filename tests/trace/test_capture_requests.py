@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import subprocess
@@ -279,6 +280,57 @@ def test_an_adapter_that_adds_something_and_passes_on_may_use_stored_answers(ben
     (call,) = bench.calls(act)
     assert call.cached
     assert bench.sent == 1
+
+
+class Cassette:
+    """What is looked at of a cassette of vcrpy: it hands out what it holds, and keeps a copy of what it records."""
+
+    def __init__(self) -> None:
+        self.responses: list[dict[str, Any]] = [
+            {"body": {"string": completion(ask(), {"content": "It is Paris."})}}
+        ]
+
+
+def connection_of(cassette: Cassette, *, is_recording: bool) -> type:
+    """A connection as vcrpy puts it into the pools of urllib3, with nobody at the other end."""
+
+    class Connection(urllib3.connection.HTTPConnection):  # type: ignore[misc]
+        def request(self, *args: Any, **options: Any) -> None:
+            pass
+
+        def getresponse(self) -> Any:
+            held = cassette.responses[0]
+            body = io.BytesIO(json.dumps(held["body"]["string"]).encode())
+            response = urllib3.HTTPResponse(body, JSON, 200, preload_content=False)
+            response.recorded_response = copy.deepcopy(held) if is_recording else held
+            return response
+
+    Connection.__module__ = "vcr.stubs.urllib3_stubs"
+    Connection.cassette = cassette
+    return Connection
+
+
+@pytest.mark.parametrize("is_recording", [False, True])
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_what_a_cassette_answers_is_always_asked_and_known_as_not_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, is_recording: bool, is_streamed: bool
+) -> None:
+    def with_requests() -> None:
+        assert requests.post(bench.url, json=ask(), stream=is_streamed).json()["choices"]
+
+    def with_urllib3() -> None:
+        pool = urllib3.PoolManager()
+        response = pool.request("POST", bench.url, preload_content=not is_streamed, **as_json(ask()))
+        assert json.loads(response.read() if is_streamed else response.data)["choices"]
+
+    cassette = Cassette()
+    bench.calls(with_requests)
+    connection = connection_of(cassette, is_recording=is_recording)
+    monkeypatch.setattr(urllib3.HTTPConnectionPool, "ConnectionCls", connection)
+    for act in (with_requests, with_requests, with_urllib3, with_urllib3):
+        (call,) = bench.calls(act)
+        # What is recorded now was sent, and paid for.
+        assert (call.answer, call.cached, call.sent) == (PARIS, False, is_recording)
 
 
 # Stored answers

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_gepa.trace.exchange import Exchange
-from pytest_gepa.trace.genuine import is_of
+from pytest_gepa.trace.genuine import is_of, is_played
 from pytest_gepa.trace.hooks import urllib3
 from pytest_gepa.trace.outermost import sending
 from pytest_gepa.trace.stored import StoredAnswer
@@ -42,7 +42,7 @@ def _send(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[...
                 exchange.pay()
                 with sending(bytes_of(request.body) or b""):
                     response = original(self, request, **options)
-                exchange.guarded(lambda: _answered(exchange, response, is_streamed))
+                exchange.guarded(lambda: _answered(module, exchange, response, is_streamed))
             else:
                 response = module.hooks.dispatch_hook("response", request.hooks, response, **options)
                 if not is_streamed:
@@ -85,7 +85,11 @@ def _is_network(module: Any, session: Any, request: Any) -> bool:
     return urllib3.goes_to_the_network(module.packages.urllib3.HTTPConnectionPool)
 
 
-def _answered(exchange: Exchange, response: Any, is_streamed: bool) -> None:
+def _answered(module: Any, exchange: Exchange, response: Any, is_streamed: bool) -> None:
+    library = module.packages.urllib3
+    pools = (library.HTTPConnectionPool, library.HTTPSConnectionPool)
+    if any(is_played(pool.ConnectionCls, response.raw) for pool in pools):
+        exchange.stayed()
     if not is_streamed:
         content_type = response.headers.get("content-type", "").lower()
         exchange.answered(response.status_code, content_type, response.content)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_gepa.trace import heard
 from pytest_gepa.trace.exchange import Exchange
-from pytest_gepa.trace.genuine import is_of, sockets_are_genuine
+from pytest_gepa.trace.genuine import is_of, is_played, sockets_are_genuine
 from pytest_gepa.trace.outermost import sending
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.wire import Wire, bytes_of
@@ -98,7 +98,7 @@ def _urlopen(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
                 exchange.pay()
                 with sending(bytes_of(given["body"]) or b""):
                     response = original(self, *args, **options)
-                exchange.guarded(lambda: _answered(exchange, given, response))
+                exchange.guarded(lambda: _answered(exchange, self, given, response))
         except BaseException as error:
             exchange.failed(error)
             raise
@@ -120,7 +120,9 @@ def _begin(wire: Wire, pool: Any, given: Mapping[str, Any]) -> Exchange | None:
     )
 
 
-def _answered(exchange: Exchange, given: Mapping[str, Any], response: Any) -> None:
+def _answered(exchange: Exchange, pool: Any, given: Mapping[str, Any], response: Any) -> None:
+    if is_played(getattr(pool, "ConnectionCls", None), response):
+        exchange.stayed()
     if _preloads(given):
         content_type = response.headers.get("content-type", "").lower()
         exchange.answered(response.status, content_type, bytes(response.data or b""))

@@ -1,0 +1,18 @@
+"""Which calls are to models. Any other POST of JSON is to a service of the application's own: telemetry, a tool, an
+index. What becomes of such a call is the application's business, and costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.rough import has_price
+from pytest_gepa.trace.trajectory import Call
+
+
+def to_models(calls: Iterable[Call], texts: Mapping[str, str]) -> tuple[Call, ...]:
+    """The calls that have left the process for a model: of a known protocol, or naming a model, or holding a prompt.
+
+    `texts` maps ids of components to their texts.
+    """
+    return tuple(call for call in calls if has_price(call) or (call.sent and components_used(texts, [call])))

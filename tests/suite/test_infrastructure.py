@@ -1,0 +1,123 @@
+"""Which exceptions, and which answers of a model's server, tell of the infrastructure and not of a prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import aiohttp
+import httpx
+import openai
+import pytest
+import requests
+import urllib3
+
+from pytest_gepa.suite.outcome import is_infrastructure, unanswered
+from pytest_gepa.trace.trajectory import Call, Message
+
+REQUEST = httpx.Request("POST", "http://server.test/v1/chat/completions")
+OF_THE_REQUEST = [400, 404, 405, 409, 410, 413, 415, 422]
+OF_THE_WAY = [401, 402, 403, 407, 408, 425, 429, 500, 502, 503, 504]
+
+
+def of_httpx(status: int) -> Exception:
+    return httpx.HTTPStatusError("refused", request=REQUEST, response=httpx.Response(status, request=REQUEST))
+
+
+def of_requests(status: int) -> Exception:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError("refused", response=response)
+
+
+def of_aiohttp(status: int) -> Exception:
+    return aiohttp.ClientResponseError(mock.Mock(), (), status=status)
+
+
+def of_openai(status: int) -> Exception:
+    client: Any = openai.OpenAI(api_key="none")
+    error: Exception = client._make_status_error_from_response(httpx.Response(status, request=REQUEST))
+    return error
+
+
+KINDS = [of_httpx, of_requests, of_aiohttp, of_openai]
+
+
+@pytest.mark.parametrize("status", OF_THE_REQUEST)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exception_that_tells_of_the_request_is_no_infrastructure(
+    kind: Callable[[int], Exception], status: int
+) -> None:
+    assert not is_infrastructure(kind(status))
+
+
+@pytest.mark.parametrize("status", OF_THE_WAY)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exception_of_another_status_is(kind: Callable[[int], Exception], status: int) -> None:
+    assert is_infrastructure(kind(status))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ReadTimeout("slow"),
+        requests.ConnectionError("refused"),
+        requests.HTTPError("a bare one"),
+        urllib3.exceptions.ProtocolError("cut off"),
+        aiohttp.ClientConnectionError("refused"),
+        openai.APIConnectionError(request=REQUEST),
+        openai.APITimeoutError(request=REQUEST),
+        openai.APIError("an event of a stream", REQUEST, body=None),
+        ConnectionError("no route"),
+        asyncio.TimeoutError(),
+    ],
+    ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
+)
+def test_an_exception_without_a_status_is(error: Exception) -> None:
+    assert is_infrastructure(error)
+
+
+def test_a_broken_connection_that_led_to_a_bad_request_still_tells() -> None:
+    error = of_httpx(400)
+    error.__cause__ = ConnectionError("no route")
+    assert is_infrastructure(error)
+
+
+def refused(status: int | None, error: str = "no") -> Call:
+    return Call("key", "m", (), None, status=status, error=error)
+
+
+@pytest.mark.parametrize("status", [None, 404, 409, *OF_THE_WAY])
+def test_a_model_s_server_that_refuses_by_no_fault_of_the_request_has_not_answered(
+    status: int | None,
+) -> None:
+    assert unanswered([refused(status)])
+
+
+@pytest.mark.parametrize("status", [400, 405, 410, 413, 415, 422])
+def test_a_model_s_server_that_finds_fault_with_the_request_has_answered(status: int) -> None:
+    assert not unanswered([refused(status)])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low to '
+        'access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."}}',
+        '{"error": {"code": 400, "message": "API key expired. Please renew the API key.", "status": "INVALID_ARGUMENT"',
+        '{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."',
+        '{"error": {"message": "Budget has been exceeded! Current cost: 26.1, Max budget: 25", "code": "400"}}',
+    ],
+    ids=["Anthropic's balance", "Gemini's old key", "Gemini's wrong key", "LiteLLM's budget"],
+)
+def test_what_some_servers_say_of_the_account_with_status_400_is_no_answer(body: str) -> None:
+    assert unanswered([refused(400, body)])
+    assert not unanswered([refused(400, '{"error": {"message": "no"}, "input": "' + 300 * "x" + body + '"}')])
+
+
+def test_a_next_try_that_is_answered_forgives_a_refusal() -> None:
+    answered = Call("key", "m", (), Message("assistant", "yes"))
+    assert not unanswered([refused(401), answered])
