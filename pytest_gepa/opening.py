@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,31 +14,27 @@ from pytest_gepa.run_state import RunState
 
 class OpeningRules:
     """Opens the first round on today's prompts with a rule that the checks of the cases state, if they state one, and
-    the first round on what came of that as well, as long as rules help. Where the first one came to nothing, the second
-    round has all of them in one: a case may need several. Asked by one thread.
+    the first round on what came of that as well, as long as rules help. Asked by one thread.
     """
 
     def __init__(self, state: RunState, proposer: Proposer) -> None:
         self._state = state
         self._proposer = proposer
         self._made: dict[str, list[Proposal]] = {}
-        self._opened: Counter[str] = Counter()
+        self._opened: set[str] = set()
 
     def make(self, tasks: Sequence[Task]) -> None:
         """Make the rules for tasks that are new; where a round has any, no model is asked in it."""
         if not self._proposer.has_model:
             return
         first = [
-            task for task in tasks if isinstance(task, Reflect) and not task.other and self._is_opened(task)
+            task
+            for task in tasks
+            if isinstance(task, Reflect) and not (task.attempt or task.other) and self._is_stated(task.parent)
         ]
-        found = {
-            task.proposal: self._proposer.rules_before_asking(task)
-            if task.attempt
-            else self._proposer.rule_before_asking(task)
-            for task in first
-        }
+        found = {task.proposal: self._proposer.rule_before_asking(task) for task in first}
         opened = {task.parent.id for task in first if found[task.proposal]}
-        self._opened.update(opened)
+        self._opened |= opened
         for task in first:
             if task.parent.id in opened:
                 rule = found[task.proposal]
@@ -51,14 +46,8 @@ class OpeningRules:
 
     def as_asked(self, task: Reflect) -> Reflect:
         """The task as it is put to the model: of a round that rules have opened it knows nothing."""
-        return replace(task, attempt=max(0, task.attempt - self._opened[task.parent.id]))
-
-    def _is_opened(self, task: Reflect) -> bool:
-        """Whether a round may be made of rules: the first, or the second where nothing has helped so far."""
-        if task.attempt == 1:
-            has_gained = any(decision.kind == "accepted" for decision in self._state.decisions)
-            return task.parent.id in self._opened and not has_gained
-        return task.attempt == 0 and self._is_stated(task.parent)
+        is_later = task.attempt > 0 and task.parent.id in self._opened
+        return replace(task, attempt=task.attempt - 1) if is_later else task
 
     def _is_stated(self, candidate: Candidate) -> bool:
         """Whether a candidate is today's prompts, or came of them by rules that the checks state alone."""

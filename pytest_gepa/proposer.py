@@ -150,10 +150,6 @@ class Proposer:
             return None
         return self._model_free.first_rule(task.parent, task.components, self._failing(task))
 
-    def rules_before_asking(self, task: Reflect) -> Proposal | None:
-        """All such rules in one, for when the likeliest alone came to nothing."""
-        return self._model_free.all_rules(task.parent, task.components, self._failing(task))
-
     def _failing(self, task: Reflect) -> list[Exhibit]:
         shown = self._exhibits(task)
         return [shown[case] for case in task.failing if case in shown]

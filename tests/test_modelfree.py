@@ -137,22 +137,6 @@ def test_as_long_as_such_rules_help_the_next_one_is_tried_before_the_model_is_as
     assert "+The value of `queue` is exactly one of `billing`, `fault` and `sales`, spelt as here." in patch
 
 
-def test_where_the_first_rule_is_no_gain_alone_all_are_tried_in_one(labelled: Project):
-    def by_both(request: Body) -> str:
-        system = request["messages"][0]["content"]
-        label = next(label for label in LABELS if label in request["messages"][1]["content"])
-        knows = "The value of `queue` is exactly one of" in system and "Answer with one JSON object" in system
-        return json.dumps({"queue": label}) if knows else f"The {label} queue"
-
-    labelled.write({"test_route.py": JSON_TEST})
-    labelled.world.task = by_both
-    run = labelled.optimize("--gepa-trials=1")
-    assert run.result["verdict"] == "proven", run.everything
-    assert run.result["winner"]["passed"] == 12
-    assert run.reflections == []
-    assert [record["kind"] for record in run.records("decision")].index("rejected") == 1
-
-
 def test_where_that_rule_helps_a_model_that_fails_at_its_first_request_is_told_and_the_verdict_stands(
     labelled: Project,
 ):

@@ -418,11 +418,11 @@ def test_flags_that_exclude_a_run(project: Project, flag: str):
 
 def test_a_budget_that_is_too_small_names_the_smallest_that_would_do(project: Project):
     message = usage_error(project.optimize("--gepa-budget=40"))
-    found = re.search(r"baseline \((\d+)\), one minibatch \((\d+)\) and the confirm run \((\d+)\)", message)
+    found = re.search(r"baseline \((\d+)\), one candidate \((\d+)\) and the confirm run \((\d+)\)", message)
     assert found is not None
-    baseline, minibatch, confirm = map(int, found.groups())
+    baseline, candidate, confirm = map(int, found.groups())
     assert (baseline, confirm) == (12, 24)
-    assert message.endswith(f"the smallest that can is --gepa-budget {baseline + minibatch + confirm}")
+    assert message.endswith(f"the smallest that can is --gepa-budget {baseline + candidate + confirm}")
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,8 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True, slots=True)
 class _Idea:
-    edits: tuple[Edit, ...]
+    edit: Edit
     reason: str
-
-    @property
-    def text(self) -> str:
-        """What it adds."""
-        return "\n".join(edit.text for edit in self.edits)
 
 
 class ModelFree:
@@ -55,21 +50,8 @@ class ModelFree:
         """
         order = _order(parent, components, failing)[:1]
         known = "".join(parent.texts[component] for component in order)
-        new = (idea for idea in self._rules(failing) if idea.text not in known)
+        new = (idea for idea in self._rules(failing) if idea.edit.text not in known)
         return self._next(parent, order, islice(new, 1))
-
-    def all_rules(
-        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
-    ) -> Proposal | None:
-        """All rules that the parent has not, in that component: where a case needs several, none alone is a gain. None
-        where they are fewer than two, or were made already.
-        """
-        order = _order(parent, components, failing)[:1]
-        known = "".join(parent.texts[component] for component in order)
-        new = [idea for idea in self._rules(failing) if idea.text not in known]
-        edits = tuple(edit for idea in new for edit in idea.edits)
-        united = _Idea(edits, " ".join(idea.reason for idea in new))
-        return self._next(parent, order, [united] if len(new) > 1 else [])
 
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
@@ -84,8 +66,8 @@ class ModelFree:
     def _next(self, parent: Candidate, order: Sequence[str], ideas: Iterable[_Idea]) -> Proposal | None:
         for idea in ideas:
             for component in order:
-                attempt = (parent.id, component, idea.text)
-                if attempt in self._tried or idea.text in parent.texts[component]:
+                attempt = (parent.id, component, idea.edit.text)
+                if attempt in self._tried or idea.edit.text in parent.texts[component]:
                     continue
                 self._tried.add(attempt)
                 proposal = self._made(parent, component, idea)
@@ -96,7 +78,7 @@ class ModelFree:
     def _rules(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
         if "add" in self._kinds:
             for rule in rules(failing, self._cases):
-                yield _Idea((Edit("add", "", rule.text),), f"{rule.reason}.")
+                yield _Idea(Edit("add", "", rule.text), f"{rule.reason}.")
 
     def _examples(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
         if "example" in self._kinds:
@@ -104,18 +86,16 @@ class ModelFree:
                 pair = self._guard.pair(exhibit.case.id)
                 if pair is not None and len("".join(pair)) <= MOST_EXAMPLE:
                     edit = Edit("example", "", example_text(*pair), exhibit.case.id)
-                    yield _Idea(
-                        (edit,), "this case fails, and shows in what form others may want their answer."
-                    )
+                    yield _Idea(edit, "this case fails, and shows in what form others may want their answer.")
 
     def _made(self, parent: Candidate, component: str, idea: _Idea) -> Proposal | None:
         """The proposal, None when the guard refuses it."""
         before = parent.texts[component]
         try:
-            text = apply_edits(before, idea.edits)
+            text = apply_edits(before, [idea.edit])
         except EditError:
             return None
-        taken = tuple(Example(edit.case, component, edit.text) for edit in idea.edits if edit.case)
+        taken = (Example(idea.edit.case, component, idea.edit.text),) if idea.edit.case else ()
         kept = still_kept((*parent.taken, *taken), {**parent.texts, component: text})
         if self._guard.check(component, before, text, cases_of(kept)) is not None:
             return None

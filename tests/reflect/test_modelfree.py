@@ -306,18 +306,3 @@ def test_before_a_model_is_asked_only_the_likeliest_rule_is_made_and_once():
     assert first.text == f"{TEXT}{LABELS}\n"
     assert model_free.first_rule(parent, [PROMPT], failing) is None
     assert model_free.propose(parent, [PROMPT], failing) is not None
-
-
-def test_all_rules_in_one_are_each_a_line_and_fewer_than_two_are_none():
-    cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
-    failing = [compared(cases[0], "The Billing team.", "billing")]
-    stated = texts(failing, cases)
-    model_free = ModelFree(cases, Guard({PROMPT: TEXT}))
-    parent = seed_candidate({PROMPT: TEXT})
-    united = model_free.all_rules(parent, [PROMPT], failing)
-    assert united is not None
-    assert united.text is not None
-    assert united.text.removeprefix(TEXT).splitlines() == stated
-    assert model_free.all_rules(parent, [PROMPT], failing) is None, "made already"
-    rest = seed_candidate({PROMPT: "\n".join([TEXT, *stated[1:]])})
-    assert model_free.all_rules(rest, [PROMPT], failing) is None

@@ -31,7 +31,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
         "replay": "auto",
         "costs": "",
         "redact": [],
-        "root": os.getpid() + 1,
+        "root": 0,
     }
     (tmp_path / child_calls.ABOUT).write_text(json.dumps(about), encoding="utf-8")
     child_calls.install(tmp_path / child_calls.ABOUT)
