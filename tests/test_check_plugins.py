@@ -133,6 +133,7 @@ def test_cases_that_are_coroutines_are_compared(check: Run, plugin: str) -> None
     assert sides(check)[f"test_own.py::test_{plugin.removeprefix('pytest_')}"] == (1, 1)
 
 
+@pytest.mark.thorough
 def test_distribution_without_a_number_starts_no_workers_either(project: Project) -> None:
     """Workers would run the cases as plain pytest does, and the check would say nothing."""
     needs("xdist")

@@ -279,6 +279,7 @@ def test_the_patch_applies_from_the_top_of_the_repository(whole: Whole, tmp_path
     assert_applied(project)
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_patch_byte_for_byte(whole: Whole, tmp_path: Path):
     shutil.copytree(whole.top.parent / "before", tmp_path / "elsewhere", symlinks=True)
     project = Project(tmp_path / "elsewhere/service", whole.project.world, whole.project.server)

@@ -131,6 +131,7 @@ def test_the_example_that_is_soon_content_ends_the_search_and_takes_the_shortest
     assert run.result["winner"]["passed"] == 6
 
 
+@pytest.mark.thorough
 def test_the_plugin_to_install_is_loaded_by_its_entry_point_and_heard(project: Project, tmp_path: Path):
     (table,) = (
         tomlkit.parse(text).unwrap() for text in re.findall(r"^```toml\n(.*?)^```$", DOCS, re.M | re.S)

@@ -105,6 +105,7 @@ def test_its_recording_is_whole(run: Run) -> None:
     assert not any("[redacted]" in event for event in order if event.startswith(("Evaluated", "Reflected")))
 
 
+@pytest.mark.thorough
 def test_its_recording_replays(run: Run, project: Project, tmp_path: Path) -> None:
     clone = project.copy("clone")
     shutil.copytree(run.directory / "recording", clone.root / "gepa_recording")

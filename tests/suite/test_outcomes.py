@@ -434,7 +434,7 @@ def test_a_case_of_unittest_has_its_outcome_and_score(unittests: dict[str, Rollo
     assert (unittests[name].outcome.value, unittests[name].score) == UNITTEST_OUTCOMES[name]
 
 
-def test_a_doctest_passes_or_fails_like_any_case(build: Build, runner: Runner) -> None:
+def test_a_doctest_passes_or_fails_like_any_case(build: Build, usual_runner: Runner) -> None:
     text = "Sums\n\n>>> 1 + 1\n3\n"
     project = build({"numbers_of.py": DOCTESTS, "sums.txt": text})
     cases = [
@@ -442,7 +442,7 @@ def test_a_doctest_passes_or_fails_like_any_case(build: Build, runner: Runner) -
         "numbers_of.py::numbers_of.triple",
         "sums.txt::sums.txt",
     ]
-    suite = project.suite(runner, cases, args=["--doctest-modules", "--doctest-glob=*.txt"])
+    suite = project.suite(usual_runner, cases, args=["--doctest-modules", "--doctest-glob=*.txt"])
 
     found = [evaluate(suite).rollouts[case] for case in cases]
 

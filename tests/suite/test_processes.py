@@ -243,6 +243,7 @@ def test_a_session_that_cannot_fork_ends_what_its_conftest_has_started(build: Bu
     assert (project.temp / "containers").read_text() == "+-=" * 2
 
 
+@pytest.mark.thorough
 def test_one_whose_teardown_does_not_end_is_ended(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork, "_patience", lambda _: 3.0)
     conftest = """
