@@ -204,11 +204,12 @@ class Pool:
         best of those that do, best mean first.
         """
         means, best = self.frontier.means, self.best(max_broken)
+        least = means[self.seed.id] + TIE
         found = [
             name
             for name, mean in means.items()
-            if (mean > means[self.seed.id] + TIE and self._broken[name] <= max_broken)
-            or self.seed.id != name == best.id
+            if (mean > least and self._broken[name] <= max_broken)
+            or (name == best.id and best is not self.seed)
         ]
         return tuple(
             Finalist(self.candidates[name], means[name], self._broken[name], self.outlay(name))

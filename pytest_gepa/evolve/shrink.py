@@ -269,10 +269,7 @@ class Shrink:
         room = min(size, _TOLD - known, self._room, self._budget.remaining)
         if room < 1 or ledger.noise:
             return []
-        missing = [
-            case for case in ledger.missing(self._child.id) if case not in ledger.left_out(self._child.id)
-        ]
-        order = self._suspects.order(self._attempt.dropping, missing)
+        order = self._suspects.order(self._attempt.dropping, ledger.missing(self._child.id))
         return [case for case, suspicion in order[:room] if suspicion > _SURE]
 
     def _reaches(self, component: str, case: str) -> bool:

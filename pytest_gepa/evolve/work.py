@@ -111,9 +111,5 @@ class Work:
         """
         if not self.done:
             self.done, self.closes = reason, closes
-            for task in self._outbox:
-                if isinstance(task, Evaluate):
-                    del self._evaluating[task.candidate.id]
-                    self.budget.settle(len(task.cases), 0)
             self._outbox = []
             self.note(Decision("done", "", "", reason))

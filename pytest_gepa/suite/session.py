@@ -64,6 +64,7 @@ def run_job(job: Job, channel: Channel) -> None:
     sys.argv[:] = ["pytest", *job.args]
     sys.dont_write_bytecode = True
     random.seed()
+    root = os.getpid()
     recorder = Recorder()
     overlay = (BoundOverlay if job.isolation == "strict" else Overlay)(recorder.add_read)
     overlay.install(job.prompts, temp / "prompts", job.rootdir)
@@ -77,9 +78,9 @@ def run_job(job: Job, channel: Channel) -> None:
         trial=job.trial,
         replay=job.replay,
         costs=job.costs,
-        root=os.getpid(),
+        root=root,
     )
-    share_calls(recorder, temp / "prompts", job, redactor, os.getpid())
+    share_calls(recorder, temp / "prompts", job, redactor, root)
     renderings.install(
         {id: text for prompt in job.prompts for id, text in prompt.texts.items()},
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},

@@ -747,11 +747,3 @@ def test_no_better_candidate_is_lost_to_a_doubt_that_the_end_of_the_search_cuts_
     assert search.done == "good enough"
     assert search.best().texts == {"p": "better"}
     assert (search.budget.reserved, search.is_evaluating) == (0, False)
-
-
-def test_what_was_not_begun_when_a_search_ends_is_not_reserved_any_more() -> None:
-    world = words_world(["date"])
-    search = world.search()
-    search.tell(Stopped("no more"))
-    assert search.ask() == ()
-    assert (search.budget.reserved, search.is_evaluating) == (0, False)
