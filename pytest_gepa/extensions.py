@@ -22,6 +22,8 @@ from pytest_gepa.evolve.decisions import (
     stop_when_stuck,
 )
 from pytest_gepa.evolve.minibatch import Draw, FailedCase, group_failures
+from pytest_gepa.evolve.repairs import Damage, take_back_parts
+from pytest_gepa.evolve.stages import Stage, run_what_can_matter
 from pytest_gepa.hook_calls import call_hook, names_of
 from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.transcript import Exhibit
@@ -60,6 +62,8 @@ class Extensions:
             select_parent=self._select_parent,
             choose_minibatches=self._choose_minibatches,
             accept=self._accept,
+            next_stage=self._next_stage,
+            propose_repairs=self._repair,
             propose_merge=self._merge,
             stop=self._stop,
             choose_winner=self._choose_winner,
@@ -155,16 +159,37 @@ class Extensions:
         )
         return usual if found is None else found
 
-    def _merge(self, pair: Pair) -> Mapping[str, str] | None:
-        def problem(answer: object) -> str:
-            is_fit = isinstance(answer, Mapping) and all(
-                name in pair.one.texts and isinstance(text, str) for name, text in answer.items()
-            )
-            return "" if is_fit else "give texts by component"
+    def _next_stage(self, stage: Stage) -> Sequence[str]:
+        usual = run_what_can_matter(stage)
+        found: Sequence[str] | None = self._ask(
+            "pytest_gepa_next_stage",
+            lambda answer: "" if _are_cases(answer, stage.missing) else "give missing cases, and none twice",
+            candidate=stage.candidate.id,
+            scores=dict(stage.scores),
+            missing=stage.missing,
+            best=dict(stage.best),
+            weights=dict(stage.weights),
+            stage=usual,
+        )
+        return usual if found is None else tuple(found)
 
+    def _repair(self, damage: Damage) -> Sequence[Mapping[str, str]]:
+        usual, tip = take_back_parts(damage), damage.tip.texts
+        found: Sequence[Mapping[str, str]] | None = self._ask(
+            "pytest_gepa_repair",
+            lambda answer: "" if _are_versions(answer, tip) else "give a list of texts by component",
+            base=dict(damage.base.texts),
+            tip=dict(tip),
+            mended=damage.mended,
+            broken=damage.broken,
+            repairs=[dict(version) for version in usual],
+        )
+        return usual if found is None else [dict(version) for version in found]
+
+    def _merge(self, pair: Pair) -> Mapping[str, str] | None:
         found: Mapping[str, str] | None = self._ask(
             "pytest_gepa_merge",
-            problem,
+            lambda answer: "" if _are_texts(answer, pair.one.texts) else "give texts by component",
             base=dict(pair.ancestor.texts),
             one=dict(pair.one.texts),
             other=dict(pair.other.texts),
@@ -235,9 +260,26 @@ def _are_groups(answer: object, failing: Collection[str], size: int, groups: int
     """Whether an answer divides failing cases into groups as was asked."""
     if not _is_list(answer) or not all(_is_list(group) and 0 < len(group) <= size for group in answer):
         return False
-    cases = [case for group in answer for case in group]
-    known = all(isinstance(case, str) and case in failing for case in cases)
-    return 0 < len(answer) <= groups and known and len(set(cases)) == len(cases)
+    return 0 < len(answer) <= groups and _are_cases([case for group in answer for case in group], failing)
+
+
+def _are_cases(answer: object, known: Collection[str]) -> bool:
+    """Whether an answer is a list of known cases, none twice."""
+    if not _is_list(answer) or not all(isinstance(case, str) and case in known for case in answer):
+        return False
+    return len(set(answer)) == len(answer)
+
+
+def _are_versions(answer: object, components: Collection[str]) -> bool:
+    """Whether an answer is a list of texts by component."""
+    return _is_list(answer) and all(_are_texts(version, components) for version in answer)
+
+
+def _are_texts(answer: object, components: Collection[str]) -> bool:
+    """Whether an answer gives texts by component."""
+    return isinstance(answer, Mapping) and all(
+        name in components and isinstance(text, str) for name, text in answer.items()
+    )
 
 
 def _is_list(answer: object) -> TypeGuard[Sequence[Any]]:

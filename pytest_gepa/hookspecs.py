@@ -73,6 +73,40 @@ def pytest_gepa_accept(
 
 
 @pytest.hookspec(firstresult=True)
+def pytest_gepa_next_stage(
+    candidate: str,
+    scores: Mapping[str, float],
+    missing: Sequence[str],
+    best: Mapping[str, float],
+    weights: Mapping[str, float],
+    stage: Sequence[str],
+) -> Sequence[str] | None:
+    """Return on which of the `missing` cases a candidate that has passed its gate is run next; [] to give it up.
+
+    `scores` are those that count for it so far, by case; `best` are the highest of any candidate, on every case, whose
+    weights are in `weights`. `stage` is the usual choice. Called in the thread that decides, before each evaluation
+    that follows the gate.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gepa_repair(
+    base: Mapping[str, str],
+    tip: Mapping[str, str],
+    mended: Sequence[str],
+    broken: Sequence[str],
+    repairs: Sequence[Mapping[str, str]],
+) -> Sequence[Mapping[str, str]] | None:
+    """Return versions to try of a candidate that mended some cases and broke others; [] for none.
+
+    `base` are the texts by component that it goes back to, `tip` its own: these do better in the cases `mended` and
+    worse in those `broken`. `repairs` are the usual versions, in the order in which they are tried: parts of the change
+    are taken back. Each version is texts by component; those left out are as in `tip`. Called in the thread that
+    decides, once for a candidate.
+    """
+
+
+@pytest.hookspec(firstresult=True)
 def pytest_gepa_merge(
     base: Mapping[str, str],
     one: Mapping[str, str],

@@ -23,6 +23,8 @@ from pytest_gepa.evolve.decisions import (
 )
 from pytest_gepa.evolve.minibatch import FailedCase, group_failures
 from pytest_gepa.evolve.objectives import Outlay
+from pytest_gepa.evolve.repairs import Damage, take_back_parts
+from pytest_gepa.evolve.stages import Stage
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.reflect.transcript import Exhibit
@@ -44,6 +46,21 @@ FINAL = WinnerChoice(
     ),
     ONE.id,
 )
+STAGE = Stage(
+    ONE,
+    {"x": 0.0},
+    ("y", "z"),
+    ("z",),
+    {"x": 1.0, "y": 1.0, "z": 0.0},
+    0.6,
+    dict.fromkeys("xyz", 1.0),
+    {},
+    0,
+    0.5,
+    1,
+)
+BOTH = derive(SEED, {"a": "Do it.\none\n", "b": "Do that.\nother\n"})
+DAMAGE = Damage(SEED, BOTH, ("x",), ("y",))
 PAIR = Pair(SEED, ONE, OTHER, ("x",), ("y",))
 FAILURES = {name: FailedCase(f"{name} is wrong", ("a",), f"the text of {name}") for name in "vwxyz"}
 USUAL = group_failures(FAILURES, {}, 2, 2, 0.5, lambda: 0.0)
@@ -88,6 +105,8 @@ def test_without_hooks_every_decision_is_the_usual_one() -> None:
     assert found.decisions.select_parent(CHOICE) == ONE.id
     assert found.decisions.choose_minibatches(FAILURES, {}, 2, 2, 0.5, lambda: 0.0) == USUAL
     assert (found.decisions.accept(OPEN), found.decisions.accept(DONE)) == ("wait", "accept")
+    assert found.decisions.next_stage(STAGE) == ("z",)
+    assert found.decisions.propose_repairs(DAMAGE) == [ONE.texts, OTHER.texts] == take_back_parts(DAMAGE)
     assert found.decisions.propose_merge(PAIR) == {"a": ONE.texts["a"], "b": OTHER.texts["b"]}
     assert found.decisions.stop(STUCK) == "24 proposals in a row brought no gain"
     assert found.decisions.stop(ON_ITS_WAY) == ""
@@ -190,6 +209,35 @@ def test_a_hook_decides_at_the_gate() -> None:
     }
 
 
+def test_a_hook_chooses_what_is_run_next() -> None:
+    seen: list[Any] = []
+
+    def next_stage(
+        candidate: str, scores: Any, missing: Any, best: Any, weights: Any, stage: Any
+    ) -> list[str]:
+        seen.append((candidate, scores, missing, best, weights, stage))
+        return ["y"]
+
+    found = extensions(next_stage=next_stage)
+    assert found.decisions.next_stage(STAGE) == ("y",)
+    best = {"x": 1.0, "y": 1.0, "z": 0.0}
+    assert seen == [(ONE.id, {"x": 0.0}, ("y", "z"), best, dict.fromkeys("xyz", 1.0), ("z",))]
+    assert extensions(next_stage=lambda: []).decisions.next_stage(STAGE) == ()
+    found.check()
+
+
+def test_a_hook_proposes_repairs() -> None:
+    def repair(base: Any, tip: Any, mended: Any, broken: Any, repairs: Any) -> list[dict[str, str]]:
+        assert (base, tip) == (SEED.texts, BOTH.texts)
+        assert (mended, broken) == (("x",), ("y",))
+        return [{"a": base["a"] + "less\n"}, *repairs[1:]]
+
+    found = extensions(repair=repair)
+    assert found.decisions.propose_repairs(DAMAGE) == [{"a": "Do it.\nless\n"}, OTHER.texts]
+    assert extensions(repair=lambda: []).decisions.propose_repairs(DAMAGE) == []
+    found.check()
+
+
 def test_a_hook_unites_two_candidates() -> None:
     def merge(base: Any, one: Any, other: Any, ahead: Any, behind: Any) -> dict[str, str]:
         assert (base, one, other) == (SEED.texts, ONE.texts, OTHER.texts)
@@ -221,7 +269,20 @@ def test_a_hook_that_changes_its_arguments_changes_nothing() -> None:
         failing.clear()
         shown.clear()
 
-    found = extensions(merge=merge, accept=accept, choose_minibatch=choose)
+    def next_stage(scores: Any, best: Any, weights: Any) -> None:
+        for one in (scores, best, weights):
+            one.clear()
+
+    def repair(base: Any, repairs: Any) -> None:
+        base.clear()
+        repairs[0].clear()
+
+    found = extensions(
+        merge=merge, accept=accept, choose_minibatch=choose, next_stage=next_stage, repair=repair
+    )
+    assert found.decisions.next_stage(STAGE) == ("z",)
+    assert found.decisions.propose_repairs(DAMAGE) == [ONE.texts, OTHER.texts]
+    assert (STAGE.scores, STAGE.best["x"], STAGE.weights["x"]) == ({"x": 0.0}, 1.0, 1.0)
     times = {"v": 2}
     assert minibatches(found, times) == group_failures(FAILURES, {"v": 2}, 2, 2, 0.5, lambda: 0.0)
     assert (times, FAILURES["x"].said) == ({"v": 2}, "x is wrong")
@@ -292,6 +353,8 @@ def broken(name: str, hook: Any) -> tuple[Extensions, str]:
     assert found.decisions.select_parent(CHOICE) == ONE.id
     assert minibatches(found) == USUAL
     assert found.decisions.accept(DONE) == "accept"
+    assert found.decisions.next_stage(STAGE) == ("z",)
+    assert found.decisions.propose_repairs(DAMAGE) == [ONE.texts, OTHER.texts]
     assert found.decisions.propose_merge(PAIR)["a"] == ONE.texts["a"]  # type: ignore[index]
     assert found.propose("a", "Do it.\n", [EXHIBIT], [], [], 0) is None
     assert found.decisions.stop(ON_ITS_WAY) == ""
@@ -308,6 +371,8 @@ def broken(name: str, hook: Any) -> tuple[Extensions, str]:
         ("select_parent", lambda parents: refuse()),
         ("choose_minibatch", lambda shown: refuse()),
         ("accept", lambda scores: refuse()),
+        ("next_stage", lambda best: refuse()),
+        ("repair", lambda tip: refuse()),
         ("merge", lambda one: refuse()),
         ("propose", lambda text: refuse()),
         ("stop", lambda best: refuse()),
@@ -361,6 +426,13 @@ NO_GROUPS = (
         *(("choose_minibatch", answer, GROUPS) for answer in NO_GROUPS),
         ("accept", True, "give 'accept' or 'reject'"),
         ("accept", "wait", "give 'accept' or 'reject'"),
+        ("next_stage", ["x"], "give missing cases, and none twice"),
+        ("next_stage", ["y", "y"], "give missing cases, and none twice"),
+        ("next_stage", "y", "give missing cases, and none twice"),
+        ("next_stage", [[]], "give missing cases, and none twice"),
+        ("repair", {"a": "text"}, "give a list of texts by component"),
+        ("repair", [{"c": "text"}], "give a list of texts by component"),
+        ("repair", ["a"], "give a list of texts by component"),
         ("merge", {"c": "text"}, "give texts by component"),
         ("merge", {"a": None}, "give texts by component"),
         ("merge", "text", "give texts by component"),

@@ -60,6 +60,10 @@ def pytest_gepa_accept(candidate, scores, rivals, open_cases, weights, verdict):
     note("accept", candidate=candidate, scores=scores, rivals=rivals, verdict=verdict)
 
 
+def pytest_gepa_next_stage(candidate, scores, missing, best, weights, stage):
+    note("next_stage", candidate=candidate, scores=scores, missing=missing, best=best, stage=stage)
+
+
 def pytest_gepa_merge(base, one, other, ahead, behind):
     note("merge", base=base, one=one, other=other, ahead=ahead, behind=behind)
     (name,) = one
@@ -98,7 +102,7 @@ def the_error(run: Run) -> str:
 
 @pytest.mark.thorough
 def test_the_examples_of_the_page_do_what_it_says(project: Project):
-    greedy, proposer, _, listener, _ = EXAMPLES
+    greedy, proposer, _, _, listener, _ = EXAMPLES
     project.world.reflect = propose_one_rule
     project.write({"conftest.py": "\n\n".join([listener, proposer, greedy])})
     run = project.optimize()
@@ -129,6 +133,18 @@ def test_the_example_that_is_soon_content_ends_the_search_and_takes_the_shortest
     assert run.result["search_ended"] == "50% is enough", run.everything
     assert run.result["verdict"] == "not proven"
     assert run.result["winner"]["passed"] == 6
+
+
+@pytest.mark.thorough
+def test_the_example_that_does_not_wait_runs_all_that_is_left_at_once(project: Project):
+    (at_once,) = (example for example in EXAMPLES if "next_stage" in example)
+    project.world.reflect = propose_one_rule
+    project.write({"conftest.py": at_once})
+    run = project.optimize()
+    assert run.result["verdict"] == "proven", run.everything
+    rests = [one["candidate"]["id"] for one in run.records("evaluate") if one["purpose"] == "rest"]
+    assert rests
+    assert len(set(rests)) == len(rests)
 
 
 @pytest.mark.thorough
@@ -200,6 +216,7 @@ def test_all_hooks_are_called_and_only_the_proposer_outside_of_the_main_thread(s
         "select_parent",
         "choose_minibatch",
         "accept",
+        "next_stage",
         "merge",
         "candidate_evaluated",
         "run_finished",
@@ -257,6 +274,16 @@ def test_the_scores_at_the_gate_are_those_of_the_journal(spied: Spied):
     for one in told:
         assert all(rollouts[one["candidate"], case] == score for case, score in one["scores"].items())
         assert one["verdict"] in ("accept", "reject", "wait")
+
+
+def test_what_is_run_after_the_gate_is_what_the_usual_choice_was(spied: Spied):
+    told = heard(spied.project, "next_stage")
+    rests = [one for one in spied.run.records("evaluate") if one["purpose"] == "rest"]
+    run = {(one["candidate"]["id"], case) for one in rests for case in one["cases"]}
+    assert {(one["candidate"], case) for one in told for case in one["stage"]} == run
+    for one in told:
+        assert set(one["stage"]) <= set(one["missing"])
+        assert {*one["scores"], *one["missing"]} == set(one["best"])
 
 
 # What hooks may do, and what not

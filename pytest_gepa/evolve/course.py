@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.candidate import Candidate, derive
 from pytest_gepa.evolve.children import Children
-from pytest_gepa.evolve.decisions import Accept
+from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.evidence import Showcase
-from pytest_gepa.evolve.gate import GateState, judge_gate, next_stage
+from pytest_gepa.evolve.gate import GateState, judge_gate
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchSettings
-from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases, repairs
+from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases
+from pytest_gepa.evolve.repairs import Damage
+from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.evolve.work import Luck, Work
 
+OUT = "it can no longer reach the best, nor be the best on any case"
+GIVEN_UP = "it is not run on the cases that are left"
 TOO_LITTLE = "taking this part of the edit back mends too little"
 
 
@@ -29,7 +33,7 @@ class Course:
         showcase: Showcase,
         settings: SearchSettings,
         children: Children,
-        accept: Accept,
+        decisions: Decisions,
     ) -> None:
         self._pool = pool
         self._work = work
@@ -37,7 +41,7 @@ class Course:
         self._showcase = showcase
         self._settings = settings
         self._children = children
-        self._accept = accept
+        self._decisions = decisions
         self._repaired: set[str] = set()
 
     # A child
@@ -77,7 +81,7 @@ class Course:
 
     def judge(self, proposal: Proposal, child: Candidate) -> None:
         """Decide on a child by what is known of it at its gate."""
-        state = judge_gate(self._pool.ledger, child, proposal.rivals, proposal.gate, self._accept)
+        state = judge_gate(self._pool.ledger, child, proposal.rivals, proposal.gate, self._decisions.accept)
         if not state.verdict:
             # A repair takes a good part of the edit back as likely as not, and a few cases tell.
             done = len(proposal.gate) - len(state.open)
@@ -139,7 +143,7 @@ class Course:
         if may_chain and lacking <= 0:
             self._children.reflect(proposal, tip.id)
             return
-        stage = next_stage(
+        stage = stage_of(
             ledger,
             tip,
             self._pool.best_scores,
@@ -148,10 +152,11 @@ class Course:
             lacking if may_chain else 0,
             settings.stage,
         )
-        if stage:
-            self.run(proposal, stage)
+        if cases := self._decisions.next_stage(stage):
+            self.run(proposal, cases)
         elif not (self._repeat(proposal, tip, is_last=True) or self._repair(proposal, tip)):
-            self.drop(proposal, "it can no longer reach the best, nor be the best on any case")
+            # A plugin may give up one that could matter.
+            self.drop(proposal, GIVEN_UP if run_what_can_matter(stage) else OUT)
 
     def _repeat(self, proposal: Proposal, tip: Candidate, *, is_last: bool) -> bool:
         """Run cases of the tip again whose result is in doubt; False if there are none, or no room for them.
@@ -196,13 +201,13 @@ class Course:
         if self._work.done or tip.id in self._repaired or proposal.base == tip.id:
             return False
         mended, broken = self._pool.ledger.turned(proposal.base, tip.id)
-        if not mended or not broken or len(broken) * 4 < len(mended):
+        if not mended or not broken:
             return False
         self._repaired.add(tip.id)
-        base = self._pool.candidates[proposal.base]
-        proposal.repairs = [child for child in repairs(base, tip) if self._children.is_new(child)][
-            : self._settings.repairs
-        ]
+        damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken)
+        versions = (derive(tip, texts, origin="repair") for texts in self._decisions.propose_repairs(damage))
+        new = {child.id: child for child in versions if self._children.is_new(child)}
+        proposal.repairs = [*new.values()][: self._settings.repairs]
         proposal.gate = (*broken, *mended)
         proposal.rivals = (proposal.base, tip.id)
         return self._next_repair(proposal)

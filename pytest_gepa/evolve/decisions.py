@@ -5,7 +5,7 @@ What a decision is taken on is data. The search calls it once, in the order of e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
@@ -14,6 +14,8 @@ from pytest_gepa.evolve.merge import merge_components
 from pytest_gepa.evolve.minibatch import Draw, FailedCase, group_failures
 from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.evolve.problem import TIE
+from pytest_gepa.evolve.repairs import Damage, take_back_parts
+from pytest_gepa.evolve.stages import Stage, run_what_can_matter
 
 Verdict: TypeAlias = Literal["accept", "reject", "wait"]
 """What becomes of a child at its gate; "wait" runs it on the cases that are open, and asks again."""
@@ -126,6 +128,20 @@ def better_than_rivals(gate: Gate) -> Verdict:
         return "accept"
     still_to_win = sum(gate.weights[case] for case in gate.open)
     return "reject" if own + still_to_win <= needed + TIE else "wait"
+
+
+class NextStage(Protocol):
+    """Chooses on what a candidate that has passed its gate is run next."""
+
+    def __call__(self, stage: Stage) -> Sequence[str]:
+        """Return some of the missing cases, () to give the candidate up."""
+
+
+class ProposeRepairs(Protocol):
+    """Proposes versions of a candidate that mended cases and broke others."""
+
+    def __call__(self, damage: Damage) -> Sequence[Mapping[str, str]]:
+        """Return the texts of each by component (those left out are the tip's), the first to be tried first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +265,8 @@ class Decisions:
     select_parent: SelectParent = draw_by_share
     choose_minibatches: ChooseMinibatches = group_failures
     accept: Accept = better_than_rivals
+    next_stage: NextStage = run_what_can_matter
+    propose_repairs: ProposeRepairs = take_back_parts
     propose_merge: ProposeMerge = merge_lines
     stop: Stop = stop_when_stuck
     choose_winner: ChooseWinner = choose_best

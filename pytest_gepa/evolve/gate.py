@@ -1,17 +1,13 @@
-"""The gate that a new candidate has to pass, and how much of its full evaluation is worth running at a
-time.
-"""
+"""The gate that a new candidate has to pass."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.decisions import Accept, Gate, better_than_rivals
 from pytest_gepa.evolve.ledger import Ledger
-from pytest_gepa.evolve.problem import TIE
 
 _VERDICTS = {"accept": "passed", "reject": "failed", "wait": ""}
 
@@ -79,42 +75,3 @@ def in_effect(ledger: Ledger, child: Candidate, cases: Sequence[str]) -> bool:
         case for case in cases if case in parents and changed & {*parents[case].uses, *own[case].uses}
     ]
     return any(not own[case].keys or own[case].keys != parents[case].keys for case in exercised)
-
-
-def next_stage(
-    ledger: Ledger,
-    child: Candidate,
-    best_scores: Mapping[str, float],
-    best_mean: float,
-    fragile: Mapping[str, int],
-    failures_wanted: int,
-    least: int,
-) -> tuple[str, ...]:
-    """Return the cases to run next of a candidate that passed its gate, () when it can no longer
-    matter.
-
-    It matters while it can reach the best mean, or while it is better, or can still become so, than
-    every other on some case. Cases that nobody has solved therefore come first, as many as are likely
-    to show `failures_wanted` failures to reflect on (0: no reflection before it has been run on all).
-    Then come those that others solve, the `fragile` ones (often broken by edits) first, as many as
-    could all fail before the candidate is out: fewer would save nothing. At least `least` at a time.
-    """
-    missing = ledger.missing(child.id)
-    unsolved = [case for case in missing if not ledger.is_pass(case, best_scores[case])]
-    if unsolved and failures_wanted:
-        failing, passing = ledger.divide(child.id)
-        share = (len(failing) + 1) / (len(failing) + len(passing) + 2)
-        return tuple(unsolved[: max(least, ceil(failures_wanted / share))])
-    order = sorted(missing, key=lambda case: -fragile.get(case, 0))
-    run = [case for case in ledger.active if case in ledger.results[child.id]]
-    if any(ledger.score(child.id, case) > best_scores[case] + TIE for case in run):
-        return tuple(order)
-    if unsolved:
-        return tuple(unsolved)
-    settled = [case for case in ledger.active if case not in set(missing)]
-    slack = ledger.sum(child.id, settled) + ledger.weight(missing) - best_mean * ledger.weight(ledger.active)
-    count = 0
-    while count < len(order) and slack >= -TIE:
-        slack -= ledger.cases[order[count]].weight
-        count += 1
-    return tuple(order[: max(count, least)]) if count else ()

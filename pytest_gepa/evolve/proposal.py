@@ -12,7 +12,6 @@ from pytest_gepa.evolve.merge import added_pieces, merge_all
 from pytest_gepa.evolve.minibatch import Likeness, Minibatch
 from pytest_gepa.evolve.pool import Merge
 from pytest_gepa.evolve.tasks import Reflected
-from pytest_gepa.prompts.hunks import find_hunks, with_hunks
 
 
 @dataclass(slots=True)
@@ -95,33 +94,6 @@ def gate_cases(parts: Sequence[Part], size: int, neighbours: int) -> tuple[tuple
     failing = [case for part in parts for case in part.minibatch.failing[:share]]
     passing = dict.fromkeys(case for part in parts for case in part.minibatch.neighbours)
     return tuple(failing), tuple(passing)[:neighbours]
-
-
-def repairs(base: Candidate, tip: Candidate) -> list[Candidate]:
-    """Return children of the tip in which a part of what it changed in the base is taken back.
-
-    First all that it removed, then hunk by hunk: those that removed something, then those that only added, the
-    last first. A change of one hunk has no parts.
-    """
-    hunks = [(name, hunk) for name in base.texts for hunk in find_hunks(base.texts[name], tip.texts[name])]
-    if len(hunks) < 2:
-        return []
-    removing = [entry for entry in hunks if any(line.strip() for line in entry[1].old)]
-    adding = [entry for entry in reversed(hunks) if entry not in removing]
-    choices = [[entry] for entry in (*removing, *adding)]
-    if len(removing) > 1 and adding:
-        choices.insert(0, removing)
-    children: dict[str, Candidate] = {}
-    for gone in choices:
-        texts = {
-            name: with_hunks(
-                text, [hunk for owner, hunk in hunks if owner == name and (name, hunk) not in gone]
-            )
-            for name, text in base.texts.items()
-        }
-        child = derive(tip, texts, origin="repair")
-        children.setdefault(child.id, child)
-    return list(children.values())
 
 
 def prunings(candidate: Candidate, seed: Mapping[str, str]) -> list[Candidate]:

@@ -79,7 +79,7 @@ class Search:
         )
         common = (self.pool, self._work, self._luck, self._showcase, settings)
         self._children = Children(*common, guard)
-        self._course = Course(*common, self._children, decisions.accept)
+        self._course = Course(*common, self._children, decisions)
         self._merges = Merges(self.pool, self._work, self._children, self._course)
         self._select_parent = decisions.select_parent
         self._stop = decisions.stop

@@ -10,6 +10,7 @@ from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.decisions import (
     Decisions,
     Gate,
+    NextStage,
     Pair,
     Parent,
     ParentChoice,
@@ -21,7 +22,9 @@ from pytest_gepa.evolve.decisions import (
     stop_when_stuck,
 )
 from pytest_gepa.evolve.minibatch import Draw, FailedCase
+from pytest_gepa.evolve.repairs import Damage
 from pytest_gepa.evolve.search import Search
+from pytest_gepa.evolve.stages import Stage, run_what_can_matter
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Reflect
 from tests.evolve.world import World, words_world
 
@@ -266,6 +269,72 @@ def test_what_has_no_effect_cannot_be_accepted() -> None:
     world.run(world.search(patience=2))
     assert "accepted" not in world.kinds()
     assert "not in effect" in world.kinds()
+
+
+def rests(world: World) -> list[Evaluate]:
+    return [task for task in world.tasks if isinstance(task, Evaluate) and task.purpose == "rest"]
+
+
+def test_after_its_gate_a_candidate_is_run_on_what_was_chosen() -> None:
+    seen: list[Stage] = []
+
+    def one_by_one(stage: Stage) -> tuple[str, ...]:
+        seen.append(stage)
+        return stage.missing[-1:]
+
+    world = words_world(["date", "price"], 4, editor=one_word, how=Decisions(next_stage=one_by_one))
+    search = world.run(world.search(chain_tries=0))
+    assert search.done == "every case passes"
+    assert [task.cases for task in rests(world)] == [stage.missing[-1:] for stage in seen]
+    assert all(stage.missing for stage in seen)
+    assert {*seen[0].scores, *seen[0].missing} == set(world.needs)
+
+
+def test_a_candidate_that_is_given_up_after_its_gate_is_run_no_further() -> None:
+    world = words_world(["date"], 4, how=Decisions(next_stage=lambda stage: ()))
+    search = world.run(world.search(minibatch=1, patience=2, chain_tries=0))
+    assert rests(world) == []
+    assert search.best() == search.seed
+    assert "it is not run on the cases that are left" in {one.reason for one in world.decisions}
+
+
+@pytest.mark.parametrize(("choose", "wanted"), [(run_what_can_matter, 1), (lambda stage: stage.missing, 8)])
+def test_one_that_cannot_matter_any_more_can_be_run_all_the_same(choose: NextStage, wanted: int) -> None:
+    def twice(world: World, task: Reflect, name: str) -> str:
+        return f"{task.parent.texts[name]}- mind the date{' gap' if task.attempt else ''}\n"
+
+    old = [f"old-{n}" for n in range(8)]
+    needs = {"new": {"p": ("date",)}, "open": {"p": ("price",)}, **{case: {"p": ()} for case in old}}
+    how = Decisions(select_parent=lambda choice: choice.seed, next_stage=choose)
+    world = World(needs, spoils={"gap": tuple(old)}, editor=twice, how=how)
+    world.run(world.search(neighbours=0, chain_tries=0, patience=1, stage=1))
+    first, *others = rests(world)
+    assert first.cases == tuple(old)
+    assert sum(len(task.cases) for task in others) == wanted
+
+
+def test_a_candidate_that_broke_cases_is_repaired_as_was_decided() -> None:
+    """The usual versions take the rule back whole, as it is one hunk; this one knows better."""
+    seen: list[Damage] = []
+
+    def softer(damage: Damage) -> list[dict[str, str]]:
+        seen.append(damage)
+        return [{"p": damage.tip.texts["p"].replace("gap", "path")}]
+
+    def stubborn(world: World, task: Reflect, name: str) -> str | None:
+        return f"{task.parent.texts[name]}- mind the date gap\n" if not task.parent.parents else None
+
+    needs = {f"date-{n}": {"p": ("date",)} for n in range(6)} | {f"old-{n}": {"p": ()} for n in range(2)}
+    world = World(
+        needs, spoils={"gap": ("old-0", "old-1")}, editor=stubborn, how=Decisions(propose_repairs=softer)
+    )
+    search = world.run(world.search())
+    assert search.done == "every case passes"
+    assert search.best().origin == "repair"
+    assert search.best().texts["p"].endswith("- mind the date path\n")
+    (damage,) = seen
+    assert (damage.base.id, damage.tip.texts["p"]) == (search.seed.id, "You do p.\n- mind the date gap\n")
+    assert (len(damage.mended), damage.broken) == (6, ("old-0", "old-1"))
 
 
 def test_two_candidates_are_united_as_was_decided() -> None:

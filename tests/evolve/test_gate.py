@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
-from pytest_gepa.evolve.gate import judge_gate, next_stage
+from pytest_gepa.evolve.candidate import derive, seed_candidate
+from pytest_gepa.evolve.gate import judge_gate
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.problem import SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
@@ -30,11 +30,6 @@ def results(scores: str, keys: str, uses: tuple[str, ...] = ("a",)) -> dict[str,
 
 def verdict(seed: str, child: str, gate: str, weights: dict[str, float] | None = None) -> str:
     return judge_gate(ledger_of(seed, child, weights), CHILD, [SEED.id], list(gate)).verdict
-
-
-def stage(ledger: Ledger, child: Candidate, best: str, mean: float, wanted: int = 0, least: int = 1) -> str:
-    best_scores = {str(n): float(score) for n, score in enumerate(best)}
-    return "".join(next_stage(ledger, child, best_scores, mean, {"4": 2}, wanted, least))
 
 
 def test_a_child_that_does_better_passes_and_an_equal_one_does_not() -> None:
@@ -87,28 +82,3 @@ def test_cases_of_other_components_do_not_make_an_edit_take_effect() -> None:
     ledger.record_seed(SEED.id, results("0", "before") | {"1": CaseResult(0.0, ("b",), "", True, "before")})
     ledger.record(CHILD.id, results("1", "before") | {"1": CaseResult(1.0, ("b",), "", True, "after")})
     assert judge_gate(ledger, CHILD, [SEED.id], list("01")).verdict == "not in effect"
-
-
-def test_cases_that_nobody_solves_are_run_before_those_that_others_solve() -> None:
-    ledger = ledger_of("000011", "1-----")
-    assert stage(ledger, CHILD, "100111", 0.5, wanted=1) == "12"
-
-
-def test_as_many_cases_as_should_show_the_failures_that_are_wanted() -> None:
-    ledger = ledger_of("0" * 9, "1000-----")
-    assert len(stage(ledger, CHILD, "100000000", 0.1, wanted=2)) == 3
-    assert len(stage(ledger, CHILD, "100000000", 0.1, wanted=1, least=4)) == 4
-
-
-def test_a_child_that_is_the_best_somewhere_is_run_on_all_the_rest_fragile_cases_first() -> None:
-    assert stage(ledger_of("000111", "011---"), CHILD, "001111", 0.9) == "435"
-
-
-def test_a_child_that_can_only_tie_is_run_in_steps_that_could_end_it() -> None:
-    ledger = ledger_of("0000001111", "0011------")
-    # One more failure keeps it level with the best, two put it out.
-    assert stage(ledger, CHILD, "1111111111", 0.7) == "45"
-
-
-def test_a_child_that_can_neither_reach_the_best_nor_be_the_best_anywhere_is_out() -> None:
-    assert stage(ledger_of("0001111", "0001---"), CHILD, "1111111", 0.9) == ""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.minibatch import Minibatch
-from pytest_gepa.evolve.proposal import Part, gate_cases, prunings, repairs, unite, usable
+from pytest_gepa.evolve.proposal import Part, gate_cases, prunings, unite, usable
 from pytest_gepa.evolve.tasks import Reflected
 
 PARENT = seed_candidate({"a": "Intro.\n", "b": "Intro.\n"})
@@ -50,11 +50,3 @@ def test_a_pruning_lacks_one_added_line_likely_repetitions_first() -> None:
 
 def test_the_seeds_own_lines_are_not_pruned() -> None:
     assert prunings(PARENT, PARENT.texts) == []
-
-
-def test_a_repair_may_put_back_as_well_as_take_away_and_is_no_pruning() -> None:
-    base = seed_candidate({"a": "Intro.\nkeep\nmiddle\n"})
-    tip = derive(base, {"a": "Intro.\nmiddle\nadded\n"})
-    found = repairs(base, tip)
-    assert [one.texts["a"] for one in found] == ["Intro.\nkeep\nmiddle\nadded\n", "Intro.\nmiddle\n"]
-    assert {one.origin for one in found} == {"repair"}

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.stages import Stage, run_what_can_matter, stage_of
+from tests.evolve.test_gate import CHILD, ledger_of
+
+
+def state(ledger: Ledger, best: str, mean: float, wanted: int = 0, least: int = 1) -> Stage:
+    best_scores = {str(n): float(score) for n, score in enumerate(best)}
+    return stage_of(ledger, CHILD, best_scores, mean, {"4": 2}, wanted, least)
+
+
+def stage(ledger: Ledger, best: str, mean: float, wanted: int = 0, least: int = 1) -> str:
+    return "".join(run_what_can_matter(state(ledger, best, mean, wanted, least)))
+
+
+def test_a_stage_tells_what_was_measured_and_what_is_open() -> None:
+    found = state(ledger_of("0?0011", "1?0---", {"3": 2.0}), "100101", 0.5)
+    assert found.scores == {"0": 1.0, "2": 0.0}
+    assert found.missing == ("3", "4", "5")
+    assert found.unsolved == ("4",)
+    assert found.weights == {"0": 1.0, "2": 1.0, "3": 2.0, "4": 1.0, "5": 1.0}
+    assert found.failure_rate == 0.5
+    assert found.slack == 1 + 4 - 0.5 * 6
+
+
+def test_cases_that_nobody_solves_are_run_before_those_that_others_solve() -> None:
+    ledger = ledger_of("000011", "1-----")
+    assert stage(ledger, "100111", 0.5, wanted=1) == "12"
+
+
+def test_as_many_cases_as_should_show_the_failures_that_are_wanted() -> None:
+    ledger = ledger_of("0" * 9, "1000-----")
+    assert len(stage(ledger, "100000000", 0.1, wanted=2)) == 3
+    assert len(stage(ledger, "100000000", 0.1, wanted=1, least=4)) == 4
+
+
+def test_a_child_that_is_the_best_somewhere_is_run_on_all_the_rest_fragile_cases_first() -> None:
+    assert stage(ledger_of("000111", "011---"), "001111", 0.9) == "435"
+
+
+def test_a_child_that_can_only_tie_is_run_in_steps_that_could_end_it() -> None:
+    ledger = ledger_of("0000001111", "0011------")
+    # One more failure keeps it level with the best, two put it out.
+    assert stage(ledger, "1111111111", 0.7) == "45"
+
+
+def test_a_child_that_can_neither_reach_the_best_nor_be_the_best_anywhere_is_out() -> None:
+    assert stage(ledger_of("0001111", "0001---"), "1111111", 0.9) == ""
