@@ -36,7 +36,7 @@ class RunAnswers:
     `name` is that of the run in its trials: in a replay that of the recorded one. `cache` and `recording` are the
     directories for child sessions, "" for none; `charges` tells for a replay which rollouts were charged. Raises
     `ReplayError` when there is nothing to replay. `place` is where the answers are kept while the run goes on, and stay
-    where it comes to no end. A run that goes on with an `earlier` one takes its results in the order of that one, and
+    where it comes to no end. A run that resumes an `earlier` one takes its results in the order of that one, and
     counts what was charged there.
     """
 
@@ -83,12 +83,12 @@ class RunAnswers:
 
     @property
     def cache(self) -> str:
-        """See the class."""
+        """The directory of the cache for child sessions, "" for none."""
         return "" if self._cache is None else str(self._cache.directory)
 
     @property
     def recording(self) -> str:
-        """See the class."""
+        """The directory of the recording for child sessions, "" for none."""
         return "" if self._recording is None else str(self._recording.directory)
 
     def stores(self) -> Stores:

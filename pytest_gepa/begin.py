@@ -54,7 +54,7 @@ def begin_run(
     reflection_model: str = "",
     earlier: EarlierRun | None = None,
 ) -> BegunRun:
-    """Begin a run; `about` are further fields of the journal's first record. `earlier` is one that it goes on with, in
+    """Begin a run; `about` are further fields of the journal's first record. `earlier` is one that it resumes, in
     whose trials it then is.
 
     Raises `GepaError` for what the user can mend, and leaves no run behind then.

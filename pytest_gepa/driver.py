@@ -50,7 +50,7 @@ NOTHING_LEFT = (
 )
 
 CANNOT_REFLECT = "the reflection model cannot be used: "
-"""What the reason begins with for which a search closes that has neither money nor time against it."""
+"""What the reason begins with when a search closes for want of the reflection model, not of money or time."""
 
 
 class SearchDriver:

@@ -32,7 +32,7 @@ class ReplayError(GepaError):
 
 
 class ResumeError(GepaError):
-    """A run cannot be gone on with: there is none, it has ended, or it began with something else."""
+    """A run cannot be resumed: there is none, it has ended, or it began with something else."""
 
 
 class HookError(GepaError):

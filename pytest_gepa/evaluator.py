@@ -97,7 +97,7 @@ class Evaluator:
         return sum(call.seconds for call in calls)
 
     def _as_under_parent(self, rollout: Rollout, arrived: frozenset[str]) -> CaseResult:
-        """What a case stands for under whom it is inherited from, all of its trials taken together."""
+        """The result of the case under the parent that it is inherited from, over all of its trials."""
         known = self._state.search.results.get(rollout.candidate, {}).get(rollout.case)
         return self._result(rollout, False, arrived) if known is None else replace(known, charged=False)
 

@@ -11,10 +11,10 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.decisions import (
     Decisions,
     Gate,
+    GateVerdict,
     Pair,
     ParentChoice,
     Progress,
-    Verdict,
     WinnerChoice,
     better_than_rivals,
     draw_by_share,
@@ -31,7 +31,7 @@ from pytest_gepa.reflect.transcript import Exhibit
 if TYPE_CHECKING:
     from pluggy import HookRelay
 
-_VERDICTS: tuple[Verdict, ...] = ("accept", "reject", "wait")
+_VERDICTS: tuple[GateVerdict, ...] = ("accept", "reject", "wait")
 
 
 class Extensions:
@@ -144,10 +144,10 @@ class Extensions:
             return group_failures(failures, shown, size, groups, alike, draw)
         return [tuple(group) for group in found]
 
-    def _accept(self, gate: Gate) -> Verdict:
+    def _accept(self, gate: Gate) -> GateVerdict:
         usual = better_than_rivals(gate)
         allowed = _VERDICTS if gate.open else _VERDICTS[:2]
-        found: Verdict | None = self._ask(
+        found: GateVerdict | None = self._ask(
             "pytest_gepa_accept",
             lambda answer: "" if answer in allowed else f"give {' or '.join(map(repr, allowed))}",
             candidate=gate.child.id,

@@ -58,8 +58,8 @@ def seen_to_arrive(runs: Iterable[Rollout]) -> frozenset[str]:
 def may_know(run: Rollout, arrived: frozenset[str]) -> frozenset[str]:
     """The prompts that were read before a rollout in its process, and that it may go by unseen.
 
-    Which cases came earlier in a process is chance. So one that only those have read counts if it was not among those
-    that `arrived` in a request anywhere: what passes it on unseen then, as a cache does, may do so here.
+    Which cases ran earlier in a process is chance. So a prompt that only they have read is left out if it was seen to
+    arrive in some request; if it never was, whatever passed it on unseen, such as a cache, may do so here too.
     """
     return frozenset(run.imported) - (arrived & frozenset(run.carried))
 

@@ -69,7 +69,7 @@ class Inputs:
 
 
 def run_optimize(session: pytest.Session, settings: Settings) -> None:
-    """Run an optimization, go on with one, or tell its plan. Raises `GepaError` for what the user can mend."""
+    """Run an optimization, resume one, or tell its plan. Raises `GepaError` for what the user can mend."""
     earlier = None
     if settings.mode == "resume":
         earlier = find_earlier(settings.rootdir, settings.resumed)

@@ -1,4 +1,4 @@
-"""An optimization that was cut off, gone on with: by its journal the new run takes the same course, and its answers are
+"""An optimization that was cut off, resumed: by its journal the new run takes the same course, and its answers are
 there already.
 
 So a run that was interrupted, or whose process died, loses nothing but what was under way.
@@ -37,7 +37,7 @@ _ANEW = "begin a new one with --gepa-optimize, which buys nothing of the search 
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """A run that is gone on with.
+    """A run that is resumed.
 
     `usd` is what it and those that it went on with are known to have cost at most; a run that wrote no result tells
     nothing of that.
@@ -155,7 +155,7 @@ class EarlierRun:
         )
         more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
         raise ResumeError(
-            f"{self.directory_name} cannot be gone on with, as {len(other)} {kind}{'s' * (len(other) > 1)} are not as "
+            f"{self.directory_name} cannot be resumed, as {len(other)} {kind}{'s' * (len(other) > 1)} are not as "
             f"they were when it began: {named}{more}; {mend}, or {_ANEW}"
         )
 
@@ -166,21 +166,21 @@ def _written(name: str, value: Any, redact: Callable[[str], str]) -> Any:
 
 
 def find_earlier(rootdir: Path, name: str = "") -> EarlierRun:
-    """The run of this name, or the newest optimization that has no verdict. Raises `ResumeError` where none can be gone
-    on with.
+    """The run of this name, or the newest optimization that has no verdict. Raises `ResumeError` where none can be
+    resumed.
     """
     runs = rootdir / STATE_DIRECTORY / "runs"
     known = {path.parent.name: head_of(path) for path in runs.glob("*/journal.jsonl")}
     found = {run: runs / run for run in sorted(known, key=run_age) if is_stored(known[run])}
     if not found:
         raise ResumeError(
-            f"there is no optimization in {runs} to go on with, whose answers are stored; begin one with "
+            f"there is no optimization in {runs} to resume, whose answers are stored; begin one with "
             "--gepa-optimize"
         )
     if name and name not in found:
         newest = ", ".join(list(found)[: -NAMED - 1 : -1])
         raise ResumeError(
-            f"there is no optimization {name!r} in {runs} that can be gone on with; newest: {newest}"
+            f"there is no optimization {name!r} in {runs} that can be resumed; newest: {newest}"
         )
     followed = {head["resumes"]: run for run, head in known.items() if run in found and head.get("resumes")}
     if name:
@@ -222,7 +222,7 @@ def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
     history = _history(journal)
     if not can_go_on(history):
         verdict = history.result["verdict"]
-        raise ResumeError(f"{name} has come to its end ({verdict}), there is nothing to go on with; {_ANEW}")
+        raise ResumeError(f"{name} has come to its end ({verdict}), there is nothing to resume; {_ANEW}")
     spent = history.result.get("spent") or {}
     usd = float(spent.get("usd_at_most") or spent.get("usd") or 0.0)
     # One that went on with another, and was cut off before it was as far, does not tell of all that was paid for.

@@ -36,8 +36,8 @@ class RunHistory:
 
     @property
     def course(self) -> tuple[str, ...]:
-        """The order that a run takes which goes on with this one: what stopped the search does so no more, unless there
-        was a winner by then.
+        """The order for a run that resumes this one: without what stopped the search, unless a winner had been chosen
+        by then.
         """
         return (
             self.order

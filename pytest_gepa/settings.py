@@ -75,7 +75,7 @@ class Settings:
     lines of the user's own table. `revision` is what a check compares with, `ancestor` one whose prompts the search
     takes in, "" for none. `fails_on_trouble` lets a check fail on cases without evidence. `baseline` is the name of the
     saved baseline that today is compared with, `saved_baseline` of the one that is to be saved, "" for none. `resumed`
-    names the run that is gone on with, "" for the newest.
+    names the run that is resumed, "" for the newest.
     """
 
     mode: OwnName

@@ -11,7 +11,7 @@ from pytest_gepa.cost.bill import Account
 from pytest_gepa.cost.estimate import Unbounded, most
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import NANO, PriceList, usd
-from pytest_gepa.cost.purse import UNBOUNDED, Standing, dollars
+from pytest_gepa.cost.purse import UNBOUNDED, CapState, dollars
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.suite.rollout import Case, Rollout
@@ -69,7 +69,7 @@ class Spending:
         return self._account
 
     @property
-    def standing(self) -> Standing | None:
+    def standing(self) -> CapState | None:
         """How the cap stands, None without one."""
         return None if self._meter.purse is None else self._meter.purse.standing()
 

@@ -18,7 +18,7 @@ from openai import NotFoundError, OpenAI
 
 from pytest_gepa.prompts.edits import Edit, apply_edits
 from pytest_gepa.prompts.guards import check_edit
-from pytest_gepa.reflect.menu import FULL, RULE
+from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.request import build_request
 from tests.example_desk import (
     CASES,
@@ -48,6 +48,7 @@ from tests.example_desk import (
     statements,
     with_rule,
 )
+from tests.reflect.exhibits import RULE
 
 # The cases and the prompts
 

@@ -1,4 +1,4 @@
-"""Optimizations that were cut off, gone on with: nothing is paid for twice, and the course is the same."""
+"""Optimizations that were cut off and resumed: nothing is paid for twice, and the course is the same."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def cut_off(
 
 @dataclass(frozen=True)
 class Story:
-    """The same optimization whole, and cut off at its third reflection and gone on with."""
+    """The same optimization whole, and cut off at its third reflection and resumed."""
 
     whole: Run
     first: Run
@@ -265,7 +265,7 @@ def test_settings_are_those_with_which_it_began(project: Project) -> None:
     assert run.records("confirm")[0]["trials"] == 2
 
 
-# What cannot be gone on with, told by the journal alone
+# What cannot be resumed, told by the journal alone
 
 
 def settings_of(**changed: Any) -> Settings:
@@ -312,7 +312,7 @@ def test_an_unknown_run_is_told_with_the_newest(tmp_path: Path) -> None:
     ended(tmp_path, "2026-11-22-1", "not confirmed")
     with pytest.raises(
         ResumeError,
-        match=r"no optimization '2020-01-01-1' in .* that can be gone on with; newest: 2026-11-22-1",
+        match=r"no optimization '2020-01-01-1' in .* that can be resumed; newest: 2026-11-22-1",
     ):
         find_earlier(tmp_path, "2020-01-01-1")
 

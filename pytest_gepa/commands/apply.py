@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_gepa.cli import DONE, REFUSED
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
-from pytest_gepa.commands.write_back import Change, inside, keep_originals, write
+from pytest_gepa.commands.write_back import NewContent, inside, keep_originals, write
 from pytest_gepa.prompts.patch_form import blob_hash, visible
 from pytest_gepa.prompts.patch_reading import FilePatch, patch_message, read_patch
 
@@ -87,14 +87,14 @@ def _locate(project: Path, files: Sequence[FilePatch]) -> list[Path]:
     raise CommandError(f"{visible(missing)}: there is no such file in {project} nor seen from above it")
 
 
-def _change(file: FilePatch, path: Path, run: str) -> Change:
+def _change(file: FilePatch, path: Path, run: str) -> NewContent:
     data = path.read_bytes()
     if blob_hash(data) != file.old:
         raise CommandError(
             f"{visible(file.path)}: is not as it was when run {run} was made, and nothing was touched; take your "
             "changes back, or make another run"
         )
-    return Change(path, data, file.apply(data))
+    return NewContent(path, data, file.apply(data))
 
 
 def _show(patch: bytes) -> None:

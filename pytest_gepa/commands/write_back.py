@@ -21,7 +21,7 @@ _LIST = "applied.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class NewContent:
     """The new bytes of one file; `path` is that of the file itself, links resolved."""
 
     path: Path
@@ -39,7 +39,7 @@ def inside(project: Path, path: Path) -> Path:
     return file
 
 
-def keep_originals(run: Path, project: Path, changes: Sequence[Change]) -> None:
+def keep_originals(run: Path, project: Path, changes: Sequence[NewContent]) -> None:
     """Keep the bytes of the files before, in the run's directory, where `originals` finds them."""
     scratch = run / f"{KEPT}.new"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -64,7 +64,7 @@ def is_applied(run: Path) -> bool:
     return (run / KEPT / _LIST).is_file()
 
 
-def originals(run: Path, project: Path) -> list[Change]:
+def originals(run: Path, project: Path) -> list[NewContent]:
     """What takes an applied patch back. Files that are as before already are left out.
 
     Raises `CommandError` for a file that is neither as it was left nor as before, and when what was kept is damaged.
@@ -77,7 +77,7 @@ def originals(run: Path, project: Path) -> list[Change]:
         path = inside(project, project / entry["path"])
         now = path.read_bytes()
         if blob_hash(now) == entry["after"]:
-            changes.append(Change(path, now, before))
+            changes.append(NewContent(path, now, before))
         elif now != before:
             raise CommandError(
                 f"{entry['path']}: was changed since the patch was applied, and nothing was touched; take those "
@@ -91,7 +91,7 @@ def forget_originals(run: Path) -> None:
     shutil.rmtree(run / KEPT)
 
 
-def write(changes: Sequence[Change]) -> None:
+def write(changes: Sequence[NewContent]) -> None:
     """Write all files, or none: on failure those that are written already get their old bytes back.
 
     Raises `CommandError` for a file that cannot be written.
@@ -101,7 +101,7 @@ def write(changes: Sequence[Change]) -> None:
             raise CommandError(
                 f"{change.path}: is read-only, and nothing was touched; make it writable first"
             )
-    done: list[Change] = []
+    done: list[NewContent] = []
     try:
         for change in changes:
             done.append(change)

@@ -76,7 +76,7 @@ class Bill:
 
 
 @dataclass(slots=True)
-class Part:
+class BillLine:
     """What the calls of one role to one model came to. `nano` is billionths of a dollar, of those calls that could be
     priced; `untold` counts the calls that have ended without the server telling their tokens."""
 
@@ -92,7 +92,7 @@ class Account:
     """What is on the bill so far, by role and model, priced call by call."""
 
     prices: PriceList = field(default_factory=PriceList)
-    parts: dict[tuple[str, str], Part] = field(default_factory=dict)
+    parts: dict[tuple[str, str], BillLine] = field(default_factory=dict)
     _unknown: set[str] = field(default_factory=set)
     _open: dict[str, str] = field(default_factory=dict)
 
@@ -106,7 +106,7 @@ class Account:
                 self._open[item.number] = item.model
 
     def _add(self, item: Item) -> None:
-        part = self.parts.setdefault((item.role, item.model), Part())
+        part = self.parts.setdefault((item.role, item.model), BillLine())
         if item.tokens is None:
             part.calls += 1
             part.untold += 1

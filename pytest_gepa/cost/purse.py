@@ -26,7 +26,7 @@ class CostStop(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CapState:
     """What a purse holds, in billionths of a dollar.
 
     `cap` is all that may be spent, `kept` what is set aside for later; `spent` is settled, `reserved` under way.
@@ -121,7 +121,7 @@ class Purse:
             if book.is_open and book.kept + book.spent + amount <= book.cap:
                 return None
             book.stopped = CAPPED
-        shown = Standing(book.cap, book.kept, book.spent, book.reserved, book.largest, CAPPED)
+        shown = CapState(book.cap, book.kept, book.spent, book.reserved, book.largest, CAPPED)
         raise CostStop(self._note(_cap_words(shown, amount)))
 
     def settle(self, number: int, cost: int) -> None:
@@ -154,11 +154,11 @@ class Purse:
                 book.stopped = RUNNING
                 self._why.unlink(missing_ok=True)
 
-    def standing(self) -> Standing:
+    def standing(self) -> CapState:
         """What it holds."""
         with self._book() as book:
             book.bury()
-            return Standing(book.cap, book.kept, book.spent, book.reserved, book.largest, book.stopped)
+            return CapState(book.cap, book.kept, book.spent, book.reserved, book.largest, book.stopped)
 
     @property
     def reason(self) -> str:
@@ -206,7 +206,7 @@ class Purse:
             os.close(descriptor)
 
 
-def _cap_words(standing: Standing, amount: int) -> str:
+def _cap_words(standing: CapState, amount: int) -> str:
     kept = f", {dollars(standing.kept)} kept for the confirm run" if standing.kept else ""
     held = f", {dollars(standing.reserved)} reserved by requests under way" if standing.reserved else ""
     return (

@@ -40,12 +40,12 @@ def changes(seed: Candidate, winner: Candidate) -> tuple[tuple[str, Hunk], ...]:
 
 
 LEAST_SHARE = 3
-"""So many runs of all cases are a fair share of shrinking at least."""
+"""Shrinking may take at least so many runs of all cases."""
 
 
 def fair_share(cases: int, hunks: int) -> int:
-    """Return how many rollouts shrinking may take: two runs of all cases, and for each change as many as find it by
-    halves, prove it and prove it again; but at least three and at most six runs of all cases.
+    """Return how many rollouts shrinking may take: two runs of all cases, and for each change what it takes to find it
+    by bisection, prove it and prove it again; never fewer than three runs of all cases nor more than six.
     """
     wanted = 2 * cases + hunks * (3 + hunks.bit_length())
     return min(max(wanted, LEAST_SHARE * cases), 6 * cases)

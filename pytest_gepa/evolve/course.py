@@ -88,7 +88,7 @@ class Course:
             self.run(proposal, state.open if proposal.repairs is None else state.open[:done])
             return
         if state.verdict == "passed" and self._run_again(
-            child, self._pool.ledger.behind(child.id, proposal.rivals, proposal.gate)
+            child, self._pool.ledger.leads_on_fewer_trials(child.id, proposal.rivals, proposal.gate)
         ):
             return
         if proposal.repairs is not None:

@@ -17,7 +17,7 @@ from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.evolve.repairs import Damage, take_back_parts
 from pytest_gepa.evolve.stages import Stage, run_what_can_matter
 
-Verdict: TypeAlias = Literal["accept", "reject", "wait"]
+GateVerdict: TypeAlias = Literal["accept", "reject", "wait"]
 """What becomes of a child at its gate; "wait" runs it on the cases that are open, and asks again."""
 
 
@@ -116,11 +116,11 @@ class Gate:
 class Accept(Protocol):
     """Decides whether a child has passed its gate."""
 
-    def __call__(self, gate: Gate) -> Verdict:
+    def __call__(self, gate: Gate) -> GateVerdict:
         """Return the verdict; "wait" only while cases are open."""
 
 
-def better_than_rivals(gate: Gate) -> Verdict:
+def better_than_rivals(gate: Gate) -> GateVerdict:
     """Accept a child whose weighted sum is higher than that of every rival, as soon as no open case can change it."""
     own = gate.sum(gate.scores, gate.scores)
     needed = max(gate.sum(rival, gate.scores) + gate.sum(rival, gate.open) for rival in gate.rivals.values())
@@ -217,11 +217,13 @@ def stop_when_stuck(progress: Progress) -> str:
 
 
 _PATIENCE = 10
-"""So many times the usual patience has a search that somebody keeps going."""
+"""How many times the usual patience a plugin may keep a search going."""
 
 
 def stop_at_last(progress: Progress) -> str:
-    """End a search that whoever decides would have go on for ever: replies that cannot be used take no rollouts."""
+    """The stop that no plugin can overrule: replies without a usable edit take no rollouts, so that the budget alone
+    would never end such a search.
+    """
     usual = replace(progress, patience=_PATIENCE * progress.patience, invalid=_PATIENCE * progress.invalid)
     return stop_when_stuck(usual)
 

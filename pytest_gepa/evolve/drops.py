@@ -25,7 +25,7 @@ class Attempt(NamedTuple):
     is_known: bool = False
 
 
-class Outcome(NamedTuple):
+class AttemptResult(NamedTuple):
     """What came of an attempt: `is_gone` for good, or cases that are `worse`, or neither: refused, or no loss in the
     one case.
     """
@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
     worse: tuple[str, ...] = ()
 
 
-Plan: TypeAlias = Generator[Attempt, Outcome, None]
+Plan: TypeAlias = Generator[Attempt, AttemptResult, None]
 
 
 def drops(count: int, blamed: Blamed) -> Plan:
@@ -60,7 +60,9 @@ def drops(count: int, blamed: Blamed) -> Plan:
         yield Attempt((one,), is_known=True)
 
 
-def _round(left: list[int], needed: list[int], blamed: Blamed) -> Generator[Attempt, Outcome, list[int]]:
+def _round(
+    left: list[int], needed: list[int], blamed: Blamed
+) -> Generator[Attempt, AttemptResult, list[int]]:
     """Drop as many of these as can go, at once where that can be, and add to `needed` what cannot go alone.
 
     Return the others, fewer than there were: with each of them gone beside the rest a case was worse.
@@ -84,7 +86,7 @@ def _round(left: list[int], needed: list[int], blamed: Blamed) -> Generator[Atte
     return doubtful
 
 
-def _turning(group: list[int], case: str, blamed: Blamed) -> Generator[Attempt, Outcome, int]:
+def _turning(group: list[int], case: str, blamed: Blamed) -> Generator[Attempt, AttemptResult, int]:
     """Return the change with which a case turns that is worse without the group: without those before it, it is not.
 
     The likeliest come last, and each half has the same weight, not the same number.

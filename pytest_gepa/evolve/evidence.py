@@ -81,8 +81,8 @@ class Showcase:
     ) -> None:
         """Remember that edits of this parent came to nothing, and why.
 
-        They are those that these reflections made; where the search itself has made the children, without any, what
-        they have changed, all of it in one entry for each component.
+        With `parts` they are the edits of those reflections; without, what the `children` that the search itself made
+        have changed, in one entry for each component.
         """
         for component, summary in _edits(parent, parts, children):
             self._discards += 1

@@ -273,12 +273,14 @@ class Ledger:
         least = min(counts.values(), default=0)
         return tuple(case for case, count in counts.items() if count == least)
 
-    def behind(self, candidate: str, rivals: Iterable[str], cases: Iterable[str]) -> tuple[str, ...]:
-        """Return the cases in which a candidate does better than a rival that has had more trials there, of these the
-        ones with the fewest trials: where trials differ, its lead counts only over common ones.
+    def leads_on_fewer_trials(
+        self, candidate: str, rivals: Iterable[str], cases: Iterable[str]
+    ) -> tuple[str, ...]:
+        """Return the cases where the candidate scores above a rival that has had more trials there; of these, the ones
+        with the fewest trials. Where trials differ, a lead counts only over equally many: a lucky first trial would be
+        the advantage of whoever was run less.
 
-        A lucky first trial would be the advantage of whoever was run less. Cases whose further trials give no evidence
-        are left as they are.
+        Cases whose further trials give no evidence are left as they are.
         """
         if not self.noise:
             return ()

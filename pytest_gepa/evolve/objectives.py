@@ -85,7 +85,7 @@ def outlay(characters: int, results: Iterable[CaseResult]) -> Outlay:
 
 
 def known_savings(results: Iterable[CaseResult]) -> tuple[str, ...]:
-    """Return of what it is known how much the cases take: what is unknown for most is no objective."""
+    """Return the savings that are known for most cases; one that is unknown for most is no objective."""
     known = outlay(0, results)
     return tuple(name for name in SAVINGS if getattr(known, name) is not None)
 

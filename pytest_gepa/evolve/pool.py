@@ -122,7 +122,7 @@ class Pool:
         return dict(zip(self.ledger.active, self.frontier.best_scores, strict=False))
 
     def outlay(self, name: str) -> Outlay:
-        """Return what a candidate takes: length, time, tokens."""
+        """Return what a candidate takes: length, time, tokens, cost."""
         return outlay(self.candidates[name].length, self._judged(name).values())
 
     def _saved_by(self, name: str) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, candidate_id, derive
 from pytest_gepa.evolve.changes import Need, changes
-from pytest_gepa.evolve.drops import Attempt, Outcome, drops
+from pytest_gepa.evolve.drops import Attempt, AttemptResult, drops
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.search import Guard, allow_all
 from pytest_gepa.evolve.suspects import Suspects, is_worse, parts
@@ -99,7 +99,7 @@ class Shrink:
 
     # One attempt
 
-    def _go_on(self, outcome: Outcome | None) -> None:
+    def _go_on(self, outcome: AttemptResult | None) -> None:
         """Follow the plan to the next attempt that has to be run; `outcome` is what came of the last one."""
         while True:
             if outcome is not None:
@@ -115,14 +115,14 @@ class Shrink:
             if outcome is None:
                 return
 
-    def _judged(self) -> Outcome | None:
+    def _judged(self) -> AttemptResult | None:
         """What comes of the attempt; None when further cases of the child must be run, or cannot be."""
         worse, unknown = self._compared()
         if self._attempt.is_known:
             if worse and (further := self._further(len(worse))):
                 self._run(further)
                 return None
-            return self._keep("needed", worse) if worse else Outcome()
+            return self._keep("needed", worse) if worse else AttemptResult()
         if worse:
             return None if self._repeats(worse) else self._keep("needed", worse)
         if refusal := self._refusal():
@@ -135,15 +135,15 @@ class Shrink:
             self._run(wanted)
             return None
         if self._attempt.only:
-            return Outcome()
+            return AttemptResult()
         self._drop()
-        return Outcome(is_gone=True)
+        return AttemptResult(is_gone=True)
 
-    def _keep(self, state: str, cases: tuple[str, ...] = (), reason: str = "") -> Outcome:
+    def _keep(self, state: str, cases: tuple[str, ...] = (), reason: str = "") -> AttemptResult:
         if len(self._attempt.dropping) == 1:
             (number,) = self._attempt.dropping
             self._known[number] = Need(*self._hunks[number], state, cases, reason)
-        return Outcome(worse=cases)
+        return AttemptResult(worse=cases)
 
     def _run(self, wanted: Sequence[str]) -> None:
         """Hand out the next cases of the child, as many as there is room for."""

@@ -131,8 +131,8 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """Event: such a retry is over, and the evaluation that it belongs to is not; of the `reserved` rollouts
-    `charged` count, beside the result's own charge.
+    """Event: a retry has ended while its evaluation goes on. Of the `reserved` rollouts `charged` were paid for, beside
+    what the result itself is charged.
     """
 
     reserved: int

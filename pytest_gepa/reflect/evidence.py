@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.prompts.summary import one_line
-from pytest_gepa.reflect.fit import BYTES_PER_TOKEN, Part, Rank, Section, fit, least_size, thin
+from pytest_gepa.reflect.fit import BYTES_PER_TOKEN, EvidencePart, Rank, Section, fit, least_size, thin
 from pytest_gepa.reflect.scrub import scrub
 from pytest_gepa.reflect.transcript import Exhibit, Narrator
 
@@ -113,6 +113,6 @@ def _functions(exhibits: Sequence[Exhibit]) -> list[Section]:
         if exhibit.case.source.strip():
             sources.setdefault(exhibit.case.source, exhibit.case.nodeid.partition("[")[0])
     return [
-        Section(one_line(name), (Part("", scrub(source), Rank.input, "python"),))
+        Section(one_line(name), (EvidencePart("", scrub(source), Rank.input, "python"),))
         for source, name in sources.items()
     ]

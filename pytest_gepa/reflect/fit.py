@@ -30,7 +30,7 @@ class Rank(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class EvidencePart:
     """A piece of evidence: one line of ours, and the text that stands fenced below it ("" for none)."""
 
     label: str
@@ -44,7 +44,7 @@ class Section:
     """The parts under one heading."""
 
     title: str
-    parts: tuple[Part, ...]
+    parts: tuple[EvidencePart, ...]
 
 
 # What is cut in turn, and down to how many bytes each part, until all fits. A part's floor is the last one
@@ -86,7 +86,9 @@ def thin(section: Section, most: int) -> Section:
     first = (len(spare) - min(excess, len(spare))) // 3
     gone = spare[first : first + excess]
     count = sum(len(section.parts[index].text) for index in gone)
-    note = Part(f"[... {len(gone):,} parts of this run, {count:,} characters, cut ...]", "", Rank.middle)
+    note = EvidencePart(
+        f"[... {len(gone):,} parts of this run, {count:,} characters, cut ...]", "", Rank.middle
+    )
     left = set(gone)
     parts = [
         note if index == gone[0] else part
@@ -133,7 +135,7 @@ def _total(
     )
 
 
-def _cut(part: Part, cap: int | None) -> Part:
+def _cut(part: EvidencePart, cap: int | None) -> EvidencePart:
     if cap is None or not part.text:
         return part
     text = (cut_report if part.rank is Rank.failure else cut_middle)(part.text, cap)

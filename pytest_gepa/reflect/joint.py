@@ -16,8 +16,8 @@ from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu, full_menu, joint_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.propose import (
+    Asking,
     EvidenceBudget,
-    Exchange,
     Proposal,
     Reflector,
     ask_fitting,
@@ -78,7 +78,7 @@ def propose_jointly(
         {name: redact(text) for name, text in components.items()},
         attempt=attempt,
     )
-    exchanges: list[Exchange] = []
+    exchanges: list[Asking] = []
     refused: dict[str, list[str]] = {name: [] for name in names}
     found: dict[str, _Read] = {}
     follow_up: list[ChatMessage] = []
@@ -100,7 +100,7 @@ def propose_jointly(
         for name, reason in problems.items():
             refused[name].append(reason)
         said = "; ".join(f"{name}: {reason}" for name, reason in problems.items())
-        exchanges.append(Exchange(tuple(messages), raw, said))
+        exchanges.append(Asking(tuple(messages), raw, said))
         if not problems:
             break
         follow_up = correction(raw.text, said)
@@ -162,11 +162,11 @@ def _proposal(
     one: Asked,
     read: _Read | None,
     refused: Sequence[str],
-    exchanges: Sequence[Exchange],
+    exchanges: Sequence[Asking],
     failing: Sequence[Exhibit],
     is_shared: bool,
 ) -> Proposal:
-    told = Exchange((), RawReply(""), refused[-1] if read is None and refused else "", shared=True)
+    told = Asking((), RawReply(""), refused[-1] if read is None and refused else "", shared=True)
     replies = (told,) if is_shared else tuple(exchanges)
     if read is None:
         return Proposal(one.component, None, rejections=tuple(refused), replies=replies)

@@ -99,9 +99,6 @@ def shrunken_menus(kinds: tuple[str, ...]) -> tuple[Menu, ...]:
     return tuple(menu for menu in menus if menu.kinds[0] in kinds)
 
 
-RULE, EXAMPLE = shrunken_menus(KINDS)
-
-
 def choosing_menu(menu: Menu, cases: int) -> Menu:
     """The example menu for cases whose input and answer are known: the model only says which of them it shall be."""
     numbers = [str(number) for number in range(1, cases + 1)]

@@ -71,7 +71,7 @@ class EvidenceBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class Asking:
     """One request and its reply, for the journal; `rejection` is "" for the reply that was taken.
 
     Of one that was `shared` with another proposal only that it came is told here; it was paid for there.
@@ -99,7 +99,7 @@ class Proposal:
     case_diagnoses: tuple[tuple[str, str, str], ...] = ()
     summary: str = ""
     rejections: tuple[str, ...] = ()
-    replies: tuple[Exchange, ...] = field(default=(), repr=False)
+    replies: tuple[Asking, ...] = field(default=(), repr=False)
     examples: tuple[Example, ...] = ()
     origin: OwnName = "model"
 
@@ -167,7 +167,7 @@ def propose(
         attempt=attempt,
         other=None if other is None else (redact(other[0]), redact(other[1])),
     )
-    exchanges: list[Exchange] = []
+    exchanges: list[Asking] = []
     rejections: list[str] = []
     follow_up: list[ChatMessage] = []
     tokens = budget.tokens
@@ -191,10 +191,10 @@ def propose(
             reply, text, taken = reader.read(raw)
         except (ReplyError, EditError) as error:
             rejections.append(str(error))
-            exchanges.append(Exchange(tuple(messages), raw, str(error)))
+            exchanges.append(Asking(tuple(messages), raw, str(error)))
             follow_up = correction(raw.text, str(error))
             continue
-        exchanges.append(Exchange(tuple(messages), raw))
+        exchanges.append(Asking(tuple(messages), raw))
         return Proposal(
             component,
             text,

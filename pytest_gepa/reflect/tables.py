@@ -179,11 +179,11 @@ def whole(node: Node) -> Table:
 
 
 def beside(found: Iterable[Table], own: Set[str], other: Set[str], is_strict: bool = False) -> Texts:
-    """The texts of the rows that are known for `own`'s, and not for `other`'s.
+    """The texts of the rows that belong to `own` and not to `other`.
 
-    What stands in the column by which most rows of a table are known decides; else what tells more than a number or
-    two letters does; else whatever stands in the row, but not if `is_strict`: then a row is known by its key or its
-    fields alone. Single words that other rows of the table have too are left out.
+    Whose a row is, the column decides by which most rows of the table are known; failing that, its values that tell
+    more than a number or two letters; failing that, any value, but not if `is_strict`: then a row is known by its key
+    or its fields alone. Single words that other rows of the table have too are left out.
     """
     texts: set[str] = set()
     for table in found:

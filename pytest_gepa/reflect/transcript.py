@@ -22,7 +22,7 @@ from pytest_gepa.reflect.calls import (
 )
 from pytest_gepa.reflect.conversation import Conversation, collapsed, last_asked
 from pytest_gepa.reflect.failure import Failure, read_failure
-from pytest_gepa.reflect.fit import Part, Rank, Section
+from pytest_gepa.reflect.fit import EvidencePart, Rank, Section
 from pytest_gepa.reflect.scrub import scrub, scrub_output
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle, cut_report
@@ -86,7 +86,7 @@ class Narrator:
             *self._calls(trajectory.calls, number),
             *(self._block(label, text, Rank.middle) for label, text in steps),
             *(self._block(label, text, Rank.output) for label, text in (*outputs, *around) if text),
-            Part("Failure:", _said(failure.said, exhibit.rollout), Rank.failure),
+            EvidencePart("Failure:", _said(failure.said, exhibit.rollout), Rank.failure),
         ]
         return Section(one_line(exhibit.case.nodeid), tuple(parts))
 
@@ -94,7 +94,7 @@ class Narrator:
         """The input, the answer and the failure, for a model that takes in little."""
         shown = self._input_and_answer(exhibit, (Rank.input, Rank.answer))
         said = _said(_read_failure(exhibit).printed, exhibit.rollout)
-        failure = Part("Failure:", cut_report(said, _BRIEF["failure"]), Rank.failure)
+        failure = EvidencePart("Failure:", cut_report(said, _BRIEF["failure"]), Rank.failure)
         return Section(one_line(exhibit.case.nodeid), (*shown, failure))
 
     def passing(self, exhibit: Exhibit) -> Section:
@@ -103,7 +103,7 @@ class Narrator:
             one_line(exhibit.case.nodeid), tuple(self._input_and_answer(exhibit, (Rank.middle, Rank.middle)))
         )
 
-    def _input_and_answer(self, exhibit: Exhibit, ranks: tuple[Rank, Rank]) -> Iterator[Part]:
+    def _input_and_answer(self, exhibit: Exhibit, ranks: tuple[Rank, Rank]) -> Iterator[EvidencePart]:
         calls = exhibit.rollout.trajectory.calls
         answered = [calls[at] for at in answers_among(calls)]
         call = next(
@@ -113,12 +113,12 @@ class Narrator:
         asked = last_asked(call) if call else None
         if call is None or asked is None or self._reference(asked):
             yield from (
-                Part(part.label, cut_middle(part.text, _BRIEF["input"]), ranks[0], part.info)
+                EvidencePart(part.label, cut_middle(part.text, _BRIEF["input"]), ranks[0], part.info)
                 for part in self._parameters(exhibit.case)
             )
         else:
             text = self._without_target(scrub(asked.content))
-            yield Part("Input:", cut_middle(text, _BRIEF["input"]), ranks[0])
+            yield EvidencePart("Input:", cut_middle(text, _BRIEF["input"]), ranks[0])
         if call is not None and call.answer is not None:
             text = said(call.answer)
             yield self._block("Answer:", cut_middle(text, _BRIEF["answer"]), ranks[1])
@@ -126,15 +126,15 @@ class Narrator:
                 text = said(answered[-1].answer)
                 yield self._block("Last answer of the program:", cut_middle(text, _BRIEF["answer"]), ranks[1])
 
-    def _parameters(self, case: Case) -> Iterator[Part]:
+    def _parameters(self, case: Case) -> Iterator[EvidencePart]:
         if case.parameters:
             lines = (f"{name} = {scrub(value)}" for name, value in case.parameters)
-            yield Part("Parameters:", "\n".join(lines), Rank.input)
+            yield EvidencePart("Parameters:", "\n".join(lines), Rank.input)
 
-    def _calls(self, calls: Sequence[Call], number: int) -> Iterator[Part]:
+    def _calls(self, calls: Sequence[Call], number: int) -> Iterator[EvidencePart]:
         groups = collapsed(calls)
         if not groups and not self._is_program:
-            yield Part("No call to a model was seen.", "", Rank.input)
+            yield EvidencePart("No call to a model was seen.", "", Rank.input)
         answered = answers_among([call for call, _ in groups])
         using = [index for index in answered if self._uses_target(groups[index][0])][-_TOLD_CALLS:]
         first = next((index for index, (call, _) in enumerate(groups) if call.kind != "embedding"), 0)
@@ -144,7 +144,7 @@ class Narrator:
             prefix = f"Call {index + 1}, " if len(groups) > 1 else ""
             prefix += "made once for several cases, " if call.shared else ""
             if call.kind == "embedding":
-                yield Part(_label(prefix, vectors(call)), "", Rank.middle)
+                yield EvidencePart(_label(prefix, vectors(call)), "", Rank.middle)
                 continue
             offer = (call.tools, call.answer_format, call.other_texts)
             yield from self._offer(offer, offered, prefix)
@@ -160,26 +160,28 @@ class Narrator:
             rank = Rank.input if is_told else Rank.middle
             yield from self._outcome(call, prefix, times, Rank.answer if index in answered[-1:] else rank)
 
-    def _offer(self, offer: _Offer, before: _Offer, prefix: str) -> Iterator[Part]:
+    def _offer(self, offer: _Offer, before: _Offer, prefix: str) -> Iterator[EvidencePart]:
         """What a request brings along beside its messages, where it is not as it was before."""
         tools, form, texts = offer
         if tools and tools != before[0]:
-            yield Part(f"{prefix}tools offered: {one_line(', '.join(tools), 400)}", "", Rank.middle)
+            yield EvidencePart(f"{prefix}tools offered: {one_line(', '.join(tools), 400)}", "", Rank.middle)
         names = dict.fromkeys(self._texts[text.strip()] for text in texts if text.strip() in self._texts)
         if names and texts != before[2]:
             where = "in the description of a tool or field"
-            yield Part(f"{prefix}{where}: (the text of {', '.join(names)})", "", Rank.middle)
+            yield EvidencePart(f"{prefix}{where}: (the text of {', '.join(names)})", "", Rank.middle)
         if form and form != before[1]:
-            yield Part(f"{prefix}form that the answer must have:", scrub(form), Rank.middle)
+            yield EvidencePart(f"{prefix}form that the answer must have:", scrub(form), Rank.middle)
 
-    def _request(self, call: Call, prefix: str, known: int, rank: Rank, number: int) -> Iterator[Part]:
+    def _request(
+        self, call: Call, prefix: str, known: int, rank: Rank, number: int
+    ) -> Iterator[EvidencePart]:
         asked = last_asked(call)
         names = {made.id: made.name for message in call.request for made in message.tool_calls}
         # A reference is as short as a word on what was shown, and says more.
         shown = sum(not self._reference(message) for message in call.request[:known])
         if shown:
             several = "message" if shown == 1 else f"{shown} messages"
-            yield Part(f"{prefix}sends {several} shown above again.", "", Rank.middle)
+            yield EvidencePart(f"{prefix}sends {several} shown above again.", "", Rank.middle)
         for at, message in enumerate(call.request):
             if at >= known or self._reference(message):
                 its_rank = rank if message is asked else Rank.middle
@@ -188,35 +190,35 @@ class Narrator:
 
     def _message(
         self, message: Message, prefix: str, rank: Rank, names: Mapping[str, str], number: int
-    ) -> Iterator[Part]:
+    ) -> Iterator[EvidencePart]:
         if message.role == "note":
-            yield Part(f"{prefix}{one_line(scrub(message.content), 400)}", "", Rank.middle)
+            yield EvidencePart(f"{prefix}{one_line(scrub(message.content), 400)}", "", Rank.middle)
             return
         label = f"{prefix}{one_line(message.role, 40)}"
         if message.role == "tool" and message.tool_call_id in names:
             label += f" (result of {one_line(names[message.tool_call_id], 80)})"
         if message.role != "assistant" and (reference := self._reference(message)):
-            yield Part(f"{label}: {reference}", "", Rank.middle)
+            yield EvidencePart(f"{label}: {reference}", "", Rank.middle)
             return
         if len(message.content) >= _REPEATED_LEAST and not message.tool_calls:
             where = self._shown.setdefault(message.content, f"failing case {number}")
             if where != f"failing case {number}":
-                yield Part(f"{label}: (the same text as in {where})", "", Rank.middle)
+                yield EvidencePart(f"{label}: (the same text as in {where})", "", Rank.middle)
                 return
         if message.reasoning:
             yield self._block(f"{label}, reasoning:", scrub(message.reasoning), Rank.reasoning)
         yield from (
-            Part(f"{label}, the server ran {name}:", text, Rank.middle) for name, text in ran(message)
+            EvidencePart(f"{label}, the server ran {name}:", text, Rank.middle) for name, text in ran(message)
         )
         yield self._block(f"{label}:", self._without_target(said(message)), rank)
 
-    def _outcome(self, call: Call, prefix: str, times: int, rank: Rank) -> Iterator[Part]:
+    def _outcome(self, call: Call, prefix: str, times: int, rank: Rank) -> Iterator[EvidencePart]:
         again = f" ({times} times the same)" if times > 1 else ""
         if call.answer is not None:
             if call.answer.reasoning:
                 yield self._block(_label(prefix, "reasoning:"), scrub(call.answer.reasoning), Rank.reasoning)
             for name, text in ran(call.answer):
-                yield Part(_label(prefix, f"the server ran {name}:"), text, Rank.middle)
+                yield EvidencePart(_label(prefix, f"the server ran {name}:"), text, Rank.middle)
             answer = "answer" if call.kind == "chat" else "response"
             yield self._block(_label(prefix, f"{answer}{again}{manner(call)}:"), said(call.answer), rank)
             yield from self._alternatives(call, prefix)
@@ -226,19 +228,19 @@ class Narrator:
             reason = scrub(call.error) or "(no reason given)"
             yield self._block(_label(prefix, f"{trouble}{status}{again}:"), reason, Rank.middle)
 
-    def _alternatives(self, call: Call, prefix: str) -> Iterator[Part]:
+    def _alternatives(self, call: Call, prefix: str) -> Iterator[EvidencePart]:
         number = len(call.alternatives)
         for at, message in enumerate(call.alternatives[:MOST_ALTERNATIVES], start=1):
             label = _label(prefix, f"further answer to the same request ({at} of {number}):")
             yield self._block(label, said(message), Rank.middle)
         if number > MOST_ALTERNATIVES:
             left = number - MOST_ALTERNATIVES
-            yield Part(_label(prefix, f"[... {left} further answers not shown ...]"), "", Rank.middle)
+            yield EvidencePart(_label(prefix, f"[... {left} further answers not shown ...]"), "", Rank.middle)
 
-    def _block(self, label: str, text: str, rank: Rank) -> Part:
+    def _block(self, label: str, text: str, rank: Rank) -> EvidencePart:
         if name := self._texts.get(text.strip()):
-            return Part(f"{label} (the text of {name})", "", rank)
-        return Part(label, text, rank)
+            return EvidencePart(f"{label} (the text of {name})", "", rank)
+        return EvidencePart(label, text, rank)
 
     def _reference(self, message: Message) -> str:
         name = self._texts.get(message.content.strip())

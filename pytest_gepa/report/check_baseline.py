@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gepa.report.check_result import CheckResult, SavedBaseline
-from pytest_gepa.report.fitting import Part
+from pytest_gepa.report.fitting import ReportPart
 from pytest_gepa.report.foreign import code
 from pytest_gepa.report.wording import count
 
@@ -38,10 +38,10 @@ def compared_markdown(result: CheckResult, saved: SavedBaseline) -> list[str]:
     return lines
 
 
-def apart_parts(saved: SavedBaseline) -> list[Part]:
+def apart_parts(saved: SavedBaseline) -> list[ReportPart]:
     """The cases that could not be compared, folded."""
     return [
-        Part(
+        ReportPart(
             9,
             f"\n<details><summary>Not compared: {count(len(cases), 'case')} {words}</summary>\n\n",
             tuple(f"- {code(case)}\n" for case in cases),

@@ -16,7 +16,7 @@ from pytest_gepa.report.check_wording import (
     tier_words,
     worst_first,
 )
-from pytest_gepa.report.fitting import Part, fit
+from pytest_gepa.report.fitting import ReportPart, fit
 from pytest_gepa.report.foreign import code, fence, line, markup
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import count, duration, p_words, points, price
@@ -37,7 +37,7 @@ REST = "All of it is in `check.json`, beside this report."
 def render_check_markdown(result: CheckResult) -> str:
     """The report, ending in a newline; never longer than `LIMIT`."""
     parts = [
-        Part(0, _head(result)),
+        ReportPart(0, _head(result)),
         *_broken_first(result),
         _changes(result.changes),
         _command(result),
@@ -48,7 +48,7 @@ def render_check_markdown(result: CheckResult) -> str:
         _deleted_prompts(result),
         *(apart_parts(result.baseline) if result.baseline else ()),
         _problems(result),
-        Part(0, _foot(result)),
+        ReportPart(0, _foot(result)),
     ]
     return fit(parts, LIMIT, REST)
 
@@ -108,21 +108,24 @@ def _worse(result: CheckResult) -> list[CaseCheck]:
     return [*worst_first(result.in_tier("regressed")), *worst_first(result.in_tier("suspect"))]
 
 
-def _broken_first(result: CheckResult) -> list[Part]:
+def _broken_first(result: CheckResult) -> list[ReportPart]:
     """The worst case, with both answers side by side."""
     details = [_detail(case, result) for case in _worse(result)[:1]]
     return [
-        Part(0, "\n### What broke first\n", (detail,), noun="case with its answers") for detail in details
+        ReportPart(0, "\n### What broke first\n", (detail,), noun="case with its answers")
+        for detail in details
     ]
 
 
-def _broken_others(result: CheckResult) -> Part:
+def _broken_others(result: CheckResult) -> ReportPart:
     """The same of every other case that is worse, folded."""
     folded = tuple(
         f"\n<details><summary>{_title(case)}</summary>\n{_detail(case, result)}\n</details>\n"
         for case in _worse(result)[1:]
     )
-    return Part(2, "\n### What else is worse\n" if folded else "", folded, noun="cases with their answers")
+    return ReportPart(
+        2, "\n### What else is worse\n" if folded else "", folded, noun="cases with their answers"
+    )
 
 
 def _title(case: CaseCheck) -> str:
@@ -165,10 +168,10 @@ def _answer(case: CaseCheck) -> str:
     return fence(case.today.answer, ANSWER).rstrip("\n")
 
 
-def _command(result: CheckResult) -> Part:
+def _command(result: CheckResult) -> ReportPart:
     command = result.command
     if not command:
-        return Part(0, "")
+        return ReportPart(0, "")
     shown = fence(command, COMMAND, "sh")
     if len(command) > COMMAND:
         shown = "It names too many cases for this report: it stands in `check.json`, under `command`.\n"
@@ -176,10 +179,10 @@ def _command(result: CheckResult) -> Part:
     head = (
         f"\n### Mend it\n\nThis looks for prompts that mend the regressed cases, starting from {start}:\n\n"
     )
-    return Part(0, head, (shown,), noun="command")
+    return ReportPart(0, head, (shown,), noun="command")
 
 
-def _changes(changes: Sequence[PromptChange]) -> Part:
+def _changes(changes: Sequence[PromptChange]) -> ReportPart:
     items = []
     for change in changes:
         before = f" from {code(change.before)}" if change.before else ""
@@ -187,12 +190,12 @@ def _changes(changes: Sequence[PromptChange]) -> Part:
         lines = f", {where}{' and more' if len(change.lines) > 40 else ''}" if where else ""
         diff = f"\n{fence(change.diff, DIFF, 'diff')}" if change.diff else ""
         items.append(f"\n**{code(change.component)}** {change.state}{before}{lines}\n{diff}")
-    return Part(
+    return ReportPart(
         1, "\n### What changed in the prompts\n" if items else "", tuple(items), noun="changed prompts"
     )
 
 
-def _tables(result: CheckResult) -> list[Part]:
+def _tables(result: CheckResult) -> list[ReportPart]:
     """One table a tier; the gravest two open, the others folded."""
     names_prompts = len(result.changes) > 1
     parts = []
@@ -208,10 +211,10 @@ def _tables(result: CheckResult) -> list[Part]:
         title = f"{_capital(tier)}: {count(len(cases), 'case')} ({tier_words(tier, result)})"
         noun = f"rows of {tier} cases"
         if tier in ("regressed", "suspect"):
-            parts.append(Part(rank, f"\n### {title}\n\n{head}", rows, noun=noun))
+            parts.append(ReportPart(rank, f"\n### {title}\n\n{head}", rows, noun=noun))
         else:
             folded = f"\n<details><summary>{title}</summary>\n\n{head}"
-            parts.append(Part(rank, folded, rows, "\n</details>\n", noun))
+            parts.append(ReportPart(rank, folded, rows, "\n</details>\n", noun))
     return parts
 
 
@@ -230,7 +233,7 @@ def _cells(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def _trouble(result: CheckResult) -> Part:
+def _trouble(result: CheckResult) -> ReportPart:
     """What gave no evidence, with the reason where it is known."""
     told = {item.case for item in result.trouble}
     items = [
@@ -243,28 +246,28 @@ def _trouble(result: CheckResult) -> Part:
         if case.case not in told
     ]
     head = "\n### Trouble: no evidence, not counted as failures\n\n" if items else ""
-    return Part(5, head, tuple(items), noun="lines of trouble")
+    return ReportPart(5, head, tuple(items), noun="lines of trouble")
 
 
-def _new_prompts(result: CheckResult) -> Part:
+def _new_prompts(result: CheckResult) -> ReportPart:
     items = tuple(f"- {code(case)}\n" for case in result.on_new_prompts)
     title = f"Not compared: {count(len(items), 'case')} of a prompt that the base has not"
     head = f"\n<details><summary>{title}</summary>\n\n" if items else ""
-    return Part(9, head, items, "\n</details>\n" if items else "", "cases of new prompts")
+    return ReportPart(9, head, items, "\n</details>\n" if items else "", "cases of new prompts")
 
 
-def _deleted_prompts(result: CheckResult) -> Part:
+def _deleted_prompts(result: CheckResult) -> ReportPart:
     items = [f"- {code(case)}\n" for case in result.on_deleted_prompts]
     items += [f"- {code(case)}, not among the cases of this session\n" for case in result.not_collected]
-    title = f"Not compared in this: {count(len(items), 'case')} that used a deleted prompt; both sides ran without"
+    title = f"Not compared: {count(len(items), 'case')} that used a prompt deleted since; both sides ran without it"
     head = f"\n<details><summary>{title}</summary>\n\n" if items else ""
-    return Part(9, head, tuple(items), "\n</details>\n" if items else "", "cases of deleted prompts")
+    return ReportPart(9, head, tuple(items), "\n</details>\n" if items else "", "cases of deleted prompts")
 
 
-def _problems(result: CheckResult) -> Part:
+def _problems(result: CheckResult) -> ReportPart:
     items = tuple(f"- {code(problem, 300)}\n" for problem in result.problems)
     head = "\n### Trouble in recording: calls or checks may be missing\n\n" if items else ""
-    return Part(5, head, items, noun="problems in recording")
+    return ReportPart(5, head, items, noun="problems in recording")
 
 
 def _foot(result: CheckResult) -> str:

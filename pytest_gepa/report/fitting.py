@@ -10,7 +10,7 @@ SHARE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReportPart:
     """A piece of a report: `head`, as many of the `items` as find room, `foot`; each brings its own line breaks.
 
     Parts of a lower `rank` take room first. `noun` is what the items are called where some are cut. Head and foot are
@@ -29,7 +29,7 @@ def width(text: str) -> int:
     return len(text) + sum(sign > "\uffff" for sign in text)
 
 
-def fit(parts: Sequence[Part], limit: int, where: str) -> str:
+def fit(parts: Sequence[ReportPart], limit: int, where: str) -> str:
     """The parts in their order, at most `limit` characters in all; `where` tells where the rest can be found."""
     notes = [_note(part, len(part.items)) for part in parts]
     fixed = sum(width(part.head + part.foot + note) for part, note in zip(parts, notes, strict=True))
@@ -49,18 +49,18 @@ def fit(parts: Sequence[Part], limit: int, where: str) -> str:
     return shown + _closing(parts, taken, where)
 
 
-def _shown(part: Part, number: int) -> str:
+def _shown(part: ReportPart, number: int) -> str:
     note = _note(part, len(part.items) - number)
     if part.items and not number:
         return note
     return part.head + "".join(part.items[:number]) + note + part.foot
 
 
-def _note(part: Part, missing: int) -> str:
+def _note(part: ReportPart, missing: int) -> str:
     return f"\n*{missing:,} {part.noun} left out here.*\n" if missing else ""
 
 
-def _closing(parts: Sequence[Part], taken: Sequence[int], where: str) -> str:
+def _closing(parts: Sequence[ReportPart], taken: Sequence[int], where: str) -> str:
     cut = [
         f"{len(part.items) - number:,} {part.noun}"
         for part, number in zip(parts, taken, strict=True)

@@ -31,8 +31,8 @@ def rates_lines(result: Result) -> Iterator[str]:
     """What the closing section says of flaky cases: those that were set aside, and of the others the least steady."""
     aside = [rates for rates in result.rates if rates.case in result.undecidable]
     if aside:
-        verb = "ends" if len(aside) == 1 else "end"
-        yield f"set aside            {count(len(aside), 'case')} {verb} now so, now so, whatever the prompt:"
+        verbs = "passes and fails" if len(aside) == 1 else "pass and fail"
+        yield f"set aside            {count(len(aside), 'case')} {verbs} by chance, whatever the prompt:"
         yield from _listed(aside)
     flaky = [rates for rates in result.rates if rates.case not in result.undecidable]
     if flaky:

@@ -163,7 +163,7 @@ def opening_lines(
 def closing_lines(result: Result, directory: str, command: str, *, resumable: bool = False) -> list[str]:
     """The closing section, the line to type last. `directory` is the run's, as seen from where the user is.
 
-    `command` is "" where there is no patch; `resumable` says that the run can be gone on with.
+    `command` is "" where there is no patch; `resumable` says that the run can be resumed.
     """
     lines: list[str] = []
     broken = [*result.broken, *(result.holdout.broken if result.holdout else ())]

@@ -27,7 +27,7 @@ TEXT_BYTES = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TracePart:
     """One text of a trace. `kind` is "asked", "answer", "step", "output", "failure" or "gap"."""
 
     kind: str
@@ -46,7 +46,7 @@ class Trace:
     case: str
     trial: str
     outcome: str
-    parts: tuple[Part, ...]
+    parts: tuple[TracePart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +149,22 @@ def trial_words(trial: str) -> str:
     return f"confirm run, trial {int(number) + 1}" if number.isdecimal() else "confirm run"
 
 
-def _fitting(parts: list[Part]) -> list[Part]:
+def _fitting(parts: list[TracePart]) -> list[TracePart]:
     """The parts, without those in the middle of a trace that is too long."""
-    head: list[Part] = []
-    end: list[Part] = []
+    head: list[TracePart] = []
+    end: list[TracePart] = []
     rest, room = list(parts), TRACE_BYTES
     while rest:
         # From both ends in turn: how it began and how it ended tell most.
         part = rest.pop(0 if len(head) <= len(end) else -1)
         room -= byte_length(part.text)
         if room < 0:
-            return [*head, Part("gap", "", f"[{count(len(rest) + 1, 'part')} left out]"), *reversed(end)]
+            return [*head, TracePart("gap", "", f"[{count(len(rest) + 1, 'part')} left out]"), *reversed(end)]
         (head if len(head) <= len(end) else end).append(part)
     return [*head, *reversed(end)]
 
 
-def _parts(rollout: Rollout, texts: Mapping[str, str], redact: Callable[[str], str]) -> Iterator[Part]:
+def _parts(rollout: Rollout, texts: Mapping[str, str], redact: Callable[[str], str]) -> Iterator[TracePart]:
     def shown(text: str) -> str:
         return cut_middle(redact(text), TEXT_BYTES)
 
@@ -173,17 +173,17 @@ def _parts(rollout: Rollout, texts: Mapping[str, str], redact: Callable[[str], s
     seen: set[Message] = set()
     for number, call in enumerate(trajectory.calls, 1):
         for label, text in _asked(call, names, seen):
-            yield Part("asked", f"call {number}{label}", shown(text))
+            yield TracePart("asked", f"call {number}{label}", shown(text))
         model = redact(call.model) or "a model of unknown name"
         for label, text in _answered(call, seen):
-            yield Part("answer", f"call {number}, {model}{label}", shown(text))
+            yield TracePart("answer", f"call {number}, {model}{label}", shown(text))
     for step in trajectory.steps:
-        yield Part("step", f"logged as {redact(step.name)}", shown(step.value))
+        yield TracePart("step", f"logged as {redact(step.name)}", shown(step.value))
     for title, text in trajectory.output:
         if text.strip():
-            yield Part("output", redact(title), shown(text.strip("\n")))
+            yield TracePart("output", redact(title), shown(text.strip("\n")))
     if said := trajectory.failure.strip("\n") or rollout.feedback:
-        yield Part("failure", "what the check said", cut_report(redact(said), TEXT_BYTES))
+        yield TracePart("failure", "what the check said", cut_report(redact(said), TEXT_BYTES))
 
 
 def _asked(call: Call, names: Mapping[str, str], seen: set[Message]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a run knew of its rollouts that stored answers do not tell: for one that replays it, or goes on with it."""
+"""What a run knew of its rollouts that stored answers do not tell: for one that replays or resumes it."""
 
 from __future__ import annotations
 

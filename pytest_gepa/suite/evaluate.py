@@ -57,7 +57,7 @@ class Evaluation:
 class Surroundings:
     """What every child session shares: arguments and directories of the user's own session.
 
-    `charges` tells what the run that is replayed or gone on with knew of its rollouts.
+    `charges` tells what the run that is replayed or resumed knew of its rollouts.
     """
 
     args: tuple[str, ...]
@@ -156,7 +156,7 @@ class Suite:
             )
 
     def seconds_before(self, rollout: Rollout) -> float | None:
-        """How long the calls of a rollout took in the run that is replayed or gone on with, None where not known."""
+        """How long the calls of a rollout took in the run that is replayed or resumed, None where not known."""
         return self._known(rollout).seconds
 
     def _known(self, rollout: Rollout) -> Charge:

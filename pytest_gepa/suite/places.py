@@ -20,7 +20,7 @@ NEWS_BYTES = 1 << 10
 
 
 class Places(Protocol):
-    """Where whoever starts processes asks for places. He waits for `fileno` to be readable, and then asks for news."""
+    """Where a starter of processes asks for places: when `fileno` is readable, it asks what was `granted`."""
 
     def fileno(self) -> int:
         """The descriptor that can be waited for."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.chat import ChatRequest
-from pytest_gepa.trace.exchange import Claim, Exchange, describe
+from pytest_gepa.trace.exchange import Exchange, StoredPlace, describe
 from pytest_gepa.trace.fare import Fare
 from pytest_gepa.trace.keys import Identity, identify
 from pytest_gepa.trace.protocols import FALLBACK, Protocol, recognise
@@ -116,10 +116,10 @@ def _claim(
     identity: Identity,
     asked: str,
     is_network: Callable[[], bool],
-) -> Claim | None:
+) -> StoredPlace | None:
     """Number a request among the identical ones of its case; None for one that does not leave the process."""
     if not is_network():
         return None
     ordinal = target.recorder.claim(identity.content)
     place = Place(target.stores, identity, trial, ordinal.number, reusable=protocol.cacheable)
-    return Claim(place, ordinal, asked)
+    return StoredPlace(place, ordinal, asked)

@@ -39,7 +39,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class StoredPlace:
     """The place where the answer to a request is, the number that the request took there, and what was asked for."""
 
     place: Place
@@ -69,7 +69,7 @@ class Exchange:
         protocol: Protocol,
         request: ChatRequest,
         key: str,
-        claim: Claim | None,
+        claim: StoredPlace | None,
         fare: Fare | None = None,
         *,
         within: bool = False,

@@ -286,8 +286,8 @@ class Recorder:
     def _place(self) -> Held:
         """Where what the present code does is kept. The caller holds the lock.
 
-        That is with whom the context was started for, while he is there. Afterwards the work of a case is late, which
-        its ended record tells; but that of a fixture is a service to whoever is running.
+        That is the place for which this context was started, while it is open. Afterwards a case's work is late, as its
+        ended place tells; a fixture's is a service to the case that is running.
         """
         current = self._places[-1]
         told = started_for.get() if context_tells() else None

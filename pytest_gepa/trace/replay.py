@@ -19,7 +19,7 @@ LONGEST_WAIT = 60.0
 """Seconds that a request waits at most for the answer that another process is getting; then it goes out itself."""
 
 RESUMED = "resume"
-"""In place of the setting: a run that goes on with another, whose answers are in its recording from the start."""
+"""In place of the setting, in a resumed run: its recording holds the earlier run's answers from the start."""
 
 _PAUSES = (0.002, 0.1)  # seconds between two looks: the first, and the longest that it grows to
 
@@ -136,7 +136,7 @@ class Place:
         if recording is None or self.is_closed_off:
             return
         data = answer.encode()
-        # What this run has put there was looked at then; what it has from the run that it goes on with was not.
+        # What this run has put there was looked at then; what it has from the run that it resumes was not.
         if self._stores.replay == RESUMED or recording.get(self._recorded_key) != data:
             self._record(WITHHELD if self._holds_secret(answer, *texts) else data, is_finished=True)
 

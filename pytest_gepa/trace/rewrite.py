@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 
-Change = Callable[[str], str]
+Rewrite = Callable[[str], str]
 
 
 def same(text: str) -> str:
@@ -15,7 +15,7 @@ def same(text: str) -> str:
     return text
 
 
-def rewrite_trajectory(trajectory: Trajectory, change: Change, name: Change = same) -> Trajectory:
+def rewrite_trajectory(trajectory: Trajectory, change: Rewrite, name: Rewrite = same) -> Trajectory:
     """The same trajectory with `change` made to every text in it, and `name` to every name and id: of models, tools,
     their calls. The keys of the calls are hashes and stay."""
     changed: dict[Message, Message] = {}
@@ -48,7 +48,7 @@ def rewrite_trajectory(trajectory: Trajectory, change: Change, name: Change = sa
     )
 
 
-def rewrite_message(given: Message, change: Change, name: Change = same) -> Message:
+def rewrite_message(given: Message, change: Rewrite, name: Rewrite = same) -> Message:
     """The same for one message; the same object if nothing in it changes."""
     rewritten = replace(
         given,
@@ -60,5 +60,5 @@ def rewrite_message(given: Message, change: Change, name: Change = same) -> Mess
     return given if rewritten == given else rewritten
 
 
-def _tool_call(given: ToolCall, change: Change, name: Change) -> ToolCall:
+def _tool_call(given: ToolCall, change: Rewrite, name: Rewrite) -> ToolCall:
     return ToolCall(name(given.id), name(given.name), change(given.arguments), change(given.result))

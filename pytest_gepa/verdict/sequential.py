@@ -39,7 +39,8 @@ FIRST_TEST = 6
 """With fewer trials a side nothing could be proven among a few cases, so no share of the error is spent on them."""
 
 LAST = 0.44
-"""Of the error, so much is kept for the cap, where half a break is to be proven: with less it takes another failure."""
+"""The share of the error kept for the last look, at the cap, where half a break is to be proven: with less that would
+take one more failure."""
 
 CLEAN = 6
 """A case that passes so often on both sides is called stable: one that fails every second time does so in 1.6 %."""

@@ -10,12 +10,12 @@ from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.decisions import (
     Decisions,
     Gate,
+    GateVerdict,
     NextStage,
     Pair,
     Parent,
     ParentChoice,
     Progress,
-    Verdict,
     WinnerChoice,
     better_than_rivals,
     draw_by_share,
@@ -219,7 +219,7 @@ def test_means_are_over_the_cases_that_were_run() -> None:
     assert gate({}, {"x": 0.0}).means == (0.0, 0.0)
 
 
-def run_with(verdict: Verdict, **given: object) -> tuple[World, Search]:
+def run_with(verdict: GateVerdict, **given: object) -> tuple[World, Search]:
     world = words_world(["date"], how=Decisions(accept=lambda gate: verdict), **given)
     return world, world.run(world.search(patience=2))
 
@@ -240,7 +240,7 @@ def test_a_child_that_is_no_better_can_be_accepted_and_the_reason_does_not_say_b
 def test_waiting_runs_the_child_on_the_whole_gate() -> None:
     seen: list[tuple[str, ...]] = []
 
-    def patient(gate: Gate) -> Verdict:
+    def patient(gate: Gate) -> GateVerdict:
         seen.append(gate.open)
         return "wait" if gate.open else "accept"
 

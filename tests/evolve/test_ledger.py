@@ -168,19 +168,19 @@ def test_a_case_whose_trials_differ_under_most_candidates_is_set_aside() -> None
 
 
 def test_a_lead_over_a_rival_with_more_trials_is_in_doubt_where_trials_differ() -> None:
-    assert repeated(s="-+-", x="+").behind("x", ["s"], ["c"]) == ("c",)
-    assert repeated(s="-+-", x="++").behind("x", ["s"], ["c"]) == ("c",)
-    assert repeated(s="-+-", x="+++").behind("x", ["s"], ["c"]) == ()
+    assert repeated(s="-+-", x="+").leads_on_fewer_trials("x", ["s"], ["c"]) == ("c",)
+    assert repeated(s="-+-", x="++").leads_on_fewer_trials("x", ["s"], ["c"]) == ("c",)
+    assert repeated(s="-+-", x="+++").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
     # No lead, no doubt; and none where all trials have ended alike.
-    assert repeated(s="-+-", x="-").behind("x", ["s"], ["c"]) == ()
-    assert repeated(s="---", x="+").behind("x", ["s"], ["c"]) == ()
+    assert repeated(s="-+-", x="-").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
+    assert repeated(s="---", x="+").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
 
 
 def test_a_case_whose_repetition_gives_no_evidence_is_not_asked_for_again() -> None:
     ledger = repeated(s="-+-", x="+")
     ledger.repeat("x", {"c": CaseResult(None, ("a",), "", True, "k")})
     assert ledger.trials("x", "c") == 1
-    assert ledger.behind("x", ["s"], ["c"]) == ()
+    assert ledger.leads_on_fewer_trials("x", ["s"], ["c"]) == ()
     assert ledger.fewest_trials("x", ["c"]) == ()
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pytest_gepa.reflect.evidence import Exhibit
+from pytest_gepa.reflect.menu import KINDS, shrunken_menus
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Step, Trajectory
+
+RULE, EXAMPLE = shrunken_menus(KINDS)
 
 ROUTE = "prompts/route.md"
 ROUTE_TEXT = "You route tickets of the Juniper desk to a queue.\nAnswer with the queue's name.\n"

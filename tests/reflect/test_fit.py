@@ -3,11 +3,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.reflect.fit import Part, Rank, Section, fit, least_size, thin
+from pytest_gepa.reflect.fit import EvidencePart, Rank, Section, fit, least_size, thin
 from pytest_gepa.trace.cut import byte_length, cut_middle
 
 PARTS = st.builds(
-    Part,
+    EvidencePart,
     label=st.sampled_from(["user:", "Answer:", ""]),
     text=st.one_of(st.text(max_size=60), st.integers(0, 5000).map(lambda n: "ab é\n" * n)),
     rank=st.sampled_from(Rank),
@@ -64,7 +64,7 @@ def test_cuts_fall_on_line_ends_where_one_is_near() -> None:
 
 
 def test_the_least_telling_parts_are_cut_first() -> None:
-    section = Section("s", tuple(Part(rank.name, "word " * 400, rank) for rank in Rank))
+    section = Section("s", tuple(EvidencePart(rank.name, "word " * 400, rank) for rank in Rank))
     fitted = fit([section], 8_500)[0]
     cut = {
         part.label.split()[0] for part, old in zip(fitted.parts, section.parts, strict=True) if part != old
@@ -73,8 +73,10 @@ def test_the_least_telling_parts_are_cut_first() -> None:
 
 
 def test_thinning_keeps_inputs_answers_failures_and_both_ends() -> None:
-    middle = [Part(f"step {n}", "x" * 10, Rank.middle) for n in range(30)]
-    section = Section("s", (Part("in", "x", Rank.input), *middle, Part("failure", "x", Rank.failure)))
+    middle = [EvidencePart(f"step {n}", "x" * 10, Rank.middle) for n in range(30)]
+    section = Section(
+        "s", (EvidencePart("in", "x", Rank.input), *middle, EvidencePart("failure", "x", Rank.failure))
+    )
     labels = [part.label for part in thin(section, 11).parts]
     assert labels == [
         "in",

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.prompts.edits import KINDS
-from pytest_gepa.reflect.menu import EXAMPLE, FULL, RULE, Menu, MenuChoice, ReplyOutcome, full_menu
+from pytest_gepa.reflect.menu import FULL, Menu, MenuChoice, ReplyOutcome, full_menu
+from tests.reflect.exhibits import EXAMPLE, RULE
 
 
 def after(*outcomes: ReplyOutcome, choice: MenuChoice | None = None) -> MenuChoice:

@@ -14,7 +14,7 @@ from pytest_gepa.cost.prices import PriceList, Tokens
 from pytest_gepa.errors import OutOfMoney, ReflectionError
 from pytest_gepa.reflect import model as model_module
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
-from pytest_gepa.reflect.menu import FULL, RULE
+from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.model import (
     ContextTooLong,
     RawReply,
@@ -23,6 +23,7 @@ from pytest_gepa.reflect.model import (
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.replay import Stores
 from tests.fake_openai import Answer, Body, FakeOpenAI, completion
+from tests.reflect.exhibits import RULE
 
 MESSAGES = [{"role": "system", "content": "Improve it."}, {"role": "user", "content": "Now."}]
 Serve = Callable[[Callable[[Body], Answer]], tuple[FakeOpenAI, ReflectionModel]]

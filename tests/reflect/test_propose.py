@@ -15,12 +15,21 @@ from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks
 from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint
-from pytest_gepa.reflect.menu import EXAMPLE, FULL, RULE, Menu, full_menu, shrunken_menus
+from pytest_gepa.reflect.menu import FULL, Menu, full_menu, shrunken_menus
 from pytest_gepa.reflect.model import ContextTooLong, RawReply, ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
 from pytest_gepa.reflect.request import ChatMessage
 from tests.fake_openai import FakeOpenAI
-from tests.reflect.exhibits import COMPONENTS, ROUTE, ROUTE_TEXT, exhibit, passing, route_call
+from tests.reflect.exhibits import (
+    COMPONENTS,
+    EXAMPLE,
+    ROUTE,
+    ROUTE_TEXT,
+    RULE,
+    exhibit,
+    passing,
+    route_call,
+)
 
 
 class Script:

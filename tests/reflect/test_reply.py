@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.edits import Edit
-from pytest_gepa.reflect.menu import EXAMPLE, FULL, PROGRAM, RULE, Menu, full_menu
+from pytest_gepa.reflect.menu import FULL, PROGRAM, Menu, full_menu
 from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
+from tests.reflect.exhibits import EXAMPLE, RULE
 
 FULL_JSON = {
     "diagnoses": [

@@ -7,9 +7,20 @@ from hypothesis import strategies as st
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import estimate_tokens
-from pytest_gepa.reflect.menu import EXAMPLE, FULL, PROGRAM, RULE, Menu, full_menu
+from pytest_gepa.reflect.menu import FULL, PROGRAM, Menu, full_menu
 from pytest_gepa.reflect.request import build_request, correction
-from tests.reflect.exhibits import COMPONENTS, FAILURE, ROUTE, ROUTE_TEXT, call, exhibit, passing, route_call
+from tests.reflect.exhibits import (
+    COMPONENTS,
+    EXAMPLE,
+    FAILURE,
+    ROUTE,
+    ROUTE_TEXT,
+    RULE,
+    call,
+    exhibit,
+    passing,
+    route_call,
+)
 
 MENUS = pytest.mark.parametrize("menu", [FULL, RULE, EXAMPLE], ids=lambda menu: menu.name)
 

@@ -10,7 +10,7 @@ from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected, Stopped
 from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.model import RawReply
-from pytest_gepa.reflect.propose import Exchange, Proposal
+from pytest_gepa.reflect.propose import Asking, Proposal
 from pytest_gepa.report.result import Result
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -172,7 +172,7 @@ class Desk:
             diagnosis="The word is missing.",
             case_diagnoses=((f"{task.failing[0]}[label]", "the answer lacks the mark", "nothing names it"),),
             summary=summarize(before, text),
-            replies=(Exchange((), RawReply("{}")),),
+            replies=(Asking((), RawReply("{}")),),
         )
         state.proposals[task.proposal] = {PROMPT: proposal}
         return Reflected(task.proposal, {PROMPT: text}, proposal.diagnosis, {PROMPT: proposal.summary})

@@ -16,7 +16,7 @@ from pytest_gepa.report.check_markdown import LIMIT, MARKER, render_check_markdo
 from pytest_gepa.report.check_result import TIERS, CheckResult
 from pytest_gepa.report.check_terminal import check_lines
 from pytest_gepa.report.check_wording import TIER_WORDS
-from pytest_gepa.report.fitting import Part, fit, width
+from pytest_gepa.report.fitting import ReportPart, fit, width
 from pytest_gepa.report.foreign import code, fence, line
 from pytest_gepa.report.result import Spent, Trouble
 from tests.report.checks import DIFF, FAILURE, ROUTE, case, change, regressed, result, side
@@ -194,7 +194,7 @@ def test_cases_of_deleted_prompts_are_named():
         result(on_deleted_prompts=("test_a.py::a",), not_collected=("test_a.py::b",))
     )
     assert (
-        "<summary>Not compared in this: 2 cases that used a deleted prompt; both sides ran without</summary>"
+        "<summary>Not compared: 2 cases that used a prompt deleted since; both sides ran without it</summary>"
         in report
     )
     assert "- `test_a.py::a`\n- `test_a.py::b`, not among the cases of this session\n\n</details>" in report
@@ -318,7 +318,9 @@ def test_every_check_fits_and_keeps_its_markup(text: str, times: int, changed: i
     )
 )
 def test_parts_take_room_by_rank(sizes: list[tuple[int, list[int]]]):
-    parts = [Part(rank, "h", tuple("x" * size for size in items), "f", "things") for rank, items in sizes]
+    parts = [
+        ReportPart(rank, "h", tuple("x" * size for size in items), "f", "things") for rank, items in sizes
+    ]
     text = fit(parts, 50_000, "Rest.")
     total = sum(size for _, items in sizes for size in items)
     assert width(text) <= 50_000

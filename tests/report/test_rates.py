@@ -81,9 +81,9 @@ def test_a_case_that_nobody_can_decide_is_told_with_its_rates():
     assert found.rates[0].today == rate(0, 2)
     assert 0 < found.rates[0].winner.passed < found.rates[0].winner.trials
     (first, second) = shown(found)
-    assert first == "set aside            1 case ends now so, now so, whatever the prompt:"
+    assert first == "set aside            1 case passes and fails by chance, whatever the prompt:"
     assert second.strip().startswith("test_a.py::dog[label]: today 0 of 2 (0 to 66 %), winner ")
-    assert "Set aside by the search, as they end now so" in render_markdown(found)
+    assert "Set aside by the search, as they pass and fail by chance" in render_markdown(found)
 
 
 def test_a_rate_is_told_with_its_interval():
@@ -96,7 +96,7 @@ FLAKY = tuple(rates(f"t{number}", rate(1, 3), rate(2, 2)) for number in range(6)
 
 def test_the_terminal_names_those_set_aside_apart_and_cuts_what_is_long():
     assert shown(result(rates=FLAKY, undecidable=(FLAKY[0].case, FLAKY[2].case))) == [
-        "set aside            2 cases end now so, now so, whatever the prompt:",
+        "set aside            2 cases pass and fail by chance, whatever the prompt:",
         "                     test_a.py::t0[label]: today 1 of 3 (6 to 79 %), winner 2 of 2 (34 to 100 %)",
         "                     test_a.py::t2[label]: today 1 of 3 (6 to 79 %), winner 2 of 2 (34 to 100 %)",
         "flaky                4 other cases did not always end alike:",

@@ -12,7 +12,7 @@ from pytest_gepa.report.build import build_result
 from pytest_gepa.report.matrix import Cell, compare
 from pytest_gepa.report.needs import telling_first
 from pytest_gepa.report.result import Change, ChangeNeed, Finding
-from pytest_gepa.report.traces import Part, Trace, Traces, find_traces
+from pytest_gepa.report.traces import Trace, TracePart, Traces, find_traces
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 from tests.report.runs import PROMPT, Desk
@@ -49,7 +49,7 @@ def traced(desk: Desk) -> tuple[Trace, ...]:
     return found(desk).shown
 
 
-def one(trajectory: Trajectory) -> tuple[Part, ...]:
+def one(trajectory: Trajectory) -> tuple[TracePart, ...]:
     """What is shown of this trajectory, without its output."""
     desk = Chatty(WORDS[:1])
     desk.said = trajectory
@@ -158,17 +158,17 @@ def test_a_run_is_told_in_order():
     )
     failure = "E   assert '31 degrees' == '31'"
     assert one(Trajectory(calls, (Step("city", "Rome"),), failure=failure)) == (
-        Part("asked", "call 1, system", f"[the text of {PROMPT}]"),
-        Part("asked", "call 1, user", "How warm is it?"),
-        Part("answer", "call 1, small: reasoning", "I look."),
-        Part("answer", "call 1, small", 'calls weather({"at": "Rome"})'),
-        Part("asked", "call 2, tool", "31"),
-        Part("asked", "call 2", "[3 earlier messages of this run again]"),
-        Part("answer", "call 2, small (length)", "31 degrees"),
-        Part("asked", "call 3, user", "again"),
-        Part("answer", "call 3, a model of unknown name: no answer", "429"),
-        Part("step", "logged as city", "Rome"),
-        Part("failure", "what the check said", failure),
+        TracePart("asked", "call 1, system", f"[the text of {PROMPT}]"),
+        TracePart("asked", "call 1, user", "How warm is it?"),
+        TracePart("answer", "call 1, small: reasoning", "I look."),
+        TracePart("answer", "call 1, small", 'calls weather({"at": "Rome"})'),
+        TracePart("asked", "call 2, tool", "31"),
+        TracePart("asked", "call 2", "[3 earlier messages of this run again]"),
+        TracePart("answer", "call 2, small (length)", "31 degrees"),
+        TracePart("asked", "call 3, user", "again"),
+        TracePart("answer", "call 3, a model of unknown name: no answer", "429"),
+        TracePart("step", "logged as city", "Rome"),
+        TracePart("failure", "what the check said", failure),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from pytest_gepa.prompts.formats.document import FormatError
-from pytest_gepa.prompts.formats.splice import Hunk, Spelled, hunks, is_shown, spelled_by, spliced
+from pytest_gepa.prompts.formats.splice import Spelled, Splice, hunks, is_shown, spelled_by, spliced
 
 _LITERAL = re.compile(
     r"(?P<prefix>[rRuU]?)(?P<quote>'''|\"\"\"|'|\")(?P<body>(?:\\(?:\r\n|.)|[^\\])*?)(?P=quote)", re.DOTALL
@@ -127,17 +127,17 @@ def _joined(source: str, literals: Sequence[Literal], made: Sequence[str]) -> st
     return "".join(parts)
 
 
-def _distributed(literals: Sequence[Literal], changes: Sequence[Hunk]) -> list[list[Hunk]]:
+def _distributed(literals: Sequence[Literal], changes: Sequence[Splice]) -> list[list[Splice]]:
     """Give each literal the changes inside it; what is put in at a border goes to the literal before it."""
     ends = list(accumulate(len(literal.spelled.text) for literal in literals))
-    found: list[list[Hunk]] = [[] for _ in literals]
+    found: list[list[Splice]] = [[] for _ in literals]
     for change in changes:
         text = change.text
         at = bisect_left(ends, change.start if change.start == change.end else change.start + 1)
         while True:
             start = ends[at - 1] if at else 0
             stop = min(change.end, ends[at])
-            found[at].append(Hunk(max(change.start, start) - start, stop - start, text))
+            found[at].append(Splice(max(change.start, start) - start, stop - start, text))
             text = ""
             at += 1
             if change.end <= stop:
@@ -146,7 +146,7 @@ def _distributed(literals: Sequence[Literal], changes: Sequence[Hunk]) -> list[l
 
 
 def _with_lines_of_their_own(
-    source: str, literals: Sequence[Literal], changes: Sequence[Hunk], old: str, writing: Writing
+    source: str, literals: Sequence[Literal], changes: Sequence[Splice], old: str, writing: Writing
 ) -> Iterator[str]:
     """Where each line of the text is a literal on a line of its own, add and remove whole literals."""
     texts = [literal.spelled.text for literal in literals]
@@ -155,7 +155,7 @@ def _with_lines_of_their_own(
     ends = list(accumulate(map(len, texts)))
     added: dict[int, str] = {}  # by the literal before it
     removed: set[int] = set()
-    inner: list[Hunk] = []
+    inner: list[Splice] = []
     for change in changes:
         is_added = change.start == change.end and change.start in ends and old[change.start - 1] == "\n"
         covered = {
@@ -214,22 +214,24 @@ def _joined_with_lines(
     return "".join([*parts, waiting])
 
 
-def _spliced_literal(source: str, literal: Literal, changes: Sequence[Hunk], writing: Writing) -> str | None:
+def _spliced_literal(
+    source: str, literal: Literal, changes: Sequence[Splice], writing: Writing
+) -> str | None:
     return spliced(source, literal.spelled, changes, lambda run: _run(literal, run, writing))
 
 
 def _respelled_literal(
-    source: str, literal: Literal, changes: Sequence[Hunk], writing: Writing
+    source: str, literal: Literal, changes: Sequence[Splice], writing: Writing
 ) -> str | None:
     body = _body(literal, _changed(literal, changes), writing)
     return None if body is None else literal.prefix + literal.quote + body + literal.quote
 
 
-def _without_raw(source: str, literal: Literal, changes: Sequence[Hunk], writing: Writing) -> str:
+def _without_raw(source: str, literal: Literal, changes: Sequence[Splice], writing: Writing) -> str:
     return _whole(literal, _changed(literal, changes), writing)
 
 
-def _changed(literal: Literal, changes: Sequence[Hunk]) -> str:
+def _changed(literal: Literal, changes: Sequence[Splice]) -> str:
     text = literal.spelled.text
     for change in reversed(changes):
         text = text[: change.start] + change.text + text[change.end :]

@@ -20,7 +20,7 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"  # needed by Persian, Indic scripts and emoji
 
 
-class Hunk(NamedTuple):
+class Splice(NamedTuple):
     """`text` in place of the characters from `start` to `end` of the old text."""
 
     start: int
@@ -59,7 +59,7 @@ def spelled_by(start: int, end: int, last: int, parts: Iterable[tuple[str, int, 
     return Spelled(start, end, "".join(text), [*offsets, last])
 
 
-def hunks(old: str, new: str) -> list[Hunk]:
+def hunks(old: str, new: str) -> list[Splice]:
     """The stretches in which two texts differ, in order: lines are compared, then words inside changed lines."""
     found = [
         hunk
@@ -70,7 +70,7 @@ def hunks(old: str, new: str) -> list[Hunk]:
     return [_slid_to_line(old, hunk, limit) for hunk, limit in zip(found, limits, strict=True)]
 
 
-def spliced(source: str, spelled: Spelled, changes: Iterable[Hunk], spell: Spell) -> str | None:
+def spliced(source: str, spelled: Spelled, changes: Iterable[Splice], spell: Spell) -> str | None:
     """The source from `spelled.start` to its end with `changes` made to its text; None if `spell` cannot write one."""
     made = []
     position = spelled.start
@@ -90,17 +90,17 @@ def is_shown(character: str) -> bool:
     return character in _JOINERS or unicodedata.category(character) not in _HIDDEN
 
 
-def _narrowed(hunk: Hunk, old: str) -> Iterator[Hunk]:
+def _narrowed(hunk: Splice, old: str) -> Iterator[Splice]:
     """Narrow a hunk of whole lines down to the words that differ."""
     if old and hunk.text:
         inner = _compared(_WORD.findall(old), _WORD.findall(hunk.text))
     else:
-        inner = [Hunk(0, len(old), hunk.text)]
+        inner = [Splice(0, len(old), hunk.text)]
     for start, end, text in inner:
-        yield Hunk(hunk.start + start, hunk.start + end, text)
+        yield Splice(hunk.start + start, hunk.start + end, text)
 
 
-def _slid_to_line(old: str, hunk: Hunk, limit: int) -> Hunk:
+def _slid_to_line(old: str, hunk: Splice, limit: int) -> Splice:
     """Let what is put in or taken out begin with a line, where the same change can be seen so."""
     start, end, text = hunk
     moved = old[start:end] or text
@@ -108,13 +108,13 @@ def _slid_to_line(old: str, hunk: Hunk, limit: int) -> Hunk:
         return hunk
     for shift in range(len(moved)):
         if start + shift and old[start + shift - 1] == "\n":
-            return Hunk(start + shift, end + shift, text[shift:] + text[:shift])
+            return Splice(start + shift, end + shift, text[shift:] + text[:shift])
         if end + shift >= limit or old[end + shift] != moved[shift]:
             break
     return hunk
 
 
-def _compared(old: Sequence[str], new: Sequence[str]) -> list[Hunk]:
+def _compared(old: Sequence[str], new: Sequence[str]) -> list[Splice]:
     """Compare two sequences of parts; places are counted in characters."""
     head = 0
     while head < min(len(old), len(new)) and old[head] == new[head]:
@@ -131,7 +131,7 @@ def _compared(old: Sequence[str], new: Sequence[str]) -> list[Hunk]:
     for part in old:
         places.append(places[-1] + len(part))
     return [
-        Hunk(places[head + i], places[head + j], "".join(after[k:m]))
+        Splice(places[head + i], places[head + j], "".join(after[k:m]))
         for tag, i, j, k, m in operations
         if tag != "equal"
     ]

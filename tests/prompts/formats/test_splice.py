@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.prompts.formats.splice import Hunk, Spelled, hunks, is_shown, spliced
+from pytest_gepa.prompts.formats.splice import Spelled, Splice, hunks, is_shown, spliced
 
 LINES = st.lists(st.sampled_from(["a", "a b", "", "b c d", "x", " "]), max_size=8).map("\n".join)
 
@@ -24,11 +24,11 @@ def test_the_hunks_of_two_texts_make_one_from_the_other(old, new):
     ("old", "new", "expected"),
     [
         ("a\nb\n", "a\nb\n", []),
-        ("one two", "one 2", [Hunk(4, 7, "2")]),
-        ("a\nb\n", "a\nx\nb\n", [Hunk(2, 2, "x\n")]),
-        ("a b\nc\n", "a 2 b\nx\nc\n", [Hunk(2, 2, "2 "), Hunk(4, 4, "x\n")]),
-        ("a\nb\nc", "a\nc", [Hunk(2, 4, "")]),
-        ("", "a", [Hunk(0, 0, "a")]),
+        ("one two", "one 2", [Splice(4, 7, "2")]),
+        ("a\nb\n", "a\nx\nb\n", [Splice(2, 2, "x\n")]),
+        ("a b\nc\n", "a 2 b\nx\nc\n", [Splice(2, 2, "2 "), Splice(4, 4, "x\n")]),
+        ("a\nb\nc", "a\nc", [Splice(2, 4, "")]),
+        ("", "a", [Splice(0, 0, "a")]),
     ],
 )
 def test_only_words_and_lines_that_differ_are_in_a_hunk(old, new, expected):
@@ -44,8 +44,8 @@ def test_texts_of_many_lines_are_compared_in_one_piece_in_the_middle():
 
 def test_source_outside_of_the_hunks_is_taken_over():
     spelled = Spelled(0, 8, "abc", [1, 3, 5, 7])
-    assert spliced('"\\a\\b\\c"', spelled, [Hunk(1, 2, "x")], str.upper) == '"\\aX\\c"'
-    assert spliced('"\\a\\b\\c"', spelled, [Hunk(1, 2, "x")], lambda run: None) is None
+    assert spliced('"\\a\\b\\c"', spelled, [Splice(1, 2, "x")], str.upper) == '"\\aX\\c"'
+    assert spliced('"\\a\\b\\c"', spelled, [Splice(1, 2, "x")], lambda run: None) is None
 
 
 def test_what_no_reader_sees_is_not_shown():
