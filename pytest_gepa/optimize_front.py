@@ -225,7 +225,8 @@ def _withholder(session: pytest.Session, settings: Settings, inputs: Inputs) -> 
         return Withholder(inputs.cases)
     prompts = [component.text for component in inputs.components]
     sources = case_sources(settings.rootdir, inputs.cases)
-    return Withholder(inputs.cases, sources, prompts, case_texts(session.items))
+    held_out = {case.id for case in inputs.cases if case.split == "holdout"}
+    return Withholder(inputs.cases, sources, prompts, case_texts(session.items, held_out))
 
 
 def _finish(

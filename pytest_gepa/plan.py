@@ -19,9 +19,9 @@ PROBE_CASES = 12
 
 @dataclass(frozen=True, slots=True)
 class BudgetPlan:
-    """Shares of the budget, in rollouts. `search` includes the baseline; `confirm` is for `trials` of
-    every case, for today's prompts and for each of the `candidates`. `shrink` is kept for shrinking the winner, which may
-    take what the search leaves as well; what it does not use stays unspent.
+    """Shares of the budget, in rollouts. `search` includes the baseline; `confirm` is for `trials` of every case, for
+    today's prompts and for each of the `candidates`. `shrink` is kept for shrinking the winner, which may take what the
+    search leaves as well; what it does not use stays unspent.
 
     `probe` rollouts repeat some cases after the baseline, to see whether they end alike: the search goes by that, and
     where even the answers are the same, one confirm trial will do if `is_adaptive`. It is 0 where one trial was asked

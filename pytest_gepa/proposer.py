@@ -107,7 +107,7 @@ class Proposer:
         """What the model replies to one request for all prompts of a task. Raises `ReflectionError` for no reply."""
         parent, exhibits = task.parent, self._exhibits(task)
         made = propose_jointly(
-            [Asked(name, parent.texts[name], _discarded(task, name)) for name in task.components],
+            [Asked(name, parent.texts[name], self._discarded(task, name)) for name in task.components],
             self._guard,
             failing=[exhibits[case] for case in task.failing],
             neighbours=[exhibits[case] for case in task.neighbours if case in exhibits],
@@ -160,7 +160,12 @@ class Proposer:
             return None
         parent, (failing, neighbours) = task.parent, self._shown(task, component)
         text = self._extensions.propose(
-            component, parent.texts[component], failing, neighbours, _discarded(task, component), task.attempt
+            component,
+            parent.texts[component],
+            failing,
+            neighbours,
+            self._discarded(task, component),
+            task.attempt,
         )
         if text is None:
             return None
@@ -174,7 +179,7 @@ class Proposer:
             self._guard,
             failing=failing,
             neighbours=neighbours,
-            discarded=_discarded(task, component),
+            discarded=self._discarded(task, component),
             components=parent.texts,
             attempt=task.attempt,
             model=self._model,
@@ -192,6 +197,13 @@ class Proposer:
         involved = [exhibit for exhibit in failing if component in exhibit.rollout.uses]
         return involved or failing, [exhibits[case] for case in task.neighbours if case in exhibits]
 
+    def _discarded(self, task: Reflect, component: str) -> list[tuple[str, str]]:
+        """Earlier edits, and why they came to nothing: a case may have said so, in words that it shares with others."""
+        cut = self._withholder.cut
+        return [
+            (cut(edit.summary), cut(edit.reason)) for edit in task.discarded if edit.component == component
+        ]
+
     def _exhibits(self, task: Reflect) -> dict[str, Exhibit]:
         rollouts, parent = self._rollouts, task.parent
         return {
@@ -203,10 +215,6 @@ class Proposer:
 
 def _menu(component: str, menus: MenuChoice) -> Menu:
     return PROGRAM if is_program(component) and "rewrite" in menus.kinds else menus.menu
-
-
-def _discarded(task: Reflect, component: str) -> list[tuple[str, str]]:
-    return [(edit.summary, edit.reason) for edit in task.discarded if edit.component == component]
 
 
 def _summary(before: str, after: str, redact: Callable[[str], str]) -> str:

@@ -61,6 +61,26 @@ def test_by_number(at):
     assert got == f"w{at}-TOO" and ANSWERS == [], ANSWERS
 
 
+class Row:
+    '''Knows the table that it is in; its repr tells nothing.'''
+
+    def __init__(self, table, word, wanted):
+        self.table, self.word, self.wanted = table, word, wanted
+        table.append(self)
+
+
+TABLE = []
+ROWS = [Row(TABLE, "first row", "ROW-ONE"), Row(TABLE, "CANARY-ROW", "CANARY-ROW\\nof a table\\nwith rows")]
+
+
+@pytest.mark.parametrize("row", [ROWS[0], pytest.param(ROWS[1], marks=held_out)], ids=["first", "second"])
+def test_row(row):
+    got = route("river", row.word)
+    wanted = [one.wanted for one in row.table]
+    listed = "\\n".join(wanted)
+    assert got in wanted, f"wanted one of {wanted}\\n{listed}"
+
+
 @held_out
 def test_held(only_theirs):
     '''CANARY-DOCSTRING: only the judge may read this.'''
@@ -84,20 +104,28 @@ def test_no_canary_of_a_held_out_case_reaches_a_reflection(run: Run) -> None:
         assert "CANARY" not in text
         assert "canary" not in text
         assert LONG not in text
+        assert "of a table" not in text
         assert not re.search(r"(?<!\w)Zq(?!\w)", text)
         assert not re.search(r"(?<![\w.])(907|31415)(?![\w.])", text)
 
 
 def test_what_search_cases_show_of_themselves_is_still_there(run: Run) -> None:
     text = "\n".join(map(told, run.reflections))
-    for piece in ("the first note", "it is an animal", "the first answer", "kind = 'animal'", "number = 1"):
+    for piece in (
+        "the first note",
+        "it is an animal",
+        "the first answer",
+        "kind = 'animal'",
+        "number = 1",
+        "ROW-ONE",
+    ):
         assert piece in text
     assert "[held out]" in text
 
 
 def test_the_winner_was_chosen_without_the_held_out_cases(run: Run) -> None:
     held = {case["id"] for case in run.records("run")[0]["cases"] if case["split"] == "holdout"}
-    assert len(held) == 6
+    assert len(held) == 7
     assert not any(
         record["case"] in held for record in run.records("rollout") if record["trial"].startswith("search/")
     )

@@ -19,6 +19,7 @@ from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.proposer import Proposer
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact import Redactor
 from tests.reflect.exhibits import COMPONENTS, ROUTE, ROUTE_TEXT, exhibit, passing
 from tests.reflect.test_propose import Script, full
@@ -64,6 +65,20 @@ def test_a_line_of_a_secret_over_several_is_not_told_as_a_change() -> None:
     assert "- [redacted]\n+ Be brief." in asked
     assert "ACME" not in asked + proposal.summary
     assert proposal.summary == "+ Be kind."
+
+
+def test_why_an_edit_came_to_nothing_is_told_without_what_held_out_cases_have() -> None:
+    """A case may say it of itself, in a message that shows the data of all."""
+    held = Case(
+        "held", "test_a.py::test_route[held]", "", (("ticket", "'The parcel of Aunt Petunia'"),), "holdout"
+    )
+    told = "no case shown gave evidence: no ticket 'The parcel of Aunt Petunia' in the table"
+    task = replace(TASK, discarded=(Discarded(ROUTE, "+ Aunt Petunia waits.", told),), other=None)
+    script = Script(full(("add", "", "Be kind.")))
+    proposer = proposer_of(script)
+    proposer._withholder = Withholder([FAILING.case, PASSING.case, held])
+    proposer.propose(task, ROUTE, MenuChoice())
+    assert "no ticket [held out] in the table" in script.asked[0][1]["content"]
 
 
 def test_the_model_reads_the_other_version_and_what_it_changed() -> None:

@@ -16,6 +16,7 @@ OUTPUT_LIMITS = (
     "max_completion_tokens",
     "max_output_tokens",
     "maxOutputTokens",
+    "maxTokens",
     "max_tokens_to_sample",
     "max_new_tokens",
     "num_predict",

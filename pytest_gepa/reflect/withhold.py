@@ -22,6 +22,10 @@ make the evidence unreadable."""
 
 HELD_OUT = "[held out]"
 _LONG_HEAD = 12
+_MOST_LINES = 200
+"""Of a longer value enough lines are long enough to be known alone."""
+
+_MARGIN = r"[ \t]*\n[ \t]*(?:[E>|#][ \t]*)?"
 
 _WORD = re.compile(r"(\\[nrt]|)(\w+)")
 """A word, and what may stand before it for the end of a line in a text that is quoted."""
@@ -33,8 +37,9 @@ class Withholder:
     That is the values of their parameters (`texts`, by case id, are those that their reprs do not show), their ids, the
     sentences in a test function that is theirs alone, and what stands in a row with one of their values in a table of
     the `sources`. What a search case has too is no secret, nor is what stands in `prompts`. A piece of a long value, as
-    reports cut them short, is cut like the whole. A short value is cut where it stands in quotes, or alone, or on a
-    line from which something was cut; a word of such a row where it is no part of another.
+    reports cut them short, is cut like the whole; so are several lines with a margin, such as pytest's `E`. A short
+    value is cut where it stands in quotes, or alone, or on a line from which something was cut; a word of such a row
+    where it is no part of another.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class Withholder:
         self._by_head: dict[str, list[int]] = defaultdict(list)
         for rank, value in enumerate(self._values):
             self._by_head[_head(value)].append(rank)
+        longest = sorted(secrets, key=lambda value: (-len(value), value))
+        self._blocks = tuple(block for value in longest if (block := _block(value)) is not None)
         self._short = _alternatives(value for value in secrets if len(value) < SHORTEST)
         self._pieces = Pieces(
             (value for value in self._values if len(value) >= LEAST),
@@ -81,6 +88,9 @@ class Withholder:
 
     def cut(self, text: str) -> str:
         """The text without anything of the held-out cases."""
+        for first, block in self._blocks:
+            if first in text:
+                text = re.sub(block, HELD_OUT, text)
         heads: set[str] = set()
         for size in (SHORTEST, _LONG_HEAD):
             starts = range(len(text) - size + 1)
@@ -117,6 +127,14 @@ def _spellings(value: str) -> set[str]:
     """A value as it is, and as Python and JSON write it inside quotes."""
     written = (repr(value), json.dumps(value), json.dumps(value, ensure_ascii=False))
     return {value, *(one[1:-1] for one in written)}
+
+
+def _block(value: str) -> tuple[str, str] | None:
+    """The first line of a value of several lines, and a pattern of the whole with any margin; None for another."""
+    lines = [line.strip() for line in value.strip().splitlines()]
+    if not 1 < len(lines) <= _MOST_LINES:
+        return None
+    return lines[0], _MARGIN.join(map(re.escape, lines))
 
 
 def _stands_in(value: str, text: str) -> bool:

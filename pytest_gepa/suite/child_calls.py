@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from pytest_gepa.trace.import_hook import ImportWatch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_gepa.suite.job import Job
     from pytest_gepa.trace.mailbox import Mailbox
     from pytest_gepa.trace.recorder import Recorder
@@ -37,12 +39,15 @@ def capture_calls(
     replay: str,
     costs: str,
     root: int,
+    prompts: Mapping[str, str],
 ) -> None:
-    """Record the calls of this process from now on; `root` is the session's process, the rest is its job's."""
+    """Record the calls of this process from now on; `root` is the session's process, `prompts` are the texts of the
+    components by id, the rest is its job's."""
     from pytest_gepa.cost.meter import Meter
     from pytest_gepa.suite.closed_off import close_off
     from pytest_gepa.suite.own_servers import is_own_server
     from pytest_gepa.trace import capture
+    from pytest_gepa.trace.attribution import holds_component
     from pytest_gepa.trace.cache import ResponseCache
 
     capture.install(
@@ -54,6 +59,7 @@ def capture_calls(
         lambda text: redactor.refreshed().redact_certain(text),
         Meter.found_in(costs),
         lambda url: is_own_server(url, root),
+        lambda asked: holds_component(prompts, asked.texts),
     )
     if replay == "only":
         close_off(recorder.add_refusal)
@@ -72,6 +78,7 @@ def share_calls(recorder: Recorder, directory: Path, job: Job, redactor: Redacto
         "costs": job.costs,
         "redact": list(job.redact),
         "root": root,
+        "prompts": job.texts,
     }
     (directory / ABOUT).write_text(json.dumps(about), encoding="utf-8")
 

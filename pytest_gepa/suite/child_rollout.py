@@ -44,7 +44,7 @@ class RolloutMaker:
         self._redactor = redactor
         # Under a replay nothing is paid for; else it is the cost that keeps a request from being sent.
         self._unsent = Outcome.unrecorded if job.replay == "only" else Outcome.stopped
-        self._texts = {id: text for prompt in job.prompts for id, text in prompt.texts.items()}
+        self._texts = job.texts
 
     def make(
         self, case: str, item: pytest.Item, watch: CaseWatch, recorded: Recorded, seconds: float, leak: str

@@ -68,6 +68,11 @@ class Job:
     costs: str = ""
     processes: int = 1
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The text of every component under the candidate, by its id."""
+        return {id: text for prompt in self.prompts for id, text in prompt.texts.items()}
+
 
 def encode_line(message: Mapping[str, Any]) -> bytes:
     """One message as one line."""

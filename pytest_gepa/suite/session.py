@@ -79,10 +79,11 @@ def run_job(job: Job, channel: Channel) -> None:
         replay=job.replay,
         costs=job.costs,
         root=root,
+        prompts=job.texts,
     )
     share_calls(recorder, temp / "prompts", job, redactor, root)
     renderings.install(
-        {id: text for prompt in job.prompts for id, text in prompt.texts.items()},
+        job.texts,
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
     )
     session = ChildSession(job, temp, channel, recorder, overlay, redactor)

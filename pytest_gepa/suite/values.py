@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import cache, partial
+from itertools import islice
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 import pytest
@@ -33,23 +34,56 @@ def tells(text: str) -> bool:
     return len(text) >= _LETTERS_THAT_TELL or len(text.split()) >= _WORDS_THAT_TELL
 
 
-def case_texts(items: Sequence[pytest.Item]) -> dict[str, tuple[str, ...]]:
-    """The texts in the parameters of each item, by case id."""
+def case_texts(items: Sequence[pytest.Item], held_out: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+    """The texts in the parameters of each item, by case id; see `texts_by_case`."""
     longest = max(_LEAST, min(LONGEST, _ALL_CASES // max(1, len(items))))
-    return {
-        name: tuple(dict.fromkeys(texts_in(list(parameters(item).values()), longest)))
-        for name, item in identify(items).items()
+    values = {name: list(parameters(item).values()) for name, item in identify(items).items()}
+    return texts_by_case(values, held_out, longest)
+
+
+def texts_by_case(
+    values: Mapping[str, Sequence[object]], held_out: Collection[str] = (), longest: int = LONGEST
+) -> dict[str, tuple[str, ...]]:
+    """The texts in the values of each case's parameters.
+
+    Those of the `held_out` cases are all that their parameters lead to. A search case has none of what it leads to only
+    by way of a parameter of theirs, or of a table that they lead to as well: a row may know its table, and a check the
+    rows of all cases.
+    """
+    searched = {id(part) for name, parts in values.items() if name not in held_out for part in parts}
+    theirs = {id(part) for name in held_out for part in values.get(name, ())}
+    led_to: dict[int, object] = {}
+    texts = {
+        name: tuple(dict.fromkeys(texts_in(parts, longest, led_to)))
+        for name, parts in values.items()
+        if name in held_out
     }
 
+    def is_closed(part: object) -> bool:
+        if id(part) not in led_to or id(part) in searched:
+            return False
+        return id(part) in theirs or _is_table(part)
 
-def texts_in(value: object, longest: int = LONGEST) -> Iterator[str]:
+    for name, parts in values.items():
+        if name not in held_out:
+            texts[name] = tuple(dict.fromkeys(texts_in(parts, longest, is_closed=is_closed)))
+    return texts
+
+
+def texts_in(
+    value: object,
+    longest: int = LONGEST,
+    known: dict[int, object] | None = None,
+    is_closed: Callable[[object], bool] | None = None,
+) -> Iterator[str]:
     """The strings and numbers inside a value: in containers, attributes of objects, constants of functions.
 
     Of what a library's object keeps for itself only sentences count. No code of the value is called but that of
-    containers. At most `_MOST_PARTS` parts are looked at.
+    containers. At most `_MOST_PARTS` parts are looked at; what `is_closed` is not looked into. What was is added to
+    `known`, by id.
     """
     waiting: list[tuple[object, bool]] = [(value, False)]
-    known: dict[int, object] = {}  # keeps what it names, so that no other can have its id
+    met: dict[int, object] = {}  # keeps what it names, so that no other can have its id
     looked_at = 0
     while waiting and looked_at < _MOST_PARTS:
         part, is_librarys = waiting.pop()
@@ -58,13 +92,30 @@ def texts_in(value: object, longest: int = LONGEST) -> Iterator[str]:
         if text is not None:
             if not is_librarys or tells(text):
                 yield _ends(text, longest)
-        elif id(part) not in known and not isinstance(part, (bool, type(None), type, ModuleType)):
-            known[id(part)] = part
+        elif id(part) not in met and not isinstance(part, (bool, type(None), type, ModuleType)):
+            met[id(part)] = part
+            if is_closed is not None and is_closed(part):
+                continue
             is_librarys = is_librarys or not _is_plain(part)
             # Iterating a foreign container may raise anything.
             with suppress(Exception):
                 inner = [(one, is_librarys) for one in _parts(part)]
                 waiting += reversed(inner[:_MOST_PARTS])
+    if known is not None:
+        known |= met
+
+
+def _is_table(part: object) -> bool:
+    """Whether a container holds several records."""
+    if not isinstance(part, (Mapping, list, tuple, set, frozenset)):
+        return False
+    with suppress(Exception):
+        entries = part.values() if isinstance(part, Mapping) else part
+        records = (
+            one for one in entries if _text(one) is None and one is not None and not isinstance(one, bool)
+        )
+        return sum(1 for _ in islice(records, 2)) > 1
+    return False
 
 
 def _text(part: object) -> str | None:

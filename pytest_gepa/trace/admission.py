@@ -29,7 +29,8 @@ class Target:
 
     Nothing is looked up or stored without a trial. `meter` counts what calls cost, None to let them go uncounted.
     `is_own` tells of an address whether the test itself runs the server there, which may be the code under test: it is
-    always asked, and has no price. For the rest see `replay.Stores`.
+    always asked, and has no price. `holds_prompt` tells of a request whether it holds a prompt that is tested: then it
+    is to a model, whatever its protocol. For the rest see `replay.Stores`.
     """
 
     recorder: Recorder
@@ -40,6 +41,7 @@ class Target:
     redact: Callable[[str], str] | None = None
     meter: Meter | None = None
     is_own: Callable[[str], bool] = lambda url: False
+    holds_prompt: Callable[[ChatRequest], bool] = lambda asked: False
 
     @property
     def stores(self) -> Stores:
@@ -85,7 +87,7 @@ def begin(
         ):
             claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
         fare = None
-        if target.meter is not None and not (within or is_own) and _has_price(protocol, asked, path):
+        if target.meter is not None and not (within or is_own) and _has_price(target, protocol, asked, path):
             fare = Fare(target.meter, asked.model, body, has_answers=asked.kind != "embedding")
         return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
     except Exception as error:
@@ -95,9 +97,12 @@ def begin(
         return None
 
 
-def _has_price(protocol: Protocol, asked: ChatRequest, path: str) -> bool:
-    """Whether a request may be charged. What names no model and is of no known protocol is no call to a model."""
-    return protocol is not FALLBACK or (bool(asked.model) and not path.rstrip("/").endswith(FREE))
+def _has_price(target: Target, protocol: Protocol, asked: ChatRequest, path: str) -> bool:
+    """Whether a request may be charged. What names no model, is of no known protocol and holds no prompt is no call to
+    a model."""
+    if protocol is not FALLBACK:
+        return True
+    return not path.rstrip("/").endswith(FREE) and (bool(asked.model) or target.holds_prompt(asked))
 
 
 def _is_model_call(protocol: Protocol, asked: ChatRequest, url: str) -> bool:

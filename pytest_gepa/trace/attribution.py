@@ -30,6 +30,13 @@ def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[st
     return tuple(id for id, text in texts.items() if _is_used(text, messages, haystack))
 
 
+def holds_component(texts: Mapping[str, str], said: Iterable[str]) -> bool:
+    """Whether what a request says holds the text of a component; see `components_used`."""
+    messages = sorted({_squeeze(text) for text in said if text})
+    haystack = "\0".join(messages)
+    return any(_is_used(text, messages, haystack) for text in texts.values())
+
+
 def components_touched(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
     """The ids of the components of which any piece is in a request: those not named have no part in the calls.
 

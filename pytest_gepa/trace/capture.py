@@ -13,6 +13,7 @@ from types import ModuleType
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.chat import ChatRequest
 from pytest_gepa.trace.exchange import describe
 from pytest_gepa.trace.hooks.aiohttp import AiohttpHook
 from pytest_gepa.trace.hooks.http_client import HttpClientHook
@@ -38,13 +39,14 @@ def install(
     redact: Callable[[str], str] | None = None,
     meter: Meter | None = None,
     is_own: Callable[[str], bool] = lambda url: False,
+    holds_prompt: Callable[[ChatRequest], bool] = lambda asked: False,
 ) -> None:
     """Record the calls of this process from now on, in modules already imported and those imported later.
 
     See `Target` for the parameters. Installed again, it changes them for the requests to come. The caller closes
     cache and recording.
     """
-    _wire.target = Target(recorder, cache, trial, replay, recording, redact, meter, is_own)
+    _wire.target = Target(recorder, cache, trial, replay, recording, redact, meter, is_own, holds_prompt)
     _watch.start()
     for hook in HOOKS:
         for name in hook.names:

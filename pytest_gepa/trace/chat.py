@@ -54,6 +54,14 @@ class ChatRequest:
     other_texts: tuple[str, ...] = ()
     answer_format: str = ""
 
+    @property
+    def texts(self) -> Iterator[str]:
+        """All that the request says: its messages, and the texts of tools and schemas beside them."""
+        for message in self.messages:
+            yield message.content
+            yield from (made.arguments for made in message.tool_calls)
+        yield from self.other_texts
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -118,14 +118,18 @@ def read_error(data: Any) -> str:
     return text_of(data.get("message")) or dump(data) if isinstance(data, dict) else text_of(data)
 
 
+def _first_count(data: Mapping[str, Any], *names: str) -> int:
+    return next((count for name in names if (count := count_of(data.get(name)))), 0)
+
+
 def read_usage(data: Any) -> Usage:
-    """Tokens under the names that OpenAI's protocols and their imitators give them."""
+    """Tokens under the names that OpenAI's protocols and their imitators give them, and Bedrock."""
     usage = object_of(data)
     sent = object_of(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
     got = object_of(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
     return Usage(
-        input_tokens=count_of(usage.get("prompt_tokens")) or count_of(usage.get("input_tokens")),
-        output_tokens=count_of(usage.get("completion_tokens")) or count_of(usage.get("output_tokens")),
+        input_tokens=_first_count(usage, "prompt_tokens", "input_tokens", "inputTokens"),
+        output_tokens=_first_count(usage, "completion_tokens", "output_tokens", "outputTokens"),
         cache_read_tokens=count_of(sent.get("cached_tokens"))
         or count_of(usage.get("prompt_cache_hit_tokens")),
         reasoning_tokens=count_of(got.get("reasoning_tokens")),

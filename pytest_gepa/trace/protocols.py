@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import unquote
 
 from pytest_gepa.trace import anthropic_messages, chat, embeddings, gemini, ollama, responses
 from pytest_gepa.trace.anthropic_messages import MessagesStream
@@ -24,6 +26,7 @@ LONGEST_TEXT = 20_000
 """Characters that are kept of a response whose protocol is not known."""
 
 _MODEL_IN_PATH = re.compile(r"/(?:deployments|models|engines)/([^/:]+)")
+_BEDROCK_PATH = re.compile(r"/model/([^/]+)/(?:invoke|converse)[^/]*$")
 
 
 class EventStream(typing.Protocol):
@@ -92,8 +95,7 @@ class JsonPost:
         if not isinstance(whole, (dict, list)):
             return None
         data = object_of(whole)
-        model = data.get("model")
-        named = model if isinstance(model, str) else first_text(object_of(model), "name", "id")
+        named = _named_model(path, data)
         rest = whole if whole is not data else {name: it for name, it in data.items() if name != "model"}
         said = [text for _, text in strings(rest)]
         if isinstance(whole, list) and not said:
@@ -117,6 +119,23 @@ class JsonPost:
     def stream(self) -> None:
         """No reader: the events are kept as text."""
         return
+
+
+def _named_model(path: str, data: Mapping[str, Any]) -> str:
+    """The model that a request of an unknown protocol names, in its body or as Bedrock does in its path; else what
+    stands for one: an assistant, or the first request of a batch. "" for a request to something else."""
+    model = data.get("model")
+    named = model if isinstance(model, str) else first_text(object_of(model), "name", "id")
+    in_path = _BEDROCK_PATH.search(path)
+    if named or in_path:
+        return named or unquote(in_path.group(1) if in_path else "")
+    if assistant := first_text(data, "assistant_id"):
+        return assistant
+    if data.get("completion_window") and data.get("input_file_id"):
+        return "batch"
+    requests = data.get("requests")
+    first = object_of(requests[0]) if isinstance(requests, list) and requests else {}
+    return first_text(object_of(first.get("params")), "model")
 
 
 FALLBACK: Protocol = JsonPost()

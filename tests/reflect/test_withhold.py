@@ -66,6 +66,18 @@ def test_what_a_report_leaves_of_a_long_value_is_cut():
     assert cut(LONG[:20], SEARCH, HELD) == LONG[:20]
 
 
+@pytest.mark.parametrize("margin", ["", "    ", "E     ", "> ", "  | ", "# "])
+def test_a_value_of_several_short_lines_is_cut_with_any_margin(margin: str):
+    value = "refund 4711\n\nKim Mayer"
+    said = "E   AssertionError: " + value.replace("\n", f"\n{margin}")
+    assert cut(f"{said}\nE   again", SEARCH, case("2", "holdout", text=value)) == (
+        f"E   AssertionError: {HELD_OUT}\nE   again"
+    )
+    assert cut("refund 4711\nfor Kim Mayer", SEARCH, case("2", "holdout", text=value)) == (
+        "refund 4711\nfor Kim Mayer"
+    )
+
+
 def test_words_that_search_cases_have_too_are_no_piece_of_a_held_out_value():
     greeting = "Dear customer service team of the northern branch, "
     cases = (case("0", "search", text=f"{greeting}hello"), case("1", "holdout", text=f"{greeting}goodbye"))

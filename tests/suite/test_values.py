@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.suite.values import tells, texts_in
+from pytest_gepa.suite.values import tells, texts_by_case, texts_in
 
 
 class Plain:
@@ -155,3 +155,42 @@ def test_every_text_of_plain_data_is_found(value: Any):
 )
 def test_which_texts_tell(text: str, does: bool):
     assert tells(text) is does
+
+
+class Row:
+    def __init__(self, table: list[Any], text: str) -> None:
+        self.table, self.text = table, text
+        table.append(self)
+
+
+def texts_of(first: object, second: object) -> tuple[set[str], set[str]]:
+    """Those of two cases with one parameter each, of which the second is held out."""
+
+    found = texts_by_case({"first": [first], "second": [second]}, {"second"})
+    return set(found["first"]), set(found["second"])
+
+
+def test_what_a_search_case_leads_to_by_way_of_a_held_out_one_is_not_its_own():
+    table: list[Row] = []
+    own, theirs = texts_of(Row(table, "one"), Row(table, "two"))
+    assert (own, theirs) == ({"one"}, {"one", "two"})
+    first, second = Plain("one"), Plain("two")
+    first.values = ("one", second)
+    assert texts_of(first, second)[0] == {"one", "hidden"}
+
+
+def test_what_checks_close_over_is_nobodys_own_where_it_is_a_table_of_all():
+    def check(rows: list[tuple[str, str]], at: int) -> Any:
+        return lambda answer: answer == rows[at]
+
+    rows = [("one", "1"), ("two", "2")]
+    own, theirs = texts_of(check(rows, 0), check(rows, 1))
+    assert "two" not in own
+    assert "two" in theirs
+
+
+def test_what_all_cases_have_in_common_is_every_ones():
+    labels, rubric = ["billing", "fault"], Plain("be polite")
+    own, _ = texts_of(["one", labels, rubric], ["two", labels, rubric])
+    assert own == {"one", "billing", "fault", "be polite", "hidden"}
+    assert "be polite" in texts_of(rubric, rubric)[0]

@@ -111,7 +111,13 @@ class Shop:
 
     def install(self, *, stored: bool = False) -> None:
         cache = ResponseCache(self.directory / "cache") if stored else None
-        capture.install(self.recorder, cache, "search/0" if stored else None, meter=self.meter)
+        capture.install(
+            self.recorder,
+            cache,
+            "search/0" if stored else None,
+            meter=self.meter,
+            holds_prompt=lambda asked: any("You are a kind clerk." in text for text in asked.texts),
+        )
 
     @property
     def purse(self) -> Purse:
@@ -376,6 +382,15 @@ def test_an_endpoint_that_is_not_known_and_names_no_model_has_no_price(shop: Sho
     ask(shop.url.replace("/chat/completions", "/search"), json.dumps({"query": "hi"}).encode())
     assert (shop.purse.standing().spent, shop.billed) == (0, [])
     assert len(shop.server.requests) == 1
+
+
+def test_what_holds_a_prompt_is_to_a_model_whose_price_is_not_known(shop: Shop, ask: Ask) -> None:
+    with pytest.raises(CostStop, match="the price of a model without a name is not known"):
+        ask(
+            shop.url.replace("/chat/completions", "/generate"),
+            json.dumps({"text": "You are a kind clerk. Hi!"}).encode(),
+        )
+    assert shop.server.requests == []
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,37 @@ def test_other_requests_are_no_calls() -> None:
     assert recognise("POST", "/x", "application/octet-stream", b"{ no json") is None
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "model"),
+    [
+        (
+            "/model/anthropic.claude-sonnet-4-v1%3A0/invoke",
+            {"max_tokens": 9},
+            "anthropic.claude-sonnet-4-v1:0",
+        ),
+        ("/model/amazon.nova-lite-v1:0/converse-stream", {"messages": []}, "amazon.nova-lite-v1:0"),
+        ("/model/router/invoke", {"model": "named in the body"}, "named in the body"),
+        ("/v1/threads/t/runs", {"assistant_id": "asst_1"}, "asst_1"),
+        ("/v1/batches", {"input_file_id": "f", "completion_window": "24h"}, "batch"),
+        ("/v1/messages/batches", {"requests": [{"custom_id": "a", "params": {"model": "claude"}}]}, "claude"),
+        ("/api/batches", {"requests": [{"sku": "a"}]}, ""),
+        ("/model/car/price", {"doors": "three"}, ""),
+    ],
+)
+def test_a_model_is_known_wherever_an_unknown_protocol_names_it(path: str, body: Any, model: str) -> None:
+    recognised = recognise("POST", path, "application/json", encode(body))
+    assert recognised is not None
+    assert recognised[0] is FALLBACK
+    assert recognised[1].model == model
+
+
+def test_the_tokens_of_a_conversation_with_bedrock_are_read() -> None:
+    said = encode({"output": {}, "usage": {"inputTokens": 12, "outputTokens": 3, "totalTokens": 15}})
+    answer = FALLBACK.read_answer(said, "application/json")
+    assert answer is not None
+    assert (answer.input_tokens, answer.output_tokens) == (12, 3)
+
+
 @pytest.mark.parametrize("content_type", ["", "application/x-www-form-urlencoded", "text/plain"])
 @pytest.mark.parametrize(
     ("body", "said"), [({"model": "m", "q": "hi"}, "hi"), ([{"Text": "hi"}, {"Text": "there"}], "hi\nthere")]
