@@ -87,9 +87,7 @@ class Course:
             done = len(proposal.gate) - len(state.open)
             self.run(proposal, state.open if proposal.repairs is None else state.open[:done])
             return
-        if state.verdict == "passed" and self._run_again(
-            child, self._pool.ledger.leads_on_fewer_trials(child.id, proposal.rivals, proposal.gate)
-        ):
+        if state.verdict == "passed" and self._run_again(child, self._doubtful_leads(proposal, child)):
             return
         if proposal.repairs is not None:
             self._judge_repair(proposal, child, state)
@@ -115,6 +113,15 @@ class Course:
             proposal.tip, proposal.tip_parts, proposal.vain = child, proposal.parts, 0
             self.go_on(proposal)
 
+    def _doubtful_leads(self, proposal: Proposal, child: Candidate) -> tuple[str, ...]:
+        """The cases whose lead may be the luck of fewer trials; nothing where the child is better without them too."""
+        ledger = self._pool.ledger
+        doubted = ledger.leads_on_fewer_trials(child.id, proposal.rivals, proposal.gate)
+        rest = [case for case in proposal.gate if case not in doubted]
+        if not doubted or judge_gate(ledger, child, proposal.rivals, rest).verdict == "passed":
+            return ()
+        return doubted
+
     def _why_no_evidence(self, child: Candidate, gate: Sequence[str]) -> str:
         """What was said by the first of the cases that came to nothing under a candidate."""
         known = self._pool.ledger.results.get(child.id, {})
@@ -127,10 +134,12 @@ class Course:
         assert tip is not None
         proposal.child = None
         missing = ledger.missing(tip.id)
-        if self._repeat(proposal, tip, is_last=not missing):
-            return
+        if not missing and tip.id not in self._pool.frontier.means:
+            # Whatever ends the search from here on, it is among those that may win.
+            proposal.is_gain = self._pool.enter(tip)
         if not missing:
-            self._enter(proposal, tip)
+            if not self._repeat(proposal, tip, is_last=True):
+                self._enter(proposal, tip)
             return
         may_chain = (
             not self._work.done
@@ -141,7 +150,8 @@ class Course:
         )
         lacking = max(1, settings.chain_least) - len(ledger.workable(tip.id))
         if may_chain and lacking <= 0:
-            self._children.reflect(proposal, tip.id)
+            if not self._repeat(proposal, tip, is_last=False):
+                self._children.reflect(proposal, tip.id)
             return
         stage = stage_of(
             ledger,
@@ -181,13 +191,14 @@ class Course:
         return True
 
     def _enter(self, proposal: Proposal, tip: Candidate) -> None:
-        before = self._pool.best_mean
-        gain = self._pool.enter(tip)
+        if self._pool.ledger.was_repeated(tip.id):
+            proposal.is_gain = self._pool.enter_again(tip)
+        before = self._pool.best_but(tip.id)
         stands = tip.id in self._pool.frontier.members
         kind = "frontier" if stands else "dominated"
         reason = "among the best on some case" if stands else "others are as good on every case"
         self._work.say(kind, tip, reason, before, self._pool.ledger.mean(tip.id))
-        if gain:
+        if proposal.is_gain:
             self._luck.without_gain = self._luck.fresh_starts = 0
         else:
             self._came_to_nothing(proposal, tip, reason)

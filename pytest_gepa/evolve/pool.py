@@ -111,6 +111,15 @@ class Pool:
             self._pairs += [pair for pair in pairs if frozenset(pair) not in self._tried]
         return better > 0 or frontier.means[name] > before + TIE
 
+    def enter_again(self, candidate: Candidate) -> bool:
+        """Give a candidate its place anew, after further trials of it; return whether it is a gain over all others."""
+        self._enter_all([name for name in self.frontier.means if name != candidate.id])
+        return self.enter(candidate)
+
+    def best_but(self, name: str) -> float:
+        """The highest mean of all but one, -1.0 where there is no other."""
+        return max((mean for one, mean in self.frontier.means.items() if one != name), default=-1.0)
+
     @property
     def best_mean(self) -> float:
         """The highest mean so far, -1.0 before the baseline."""
