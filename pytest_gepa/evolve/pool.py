@@ -56,6 +56,8 @@ class Pool:
         self.candidates: dict[str, Candidate] = {seed.id: seed}
         self.ledger = Ledger(cases)
         self.frontier = Frontier(())
+        self.unsettled: set[str] = set()
+        """Candidates that have a place, while cases of theirs are run again."""
         self._broken: dict[str, int] = {}
         self._workable: dict[str, bool] = {}
         self._objectives: tuple[str, ...] = ()
@@ -231,7 +233,8 @@ class Pool:
         """
         means = self.frontier.means
         chosen = means[self.best(max_broken).id]
-        barred = [name for name in means if self._broken[name] > max_broken and means[name] > chosen + TIE]
+        settled = (name for name in means if name not in self.unsettled)
+        barred = [name for name in settled if self._broken[name] > max_broken and means[name] > chosen + TIE]
         barred = sorted(barred, key=lambda name: -means[name])[:_DOUBTED]
         cases = dict.fromkeys(case for name in barred for case in self.ledger.broken(name))
         return self.ledger.open_to_doubt(self.seed.id, cases)
