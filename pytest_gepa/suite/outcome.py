@@ -104,11 +104,14 @@ def _is_unserved(call: Call) -> bool:
     return status is None or status in UNSERVED or status >= 500
 
 
-def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, trouble: str) -> Outcome:
+def outcome_of(
+    reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, trouble: str, setup_asked: bool = False
+) -> Outcome:
     """What the reports of one item amount to.
 
     `calls` are its calls to models, and no others: a service of the application's own that fails is part of what is
-    tested. `trouble` is the infrastructure's error that the item raised, or "".
+    tested. `trouble` is the infrastructure's error that the item raised, or "". `setup_asked` says that a setup which
+    failed had asked a model: a fixture that cannot go on with the answer fails the case as its body would.
     """
     own = [report for report in reports if not is_subtest(report)]
     by_phase = {report.when: report for report in own}
@@ -116,7 +119,9 @@ def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, t
     if setup is None:
         return Outcome.crashed
     if setup.failed:
-        return Outcome.error
+        is_torn_down = teardown is None or not teardown.failed
+        is_of_the_prompt = setup_asked and is_torn_down and not (trouble or unanswered(calls))
+        return Outcome.failed if is_of_the_prompt and not _timed_out([setup]) else Outcome.error
     if setup.skipped:
         return Outcome.xfailed if hasattr(setup, "wasxfail") else Outcome.skipped
     if call is None:
@@ -134,11 +139,16 @@ def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, t
     # The latter is what pytest says of an `expectedFailure` of unittest that passes.
     if any(text.startswith("[XPASS(strict)]") or text == "Unexpected success" for text in texts):
         return Outcome.xpassed
-    if any(PYTEST_TIMEOUT.search(text.rsplit("\n", 3)[-1]) or "Failed: Timeout" in text for text in texts):
+    if _timed_out(failed):
         return Outcome.timeout
     if trouble or unanswered(calls):
         return Outcome.error
     return Outcome.failed
+
+
+def _timed_out(reports: Sequence[pytest.TestReport]) -> bool:
+    texts = [report.longreprtext for report in reports]
+    return any(PYTEST_TIMEOUT.search(text.rsplit("\n", 3)[-1]) or "Failed: Timeout" in text for text in texts)
 
 
 def crash_message(report: pytest.TestReport) -> str:

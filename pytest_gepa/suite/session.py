@@ -42,6 +42,7 @@ from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
 from pytest_gepa.suite.worker_name import WorkerName, name_of
 from pytest_gepa.trace import renderings
 from pytest_gepa.trace.condense import KEPT_BYTES, condense
+from pytest_gepa.trace.record import with_all_below
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.trajectory import Trajectory
@@ -285,8 +286,11 @@ class ChildSession:
         except pytest.exit.Exception as error:
             self._watch.trouble = f"pytest.exit: {error}"
         seconds = time.monotonic() - started
-        recorded = self.recorder.end(self._fixtures.used())
-        rollout = self._maker.make(case, item, self._watch, recorded, seconds, self.overlay.problem())
+        failed = self._fixtures.failed(self._watch.setup_error)
+        recorded = self.recorder.end([*self._fixtures.used(), *failed])
+        before_failure = [slot.call for held in with_all_below(failed) for slot in held.slots]
+        leak = self.overlay.problem()
+        rollout = self._maker.make(case, item, self._watch, recorded, seconds, leak, before_failure)
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
 
 

@@ -271,6 +271,60 @@ MODEL = """
     class AppError(Exception):
         pass
 
+    @pytest.fixture
+    def answer():
+        return ask("hello")
+
+    @pytest.fixture
+    def number(answer):
+        return int(answer)
+
+    @pytest.fixture
+    def limited():
+        return int(ask("429"))
+
+    @pytest.fixture
+    def hidden():
+        try:
+            return json.loads(ask("500"))
+        except openai.APIError:
+            raise AppError("cannot help")
+
+    @pytest.fixture
+    def invalid():
+        return ask("400")
+
+    @pytest.fixture
+    def broken_at_the_end(request):
+        yield
+        raise ValueError("cannot close")
+
+    @pytest.fixture(scope="module")
+    def service():
+        return use_tool(status="ready")
+
+    @pytest.fixture
+    def database(service):
+        raise ValueError("no database")
+
+    def test_a_fixture_cannot_read_the_answer(number):
+        pass
+
+    def test_a_fixture_is_refused(limited):
+        pass
+
+    def test_a_fixture_hides_a_refusal(hidden):
+        pass
+
+    def test_a_fixture_asks_in_an_invalid_way(invalid):
+        pass
+
+    def test_a_fixture_cannot_read_the_answer_and_another_cannot_close(broken_at_the_end, number):
+        pass
+
+    def test_a_fixture_that_asked_no_model_fails(database):
+        pass
+
     def test_right_answer():
         assert ask("hello") == "answer to hello"
 
@@ -412,6 +466,12 @@ MODEL_OUTCOMES = {
     "test_hides_a_refusal[3]": "error",
     "test_hides_a_refusal[4]": "failed",
     "test_model_not_found": "error",
+    "test_a_fixture_cannot_read_the_answer": "failed",
+    "test_a_fixture_is_refused": "error",
+    "test_a_fixture_hides_a_refusal": "error",
+    "test_a_fixture_asks_in_an_invalid_way": "failed",
+    "test_a_fixture_cannot_read_the_answer_and_another_cannot_close": "error",
+    "test_a_fixture_that_asked_no_model_fails": "error",
 }
 
 
