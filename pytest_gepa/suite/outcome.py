@@ -20,10 +20,27 @@ INFRASTRUCTURE = {
     "requests": ("RequestException",),
     "urllib3": ("HTTPError",),
     "aiohttp": ("ClientError",),
+    "botocore": (
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+        "HTTPClientError",
+    ),
+    "google": ("GoogleAuthError",),
     "builtins": ("ConnectionError", "TimeoutError", "MemoryError"),
     "asyncio": ("TimeoutError",),
     "asyncio.exceptions": ("TimeoutError",),
 }
+WITHOUT_KEY = {"openai": "OpenAIError", "groq": "GroqError"}
+"""Exceptions that clients raise as they are when they find no key, by package. Those derived from them tell of other
+things: of an answer that was cut off, say."""
+
+WITHOUT_KEY_WORDS = {
+    "TypeError": "Could not resolve authentication method",  # Anthropic
+    "ValueError": "Missing key inputs argument",  # Gemini
+}
+"""How the message of a built-in exception begins that a client raises for want of a key."""
+
 OF_THE_REQUEST = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 """Statuses by which a server finds fault with what was asked. That may be a prompt's doing: an agent that looks for a
 thing which is not there, a request that has become invalid."""
@@ -56,7 +73,7 @@ def is_infrastructure(error: BaseException) -> bool:
             continue
         seen.add(id(current))
         is_listed = any(_is_listed(base) for base in type(current).__mro__)
-        if is_listed and _status_of(current) not in OF_THE_REQUEST:
+        if (is_listed and _status_of(current) not in OF_THE_REQUEST) or _is_without_key(current):
             return True
         waiting += [current.__cause__, None if current.__suppress_context__ else current.__context__]
         members = getattr(
@@ -71,6 +88,16 @@ def _is_listed(kind: type) -> bool:
     module = kind.__module__
     package = module if module in INFRASTRUCTURE else module.split(".", 1)[0]
     return kind.__name__ in INFRASTRUCTURE.get(package, ())
+
+
+def _is_without_key(error: BaseException) -> bool:
+    """Whether a client has found no credentials, so that it has not asked at all."""
+    kind = type(error)
+    package = kind.__module__.split(".", 1)[0]
+    if package == "builtins":
+        words = WITHOUT_KEY_WORDS.get(kind.__name__)
+        return words is not None and str(error).startswith(words)
+    return WITHOUT_KEY.get(package) == kind.__name__
 
 
 def _status_of(error: BaseException) -> int | None:

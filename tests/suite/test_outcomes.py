@@ -343,6 +343,10 @@ MODEL = """
     def test_unauthorized():
         ask("401")
 
+    def test_has_no_key(monkeypatch):
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        openai.OpenAI()
+
     def test_connection_refused():
         ask("hello", base_url=os.environ["CLOSED_URL"])
 
@@ -442,6 +446,7 @@ MODEL_OUTCOMES = {
     "test_rate_limit": "error",
     "test_server_error": "error",
     "test_unauthorized": "error",
+    "test_has_no_key": "error",
     "test_connection_refused": "error",
     "test_no_answer_in_time": "error",
     "test_fallback_after_an_error": "error",
