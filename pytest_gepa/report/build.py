@@ -35,7 +35,7 @@ from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Tally
 
 STRAY_CHARACTERS = 100
-_PLACE = re.compile(r"\S+:\d+: \w+")
+_PLACE = re.compile(r"\S.{0,400}?:\d+: \w+")
 REASONS = {
     "proven": "the gain is too large to be chance",
     "not proven": "so small a difference may be chance",

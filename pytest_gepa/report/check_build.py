@@ -24,6 +24,8 @@ from pytest_gepa.verdict.sequential import Tier
 KEPT_BYTES = 4_000
 """Of an answer and of a failure, so much is kept in the result."""
 
+REASON_BYTES = 300
+
 PROVEN = 0.05
 
 
@@ -50,8 +52,8 @@ def build_check(
         seed=settings.seed,
     )
     regressed = [check.case for check in checks if check.tier == "regressed"]
-    verdict, reason = _verdict(state, base, checks, saved)
     trouble = tuple(trouble_of(state, labels))
+    verdict, reason = _verdict(state, base, checks, saved, trouble)
     rule = settings.fail_on or DEFAULT_RULE
     has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < PROVEN)
     broken = (
@@ -73,7 +75,7 @@ def build_check(
         groups=judged.groups if judged.groups < judged.baseline.total else 0,
         untouched=len(state.untouched),
         gate=rule,
-        failed=bool(broken_rules),
+        failed=bool(broken_rules) or (rule != "none" and _is_unmade(state, checks, trouble)),
         broken_rules=broken_rules,
         trouble=trouble,
         spent=spent_of(state),
@@ -88,7 +90,11 @@ def build_check(
 
 
 def _verdict(
-    state: CheckState, base: BasePrompts, checks: Sequence[CaseCheck], saved: SavedBaseline | None
+    state: CheckState,
+    base: BasePrompts,
+    checks: Sequence[CaseCheck],
+    saved: SavedBaseline | None,
+    trouble: Sequence[Trouble],
 ) -> tuple[str, str]:
     regressed = sum(check.tier == "regressed" for check in checks)
     suspect = sum(check.tier == "suspect" for check in checks)
@@ -101,6 +107,11 @@ def _verdict(
         return "regressed", found + (f" (not finished: {state.stopped})" if state.stopped else "")
     if state.stopped:
         return "not finished", f"{state.stopped}; no case is proven worse so far"
+    if _is_unmade(state, checks, trouble):
+        reason = cut_middle(trouble[0].reason, REASON_BYTES)
+        return "not finished", (
+            f"nothing was compared, as {count(len(trouble), 'case')} ended in trouble; the first: {reason}"
+        )
     if suspect:
         return "suspect", f"{count(suspect, 'case')} seen worse than {then}, which may be chance"
     if not checks:
@@ -108,6 +119,11 @@ def _verdict(
             "no case uses a prompt that has changed" if saved is None else "no case was run"
         )
     return "no regression", f"none of {count(len(checks), 'case')} is proven worse than {then}"
+
+
+def _is_unmade(state: CheckState, checks: Sequence[CaseCheck], trouble: Sequence[Trouble]) -> bool:
+    """Whether trouble has left nothing to compare: then it is not known that no case is worse."""
+    return bool(trouble) and not state.stopped and all(check.tier == "trouble" for check in checks)
 
 
 def _is_broken(rule: str, checks: Sequence[CaseCheck], fall: float) -> bool:

@@ -36,10 +36,11 @@ WITHOUT_KEY = {"openai": "OpenAIError", "groq": "GroqError"}
 things: of an answer that was cut off, say."""
 
 WITHOUT_KEY_WORDS = {
-    "TypeError": "Could not resolve authentication method",  # Anthropic
-    "ValueError": "Missing key inputs argument",  # Gemini
+    "TypeError": re.compile("Could not resolve authentication method"),  # Anthropic
+    "ValueError": re.compile("Missing key inputs argument"),  # Gemini
+    "KeyError": re.compile(r"'[A-Z0-9_]*API_KEY'$"),  # the application's own look at the environment
 }
-"""How the message of a built-in exception begins that a client raises for want of a key."""
+"""How the message of a built-in exception begins that is raised for want of a key."""
 
 OF_THE_REQUEST = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 """Statuses by which a server finds fault with what was asked. That may be a prompt's doing: an agent that looks for a
@@ -96,7 +97,7 @@ def _is_without_key(error: BaseException) -> bool:
     package = kind.__module__.split(".", 1)[0]
     if package == "builtins":
         words = WITHOUT_KEY_WORDS.get(kind.__name__)
-        return words is not None and str(error).startswith(words)
+        return words is not None and words.match(str(error)) is not None
     return WITHOUT_KEY.get(package) == kind.__name__
 
 

@@ -98,6 +98,7 @@ WITHOUT_KEY = [
         "`X-Api-Key` or `Authorization` headers to be explicitly omitted"
     ),
     ValueError("Missing key inputs argument! To use the Google AI API, provide (`api_key`) arguments."),
+    KeyError("OPENAI_API_KEY"),
 ]
 
 
@@ -125,6 +126,7 @@ def test_an_openai_client_without_a_key_tells_of_the_infrastructure(
         of("botocore.exceptions", "BotoCoreError", "ParamValidationError"),
         of("groq", "GroqError", "GroqParseError"),
         TypeError("unsupported operand type(s) for +: 'int' and 'str'"),
+        KeyError("total"),
         ValueError("invalid literal for int() with base 10: 'many'"),
     ],
     ids=lambda error: type(error).__name__,
