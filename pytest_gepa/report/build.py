@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
-from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.confirmed import confirmed, gain_to_prove
 from pytest_gepa.report.needs import change_needs, telling_first
 from pytest_gepa.report.rates import case_rates
@@ -32,10 +30,10 @@ from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome
 from pytest_gepa.trace.record import StrayCall
+from pytest_gepa.unreached import UNREACHED, first_failure, has_reached_a_model, last_line
 from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Tally
 
 STRAY_CHARACTERS = 100
-_PLACE = re.compile(r"\S.{0,400}?:\d+: \w+")
 REASONS = {
     "proven": "the gain is too large to be chance",
     "not proven": "so small a difference may be chance",
@@ -114,8 +112,10 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
         if state.confirm_stopped:
             return "not confirmed", f"the run was stopped {when}: {state.confirm_stopped}"
         return "not confirmed", f"the run was interrupted {when}"
-    if not _has_work(state) and not state.stopped:
+    if state.search_ended.startswith(UNREACHED):
         return "nothing to do", state.search_ended
+    if not _has_work(state) and not state.stopped:
+        return "nothing to do", state.search_ended + _what_failed(state)
     best = state.search.best(sys.maxsize)
     if best.id != winner.id:
         broken = count(len(state.search.broken(best)), "case")
@@ -124,6 +124,16 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
             f"{broken} and is kept in frontier/{best.id}.patch"
         )
     return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
+
+
+def _what_failed(state: RunState) -> str:
+    """What may have kept the cases from a model where no case could be worked on: "; the first failure: ..."."""
+    rollouts = state.baseline(state.search.pool.ledger.cases)
+    is_reached = has_reached_a_model(rollouts)
+    failure = first_failure(rollouts)
+    if not failure or (is_reached and any(rollout.outcome.is_evidence for rollout in rollouts)):
+        return ""
+    return f"{'' if is_reached else f'; {UNREACHED}'}; the first failure: {failure}"
 
 
 def _warnings(state: RunState, reason: str) -> tuple[str, ...]:
@@ -265,7 +275,7 @@ def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
     found: dict[str, Trouble] = {}
     for rollout in rollouts:
         if rollout.outcome.is_trouble:
-            reason = trouble_reason(rollout.trajectory.failure)
+            reason = last_line(rollout.trajectory.failure)
             found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
 
@@ -278,10 +288,3 @@ def _stray(stray: StrayCall, labels: Mapping[str, str]) -> str:
     origin = f", begun by {labels.get(stray.origin, stray.origin)}" if stray.origin else ""
     during = f", made while {labels.get(stray.during, stray.during)} ran" if stray.during else ""
     return f"{call.model or 'unknown model'}: {shown}{origin}{during}"
-
-
-def trouble_reason(failure: str) -> str:
-    """The message of the last error in a failure, without the code around it."""
-    lines = [line for line in read_failure(failure).said.splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(">") and not _PLACE.fullmatch(line)]
-    return (told or lines or ["no reason known"])[-1].strip()

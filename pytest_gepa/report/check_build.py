@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.reflect.failure import read_failure
-from pytest_gepa.report.build import trouble_reason
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, SavedBaseline, Side
 from pytest_gepa.report.check_unchanged import DEFAULT_RULE
 from pytest_gepa.report.result import Spent, Trouble
@@ -18,6 +17,7 @@ from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
 from pytest_gepa.trace.cut import cut_middle
+from pytest_gepa.unreached import last_line
 from pytest_gepa.verdict.judge import CaseScore, judge
 from pytest_gepa.verdict.sequential import Tier
 
@@ -242,7 +242,7 @@ def trouble_of(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
     found: dict[str, Trouble] = {}
     for rollout in state.every_rollout(BASE, TODAY):
         if rollout.outcome.is_trouble:
-            reason = trouble_reason(rollout.trajectory.failure)
+            reason = last_line(rollout.trajectory.failure)
             found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
 
