@@ -419,6 +419,12 @@ MODEL = """
     def test_a_service_that_is_sent_the_prompt_fails():
         assert use_tool(question=PROMPT.read_text(), status=500).json() == "an answer"
 
+    def test_a_trace_that_holds_the_prompt_is_not_taken():
+        answer = ask("hello")
+        body = {"data": [{"input": PROMPT.read_text(), "output": answer}], "status": 500}
+        httpx.post(os.environ["FAKE_URL"] + "/traces/ingest", json=body)
+        assert answer == "something else"
+
     def test_a_tool_has_no_such_thing():
         use_tool(id=ask("hello"), status=404).raise_for_status()
 
@@ -462,6 +468,7 @@ MODEL_OUTCOMES = {
     "test_a_service_of_its_own_is_never_reached": "failed",
     "test_a_service_of_its_own_has_not_answered_yet": "failed",
     "test_a_service_that_is_sent_the_prompt_fails": "error",
+    "test_a_trace_that_holds_the_prompt_is_not_taken": "failed",
     "test_a_tool_has_no_such_thing": "failed",
     "test_a_tool_fails": "error",
     "test_invalid_request": "failed",

@@ -543,6 +543,24 @@ def test_two_questions_to_an_unknown_endpoint_have_two_answers(stores: Stores, l
                     assert answer == {"asked": question}
 
 
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_telemetry_is_refused_where_only_stored_answers_are_used_and_fails_nobody(name: str) -> None:
+    library: Any = importlib.import_module(name)
+    recorder = Recorder()
+    with FakeOpenAI(lambda request: {}) as server:
+        capture.install(recorder, None, "t", "only")
+        recorder.begin("case")
+        try:
+            with pytest.raises(ConnectionRefusedError, match="nothing is told to"):
+                library.post("http://telemetry.test/v1/traces/ingest", json={"data": ["hello"]})
+            library.post(server.base_url + "/traces/ingest", json={"data": ["hello"]})
+            recorded = recorder.end()
+        finally:
+            capture.uninstall()
+    assert len(server.requests) == 1
+    assert (recorded.refused, recorded.calls, recorder.problems) == ((), (), ())
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
