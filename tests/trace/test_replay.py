@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -322,6 +323,25 @@ def test_when_the_other_process_gets_no_answer_or_dies_it_is_this_ones_turn(
     assert child_finds_it_taken(tmp_path / "cache", key), "it is this process that others wait for now"
     here.leave()
     assert not child_finds_it_taken(tmp_path / "cache", key)
+
+
+@needs_locks
+def test_an_answer_that_a_model_thinks_about_for_minutes_is_waited_for(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = child(tmp_path / "cache")
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += 20.0
+        if now[0] == 400.0:
+            tell(process, "answer")
+
+    monkeypatch.setattr(replay, "time", types.SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
+    answer = place(stores).wait(good)
+    assert answer is not None
+    assert (answer.body, now[0]) == (b"theirs", 400.0)
+    end(process)
 
 
 def child_finds_it_taken(directory: Path, key: str) -> bool:
