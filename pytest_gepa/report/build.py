@@ -33,6 +33,7 @@ from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.unreached import UNREACHED, first_failure, has_reached_a_model, last_line
 from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Tally
 
+NAMED = 3
 STRAY_CHARACTERS = 100
 REASONS = {
     "proven": "the gain is too large to be chance",
@@ -54,7 +55,7 @@ def build_result(
     search = state.search
     winner = state.winner or search.seed
     labels = {case.id: case.nodeid for case in cases}
-    verdict, reason = _unconfirmed(state, winner)
+    verdict, reason = _unconfirmed(state, winner, labels)
     needs = change_needs(state, labels)
     baseline, searched = (_search_tally(state, name, winner.examples) for name in (search.seed.id, winner.id))
     found = confirmed(state, cases, labels, seed)
@@ -103,7 +104,7 @@ def build_result(
     )
 
 
-def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
+def _unconfirmed(state: RunState, winner: Candidate, labels: Mapping[str, str]) -> tuple[str, str]:
     """Verdict and reason of a run without a whole confirm run."""
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
@@ -118,12 +119,19 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
         return "nothing to do", state.search_ended + _what_failed(state)
     best = state.search.best(sys.maxsize)
     if best.id != winner.id:
-        broken = count(len(state.search.broken(best)), "case")
+        broken = _named([labels[case] for case in state.search.broken(best)])
         return "not proven", (
             f"every candidate that did better breaks more cases than --gepa-max-broken allows; the best breaks "
             f"{broken} and is kept in frontier/{best.id}.patch"
         )
     return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
+
+
+def _named(cases: Sequence[str]) -> str:
+    """`4 cases (the first three by name and 1 more)`: a snapshot of a prompt, say, which no edit can pass."""
+    more = len(cases) - NAMED
+    named = ", ".join(cases[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return f"{count(len(cases), 'case')} ({named})"
 
 
 def _what_failed(state: RunState) -> str:

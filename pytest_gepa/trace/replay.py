@@ -20,7 +20,7 @@ LONGEST_WAIT = 600.0
 
 Models that reason take minutes, and to ask one again costs more than to wait. The wait ends sooner by itself: the other
 lets go when its answer has come or failed, when its case ends and when it dies, and a case that waits has its own limit
-of time. The bound is for what none of them ends: two processes that each hold a stream open while they want the other's.
+of time. The bound is for what none of them ends: two processes that each hold a stream open and want the other's.
 """
 
 RESUMED = "resume"
