@@ -33,6 +33,7 @@ from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
     child_arguments,
+    leave_out_plugins,
     redirect_cache,
     restart_capture,
     run_phases,
@@ -163,6 +164,10 @@ class ChildSession:
         redirect_cache(config, self.temp / "pytest-cache")
         config.stash[recorder_key] = self.recorder
         config.pluginmanager.register(WorkerName(), "gepa-worker-name")  # only now: after xdist
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        leave_out_plugins(session.config)
 
     def pytest_internalerror(self, excrepr: object) -> None:
         self.broken[""] = self._redactor.redact(str(excrepr))
