@@ -47,11 +47,26 @@ class RolloutMaker:
         self._texts = job.texts
 
     def make(
-        self, case: str, item: pytest.Item, watch: CaseWatch, recorded: Recorded, seconds: float, leak: str
+        self,
+        case: str,
+        item: pytest.Item,
+        watch: CaseWatch,
+        recorded: Recorded,
+        seconds: float,
+        leak: str,
+        before_failure: Iterable[Call] = (),
     ) -> Rollout:
-        """The rollout of a case that has ended. `leak` says how it read a prompt past the overlay, "" if it did not."""
+        """The rollout of a case that has ended. `leak` says how it read a prompt past the overlay, "" if it did not.
+
+        `before_failure` are the calls of the wider fixture that failed to be set up, and of those that it is built on.
+        """
         asked = to_models(recorded.calls, self._texts)
-        outcome = outcome_of(watch.reports, asked, trouble=watch.trouble)
+        own = [call for call in recorded.calls if not call.shared]
+        # Vectors are no answer that a prompt could have spoilt.
+        setup_asked = any(
+            call.kind != "embedding" for call in to_models((*own, *before_failure), self._texts)
+        )
+        outcome = outcome_of(watch.reports, asked, trouble=watch.trouble, setup_asked=setup_asked)
         scored = score_case(
             outcome,
             recorded.scores,

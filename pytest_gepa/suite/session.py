@@ -33,6 +33,7 @@ from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
     child_arguments,
+    leave_out_plugins,
     redirect_cache,
     restart_capture,
     run_phases,
@@ -42,6 +43,7 @@ from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
 from pytest_gepa.suite.worker_name import WorkerName, name_of
 from pytest_gepa.trace import renderings
 from pytest_gepa.trace.condense import KEPT_BYTES, condense
+from pytest_gepa.trace.record import with_all_below
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.trajectory import Trajectory
@@ -162,6 +164,10 @@ class ChildSession:
         redirect_cache(config, self.temp / "pytest-cache")
         config.stash[recorder_key] = self.recorder
         config.pluginmanager.register(WorkerName(), "gepa-worker-name")  # only now: after xdist
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        leave_out_plugins(session.config)
 
     def pytest_internalerror(self, excrepr: object) -> None:
         self.broken[""] = self._redactor.redact(str(excrepr))
@@ -285,8 +291,11 @@ class ChildSession:
         except pytest.exit.Exception as error:
             self._watch.trouble = f"pytest.exit: {error}"
         seconds = time.monotonic() - started
-        recorded = self.recorder.end(self._fixtures.used())
-        rollout = self._maker.make(case, item, self._watch, recorded, seconds, self.overlay.problem())
+        failed = self._fixtures.failed(self._watch.setup_error)
+        recorded = self.recorder.end([*self._fixtures.used(), *failed])
+        before_failure = [slot.call for held in with_all_below(failed) for slot in held.slots]
+        leak = self.overlay.problem()
+        rollout = self._maker.make(case, item, self._watch, recorded, seconds, leak, before_failure)
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
 
 
