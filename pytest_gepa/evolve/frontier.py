@@ -72,13 +72,17 @@ def bits(positions: Iterable[int]) -> int:
 class Frontier:
     """The candidates that are best on some case, of all that were added. Cases are known by their
     position; behind them stand the named scores, `objectives` in number, and the things of which one candidate takes
-    least, `savings` in number, each with the weight of a case.
+    least, `savings` in number, each with the weight of a case. Cases that are set `aside` count in the means only: who
+    passes there was lucky.
     """
 
-    def __init__(self, weights: Sequence[float], objectives: int = 0, savings: int = 0) -> None:
+    def __init__(
+        self, weights: Sequence[float], objectives: int = 0, savings: int = 0, aside: Iterable[int] = ()
+    ) -> None:
         one = sum(weights) / len(weights) if weights else 1.0
         self._weights = Weights([*weights, *[one] * (objectives + savings)])
         self._case_weights = tuple(weights)
+        self._aside = frozenset(aside)
         self._cases = (1 << len(weights)) - 1
         self._scored = (1 << len(weights) + objectives) - 1
         self.best_scores = [-1.0] * (len(weights) + objectives)
@@ -97,9 +101,10 @@ class Frontier:
         equal: list[int] = []
         for case, (score, best) in enumerate(zip(scores, self.best_scores, strict=True)):
             if score > best + TIE:
-                better.append(case)
                 self.best_scores[case] = score
-            elif score >= best - TIE:
+                if case not in self._aside:
+                    better.append(case)
+            elif score >= best - TIE and case not in self._aside:
                 equal.append(case)
         lost = bits([*better, *(len(self.best_scores) + saving for saving in least)])
         for name, mask in self._best_on.items():

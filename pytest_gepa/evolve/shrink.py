@@ -228,11 +228,8 @@ class Shrink:
     def _compared(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The cases in which the child is known to be worse than the winner, and those that gave no evidence."""
         ledger, child, winner = self._pool.ledger, self._child.id, self.winner.id
-        judged = [
-            case
-            for case in ledger.active
-            if case in ledger.results.get(child, {}) and case not in ledger.left_out(child)
-        ]
+        known, idle = ledger.results.get(child, {}), self._idle()
+        judged = [case for case in ledger.active if case in known and case not in idle]
         unknown = [
             case
             for case in judged
@@ -245,11 +242,11 @@ class Shrink:
         """The cases to run next, the likeliest to be worse first; () when the attempt has gone as far as it should."""
         ledger, child, attempt = self._pool.ledger, self._child, self._attempt
         changed = {name for name, text in child.texts.items() if text != self.winner.texts[name]}
-        left_out = ledger.left_out(child.id)
+        idle = self._idle()
         missing = [
             case
             for case in ledger.missing(child.id)
-            if case not in left_out and any(self._reaches(name, case) for name in changed)
+            if case not in idle and any(self._reaches(name, case) for name in changed)
         ]
         if attempt.only:
             return [case for case in missing if case == attempt.only]
@@ -269,8 +266,15 @@ class Shrink:
         room = min(size, _TOLD - known, self._room, self._budget.remaining)
         if room < 1 or ledger.noise:
             return []
-        order = self._suspects.order(self._attempt.dropping, ledger.missing(self._child.id))
+        idle = self._idle()
+        missing = [case for case in ledger.missing(self._child.id) if case not in idle]
+        order = self._suspects.order(self._attempt.dropping, missing)
         return [case for case, suspicion in order[:room] if suspicion > _SURE]
+
+    def _idle(self) -> set[str]:
+        """The cases that say nothing of the child: its examples, and what nobody can decide."""
+        ledger = self._pool.ledger
+        return {*ledger.left_out(self._child.id), *ledger.undecidable}
 
     def _reaches(self, component: str, case: str) -> bool:
         """Whether a case was seen to use a component, or may do so unseen."""

@@ -77,6 +77,20 @@ def test_who_takes_least_of_something_stays_until_another_takes_less() -> None:
     assert [(one.best_on, one.alone_on) for one in frontier.standings()] == [(2, 2), (0, 0)]
 
 
+def test_a_case_that_is_set_aside_gives_no_place_and_is_no_gain() -> None:
+    frontier = Frontier([1.0, 1.0, 1.0], aside=[1])
+    frontier.add("steady", [1.0, 0.0, 0.0])
+    assert frontier.add("lucky", [0.0, 1.0, 0.0]) == 0
+    assert frontier.members == ("steady",)
+    assert frontier.add("other", [0.0, 0.0, 1.0]) == 1
+    assert [(one.candidate, one.best_on, one.share) for one in frontier.standings()] == [
+        ("other", 1, 0.5),
+        ("steady", 1, 0.5),
+    ]
+    # It counts in the means.
+    assert frontier.means["lucky"] == pytest.approx(1 / 3)
+
+
 def test_a_weight_that_is_not_positive_is_refused() -> None:
     with pytest.raises(ValueError, match="positive"):
         Frontier([1.0, 0.0])

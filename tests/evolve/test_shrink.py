@@ -300,6 +300,32 @@ def test_a_loss_that_comes_again_counts():
     assert shrink.needs[1].cases == ("luck",)
 
 
+def toss(found: Bench, case: str) -> None:
+    """Let trials of a case differ under three candidates, so that nobody can decide it."""
+    others = [derive(found.seed, {"a": rules(name)}) for name in ("uno", "due")]
+    for other in others:
+        found.add(other)
+    for candidate in (found.seed, *others):
+        known = found.pool.ledger.evidence(candidate.id, case)
+        again = CaseResult(1.0 - (known or 0.0), ("a",), keys="k")
+        found.pool.ledger.repeat(candidate.id, {case: again})
+    assert case in found.pool.ledger.undecidable
+
+
+def test_a_case_that_nobody_can_decide_keeps_no_change():
+    def score(texts: Mapping[str, str], case: str) -> float:
+        return (
+            words(texts, case) if case == "one" else float("- one" in texts["a"] and "- idle" in texts["a"])
+        )
+
+    found = bench(["one", "idle"], ["one", "coin"], score)
+    toss(found, "coin")
+    shrink, _ = found.shrink()
+    assert states(shrink) == {"one": "needed", "idle": "dropped"}
+    assert shrink.needs[0].cases == ("one",)
+    assert "coin" not in {case for _, case in found.ran}
+
+
 def test_where_trials_end_alike_nothing_is_repeated():
     found = bench(["one", "idle", "two"], ["one", "two"])
     found.shrink()
