@@ -128,10 +128,12 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
 
 def _warnings(state: RunState, reason: str) -> tuple[str, ...]:
     """What the verdict's reason does not say of the search."""
-    failed = state.reflection_failed
-    if not failed or failed in reason:
-        return ()
-    return (f"the reflecting model failed, so that no more edits were asked for: {failed}",)
+    failed, told = state.reflection_failed, []
+    if failed and failed not in reason:
+        told.append(f"the reflecting model failed, so that no more edits were asked for: {failed}")
+    if state.confirm_cut:
+        told.append(f"the verdict goes by {count(state.trials, 'trial')} a side: {state.confirm_cut}")
+    return tuple(told)
 
 
 def _has_work(state: RunState) -> bool:
