@@ -17,6 +17,7 @@ from pytest_gepa.run_state import RunState, Screen, as_fields, rollout_fields
 from pytest_gepa.shared_budget import SharedBudget
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
+from pytest_gepa.suite.own_answers import NOT_CONFIRMED, asks_nothing_more
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
 
@@ -110,9 +111,19 @@ class ConfirmRun:
                 )
             if state.confirm_stopped:
                 return
+            if any(self._is_no_draw(candidate.id, trial) for candidate, _ in sides):
+                state.unconfirmed = NOT_CONFIRMED
+                return
         if cut is not None:  # a replay has no more rounds than the run had that it replays
             self._heed_cut(cut, trials)
         state.is_confirmed = True
+
+    def _is_no_draw(self, candidate: str, trial: int) -> bool:
+        """Whether a trial of a side repeats what the application has kept of the search, or of an earlier trial."""
+        searched = (run for (name, _), run in self._state.rollouts.items() if name == candidate)
+        side = self._state.confirm[candidate].items()
+        earlier = (run for (_, number), run in side if number < trial)
+        return asks_nothing_more((*searched, *earlier), (run for (_, number), run in side if number == trial))
 
     def _cut_before(self, trial: int, seconds: float) -> ConfirmCut | None:
         """What the time leaves of the confirm run, where it ends before this trial, which would take so many seconds.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from pytest_gepa.crew import Crew
 from pytest_gepa.report.build import build_result
 from pytest_gepa.run_clock import ConfirmCut
+from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.condense import KEPT_BYTES
 from tests.optimize_world import PROMPT, TODAY, World, add_words
 
@@ -279,3 +281,38 @@ def test_without_a_bound_nothing_is_over(tmp_path: Path, monkeypatch: pytest.Mon
     Watch(monkeypatch, world).seconds = lambda trial: 1e6
     state = world.run(tmp_path)
     assert (state.is_confirmed, state.trials, state.stopped) == (True, 3, "")
+
+
+def keep_answers(world: World, *, for_good: bool) -> None:
+    """Let the application ask for each text and case once: in its life, or in each session where not `for_good`."""
+    kept: set[tuple[object, ...]] = set()
+    usual = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        found = usual(candidate, texts, case, trial)
+        # Within a session cases of a word ask the same.
+        place = (texts[PROMPT], case) if for_good else (texts[PROMPT], world.words[case], trial)
+        if place in kept:
+            return replace(found, trajectory=replace(found.trajectory, calls=()), charged=False)
+        kept.add(place)
+        return found
+
+    world.suite.run_case = run
+
+
+def test_answers_that_the_application_has_kept_of_the_search_confirm_nothing(tmp_path: Path) -> None:
+    world = World(EVERY)
+    keep_answers(world, for_good=True)
+    state = world.run(tmp_path)
+    result = build_result("run", state, world.cases, 0, "none")
+    assert result.verdict == "not confirmed"
+    assert "asked no model in the confirm run" in result.reason
+    assert "GEPA_TRIAL" in result.reason
+    assert {len(side) for side in state.confirm.values()} == {len(EVERY)}
+
+
+def test_answers_that_are_kept_within_a_session_are_no_matter(tmp_path: Path) -> None:
+    world = World(EVERY)
+    keep_answers(world, for_good=False)
+    state = world.run(tmp_path)
+    assert build_result("run", state, world.cases, 0, "none").verdict == "proven"

@@ -110,6 +110,8 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:
+        if state.unconfirmed:
+            return "not confirmed", state.unconfirmed
         when = f"{'in' if state.trials else 'before'} its confirm run"
         if state.confirm_stopped:
             return "not confirmed", f"the run was stopped {when}: {state.confirm_stopped}"
