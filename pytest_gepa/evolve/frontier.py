@@ -89,13 +89,15 @@ class Frontier:
         """The best score on each case and objective so far, -1 before the first candidate."""
         self._best_on: dict[str, int] = {}
         self._worth: dict[str, float] = {}
+        self._length: dict[str, int] = {}
         self.means: dict[str, float] = {}
         """Weighted mean of every candidate that was added, in the order of adding."""
         self._members: tuple[str, ...] = ()
 
-    def add(self, candidate: str, scores: Sequence[float], least: Sequence[int] = ()) -> int:
+    def add(self, candidate: str, scores: Sequence[float], least: Sequence[int] = (), length: int = 0) -> int:
         """Take in a candidate with its score on every case, and its mean of every objective; return on how many it
         beats all earlier ones. `least` are the savings of which it takes less than all, and so the place from another.
+        `length` is that of its texts.
         """
         better: list[int] = []
         equal: list[int] = []
@@ -111,6 +113,7 @@ class Frontier:
             if mask & lost:
                 self._best_on[name] = mask & ~lost
                 self._worth[name] = self._weights.total(mask & ~lost)
+        self._length[candidate] = length
         self._best_on[candidate] = lost | bits(equal)
         self._worth[candidate] = self._weights.total(self._best_on[candidate])
         total = sum(self._case_weights)
@@ -127,18 +130,16 @@ class Frontier:
                 self._best_on[name], self._worth[name] = mask, self._weights.total(mask)
             else:
                 del self._best_on[name], self._worth[name]
-        age = {name: position for position, name in enumerate(self.means)}
-        self._members = tuple(sorted(self._best_on, key=lambda name: (-self.means[name], -age[name])))
+        self._members = tuple(reversed(self._worst_first()))
         return len(better)
 
     def _without_redundant(self) -> set[str]:
         """Drop, lowest mean first, each candidate that is on no score the only one left among the best; return
         the others.
 
-        Of equal means the oldest goes first: whoever breaks ties toward the old stands still.
+        Of equal means the longest goes first, and of these the oldest: whoever breaks ties toward the old stands still.
         """
-        age = {name: position for position, name in enumerate(self.means)}
-        order = sorted(self._best_on, key=lambda name: (self.means[name], age[name]))
+        order = self._worst_first()
         better_ones = [0] * (len(order) + 1)
         for position in range(len(order) - 1, -1, -1):
             better_ones[position] = better_ones[position + 1] | self._best_on[order[position]] & self._scored
@@ -150,6 +151,11 @@ class Frontier:
                 kept.add(name)
                 held |= mask
         return kept
+
+    def _worst_first(self) -> list[str]:
+        """Who is best somewhere, by mean: of equal means the longest first, and of these the oldest."""
+        age = {name: position for position, name in enumerate(self.means)}
+        return sorted(self._best_on, key=lambda name: (self.means[name], -self._length[name], age[name]))
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ class Pool:
         name, ledger, frontier = candidate.id, self.ledger, self.frontier
         before = self.best_mean
         means = objective_means(self._objectives, self._judged(self.seed.id), self._judged(name))
-        better = frontier.add(name, [*ledger.scores(name), *means], self._saved_by(name))
+        better = frontier.add(name, [*ledger.scores(name), *means], self._saved_by(name), candidate.length)
         self._broken[name] = len(ledger.broken(name))
         self._workable[name] = bool(ledger.workable(name))
         if name in frontier.members:

@@ -36,6 +36,17 @@ def test_of_two_equal_candidates_the_newest_stays() -> None:
     assert frontier_of([[1.0, 0.0], [1.0, 0.0]]).members == ("c1",)
 
 
+def test_of_two_equal_candidates_the_shorter_stays_though_it_is_older() -> None:
+    frontier = Frontier([1.0, 1.0])
+    for name, length in (("long", 30), ("short", 10), ("longer", 40)):
+        frontier.add(name, [1.0, 0.0], length=length)
+    assert frontier.members == ("short",)
+    frontier.add("other", [0.0, 1.0], length=20)
+    assert frontier.members == ("short", "other")
+    frontier.add("as short", [1.0, 0.0], length=10)
+    assert frontier.members == ("as short", "other")
+
+
 def test_a_candidate_that_others_cover_together_is_redundant() -> None:
     frontier = frontier_of([[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.5, 1.0]])
     assert "c0" not in frontier.members
