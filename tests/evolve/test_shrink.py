@@ -202,6 +202,25 @@ def test_with_room_left_a_few_more_cases_are_found_for_each_change():
     assert shrink.done == "every change was tried"
 
 
+def test_it_is_told_whether_all_cases_were_run_without_a_change():
+    """Of those that were not, more may need it."""
+    cases = ["one", *(f"one+{word}" for word in ("Route", "it.", "Route+it.")), "two"]
+    found = bench(["one", "two"], cases)
+    shrink, _ = found.shrink()
+    assert [(len(need.cases), need.at_least) for need in shrink.needs] == [(3, True), (1, False)]
+    for rest, ran in (("two", 3), ("one", 5)):
+        alone = derive(found.seed, {"a": rules(rest)}).id
+        assert len({case for candidate, case in found.ran if candidate == alone}) == ran
+    whole, _ = bench(["one", "idle"], ["one"]).shrink()
+    assert [(need.state, need.at_least) for need in whole.needs] == [("needed", False), ("dropped", False)]
+    uses = {"one": ("a",), "two": ("b",)}
+    apart, _ = Bench(
+        words, {"a": "A.\n", "b": "B.\n"}, {"a": "A.\none\n", "b": "B.\ntwo\n"}, ["one", "two"], uses
+    ).shrink()
+    # What does not read the prompt cannot need its change.
+    assert not any(need.at_least for need in apart.needs)
+
+
 def test_a_small_patch_has_three_runs_of_the_suite_and_no_patch_more_than_six():
     assert fair_share(40, 1) == 120
     assert fair_share(45, 18) == 234
