@@ -23,6 +23,7 @@ from pytest_gepa.recording import (
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.replay_order import RecordedCrew
 from pytest_gepa.resume import EarlierRun
+from pytest_gepa.run_clock import ConfirmCut
 from pytest_gepa.settings import SHAPING, Settings
 from pytest_gepa.suite.charges import Charges
 from pytest_gepa.suite.rollout import Case
@@ -37,7 +38,7 @@ class RunAnswers:
     directories for child sessions, "" for none; `charges` tells for a replay which rollouts were charged. Raises
     `ReplayError` when there is nothing to replay. `place` is where the answers are kept while the run goes on, and stay
     where it comes to no end. A run that resumes an `earlier` one takes its results in the order of that one, and
-    counts what was charged there.
+    counts what was charged there. `confirm_cut` is what the time has left of the confirm run that is replayed.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class RunAnswers:
         self.replay: str = settings.replay
         self.notes: list[str] = []
         self.charges: Charges | None = None
+        self.confirm_cut: ConfirmCut | None = None
         self._order: tuple[str, ...] | None = None
         directory = settings.rootdir / ".gepa" / "cache"
         is_off = settings.replay == "off"
@@ -142,6 +144,7 @@ class RunAnswers:
         assert self._recording is not None
         count = load_answers(recording.directory, self._recording)
         self.name, self.charges, self._order = recording.run, recording.charges, recording.order
+        self.confirm_cut = None if recording.confirm_cut is None else ConfirmCut(*recording.confirm_cut)
         where = os.path.relpath(recording.directory, self._settings.rootdir)
         self.notes.append(
             f"gepa: replaying {recording.directory_name} from {where}, {count} answers; nothing is sent"

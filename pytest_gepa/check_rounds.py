@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Protocol
 
 from pytest_gepa.baselines import rounded
@@ -20,6 +21,7 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.shared_budget import SharedBudget
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
+from pytest_gepa.suite.own_answers import NOT_COMPARED, asks_nothing_more
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.verdict.sequential import CAP, look_at, next_look
 
@@ -182,6 +184,18 @@ class Rounds:
                 message = self._crew.next()
                 if callable(message):
                     message()
+        for job in jobs:
+            self._doubt(job)
+
+    def _doubt(self, job: Job) -> None:
+        """Drop the trials of cases whose application answers from a store of its own: they repeat the first trial."""
+        state, cases = self.state, [case for case in job.cases if job.trial > 0]
+        firsts = (state.first(job.side, case) for case in cases)
+        trial = (state.rollouts.get((job.side, case), {}).get(job.trial) for case in cases)
+        if asks_nothing_more(filter(None, firsts), filter(None, trial)):
+            state.stopped = state.stopped or NOT_COMPARED
+            for case, side in product(cases, self._sides):
+                state.rollouts.get((side, case), {}).pop(job.trial, None)
 
     def _has_room(self, job: Job) -> bool:
         """Whether another job may begin: as many as fill the places for cases, and both sides at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -11,17 +12,21 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.journal import Journal
 from pytest_gepa.plan import BudgetPlan
-from pytest_gepa.run_state import RunState, Screen, rollout_fields
+from pytest_gepa.run_clock import ConfirmCut, RunClock
+from pytest_gepa.run_state import RunState, Screen, as_fields, rollout_fields
 from pytest_gepa.shared_budget import SharedBudget
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
+from pytest_gepa.suite.own_answers import NOT_CONFIRMED, asks_nothing_more
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
 
 class ConfirmRun:
     """Runs both sides on every case, held-out ones included; its rollouts go to `state.confirm`.
 
-    Candidates that are judged beside the winner share the trials of today's prompts.
+    Candidates that are judged beside the winner share the trials of today's prompts. `clock` bounds it: a trial for
+    which the time left is too short is not begun, the first one if nothing is left. `cut` is what it has left of
+    the run that is replayed, which knows no time.
     """
 
     def __init__(
@@ -33,6 +38,8 @@ class ConfirmRun:
         suite: Suite,
         journal: Journal,
         screen: Screen,
+        clock: RunClock,
+        cut: ConfirmCut | None = None,
     ) -> None:
         self._run = run
         self._state = state
@@ -41,6 +48,8 @@ class ConfirmRun:
         self._suite = suite
         self._journal = journal
         self._screen = screen
+        self._clock = clock
+        self._cut = cut
         self._crew = Crew()
         self._budget = SharedBudget(plan.limit - state.search.budget.spent)
 
@@ -63,6 +72,9 @@ class ConfirmRun:
         if state.spending is not None:
             most = state.spending.affordable_trials(most)
             trials = min(trials, most)
+        if cut := self._cut_before(0, 0.0):
+            self._heed_cut(cut, trials)
+            return
         self._announce(candidates, trials)
         # What stands in a candidate's texts as an example says nothing about it; of no use to any, it is not run.
         wanted = {one.id: self._cases.keys() - set(one.examples) for one in candidates}
@@ -73,6 +85,7 @@ class ConfirmRun:
         ]
         # Reserved as a whole, so that no retry can eat a later trial's share.
         self._reserve_share(sum(len(cases) for sides in rounds for _, cases in sides))
+        cut, began, done = self._cut, time.monotonic(), 0
         for trial, sides in enumerate(rounds):
             if trial == 1 and trials < most and self._is_unlike_the_search(wanted):
                 trials = most
@@ -82,6 +95,12 @@ class ConfirmRun:
                 for candidate, cases in sides
                 if (chosen := [case for case in cases if trial < (self._cases[case].trials or trials)])
             ]
+            rollouts = sum(len(cases) for _, cases in sides)
+            if done and rollouts:
+                seconds = (time.monotonic() - began) * rollouts / done
+                if cut := self._cut_before(trial, seconds):
+                    break
+            began, done = time.monotonic(), rollouts
             for candidate, cases in sides:
                 self._crew.start(partial(self._repeat, candidate, cases, f"{self._run}/confirm/{trial}"))
             for _ in sides:
@@ -92,7 +111,42 @@ class ConfirmRun:
                 )
             if state.confirm_stopped:
                 return
+            if any(self._is_no_draw(candidate.id, trial) for candidate, _ in sides):
+                state.unconfirmed = NOT_CONFIRMED
+                return
+        if cut is not None:  # a replay has no more rounds than the run had that it replays
+            self._heed_cut(cut, trials)
         state.is_confirmed = True
+
+    def _is_no_draw(self, candidate: str, trial: int) -> bool:
+        """Whether a trial of a side repeats what the application has kept of the search, or of an earlier trial."""
+        searched = (run for (name, _), run in self._state.rollouts.items() if name == candidate)
+        side = self._state.confirm[candidate].items()
+        earlier = (run for (_, number), run in side if number < trial)
+        return asks_nothing_more((*searched, *earlier), (run for (_, number), run in side if number == trial))
+
+    def _cut_before(self, trial: int, seconds: float) -> ConfirmCut | None:
+        """What the time leaves of the confirm run, where it ends before this trial, which would take so many seconds.
+
+        How the cases have ended is not looked at: who sees results and then stops has chosen them.
+        """
+        if self._cut is not None:
+            return self._cut if self._cut.trials == trial else None
+        if time.monotonic() + seconds < self._clock.end:
+            return None
+        reason = (
+            self._clock.what_is_over(time.monotonic()) if not seconds else self._clock.what_is_too_short()
+        )
+        return ConfirmCut(trial, reason)
+
+    def _heed_cut(self, cut: ConfirmCut, trials: int) -> None:
+        """Go by the trials that are there, if any is."""
+        self._journal.write("confirm cut", **as_fields(cut))
+        if cut.trials:
+            self._state.trials = min(cut.trials, trials)
+            self._state.confirm_cut = cut.reason
+        else:
+            self._state.confirm_stopped = cut.reason
 
     def _announce(self, candidates: Sequence[Candidate], trials: int) -> None:
         winner, *rivals = (one.id for one in candidates)

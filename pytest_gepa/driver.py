@@ -38,6 +38,7 @@ from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.propose import Proposal
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.reflecting import RepliesInOrder, Turns, reply_of
+from pytest_gepa.run_clock import RunClock, finite
 from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.settings import DEFAULT_CONCURRENCY
 from pytest_gepa.suite.evaluate import Suite
@@ -57,7 +58,7 @@ CANNOT_REFLECT = "the reflection model cannot be used: "
 class SearchDriver:
     """Runs one search to its end.
 
-    `minutes` bounds it, None for no bound; `kinds` are the kinds of edit allowed; at most `concurrency` reflections are
+    `clock` bounds it; `kinds` are the kinds of edit allowed; at most `concurrency` reflections are
     under way at once, and one may be about all prompts of a task where it `is_joint`. What it decides does not hang on
     the order in which their replies come.
     """
@@ -70,7 +71,7 @@ class SearchDriver:
         model: ReflectionModel,
         journal: Journal,
         screen: Screen,
-        minutes: float | None,
+        clock: RunClock,
         guard: Guard,
         extensions: Extensions,
         kinds: tuple[str, ...] = KINDS,
@@ -85,7 +86,7 @@ class SearchDriver:
         self._cases = cases
         self._journal = journal
         self._screen = screen
-        self._minutes = minutes
+        self._clock = clock
         self._crew = crew or Crew()
         self._evaluator = Evaluator(state, cases, suite, journal, screen, self._crew, self)
         # Retries are told to the search from the threads that wait for rollouts.
@@ -115,8 +116,7 @@ class SearchDriver:
         self._state.search_ended = self._search.done
 
     def _decide(self) -> None:
-        minutes = self._minutes
-        deadline = None if minutes is None else self._state.started + 60 * minutes
+        is_closed = False
         while True:
             if not self._crew.busy:  # else what is under way would be lost, and it is paid for
                 self._extensions.check()
@@ -130,9 +130,11 @@ class SearchDriver:
             # A reply that is still to come can change nothing then, and may take minutes.
             if not self._crew.busy or (self._search.done and not self._search.is_evaluating):
                 break
+            # What evaluations take moves the end of the search.
+            deadline = None if is_closed else finite(self._clock.end_of_search)
             if deadline is not None and time.monotonic() >= deadline:
-                deadline = None
-                self._state.stopped = f"the {minutes:g} minutes are over"
+                is_closed = True
+                self._state.stopped = self._clock.what_is_over(time.monotonic())
                 self._tell(Closing(self._state.stopped))
                 continue
             try:
@@ -198,7 +200,7 @@ class SearchDriver:
                 cases=task.cases,
                 trial=search_trial(task.trial),
             )
-            self._crew.start(partial(self._evaluator.run, task))
+            self._crew.start(partial(self._evaluate, task))
         else:
             self._replies.expect(task.proposal)
             self._state.asked[task.proposal] = task
@@ -231,6 +233,20 @@ class SearchDriver:
                 )
             else:
                 self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
+
+    def _evaluate(self, task: Evaluate) -> Evaluated:
+        def learn(_: Evaluated, seconds: float) -> None:
+            # Told behind the rollouts, so that they are known when it is heard.
+            if task.purpose != "repeat":
+                self._crew.tell(partial(self._learn, task, seconds))
+
+        return self._clock.timed(partial(self._evaluator.run, task), learn)
+
+    def _learn(self, task: Evaluate, seconds: float) -> None:
+        """Note how long an evaluation took; runs in the deciding thread."""
+        known = self._state.rollouts
+        places = ((task.candidate.id, case) for case in task.cases)
+        self._clock.learn(seconds, [known[place] for place in places if place in known])
 
     def _heed_reply(self, reply: Reflected) -> None:
         """Tell the search of a reply, or of what stands in for it, in the order in which replies were asked for."""

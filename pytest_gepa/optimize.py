@@ -24,6 +24,7 @@ from pytest_gepa.prompts.pairs import json_pair
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.run_clock import ConfirmCut, RunClock
 from pytest_gepa.run_state import RunState, Screen
 from pytest_gepa.settings import Settings
 from pytest_gepa.shrink_run import ShrinkRun
@@ -35,6 +36,7 @@ class Optimization:
     """One run. `run` may be interrupted at any time; `state` then holds what was found.
 
     `ancestor` are texts of an earlier day by component, with which the search begins as well as with today's.
+    `confirm_cut` is what the time has left of the confirm run that is replayed.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Optimization:
         withholder: Withholder,
         crew: Crew | None = None,
         ancestor: Mapping[str, str] | None = None,
+        confirm_cut: ConfirmCut | None = None,
     ) -> None:
         texts = {component.id: component.text for component in components}
         guard = make_guard(components, cases)
@@ -75,7 +78,13 @@ class Optimization:
         self._suite = suite
         self._extensions = extensions
         crew = crew or Crew()
-        minutes = None if settings.replay == "only" else settings.minutes
+        clock = RunClock(
+            None if settings.replay == "only" else settings.minutes,
+            self.state.started,
+            plan.confirm,
+            len(search.pool.ledger.cases),
+            settings.concurrency,
+        )
         self._driver = SearchDriver(
             self.state,
             by_id,
@@ -83,7 +92,7 @@ class Optimization:
             model,
             journal,
             screen,
-            minutes,
+            clock,
             guard,
             extensions,
             settings.edits,
@@ -93,12 +102,14 @@ class Optimization:
             is_joint=settings.is_joint,
         )
         self._shrink_run = (
-            ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, plan.shrink, minutes, crew)
+            ShrinkRun(self.state, by_id, suite, journal, screen, guard.check, plan.shrink, clock, crew)
             if settings.shrinks
             else None
         )
         # The budget that the search leaves is known only when it has ended, so the confirm run is made then.
-        self._confirm_run = partial(ConfirmRun, run, self.state, by_id, plan, suite, journal, screen)
+        self._confirm_run = partial(
+            ConfirmRun, run, self.state, by_id, plan, suite, journal, screen, clock, confirm_cut
+        )
 
     def run(self) -> None:
         """Search, choose, confirm. When it is interrupted every child is ended, and the interrupt goes on."""

@@ -206,6 +206,7 @@ def _optimize(
         _withholder(session, settings, inputs),
         answers.crew(),
         inputs.ancestor,
+        answers.confirm_cut,
     )
     optimization.state.spending = spending
     if earlier is not None:

@@ -94,7 +94,9 @@ SETTINGS = (
         "max-cost", "USD", "most that the run may cost, all calls together, never passed (default: no cap)"
     ),
     Setting(
-        "max-minutes", "M", "start nothing new in the search after this many minutes (default: no limit)"
+        "max-minutes",
+        "M",
+        "start nothing new after this many minutes, a confirm run included (default: no limit)",
     ),
     Setting("concurrency", "N", "cases in flight at once, and reflections (default: 8, or the number of -n)"),
     Setting(

@@ -10,7 +10,7 @@ from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
-from pytest_gepa.prompts.summary import summarize
+from pytest_gepa.prompts.summary import all_changes, summarize
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.joint import propose_jointly
@@ -24,7 +24,7 @@ from pytest_gepa.reflect.propose import (
     proposal_of_plugin,
     propose,
 )
-from pytest_gepa.reflect.request import Asked
+from pytest_gepa.reflect.request import Asked, Version
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.trace.redact_lines import HiddenLines
@@ -187,8 +187,19 @@ class Proposer:
             budget=self._evidence,
             examples=parent.taken,
             redact=self._redact,
-            other=_other_version(task, component, self._redact),
+            other=self._other_version(task, component),
         )
+
+    def _other_version(self, task: Reflect, component: str) -> Version | None:
+        """The text with which the parent's is to be united, and what either has changed since their ancestor."""
+        if task.other is None:
+            return None
+        base, text = task.other.base[component], task.other.candidate.texts[component]
+        theirs, ours = (
+            self._withholder.cut(HiddenLines((base, after), self._redact).redact(all_changes(base, after)))
+            for after in (text, task.parent.texts[component])
+        )
+        return Version(text, theirs, ours)
 
     def _shown(self, task: Reflect, component: str) -> tuple[list[Exhibit], list[Exhibit]]:
         """The failing cases that are shown for a component, those that used it if there are any, and neighbours."""
@@ -220,11 +231,3 @@ def _menu(component: str, menus: MenuChoice) -> Menu:
 def _summary(before: str, after: str, redact: Callable[[str], str]) -> str:
     """The changed lines in short, without what they show of secrets in the whole texts."""
     return HiddenLines((before, after), redact).redact(summarize(before, after))
-
-
-def _other_version(task: Reflect, component: str, redact: Callable[[str], str]) -> tuple[str, str] | None:
-    """The text with which the parent's is to be united, and what was changed in it since their ancestor."""
-    if task.other is None:
-        return None
-    text = task.other.candidate.texts[component]
-    return text, _summary(task.other.base[component], text, redact)

@@ -53,6 +53,7 @@ class Recording:
 
     `order` names the results of the search as they came in. `environment` are variables that stand in for missing
     ones in a replay, `left_out` those that cannot, as their value holds a secret. `mode` is that of the run.
+    `confirm_cut` is how many trials of the confirm run the time has left, and why.
     """
 
     directory: Path
@@ -64,6 +65,7 @@ class Recording:
     charges: Charges = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     mode: str = "optimize"
+    confirm_cut: tuple[int, str] | None = None
 
     @property
     def directory_name(self) -> str:
@@ -146,6 +148,8 @@ def read_recording(directory: Path) -> Recording:
             )
             for line in _lines(directory / _CHARGES)
         }
+        order = _read_json(directory / _ORDER)
+        cut = order.get("confirm_cut")
         return Recording(
             directory,
             run=str(head["run"]),
@@ -154,7 +158,8 @@ def read_recording(directory: Path) -> Recording:
             environment={str(name): str(value) for name, value in dict(head["environment"]).items()},
             left_out=tuple(map(str, head.get("left_out", ()))),
             mode=str(head.get("mode", "optimize")),
-            order=tuple(map(str, _read_json(directory / _ORDER)["order"])),
+            order=tuple(map(str, order["order"])),
+            confirm_cut=None if cut is None else (int(cut[0]), str(cut[1])),
             charges=charges,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -244,7 +249,8 @@ def write_recording(
         "left_out": [name for name in sorted(environ) if _SERVER.fullmatch(name) and name not in environment],
     }
     _write(scratch / _HEAD, [json.dumps(head, indent=1)])
-    _write(scratch / _ORDER, [json.dumps({"order": history.order}, indent=1)])
+    cut = {} if history.confirm_cut is None else {"confirm_cut": history.confirm_cut}
+    _write(scratch / _ORDER, [json.dumps({"order": history.order, **cut}, indent=1)])
     _write(scratch / _CHARGES, sorted(_charges(history.charges)))
     for name, lines in _answers(store, about["run"], redact).items():
         _write(scratch / _ANSWERS / f"{name}.jsonl", sorted(lines))

@@ -19,14 +19,16 @@ _STOPS = ("Stopped ", "Closing ")
 class RunHistory:
     """`about` is the journal's first record, `result` what its last one says, {} where a run came to no result.
 
-    `order` names the results of the search as they came in, and what stopped it. `is_decided` says that the search had
-    ended and its winner was being shrunk or confirmed.
+    `order` names the results of the search as they came in, and what stopped it. `is_decided` says that the search
+    had ended and its winner was being shrunk or confirmed. `confirm_cut` has how many trials of the confirm run the
+    time has left, and why; None for all.
     """
 
     about: Mapping[str, Any]
     order: tuple[str, ...] = ()
     charges: Charges = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
+    confirm_cut: tuple[int, str] | None = None
     is_decided: bool = False
 
     @property
@@ -58,6 +60,7 @@ def _history(records: Iterable[Mapping[str, Any]]) -> RunHistory:
     order: list[str] = []
     charges: dict[tuple[str, str, str], Charge] = {}
     result: Mapping[str, Any] = {}
+    cut: tuple[int, str] | None = None
     is_decided = False
     for record in records:
         kind = record["record"]
@@ -67,13 +70,15 @@ def _history(records: Iterable[Mapping[str, Any]]) -> RunHistory:
             order.append(f"{record['type']} {record['event'][name]}")
         elif kind == "rollout":
             charges[record["candidate"], record["case"], record["trial"]] = _charge(record)
-        elif kind in ("shrink", "confirm"):
+        elif kind in ("shrink", "confirm", "confirm cut"):
             is_decided = True
+            if kind == "confirm cut":
+                cut = int(record["trials"]), str(record["reason"])
         elif kind == "result":
             result = record["result"]
     if about is None:
         raise ValueError("a journal without its first record")
-    return RunHistory(about, tuple(order), charges, result, is_decided)
+    return RunHistory(about, tuple(order), charges, result, cut, is_decided)
 
 
 def _charge(record: Mapping[str, Any]) -> Charge:

@@ -46,7 +46,8 @@ class RunState:
     again. `resumed` is the run that this one resumes, and `paid_before` counts the rollouts that have come from
     there so far. `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that
     were to show whether answers repeat. `ended` tells of each trial that was run and gave evidence whether it passed,
-    by candidate and case, then by the trial's name.
+    by candidate and case, then by the trial's name. `confirm_cut` is why the confirm run had fewer trials than planned,
+    `unconfirmed` why its trials are no evidence.
     """
 
     search: Search
@@ -77,6 +78,8 @@ class RunState:
     search_ended: str = ""
     reflection_failed: str = ""
     confirm_stopped: str = ""
+    confirm_cut: str = ""
+    unconfirmed: str = ""
     is_confirmed: bool = False
     spending: Spending | None = None
     stray: tuple[StrayCall, ...] = ()

@@ -17,6 +17,7 @@ from pytest_gepa.evolve.search import Guard
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Event, Retried, Retrying, Stopped
 from pytest_gepa.journal import Journal
+from pytest_gepa.run_clock import RunClock, finite
 from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
@@ -25,7 +26,7 @@ from pytest_gepa.suite.rollout import Case
 class ShrinkRun:
     """Shrinks the winner; `state.winner` is the smallest so far at any time, whatever ends it.
 
-    It may take `kept` rollouts, which were kept for it, and what the search has left of its own. `minutes` bounds the
+    It may take `kept` rollouts, which were kept for it, and what the search has left of its own. `clock` bounds the
     run as it bounds the search; `crew` is that of the search, which knows a recorded order.
     """
 
@@ -38,7 +39,7 @@ class ShrinkRun:
         screen: Screen,
         guard: Guard,
         kept: int,
-        minutes: float | None,
+        clock: RunClock,
         crew: Crew,
     ) -> None:
         self._state = state
@@ -46,7 +47,7 @@ class ShrinkRun:
         self._screen = screen
         self._guard = guard
         self._kept = kept
-        self._minutes = minutes
+        self._clock = clock
         self._crew = crew
         self._lock = threading.Lock()  # retries are reserved by the threads that wait for rollouts
         self._evaluator = Evaluator(state, cases, suite, journal, screen, crew, self)
@@ -71,18 +72,19 @@ class ShrinkRun:
             raise
 
     def _measure(self, shrink: Shrink) -> None:
-        deadline = None if self._minutes is None else self._state.started + 60 * self._minutes
+        deadline = finite(self._clock.end_of_shrinking)
         while task := self._ask(shrink):
             self._crew.start(partial(self._evaluator.run, task))
             message = None
             while not isinstance(message, Evaluated):
-                try:
-                    message = self._crew.next(
-                        None if deadline is None else max(0.05, deadline - time.monotonic())
-                    )
-                except queue.Empty:
-                    deadline = None
-                    message = Stopped(f"the {self._minutes:g} minutes were over")
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    deadline, message = None, Stopped(self._clock.what_is_over(time.monotonic()))
+                else:
+                    try:
+                        message = self._crew.next(left)
+                    except queue.Empty:
+                        continue
                 if isinstance(message, (Evaluated, Stopped)):
                     self._tell(shrink, message)
                 elif callable(message):

@@ -22,6 +22,7 @@ from pytest_gepa.reflect.endpoint import ReflectionEndpoint
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.run_clock import ConfirmCut
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
@@ -79,6 +80,7 @@ class World:
         *,
         ancestor: Mapping[str, str] | None = None,
         crew: Crew | None = None,
+        confirm_cut: ConfirmCut | None = None,
         **changed: Any,
     ) -> RunState:
         """A whole run with these settings; what it left is in `state` and `journal`, also when it was interrupted."""
@@ -98,6 +100,7 @@ class World:
             Withholder(self.cases),
             crew,
             ancestor,
+            confirm_cut,
         )
         self.state = optimization.state
         try:

@@ -176,3 +176,23 @@ def test_a_simulated_model_is_called_one_wherever_its_figures_are(tmp_path: Path
 
     assert told("simulated-desk") == [True] * 4
     assert told("a-real-one") == [False] * 4
+
+
+def test_trials_that_the_application_answers_from_a_store_of_its_own_prove_nothing(tmp_path: Path) -> None:
+    world = World({f"steady{number}": (1.0, 1.0) for number in range(4)} | {"unlucky": (1.0, 0.0)})
+    kept: set[tuple[str, str]] = set()
+    usual = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        found = usual(candidate, texts, case, trial)
+        if (texts[EDITED], case) in kept:
+            return replace(found, trajectory=replace(found.trajectory, calls=()), charged=False)
+        kept.add((texts[EDITED], case))
+        return found
+
+    world.suite.run_case = run
+    result = world.check(tmp_path, fails_on_trouble=True)
+    assert result.verdict == "not finished"
+    assert result.stopped.startswith("the cases asked no model in a further trial")
+    assert result.failed
+    assert {case.today.trials for case in result.cases} == {1}

@@ -154,3 +154,36 @@ def test_tests_that_look_at_the_one_answer_of_a_fixture_prove_no_more_than_one(p
     run.matches("* judged as 1 independent group of 8 cases, as some share answers")
     plan = project.pytest("--gepa-plan", "--gepa-reflection-model=m")
     plan.matches("provable * nothing: 1 independent group of 8 cases are too few for p < 0.05 (6 would do)")
+
+
+KEPT_APP = """\
+import hashlib
+
+from app import PROMPT, route as ask
+
+
+def route(kind, word):
+    said = PROMPT.read_text(encoding="utf-8") + kind + word
+    kept = {directory} / hashlib.sha256(said.encode()).hexdigest()
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(ask(kind, word), encoding="utf-8")
+    return kept.read_text(encoding="utf-8")
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("of_each_trial", "verdict"), [(False, "not confirmed"), (True, "proven")])
+def test_an_application_that_keeps_answers_on_disk_needs_a_directory_for_each_trial(
+    of_each_trial: bool, verdict: str, project: Project
+) -> None:
+    tests = (project.root / "test_route.py").read_text(encoding="utf-8").replace("from app", "from kept")
+    disk = f"Path({str(project.root.parent / 'answers')!r})"
+    if of_each_trial:
+        disk += " / os.environ['GEPA_TRIAL']"
+    app = "import os\nfrom pathlib import Path\n" + KEPT_APP.format(directory=disk)
+    project.write({"kept.py": app, "test_route.py": tests})
+    run = project.optimize()
+    assert run.result["verdict"] == verdict, run.everything
+    if not of_each_trial:
+        assert "asked no model in the confirm run" in run.result["reason"]

@@ -28,6 +28,7 @@ from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.reflect.model import RawReply
 from pytest_gepa.reflect.request import ChatMessage
+from pytest_gepa.run_clock import RunClock
 from pytest_gepa.run_state import RunState, Screen
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
@@ -118,7 +119,7 @@ class Desk:
                 cast("Any", self),
                 journal,
                 cast("Screen", _Silent()),
-                None,
+                RunClock(None, state.started, 0, len(CASES), concurrency),
                 guard,
                 Extensions(manager.hook),
                 crew=crew,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_gepa.crew import Crew
+from pytest_gepa.report.build import build_result
+from pytest_gepa.run_clock import ConfirmCut
+from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.condense import KEPT_BYTES
 from tests.optimize_world import PROMPT, TODAY, World, add_words
 
@@ -164,3 +169,150 @@ def test_who_is_no_better_than_today_is_not_confirmed_beside_the_winner(tmp_path
     assert state.winner is not None
     assert state.winner.id != state.search.seed.id
     assert "ancestor" not in {one.origin for one in (state.winner, *state.rivals)}
+
+
+class Watch:
+    """Time that goes on with each rollout only; what a trial takes is `seconds` of each of its cases."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+        self.late = 0.0
+        self.seconds: Callable[[str], float] = lambda trial: 10.0
+        usual, began = world.passes, time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: began + self.late)
+
+        def passes(text: str, case: str, trial: str) -> bool:
+            self.late += self.seconds(trial)
+            return usual(text, case, trial)
+
+        world.passes = passes
+
+
+def differ(case: str, passes: bool, trial: str) -> str:
+    """Answers that are never the same, so that all trials are run."""
+    return f"{passes} in {trial}"
+
+
+def remarks_for_ever(text: str, lacking: Sequence[str], attempt: int) -> str:
+    useful = [word for word in lacking if word != "never"]
+    return add_words(text, useful, attempt) if useful else f"{text}- remark {len(text)} {attempt}\n"
+
+
+HALF_DONE = {**EVERY, **HOPELESS}
+
+
+def test_the_confirm_run_has_its_share_of_the_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(HALF_DONE, remarks_for_ever)
+    world.answer = differ
+    watch = Watch(monkeypatch, world)
+    # All cases take 130 s, the confirm run 780 s; without a bound the search takes half an hour.
+    state = world.run(tmp_path, minutes=32)
+    assert state.search_ended == "the 32 minutes are over, but for those that are kept for the confirm run"
+    assert (state.is_confirmed, state.trials, state.confirm_cut) == (True, 3, "")
+    assert watch.late < 32 * 60
+
+
+def test_shrinking_leaves_the_confirm_run_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [f"word{n}" for n in range(12)]
+    world = World({f"{word}-{n}": word for word in words for n in range(2)}, with_ballast)
+    world.answer = differ
+    watch = Watch(monkeypatch, world)
+    state = world.run(tmp_path, minutes=54)
+    assert state.search_ended == "every case passes"
+    assert state.shrink is not None
+    assert "kept for the confirm run" in state.shrink.done
+    assert (state.is_confirmed, state.trials) == (True, 3)
+    assert watch.late < 54 * 60
+
+
+def test_a_trial_for_which_there_is_no_time_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(HALF_DONE, remarks_for_ever)
+    world.answer = differ
+    watch = Watch(monkeypatch, world)
+    watch.seconds = lambda trial: 30.0 if "/confirm/" in trial else 10.0
+    state = world.run(tmp_path, minutes=30)
+    # A trial takes 780 s then.
+    assert (state.is_confirmed, state.trials) == (True, 1)
+    assert state.confirm_cut == "the 30 minutes have no room for another trial of the confirm run"
+    assert {len(side) for side in state.confirm.values()} == {len(HALF_DONE)}
+    (cut,) = world.records("confirm cut")
+    assert cut["trials"] == 1
+    result = build_result("run", state, world.cases, 0, "none")
+    assert (result.trials, len(result.warnings)) == (1, 1)
+    assert result.warnings[0].startswith("the verdict goes by 1 trial a side: the 30 minutes")
+
+
+def test_when_the_time_is_over_before_the_confirm_run_nothing_is_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(HALF_DONE, remarks_for_ever)
+    watch = Watch(monkeypatch, world)
+    # Nothing has told that a rollout may take so long.
+    watch.seconds = lambda trial: 1e5 if len(world.suite.asked) == 3 else 10.0
+    state = world.run(tmp_path, minutes=30)
+    assert not state.is_confirmed
+    assert state.confirm == {}
+    result = build_result("run", state, world.cases, 0, "none")
+    assert (result.verdict, result.reason) == (
+        "not confirmed",
+        "the run was stopped before its confirm run: the 30 minutes are over",
+    )
+
+
+@pytest.mark.parametrize("trials", [0, 2])
+def test_a_replay_gives_up_what_the_run_gave_up(trials: int, tmp_path: Path) -> None:
+    world = World(HALF_DONE, remarks_for_ever)
+    world.answer = differ
+    state = world.run(tmp_path, confirm_cut=ConfirmCut(trials, "the 30 minutes are over"))
+    assert state.is_confirmed is bool(trials)
+    assert state.trials == trials
+    assert (state.confirm_cut, state.confirm_stopped) == (
+        ("the 30 minutes are over", "") if trials else ("", "the 30 minutes are over")
+    )
+    assert sum(map(len, state.confirm.values())) == 2 * trials * len(HALF_DONE)
+
+
+def test_without_a_bound_nothing_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(HALF_DONE, remarks_for_ever)
+    world.answer = differ
+    Watch(monkeypatch, world).seconds = lambda trial: 1e6
+    state = world.run(tmp_path)
+    assert (state.is_confirmed, state.trials, state.stopped) == (True, 3, "")
+
+
+def keep_answers(world: World, *, for_good: bool) -> None:
+    """Let the application ask for each text and case once: in its life, or in each session where not `for_good`."""
+    kept: set[tuple[object, ...]] = set()
+    usual = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        found = usual(candidate, texts, case, trial)
+        # Within a session cases of a word ask the same.
+        place = (texts[PROMPT], case) if for_good else (texts[PROMPT], world.words[case], trial)
+        if place in kept:
+            return replace(found, trajectory=replace(found.trajectory, calls=()), charged=False)
+        kept.add(place)
+        return found
+
+    world.suite.run_case = run
+
+
+def test_answers_that_the_application_has_kept_of_the_search_confirm_nothing(tmp_path: Path) -> None:
+    world = World(EVERY)
+    keep_answers(world, for_good=True)
+    state = world.run(tmp_path)
+    result = build_result("run", state, world.cases, 0, "none")
+    assert result.verdict == "not confirmed"
+    assert "asked no model in the confirm run" in result.reason
+    assert "GEPA_TRIAL" in result.reason
+    assert {len(side) for side in state.confirm.values()} == {len(EVERY)}
+
+
+def test_answers_that_are_kept_within_a_session_are_no_matter(tmp_path: Path) -> None:
+    world = World(EVERY)
+    keep_answers(world, for_good=False)
+    state = world.run(tmp_path)
+    assert build_result("run", state, world.cases, 0, "none").verdict == "proven"

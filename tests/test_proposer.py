@@ -92,6 +92,44 @@ def test_the_model_reads_the_other_version_and_what_it_changed() -> None:
     assert "fast and well" in proposal.text
 
 
+def asked_to_unite(parent: str, other: str, redact: Callable[[str], str], *held: Case) -> str:
+    """What the model reads of two texts that were made of today's."""
+    one, two = (derive(SEED, {ROUTE: text}) for text in (parent, other))
+    reply = full(("add", "", "Be kind."))
+    script = Script(reply, reply)  # texts that are too long are asked for once more
+    proposer = proposer_of(script, redact)
+    proposer._rollouts = {(one.id, shown.case.id): shown.rollout for shown in (FAILING, PASSING)}
+    proposer._withholder = Withholder([FAILING.case, PASSING.case, *held])
+    proposer.propose(replace(TASK, parent=one, other=OtherVersion(two, SEED.texts)), ROUTE, MenuChoice())
+    _, _, version = script.asked[0][1]["content"].partition("# Another version")
+    return str(version)
+
+
+def test_the_model_reads_all_that_either_version_has_changed_in_their_ancestor() -> None:
+    rules = [f"- Rule {number}: {'as it was agreed, ' * 20}and so on." for number in range(30)]
+    ours, theirs = (ROUTE_TEXT + "\n".join(some) + "\n" for some in (rules[:6], rules[6:]))
+    before, _, after = asked_to_unite(ours, theirs, str).partition("What the one above has changed")
+    told, _, _ = after.partition("All of the other version")
+    assert all(f"+ {rule}" in told for rule in rules[:6])
+    assert f"+ {rules[6]}" in before
+    assert "more changed lines)" in before
+    assert len(before) < 5_000
+
+
+def test_what_either_version_has_changed_is_told_without_secrets_and_held_out_texts() -> None:
+    held = Case("held", "t.py::held", "", (("ticket", "'The parcel of Aunt Petunia'"),), "holdout")
+    secret = "<private>\nACME pays late.\n</private>\n"
+    version = asked_to_unite(
+        f"{secret}{ROUTE_TEXT}- The parcel of Aunt Petunia waits.\n",
+        f"{ROUTE_TEXT}{secret}",
+        Redactor({}, ["(?s)<private>.*?</private>"]).redact,
+        held,
+    )
+    assert "ACME" not in version
+    assert "Petunia" not in version
+    assert "[held out] waits." in version
+
+
 @pytest.mark.parametrize("menu", ["rule", "example"])
 def test_a_model_that_is_asked_for_less_than_a_text_is_not_asked_to_unite(menu: Any) -> None:
     script = Script()

@@ -42,7 +42,12 @@ JSON = st.recursive(
 def write(tmp_path: Path) -> Iterator[Write]:
     store = ResponseCache(tmp_path / "store")
 
-    def make(answers: dict[str, bytes], run: str = RUN, redact: Callable[[str], str] = str) -> Path:
+    def make(
+        answers: dict[str, bytes],
+        run: str = RUN,
+        redact: Callable[[str], str] = str,
+        cut: int | None = None,
+    ) -> Path:
         directory = tmp_path / "project/.gepa/runs" / run
         directory.mkdir(parents=True)
         journal = Journal(directory / "journal.jsonl", str)
@@ -54,6 +59,8 @@ def write(tmp_path: Path) -> Iterator[Write]:
         journal.write("rollout", **about, candidate="c2", charged=False, outcome="stopped")
         journal.write("event", type="Reflected", event={"proposal": "p1"})
         journal.write("event", type="Stopped", event={"reason": "enough"})
+        if cut is not None:
+            journal.write("confirm cut", trials=cut, reason="the 5 minutes are over")
         journal.close()
         for key, data in answers.items():
             store.put(key, data)
@@ -65,6 +72,11 @@ def write(tmp_path: Path) -> Iterator[Write]:
 
     yield make
     store.close()
+
+
+def test_how_much_the_time_has_left_of_a_confirm_run_is_recorded(write: Write) -> None:
+    assert read_recording(write({})).confirm_cut is None
+    assert read_recording(write({}, "2026-11-24-2", cut=1)).confirm_cut == (1, "the 5 minutes are over")
 
 
 def test_a_recording_is_read_as_it_was_written(write: Write, tmp_path: Path) -> None:

@@ -94,11 +94,12 @@ def test_report_and_patch_show_the_changes_with_their_cases(shrunk: tuple[Projec
     report = (run.directory / "report.md").read_text(encoding="utf-8")
     assert f"| `{PROMPT}` | `+ - {IDLE}` | no case: dropped |" in report
     assert re.search(
-        rf"\| `\+ - {re.escape(rule('animal'))}` \| `test_route.py::test_route\[animal-\w+\]`", report
+        rf"\| `\+ - {re.escape(rule('animal'))}` \| (?:at least )?`test_route.py::test_route\[animal-\w+\]`",
+        report,
     )
     patch = run.best_patch.read_text(encoding="utf-8")
     assert "Change 1 of 3, in" in patch
-    assert "worse without it:" in patch
+    assert re.search("^worse without it(, at least)?:$", patch, re.M)
     assert "Changes that no case needs taken away again in" in report
 
 

@@ -13,8 +13,8 @@ from pytest_gepa.prompts.programs import is_program
 class Need:
     """What is known of one change of the winner to one component.
 
-    `state` is "needed": `cases` are worse without it, those that were seen before it was given up; "dropped": no
-    case is; or "not measured", for the `reason`.
+    `state` is "needed": `cases` are worse without it, those that were seen before it was given up, and `at_least` says
+    that others were not run; "dropped": no case is; or "not measured", for the `reason`.
     """
 
     component: str
@@ -22,6 +22,7 @@ class Need:
     state: str
     cases: tuple[str, ...] = ()
     reason: str = ""
+    at_least: bool = False
 
 
 def changes(seed: Candidate, winner: Candidate) -> tuple[tuple[str, Hunk], ...]:

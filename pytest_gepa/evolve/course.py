@@ -19,6 +19,8 @@ from pytest_gepa.evolve.work import Luck, Work
 
 OUT = "it can no longer reach the best, nor be the best on any case"
 GIVEN_UP = "it is not run on the cases that are left"
+ALL_EXAMPLES = "all cases shown are examples in it, and cannot judge it"
+NONE_DECIDABLE = "the cases shown end by chance, and cannot judge it"
 TOO_LITTLE = "taking this part of the edit back mends too little"
 
 
@@ -66,12 +68,13 @@ class Course:
         self, proposal: Proposal, child: Candidate, rivals: tuple[str, ...], gate: tuple[str, ...], first: int
     ) -> None:
         """Run a new candidate on the `first` cases of its gate; the others follow if they can change
-        the verdict. Cases that do not judge it, as they are its examples, are not run.
+        the verdict. Cases that do not judge it, as they are its examples or nobody can decide them, are not run.
         """
         self._pool.add(child)
-        left_out = self._pool.ledger.left_out(child.id)
-        first -= sum(case in left_out for case in gate[:first])
-        gate = tuple(case for case in gate if case not in left_out)
+        left_out, undecidable = self._pool.ledger.left_out(child.id), self._pool.ledger.undecidable
+        idle = {*left_out, *undecidable}
+        first -= sum(case in idle for case in gate[:first])
+        gate = tuple(case for case in gate if case not in idle)
         proposal.child, proposal.rivals, proposal.gate = child, rivals, gate
         if gate:
             self.run(proposal, gate[: max(1, first)])
@@ -79,10 +82,14 @@ class Course:
             self._judge_repair(proposal, child, GateState("failed", 0.0, 0.0, ()))
         else:
             proposal.merge = None
-            self.fail(proposal, "rejected", child, "all cases shown are examples in it, and cannot judge it")
+            told = ALL_EXAMPLES if left_out else NONE_DECIDABLE
+            self.fail(proposal, "rejected", child, told)
 
     def judge(self, proposal: Proposal, child: Candidate) -> None:
         """Decide on a child by what is known of it at its gate."""
+        # Its own further trials may have shown that nobody can decide a case.
+        idle = {*self._pool.ledger.undecidable}
+        proposal.gate = tuple(case for case in proposal.gate if case not in idle)
         state = judge_gate(self._pool.ledger, child, proposal.rivals, proposal.gate, self._decisions.accept)
         if not state.verdict:
             # A repair takes a good part of the edit back as likely as not, and a few cases tell.

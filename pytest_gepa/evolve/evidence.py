@@ -50,14 +50,19 @@ class Showcase:
         return [Minibatch(group, self._neighbours(parent, group)) for group in found]
 
     def _neighbours(self, parent: str, failing: tuple[str, ...]) -> tuple[str, ...]:
-        """Draw passing cases that use the same components, rather those that failed alike under the seed."""
+        """Draw passing cases that can be decided and use the same components, rather those that failed alike under the
+        seed.
+        """
         results, seed = self._ledger.results[parent], self._ledger.results[self._seed]
         used = {name for case in failing for name in results[case].uses}
         likeness = Likeness(results[case].likeness for case in failing)
+        idle = {*self._ledger.undecidable}
         closeness: dict[str, float] = {}
         nearest: dict[str, float] = {"": 0.0}
         shared: dict[tuple[str, ...], float] = {}
         for case in self._ledger.divide(parent)[1]:
+            if case in idle:  # it would be a coin in the gate
+                continue
             uses, text = results[case].uses, seed[case].likeness
             if uses not in shared:
                 shared[uses] = len(used.intersection(uses)) / len(used.union(uses))
@@ -71,9 +76,10 @@ class Showcase:
     def note_broken(self, parent: str, child: str, cases: tuple[str, ...]) -> None:
         """Remember which of these cases passed under the parent and do not under the child."""
         ledger = self._ledger
+        idle = {*ledger.undecidable}
         for case in cases:
             before, after = ledger.evidence(parent, case), ledger.evidence(child, case)
-            if before is not None and after is not None:
+            if before is not None and after is not None and case not in idle:
                 self.fragile[case] += ledger.passes(parent, case) and not ledger.passes(child, case)
 
     def discard(

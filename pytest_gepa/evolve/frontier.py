@@ -72,40 +72,48 @@ def bits(positions: Iterable[int]) -> int:
 class Frontier:
     """The candidates that are best on some case, of all that were added. Cases are known by their
     position; behind them stand the named scores, `objectives` in number, and the things of which one candidate takes
-    least, `savings` in number, each with the weight of a case.
+    least, `savings` in number, each with the weight of a case. Cases that are set `aside` count in the means only: who
+    passes there was lucky.
     """
 
-    def __init__(self, weights: Sequence[float], objectives: int = 0, savings: int = 0) -> None:
+    def __init__(
+        self, weights: Sequence[float], objectives: int = 0, savings: int = 0, aside: Iterable[int] = ()
+    ) -> None:
         one = sum(weights) / len(weights) if weights else 1.0
         self._weights = Weights([*weights, *[one] * (objectives + savings)])
         self._case_weights = tuple(weights)
+        self._aside = frozenset(aside)
         self._cases = (1 << len(weights)) - 1
         self._scored = (1 << len(weights) + objectives) - 1
         self.best_scores = [-1.0] * (len(weights) + objectives)
         """The best score on each case and objective so far, -1 before the first candidate."""
         self._best_on: dict[str, int] = {}
         self._worth: dict[str, float] = {}
+        self._length: dict[str, int] = {}
         self.means: dict[str, float] = {}
         """Weighted mean of every candidate that was added, in the order of adding."""
         self._members: tuple[str, ...] = ()
 
-    def add(self, candidate: str, scores: Sequence[float], least: Sequence[int] = ()) -> int:
+    def add(self, candidate: str, scores: Sequence[float], least: Sequence[int] = (), length: int = 0) -> int:
         """Take in a candidate with its score on every case, and its mean of every objective; return on how many it
         beats all earlier ones. `least` are the savings of which it takes less than all, and so the place from another.
+        `length` is that of its texts.
         """
         better: list[int] = []
         equal: list[int] = []
         for case, (score, best) in enumerate(zip(scores, self.best_scores, strict=True)):
             if score > best + TIE:
-                better.append(case)
                 self.best_scores[case] = score
-            elif score >= best - TIE:
+                if case not in self._aside:
+                    better.append(case)
+            elif score >= best - TIE and case not in self._aside:
                 equal.append(case)
         lost = bits([*better, *(len(self.best_scores) + saving for saving in least)])
         for name, mask in self._best_on.items():
             if mask & lost:
                 self._best_on[name] = mask & ~lost
                 self._worth[name] = self._weights.total(mask & ~lost)
+        self._length[candidate] = length
         self._best_on[candidate] = lost | bits(equal)
         self._worth[candidate] = self._weights.total(self._best_on[candidate])
         total = sum(self._case_weights)
@@ -122,18 +130,16 @@ class Frontier:
                 self._best_on[name], self._worth[name] = mask, self._weights.total(mask)
             else:
                 del self._best_on[name], self._worth[name]
-        age = {name: position for position, name in enumerate(self.means)}
-        self._members = tuple(sorted(self._best_on, key=lambda name: (-self.means[name], -age[name])))
+        self._members = tuple(reversed(self._worst_first()))
         return len(better)
 
     def _without_redundant(self) -> set[str]:
         """Drop, lowest mean first, each candidate that is on no score the only one left among the best; return
         the others.
 
-        Of equal means the oldest goes first: whoever breaks ties toward the old stands still.
+        Of equal means the longest goes first, and of these the oldest: whoever breaks ties toward the old stands still.
         """
-        age = {name: position for position, name in enumerate(self.means)}
-        order = sorted(self._best_on, key=lambda name: (self.means[name], age[name]))
+        order = self._worst_first()
         better_ones = [0] * (len(order) + 1)
         for position in range(len(order) - 1, -1, -1):
             better_ones[position] = better_ones[position + 1] | self._best_on[order[position]] & self._scored
@@ -145,6 +151,11 @@ class Frontier:
                 kept.add(name)
                 held |= mask
         return kept
+
+    def _worst_first(self) -> list[str]:
+        """Who is best somewhere, by mean: of equal means the longest first, and of these the oldest."""
+        age = {name: position for position, name in enumerate(self.means)}
+        return sorted(self._best_on, key=lambda name: (self.means[name], -self._length[name], age[name]))
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class Ledger:
         self._trials: dict[tuple[str, str], list[CaseResult]] = {}
         self._mute: set[tuple[str, str]] = set()
         self._seed_id = ""
+        self._aside: tuple[str, ...] | None = ()
         self._compared = self._differing = 0
         self._was_noisy = False
 
@@ -84,7 +85,7 @@ class Ledger:
 
     def repeat(self, candidate: str, results: Mapping[str, CaseResult]) -> None:
         """Add another trial of cases that have a result: from now on they are judged by the median of their trials."""
-        known = self.results[candidate]
+        known, self._aside = self.results[candidate], None
         for case, result in results.items():
             if result.score is None or known[case].score is None:
                 self._mute.add((candidate, case))
@@ -130,12 +131,15 @@ class Ledger:
         """The cases whose trials differed under several candidates, at least half of those under which they were
         repeated: no edit is to blame, and none can mend them.
         """
-        repeated: Counter[str] = Counter()
-        split: Counter[str] = Counter()
-        for (_, case), trials in self._trials.items():
-            repeated[case] += 1
-            split[case] += len({self._verdict(case, result) for result in trials}) > 1
-        return tuple(case for case in self.active if split[case] >= max(_SPLIT, repeated[case] / 2))
+        if self._aside is None:
+            repeated: Counter[str] = Counter()
+            split: Counter[str] = Counter()
+            for (_, case), trials in self._trials.items():
+                repeated[case] += 1
+                split[case] += len({self._verdict(case, result) for result in trials}) > 1
+            enough = (case for case in self.active if split[case] >= max(_SPLIT, repeated[case] / 2))
+            self._aside = tuple(enough)
+        return self._aside
 
     @property
     def noise(self) -> float:
@@ -331,11 +335,11 @@ class Ledger:
 
     def turned(self, before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the cases with a better score under `after` than under `before`, and those with a worse one, of
-        those on which both gave evidence and are judged.
+        those that can be decided, and on which both gave evidence and are judged.
         """
         better: list[str] = []
         worse: list[str] = []
-        left_out = {*self.left_out(before), *self.left_out(after)}
+        left_out = {*self.left_out(before), *self.left_out(after), *self.undecidable}
         for case in self.active:
             old, new = self.evidence(before, case), self.evidence(after, case)
             if old is None or new is None or case in left_out or abs(new - old) <= TIE:

@@ -64,6 +64,7 @@ class Pool:
         self._savings: tuple[str, ...] = ()
         self._least: dict[str, str] = {}
         self._thrifty: list[str] = []
+        self._aside: tuple[str, ...] = ()
         self._pairs: list[tuple[str, str]] = []
         self._tried: set[frozenset[str]] = set()
         self._failed: set[frozenset[str]] = set()
@@ -77,11 +78,18 @@ class Pool:
         """Give all who have entered their places anew, after further trials of some."""
         self._enter_all(tuple(self.frontier.means))
 
+    def heed_undecidable(self) -> None:
+        """Weigh again when further trials have shown of other cases than before that nobody can decide them."""
+        if self.ledger.undecidable != self._aside:
+            self.weigh_again()
+
     def _enter_all(self, names: Sequence[str]) -> None:
         # A trial that fails may give no named score: what there is to compare by is found out anew as well.
         judged = self._judged(self.seed.id).values()
         self._objectives, self._savings = objective_names(judged), known_savings(judged)
-        self.frontier = Frontier(self.ledger.weights, len(self._objectives), len(self._savings))
+        self._aside = self.ledger.undecidable
+        aside = [self.ledger.active.index(case) for case in self._aside]
+        self.frontier = Frontier(self.ledger.weights, len(self._objectives), len(self._savings), aside)
         self._least, self._thrifty = {}, []
         self._pairs = [pair for pair in self._pairs if frozenset(pair) in self._failed]
         for name in names:
@@ -105,7 +113,7 @@ class Pool:
         name, ledger, frontier = candidate.id, self.ledger, self.frontier
         before = self.best_mean
         means = objective_means(self._objectives, self._judged(self.seed.id), self._judged(name))
-        better = frontier.add(name, [*ledger.scores(name), *means], self._saved_by(name))
+        better = frontier.add(name, [*ledger.scores(name), *means], self._saved_by(name), candidate.length)
         self._broken[name] = len(ledger.broken(name))
         self._workable[name] = bool(ledger.workable(name))
         if name in frontier.members:
@@ -294,15 +302,17 @@ class Pool:
 
     def _differences(self, one: str, other: str) -> tuple[list[str], list[str], float]:
         """Return the cases on which one is ahead, those on which it is behind, and the mean of the
-        better scores.
+        better scores; where nobody can decide a case the score of `one` stands, and none is ahead.
         """
-        ledger = self.ledger
+        ledger, idle = self.ledger, {*self.ledger.undecidable}
         ahead: list[str] = []
         behind: list[str] = []
         union = 0.0
         rows = zip(ledger.active, ledger.weights, ledger.scores(one), ledger.scores(other), strict=True)
         for case, weight, mine, theirs in rows:
-            union += weight * max(mine, theirs)
+            union += weight * (mine if case in idle else max(mine, theirs))
+            if case in idle:
+                continue
             if mine > theirs + TIE:
                 ahead.append(case)
             elif theirs > mine + TIE:

@@ -200,6 +200,7 @@ class Search:
             return
         if task.purpose == "repeat":
             self.pool.ledger.repeat(event.candidate, results)
+            self.pool.heed_undecidable()
         else:
             self.pool.ledger.record(event.candidate, results)
         if task.candidate is self.seed:

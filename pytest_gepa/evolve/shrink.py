@@ -142,7 +142,8 @@ class Shrink:
     def _keep(self, state: str, cases: tuple[str, ...] = (), reason: str = "") -> AttemptResult:
         if len(self._attempt.dropping) == 1:
             (number,) = self._attempt.dropping
-            self._known[number] = Need(*self._hunks[number], state, cases, reason)
+            at_least = state == "needed" and bool(self._unrun())
+            self._known[number] = Need(*self._hunks[number], state, cases, reason, at_least)
         return AttemptResult(worse=cases)
 
     def _run(self, wanted: Sequence[str]) -> None:
@@ -228,11 +229,8 @@ class Shrink:
     def _compared(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The cases in which the child is known to be worse than the winner, and those that gave no evidence."""
         ledger, child, winner = self._pool.ledger, self._child.id, self.winner.id
-        judged = [
-            case
-            for case in ledger.active
-            if case in ledger.results.get(child, {}) and case not in ledger.left_out(child)
-        ]
+        known, idle = ledger.results.get(child, {}), self._idle()
+        judged = [case for case in ledger.active if case in known and case not in idle]
         unknown = [
             case
             for case in judged
@@ -243,14 +241,7 @@ class Shrink:
 
     def _wanted(self) -> list[str]:
         """The cases to run next, the likeliest to be worse first; () when the attempt has gone as far as it should."""
-        ledger, child, attempt = self._pool.ledger, self._child, self._attempt
-        changed = {name for name, text in child.texts.items() if text != self.winner.texts[name]}
-        left_out = ledger.left_out(child.id)
-        missing = [
-            case
-            for case in ledger.missing(child.id)
-            if case not in left_out and any(self._reaches(name, case) for name in changed)
-        ]
+        attempt, missing = self._attempt, self._unrun()
         if attempt.only:
             return [case for case in missing if case == attempt.only]
         order = self._suspects.order(attempt.dropping, missing)
@@ -258,6 +249,16 @@ class Shrink:
         if order and order[0][1] > _SURE:
             size = 1
         return [case for case, _ in order[:size]]
+
+    def _unrun(self) -> list[str]:
+        """The cases that may be worse under the child and have not been run."""
+        ledger, child, idle = self._pool.ledger, self._child, self._idle()
+        changed = {name for name, text in child.texts.items() if text != self.winner.texts[name]}
+        return [
+            case
+            for case in ledger.missing(child.id)
+            if case not in idle and any(self._reaches(name, case) for name in changed)
+        ]
 
     def _further(self, known: int) -> list[str]:
         """A few more cases that will be worse without the one change, by all that is known; () after the first time.
@@ -269,8 +270,15 @@ class Shrink:
         room = min(size, _TOLD - known, self._room, self._budget.remaining)
         if room < 1 or ledger.noise:
             return []
-        order = self._suspects.order(self._attempt.dropping, ledger.missing(self._child.id))
+        idle = self._idle()
+        missing = [case for case in ledger.missing(self._child.id) if case not in idle]
+        order = self._suspects.order(self._attempt.dropping, missing)
         return [case for case, suspicion in order[:room] if suspicion > _SURE]
+
+    def _idle(self) -> set[str]:
+        """The cases that say nothing of the child: its examples, and what nobody can decide."""
+        ledger = self._pool.ledger
+        return {*ledger.left_out(self._child.id), *ledger.undecidable}
 
     def _reaches(self, component: str, case: str) -> bool:
         """Whether a case was seen to use a component, or may do so unseen."""

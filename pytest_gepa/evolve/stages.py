@@ -15,11 +15,11 @@ from pytest_gepa.evolve.problem import TIE
 class Stage:
     """What is known of a candidate that has passed its gate and was not run on all cases.
 
-    `scores` are those that count for it, on the cases that are not `missing`; `best` are the highest of any candidate
-    so far, on every case, and `best_mean` is the highest weighted mean. `unsolved` are the missing cases that nobody
-    has solved. `fragile` says how often edits have broken a case. With `failures_wanted` failures the candidate is
-    reflected on again (0: not before it was run on all cases); a case fails with a chance of `failure_rate`. An
-    evaluation is worth its while with `least` cases.
+    `scores` are those that count for it, on the cases that are not `missing`; `best` are the highest of any
+    candidate so far, on every case (1 where it cannot be decided), and `best_mean` is the highest weighted mean.
+    `unsolved` are the missing cases that nobody has solved. `fragile` says how often edits have broken a case. With
+    `failures_wanted` failures the candidate is reflected on again (0: not before it was run on all cases); a case
+    fails with a chance of `failure_rate`. An evaluation is worth its while with `least` cases.
     """
 
     candidate: Candidate
@@ -54,6 +54,8 @@ def stage_of(
     """Gather what is known of a candidate and of the best."""
     missing = ledger.missing(candidate.id)
     lacking = set(missing)
+    # Nobody can be the best on a case that nobody can decide: as if it were solved.
+    best_scores = {**best_scores, **dict.fromkeys(ledger.undecidable, 1.0)}
     settled = [case for case in ledger.active if case not in lacking]
     failing, passing = ledger.divide(candidate.id)
     return Stage(

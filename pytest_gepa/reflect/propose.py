@@ -22,7 +22,7 @@ from pytest_gepa.reflect.menu import Menu, choosing_menu, full_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reader import ReplyReader, nodeids_of
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
-from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, build_request, correction
+from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, Version, build_request, correction
 from pytest_gepa.trace.redact_lines import HiddenLines
 
 MODEL_FREE = "model-free"
@@ -139,7 +139,7 @@ def propose(
     attempt: int = 0,
     examples: Sequence[Example] = (),
     redact: Callable[[str], str] = str,
-    other: tuple[str, str] | None = None,
+    other: Version | None = None,
 ) -> Proposal:
     """Ask for an edit of `component`, whose text is `parent_text` in the parent.
 
@@ -165,7 +165,7 @@ def propose(
         menu,
         {name: redact(text) for name, text in components.items()},
         attempt=attempt,
-        other=None if other is None else (redact(other[0]), redact(other[1])),
+        other=None if other is None else Version(*map(redact, other)),
     )
     exchanges: list[Asking] = []
     rejections: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import jinja2
 
@@ -42,6 +43,16 @@ class Asked:
     discarded: Sequence[tuple[str, str]]
 
 
+class Version(NamedTuple):
+    """Another version of a prompt: its text, what it has `changed` in the ancestor of both, and what the prompt itself
+    has (`own`).
+    """
+
+    text: str
+    changed: str
+    own: str
+
+
 def build_request(
     component_id: str,
     text: str,
@@ -52,16 +63,15 @@ def build_request(
     components: Mapping[str, str],
     token_budget: int = DEFAULT_TOKENS,
     attempt: int = 0,
-    other: tuple[str, str] | None = None,
+    other: Version | None = None,
 ) -> list[ChatMessage]:
     """One system and one user message that ask for an edit of the prompt `component_id`, whose text is `text`.
 
-    `discarded` holds (summary, reason) of edits of this text that were tried, oldest first. `components`
-    holds every prompt's text under the candidate that was run. `token_budget` bounds the evidence, not the
-    prompt itself. `attempt` counts earlier requests that were otherwise the same, so that this one differs
-    from them. `other` is another version of the text with which it is to be united, and what that one changed in
-    their ancestor. The prompt's text is the first fenced block of the user message and stands nowhere else in a
-    block of its own.
+    `discarded` holds (summary, reason) of edits of this text that were tried, oldest first. `components` holds
+    every prompt's text under the candidate that was run. `token_budget` bounds the evidence, not the prompt
+    itself. `attempt` counts earlier requests that were otherwise the same, so that this one differs from them.
+    `other` is another version of the text with which it is to be united. The prompt's text is the first fenced
+    block of the user message and stands nowhere else in a block of its own.
     """
     known = {**components, component_id: text}
     shown, summary_bytes = _DISCARDED[menu.name]

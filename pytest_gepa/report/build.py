@@ -109,6 +109,8 @@ def _unconfirmed(state: RunState, winner: Candidate, labels: Mapping[str, str]) 
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:
+        if state.unconfirmed:
+            return "not confirmed", state.unconfirmed
         when = f"{'in' if state.trials else 'before'} its confirm run"
         if state.confirm_stopped:
             return "not confirmed", f"the run was stopped {when}: {state.confirm_stopped}"
@@ -146,10 +148,12 @@ def _what_failed(state: RunState) -> str:
 
 def _warnings(state: RunState, reason: str) -> tuple[str, ...]:
     """What the verdict's reason does not say of the search."""
-    failed = state.reflection_failed
-    if not failed or failed in reason:
-        return ()
-    return (f"the reflecting model failed, so that no more edits were asked for: {failed}",)
+    failed, told = state.reflection_failed, []
+    if failed and failed not in reason:
+        told.append(f"the reflecting model failed, so that no more edits were asked for: {failed}")
+    if state.confirm_cut:
+        told.append(f"the verdict goes by {count(state.trials, 'trial')} a side: {state.confirm_cut}")
+    return tuple(told)
 
 
 def _has_work(state: RunState) -> bool:

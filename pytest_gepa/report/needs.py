@@ -26,6 +26,7 @@ def change_needs(state: RunState, labels: Mapping[str, str]) -> tuple[ChangeNeed
             need.state,
             tuple(labels[case] for case in need.cases),
             need.reason,
+            need.at_least,
         )
         for need in state.shrink.needs
     )
@@ -71,7 +72,7 @@ def need_lines(needs: Sequence[ChangeNeed]) -> Iterator[PatchLine]:
         yield PatchLine(need.component)
         yield from map(PatchLine, shown_lines(need))
         if need.state == "needed":
-            yield PatchLine("worse without it:", quoted=False)
+            yield PatchLine(f"worse without it{', at least' * need.at_least}:", quoted=False)
             yield from map(PatchLine, shown_cases(need))
         else:
             yield PatchLine("not measured:", quoted=False)

@@ -109,8 +109,9 @@ class Change:
 class ChangeNeed:
     """One change of the winner as the search has found it, by its `lines`, and what it is needed for.
 
-    `state` is "needed": `cases` are worse without it, those that were seen before the attempt was given up; "dropped":
-    no case is, and the winner is without it; or "not measured", for the `reason`.
+    `state` is "needed": `cases` are worse without it, those that were seen before the attempt was given up, and
+    `at_least` says that others were not run; "dropped": no case is, and the winner is without it; or "not measured",
+    for the `reason`.
     """
 
     component: OwnName
@@ -118,6 +119,7 @@ class ChangeNeed:
     state: OwnName
     cases: tuple[str, ...] = ()
     reason: str = ""
+    at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)

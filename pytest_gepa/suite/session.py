@@ -62,6 +62,7 @@ def run_job(job: Job, channel: Channel) -> None:
     os.environ.update(job.environ)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
     os.environ["GEPA_CANDIDATE"] = job.candidate
+    os.environ["GEPA_TRIAL"] = job.trial.replace("/", "-")
     sys.path[:] = job.sys_path
     sys.argv[:] = ["pytest", *job.args]
     sys.dont_write_bytecode = True

@@ -37,6 +37,21 @@ def test_neighbours_pass_and_share_a_component_with_the_failing() -> None:
     assert shelf.minibatches(SEED.id, 1) == [Minibatch(("bad",), ("near",))]
 
 
+def test_a_case_that_nobody_can_decide_is_no_neighbour_and_broken_by_nobody() -> None:
+    results = {"bad": failed("a"), "coin": passed("a"), "near": passed("a")}
+    ledger = Ledger([SearchCase(case) for case in results])
+    ledger.record_seed(SEED.id, results)
+    for name in ("one", "two", "three"):
+        ledger.record(name, results)
+        ledger.repeat(name, {"coin": failed("a")})
+    assert ledger.undecidable == ("coin",)
+    shelf = Showcase(ledger, SEED.id, SearchSettings(), random.Random(0).random)
+    assert shelf.minibatches(SEED.id, 1) == [Minibatch(("bad",), ("near",))]
+    ledger.record("child", dict.fromkeys(results, failed("a")))
+    shelf.note_broken(SEED.id, "child", ("coin", "near"))
+    assert +shelf.fragile == {"near": 1}
+
+
 def test_every_failing_case_is_in_one_group_when_there_is_room() -> None:
     shelf = showcase({f"c{n}": failed("a") for n in range(7)}, minibatch=3)
     groups = shelf.minibatches(SEED.id, 3)

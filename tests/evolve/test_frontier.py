@@ -36,6 +36,17 @@ def test_of_two_equal_candidates_the_newest_stays() -> None:
     assert frontier_of([[1.0, 0.0], [1.0, 0.0]]).members == ("c1",)
 
 
+def test_of_two_equal_candidates_the_shorter_stays_though_it_is_older() -> None:
+    frontier = Frontier([1.0, 1.0])
+    for name, length in (("long", 30), ("short", 10), ("longer", 40)):
+        frontier.add(name, [1.0, 0.0], length=length)
+    assert frontier.members == ("short",)
+    frontier.add("other", [0.0, 1.0], length=20)
+    assert frontier.members == ("short", "other")
+    frontier.add("as short", [1.0, 0.0], length=10)
+    assert frontier.members == ("as short", "other")
+
+
 def test_a_candidate_that_others_cover_together_is_redundant() -> None:
     frontier = frontier_of([[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.5, 1.0]])
     assert "c0" not in frontier.members
@@ -75,6 +86,20 @@ def test_who_takes_least_of_something_stays_until_another_takes_less() -> None:
     assert frontier.shares(["rich", "leaner"]) == [2 / 3, 1 / 3]
     # A place for what is saved is no case.
     assert [(one.best_on, one.alone_on) for one in frontier.standings()] == [(2, 2), (0, 0)]
+
+
+def test_a_case_that_is_set_aside_gives_no_place_and_is_no_gain() -> None:
+    frontier = Frontier([1.0, 1.0, 1.0], aside=[1])
+    frontier.add("steady", [1.0, 0.0, 0.0])
+    assert frontier.add("lucky", [0.0, 1.0, 0.0]) == 0
+    assert frontier.members == ("steady",)
+    assert frontier.add("other", [0.0, 0.0, 1.0]) == 1
+    assert [(one.candidate, one.best_on, one.share) for one in frontier.standings()] == [
+        ("other", 1, 0.5),
+        ("steady", 1, 0.5),
+    ]
+    # It counts in the means.
+    assert frontier.means["lucky"] == pytest.approx(1 / 3)
 
 
 def test_a_weight_that_is_not_positive_is_refused() -> None:

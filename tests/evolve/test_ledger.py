@@ -167,6 +167,14 @@ def test_a_case_whose_trials_differ_under_most_candidates_is_set_aside() -> None
     assert repeated(s="-+", x="+-", y="--", z="-").undecidable == ()
 
 
+def test_a_case_that_is_set_aside_counts_for_no_turn() -> None:
+    steady = repeated(s="-", x="+")
+    assert steady.turned("s", "x") == (("c",), ())
+    aside = repeated(s="-+", x="+-", y="-+", z="+")
+    aside.record("u", {"c": trial(False)})
+    assert aside.turned("u", "z") == ((), ())
+
+
 def test_a_lead_over_a_rival_with_more_trials_is_in_doubt_where_trials_differ() -> None:
     assert repeated(s="-+-", x="+").leads_on_fewer_trials("x", ["s"], ["c"]) == ("c",)
     assert repeated(s="-+-", x="++").leads_on_fewer_trials("x", ["s"], ["c"]) == ("c",)

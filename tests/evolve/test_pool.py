@@ -262,3 +262,20 @@ def test_only_what_bars_a_candidate_is_in_doubt() -> None:
     add(pool, child("bold\n"), "0111")
     assert pool.in_doubt(max_broken=0) == ("0",)
     assert pool.in_doubt(max_broken=1) == ()
+
+
+def test_a_case_that_turns_out_to_be_undecidable_gives_no_place_and_is_no_reason_to_merge() -> None:
+    pool = pool_of("1100")
+    lucky, steady = child("lucky\n"), child("steady\n")
+    add(pool, lucky, "1101")
+    add(pool, steady, "1110")
+    assert set(pool.frontier.members) == {lucky.id, steady.id}
+    for name, again in ((SEED.id, 1.0), (lucky.id, 0.0)):
+        pool.ledger.repeat(name, {"3": CaseResult(again, ("a", "b"), "", True, "k")})
+        pool.heed_undecidable()
+        assert lucky.id in pool.frontier.members
+    pool.ledger.repeat(steady.id, {"3": CaseResult(1.0, ("a", "b"), "", True, "k")})
+    pool.heed_undecidable()
+    assert pool.ledger.undecidable == ("3",)
+    assert pool.frontier.members == (steady.id,)
+    assert pool.next_merge() is None

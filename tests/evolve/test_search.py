@@ -764,3 +764,45 @@ def test_no_better_candidate_is_lost_to_a_doubt_that_the_end_of_the_search_cuts_
     assert search.done == "good enough"
     assert search.best().texts == {"p": "better"}
     assert (search.budget.reserved, search.is_evaluating) == (0, False)
+
+
+class Tossed(World):
+    """A world in which the case "coin" ends otherwise in each further trial, whatever the prompt says."""
+
+    tosses = 0
+
+    def answer(self, task: Evaluate | Reflect) -> Event:
+        event = super().answer(task)
+        if not (isinstance(event, Evaluated) and "coin" in event.results):
+            return event
+        self.tosses += 1
+        passed = bool(self.tosses % 2)
+        result = replace(event.results["coin"], score=float(passed), passed=passed)
+        return Evaluated(event.candidate, {**event.results, "coin": result})
+
+
+def test_a_case_that_nobody_can_decide_is_in_no_gate_and_gives_no_place() -> None:
+    def dated(world: World, task: Reflect, name: str) -> str:
+        return f"{task.parent.texts[name]}- mind the date, {task.proposal}\n"
+
+    needs = {"coin": {"p": ()}} | {
+        f"{word}-{n}": {"p": (word,)} for word in ("date,", "price") for n in range(3)
+    }
+    world = Tossed(needs, editor=dated, how=Decisions(select_parent=lambda choice: choice.seed))
+    search = world.search(probe=7, patience=30, groups=1, chain_tries=0)
+    was_set_aside = False
+    while not search.done:
+        for task in search.ask():
+            if search.pool.ledger.undecidable:
+                was_set_aside = True
+                assert isinstance(task, Reflect) or task.purpose != "gate" or "coin" not in task.cases
+                assert isinstance(task, Evaluate) or "coin" not in (*task.failing, *task.neighbours)
+            world.tasks.append(task)
+            world.tell(search, world.answer(task))
+    assert was_set_aside
+    assert search.pool.parents({}) or not search.pool.ledger.workable(search.seed.id)
+    assert all(standing.best_on <= 6 for standing in search.frontier())
+    again = world.search(probe=7, patience=30, groups=1, chain_tries=0)
+    for event in world.events:
+        again.tell(event)
+    assert (again.frontier(), again.done) == (search.frontier(), search.done)

@@ -202,6 +202,25 @@ def test_with_room_left_a_few_more_cases_are_found_for_each_change():
     assert shrink.done == "every change was tried"
 
 
+def test_it_is_told_whether_all_cases_were_run_without_a_change():
+    """Of those that were not, more may need it."""
+    cases = ["one", *(f"one+{word}" for word in ("Route", "it.", "Route+it.")), "two"]
+    found = bench(["one", "two"], cases)
+    shrink, _ = found.shrink()
+    assert [(len(need.cases), need.at_least) for need in shrink.needs] == [(3, True), (1, False)]
+    for rest, ran in (("two", 3), ("one", 5)):
+        alone = derive(found.seed, {"a": rules(rest)}).id
+        assert len({case for candidate, case in found.ran if candidate == alone}) == ran
+    whole, _ = bench(["one", "idle"], ["one"]).shrink()
+    assert [(need.state, need.at_least) for need in whole.needs] == [("needed", False), ("dropped", False)]
+    uses = {"one": ("a",), "two": ("b",)}
+    apart, _ = Bench(
+        words, {"a": "A.\n", "b": "B.\n"}, {"a": "A.\none\n", "b": "B.\ntwo\n"}, ["one", "two"], uses
+    ).shrink()
+    # What does not read the prompt cannot need its change.
+    assert not any(need.at_least for need in apart.needs)
+
+
 def test_a_small_patch_has_three_runs_of_the_suite_and_no_patch_more_than_six():
     assert fair_share(40, 1) == 120
     assert fair_share(45, 18) == 234
@@ -298,6 +317,32 @@ def test_a_loss_that_comes_again_counts():
     shrink, _ = flaky(0, 1).shrink()
     assert states(shrink) == {"one": "needed", "idle": "needed"}
     assert shrink.needs[1].cases == ("luck",)
+
+
+def toss(found: Bench, case: str) -> None:
+    """Let trials of a case differ under three candidates, so that nobody can decide it."""
+    others = [derive(found.seed, {"a": rules(name)}) for name in ("uno", "due")]
+    for other in others:
+        found.add(other)
+    for candidate in (found.seed, *others):
+        known = found.pool.ledger.evidence(candidate.id, case)
+        again = CaseResult(1.0 - (known or 0.0), ("a",), keys="k")
+        found.pool.ledger.repeat(candidate.id, {case: again})
+    assert case in found.pool.ledger.undecidable
+
+
+def test_a_case_that_nobody_can_decide_keeps_no_change():
+    def score(texts: Mapping[str, str], case: str) -> float:
+        return (
+            words(texts, case) if case == "one" else float("- one" in texts["a"] and "- idle" in texts["a"])
+        )
+
+    found = bench(["one", "idle"], ["one", "coin"], score)
+    toss(found, "coin")
+    shrink, _ = found.shrink()
+    assert states(shrink) == {"one": "needed", "idle": "dropped"}
+    assert shrink.needs[0].cases == ("one",)
+    assert "coin" not in {case for _, case in found.ran}
 
 
 def test_where_trials_end_alike_nothing_is_repeated():

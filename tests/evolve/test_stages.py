@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pytest_gepa.evolve.candidate import derive
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.stages import Stage, run_what_can_matter, stage_of
-from tests.evolve.test_gate import CHILD, ledger_of
+from pytest_gepa.evolve.tasks import CaseResult
+from tests.evolve.test_gate import CHILD, SEED, ledger_of
+
+OTHER = derive(SEED, {"a": "2"})
 
 
 def state(ledger: Ledger, best: str, mean: float, wanted: int = 0, least: int = 1) -> Stage:
@@ -47,3 +51,17 @@ def test_a_child_that_can_only_tie_is_run_in_steps_that_could_end_it() -> None:
 
 def test_a_child_that_can_neither_reach_the_best_nor_be_the_best_anywhere_is_out() -> None:
     assert stage(ledger_of("0001111", "0001---"), "1111111", 0.9) == ""
+
+
+def test_a_case_that_nobody_can_decide_is_worth_no_run_of_its_own() -> None:
+    ledger = ledger_of("0001111", "1000---")
+    assert stage(ledger, "0001111", 0.9) == "456"
+    ledger.record("other", {"0": CaseResult(1.0, ("a",), "", True, "k")})
+    for name in (SEED.id, CHILD.id, "other"):
+        again = 1.0 - (ledger.evidence(name, "0") or 0.0)
+        ledger.repeat(name, {"0": CaseResult(again, ("a",), "", True, "k")})
+    assert ledger.undecidable == ("0",)
+    assert stage(ledger, "0001111", 0.9) == ""
+    # Nor is it run first because nobody has solved it.
+    assert state(ledger, "0001111", 0.9).unsolved == ()
+    assert stage_of(ledger, OTHER, {str(n): 0.0 for n in range(7)}, 0.0, {}, 1, 1).unsolved[0] == "1"

@@ -8,7 +8,7 @@ from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.menu import FULL, PROGRAM, Menu, full_menu
-from pytest_gepa.reflect.request import build_request, correction
+from pytest_gepa.reflect.request import Version, build_request, correction
 from tests.reflect.exhibits import (
     COMPONENTS,
     EXAMPLE,
@@ -156,12 +156,17 @@ def test_a_program_is_asked_for_whole_and_in_words_for_code():
 
 def test_another_version_is_shown_after_the_cases_with_what_it_changed() -> None:
     text = user_message(
-        other=("You route tickets well.\n", "- You route tickets.\n+ You route tickets well.")
+        other=Version(
+            "You route tickets well.\n",
+            "- You route tickets.\n+ You route tickets well.",
+            "+ Be brief.",
+        )
     )
     failing, _, version = text.partition("# Another version of prompts/route.md")
     assert "## Failing case 1" in failing
-    changed, whole = find_fences(version)
+    changed, own, whole = find_fences(version)
     assert changed.content == "- You route tickets.\n+ You route tickets well.\n"
+    assert own.content == "+ Be brief.\n"
     assert whole.content == "You route tickets well.\n"
     assert "Unite the two" in version
 

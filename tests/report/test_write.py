@@ -302,3 +302,16 @@ def test_a_line_of_a_secret_over_several_stands_in_no_report(tmp_path: Path):
     assert "    | - [redacted]\n    | + - ant\n" in message
     assert "-ACME pays late.\n" in diff
     assert not [text for text in [message, *texts] if "ACME" in text or "BETA" in text]
+
+
+@pytest.mark.parametrize("at_least", [True, False])
+def test_where_not_all_cases_were_run_without_a_change_reports_say_at_least(at_least: bool, tmp_path: Path):
+    desk = Desk(WORDS).search().choose().confirm()
+    need = ChangeNeed(PROMPT, ("+ - ant",), "needed", ("test_a.py::test_ant",), at_least=at_least)
+    directory, _ = written(tmp_path, desk, str, needs=(need,))
+    message = (directory / "best.patch").read_text("utf-8")
+    markdown, page = ((directory / f"report.{kind}").read_text("utf-8") for kind in ("md", "html"))
+
+    assert f"worse without it{', at least' if at_least else ''}:\n" in message
+    assert ("| at least `test_a.py::test_ant` |" in markdown) is at_least
+    assert ("<td>at least <code>" in page) is at_least
