@@ -32,10 +32,11 @@ from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Reflect, Reflected
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks
-from pytest_gepa.prompts.summary import summarize
+from pytest_gepa.prompts.summary import all_changes, summarize
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.model import RawReply
 from pytest_gepa.reflect.propose import EvidenceBudget, propose
+from pytest_gepa.reflect.request import Version
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
@@ -150,8 +151,9 @@ class Driver:
         shown = {name: exhibit(rollout) for name, rollout in self._shown(task).items()}
         other = None
         if task.other is not None:
-            theirs = task.other.candidate.texts[component]
-            other = theirs, summarize(task.other.base[component], theirs)
+            base, theirs = task.other.base[component], task.other.candidate.texts[component]
+            ours = task.parent.texts[component]
+            other = Version(theirs, all_changes(base, theirs), all_changes(base, ours))
         proposal = propose(
             component,
             task.parent.texts[component],
