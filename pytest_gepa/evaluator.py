@@ -15,6 +15,7 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
+from pytest_gepa.stale_copies import refuse_stale_copies
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Allowance, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -73,6 +74,9 @@ class Evaluator:
             allowance=self._allowance,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
+        if task.purpose == "baseline":
+            # Before anything is asked of a reflecting model: it would be paid for edits that have no effect.
+            refuse_stale_copies(evaluation.rollouts.values(), self._suite.components)
         arrived = seen_to_arrive(evaluation.rollouts.values())
         results = {
             case: self._result(rollout, evaluation.charged[case], arrived)

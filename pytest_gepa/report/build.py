@@ -107,6 +107,8 @@ def build_result(
 
 def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
     """Verdict and reason of a run without a whole confirm run."""
+    if not state.search_ended and state.stopped:
+        return "not confirmed", f"the run was stopped before its confirm run: {state.stopped}"
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:

@@ -89,7 +89,8 @@ class Rollout:
     `charged` says whether at least one response came from a model: not from the cache nor a mock. `uses` holds the ids
     of the components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture
     that it uses; `imported` of those that its process had opened before it and may have kept (a constant, a cache, a
-    module), at import or, those in `carried`, for earlier cases only.
+    module), at import or, those in `carried`, for earlier cases only. `unopened` are those whose own text reached a
+    request though nothing in its process, nor what that started, had opened the file.
     `renderings` tell what the components' Jinja2 templates were rendered with. `reports` are pytest's own reports,
     serialised, to be fed into the user's session.
     """
@@ -107,6 +108,7 @@ class Rollout:
     reads: tuple[OwnName, ...] = ()
     imported: tuple[OwnName, ...] = ()
     carried: tuple[OwnName, ...] = ()
+    unopened: tuple[OwnName, ...] = ()
     renderings: tuple[Rendering, ...] = ()
     seconds: float = 0.0
     reports: tuple[dict[str, object], ...] = ()

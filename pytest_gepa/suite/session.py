@@ -286,7 +286,15 @@ class ChildSession:
             self._watch.trouble = f"pytest.exit: {error}"
         seconds = time.monotonic() - started
         recorded = self.recorder.end(self._fixtures.used())
-        rollout = self._maker.make(case, item, self._watch, recorded, seconds, self.overlay.problem())
+        rollout = self._maker.make(
+            case,
+            item,
+            self._watch,
+            recorded,
+            seconds,
+            self.overlay.problem(),
+            hears_all=self.overlay.hears_all,
+        )
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import lru_cache
 
 from pytest_gepa.prompts.placeholders import literal_segments
@@ -15,6 +17,29 @@ more, a wrong one 0.10 or less; branches of a template that a case does not take
 SHORT = 16
 """Components below this many characters, and pieces of text between placeholders, prove nothing when found
 inside a longer text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The components whose text is in requests: `used` of those the ones that count as used, `unopened` the ones whose
+    own text is there though nobody has opened their file."""
+
+    used: tuple[str, ...]
+    unopened: tuple[str, ...] = ()
+
+
+def components_arrived(
+    texts: Mapping[str, str], calls: Sequence[Call], opened: AbstractSet[str] | None
+) -> Arrived:
+    """What `components_used` finds, in the light of which components' files were `opened`; None: that is not known."""
+    messages = _messages(calls)
+    haystack = "\0".join(messages)
+    found = tuple(id for id, text in texts.items() if _is_used(text, messages, haystack))
+    if opened is None or not found:
+        return Arrived(found)
+    known = [texts[id] for id in texts if id in opened]
+    unopened = [id for id in found if id not in opened and _has_own(texts[id], known, haystack)]
+    return Arrived(found, tuple(unopened))
 
 
 def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
@@ -79,6 +104,16 @@ def _is_used(text: str, messages: Sequence[str], haystack: str) -> bool:
         return _share_is_found(segments, haystack)
     pieces = _distinct(literal_segments(text, 3))
     return sum(map(len, pieces)) >= SHORT and any(_in_order(pieces, message) for message in messages)
+
+
+def _has_own(text: str, others: Sequence[str], haystack: str) -> bool:
+    """Whether enough of a component's text is found that none of the other texts explains."""
+    if not others:
+        return True
+    wholes = [_parts(other)[0] for other in others]
+    pieces = [piece for piece in _parts(text)[1] if len(piece) >= SHORT]
+    own = [piece for piece in pieces if piece in haystack and not any(piece in whole for whole in wholes)]
+    return bool(own) and sum(map(len, own)) >= LEAST_SHARE * sum(map(len, pieces))
 
 
 @lru_cache(maxsize=256)

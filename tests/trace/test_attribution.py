@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from pytest_gepa.trace.attribution import components_touched, components_used
+from pytest_gepa.trace.attribution import components_arrived, components_touched, components_used
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall
 
 ROUTE = """\
@@ -108,3 +108,24 @@ def test_a_prompt_that_is_the_description_of_a_tool_or_of_an_answers_field_is_fo
 def test_a_prompt_in_an_example_of_a_tools_call_is_found() -> None:
     example = Message("assistant", "", tool_calls=(ToolCall("c", "ask", f'{{"how": "{REPLY.strip()}"}}'),))
     assert components_used({"reply": REPLY}, [Call("k", "m", (example,), None)]) == ("reply",)
+
+
+def test_what_arrives_although_nobody_has_opened_anything_is_unopened() -> None:
+    arrived = components_arrived({"reply": REPLY, "route": ROUTE}, calls(ROUTE), frozenset())
+    assert (arrived.used, arrived.unopened) == (("route",), ("route",))
+
+
+def test_a_text_that_another_opened_one_explains_is_not_unopened() -> None:
+    newer = ROUTE.replace("and other.", "refunds and other.")
+    arrived = components_arrived({"v1": ROUTE, "v2": newer}, calls(newer), frozenset({"v2"}))
+    assert arrived.unopened == ()
+
+
+def test_a_text_of_its_own_beside_an_opened_one_is_unopened() -> None:
+    arrived = components_arrived({"reply": REPLY, "route": ROUTE}, calls(ROUTE, REPLY), frozenset({"reply"}))
+    assert arrived.unopened == ("route",)
+
+
+def test_where_reads_are_not_known_nothing_is_unopened() -> None:
+    arrived = components_arrived({"route": ROUTE}, calls(ROUTE), None)
+    assert (arrived.used, arrived.unopened) == (("route",), ())
