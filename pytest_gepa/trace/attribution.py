@@ -31,15 +31,23 @@ class Arrived:
 def components_arrived(
     texts: Mapping[str, str], calls: Sequence[Call], opened: AbstractSet[str] | None
 ) -> Arrived:
-    """What `components_used` finds, in the light of which components' files were `opened`; None: that is not known."""
+    """What `components_used` finds, in the light of which components' files were `opened`; None: that is not known.
+
+    Where any was opened, one that was not is no more used than a former version of a prompt that lies beside it; nor is
+    one that shares what is found of it with another, while all that only it says is missing. Where none was opened the
+    text alone counts.
+    """
     messages = _messages(calls)
     haystack = "\0".join(messages)
     found = tuple(id for id, text in texts.items() if _is_used(text, messages, haystack))
     if opened is None or not found:
         return Arrived(found)
     known = [texts[id] for id in texts if id in opened]
-    unopened = [id for id in found if id not in opened and _has_own(texts[id], known, haystack)]
-    return Arrived(found, tuple(unopened))
+    unopened = tuple(id for id in found if id not in opened and _has_own(texts[id], known, haystack))
+    if not known:
+        return Arrived(found, unopened)
+    read = [id for id in found if id in opened]
+    return Arrived(tuple(id for id in read if not _is_likeness(id, texts, read, haystack)), unopened)
 
 
 def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
@@ -111,9 +119,36 @@ def _has_own(text: str, others: Sequence[str], haystack: str) -> bool:
     if not others:
         return True
     wholes = [_parts(other)[0] for other in others]
-    pieces = [piece for piece in _parts(text)[1] if len(piece) >= SHORT]
+    pieces = _pieces_of(text)
     own = [piece for piece in pieces if piece in haystack and not any(piece in whole for whole in wholes)]
     return bool(own) and sum(map(len, own)) >= LEAST_SHARE * sum(map(len, pieces))
+
+
+def _is_likeness(id: str, texts: Mapping[str, str], found: Sequence[str], haystack: str) -> bool:
+    """Whether a component was found by nothing but what it shares with another one that was found by its own."""
+    if len(found) < 2:
+        return False
+    pieces = _pieces_of(texts[id])
+    own = _own_pieces(id, texts)
+    if not own or any(piece in haystack for piece in own):
+        return False
+    seen = [piece for piece in pieces if piece in haystack]
+    return any(
+        all(piece in _parts(texts[other])[0] for piece in seen)
+        and any(piece in haystack for piece in _own_pieces(other, texts))
+        for other in found
+        if other != id
+    )
+
+
+def _own_pieces(id: str, texts: Mapping[str, str]) -> list[str]:
+    """The pieces of a component that are in no other."""
+    others = [_parts(text)[0] for name, text in texts.items() if name != id]
+    return [piece for piece in _pieces_of(texts[id]) if not any(piece in other for other in others)]
+
+
+def _pieces_of(text: str) -> list[str]:
+    return [piece for piece in _parts(text)[1] if len(piece) >= SHORT]
 
 
 @lru_cache(maxsize=256)

@@ -129,3 +129,41 @@ def test_a_text_of_its_own_beside_an_opened_one_is_unopened() -> None:
 def test_where_reads_are_not_known_nothing_is_unopened() -> None:
     arrived = components_arrived({"route": ROUTE}, calls(ROUTE), None)
     assert (arrived.used, arrived.unopened) == (("route",), ())
+
+
+PREAMBLE = "You work for the house of Ann and Bob.\nNever promise a refund of any kind.\n"
+AGENTS = {
+    name: f"{PREAMBLE}Your desk is that of {name}, and no other.\n"
+    for name in ("billing", "shipping", "returns")
+}
+
+
+@pytest.mark.parametrize("opened", [set(AGENTS), {"billing", "returns"}, {"shipping"}])
+def test_of_prompts_with_one_preamble_the_one_that_was_sent_is_used(opened: set[str]) -> None:
+    arrived = components_arrived(AGENTS, calls(AGENTS["shipping"]), frozenset({*opened, "shipping"}))
+    assert (arrived.used, arrived.unopened) == (("shipping",), ())
+
+
+def test_a_former_version_that_nobody_opens_is_not_used() -> None:
+    newer = ROUTE.replace("and other.", "refunds and other.")
+    arrived = components_arrived({"v1": ROUTE, "v2": newer}, calls(newer), frozenset({"v2"}))
+    assert arrived.used == ("v2",)
+
+
+def test_a_preamble_that_is_a_prompt_of_its_own_stays_used() -> None:
+    texts = {"preamble": PREAMBLE, **AGENTS}
+    arrived = components_arrived(texts, calls(AGENTS["billing"]), frozenset(texts))
+    assert arrived.used == ("preamble", "billing")
+
+
+def test_templates_of_which_only_what_they_share_was_rendered_are_all_used() -> None:
+    texts = {
+        name: f"{PREAMBLE}{{% if vip %}}The {name} has gold in it{{% endif %}}" for name in ("cup", "plate")
+    }
+    arrived = components_arrived(texts, calls(PREAMBLE), frozenset(texts))
+    assert arrived.used == ("cup", "plate")
+
+
+def test_where_nothing_was_opened_the_text_alone_counts() -> None:
+    arrived = components_arrived(AGENTS, calls(AGENTS["shipping"]), frozenset())
+    assert set(arrived.used) == set(AGENTS)
