@@ -129,11 +129,14 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
 
 
 def _warnings(state: RunState, reason: str) -> tuple[str, ...]:
-    """What the verdict's reason does not say of the search."""
+    """What the verdict's reason does not say of baseline and search."""
     failed = state.reflection_failed
     if not failed or failed in reason:
-        return ()
-    return (f"the reflecting model failed, so that no more edits were asked for: {failed}",)
+        return tuple(state.warnings)
+    return (
+        *state.warnings,
+        f"the reflecting model failed, so that no more edits were asked for: {failed}",
+    )
 
 
 def _has_work(state: RunState) -> bool:

@@ -88,8 +88,10 @@ class Terminal:
         if decision.kind in SHOWN:
             line = encodable(self._console.file, self._decision_line(decision, state))
             self._console.print(Text(line, style=_style(decision)))
-        if decision.kind == "baseline" and state.spending is not None and state.spending.shortage:
-            self._console.print(Text(f"gepa: {state.spending.shortage}", style="yellow"))
+        if decision.kind == "baseline":
+            shortage = state.spending.shortage if state.spending is not None else ""
+            for warning in (*state.warnings, *([shortage] if shortage else [])):
+                self._console.print(Text(f"gepa: {encodable(self._console.file, warning)}", style="yellow"))
 
     def confirming(self, trials: int) -> None:
         """Say that the confirm run begins."""
