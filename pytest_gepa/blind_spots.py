@@ -24,6 +24,6 @@ def unseen_calls_warning(prompts: Iterable[str]) -> str:
     """The warning about prompts that were read while no call was seen."""
     return (
         f"no call to a model was seen, though prompts were read ({', '.join(prompts)}): every case is taken to use "
-        "what it may have read, and neither --gepa-budget nor --gepa-max-cost can bound what is not seen; docs/clients.md "
-        "tells which clients are"
+        "what it may have read, and neither --gepa-budget nor --gepa-max-cost can bound what is not seen; which "
+        "clients are seen is told in docs/clients.md"
     )

@@ -55,7 +55,8 @@ class Case:
     in the parametrize arguments may change. `source` is the test function without decorators, `parameters` this
     case's own values as (name, repr) pairs. `split` is "search" or "holdout". `trials` is the confirm run's number
     of repetitions for this case, or None for the run's own. `threshold` is the score in [0, 1] from which on it counts
-    as passed, None where the asserts alone decide. `weight` is its weight in every mean.
+    as passed, None where the asserts alone decide. `weight` is its weight in every mean. `values` names its parameters
+    as they were here (see `values_digest`).
     """
 
     id: OwnName
@@ -66,6 +67,7 @@ class Case:
     weight: float = 1.0
     trials: int | None = None
     threshold: float | None = None
+    values: OwnName = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

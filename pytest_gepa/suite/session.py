@@ -19,6 +19,7 @@ import pytest
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.plugin import recorder_key
 from pytest_gepa.suite import threads
+from pytest_gepa.suite.case_values import values_digest
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
@@ -33,6 +34,7 @@ from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
     child_arguments,
+    parameters,
     redirect_cache,
     restart_capture,
     run_phases,
@@ -190,6 +192,9 @@ class ChildSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.collected = True
+        if self.job.tell_values:
+            digests = {case: values_digest(parameters(item)) for case, item in self.items.items()}
+            self.emit({"event": "values", "digests": digests})
         if self.job.forking != "after collection":
             self._run_items(self.channel)
         elif self._can_fork():
