@@ -173,6 +173,7 @@ def _optimize(
             settings.seed,
             settings.max_cost,
             inputs.budget.shrink,
+            settings.concurrency,
         ),
     )
     feeder = Feeder(session, inputs.cases)

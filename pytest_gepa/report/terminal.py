@@ -18,6 +18,7 @@ from pytest_gepa.report.result import Result
 from pytest_gepa.report.section import encodable
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import (
+    at_a_time,
     count,
     dollars,
     drop_words,
@@ -145,6 +146,7 @@ def opening_lines(
     seed: int,
     cap: float | None = None,
     shrink: int = 0,
+    concurrency: int = 1,
 ) -> list[str]:
     """What will be done, before it is; `confirm` and `shrink` are kept of the `budget` of rollouts."""
     kept = f"{confirm} of them kept for the confirm run{f', {shrink} for shrinking' if shrink else ''}"
@@ -158,7 +160,7 @@ def opening_lines(
     return [
         f"gepa: {count(prompts, 'prompt')}, {cases}{split}, {model}, "
         f"budget {count(budget, 'rollout')}{'' if cap is None else f' / {dollars(cap)}'} "
-        f"({kept}), seed {seed}"
+        f"({kept}), seed {seed}, {at_a_time(concurrency)}"
     ]
 
 

@@ -57,7 +57,7 @@ class RolloutMaker:
         *,
         hears_all: bool,
     ) -> Rollout:
-        """The rollout of a case that has ended. `leak` says how it read a prompt past the overlay, "" if it did not;
+        """The rollout of a case that has ended. `leak` says why its candidate was not in effect, "" if it was;
         `hears_all` whether every read of a prompt was heard of."""
         asked = to_models(recorded.calls, self._texts)
         outcome = outcome_of(watch.reports, asked, trouble=watch.trouble)

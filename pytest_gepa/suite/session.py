@@ -28,6 +28,7 @@ from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import environment_modules
+from pytest_gepa.suite.neighbours import Neighbours
 from pytest_gepa.suite.overlay import BoundOverlay, Overlay
 from pytest_gepa.suite.places import PlacesOfParent
 from pytest_gepa.suite.pytest_internals import (
@@ -72,6 +73,8 @@ def run_job(job: Job, channel: Channel) -> None:
     overlay.install(job.prompts, temp / "prompts", job.rootdir)
     recorder.hear_reads = overlay.hear_children
     redactor = Redactor(job.environ, job.redact)
+    neighbours = Neighbours(Path(job.temp).parent / "processes")
+    neighbours.join()
     capture_calls(
         recorder,
         redactor,
@@ -82,13 +85,14 @@ def run_job(job: Job, channel: Channel) -> None:
         costs=job.costs,
         root=root,
         prompts=job.texts,
+        look=neighbours.look,
     )
     share_calls(recorder, temp / "prompts", job, redactor, root)
     renderings.install(
         job.texts,
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
     )
-    session = ChildSession(job, temp, channel, recorder, overlay, redactor)
+    session = ChildSession(job, temp, channel, recorder, overlay, redactor, neighbours)
     code = pytest.main(child_arguments(job.args), plugins=[session, *session.watches])
     if not session.collected:
         reason = next(iter(session.broken.values()), f"pytest ended with exit code {int(code)}")
@@ -107,6 +111,7 @@ class ChildSession:
         recorder: Recorder,
         overlay: Overlay,
         redactor: Redactor,
+        neighbours: Neighbours,
     ) -> None:
         self.job = job
         self.temp = temp
@@ -119,6 +124,7 @@ class ChildSession:
         self._sockets = open_sockets()
         self._root = os.getpid()
         self._redactor = redactor
+        self._neighbours = neighbours
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
         self._watch = CaseWatch(self._checks)
@@ -252,6 +258,7 @@ class ChildSession:
         temp = self.temp / f"worker-{os.getpid()}"
         temp.mkdir()
         os.environ.update(name_of(self.job, place), PYTEST_DEBUG_TEMPROOT=str(temp))
+        self._neighbours.join()
         self.overlay.begin_worker(temp / "prompts")
         share_calls(self.recorder, temp / "prompts", self.job, self._redactor, self._root)
         random.seed()
@@ -283,6 +290,7 @@ class ChildSession:
     def _run_one(self, item: pytest.Item) -> None:
         case = next(name for name, known in self.items.items() if known is item)
         self._watch.begin()
+        self._neighbours.begin()
         self.recorder.begin(case)
         started = time.monotonic()
         try:
@@ -297,7 +305,7 @@ class ChildSession:
             self._watch,
             recorded,
             seconds,
-            self.overlay.problem(),
+            self.overlay.problem() or self._neighbours.problem(),
             hears_all=self.overlay.hears_all,
         )
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
