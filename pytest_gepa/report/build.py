@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
+from pytest_gepa.blind_spots import failed_apart, failed_apart_warning
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
@@ -100,7 +101,7 @@ def build_result(
         trouble=tuple(_trouble(state, labels)),
         stray=tuple(_stray(stray, labels) for stray in state.stray),
         problems=state.problems,
-        warnings=_warnings(state, reason),
+        warnings=_warnings(state, reason, labels),
         resumed=state.resumed,
     )
 
@@ -128,15 +129,17 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
     return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
 
 
-def _warnings(state: RunState, reason: str) -> tuple[str, ...]:
+def _warnings(state: RunState, reason: str, labels: Mapping[str, str]) -> tuple[str, ...]:
     """What the verdict's reason does not say of baseline and search."""
+    told = list(state.warnings)
+    seed = state.search.seed.id
+    today = (rollout for (candidate, _), rollout in state.standing.items() if candidate == seed)
+    if apart := failed_apart(today):
+        told.append(failed_apart_warning([labels[case] for case in apart]))
     failed = state.reflection_failed
-    if not failed or failed in reason:
-        return tuple(state.warnings)
-    return (
-        *state.warnings,
-        f"the reflecting model failed, so that no more edits were asked for: {failed}",
-    )
+    if failed and failed not in reason:
+        told.append(f"the reflecting model failed, so that no more edits were asked for: {failed}")
+    return tuple(told)
 
 
 def _has_work(state: RunState) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ def components_arrived(
     if not known:
         return Arrived(found, unopened)
     read = [id for id in found if id in opened]
-    return Arrived(tuple(id for id in read if not _is_likeness(id, texts, read, haystack)), unopened)
+    alike = _likenesses(read, texts, haystack)
+    return Arrived(tuple(id for id in read if id not in alike), unopened)
 
 
 def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
@@ -124,27 +126,31 @@ def _has_own(text: str, others: Sequence[str], haystack: str) -> bool:
     return bool(own) and sum(map(len, own)) >= LEAST_SHARE * sum(map(len, pieces))
 
 
-def _is_likeness(id: str, texts: Mapping[str, str], found: Sequence[str], haystack: str) -> bool:
-    """Whether a component was found by nothing but what it shares with another one that was found by its own."""
+def _likenesses(found: Sequence[str], texts: Mapping[str, str], haystack: str) -> set[str]:
+    """The components that were found by nothing but what they share with another one, which was found by its own."""
     if len(found) < 2:
-        return False
-    pieces = _pieces_of(texts[id])
-    own = _own_pieces(id, texts)
-    if not own or any(piece in haystack for piece in own):
-        return False
-    seen = [piece for piece in pieces if piece in haystack]
-    return any(
-        all(piece in _parts(texts[other])[0] for piece in seen)
-        and any(piece in haystack for piece in _own_pieces(other, texts))
-        for other in found
-        if other != id
-    )
+        return set()
+    # That a piece is missing is known at once by its beginning; to look through the requests for each would take long.
+    beginnings = {haystack[start : start + SHORT] for start in range(len(haystack) - SHORT + 1)}
+    seen = {
+        id: [piece for piece in _pieces_of(texts[id]) if piece[:SHORT] in beginnings and piece in haystack]
+        for id in found
+    }
+    holders = Counter(piece for text in texts.values() for piece in _pieces_of(text))
+    unshared = {id: [piece for piece in seen[id] if holders[piece] == 1] for id in found}
+    certain = {id for id in found if any(_is_in_no_other(piece, id, texts) for piece in unshared[id])}
+    return {
+        id
+        for id in found
+        if id not in certain
+        and any(all(piece in _parts(texts[other])[0] for piece in seen[id]) for other in certain)
+        # All that it says may be in others: then nothing is missing that would tell.
+        and any(holders[piece] == 1 for piece in _pieces_of(texts[id]))
+    }
 
 
-def _own_pieces(id: str, texts: Mapping[str, str]) -> list[str]:
-    """The pieces of a component that are in no other."""
-    others = [_parts(text)[0] for name, text in texts.items() if name != id]
-    return [piece for piece in _pieces_of(texts[id]) if not any(piece in other for other in others)]
+def _is_in_no_other(piece: str, id: str, texts: Mapping[str, str]) -> bool:
+    return not any(piece in _parts(text)[0] for name, text in texts.items() if name != id)
 
 
 def _pieces_of(text: str) -> list[str]:
