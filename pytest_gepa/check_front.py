@@ -63,5 +63,6 @@ def conclude(config: pytest.Config, result: CheckResult, directory: Path, redact
     where = os.path.relpath(directory, config.invocation_params.dir)
     config.stash[closing_key] = check_lines(result, where)
     config.stash[verdict_key] = result.verdict
-    config.stash[exit_status_key] = 1 if result.failed else 0
+    unmade = int(pytest.ExitCode.USAGE_ERROR)
+    config.stash[exit_status_key] = unmade if result.is_unmade else 1 if result.failed else 0
     return result

@@ -42,6 +42,7 @@ from pytest_gepa.run_state import RunState, Screen, as_fields
 from pytest_gepa.settings import DEFAULT_CONCURRENCY
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.unreached import why_unreached
 
 T = TypeVar("T")
 
@@ -185,6 +186,8 @@ class SearchDriver:
         if decision.kind in ("accepted", "rejected") and candidate is not None:
             self._menus.heed_child(candidate, gained=decision.kind == "accepted")
         self._screen.decision(decision, self._state)
+        if decision.kind == "baseline" and (reason := why_unreached(self._state.baseline(self._cases))):
+            self._tell(Closing(reason))
 
     def _begin(self, task: Task) -> None:
         if isinstance(task, Evaluate):

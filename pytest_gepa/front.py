@@ -15,7 +15,8 @@ import pytest
 from pytest_gepa.errors import GepaError
 from pytest_gepa.last_steps import LastSteps
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
+from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components, named_outright
+from pytest_gepa.prompts.judges import without_judges
 from pytest_gepa.prompts.protected import check_markers
 from pytest_gepa.prompts.stray_markers import check_comments
 from pytest_gepa.report.section import print_section
@@ -62,11 +63,29 @@ def find_prompts(settings: Settings) -> Sequence[Component]:
         looked = ", ".join(settings.prompts or DEFAULT_PATTERNS)
         raise GepaError(
             f"no prompt file found for {looked} in {settings.prompts_base}; name yours with --gepa-prompts GLOB "
-            "or gepa_prompts in the ini file"
+            "or gepa_prompts in the ini file (texts in Python code as app/prompts.py::*)"
         )
     check_markers({component.id: component.text for component in components})
     check_comments(components)
     return components
+
+
+def find_improvable(settings: Settings) -> tuple[Sequence[Component], tuple[str, ...]]:
+    """The prompts that may be improved, and the ids of judges' that are left out, as nobody has named them outright.
+
+    Raises `GepaError` where there are none.
+    """
+    components, named = find_prompts(settings), set[str]()
+    outright = named_outright(settings.prompts_base, settings.prompts)
+    if outright:
+        named = {one.id for one in find_components(settings.rootdir, settings.prompts_base, outright)}
+    improvable, judges = without_judges(components, named)
+    if not improvable:
+        raise GepaError(
+            f"all prompts found are called judges, which are not improved unasked ({', '.join(judges)}); name what is "
+            "to be improved with --gepa-prompts, file by file"
+        )
+    return improvable, judges
 
 
 def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:

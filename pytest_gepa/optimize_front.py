@@ -18,7 +18,7 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.feed import Feeder
-from pytest_gepa.front import end_steps, find_cases, find_prompts, print_lines, verdict_key
+from pytest_gepa.front import end_steps, find_cases, find_improvable, print_lines, verdict_key
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.interrupts import undisturbed
 from pytest_gepa.journal import Journal
@@ -38,7 +38,7 @@ from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.report.result import Result, Resumed
 from pytest_gepa.report.run_directory import STATE_DIRECTORY
 from pytest_gepa.report.spent import as_replayed
-from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines
+from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, prompt_notes
 from pytest_gepa.report.write import write_run
 from pytest_gepa.resume import EarlierRun, find_earlier
 from pytest_gepa.run_state import RunState
@@ -54,13 +54,14 @@ from pytest_gepa.trace.redact import REDACTED, Redactor
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run works on, found and checked before anything is sent."""
+    """What a run works on, found and checked before anything is sent. `judges` are left as they are."""
 
     cases: tuple[Case, ...]
     components: tuple[Component, ...]
     endpoint: ReflectionEndpoint
     budget: BudgetPlan
     ancestor: Mapping[str, str] = field(default_factory=dict)
+    judges: tuple[str, ...] = ()
 
     @property
     def searched(self) -> int:
@@ -82,7 +83,7 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         _optimize(session, settings, inputs, earlier)
         return
     state = settings.rootdir / STATE_DIRECTORY
-    session.config.stash[closing_key] = plan_lines(
+    lines = plan_lines(
         settings,
         inputs.cases,
         inputs.components,
@@ -91,6 +92,8 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         usage_today(state, inputs.cases, {one.id: one.text for one in inputs.components}),
         load_reflection(state),
     )
+    lines += [f"left as today        {name}: a judge's, by its name" for name in inputs.judges]
+    session.config.stash[closing_key] = lines
     session.config.stash[verdict_key] = "plan"
     session.config.stash[exit_status_key] = 0
 
@@ -102,7 +105,7 @@ def _is_typed(config: pytest.Config, name: str) -> bool:
 
 def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
-    components = find_prompts(settings)
+    components, judges = find_improvable(settings)
     endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
     if settings.replay == "only":
         recorded = recorded_model(settings.rootdir)  # raises before anything is begun
@@ -121,7 +124,7 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     if not any(case.split == "search" for case in cases):
         raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
     ancestor = _ancestor(settings, components) if settings.ancestor else {}
-    return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases), ancestor)
+    return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases), ancestor, judges)
 
 
 def _recorded_endpoint(model: str) -> ReflectionEndpoint:
@@ -176,6 +179,7 @@ def _optimize(
             settings.concurrency,
         ),
     )
+    print_lines(stream, prompt_notes(inputs.components, inputs.judges))
     feeder = Feeder(session, inputs.cases)
     extensions = Extensions(config.hook)
     terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)

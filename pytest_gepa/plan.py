@@ -23,8 +23,8 @@ class BudgetPlan:
     today's prompts and for each of the `candidates`. `shrink` is kept for shrinking the winner, which may take what the
     search leaves as well; what it does not use stays unspent.
 
-    `probe` rollouts repeat some cases after the baseline, to see whether they end alike: the search goes by that, and
-    where even the answers are the same, one confirm trial will do if `is_adaptive`. It is 0 where one trial was asked
+    `probe` rollouts repeat some cases under today's prompts, to see whether they end alike: the search goes by that,
+    and where even the answers are the same, one confirm trial will do if `is_adaptive`. It is 0 where one trial was asked
     for.
     """
 

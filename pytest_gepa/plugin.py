@@ -235,15 +235,25 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
-def asked_modes(config: pytest.Config) -> list[str]:
+def asked_modes(options: argparse.Namespace) -> list[str]:
     """The modes that were asked for, the last of `MODES` first; the first is the one that goes."""
-    given = {mode.name: config.getoption(f"gepa_{mode.name.replace('-', '_')}") for mode in MODES}
+    given = {mode.name: getattr(options, f"gepa_{mode.name.replace('-', '_')}", None) for mode in MODES}
     return [name for name in reversed(given) if given[name] not in (None, False)]
 
 
 def _mode(config: pytest.Config) -> str:
     """The mode that was asked for, "" if none; xdist workers and child sessions have none."""
-    return "" if hasattr(config, "workerinput") else next(iter(asked_modes(config)), "")
+    return "" if hasattr(config, "workerinput") else next(iter(asked_modes(config.option)), "")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """Let pytest-cov measure nothing when a mode is on: the code under test runs elsewhere, and what is seen here would
+    fail `--cov-fail-under` and take the place of the coverage that the user's tests have."""
+    options = early_config.known_args_namespace
+    if hasattr(options, "no_cov") and asked_modes(options):
+        options.no_cov = early_config.option.no_cov = True
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import ChainMap, Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
@@ -105,6 +105,11 @@ class RunState:
         seed = self.search.seed.id
         first = [rollout for (candidate, _), rollout in self.rollouts.items() if candidate == seed]
         return [*first, *self.repeats, *self.confirm.get(seed, {}).values()]
+
+    def baseline(self, cases: Iterable[str]) -> list[Rollout]:
+        """The first rollout of each of these cases under today's prompts, where there is one."""
+        seed = self.search.seed.id
+        return [self.rollouts[seed, case] for case in cases if (seed, case) in self.rollouts]
 
     def reflection_usage(self) -> ReflectionUsage | None:
         """What the reflections took that were paid for; None if there were none."""

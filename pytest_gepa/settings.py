@@ -201,7 +201,7 @@ def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     """The rule of this mode. One in the ini file may be meant for another mode; one that was typed may not."""
     text, label = _raw(config, "fail-on")
     # A plan of a comparison takes what the comparison takes.
-    mode = next((asked for asked in asked_modes(config) if asked in FAIL_RULES), mode)
+    mode = next((asked for asked in asked_modes(config.option) if asked in FAIL_RULES), mode)
     rules = FAIL_RULES.get(mode, FAIL_RULES["optimize"])
     has_scores = rules is _CHECK_RULES
     if text is None or text in rules:
@@ -242,7 +242,7 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
 
 def _check_options(config: pytest.Config) -> None:
     alone = {"check", *(setting.name for setting in BASELINES)}
-    for one, other in combinations(asked_modes(config), 2):
+    for one, other in combinations(asked_modes(config.option), 2):
         if {one, other} == {"resume", "optimize"}:
             continue
         if {"check", "resume"} & {one, other} or (one != "plan" and alone & {one, other}):

@@ -317,6 +317,21 @@ def test_trouble_is_no_regression(project: Project) -> None:
     assert check(project, "--gepa-trials=1").code == 0
 
 
+@pytest.mark.thorough
+def test_a_check_without_a_key_fails_and_says_why(project: Project) -> None:
+    project.write({PROMPT: BAD, "conftest.py": "import os\n\nos.environ.pop('OPENAI_API_KEY', None)\n"})
+    run = check(project)
+    assert run.code == 4, run.everything
+    assert no_request(run)
+    assert (result(run)["verdict"], result(run)["failed"]) == ("not finished", True)
+    run.matches(
+        "verdict*not finished: nothing was compared, as 4 cases ended in trouble; the first: KeyError: *_KEY*",
+        "gate*nothing was compared",
+    )
+    assert check(project, "--gepa-fail-on=none").code == 0
+    assert check(project, "--gepa-fail-on-trouble").code == 1
+
+
 def test_a_budget_ends_the_check(project: Project) -> None:
     project.write({PROMPT: BAD})
     run = check(project, "--gepa-budget=10")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import KINDS, PROMPT, Project, Run, cases_of, new_project, rule
+from tests.harness import ALONE, KINDS, PROMPT, Project, Run, cases_of, new_project, rule
 
 GOOD = "Answer with the word and its mark.\n" + "".join(f"- {rule(kind)}\n" for kind in KINDS)
 BAD = GOOD.replace(f"- {rule('city')}\n", "- Be brief.\n")
@@ -163,3 +163,25 @@ def test_m_and_lf_choose_the_cases(project: Project) -> None:
     assert first.code == 1
     run = project.pytest("--gepa-check", "--gepa-trials=1", *args, env=env)
     assert list(sides(run)) == ["test_route.py::test_route[city-one]"]
+
+
+MEASURED = " ".join(word for word in ALONE.replace("-p ", "-p").split() if word != "-pno:pytest_cov")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pytest_cov") is None, reason="pytest-cov is not installed")
+@pytest.mark.parametrize(
+    "mode", ["--gepa-plan", pytest.param("--gepa-check", marks=pytest.mark.thorough)], ids=str
+)
+def test_a_bound_on_coverage_is_no_business_of_a_mode(project: Project, mode: str) -> None:
+    project.write({".coverage": "measured by the user's own tests"})
+    ini = (project.root / "pytest.ini").read_text(encoding="utf-8")
+    project.write({"pytest.ini": f"{ini}\naddopts = --cov=app --cov-report=term --cov-fail-under=100\n"})
+    try:
+        run = project.pytest(
+            mode, "test_route.py", "--gepa-reflection-model=none", env={"PYTEST_ADDOPTS": MEASURED}
+        )
+    finally:
+        project.write({"pytest.ini": ini})
+    assert "overage" not in run.everything
+    assert run.code == (0 if mode == "--gepa-plan" else 1), run.everything
+    assert (project.root / ".coverage").read_text(encoding="utf-8") == "measured by the user's own tests"

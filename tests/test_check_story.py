@@ -139,6 +139,30 @@ def test_a_fall_that_is_not_proven_breaks_no_rule_and_trouble_breaks_its_own(tmp
     assert both.broken_rules == ("--gepa-fail-on=suspect", "--gepa-fail-on-trouble")
 
 
+@pytest.mark.parametrize(
+    ("rule", "failed"), [(None, True), ("suspect", True), ("score:0.1", True), ("none", False)]
+)
+def test_a_check_in_which_every_case_ended_in_trouble_could_not_be_made(
+    tmp_path: Path, rule: str | None, failed: bool
+) -> None:
+    class Keyless(World):
+        def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+            run = super().rollout(candidate, texts, case, trial)
+            told = replace(run.trajectory, calls=(), failure="E   openai.OpenAIError: Missing credentials")
+            return replace(run, outcome=Outcome.error, score=None, uses=(), reads=(), trajectory=told)
+
+    result = Keyless({"one": (1.0, 1.0), "two": (1.0, 1.0)}).check(tmp_path, fail_on=rule)
+    assert (result.verdict, result.failed, result.broken_rules) == ("not finished", failed, ())
+    assert result.reason == (
+        f"nothing was compared, as {len(result.trouble)} cases ended in trouble; the first: "
+        "openai.OpenAIError: Missing credentials"
+    )
+    gate = "failed (nothing was compared)" if failed else "only reports (`--gepa-fail-on=none`)"
+    assert f"- Gate: {gate}" in render_check_markdown(result)
+    closing = "nothing was compared" if failed else "--gepa-fail-on=none"
+    assert f"gate                 {closing}" in check_lines(result, "run")
+
+
 def test_one_trial_a_side_proves_nothing(tmp_path: Path) -> None:
     result = World({"broken": (1, 0)}).check(tmp_path, trials=1)
     assert (result.cases[0].tier, result.failed) == ("suspect", False)

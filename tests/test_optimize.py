@@ -326,6 +326,51 @@ def test_nothing_to_do_when_no_failing_case_reads_a_prompt(project: Project):
     assert "1 failed, 3 passed" in run.out
 
 
+BROKEN_APP = """\
+from pathlib import Path
+
+PROMPT = Path(__file__).parent / "prompts" / "route.md"
+
+
+def route(kind, word):
+    instructions = PROMPT.read_text(encoding="utf-8")
+    raise RuntimeError(f"set ROUTER_URL to send {len(instructions)} characters")
+"""
+
+
+def test_a_baseline_in_which_no_case_reached_a_model_ends_the_run(project: Project):
+    project.write({"app.py": BROKEN_APP, "test_sum.py": "def test_sum():\n    assert 1 + 1 == 2\n"})
+    run = project.optimize()
+    assert (run.code, run.result["verdict"]) == (0, "nothing to do")
+    assert (len(run.task_requests), len(run.reflections)) == (0, 0)
+    assert len(run.records("rollout")) == 13
+    run.matches(
+        "verdict*nothing to do: no case reached a model; the first failure: RuntimeError: set ROUTER_URL to send *"
+    )
+
+
+@pytest.mark.thorough
+def test_a_model_that_is_asked_in_a_way_that_is_not_seen_is_reflected_on(project: Project):
+    app = BROKEN_APP.replace("raise RuntimeError(", "return (")
+    project.write({"app.py": app})
+    run = project.optimize("--gepa-budget=60")
+    assert run.result["verdict"] == "not proven"
+    assert run.reflections
+
+
+@pytest.mark.thorough
+def test_trouble_that_kept_every_case_from_a_model_is_told_at_the_end(project: Project):
+    app = BROKEN_APP.replace("RuntimeError", "ConnectionRefusedError")
+    project.write({"app.py": app})
+    project.cases(cases_of(["fruit"], ["one"]))
+    run = project.optimize()
+    assert (run.code, run.result["verdict"]) == (0, "nothing to do")
+    run.matches(
+        "verdict*nothing to do: no case gave evidence; no case reached a model; the first failure: "
+        "ConnectionRefusedError: set ROUTER_URL*"
+    )
+
+
 @pytest.mark.thorough
 def test_a_gain_on_too_few_cases_is_not_proven(project: Project):
     project.cases(cases_of(["fruit", "animal"]))

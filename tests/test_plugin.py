@@ -537,6 +537,24 @@ def test_a_prompt_outside_of_the_rootdir_is_refused(nested: Project):
     assert "outside.md" in message
 
 
+def test_a_judges_prompt_is_left_out_unless_it_is_named(project: Project):
+    project.write({"prompts/judge.md": "Say yes if the answer is kind.\n"})
+    run = project.pytest(*PLAN)
+    run.matches("prompts              1", "left as today        prompts/judge.md: a judge's, by its name")
+    run = project.pytest(*PLAN, "--gepa-prompts=prompts", "--gepa-prompts=prompts/judge.md")
+    run.matches("prompts              2")
+
+
+def test_where_all_prompts_are_judges_one_has_to_be_named(project: Project):
+    project.write({"judges/tone.md": "Say yes if the answer is kind.\n"})
+    run = project.pytest(*PLAN, "--gepa-prompts=judges")
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    assert (
+        "all prompts found are called judges, which are not improved unasked (judges/tone.md)"
+        in run.everything
+    )
+
+
 def test_both_modes_at_once_only_plan(project: Project):
     run = project.optimize("--gepa-plan")
     assert run.code == 0

@@ -12,7 +12,6 @@ from typing import Any
 from simulated import Driver
 
 from pytest_gepa.evolve.decisions import Decisions, ParentChoice
-from pytest_gepa.evolve.search import SearchSettings
 
 GEPA: Mapping[str, Mapping[str, Any]] = {
     "gepa": {},
@@ -38,7 +37,7 @@ GEPA: Mapping[str, Mapping[str, Any]] = {
 
 def ours(bench: Any, seed: int, limit: int) -> None:
     """Run pytest-gepa's search with its default settings."""
-    Driver(bench, replace(SearchSettings(), seed=seed), "package").run()
+    Driver(bench, seed).run()
 
 
 def greedy(bench: Any, seed: int, limit: int, merges: bool = True) -> None:
@@ -54,7 +53,7 @@ def greedy(bench: Any, seed: int, limit: int, merges: bool = True) -> None:
     decisions = Decisions(select_parent=best_mean)
     if not merges:
         decisions = replace(decisions, propose_merge=lambda pair: None)
-    driver = Driver(bench, replace(SearchSettings(), seed=seed), "package", decisions)
+    driver = Driver(bench, seed, decisions=decisions)
     driver.run()
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 from simulated import Driver
 
 from pytest_gepa.evolve.changes import changes, fair_share
-from pytest_gepa.evolve.search import SearchSettings
 from pytest_gepa.evolve.shrink import Shrink
 
 
@@ -83,7 +82,7 @@ def main() -> None:
         totals = Totals()
         for seed in range(arguments.seeds):
             bench = Bench(world, InProc(f"sim,seed={seed},{arguments.key}"), concurrency=1)
-            driver = Driver(bench, replace(SearchSettings(), seed=seed), "package")
+            driver = Driver(bench, seed)
             driver.run()
             totals.add(driver, arguments.most)
         print(totals.told(world, arguments.key), flush=True)

@@ -23,9 +23,12 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from product import default_search
 
 from pytest_gepa.evolve.decisions import Decisions
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Reflect, Reflected
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks
@@ -65,10 +68,15 @@ class Run:
 
 
 class Driver:
-    """Answers a search's tasks from a simulated world."""
+    """Answers a search's tasks from a simulated world; `changes` are of the product's own settings."""
 
     def __init__(
-        self, bench: Any, settings: SearchSettings, request: str, decisions: Decisions | None = None
+        self,
+        bench: Any,
+        seed: int,
+        request: str = "package",
+        decisions: Decisions | None = None,
+        changes: Mapping[str, Any] | None = None,
     ) -> None:
         self.bench = bench
         self.cases = {case.id: case for case in bench.cases}
@@ -76,7 +84,7 @@ class Driver:
         self.search = Search(
             [SearchCase(name) for name in self.cases],
             bench.seed_prompts,
-            replace(settings, rollouts=self.limit),
+            replace(default_search(list(self.cases), seed), **{"rollouts": self.limit, **(changes or {})}),
             decisions=decisions,
         )
         values = [CaseText(case.id, (case.input, *map(str, case.expected.values()))) for case in bench.cases]
@@ -211,12 +219,14 @@ def _told(rollout: Any) -> list[str]:
     return [line for call in rollout.trace for line in ("user:", call["user"], "answer:", call["output"])]
 
 
-def run_once(world: str, key: str, settings: SearchSettings, request: str = "package") -> Run:
+def run_once(
+    world: str, key: str, seed: int, request: str = "package", changes: Mapping[str, Any] | None = None
+) -> Run:
     """Run one search; `key` holds parameters of the simulated models as an API key of theirs does."""
     from simbench.bench import Bench, InProc
 
-    bench = Bench(world, InProc(f"sim,seed={settings.seed},{key}"), concurrency=1)
-    run = Driver(bench, settings, request).run()
+    bench = Bench(world, InProc(f"sim,seed={seed},{key}"), concurrency=1)
+    run = Driver(bench, seed, request, changes=changes).run()
     if run.rollouts > run.limit:
         raise RuntimeError(f"{run.rollouts} rollouts of {run.limit} were used")
     return run
@@ -255,12 +265,11 @@ def main() -> None:
     arguments = parser.parse_args()
     sys.path.insert(0, str(arguments.simbench))
     changes = {name: json.loads(value) for name, value in (one.split("=", 1) for one in arguments.set)}
-    settings = replace(SearchSettings(), **changes)
     for name in arguments.sets.split(","):
         for world, key in SETS.get(name, [(name, arguments.key)]):
             runs = []
             for seed in range(arguments.seeds):
-                runs.append(run_once(world, key, replace(settings, seed=seed), arguments.request))
+                runs.append(run_once(world, key, seed, arguments.request, changes))
                 for calls, reflections, decision in runs[-1].decisions if arguments.decisions else ():
                     scores = " ".join(f"{score:.2f}" for score in decision.scores)
                     print(calls, reflections, decision.kind, decision.candidate, decision.reason, scores)

@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--worlds", nargs="+", default=["W1", "W2", "W3"])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--options", default="", help="further pytest options, as one string")
+    parser.add_argument("--key", default="", help="parameters of the models, as flip=0.1")
     args = parser.parse_args()
     sys.dont_write_bytecode = True
     sys.path[:0] = [str(args.simbench)]
@@ -37,13 +38,15 @@ def main() -> None:
         for world in args.worlds:
             export(directory, world)
             rows = [
-                run(args.simbench, Path(directory), base, world, seed, args.options)
+                run(args.simbench, Path(directory), base, world, seed, args.options, args.key)
                 for seed in range(args.seeds)
             ]
             show(world, rows)
 
 
-def run(simbench: Path, directory: Path, base: str, world: str, seed: int, options: str) -> dict[str, object]:
+def run(
+    simbench: Path, directory: Path, base: str, world: str, seed: int, options: str, key: str
+) -> dict[str, object]:
     """One optimization in a fresh copy of the world's project; what the server saw, and the verdict."""
     project = directory / f"{world}-{seed}"
     shutil.copytree(directory / world, project)
@@ -51,7 +54,7 @@ def run(simbench: Path, directory: Path, base: str, world: str, seed: int, optio
     environ = {
         **os.environ,
         "OPENAI_BASE_URL": f"{base}/v1",
-        "OPENAI_API_KEY": f"sim,run={name},seed={seed}",
+        "OPENAI_API_KEY": ",".join(filter(None, [f"sim,run={name},seed={seed}", key])),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = [

@@ -5,16 +5,19 @@ of the product's search and confirm run over them, in this process.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from product import default_plan
+
 from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected
-from pytest_gepa.plan import BudgetPlan, plan_budget, search_settings
-from pytest_gepa.settings import Settings
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.plan import search_settings
 from pytest_gepa.verdict.judge import PROVEN, CaseScore, judge
 
 FLAKY_RATE = 0.5
@@ -107,33 +110,10 @@ class World:
         return text + (GOOD if helps else f"- Remark {number}.\n")
 
 
-def product_plan(cell: Cell, names: Sequence[str]) -> BudgetPlan:
-    """The budget as the product shares it out under its default settings."""
-    here = Path()
-    settings = Settings(
-        mode="optimize",
-        rootdir=here,
-        prompts=(),
-        prompts_base=here,
-        reflection_model=None,
-        budget=None,
-        minutes=None,
-        concurrency=1,
-        trials=None,
-        holdout=0.0,
-        seed=0,
-        timeout=1.0,
-        max_broken=0,
-        fail_on=None,
-        isolation="auto",
-    )
-    return plan_budget(settings, [Case(name, name) for name in names])
-
-
 def run_product(cell: Cell, seed: int) -> dict[str, Any]:
     """One optimization: the real search, budget, choice of the winner, rule of trials and verdict."""
     world = World(cell, seed)
-    plan = product_plan(cell, world.names)
+    plan = default_plan(world.names)
     cases = [SearchCase(name) for name in world.names]
     search = Search(cases, {PROMPT: SEED_TEXT}, search_settings(seed, plan))
     reflections = 0

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 import gepa
-from flaky_world import PROMPT, SEED_TEXT, Cell, World, product_plan
+from flaky_world import PROMPT, SEED_TEXT, Cell, World
 from gepa.core.adapter import EvaluationBatch
+from product import default_plan
 
 
 class Adapter:
@@ -54,7 +55,7 @@ def run_gepa(cell: Cell, seed: int) -> dict[str, Any]:
         valset=world.names,
         adapter=Adapter(world),
         reflection_lm=reflect,
-        max_metric_calls=product_plan(cell, world.names).search,
+        max_metric_calls=default_plan(world.names).search,
         seed=seed,
         logger=Silent(),
     )

@@ -10,7 +10,7 @@ from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate
 from pytest_gepa.evolve.pool import Pool
-from pytest_gepa.evolve.problem import SearchSettings
+from pytest_gepa.evolve.problem import SearchSettings, spread
 from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases
 from pytest_gepa.evolve.repairs import Damage
 from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
@@ -43,6 +43,8 @@ class Course:
         self._children = children
         self._decisions = decisions
         self._repaired: set[str] = set()
+        self._paused: list[Proposal] = []
+        self._has_probed = False
 
     # A child
 
@@ -88,7 +90,7 @@ class Course:
             self.run(proposal, state.open if proposal.repairs is None else state.open[:done])
             return
         if state.verdict == "passed" and self._run_again(
-            child, self._pool.ledger.leads_on_fewer_trials(child.id, proposal.rivals, proposal.gate)
+            child, self._doubtful_leads(child, proposal.rivals, proposal.gate)
         ):
             return
         if proposal.repairs is not None:
@@ -115,6 +117,17 @@ class Course:
             proposal.tip, proposal.tip_parts, proposal.vain = child, proposal.parts, 0
             self.go_on(proposal)
 
+    def _doubtful_leads(
+        self, candidate: Candidate, rivals: Sequence[str], cases: Sequence[str]
+    ) -> tuple[str, ...]:
+        """The cases whose lead may be the luck of fewer trials; nothing where it is better without them too."""
+        ledger = self._pool.ledger
+        doubted = ledger.leads_on_fewer_trials(candidate.id, rivals, cases)
+        rest = [case for case in cases if case not in doubted]
+        if not doubted or judge_gate(ledger, candidate, rivals, rest).verdict == "passed":
+            return ()
+        return doubted
+
     def _why_no_evidence(self, child: Candidate, gate: Sequence[str]) -> str:
         """What was said by the first of the cases that came to nothing under a candidate."""
         known = self._pool.ledger.results.get(child.id, {})
@@ -127,10 +140,8 @@ class Course:
         assert tip is not None
         proposal.child = None
         missing = ledger.missing(tip.id)
-        if self._repeat(proposal, tip, is_last=not missing):
-            return
         if not missing:
-            self._enter(proposal, tip)
+            self._settle(proposal, tip)
             return
         may_chain = (
             not self._work.done
@@ -141,7 +152,8 @@ class Course:
         )
         lacking = max(1, settings.chain_least) - len(ledger.workable(tip.id))
         if may_chain and lacking <= 0:
-            self._children.reflect(proposal, tip.id)
+            if not self._repeat(proposal, tip, is_last=False):
+                self._children.reflect(proposal, tip.id)
             return
         stage = stage_of(
             ledger,
@@ -158,6 +170,41 @@ class Course:
             # A plugin may give up one that could matter.
             self.drop(proposal, GIVEN_UP if run_what_can_matter(stage) else OUT)
 
+    def _settle(self, proposal: Proposal, tip: Candidate) -> None:
+        """Give a tip that was run on every case its place; then repeat what is in doubt, which may move it."""
+        if tip.id not in self._pool.frontier.means:
+            # Whatever ends the search from here on, it is among those that may win.
+            proposal.is_gain = self._pool.enter(tip)
+            self._pool.unsettled.add(tip.id)
+        if self._probe():
+            self._paused.append(proposal)
+        elif not self._repeat(proposal, tip, is_last=True):
+            self._enter(proposal, tip)
+
+    def _probe(self) -> bool:
+        """Repeat some of the seed's cases, spread over all that use a component, to see whether trials end alike.
+
+        It is done once, before the first candidate is judged by more than its gate: before that, what it tells would
+        change little. False if it was done, or if there is nothing to repeat.
+        """
+        if self._has_probed or self._work.done:
+            return False
+        self._has_probed = True
+        ledger, seed = self._pool.ledger, self._pool.seed
+        using = [case for case in ledger.active if ledger.results[seed.id][case].uses]
+        probed = spread(using, min(self._settings.probe, self._work.budget.remaining))
+        if not probed or not self._work.budget.reserve(len(probed)):
+            return False
+        self._work.hand_out(Evaluate(seed, probed, "repeat", 1))
+        return True
+
+    def go_on_with_paused(self) -> None:
+        """Go on with what has waited for further trials of the seed."""
+        paused, self._paused = self._paused, []
+        for proposal in paused:
+            if proposal in self._work.proposals:
+                self.go_on(proposal)
+
     def _repeat(self, proposal: Proposal, tip: Candidate, *, is_last: bool) -> bool:
         """Run cases of the tip again whose result is in doubt; False if there are none, or no room for them.
 
@@ -166,6 +213,8 @@ class Course:
         """
         ledger = self._pool.ledger
         cases = ledger.unsettled(tip.id)
+        if not cases and is_last:
+            cases = self._doubtful_leads(tip, (proposal.base,), ledger.active)
         if not cases and is_last and self._settings.probe:
             cases = ledger.fewest_trials(tip.id, ledger.turned(proposal.base, tip.id)[1])
             if not cases and ledger.noise and ledger.solved(tip.id):
@@ -181,13 +230,15 @@ class Course:
         return True
 
     def _enter(self, proposal: Proposal, tip: Candidate) -> None:
-        before = self._pool.best_mean
-        gain = self._pool.enter(tip)
+        if self._pool.ledger.was_repeated(tip.id):
+            proposal.is_gain = self._pool.enter_again(tip)
+        self._pool.unsettled.discard(tip.id)
+        before = self._pool.best_but(tip.id)
         stands = tip.id in self._pool.frontier.members
         kind = "frontier" if stands else "dominated"
         reason = "among the best on some case" if stands else "others are as good on every case"
         self._work.say(kind, tip, reason, before, self._pool.ledger.mean(tip.id))
-        if gain:
+        if proposal.is_gain:
             self._luck.without_gain = self._luck.fresh_starts = 0
         else:
             self._came_to_nothing(proposal, tip, reason)

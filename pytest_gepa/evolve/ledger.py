@@ -107,6 +107,10 @@ class Ledger:
             return 0
         return len(self._trials.get((candidate, case), (None,)))
 
+    def was_repeated(self, candidate: str) -> bool:
+        """Whether a case of a candidate has had a further trial."""
+        return any(name == candidate for name, _ in self._trials)
+
     def run_once(self, candidate: str) -> tuple[str, ...]:
         """Return the active cases that have had one trial, but for those whose further trials give no evidence."""
         return tuple(

@@ -56,6 +56,8 @@ class Pool:
         self.candidates: dict[str, Candidate] = {seed.id: seed}
         self.ledger = Ledger(cases)
         self.frontier = Frontier(())
+        self.unsettled: set[str] = set()
+        """Candidates that have a place, while cases of theirs are run again."""
         self._broken: dict[str, int] = {}
         self._workable: dict[str, bool] = {}
         self._objectives: tuple[str, ...] = ()
@@ -110,6 +112,15 @@ class Pool:
             pairs = [(name, other) for other in frontier.partners(name)[:_PARTNERS]]
             self._pairs += [pair for pair in pairs if frozenset(pair) not in self._tried]
         return better > 0 or frontier.means[name] > before + TIE
+
+    def enter_again(self, candidate: Candidate) -> bool:
+        """Give a candidate its place anew, after further trials of it; return whether it is a gain over all others."""
+        self._enter_all([name for name in self.frontier.means if name != candidate.id])
+        return self.enter(candidate)
+
+    def best_but(self, name: str) -> float:
+        """The highest mean of all but one, -1.0 where there is no other."""
+        return max((mean for one, mean in self.frontier.means.items() if one != name), default=-1.0)
 
     @property
     def best_mean(self) -> float:
@@ -222,7 +233,8 @@ class Pool:
         """
         means = self.frontier.means
         chosen = means[self.best(max_broken).id]
-        barred = [name for name in means if self._broken[name] > max_broken and means[name] > chosen + TIE]
+        settled = (name for name in means if name not in self.unsettled)
+        barred = [name for name in settled if self._broken[name] > max_broken and means[name] > chosen + TIE]
         barred = sorted(barred, key=lambda name: -means[name])[:_DOUBTED]
         cases = dict.fromkeys(case for name in barred for case in self.ledger.broken(name))
         return self.ledger.open_to_doubt(self.seed.id, cases)

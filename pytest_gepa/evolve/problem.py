@@ -33,8 +33,8 @@ class SearchSettings:
     all than `chain_cost` times the cases. `stage` is the least number of further cases that are run at
     once.
 
-    After the baseline `probe` cases are repeated under the seed. Where a repetition ends in another way,
-    failures that may be chance are repeated too, and a case is judged by the median of its trials.
+    When the first candidate was run on every case, `probe` cases are repeated under the seed. Where a repetition ends
+    in another way, failures that may be chance are repeated too, and a case is judged by the median of its trials.
 
     Where a candidate mended cases and broke others, up to `repairs` versions of it are tried in which a
     part of the edit is taken back, on `repair_stage` cases at first.

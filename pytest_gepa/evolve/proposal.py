@@ -51,6 +51,7 @@ class Proposal:
     repairs: list[Candidate] | None = None
     taken_back: list[Candidate] = field(default_factory=list)
     merge: Merge | None = None
+    is_gain: bool = False
 
     @property
     def candidate(self) -> Candidate | None:

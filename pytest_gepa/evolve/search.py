@@ -26,7 +26,7 @@ from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.frontier import Standing
 from pytest_gepa.evolve.merges import Merges
 from pytest_gepa.evolve.pool import Pool
-from pytest_gepa.evolve.problem import SearchCase, SearchSettings, spread
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
 from pytest_gepa.evolve.proposal import Proposal, prunings, usable
 from pytest_gepa.evolve.tasks import (
     CaseResult,
@@ -204,8 +204,7 @@ class Search:
             self.pool.ledger.record(event.candidate, results)
         if task.candidate is self.seed:
             self.pool.weigh_again()
-            if not self._began:
-                self._run_ancestor()
+            self._course.go_on_with_paused()
             return
         proposal = next(one for one in self._work.proposals if one.candidate is task.candidate)
         if len(results) < len(task.cases) and task.purpose != "repeat":
@@ -225,14 +224,7 @@ class Search:
             self._work.finish("every case passes already" if active else "no case gave evidence")
         elif not self.pool.ledger.workable(self.seed.id):
             self._work.finish("no failing case uses a prompt")
-        probed = self._probed()
-        if probed and self.budget.reserve(len(probed)):
-            self._work.hand_out(Evaluate(self.seed, probed, "repeat", 1))
-        else:
-            self._run_ancestor()
-
-    def _run_ancestor(self) -> None:
-        """Begin, and first run what was in use before on every case: a child of the seed that has no gate to pass."""
+        # First run what was in use before on every case: a child of the seed that has no gate to pass.
         self._began = True
         if self.done or self._ancestor.id == self.seed.id:
             return
@@ -240,12 +232,6 @@ class Search:
         proposal = Proposal(self.seed.id, self.seed.id, tip=self._ancestor)
         self._work.proposals.append(proposal)
         self._course.run(proposal, self.pool.ledger.missing(self._ancestor.id))
-
-    def _probed(self) -> tuple[str, ...]:
-        """Some cases, spread over all that use a component, whose repetition tells whether trials end alike."""
-        results = self.results[self.seed.id]
-        using = [case for case in self.pool.ledger.active if results[case].uses]
-        return () if self.done else spread(using, min(self.settings.probe, self.budget.remaining))
 
     def _reflected(self, event: Reflected) -> None:
         proposal = self._work.reflected(event.proposal)

@@ -21,7 +21,7 @@ from pytest_gepa.prompts.addresses import (
 )
 from pytest_gepa.prompts.components import Component, check_overlap
 from pytest_gepa.prompts.formats.document import Document, FormatError, Refusal
-from pytest_gepa.prompts.formats.setting import FRONT_MATTER, TEXT, format_name
+from pytest_gepa.prompts.formats.setting import FRONT_MATTER, PYTHON, TEXT, format_name, parsed
 from pytest_gepa.prompts.globbing import expanded, has_wildcard
 from pytest_gepa.prompts.likely import is_called_a_prompt, looks_like_a_prompt
 from pytest_gepa.prompts.programs import CODE_SUFFIXES
@@ -33,6 +33,8 @@ DATA_SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 PROMPT_SUFFIXES = TEXT_SUFFIXES + DATA_SUFFIXES
 LARGEST_UNASKED = 1_000_000  # bytes; a larger file is data, and would take seconds to parse
 SHOWN = 8
+_ABOUT = frozenset({"readme", "changelog", "contributing", "license", "licence"})
+"""Files that speak of prompts to people; they are taken only where they are asked for."""
 
 
 class _Takes(Enum):
@@ -82,6 +84,29 @@ def find_components(root: Path, base: Path, patterns: Sequence[str]) -> tuple[Co
     return tuple(found[id] for id in sorted(found))
 
 
+def named_outright(base: Path, patterns: Sequence[str]) -> list[str]:
+    """Return those of the patterns that name one file, or one text in it, without a wildcard."""
+
+    def is_whole(address: AddressPattern | str | None) -> bool:
+        return not isinstance(address, AddressPattern) or not address.has_wildcard
+
+    parsed = [_parsed(base, written) for written in patterns]
+    return [one.written for one in parsed if one.takes is _Takes.named and is_whole(one.address)]
+
+
+def has_called_prompts(component: Component) -> bool:
+    """Whether a Python file holds texts whose names say that they are prompts."""
+    if component.path.suffix.lower() not in CODE_SUFFIXES or format_name(component.path) != PYTHON:
+        return False
+    try:
+        document = parsed(PYTHON, component.source)
+    except FormatError:
+        return False
+    return any(
+        is_called_a_prompt(path, field.text, document.roles) for path, field in document.fields.items()
+    )
+
+
 def _parsed(base: Path, written: str) -> _Pattern:
     file, address = split_pattern(written)
     parts = PurePosixPath(file).parts
@@ -109,6 +134,8 @@ def _matched(root: Path, path: Path, pattern: _Pattern) -> list[Component]:
             raise PromptError(f"{path}: not a regular file")
         return []
     suffix = path.suffix.lower()
+    if not pattern.is_for_all and path.stem.lower() in _ABOUT:
+        return []
     if pattern.takes is _Takes.prompts and suffix not in PROMPT_SUFFIXES:
         may_hold = isinstance(pattern.address, AddressPattern) and format_name(path) != TEXT
         if not may_hold:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
@@ -10,7 +9,6 @@ from pytest_gepa.blind_spots import failed_apart, failed_apart_warning
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
-from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.confirmed import confirmed, gain_to_prove
 from pytest_gepa.report.needs import change_needs, telling_first
 from pytest_gepa.report.rates import case_rates
@@ -33,10 +31,11 @@ from pytest_gepa.report.wording import count
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome
 from pytest_gepa.trace.record import StrayCall
+from pytest_gepa.unreached import UNREACHED, first_failure, has_reached_a_model, last_line
 from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Tally
 
+NAMED = 3
 STRAY_CHARACTERS = 100
-_PLACE = re.compile(r"\S+:\d+: \w+")
 REASONS = {
     "proven": "the gain is too large to be chance",
     "not proven": "so small a difference may be chance",
@@ -57,7 +56,7 @@ def build_result(
     search = state.search
     winner = state.winner or search.seed
     labels = {case.id: case.nodeid for case in cases}
-    verdict, reason = _unconfirmed(state, winner)
+    verdict, reason = _unconfirmed(state, winner, labels)
     needs = change_needs(state, labels)
     baseline, searched = (_search_tally(state, name, winner.examples) for name in (search.seed.id, winner.id))
     found = confirmed(state, cases, labels, seed)
@@ -106,7 +105,7 @@ def build_result(
     )
 
 
-def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
+def _unconfirmed(state: RunState, winner: Candidate, labels: Mapping[str, str]) -> tuple[str, str]:
     """Verdict and reason of a run without a whole confirm run."""
     if not state.search_ended and state.stopped:
         return "not confirmed", f"the run was stopped before its confirm run: {state.stopped}"
@@ -117,16 +116,35 @@ def _unconfirmed(state: RunState, winner: Candidate) -> tuple[str, str]:
         if state.confirm_stopped:
             return "not confirmed", f"the run was stopped {when}: {state.confirm_stopped}"
         return "not confirmed", f"the run was interrupted {when}"
-    if not _has_work(state) and not state.stopped:
+    if state.search_ended.startswith(UNREACHED):
         return "nothing to do", state.search_ended
+    if not _has_work(state) and not state.stopped:
+        return "nothing to do", state.search_ended + _what_failed(state)
     best = state.search.best(sys.maxsize)
     if best.id != winner.id:
-        broken = count(len(state.search.broken(best)), "case")
+        broken = _named([labels[case] for case in state.search.broken(best)])
         return "not proven", (
             f"every candidate that did better breaks more cases than --gepa-max-broken allows; the best breaks "
             f"{broken} and is kept in frontier/{best.id}.patch"
         )
     return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
+
+
+def _named(cases: Sequence[str]) -> str:
+    """`4 cases (the first three by name and 1 more)`: a snapshot of a prompt, say, which no edit can pass."""
+    more = len(cases) - NAMED
+    named = ", ".join(cases[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return f"{count(len(cases), 'case')} ({named})"
+
+
+def _what_failed(state: RunState) -> str:
+    """What may have kept the cases from a model where no case could be worked on: "; the first failure: ..."."""
+    rollouts = state.baseline(state.search.pool.ledger.cases)
+    is_reached = has_reached_a_model(rollouts)
+    failure = first_failure(rollouts)
+    if not failure or (is_reached and any(rollout.outcome.is_evidence for rollout in rollouts)):
+        return ""
+    return f"{'' if is_reached else f'; {UNREACHED}'}; the first failure: {failure}"
 
 
 def _warnings(state: RunState, reason: str, labels: Mapping[str, str]) -> tuple[str, ...]:
@@ -273,7 +291,7 @@ def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
     found: dict[str, Trouble] = {}
     for rollout in rollouts:
         if rollout.outcome.is_trouble:
-            reason = trouble_reason(rollout.trajectory.failure)
+            reason = last_line(rollout.trajectory.failure)
             found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
 
@@ -286,10 +304,3 @@ def _stray(stray: StrayCall, labels: Mapping[str, str]) -> str:
     origin = f", begun by {labels.get(stray.origin, stray.origin)}" if stray.origin else ""
     during = f", made while {labels.get(stray.during, stray.during)} ran" if stray.during else ""
     return f"{call.model or 'unknown model'}: {shown}{origin}{during}"
-
-
-def trouble_reason(failure: str) -> str:
-    """The message of the last error in a failure, without the code around it."""
-    lines = [line for line in read_failure(failure).said.splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(">") and not _PLACE.fullmatch(line)]
-    return (told or lines or ["no reason known"])[-1].strip()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.reflect.failure import read_failure
-from pytest_gepa.report.build import trouble_reason
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, SavedBaseline, Side
 from pytest_gepa.report.check_unchanged import DEFAULT_RULE
 from pytest_gepa.report.result import Spent, Trouble
@@ -18,11 +17,14 @@ from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
 from pytest_gepa.trace.cut import cut_middle
+from pytest_gepa.unreached import last_line
 from pytest_gepa.verdict.judge import CaseScore, judge
 from pytest_gepa.verdict.sequential import Tier
 
 KEPT_BYTES = 4_000
 """Of an answer and of a failure, so much is kept in the result."""
+
+REASON_BYTES = 300
 
 PROVEN = 0.05
 
@@ -50,8 +52,8 @@ def build_check(
         seed=settings.seed,
     )
     regressed = [check.case for check in checks if check.tier == "regressed"]
-    verdict, reason = _verdict(state, base, checks, saved)
     trouble = tuple(trouble_of(state, labels))
+    verdict, reason = _verdict(state, base, checks, saved, trouble)
     rule = settings.fail_on or DEFAULT_RULE
     has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < PROVEN)
     broken = (
@@ -73,7 +75,7 @@ def build_check(
         groups=judged.groups if judged.groups < judged.baseline.total else 0,
         untouched=len(state.untouched),
         gate=rule,
-        failed=bool(broken_rules),
+        failed=bool(broken_rules) or (rule != "none" and _is_unmade(state, checks, trouble)),
         broken_rules=broken_rules,
         trouble=trouble,
         spent=spent_of(state),
@@ -88,7 +90,11 @@ def build_check(
 
 
 def _verdict(
-    state: CheckState, base: BasePrompts, checks: Sequence[CaseCheck], saved: SavedBaseline | None
+    state: CheckState,
+    base: BasePrompts,
+    checks: Sequence[CaseCheck],
+    saved: SavedBaseline | None,
+    trouble: Sequence[Trouble],
 ) -> tuple[str, str]:
     regressed = sum(check.tier == "regressed" for check in checks)
     suspect = sum(check.tier == "suspect" for check in checks)
@@ -101,6 +107,11 @@ def _verdict(
         return "regressed", found + (f" (not finished: {state.stopped})" if state.stopped else "")
     if state.stopped:
         return "not finished", f"{state.stopped}; no case is proven worse so far"
+    if _is_unmade(state, checks, trouble):
+        reason = cut_middle(trouble[0].reason, REASON_BYTES)
+        return "not finished", (
+            f"nothing was compared, as {count(len(trouble), 'case')} ended in trouble; the first: {reason}"
+        )
     if suspect:
         return "suspect", f"{count(suspect, 'case')} seen worse than {then}, which may be chance"
     if not checks:
@@ -108,6 +119,11 @@ def _verdict(
             "no case uses a prompt that has changed" if saved is None else "no case was run"
         )
     return "no regression", f"none of {count(len(checks), 'case')} is proven worse than {then}"
+
+
+def _is_unmade(state: CheckState, checks: Sequence[CaseCheck], trouble: Sequence[Trouble]) -> bool:
+    """Whether trouble has left nothing to compare: then it is not known that no case is worse."""
+    return bool(trouble) and not state.stopped and all(check.tier == "trouble" for check in checks)
 
 
 def _is_broken(rule: str, checks: Sequence[CaseCheck], fall: float) -> bool:
@@ -226,7 +242,7 @@ def trouble_of(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
     found: dict[str, Trouble] = {}
     for rollout in state.every_rollout(BASE, TODAY):
         if rollout.outcome.is_trouble:
-            reason = trouble_reason(rollout.trajectory.failure)
+            reason = last_line(rollout.trajectory.failure)
             found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
     return list(found.values())
 

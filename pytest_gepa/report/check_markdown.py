@@ -90,6 +90,8 @@ def _compared(result: CheckResult) -> list[str]:
 
 def _gate(result: CheckResult) -> str:
     rule = f"--gepa-fail-on={result.gate}"
+    if result.is_unmade:
+        return "failed (nothing was compared)"
     if result.failed:
         return f"failed ({' and '.join(code(broken, 100) for broken in result.broken_rules)})"
     return f"{'only reports' if result.gate == 'none' else 'passed'} ({code(rule, 100)})"

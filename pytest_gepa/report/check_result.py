@@ -94,7 +94,8 @@ class CheckResult:
     the user gave for it. `effect` and `interval` are differences of mean scores, today less base, in [-1, 1], over the
     cases that use a changed component. `groups` is how many independent groups these are for interval and `p_value`, 0
     where no two of them share an answer of a model. `gate` is the rule of `--gepa-fail-on`, `failed` whether the check
-    fails, and `broken_rules` the options that make it fail, as they are typed. `untouched` counts the cases that use no
+    fails, and `broken_rules` the options that make it fail, as they are typed: none where trouble has left nothing to
+    compare (`is_unmade`). `untouched` counts the cases that use no
     changed component, or whose requests are the same under both. `command` optimizes exactly the regressed cases, ""
     where there are none. `on_new_prompts` are cases that use a prompt which the base has not, so that they cannot run
     on its side: listed, never gated. `on_deleted_prompts` are cases that have used a prompt which the base has and
@@ -132,6 +133,11 @@ class CheckResult:
     not_collected: tuple[OwnName, ...] = ()
     stopped: str = ""
     baseline: SavedBaseline | None = None
+
+    @property
+    def is_unmade(self) -> bool:
+        """Whether the check fails because it could not be made."""
+        return self.failed and not self.broken_rules
 
     def in_tier(self, tier: str) -> tuple[CaseCheck, ...]:
         """The cases of a tier, in the order of the suite."""

@@ -71,8 +71,10 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
                 f"compared             prompts only: both sides ran the code of today, not of {result.base}"
             )
         lines.append(spent_line(result.spent))
-    broken = f"{' and '.join(result.broken_rules)}, broken" if result.failed else ""
-    lines.append(f"gate                 {broken or f'--gepa-fail-on={result.gate}'}")
+    gate = (
+        f"{' and '.join(result.broken_rules)}, broken" if result.failed else f"--gepa-fail-on={result.gate}"
+    )
+    lines.append(f"gate                 {'nothing was compared' if result.is_unmade else gate}")
     lines.append(f"report               {directory}/check.md")
     lines = [printable(line) for line in lines]
     if result.command:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from rich.console import Console
@@ -11,6 +11,10 @@ from rich.status import Status
 from rich.text import Text
 
 from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.prompts.addresses import SEPARATOR
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.finding import has_called_prompts
+from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.needs import needs_words
 from pytest_gepa.report.rates import rates_lines
@@ -134,6 +138,23 @@ def _known_price(state: RunState) -> str:
 
 def _style(decision: Decision) -> str:
     return {"accepted": "green", "frontier": "green", "rejected": "dim"}.get(decision.kind, "")
+
+
+def prompt_notes(components: Sequence[Component], judges: Sequence[str]) -> list[str]:
+    """What the user may not have meant by his patterns: a judge left out, a program taken as a whole for its texts."""
+    lines = []
+    if judges:
+        named = ", ".join(judges[:3]) + (", ..." if len(judges) > 3 else "")
+        lines.append(
+            f"gepa: {named} {'is' if len(judges) == 1 else 'are'} left as today, a judge's by name; name the file in "
+            "--gepa-prompts to have it improved too"
+        )
+    for one in components:
+        if is_program(one.id) and not one.id.endswith(SEPARATOR) and has_called_prompts(one):
+            lines.append(
+                f"gepa: {one.id} is taken as a program, all of its code; {one.id}::* takes the texts in it alone"
+            )
+    return lines
 
 
 def opening_lines(

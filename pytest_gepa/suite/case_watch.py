@@ -19,7 +19,7 @@ class CaseWatch:
 
     `units` are its subtests and soft checks in order, `body_failed` says that it failed beside them, and `trouble` is
     the infrastructure's error that it met, "" if none. `refused` tells of requests that were not sent: those of a
-    wider fixture fail every case that uses it.
+    wider fixture fail every case that uses it. `setup_error` is what its setup raised.
     """
 
     def __init__(self, checks: SoftChecks) -> None:
@@ -33,6 +33,7 @@ class CaseWatch:
         self.trouble = ""
         self.refused: tuple[str, ...] = ()
         self.body_failed = False
+        self.setup_error: BaseException | None = None
         self._has_raised = False
         self._batch: Sequence[Grade] = ()
         self._checks.take()
@@ -48,6 +49,8 @@ class CaseWatch:
                 self.trouble = f"{type(met).__name__}: {met}"
             if isinstance(met, (NotRecorded, CostStop)):
                 self.refused = (*self.refused, str(met))
+        if call.when == "setup":
+            self.setup_error = error
         self._has_raised = error is not None
         self._batch = batch.checks
         return (yield)  # type: ignore[misc]

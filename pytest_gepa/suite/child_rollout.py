@@ -54,13 +54,22 @@ class RolloutMaker:
         recorded: Recorded,
         seconds: float,
         leak: str,
+        before_failure: Iterable[Call] = (),
         *,
         hears_all: bool,
     ) -> Rollout:
         """The rollout of a case that has ended. `leak` says why its candidate was not in effect, "" if it was;
-        `hears_all` whether every read of a prompt was heard of."""
+        `hears_all` whether every read of a prompt was heard of.
+
+        `before_failure` are the calls of the wider fixture that failed to be set up, and of those that it is built on.
+        """
         asked = to_models(recorded.calls, self._texts)
-        outcome = outcome_of(watch.reports, asked, trouble=watch.trouble)
+        own = [call for call in recorded.calls if not call.shared]
+        # Vectors are no answer that a prompt could have spoilt.
+        setup_asked = any(
+            call.kind != "embedding" for call in to_models((*own, *before_failure), self._texts)
+        )
+        outcome = outcome_of(watch.reports, asked, trouble=watch.trouble, setup_asked=setup_asked)
         scored = score_case(
             outcome,
             recorded.scores,

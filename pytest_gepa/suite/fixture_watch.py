@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from pytest_gepa.suite.pytest_internals import active_fixtures
 from pytest_gepa.trace.record import Held
 from pytest_gepa.trace.recorder import Recorder
+
+_Failed: TypeAlias = tuple[BaseException, tuple[Held, ...]]
+"""What the setup of a fixture has raised, and the holds behind it."""
 
 
 class FixtureWatch:
@@ -23,11 +26,21 @@ class FixtureWatch:
         self._recorder = recorder
         self._held: dict[pytest.FixtureDef[Any], Held] = {}
         self._used: list[pytest.FixtureDef[Any]] = []
+        self._failed: list[_Failed] = []
+        self._failed_now: list[_Failed] = []
 
     def used(self) -> list[Held]:
         """The holds of the fixtures that the case used whose teardown has begun."""
         used, self._used = self._used, []
+        self._failed_now = []  # an error holds all that the code knew which raised it
         return self._holds(used)
+
+    def failed(self, error: BaseException | None) -> list[Held]:
+        """The holds behind an error that a setup has raised: of the wider fixture that failed first, and of those that
+        a failed fixture of any scope takes. pytest raises the same error again for every case that uses it."""
+        return [
+            held for known, holds in (*self._failed, *self._failed_now) if known is error for held in holds
+        ]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(
@@ -39,12 +52,19 @@ class FixtureWatch:
         below = [active[name] for name in fixturedef.argnames if name in active]
         if fixturedef.scope == "function" == request.scope:
             self._used += below
-            return (yield)
+            try:
+                return (yield)
+            except BaseException as error:
+                self._failed_now.append((error, tuple(self._holds(below))))
+                raise
         request.addfinalizer(self._recorder.return_to)  # the first to be added is the last to be run
         held = self._held[fixturedef] = self._recorder.hold(self._holds(below))
         self._watch_requests(request, held)
         try:
             return (yield)
+        except BaseException as error:
+            self._failed.append((error, (held,)))
+            raise
         finally:
             self._recorder.let_go(held)
             request.addfinalizer(self._recorder.leave)

@@ -20,10 +20,28 @@ INFRASTRUCTURE = {
     "requests": ("RequestException",),
     "urllib3": ("HTTPError",),
     "aiohttp": ("ClientError",),
+    "botocore": (
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+        "HTTPClientError",
+    ),
+    "google": ("GoogleAuthError",),
     "builtins": ("ConnectionError", "TimeoutError", "MemoryError"),
     "asyncio": ("TimeoutError",),
     "asyncio.exceptions": ("TimeoutError",),
 }
+WITHOUT_KEY = {"openai": "OpenAIError", "groq": "GroqError"}
+"""Exceptions that clients raise as they are when they find no key, by package. Those derived from them tell of other
+things: of an answer that was cut off, say."""
+
+WITHOUT_KEY_WORDS = {
+    "TypeError": re.compile("Could not resolve authentication method"),  # Anthropic
+    "ValueError": re.compile("Missing key inputs argument"),  # Gemini
+    "KeyError": re.compile(r"'[A-Z0-9_]*API_KEY'$"),  # the application's own look at the environment
+}
+"""How the message of a built-in exception begins that is raised for want of a key."""
+
 OF_THE_REQUEST = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 """Statuses by which a server finds fault with what was asked. That may be a prompt's doing: an agent that looks for a
 thing which is not there, a request that has become invalid."""
@@ -56,7 +74,7 @@ def is_infrastructure(error: BaseException) -> bool:
             continue
         seen.add(id(current))
         is_listed = any(_is_listed(base) for base in type(current).__mro__)
-        if is_listed and _status_of(current) not in OF_THE_REQUEST:
+        if (is_listed and _status_of(current) not in OF_THE_REQUEST) or _is_without_key(current):
             return True
         waiting += [current.__cause__, None if current.__suppress_context__ else current.__context__]
         members = getattr(
@@ -71,6 +89,16 @@ def _is_listed(kind: type) -> bool:
     module = kind.__module__
     package = module if module in INFRASTRUCTURE else module.split(".", 1)[0]
     return kind.__name__ in INFRASTRUCTURE.get(package, ())
+
+
+def _is_without_key(error: BaseException) -> bool:
+    """Whether a client has found no credentials, so that it has not asked at all."""
+    kind = type(error)
+    package = kind.__module__.split(".", 1)[0]
+    if package == "builtins":
+        words = WITHOUT_KEY_WORDS.get(kind.__name__)
+        return words is not None and words.match(str(error)) is not None
+    return WITHOUT_KEY.get(package) == kind.__name__
 
 
 def _status_of(error: BaseException) -> int | None:
@@ -104,11 +132,14 @@ def _is_unserved(call: Call) -> bool:
     return status is None or status in UNSERVED or status >= 500
 
 
-def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, trouble: str) -> Outcome:
+def outcome_of(
+    reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, trouble: str, setup_asked: bool = False
+) -> Outcome:
     """What the reports of one item amount to.
 
     `calls` are its calls to models, and no others: a service of the application's own that fails is part of what is
-    tested. `trouble` is the infrastructure's error that the item raised, or "".
+    tested. `trouble` is the infrastructure's error that the item raised, or "". `setup_asked` says that a setup which
+    failed had asked a model: a fixture that cannot go on with the answer fails the case as its body would.
     """
     own = [report for report in reports if not is_subtest(report)]
     by_phase = {report.when: report for report in own}
@@ -116,7 +147,9 @@ def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, t
     if setup is None:
         return Outcome.crashed
     if setup.failed:
-        return Outcome.error
+        is_torn_down = teardown is None or not teardown.failed
+        is_of_the_prompt = setup_asked and is_torn_down and not (trouble or unanswered(calls))
+        return Outcome.failed if is_of_the_prompt and not _timed_out([setup]) else Outcome.error
     if setup.skipped:
         return Outcome.xfailed if hasattr(setup, "wasxfail") else Outcome.skipped
     if call is None:
@@ -134,11 +167,16 @@ def outcome_of(reports: Sequence[pytest.TestReport], calls: Sequence[Call], *, t
     # The latter is what pytest says of an `expectedFailure` of unittest that passes.
     if any(text.startswith("[XPASS(strict)]") or text == "Unexpected success" for text in texts):
         return Outcome.xpassed
-    if any(PYTEST_TIMEOUT.search(text.rsplit("\n", 3)[-1]) or "Failed: Timeout" in text for text in texts):
+    if _timed_out(failed):
         return Outcome.timeout
     if trouble or unanswered(calls):
         return Outcome.error
     return Outcome.failed
+
+
+def _timed_out(reports: Sequence[pytest.TestReport]) -> bool:
+    texts = [report.longreprtext for report in reports]
+    return any(PYTEST_TIMEOUT.search(text.rsplit("\n", 3)[-1]) or "Failed: Timeout" in text for text in texts)
 
 
 def crash_message(report: pytest.TestReport) -> str:

@@ -69,6 +69,9 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "store_durations": False,
 }
 
+LEFT_OUT = ("pytest-retry", "pytest_retry.retry_plugin")
+"""pytest-retry, by either name: it runs a failing test again from within the making of its report, also by a mark."""
+
 # Plugins were imported before pytest could rewrite their asserts; under `-W error` its warning would end the session.
 CHILD_ARGUMENTS = ("--capture=fd", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
@@ -99,6 +102,14 @@ def _set_child_options(options: argparse.Namespace) -> None:
     for name, value in CHILD_OPTIONS.items():
         if hasattr(options, name):
             setattr(options, name, value)
+
+
+def leave_out_plugins(config: pytest.Config) -> None:
+    """Take plugins out of a child that no option switches off. They have been configured: their marks are known."""
+    for name in LEFT_OUT:
+        plugin = config.pluginmanager.getplugin(name)
+        if plugin is not None:
+            config.pluginmanager.unregister(plugin)
 
 
 def _keep_single_threaded(config: pytest.Config) -> None:

@@ -35,6 +35,7 @@ from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
     child_arguments,
+    leave_out_plugins,
     parameters,
     redirect_cache,
     restart_capture,
@@ -45,6 +46,7 @@ from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
 from pytest_gepa.suite.worker_name import WorkerName, name_of
 from pytest_gepa.trace import renderings
 from pytest_gepa.trace.condense import KEPT_BYTES, condense
+from pytest_gepa.trace.record import with_all_below
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.trajectory import Trajectory
@@ -170,6 +172,10 @@ class ChildSession:
         redirect_cache(config, self.temp / "pytest-cache")
         config.stash[recorder_key] = self.recorder
         config.pluginmanager.register(WorkerName(), "gepa-worker-name")  # only now: after xdist
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        leave_out_plugins(session.config)
 
     def pytest_internalerror(self, excrepr: object) -> None:
         self.broken[""] = self._redactor.redact(str(excrepr))
@@ -298,7 +304,9 @@ class ChildSession:
         except pytest.exit.Exception as error:
             self._watch.trouble = f"pytest.exit: {error}"
         seconds = time.monotonic() - started
-        recorded = self.recorder.end(self._fixtures.used())
+        failed = self._fixtures.failed(self._watch.setup_error)
+        recorded = self.recorder.end([*self._fixtures.used(), *failed])
+        before_failure = [slot.call for held in with_all_below(failed) for slot in held.slots]
         rollout = self._maker.make(
             case,
             item,
@@ -306,6 +314,7 @@ class ChildSession:
             recorded,
             seconds,
             self.overlay.problem() or self._neighbours.problem(),
+            before_failure,
             hears_all=self.overlay.hears_all,
         )
         self.emit({"event": "rollout", "rollout": to_json(rollout)})

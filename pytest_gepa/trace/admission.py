@@ -23,6 +23,33 @@ FREE = ("/count_tokens", ":countTokens", "/tokenize", "/moderations")
 """How the paths of requests end that name a model and are not charged: no answer is written, and no usage is told."""
 
 
+TELEMETRY = (
+    "/traces/ingest",
+    "/v1/traces",
+    "/v1/logs",
+    "/v1/metrics",
+    "/api/public/ingestion",
+    "/runs",
+    "/runs/batch",
+    "/runs/multipart",
+    "/envelope/",
+    "/store/",
+    "/batch/",
+    "/capture/",
+    "/api/v2/llmobs",
+    "/trace/spans",
+    "/call/upsert_batch",
+    "/logs3",
+)
+"""How the paths end to which libraries send what an application has done, prompts and answers included: those of
+OpenAI's agents, OpenTelemetry (with it Phoenix and Helicone), Langfuse, LangSmith, Sentry, PostHog, Datadog, Weave and
+Braintrust. Where such a request names no model it is no call to one, whatever it holds."""
+
+
+class HeldBack(ConnectionRefusedError):
+    """Telemetry that is not sent, as only stored answers are used. Its sender makes do, as when nobody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where the calls of a process are recorded, and the answers stored and found.
@@ -76,6 +103,11 @@ def begin(
         within = is_in_process()
         if protocol is FALLBACK and within:
             return None
+        if protocol is FALLBACK and _is_telemetry(path, asked):
+            host = urlsplit(url).hostname
+            if target.replay == "only" and host not in LOOPBACK and is_network():
+                raise HeldBack(f"nothing is told to {host}: only stored answers are used")
+            return None
         identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
         is_own = target.is_own(url)
         claim = None
@@ -90,11 +122,18 @@ def begin(
         if target.meter is not None and not (within or is_own) and _has_price(target, protocol, asked, path):
             fare = Fare(target.meter, asked.model, body, has_answers=asked.kind != "embedding")
         return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
+    except HeldBack:
+        raise
     except Exception as error:
         target.recorder.add_problem(describe(error))
         if target.meter is not None and target.meter.purse is not None:
             raise target.meter.purse.refuse(f"a request cannot be read: {describe(error)}") from error
         return None
+
+
+def _is_telemetry(path: str, asked: ChatRequest) -> bool:
+    """Whether a request of no known protocol tells someone what was done."""
+    return not asked.model and path.endswith(TELEMETRY)
 
 
 def _has_price(target: Target, protocol: Protocol, asked: ChatRequest, path: str) -> bool:

@@ -15,8 +15,13 @@ from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import Identity, stored_key
 from pytest_gepa.trace.stored import StoredAnswer, decode, without_stamps
 
-LONGEST_WAIT = 60.0
-"""Seconds that a request waits at most for the answer that another process is getting; then it goes out itself."""
+LONGEST_WAIT = 600.0
+"""Seconds that a request waits at most for the answer that another process is getting; then it goes out itself.
+
+Models that reason take minutes, and to ask one again costs more than to wait. The wait ends sooner by itself: the other
+lets go when its answer has come or failed, when its case ends and when it dies, and a case that waits has its own limit
+of time. The bound is for what none of them ends: two processes that each hold a stream open and want the other's.
+"""
 
 RESUMED = "resume"
 """In place of the setting, in a resumed run: its recording holds the earlier run's answers from the start."""

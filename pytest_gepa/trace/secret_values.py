@@ -13,6 +13,23 @@ from urllib.parse import quote, quote_plus
 SHORTEST_SECRET = 8
 """Values of environment variables below this many characters are left: `1`, `true`, `test` are everywhere."""
 
+WELL_KNOWN = frozenset(
+    {
+        "changeit",
+        "changeme",
+        "development",
+        "minioadmin",
+        "password",
+        "placeholder",
+        "postgres",
+        "postgresql",
+        "rabbitmq",
+        "username",
+    }
+)
+"""Passwords that no one keeps secret, of databases and brokers in development (`root` and its like are too short).
+They are words that prompts and answers are made of: there they would be masked, and no answer with one be stored."""
+
 PIECE = 12
 """So many characters of a longer value, its first or its last, give it away: pytest cuts long texts in the middle."""
 
@@ -47,7 +64,9 @@ class SecretValues:
 
     def __init__(self, environ: Iterable[tuple[str, str]], unsearchable: str) -> None:
         """A value that is part of the text `unsearchable` is not looked for."""
-        values = {value for value in _values(environ) if value not in unsearchable}
+        values = {
+            value for value in _values(environ) if value not in unsearchable and value not in WELL_KNOWN
+        }
         self._long = sorted(value for value in values if len(value) >= _LONG and _is_telling(value))
         whole = {value for value in values if value not in self._long}
         whole.update(form for value in values for form in _forms(value) if form not in unsearchable)

@@ -49,12 +49,12 @@ def test_texts_as_they_are_today_are_not_run_twice() -> None:
     assert all(candidate.origin != "ancestor" for candidate in search.candidates.values())
 
 
-def test_it_waits_for_the_repeats_of_the_baseline() -> None:
+def test_it_is_the_first_that_is_run_on_every_case_and_then_the_baseline_is_repeated() -> None:
     world = world_of("- mind the price\n", "- mind the date\n")
     search = world.search(probe=3)
-    for purpose in ("baseline", "repeat", "rest"):
+    for purpose in ("baseline", "rest", "repeat"):
         (task,) = search.ask()
         assert isinstance(task, Evaluate)
         assert task.purpose == purpose
+        assert (task.candidate.origin == "ancestor") == (purpose == "rest")
         world.tell(search, world.answer(task))
-    assert task.candidate.origin == "ancestor"

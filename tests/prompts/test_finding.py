@@ -56,6 +56,16 @@ def test_hidden_files_and_folders_are_passed_over_unless_the_pattern_names_them(
     assert ids(root, "prompts/.old/*.md", "prompts/.d*.md") == ["prompts/.draft.md", "prompts/.old/x.md"]
 
 
+@pytest.mark.parametrize("pattern", ["prompts/**/*", "prompts", "prompts/*"])
+def test_what_speaks_of_prompts_to_people_is_none_unless_asked_for(root, pattern):
+    write(root / "prompts/README.md")
+    write(root / "prompts/CHANGELOG.txt")
+    write(root / "prompts/route.md")
+    assert ids(root, pattern) == ["prompts/route.md"]
+    assert ids(root, "prompts/README.md") == ["prompts/README.md"]
+    assert ids(root, "prompts/*.md") == ["prompts/README.md", "prompts/route.md"]
+
+
 def test_no_folder_means_no_components(root):
     assert ids(root, *DEFAULT_PATTERNS) == []
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.report.build import ancestry, build_result
 from pytest_gepa.report.result import Result
@@ -80,6 +82,25 @@ def test_a_run_in_which_no_edit_helped_is_not_proven():
     assert found.changes == found.edits == ()
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "told"),
+    [
+        (["!ant"], "1 case (test_a.py::!ant[label])"),
+        (
+            ["!ant", "!bee", "!cat", "!dog"],
+            "4 cases (test_a.py::!ant[label], test_a.py::!bee[label], test_a.py::!cat[label] and 1 more)",
+        ),
+    ],
+)
+def test_the_cases_that_bar_every_better_prompt_are_named(spoilt: list[str], told: str):
+    every = f"{TEXT}{' '.join(WORDS)}\n"
+    found = built(
+        Desk([*WORDS, *spoilt], text="Route it.\n", edit=lambda _desk, _task: every).search().choose()
+    )
+    assert found.verdict == "not proven"
+    assert f"the best breaks {told} and is kept in frontier/" in found.reason
+
+
 def test_nothing_is_to_do_when_every_case_passes():
     found = built(Desk(["ant"], text="mind the ant\n").search().choose())
     assert (found.verdict, found.reason) == ("nothing to do", "every case passes already")
@@ -87,7 +108,10 @@ def test_nothing_is_to_do_when_every_case_passes():
 
 def test_nothing_is_to_do_when_no_case_gives_evidence():
     found = built(Desk(["ant", "bee"], trouble=["ant", "bee"]).search().choose())
-    assert (found.verdict, found.reason) == ("nothing to do", "no case gave evidence")
+    assert (found.verdict, found.reason) == (
+        "nothing to do",
+        "no case gave evidence; no case reached a model; the first failure: openai.InternalServerError: out of order",
+    )
     assert found.baseline.total == 0
 
 

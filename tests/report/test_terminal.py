@@ -11,9 +11,10 @@ import pytest
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.result import ComponentChange, FrontierEntry, Result, Spent, SplitScores, Trouble
 from pytest_gepa.report.section import print_section
-from pytest_gepa.report.terminal import PHASES, Terminal, closing_lines, opening_lines
+from pytest_gepa.report.terminal import PHASES, Terminal, closing_lines, opening_lines, prompt_notes
 from pytest_gepa.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.verdict.judge import Tally
@@ -37,6 +38,26 @@ def test_the_opening_names_what_is_about_to_be_spent():
     assert "3 prompts, 31 cases, reflection" in line
     (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0, shrink=93)
     assert "(186 of them kept for the confirm run, 93 for shrinking)" in line
+
+
+def python(name: str, text: str) -> Component:
+    return Component(name, Path(name.partition("::")[0]), text, source=text.encode())
+
+
+def test_what_the_patterns_may_not_have_meant_is_said():
+    assert prompt_notes([python("app/kernel.py", "SIZE = 7\n")], []) == []
+    assert prompt_notes([], ["prompts/judge.md"]) == [
+        "gepa: prompts/judge.md is left as today, a judge's by name; name the file in --gepa-prompts to have it "
+        "improved too"
+    ]
+    (line,) = prompt_notes([], ["a", "b", "c", "d"])
+    assert "a, b, c, ... are left as today" in line
+    prompts = 'SYSTEM_PROMPT = "Be brief and kind."\n'
+    assert prompt_notes([python("app/prompts.py", prompts)], []) == [
+        "gepa: app/prompts.py is taken as a program, all of its code; app/prompts.py::* takes the texts in it alone"
+    ]
+    assert prompt_notes([python("app/prompts.py::", prompts)], []) == []
+    assert prompt_notes([python("app/prompts.py", "not Python (")], []) == []
 
 
 def test_a_proven_run_ends_with_the_command():

@@ -277,6 +277,115 @@ def test_every_process_that_sets_a_fixture_up_has_its_calls(
     assert {tuple(asked(rollout)[0]) for rollout in rollouts.values()} == {("session",)}
 
 
+BROKEN = """
+    import unittest
+
+    import pytest
+
+    from app import ask
+
+    @pytest.fixture(scope="session")
+    def number():
+        return int(ask("session"))
+
+    @pytest.fixture(scope="session")
+    def twice(number):
+        return 2 * number
+
+    @pytest.fixture(scope="session")
+    def answer():
+        return ask("session")
+
+    @pytest.fixture(scope="session")
+    def parsed(request):
+        return int(request.getfixturevalue("answer"))
+
+    @pytest.fixture
+    def parsed_again(answer):
+        if not answer.isdigit():
+            pytest.fail(f"no number: {answer}")
+
+    @pytest.fixture(scope="session")
+    def database():
+        raise ValueError("no database")
+
+    def test_number(number):
+        pass
+
+    def test_number_again(number):
+        pass
+
+    def test_twice(twice):
+        pass
+
+    def test_by_name(request):
+        request.getfixturevalue("number")
+
+    def test_parsed(parsed):
+        pass
+
+    def test_parsed_later(parsed):
+        pass
+
+    def test_parsed_again(parsed_again):
+        pass
+
+    def test_database(answer, database):
+        pass
+
+    def test_database_again(database, answer):
+        pass
+
+    class TestOfUnittest(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls):
+            cls.number = int(ask("setUpClass"))
+
+        def test_one(self):
+            pass
+
+        def test_two(self):
+            pass
+"""
+BROKEN_OUTCOMES = {
+    "test_number": "failed",
+    "test_number_again": "failed",
+    "test_twice": "failed",
+    "test_by_name": "failed",
+    "test_parsed": "failed",
+    "test_parsed_later": "failed",
+    "test_parsed_again": "failed",
+    "test_database": "error",
+    "test_database_again": "error",
+    "TestOfUnittest::test_one": "failed",
+    "TestOfUnittest::test_two": "failed",
+}
+
+
+@pytest.fixture(scope="module")
+def broken(build: Build, usual_runner: Runner, server: FakeOpenAI) -> dict[str, Rollout]:
+    cases = [f"test_it.py::{name}" for name in BROKEN_OUTCOMES]
+    evaluation = run(build, usual_runner, {"test_it.py": BROKEN}, cases)
+    return {case.split("::", 1)[1]: rollout for case, rollout in evaluation.rollouts.items()}
+
+
+@pytest.mark.parametrize("name", BROKEN_OUTCOMES)
+def test_a_wider_fixture_that_fails_on_the_answer_fails_every_case_that_uses_it(
+    broken: dict[str, Rollout], name: str
+) -> None:
+    assert broken[name].outcome.value == BROKEN_OUTCOMES[name], broken[name].trajectory.failure
+    assert broken[name].score == (0.0 if BROKEN_OUTCOMES[name] == "failed" else None)
+
+
+def test_the_calls_of_a_wider_fixture_that_failed_belong_to_every_case_that_uses_it(
+    broken: dict[str, Rollout],
+) -> None:
+    for name in ("test_number", "test_number_again", "test_twice"):
+        assert asked(broken[name]) == (["session"], [])
+        assert broken[name].uses == (PROMPT,)
+    assert asked(broken["TestOfUnittest::test_two"]) == (["setUpClass"], [])
+
+
 ASYNC = {
     "asyncio": """
         import asyncio
@@ -354,7 +463,7 @@ def test_a_fixture_that_cannot_be_set_up_tells_what_it_asked(
             pass
     """
     (rollout,) = run(build, fork_runner, {"test_it.py": source}, ["test_it.py::test_it"]).rollouts.values()
-    assert (rollout.outcome.value, asked(rollout)) == ("error", (["module"], []))
+    assert (rollout.outcome.value, asked(rollout)) == ("failed", (["module"], []))
 
 
 # What belongs to no case

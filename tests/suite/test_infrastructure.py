@@ -80,6 +80,61 @@ def test_an_exception_without_a_status_is(error: Exception) -> None:
     assert is_infrastructure(error)
 
 
+def of(module: str, *names: str) -> Exception:
+    """An exception as a library that is not installed here has it: each name is the base of the next."""
+    kind: type[Exception] = Exception
+    for name in names:
+        kind = type(name, (kind,), {"__module__": module})
+    return kind("none")
+
+
+WITHOUT_KEY = [
+    of("botocore.exceptions", "BotoCoreError", "NoCredentialsError"),
+    of("botocore.exceptions", "BotoCoreError", "PartialCredentialsError"),
+    of("google.auth.exceptions", "GoogleAuthError", "DefaultCredentialsError"),
+    of("groq", "GroqError"),
+    TypeError(
+        "Could not resolve authentication method. Expected either api_key or auth_token to be set. Or for one of the "
+        "`X-Api-Key` or `Authorization` headers to be explicitly omitted"
+    ),
+    ValueError("Missing key inputs argument! To use the Google AI API, provide (`api_key`) arguments."),
+    KeyError("OPENAI_API_KEY"),
+]
+
+
+@pytest.mark.parametrize("error", WITHOUT_KEY, ids=lambda error: type(error).__name__)
+def test_a_client_that_finds_no_credentials_tells_of_the_infrastructure(error: Exception) -> None:
+    assert is_infrastructure(error)
+
+
+@pytest.mark.parametrize("client", [openai.OpenAI, openai.AsyncOpenAI])
+def test_an_openai_client_without_a_key_tells_of_the_infrastructure(
+    client: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(openai.OpenAIError) as caught:
+        client()
+    assert is_infrastructure(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        openai.LengthFinishReasonError(completion=mock.Mock(usage=None)),
+        openai.ContentFilterFinishReasonError(),
+        of("botocore.exceptions", "BotoCoreError", "ParamValidationError"),
+        of("groq", "GroqError", "GroqParseError"),
+        TypeError("unsupported operand type(s) for +: 'int' and 'str'"),
+        KeyError("total"),
+        ValueError("invalid literal for int() with base 10: 'many'"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_client_says_of_an_answer_is_no_infrastructure(error: Exception) -> None:
+    assert not is_infrastructure(error)
+
+
 def test_a_broken_connection_that_led_to_a_bad_request_still_tells() -> None:
     error = of_httpx(400)
     error.__cause__ = ConnectionError("no route")

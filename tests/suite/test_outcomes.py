@@ -271,6 +271,60 @@ MODEL = """
     class AppError(Exception):
         pass
 
+    @pytest.fixture
+    def answer():
+        return ask("hello")
+
+    @pytest.fixture
+    def number(answer):
+        return int(answer)
+
+    @pytest.fixture
+    def limited():
+        return int(ask("429"))
+
+    @pytest.fixture
+    def hidden():
+        try:
+            return json.loads(ask("500"))
+        except openai.APIError:
+            raise AppError("cannot help")
+
+    @pytest.fixture
+    def invalid():
+        return ask("400")
+
+    @pytest.fixture
+    def broken_at_the_end(request):
+        yield
+        raise ValueError("cannot close")
+
+    @pytest.fixture(scope="module")
+    def service():
+        return use_tool(status="ready")
+
+    @pytest.fixture
+    def database(service):
+        raise ValueError("no database")
+
+    def test_a_fixture_cannot_read_the_answer(number):
+        pass
+
+    def test_a_fixture_is_refused(limited):
+        pass
+
+    def test_a_fixture_hides_a_refusal(hidden):
+        pass
+
+    def test_a_fixture_asks_in_an_invalid_way(invalid):
+        pass
+
+    def test_a_fixture_cannot_read_the_answer_and_another_cannot_close(broken_at_the_end, number):
+        pass
+
+    def test_a_fixture_that_asked_no_model_fails(database):
+        pass
+
     def test_right_answer():
         assert ask("hello") == "answer to hello"
 
@@ -288,6 +342,10 @@ MODEL = """
 
     def test_unauthorized():
         ask("401")
+
+    def test_has_no_key(monkeypatch):
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        openai.OpenAI()
 
     def test_connection_refused():
         ask("hello", base_url=os.environ["CLOSED_URL"])
@@ -361,6 +419,12 @@ MODEL = """
     def test_a_service_that_is_sent_the_prompt_fails():
         assert use_tool(question=PROMPT.read_text(), status=500).json() == "an answer"
 
+    def test_a_trace_that_holds_the_prompt_is_not_taken():
+        answer = ask("hello")
+        body = {"data": [{"input": PROMPT.read_text(), "output": answer}], "status": 500}
+        httpx.post(os.environ["FAKE_URL"] + "/traces/ingest", json=body)
+        assert answer == "something else"
+
     def test_a_tool_has_no_such_thing():
         use_tool(id=ask("hello"), status=404).raise_for_status()
 
@@ -388,6 +452,7 @@ MODEL_OUTCOMES = {
     "test_rate_limit": "error",
     "test_server_error": "error",
     "test_unauthorized": "error",
+    "test_has_no_key": "error",
     "test_connection_refused": "error",
     "test_no_answer_in_time": "error",
     "test_fallback_after_an_error": "error",
@@ -403,6 +468,7 @@ MODEL_OUTCOMES = {
     "test_a_service_of_its_own_is_never_reached": "failed",
     "test_a_service_of_its_own_has_not_answered_yet": "failed",
     "test_a_service_that_is_sent_the_prompt_fails": "error",
+    "test_a_trace_that_holds_the_prompt_is_not_taken": "failed",
     "test_a_tool_has_no_such_thing": "failed",
     "test_a_tool_fails": "error",
     "test_invalid_request": "failed",
@@ -412,6 +478,12 @@ MODEL_OUTCOMES = {
     "test_hides_a_refusal[3]": "error",
     "test_hides_a_refusal[4]": "failed",
     "test_model_not_found": "error",
+    "test_a_fixture_cannot_read_the_answer": "failed",
+    "test_a_fixture_is_refused": "error",
+    "test_a_fixture_hides_a_refusal": "error",
+    "test_a_fixture_asks_in_an_invalid_way": "failed",
+    "test_a_fixture_cannot_read_the_answer_and_another_cannot_close": "error",
+    "test_a_fixture_that_asked_no_model_fails": "error",
 }
 
 

@@ -269,3 +269,49 @@ def test_a_conftest_may_ask_which_cases_were_chosen_and_none_is_lost_by_that(
     assert outcomes(evaluate(suite)) == {"test_whole[0]": "passed"}
     # Under another candidate the case has lost the words by which it was chosen.
     assert outcomes(evaluate(suite, "Another text.\n")) == {"test_whole[0]": "passed"}
+
+
+RETRYING = """
+    import pytest
+
+    class Retrying:
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtest_makereport(self, item, call):
+            report = yield
+            if report.failed:
+                report = pytest.TestReport.from_item_and_call(item, call.from_call(item.runtest, when="call"))
+            return report
+
+    def pytest_configure(config):
+        if not config.pluginmanager.has_plugin(NAME):
+            config.pluginmanager.register(Retrying(), NAME)
+"""
+FLAKY = """
+    tries = []
+
+    def test_passes_the_second_time():
+        tries.append(1)
+        assert len(tries) > 1
+"""
+
+
+@pytest.mark.parametrize("name", ["pytest-retry", "pytest_retry.retry_plugin"])
+def test_a_plugin_that_runs_failing_tests_again_does_not_do_so_in_a_case(
+    build: Build, fork_runner: Runner, name: str
+) -> None:
+    project = build({"conftest.py": RETRYING.replace("NAME", repr(name)), "test_app.py": FLAKY})
+
+    evaluation = evaluate(project.suite(fork_runner, ["test_app.py::test_passes_the_second_time"]))
+
+    assert outcomes(evaluation) == {"test_passes_the_second_time": "failed"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pytest_retry") is None, reason="pytest-retry is not installed")
+@pytest.mark.parametrize("options", ["--retries=2", "-o retries=2"])
+def test_pytest_retry_retries_nothing_in_a_case(build: Build, fork_runner: Runner, options: str) -> None:
+    project = build({"test_app.py": FLAKY})
+    suite = project.suite(
+        fork_runner, ["test_app.py::test_passes_the_second_time"], args=shlex.split(options)
+    )
+
+    assert outcomes(evaluate(suite)) == {"test_passes_the_second_time": "failed"}

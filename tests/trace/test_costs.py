@@ -416,6 +416,37 @@ def test_what_is_only_counted_or_looked_over_has_no_price(shop: Shop, ask: Ask, 
     assert len(shop.recorder.end().calls) == 1
 
 
+TELLING = [
+    "/v1/traces/ingest",
+    "/v1/traces",
+    "/api/public/otel/v1/traces",
+    "/api/public/ingestion",
+    "/runs",
+    "/runs/batch",
+    "/api/1/envelope/",
+    "/batch/",
+    "/api/v2/llmobs",
+    "/api/intake/llm-obs/v1/trace/spans",
+]
+
+
+@pytest.mark.parametrize("path", TELLING)
+def test_telemetry_that_holds_a_prompt_is_no_call_to_a_model(shop: Shop, path: str) -> None:
+    shop.answer = lambda request: (500, {"error": "not now"})
+    told = {"batch": [{"input": "You are a kind clerk. Hi!", "body": {"model": "m"}}]}
+    through_httpx(shop.server.base_url + path, json.dumps(told).encode())
+    assert (shop.purse.standing().spent, shop.billed) == (0, [])
+    assert len(shop.server.requests) == 1
+    assert shop.recorder.end().calls == ()
+
+
+def test_what_names_a_model_is_a_call_to_it_wherever_it_goes(shop: Shop, ask: Ask) -> None:
+    ask(shop.url.replace("/chat/completions", "/threads/1/runs"), body())
+    (call,) = shop.recorder.end().calls
+    assert call.model == "m"
+    assert shop.purse.standing().largest > 0
+
+
 class FullDisk:
     """Has a bill that cannot be written while it `is_full`."""
 

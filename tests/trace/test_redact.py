@@ -336,3 +336,25 @@ def test_no_part_of_a_secret_is_left_where_a_text_was_cut(where: str, limit: int
     left = Redactor({"A_SECRET": secret}).redact(told)
     assert secret[: max(over, 4)] not in left
     assert len(told) > limit - 40
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"DB_PASSWORD": "password"},
+        {"DB_PASSWORD": "changeme"},
+        {"POSTGRES_PASSWORD": "postgres"},
+        {"DATABASE_URL": "postgresql://postgres:postgres@localhost/app"},
+        {"CREDENTIALS": '{"password": "password", "user_secret": "postgres"}'},
+    ],
+    ids=str,
+)
+def test_a_password_that_no_one_keeps_secret_is_a_word_like_any_other(environ: dict[str, str]) -> None:
+    redactor = Redactor(environ)
+    said = "Never ask for a password; changeme is none. We run postgres and postgresql."
+    assert redactor.redact(said) == redactor.redact_certain(said) == said
+
+
+@pytest.mark.parametrize("value", ["Password", "postgres1", "changeme-please", "correcthorse"])
+def test_what_is_merely_like_one_is_a_secret(value: str) -> None:
+    assert value not in Redactor({"DB_PASSWORD": value}).redact(f"it is {value} here")

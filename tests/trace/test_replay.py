@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -324,6 +325,25 @@ def test_when_the_other_process_gets_no_answer_or_dies_it_is_this_ones_turn(
     assert not child_finds_it_taken(tmp_path / "cache", key)
 
 
+@needs_locks
+def test_an_answer_that_a_model_thinks_about_for_minutes_is_waited_for(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = child(tmp_path / "cache")
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += 20.0
+        if now[0] == 400.0:
+            tell(process, "answer")
+
+    monkeypatch.setattr(replay, "time", types.SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
+    answer = place(stores).wait(good)
+    assert answer is not None
+    assert (answer.body, now[0]) == (b"theirs", 400.0)
+    end(process)
+
+
 def child_finds_it_taken(directory: Path, key: str) -> bool:
     program = (
         "import sys; from pathlib import Path; from pytest_gepa.trace.flights import Flights\n"
@@ -541,6 +561,24 @@ def test_two_questions_to_an_unknown_endpoint_have_two_answers(stores: Stores, l
                 for question in order:
                     answer = client.post(url, json={"model": "m", "user": question}).json()
                     assert answer == {"asked": question}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_telemetry_is_refused_where_only_stored_answers_are_used_and_fails_nobody(name: str) -> None:
+    library: Any = importlib.import_module(name)
+    recorder = Recorder()
+    with FakeOpenAI(lambda request: {}) as server:
+        capture.install(recorder, None, "t", "only")
+        recorder.begin("case")
+        try:
+            with pytest.raises(ConnectionRefusedError, match="nothing is told to"):
+                library.post("http://telemetry.test/v1/traces/ingest", json={"data": ["hello"]})
+            library.post(server.base_url + "/traces/ingest", json={"data": ["hello"]})
+            recorded = recorder.end()
+        finally:
+            capture.uninstall()
+    assert len(server.requests) == 1
+    assert (recorded.refused, recorded.calls, recorder.problems) == ((), (), ())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Runs in which no case has reached a model: a setting is wrong, and no prompt could mend that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.suite.rollout import Outcome, Rollout
+from pytest_gepa.trace.cut import cut_middle
+from pytest_gepa.trace.rough import has_price
+
+UNREACHED = "no case reached a model"
+REASON_BYTES = 300
+_PLACE = re.compile(r"\S.{0,400}?:\d+: (\w+)")
+_OF_A_CHECK = ("AssertionError", "Failed")
+"""How pytest names what an assert raises, and `pytest.fail`."""
+
+
+def last_line(failure: str) -> str:
+    """The message of the last error in a failure, without the code around it."""
+    lines = [line for line in read_failure(failure).said.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(">") and not _PLACE.fullmatch(line)]
+    return (told or lines or ["no reason known"])[-1].strip()
+
+
+def first_failure(rollouts: Iterable[Rollout]) -> str:
+    """The last line of the first case that failed or ended in trouble, "" if none did."""
+    failed = (one for one in rollouts if one.outcome is Outcome.failed or one.outcome.is_trouble)
+    return next((cut_middle(last_line(one.trajectory.failure), REASON_BYTES) for one in failed), "")
+
+
+def has_reached_a_model(rollouts: Iterable[Rollout]) -> bool:
+    """Whether any case has called a model, or used a prompt in a way that is known."""
+    return any(one.uses or any(map(has_price, one.trajectory.calls)) for one in rollouts)
+
+
+def why_unreached(rollouts: Sequence[Rollout]) -> str:
+    """Why a search of cases that ended so is in vain, "" if it may not be.
+
+    That is where no case has reached a model, and each that failed was ended by an exception of the application. Where
+    an assert has failed, or a case that read a prompt has passed, a model may be asked in a way that is not seen.
+    """
+    failed = [one for one in rollouts if one.outcome is Outcome.failed]
+    if not failed or has_reached_a_model(rollouts) or any(map(_is_of_a_check, failed)):
+        return ""
+    if any(one.outcome is Outcome.passed and one.reads for one in rollouts):
+        return ""
+    return f"{UNREACHED}; the first failure: {first_failure(failed)}"
+
+
+def _is_of_a_check(rollout: Rollout) -> bool:
+    if rollout.feedback or rollout.grades:
+        return True
+    places = (_PLACE.fullmatch(line) for line in rollout.trajectory.failure.splitlines())
+    raised = [found.group(1) for found in places if found]
+    return not raised or raised[-1] in _OF_A_CHECK
