@@ -24,8 +24,8 @@ class BudgetPlan:
     search leaves as well; what it does not use stays unspent.
 
     `probe` rollouts repeat some cases under today's prompts, to see whether they end alike: the search goes by that,
-    and where even the answers are the same, one confirm trial will do if `is_adaptive`. It is 0 where one trial was asked
-    for.
+    and where even the answers are the same, one confirm trial will do if `is_adaptive`. It is 0 where one trial was
+    asked for.
     """
 
     limit: int
