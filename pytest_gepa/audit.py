@@ -18,6 +18,7 @@ from pytest_gepa.prompts.pieces import WHOLE, Cut
 from pytest_gepa.run_state import rollout_fields
 from pytest_gepa.shared_budget import SharedBudget
 from pytest_gepa.spending import Spending
+from pytest_gepa.stale_copies import refuse_stale_copies
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Outcome, Rollout
@@ -126,6 +127,7 @@ class Audit:
         try:
             with self._crew.interruptible():
                 self._run_all([self._today(tuple(self._suite.cases), 0)])
+                refuse_stale_copies(self.state.baseline.values(), self._suite.components)
                 self._run_all(self._repetitions())
                 self._run_all(self._ablations())
             self.state.is_finished = True

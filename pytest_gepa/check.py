@@ -8,6 +8,7 @@ from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.check_rounds import Bench, Job, Rounds, most_trials
 from pytest_gepa.check_state import BASE, TODAY, CheckState
 from pytest_gepa.evolve.candidate import derive
+from pytest_gepa.stale_copies import refuse_stale_copies
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.verdict.sequential import Trials
 
@@ -23,6 +24,7 @@ class Check:
         self.state = CheckState(today, derive(today, base.texts, origin="base"))
         self._settings = bench.settings
         self._cases = {case.id: case for case in bench.cases}
+        self._components = {component.id: component for component in bench.components}
         self._base = base
         self._rounds = Rounds(bench, "check", (BASE, TODAY), self.state)
         self._seen = frozenset(name for usage in known.values() for name in usage.touches)
@@ -56,6 +58,8 @@ class Check:
         first = self.first_cases
         sure = tuple(case for case in first if case in self._known)
         self._rounds.play([Job(TODAY, 0, first), Job(BASE, 0, sure)])
+        # No change of a prompt that nobody reads arrives, and "no regression" would be said of it for ever.
+        refuse_stale_copies(self.state.every_rollout(TODAY), self._components, changed)
         concerned = [case for case in first if self._is_concerned(case)]
         self._rounds.play([Job(BASE, 0, tuple(case for case in concerned if case not in sure))])
         for case in concerned:

@@ -13,6 +13,7 @@ from typing import Protocol
 from pytest_gepa.baselines import rounded
 from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.crew import Crew
+from pytest_gepa.errors import SetupError
 from pytest_gepa.evolve.candidate import Candidate, seed_candidate
 from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
@@ -111,7 +112,9 @@ class Rounds:
                     self._round(due)
                     self._look(due)
             self.state.has_ended = not self.state.stopped
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, SetupError):
+                self.state.stopped = self.state.stopped or error.brief
             self._suite.stop()
             self._crew.keep_waiting()
             self._look(tuple(self.state.trials))

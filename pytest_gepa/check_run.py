@@ -48,7 +48,7 @@ def compare(
         result = with_users_of_deleted(result, base, cases, load_usage(run.directory.parents[1]))
         return conclude_trials(session.config, settings, run, result, redactor)
 
-    run.conduct(check, [opening_line(base, len(check.first_cases), len(cases))], finish)
+    run.conduct(check, [opening_line(base, len(check.first_cases), len(cases), settings.concurrency)], finish)
 
 
 def conclude_trials(

@@ -39,5 +39,14 @@ class HookError(GepaError):
     """A hook of another plugin raised, or returned what will not do; the message names hook and plugin."""
 
 
+class SetupError(GepaError):
+    """A run can find nothing out as the project is set up, which its first results have shown."""
+
+    @property
+    def brief(self) -> str:
+        """What is wrong, without the mend."""
+        return str(self).partition(": ")[0]
+
+
 class RunnerError(GepaError):
     """Cases cannot be run in child sessions at all, as opposed to one case that goes wrong."""

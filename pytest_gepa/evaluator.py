@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from pytest_gepa.blind_spots import prompts_without_calls, unseen_calls_warning
 from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Stopped
@@ -15,6 +16,7 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
+from pytest_gepa.stale_copies import refuse_stale_copies
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Allowance, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -59,6 +61,7 @@ class Evaluator:
         self._screen = screen
         self._crew = crew
         self._allowance = allowance
+        self._sees_no_call = False
         self._trials: dict[tuple[str, str], list[Rollout]] = {}
 
     def run(self, task: Evaluate) -> Evaluated:
@@ -73,6 +76,10 @@ class Evaluator:
             allowance=self._allowance,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
+        if task.purpose == "baseline":
+            # Before anything is asked of a reflecting model: it would be paid for edits that have no effect.
+            refuse_stale_copies(evaluation.rollouts.values(), self._suite.components)
+            self._look_for_calls(evaluation.rollouts.values())
         arrived = seen_to_arrive(evaluation.rollouts.values())
         results = {
             case: self._result(rollout, evaluation.charged[case], arrived)
@@ -83,11 +90,18 @@ class Evaluator:
         results.update({case: self._as_under_parent(rollout, arrived) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
 
+    def _look_for_calls(self, baseline: Iterable[Rollout]) -> None:
+        """Warn if the calls of no case are seen: what they used has to be taken from what was read then."""
+        if prompts := prompts_without_calls(baseline):
+            self._sees_no_call = True
+            self._crew.tell(partial(self._state.warnings.append, unseen_calls_warning(prompts)))
+
     def _result(self, rollout: Rollout, charged: bool, arrived: frozenset[str]) -> CaseResult:
         spending = self._state.spending
         price = None if spending is None else spending.list_price(rollout.trajectory.calls)
         seconds = self._seconds(rollout)
-        return _case_result(self._cases[rollout.case], rollout, charged, price, seconds, arrived)
+        uses = rollout.uses or rollout.reads or (rollout.imported if self._sees_no_call else ())
+        return _case_result(self._cases[rollout.case], rollout, uses, charged, price, seconds, arrived)
 
     def _seconds(self, rollout: Rollout) -> float | None:
         """How long its calls took; of stored answers what the run noted in which they came, None where none did."""
@@ -161,6 +175,7 @@ def _usual(trials: Sequence[Rollout]) -> Rollout:
 def _case_result(
     case: Case,
     rollout: Rollout,
+    uses: tuple[str, ...],
     charged: bool,
     price: float | None,
     seconds: float | None,
@@ -171,7 +186,7 @@ def _case_result(
     calls = rollout.trajectory.calls
     return CaseResult(
         score=rollout.score,
-        uses=rollout.uses or rollout.reads,
+        uses=uses,
         likeness=likeness_of(rollout) if has_failed else "",
         charged=charged,
         keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",

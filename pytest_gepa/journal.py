@@ -19,7 +19,7 @@ OWN_FIELDS: Mapping[str, Any] = {
     **dict.fromkeys(("run", "candidate", "parent", "winner", "other", "proposal", "id"), OwnName),
     **dict.fromkeys(("case", "trial", "component", "outcome"), OwnName),
     **dict.fromkeys(("rivals", "cases", "failing", "neighbours", "changed"), _Names),
-    **dict.fromkeys(("uses", "reads", "imported", "carried"), _Names),
+    **dict.fromkeys(("uses", "reads", "imported", "carried", "unopened"), _Names),
     "components": _Names | Mapping[OwnName, str],
     "ancestor": Mapping[OwnName, str],
 }

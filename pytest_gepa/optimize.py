@@ -10,6 +10,7 @@ from itertools import islice
 from pytest_gepa.confirm import ConfirmRun
 from pytest_gepa.crew import Crew
 from pytest_gepa.driver import SearchDriver
+from pytest_gepa.errors import SetupError
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.evolve.search import Search, SearchCase
@@ -125,7 +126,9 @@ class Optimization:
                     self._extensions.check()
                 state.rivals = self._rivals(state.winner)
                 self._confirm_run().run(state.winner, state.rivals)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, SetupError):
+                state.stopped = state.stopped or error.brief
             # A second Ctrl-C comes easily while children end; what was found must not be lost by it.
             with undisturbed():
                 self._stop()

@@ -176,6 +176,7 @@ def _optimize(
             settings.seed,
             settings.max_cost,
             inputs.budget.shrink,
+            settings.concurrency,
         ),
     )
     print_lines(stream, prompt_notes(inputs.components, inputs.judges))

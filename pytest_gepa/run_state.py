@@ -42,12 +42,13 @@ class Screen(Protocol):
 class RunState:
     """What is known of a run so far; the result is made from it, however the run ends.
 
-    `rollouts` are first trials, by candidate and case; `usual` is the trial that stands for all of a case that was run
-    again. `resumed` is the run that this one resumes, and `paid_before` counts the rollouts that have come from
-    there so far. `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that
-    were to show whether answers repeat. `ended` tells of each trial that was run and gave evidence whether it passed,
-    by candidate and case, then by the trial's name. `confirm_cut` is why the confirm run had fewer trials than planned,
-    `unconfirmed` why its trials are no evidence.
+    `warnings` tell what the baseline has shown that the run cannot see to. `rollouts` are first trials, by candidate
+    and case; `usual` is the trial that stands for all of a case that was run again. `resumed` is the run that this
+    one resumes, and `paid_before` counts the rollouts that have come from there so far. `rivals` are the candidates
+    that the confirm run judges beside the winner, `repeats` the rollouts that were to show whether answers repeat.
+    `ended` tells of each trial that was run and gave evidence whether it passed, by candidate and case, then by the
+    trial's name. `confirm_cut` is why the confirm run had fewer trials than planned, `unconfirmed` why its trials are
+    no evidence.
     """
 
     search: Search
@@ -84,6 +85,7 @@ class RunState:
     spending: Spending | None = None
     stray: tuple[StrayCall, ...] = ()
     problems: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_gepa.suite.evaluate import Allowance, Evaluation
 from pytest_gepa.suite.rollout import Rollout
@@ -27,6 +28,7 @@ class FakeSuite:
 
     run_case: RunCase
     asked: list[Asked] = field(default_factory=list)
+    components: Mapping[str, Any] = field(default_factory=dict)
 
     def run(
         self,

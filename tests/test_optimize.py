@@ -147,7 +147,7 @@ def test_it_looks_and_counts_like_a_pytest_run(whole: Whole):
     whole.run.matches(
         "gepa: optimizing prompts, seed 0",
         "collected 12 items",
-        "gepa: 1 prompt, 12 cases, reflection model reflector, budget * rollouts *, seed 0",
+        "gepa: 1 prompt, 12 cases, reflection model reflector, budget * rollouts *, seed 0, one case at a time",
         "test_route.py ...FFFFFFFFF *",
         "*= 9 failed, 3 passed in *",
         "*= gepa =*",

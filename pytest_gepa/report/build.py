@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
+from pytest_gepa.blind_spots import failed_apart, failed_apart_warning
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.prompts.guards import count_kinds
@@ -99,13 +100,15 @@ def build_result(
         trouble=tuple(_trouble(state, labels)),
         stray=tuple(_stray(stray, labels) for stray in state.stray),
         problems=state.problems,
-        warnings=_warnings(state, reason),
+        warnings=_warnings(state, reason, labels),
         resumed=state.resumed,
     )
 
 
 def _unconfirmed(state: RunState, winner: Candidate, labels: Mapping[str, str]) -> tuple[str, str]:
     """Verdict and reason of a run without a whole confirm run."""
+    if not state.search_ended and state.stopped:
+        return "not confirmed", f"the run was stopped before its confirm run: {state.stopped}"
     if not state.search_ended:
         return "not confirmed", "the run was interrupted before its confirm run"
     if winner.id != state.search.seed.id:
@@ -146,9 +149,14 @@ def _what_failed(state: RunState) -> str:
     return f"{'' if is_reached else f'; {UNREACHED}'}; the first failure: {failure}"
 
 
-def _warnings(state: RunState, reason: str) -> tuple[str, ...]:
-    """What the verdict's reason does not say of the search."""
-    failed, told = state.reflection_failed, []
+def _warnings(state: RunState, reason: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """What the verdict's reason does not say of baseline and search."""
+    told = list(state.warnings)
+    seed = state.search.seed.id
+    today = (rollout for (candidate, _), rollout in state.standing.items() if candidate == seed)
+    if apart := failed_apart(today):
+        told.append(failed_apart_warning([labels[case] for case in apart]))
+    failed = state.reflection_failed
     if failed and failed not in reason:
         told.append(f"the reflecting model failed, so that no more edits were asked for: {failed}")
     if state.confirm_cut:

@@ -12,7 +12,7 @@ from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, Promp
 from pytest_gepa.report.check_wording import grouped_words, tier_words
 from pytest_gepa.report.result import Spent, Trouble
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import count, duration, p_words, points, price, printable
+from pytest_gepa.report.wording import at_a_time, count, duration, p_words, points, price, printable
 
 LISTED = 10
 SHOWN_LINES = 12
@@ -21,12 +21,12 @@ WIDEST = 120
 LISTED_TIERS = tuple(tier for tier in TIERS if tier != "stable")
 
 
-def opening_line(base: BasePrompts, first: int, cases: int) -> str:
+def opening_line(base: BasePrompts, first: int, cases: int, concurrency: int) -> str:
     """What will be done, before it is."""
     names = ", ".join(change.component for change in base.changes)
     return (
         f"gepa: {count(len(base.changes), 'prompt')} changed since {base.name} ({names}); {first} of "
-        f"{count(cases, 'case')} may use {'it' if len(base.changes) == 1 else 'them'}"
+        f"{count(cases, 'case')} may use {'it' if len(base.changes) == 1 else 'them'}, {at_a_time(concurrency)}"
     )
 
 

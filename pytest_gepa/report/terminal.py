@@ -22,6 +22,7 @@ from pytest_gepa.report.result import Result
 from pytest_gepa.report.section import encodable
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.wording import (
+    at_a_time,
     count,
     dollars,
     drop_words,
@@ -92,8 +93,10 @@ class Terminal:
         if decision.kind in SHOWN:
             line = encodable(self._console.file, self._decision_line(decision, state))
             self._console.print(Text(line, style=_style(decision)))
-        if decision.kind == "baseline" and state.spending is not None and state.spending.shortage:
-            self._console.print(Text(f"gepa: {state.spending.shortage}", style="yellow"))
+        if decision.kind == "baseline":
+            shortage = state.spending.shortage if state.spending is not None else ""
+            for warning in (*state.warnings, *([shortage] if shortage else [])):
+                self._console.print(Text(f"gepa: {encodable(self._console.file, warning)}", style="yellow"))
 
     def confirming(self, trials: int) -> None:
         """Say that the confirm run begins."""
@@ -164,6 +167,7 @@ def opening_lines(
     seed: int,
     cap: float | None = None,
     shrink: int = 0,
+    concurrency: int = 1,
 ) -> list[str]:
     """What will be done, before it is; `confirm` and `shrink` are kept of the `budget` of rollouts."""
     kept = f"{confirm} of them kept for the confirm run{f', {shrink} for shrinking' if shrink else ''}"
@@ -177,7 +181,7 @@ def opening_lines(
     return [
         f"gepa: {count(prompts, 'prompt')}, {cases}{split}, {model}, "
         f"budget {count(budget, 'rollout')}{'' if cap is None else f' / {dollars(cap)}'} "
-        f"({kept}), seed {seed}"
+        f"({kept}), seed {seed}, {at_a_time(concurrency)}"
     ]
 
 

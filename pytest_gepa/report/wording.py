@@ -150,3 +150,8 @@ def count(number: int, noun: str) -> str:
         return f"1 {noun}"
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {plural}"
+
+
+def at_a_time(concurrency: int) -> str:
+    """How many cases run at once, in words."""
+    return f"up to {concurrency} at a time" if concurrency > 1 else "one case at a time"

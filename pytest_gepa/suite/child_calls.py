@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pytest_gepa.trace.import_hook import ImportWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pytest_gepa.suite.job import Job
     from pytest_gepa.trace.mailbox import Mailbox
@@ -40,15 +40,21 @@ def capture_calls(
     costs: str,
     root: int,
     prompts: Mapping[str, str],
+    look: Callable[[str], None] | None = None,
 ) -> None:
     """Record the calls of this process from now on; `root` is the session's process, `prompts` are the texts of the
-    components by id, the rest is its job's."""
+    components by id, `look` is told the address of each call, the rest is its job's."""
     from pytest_gepa.cost.meter import Meter
     from pytest_gepa.suite.closed_off import close_off
     from pytest_gepa.suite.own_servers import is_own_server
     from pytest_gepa.trace import capture
     from pytest_gepa.trace.attribution import holds_component
     from pytest_gepa.trace.cache import ResponseCache
+
+    def is_own(url: str) -> bool:
+        if look is not None:
+            look(url)
+        return is_own_server(url, root)
 
     capture.install(
         recorder,
@@ -58,7 +64,7 @@ def capture_calls(
         ResponseCache(Path(recording)) if recording else None,
         lambda text: redactor.refreshed().redact_certain(text),
         Meter.found_in(costs),
-        lambda url: is_own_server(url, root),
+        is_own,
         lambda asked: holds_component(prompts, asked.texts),
     )
     if replay == "only":

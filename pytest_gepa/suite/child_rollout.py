@@ -17,7 +17,7 @@ from pytest_gepa.suite.pytest_internals import is_subtest
 from pytest_gepa.suite.rollout import Grade, Outcome, Rollout
 from pytest_gepa.suite.scoring import Scored, score_case
 from pytest_gepa.trace import renderings
-from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.attribution import components_arrived
 from pytest_gepa.trace.condense import WHOLE_BYTES, condense
 from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.trace.model_calls import to_models
@@ -55,8 +55,11 @@ class RolloutMaker:
         seconds: float,
         leak: str,
         before_failure: Iterable[Call] = (),
+        *,
+        hears_all: bool,
     ) -> Rollout:
-        """The rollout of a case that has ended. `leak` says how it read a prompt past the overlay, "" if it did not.
+        """The rollout of a case that has ended. `leak` says why its candidate was not in effect, "" if it was;
+        `hears_all` whether every read of a prompt was heard of.
 
         `before_failure` are the calls of the wider fixture that failed to be set up, and of those that it is built on.
         """
@@ -86,6 +89,8 @@ class RolloutMaker:
             recorded.calls, recorded.steps, output, failure or watch.trouble, self._redactor
         )
         redact = self._redactor.redact
+        opened = frozenset((*recorded.reads, *recorded.imported)) if hears_all else None
+        arrived = components_arrived(self._texts, recorded.calls, opened)
         return Rollout(
             candidate=self._job.candidate,
             case=case,
@@ -101,10 +106,11 @@ class RolloutMaker:
             charged=any(
                 not call.cached and call.status is not None for call in to_models(recorded.made, self._texts)
             ),
-            uses=self._uses(recorded),
+            uses=self._uses(recorded, arrived.used),
             reads=recorded.reads,
             imported=recorded.imported,
             carried=recorded.carried,
+            unopened=tuple(name for name in arrived.unopened if not is_program(name)),
             renderings=renderings.taken(redact),
             seconds=seconds,
             reports=tuple(
@@ -112,10 +118,10 @@ class RolloutMaker:
             ),
         )
 
-    def _uses(self, recorded: Recorded) -> tuple[str, ...]:
+    def _uses(self, recorded: Recorded, arrived: Iterable[str]) -> tuple[str, ...]:
         """The prompts whose text is in a request, and the programs that were read: to import one is to run it."""
         programs = {name for name in (*recorded.reads, *recorded.imported) if is_program(name)}
-        used = programs.union(components_used(self._texts, recorded.calls))
+        used = programs.union(arrived)
         return tuple(name for name in self._texts if name in used)
 
     def _redacted(self, report: Mapping[str, object]) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.suite.case_values import values_digest
 from pytest_gepa.suite.pytest_internals import parameter_positions, parameters
 from pytest_gepa.suite.rollout import Case
 
@@ -75,6 +76,7 @@ def _case(name: str, item: pytest.Item) -> Case:
         weight=float(marker.get("weight", 1.0)),
         trials=marker.get("trials"),
         threshold=_threshold(marker),
+        values=values_digest(values),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from pytest_gepa.codec import from_json
 from pytest_gepa.errors import ReplayError
 from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.suite.case_values import check_values
 from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
@@ -96,6 +97,7 @@ class Suite:
         self._stopping = threading.Event()
         self._stray: dict[str, StrayCall] = {}
         self._problems: dict[str, None] = {}
+        self._values: dict[str, str] = {}
 
     @property
     def stray(self) -> tuple[StrayCall, ...]:
@@ -121,9 +123,14 @@ class Suite:
 
         `on_rollout` hears each case once, when its result is final. After `stop` cases are missing, and trouble that is
         not tried again any more is final. Raises `ReplayError` when only stored answers may be used and some are
-        missing.
+        missing, `SetupError` when cases have other parameters in each process under today's prompts.
         """
         first = self._attempt(candidate, texts, cases, trial, self._around.concurrency, on_rollout)
+        check_values(
+            {case: known.values for case, known in self.cases.items()},
+            self._values,
+            {case: known.nodeid for case, known in self.cases.items()},
+        )
         final = dict(first)
         for pause in BACKOFF_SECONDS[:RETRIES]:
             again = [case for case, rollout in final.items() if _is_retried(rollout)]
@@ -202,6 +209,8 @@ class Suite:
                 keep(_lost(job, message["case"], Outcome(message["outcome"]), message["reason"]))
             elif message["event"] == "broken":
                 broken.append(message["reason"])
+            elif message["event"] == "values":
+                self._values.update(message["digests"])
             elif message["event"] == "stray":
                 for stray in from_json(tuple[StrayCall, ...], message["calls"]):
                     self._stray.setdefault(stray.call.key, stray)
@@ -267,6 +276,7 @@ class Suite:
             redact=around.redact,
             isolation=around.isolation,
             costs=around.costs,
+            tell_values=all(texts[id] == component.text for id, component in self.components.items()),
             processes=around.concurrency,
         )
 

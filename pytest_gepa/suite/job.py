@@ -36,7 +36,8 @@ class Job:
 
     `cases` are case ids, `files` the test files that hold them. `timeout` is in seconds a case. `forking` is
     "after collection" (the session forks workers that ask for its cases) or "never" (it asks for its cases and runs
-    them itself). With `tell_modules` it ends by telling which modules of the environment it loaded. The environment
+    them itself). With `tell_modules` it ends by telling which modules of the environment it loaded, with `tell_values`
+    it first tells what the parameters of its cases are (see `values_digest`). The environment
     variables travel in the message, never on disk. `cache` and `recording` are directories, "" for none; `replay` is
     the setting of that name. `redact` are the user's own patterns of secrets. With
     `isolation` "strict" the prompts' files themselves are the candidate's for all programs that the session starts.
@@ -61,6 +62,7 @@ class Job:
     timeout: float = 120.0
     forking: str = "after collection"
     tell_modules: bool = False
+    tell_values: bool = False
     replay: str = "auto"
     recording: str = ""
     redact: tuple[str, ...] = ()

@@ -26,6 +26,15 @@ class Overlay(Listener):
         self._reports: dict[str, int] = {}
         self._leaks: dict[str, str] = {}
         self._trouble = ""
+        self._has_unheard = False
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether every read of a prompt file by the cases of this process, and by what they start, is heard of.
+
+        Where a program that is not Python was started, that a file was not opened is no longer known.
+        """
+        return not self._has_unheard
 
     def install(self, prompts: Sequence[PromptFile], directory: Path, root: str) -> None:
         """Redirect the prompts' files from now on; `directory`, which is made, keeps the candidate's texts.
@@ -92,6 +101,10 @@ class Overlay(Listener):
         for component in file.components:
             self._leaks.setdefault(component, how)
 
+    def start(self, program: str) -> None:
+        """A program was started that reads what it likes."""
+        self._has_unheard = True
+
     def _describe(self, directory: Path) -> None:
         install.describe(str(directory))
         self._reports[install.report_of(current.description)] = 0
@@ -101,6 +114,7 @@ class Overlay(Listener):
             self._on_read(component)
         for component in line.get("leak", ()):
             self._leaks.setdefault(component, f"{line['how']}, in a child process")
+        self._has_unheard = self._has_unheard or "started" in line
         self._trouble = self._trouble or line.get("trouble", "")
 
 
@@ -111,6 +125,11 @@ class BoundOverlay(Overlay):
         """See the class. Raises `RunnerError` if the system does not allow it."""
         super().install(prompts, directory, root)
         bind_mounts.bind((file.path, file.copy) for file in current.table.files)
+
+    @property
+    def hears_all(self) -> bool:
+        """Programs and readers in C may read the candidate here, unheard."""
+        return False
 
     def leak(self, file: PromptCopy, how: str) -> None:
         """A read that was not redirected; it needs not be."""

@@ -18,15 +18,22 @@ _LISTENING = "0A"
 def is_own_server(url: str, root: int) -> bool:
     """Whether a process that listens at this address is `root` or a descendant of it, as far as `/proc` tells."""
     with contextlib.suppress(OSError, ValueError):
-        parts = urlsplit(url)
-        if parts.hostname in LOOPBACK:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            return any(_is_held(inode, root) for inode in _listeners(port))
+        return any(_is_held(inode, root) for inode in listeners(port_of(url)))
     return False
 
 
-def _listeners(port: int) -> Iterator[str]:
+def port_of(url: str) -> int:
+    """The port of an address on this machine, 0 for one elsewhere. Raises `ValueError` for what is no address."""
+    parts = urlsplit(url)
+    if parts.hostname not in LOOPBACK:
+        return 0
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def listeners(port: int) -> Iterator[str]:
     """The inodes of the sockets that listen on a port."""
+    if not port:
+        return
     wanted = f":{port:04X}"
     for table in _TABLES:
         with contextlib.suppress(OSError), open(table, encoding="ascii") as stream:
@@ -38,9 +45,13 @@ def _listeners(port: int) -> Iterator[str]:
 
 @lru_cache(maxsize=64)
 def _is_held(inode: str, root: int) -> bool:
-    """Whether `root` or a descendant of it has this socket open."""
+    return holds(inode, root)
+
+
+def holds(inode: str, pid: int, *, alone: bool = False) -> bool:
+    """Whether a process has this socket open, or, unless it is meant `alone`, a descendant of it."""
     socket = f"socket:[{inode}]"
-    return any(socket in _sockets(pid) for pid in (root, *descendants(root)))
+    return any(socket in _sockets(one) for one in (pid, *([] if alone else descendants(pid))))
 
 
 def _sockets(pid: int) -> set[str]:

@@ -55,7 +55,8 @@ class Case:
     in the parametrize arguments may change. `source` is the test function without decorators, `parameters` this
     case's own values as (name, repr) pairs. `split` is "search" or "holdout". `trials` is the confirm run's number
     of repetitions for this case, or None for the run's own. `threshold` is the score in [0, 1] from which on it counts
-    as passed, None where the asserts alone decide. `weight` is its weight in every mean.
+    as passed, None where the asserts alone decide. `weight` is its weight in every mean. `values` names its parameters
+    as they were here (see `values_digest`).
     """
 
     id: OwnName
@@ -66,6 +67,7 @@ class Case:
     weight: float = 1.0
     trials: int | None = None
     threshold: float | None = None
+    values: OwnName = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Rollout:
     `charged` says whether at least one response came from a model: not from the cache nor a mock. `uses` holds the ids
     of the components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture
     that it uses; `imported` of those that its process had opened before it and may have kept (a constant, a cache, a
-    module), at import or, those in `carried`, for earlier cases only.
+    module), at import or, those in `carried`, for earlier cases only. `unopened` are those whose own text reached a
+    request though nothing in its process, nor what that started, had opened the file.
     `renderings` tell what the components' Jinja2 templates were rendered with. `reports` are pytest's own reports,
     serialised, to be fed into the user's session.
     """
@@ -107,6 +110,7 @@ class Rollout:
     reads: tuple[OwnName, ...] = ()
     imported: tuple[OwnName, ...] = ()
     carried: tuple[OwnName, ...] = ()
+    unopened: tuple[OwnName, ...] = ()
     renderings: tuple[Rendering, ...] = ()
     seconds: float = 0.0
     reports: tuple[dict[str, object], ...] = ()

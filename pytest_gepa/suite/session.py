@@ -19,6 +19,7 @@ import pytest
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.plugin import recorder_key
 from pytest_gepa.suite import threads
+from pytest_gepa.suite.case_values import values_digest
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
@@ -27,6 +28,7 @@ from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import environment_modules
+from pytest_gepa.suite.neighbours import Neighbours
 from pytest_gepa.suite.overlay import BoundOverlay, Overlay
 from pytest_gepa.suite.places import PlacesOfParent
 from pytest_gepa.suite.pytest_internals import (
@@ -34,6 +36,7 @@ from pytest_gepa.suite.pytest_internals import (
     adapt_early_options,
     child_arguments,
     leave_out_plugins,
+    parameters,
     redirect_cache,
     restart_capture,
     run_phases,
@@ -73,6 +76,8 @@ def run_job(job: Job, channel: Channel) -> None:
     overlay.install(job.prompts, temp / "prompts", job.rootdir)
     recorder.hear_reads = overlay.hear_children
     redactor = Redactor(job.environ, job.redact)
+    neighbours = Neighbours(Path(job.temp).parent / "processes")
+    neighbours.join()
     capture_calls(
         recorder,
         redactor,
@@ -83,13 +88,14 @@ def run_job(job: Job, channel: Channel) -> None:
         costs=job.costs,
         root=root,
         prompts=job.texts,
+        look=neighbours.look,
     )
     share_calls(recorder, temp / "prompts", job, redactor, root)
     renderings.install(
         job.texts,
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
     )
-    session = ChildSession(job, temp, channel, recorder, overlay, redactor)
+    session = ChildSession(job, temp, channel, recorder, overlay, redactor, neighbours)
     code = pytest.main(child_arguments(job.args), plugins=[session, *session.watches])
     if not session.collected:
         reason = next(iter(session.broken.values()), f"pytest ended with exit code {int(code)}")
@@ -108,6 +114,7 @@ class ChildSession:
         recorder: Recorder,
         overlay: Overlay,
         redactor: Redactor,
+        neighbours: Neighbours,
     ) -> None:
         self.job = job
         self.temp = temp
@@ -120,6 +127,7 @@ class ChildSession:
         self._sockets = open_sockets()
         self._root = os.getpid()
         self._redactor = redactor
+        self._neighbours = neighbours
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
         self._watch = CaseWatch(self._checks)
@@ -197,6 +205,9 @@ class ChildSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.collected = True
+        if self.job.tell_values:
+            digests = {case: values_digest(parameters(item)) for case, item in self.items.items()}
+            self.emit({"event": "values", "digests": digests})
         if self.job.forking != "after collection":
             self._run_items(self.channel)
         elif self._can_fork():
@@ -254,6 +265,7 @@ class ChildSession:
         temp = self.temp / f"worker-{os.getpid()}"
         temp.mkdir()
         os.environ.update(name_of(self.job, place), PYTEST_DEBUG_TEMPROOT=str(temp))
+        self._neighbours.join()
         self.overlay.begin_worker(temp / "prompts")
         share_calls(self.recorder, temp / "prompts", self.job, self._redactor, self._root)
         random.seed()
@@ -285,6 +297,7 @@ class ChildSession:
     def _run_one(self, item: pytest.Item) -> None:
         case = next(name for name, known in self.items.items() if known is item)
         self._watch.begin()
+        self._neighbours.begin()
         self.recorder.begin(case)
         started = time.monotonic()
         try:
@@ -295,8 +308,16 @@ class ChildSession:
         failed = self._fixtures.failed(self._watch.setup_error)
         recorded = self.recorder.end([*self._fixtures.used(), *failed])
         before_failure = [slot.call for held in with_all_below(failed) for slot in held.slots]
-        leak = self.overlay.problem()
-        rollout = self._maker.make(case, item, self._watch, recorded, seconds, leak, before_failure)
+        rollout = self._maker.make(
+            case,
+            item,
+            self._watch,
+            recorded,
+            seconds,
+            self.overlay.problem() or self._neighbours.problem(),
+            before_failure,
+            hears_all=self.overlay.hears_all,
+        )
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
 
 

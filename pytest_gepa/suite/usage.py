@@ -153,7 +153,7 @@ def _usage(run: str, texts: Mapping[str, str], rollout: Rollout) -> CaseUsage:
         for component in components_used(texts, [call]):
             used[component] = used.get(component, 0) + 1
     return CaseUsage(
-        components={component: used.get(component, 1) for component in sorted({*used, *rollout.uses})},
+        components={component: used.get(component, 1) for component in sorted(rollout.uses)},
         reads=rollout.reads,
         calls=len(calls),
         input_tokens=sum(call.input_tokens for call in calls),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import lru_cache
 
 from pytest_gepa.prompts.placeholders import literal_segments
@@ -15,6 +18,38 @@ more, a wrong one 0.10 or less; branches of a template that a case does not take
 SHORT = 16
 """Components below this many characters, and pieces of text between placeholders, prove nothing when found
 inside a longer text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The components whose text is in requests: `used` of those the ones that count as used, `unopened` the ones whose
+    own text is there though nobody has opened their file."""
+
+    used: tuple[str, ...]
+    unopened: tuple[str, ...] = ()
+
+
+def components_arrived(
+    texts: Mapping[str, str], calls: Sequence[Call], opened: AbstractSet[str] | None
+) -> Arrived:
+    """What `components_used` finds, in the light of which components' files were `opened`; None: that is not known.
+
+    Where any was opened, one that was not is no more used than a former version of a prompt that lies beside it; nor is
+    one that shares what is found of it with another, while all that only it says is missing. Where none was opened the
+    text alone counts.
+    """
+    messages = _messages(calls)
+    haystack = "\0".join(messages)
+    found = tuple(id for id, text in texts.items() if _is_used(text, messages, haystack))
+    if opened is None or not found:
+        return Arrived(found)
+    known = [texts[id] for id in texts if id in opened]
+    unopened = tuple(id for id in found if id not in opened and _has_own(texts[id], known, haystack))
+    if not known:
+        return Arrived(found, unopened)
+    read = [id for id in found if id in opened]
+    alike = _likenesses(read, texts, haystack)
+    return Arrived(tuple(id for id in read if id not in alike), unopened)
 
 
 def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
@@ -79,6 +114,47 @@ def _is_used(text: str, messages: Sequence[str], haystack: str) -> bool:
         return _share_is_found(segments, haystack)
     pieces = _distinct(literal_segments(text, 3))
     return sum(map(len, pieces)) >= SHORT and any(_in_order(pieces, message) for message in messages)
+
+
+def _has_own(text: str, others: Sequence[str], haystack: str) -> bool:
+    """Whether enough of a component's text is found that none of the other texts explains."""
+    if not others:
+        return True
+    wholes = [_parts(other)[0] for other in others]
+    pieces = _pieces_of(text)
+    own = [piece for piece in pieces if piece in haystack and not any(piece in whole for whole in wholes)]
+    return bool(own) and sum(map(len, own)) >= LEAST_SHARE * sum(map(len, pieces))
+
+
+def _likenesses(found: Sequence[str], texts: Mapping[str, str], haystack: str) -> set[str]:
+    """The components that were found by nothing but what they share with another one, which was found by its own."""
+    if len(found) < 2:
+        return set()
+    # That a piece is missing is known at once by its beginning; to look through the requests for each would take long.
+    beginnings = {haystack[start : start + SHORT] for start in range(len(haystack) - SHORT + 1)}
+    seen = {
+        id: [piece for piece in _pieces_of(texts[id]) if piece[:SHORT] in beginnings and piece in haystack]
+        for id in found
+    }
+    holders = Counter(piece for text in texts.values() for piece in _pieces_of(text))
+    unshared = {id: [piece for piece in seen[id] if holders[piece] == 1] for id in found}
+    certain = {id for id in found if any(_is_in_no_other(piece, id, texts) for piece in unshared[id])}
+    return {
+        id
+        for id in found
+        if id not in certain
+        and any(all(piece in _parts(texts[other])[0] for piece in seen[id]) for other in certain)
+        # All that it says may be in others: then nothing is missing that would tell.
+        and any(holders[piece] == 1 for piece in _pieces_of(texts[id]))
+    }
+
+
+def _is_in_no_other(piece: str, id: str, texts: Mapping[str, str]) -> bool:
+    return not any(piece in _parts(text)[0] for name, text in texts.items() if name != id)
+
+
+def _pieces_of(text: str) -> list[str]:
+    return [piece for piece in _parts(text)[1] if len(piece) >= SHORT]
 
 
 @lru_cache(maxsize=256)

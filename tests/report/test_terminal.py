@@ -32,7 +32,7 @@ def test_the_opening_names_what_is_about_to_be_spent():
     (line,) = opening_lines(1, 31, 10, "large", 700, 246, 7)
     assert line == (
         "gepa: 1 prompt, 41 cases (31 search, 10 held out), reflection model large, "
-        "budget 700 rollouts (246 of them kept for the confirm run), seed 7"
+        "budget 700 rollouts (246 of them kept for the confirm run), seed 7, one case at a time"
     )
     (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0)
     assert "3 prompts, 31 cases, reflection" in line

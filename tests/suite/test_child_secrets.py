@@ -32,6 +32,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
         "costs": "",
         "redact": [],
         "root": 0,
+        "prompts": {},
     }
     (tmp_path / child_calls.ABOUT).write_text(json.dumps(about), encoding="utf-8")
     child_calls.install(tmp_path / child_calls.ABOUT)

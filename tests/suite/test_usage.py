@@ -19,6 +19,7 @@ from pytest_gepa.suite.usage import (
     usage_today,
     with_digests,
 )
+from pytest_gepa.trace.attribution import components_used
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 
 TEXTS = {"route.md": "You sort tickets into queues.\n", "reply.md": "You write a friendly reply.\n"}
@@ -30,7 +31,10 @@ def call(*contents: str) -> Call:
 
 
 def rollout(*calls: Call, outcome: Outcome = Outcome.passed, reads: tuple[str, ...] = ()) -> Rollout:
-    return Rollout("c", "case", "search/0", outcome, 1.0, Trajectory(calls), reads=reads, seconds=0.5)
+    uses = components_used(TEXTS, calls)
+    return Rollout(
+        "c", "case", "search/0", outcome, 1.0, Trajectory(calls), uses=uses, reads=reads, seconds=0.5
+    )
 
 
 def test_components_are_counted_by_the_calls_that_hold_their_text():

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from pytest_gepa.trace.attribution import components_touched, components_used
+from pytest_gepa.trace.attribution import components_arrived, components_touched, components_used
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall
 
 ROUTE = """\
@@ -108,3 +108,62 @@ def test_a_prompt_that_is_the_description_of_a_tool_or_of_an_answers_field_is_fo
 def test_a_prompt_in_an_example_of_a_tools_call_is_found() -> None:
     example = Message("assistant", "", tool_calls=(ToolCall("c", "ask", f'{{"how": "{REPLY.strip()}"}}'),))
     assert components_used({"reply": REPLY}, [Call("k", "m", (example,), None)]) == ("reply",)
+
+
+def test_what_arrives_although_nobody_has_opened_anything_is_unopened() -> None:
+    arrived = components_arrived({"reply": REPLY, "route": ROUTE}, calls(ROUTE), frozenset())
+    assert (arrived.used, arrived.unopened) == (("route",), ("route",))
+
+
+def test_a_text_that_another_opened_one_explains_is_not_unopened() -> None:
+    newer = ROUTE.replace("and other.", "refunds and other.")
+    arrived = components_arrived({"v1": ROUTE, "v2": newer}, calls(newer), frozenset({"v2"}))
+    assert arrived.unopened == ()
+
+
+def test_a_text_of_its_own_beside_an_opened_one_is_unopened() -> None:
+    arrived = components_arrived({"reply": REPLY, "route": ROUTE}, calls(ROUTE, REPLY), frozenset({"reply"}))
+    assert arrived.unopened == ("route",)
+
+
+def test_where_reads_are_not_known_nothing_is_unopened() -> None:
+    arrived = components_arrived({"route": ROUTE}, calls(ROUTE), None)
+    assert (arrived.used, arrived.unopened) == (("route",), ())
+
+
+PREAMBLE = "You work for the house of Ann and Bob.\nNever promise a refund of any kind.\n"
+AGENTS = {
+    name: f"{PREAMBLE}Your desk is that of {name}, and no other.\n"
+    for name in ("billing", "shipping", "returns")
+}
+
+
+@pytest.mark.parametrize("opened", [set(AGENTS), {"billing", "returns"}, {"shipping"}])
+def test_of_prompts_with_one_preamble_the_one_that_was_sent_is_used(opened: set[str]) -> None:
+    arrived = components_arrived(AGENTS, calls(AGENTS["shipping"]), frozenset({*opened, "shipping"}))
+    assert (arrived.used, arrived.unopened) == (("shipping",), ())
+
+
+def test_a_former_version_that_nobody_opens_is_not_used() -> None:
+    newer = ROUTE.replace("and other.", "refunds and other.")
+    arrived = components_arrived({"v1": ROUTE, "v2": newer}, calls(newer), frozenset({"v2"}))
+    assert arrived.used == ("v2",)
+
+
+def test_a_preamble_that_is_a_prompt_of_its_own_stays_used() -> None:
+    texts = {"preamble": PREAMBLE, **AGENTS}
+    arrived = components_arrived(texts, calls(AGENTS["billing"]), frozenset(texts))
+    assert arrived.used == ("preamble", "billing")
+
+
+def test_templates_of_which_only_what_they_share_was_rendered_are_all_used() -> None:
+    texts = {
+        name: f"{PREAMBLE}{{% if vip %}}The {name} has gold in it{{% endif %}}" for name in ("cup", "plate")
+    }
+    arrived = components_arrived(texts, calls(PREAMBLE), frozenset(texts))
+    assert arrived.used == ("cup", "plate")
+
+
+def test_where_nothing_was_opened_the_text_alone_counts() -> None:
+    arrived = components_arrived(AGENTS, calls(AGENTS["shipping"]), frozenset())
+    assert set(arrived.used) == set(AGENTS)

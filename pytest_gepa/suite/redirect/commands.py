@@ -35,8 +35,17 @@ LAUNCHERS = (
 OPERATORS = frozenset("();<>|&\n")
 
 
-def reached(find: Find, executable: Any, words: Any, cwd: Any) -> Iterator[tuple[PromptCopy, str]]:
-    """The prompt files that a command names, each with the program that is to read it."""
+HARMLESS = frozenset(
+    ("uname", "lsb_release", "ldconfig", "getconf", "stty", "tput", "gcc", "cc", "ld", "objdump")
+)
+"""Programs that the standard library and SDKs ask about the machine; they read no prompt."""
+
+
+def reached(find: Find, executable: Any, words: Any, cwd: Any) -> Iterator[tuple[PromptCopy | None, str]]:
+    """The prompt files that a command names, each with the program that is to read it.
+
+    A program that may find one by itself, and cannot be redirected, is told without a file first.
+    """
     given = [words] if isinstance(words, (str, bytes, os.PathLike)) else list(words)
     decoded = [os.fsdecode(word) for word in given if isinstance(word, (str, bytes, os.PathLike))]
     if not decoded:
@@ -47,9 +56,12 @@ def reached(find: Find, executable: Any, words: Any, cwd: Any) -> Iterator[tuple
     yield from _simple(find, decoded, directory)
 
 
-def _simple(find: Find, words: Sequence[str], directory: str) -> Iterator[tuple[PromptCopy, str]]:
+def _simple(find: Find, words: Sequence[str], directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
     name = os.path.basename(words[0])
-    if name in SHELLS and "-c" in words[:-1]:
+    is_line = name in SHELLS and "-c" in words[:-1]
+    if not is_line and name not in HARMLESS and not _is_redirected(words):
+        yield None, repr(name)
+    if is_line:
         yield from _script(find, words[words.index("-c") + 1], directory)
         words = [words[0], *words[words.index("-c") + 2 :]]
     elif _is_redirected(words):
@@ -60,7 +72,7 @@ def _simple(find: Find, words: Sequence[str], directory: str) -> Iterator[tuple[
             yield found, repr(name)
 
 
-def _script(find: Find, text: str, directory: str) -> Iterator[tuple[PromptCopy, str]]:
+def _script(find: Find, text: str, directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
     """The same for a line of the shell, read roughly: each simple command in it, and the files that it reads itself."""
     import re
 
@@ -86,7 +98,7 @@ def _script(find: Find, text: str, directory: str) -> Iterator[tuple[PromptCopy,
     yield from _command(find, command, directory)
 
 
-def _command(find: Find, words: list[str], directory: str) -> Iterator[tuple[PromptCopy, str]]:
+def _command(find: Find, words: list[str], directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
     while words and "=" in words[0].partition("/")[0]:  # variables set for this command
         words = words[1:]
     if words:

@@ -21,6 +21,9 @@ class Listener:
     def leak(self, file: PromptCopy, how: str) -> None:
         """A prompt file was read, or is about to be, past the overlay."""
 
+    def start(self, program: str) -> None:
+        """A program is started of which nobody hears what it reads."""
+
 
 class Current:
     """What the patches and the audit hook work with."""

@@ -85,6 +85,10 @@ class Reporter(Listener):
         """Report a read past the overlay."""
         self.report(leak=file.components, how=how)
 
+    def start(self, program: str) -> None:
+        """Report that a program is started whose reads nobody hears of."""
+        self.report(started=program)
+
     def report(self, **line: Any) -> None:
         """Append a line. Where even that fails, the search still sees that the candidate had no effect."""
         try:

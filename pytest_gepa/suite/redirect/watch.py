@@ -56,7 +56,10 @@ def _reads(mode: Any, flags: Any) -> bool:
 
 def _program(executable: Any, words: Any, cwd: Any = None) -> None:
     for found, name in reached(current.table.find, executable, words, cwd):
-        current.leak(found, f"the program {name} was given its path")
+        if found is None:
+            current.listener.start(name)
+        else:
+            current.leak(found, f"the program {name} was given its path")
 
 
 def _database(path: Any, *_: Any) -> None:

@@ -22,7 +22,27 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
 
 
 def programs(known: Table, words: object, cwd: object = None) -> list[str]:
-    return [name for _, name in reached(known.find, None, words, cwd)]
+    return [name for file, name in reached(known.find, None, words, cwd) if file is not None]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["grep", "-r", "rule", "."], ["'grep'"]),
+        ("sh -c 'python tool.py; ./render'", ["'render'"]),
+        ("make render", ["'make'"]),
+        ("python -I render.py", ["'python'"]),
+        ("python render.py", []),
+        ("./tool", []),
+        (["sh", "-c", "python -m render | env python x.py"], []),
+        ("uname -p", []),
+    ],
+)
+def test_a_program_that_may_read_unheard_is_told(
+    known: Table, words: str | list[str], expected: list[str]
+) -> None:
+    given = shlex.split(words) if isinstance(words, str) else words
+    assert [name for file, name in reached(known.find, None, given, None) if file is None] == expected
 
 
 @pytest.mark.parametrize(
@@ -105,9 +125,8 @@ def test_paths_go_from_where_the_program_is_started(known: Table, tmp_path: Path
 
 
 def test_the_executable_decides_and_not_the_name_that_it_is_given(known: Table) -> None:
-    assert [name for _, name in reached(known.find, "/bin/cat", ["python", "prompts/greet.md"], None)] == [
-        "'cat'"
-    ]
+    told = reached(known.find, "/bin/cat", ["python", "prompts/greet.md"], None)
+    assert [(file is None, name) for file, name in told] == [(True, "'cat'"), (False, "'cat'")]
 
 
 @pytest.mark.parametrize("name", ["python", "python3", "python3.13", "/usr/bin/pypy3.10", sys.executable])

@@ -1,0 +1,91 @@
+"""Whether a case has the same parameters in every process that collects it: a sample without a seed, or a set, gives
+its position to another row in each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_gepa.errors import SetupError
+
+NAMED = 3
+_GENERATED = re.compile(r"\S*(?:/|\\\\|\d|[0-9a-fA-F]{6})\S*")
+"""Words that may differ from process to process by nature: paths, numbers, dates, ids."""
+
+
+def values_digest(parameters: Mapping[str, object]) -> str:
+    """Names the texts among a case's parameters, "" where there are none.
+
+    Values of plain data alone count: other objects may say of themselves what is true of one process only. The first
+    half names all of the texts, the second the prose among them, without words that look generated.
+    """
+    texts: list[str] = []
+    for name, value in sorted(parameters.items()):
+        if found := _texts(value):
+            texts += [name, *found]
+    if not texts:
+        return ""
+    prose = [_GENERATED.sub("", text) for text in texts]
+    return f"{_hash(texts)}.{_hash([text for text in prose if len(text.split()) > 1])}"
+
+
+def check_values(mine: Mapping[str, str], theirs: Mapping[str, str], names: Mapping[str, str]) -> None:
+    """Raise `SetupError` if cases have other parameters in a child session (`theirs`) than here (`mine`), by case id.
+
+    They have where the prose in them differs, or where what is one case's here is another's there. `names` are the
+    nodeids of the cases here.
+    """
+    here: dict[str, set[str]] = {}
+    for case, digest in mine.items():
+        here.setdefault(_function(case), set()).add(digest)
+    other = [
+        case
+        for case, digest in theirs.items()
+        if mine.get(case)
+        and digest
+        and digest != mine[case]
+        and _is_other(digest, mine[case], here[_function(case)])
+    ]
+    if not other:
+        return
+    more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
+    raise SetupError(
+        "cases are collected otherwise in each process: "
+        f"{', '.join(names.get(case, case) for case in other[:NAMED])}{more}; their parameters are others there, so "
+        "that no two runs of such a case can be compared; seed the sample (random.Random(0).sample), sort the set"
+    )
+
+
+def _is_other(theirs: str, mine: str, here: set[str]) -> bool:
+    return theirs in here or theirs.partition(".")[2] != mine.partition(".")[2]
+
+
+def _function(case: str) -> str:
+    return case.rpartition("[")[0] or case
+
+
+def _texts(value: Any) -> list[str] | None:
+    """The texts in plain data, in order; None for anything else."""
+    kind = type(value)
+    if kind is str:
+        return [value]
+    if kind in (int, float, bool, type(None)):
+        return []
+    if kind is dict:
+        parts = [one for pair in value.items() for one in pair]
+    elif kind in (list, tuple):
+        parts = list(value)
+    else:
+        return None
+    try:
+        found = [_texts(part) for part in parts]
+    except RecursionError:  # a container that holds itself
+        return None
+    return None if None in found else [text for texts in found if texts for text in texts]
+
+
+def _hash(texts: list[str]) -> str:
+    return hashlib.sha256(json.dumps(texts, ensure_ascii=True).encode("ascii")).hexdigest()[:12]

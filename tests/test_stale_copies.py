@@ -1,0 +1,100 @@
+"""Projects whose code reads a copy of its prompts: no edit has an effect there, and every mode says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import APP, PROMPT, TODAY, Project, Run, new_project
+
+INSTALLED = "venv/lib/site-packages"
+SOURCE = f"src/shop/{PROMPT}"
+TESTS = """\
+from shop import route
+
+
+def test_fruit():
+    assert route("fruit", "one") == "one-FRU"
+
+
+def test_animal():
+    assert route("animal", "one") == "one-ANI"
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[Project]:
+    """A package that is installed as `pip install .` does it: beside its sources there is a copy, which is imported."""
+    for project in new_project(tmp_path / "project"):
+        for place in ("src", INSTALLED):
+            project.write({f"{place}/shop/__init__.py": APP, f"{place}/shop/{PROMPT}": TODAY})
+        (project.root / PROMPT).unlink()
+        project.write(
+            {
+                "test_route.py": TESTS,
+                "pytest.ini": f"[pytest]\npythonpath = {INSTALLED}\ngepa_prompts = src/shop/prompts/*.md\n",
+            }
+        )
+        yield project
+
+
+def tells(run: Run) -> None:
+    assert run.code == 4
+    assert f"the text of {SOURCE} reaches the model, but no process of the run opened its file" in run.err
+    assert f"{INSTALLED}/shop/{PROMPT}" in run.err
+    assert "pip install -e ." in run.err
+
+
+def test_no_reflection_is_paid_for_a_prompt_that_nobody_opens(installed: Project) -> None:
+    run = installed.optimize()
+
+    tells(run)
+    assert not run.reflections
+    run.matches("verdict * the run was stopped before its confirm run: the text of *")
+
+
+def test_a_check_of_a_prompt_that_nobody_opens_does_not_say_that_nothing_is_worse(installed: Project) -> None:
+    installed.commit()
+    for place in ("src", INSTALLED):
+        installed.write({f"{place}/shop/{PROMPT}": TODAY + "Be brief.\n"})
+
+    run = installed.pytest("--gepa-check")
+
+    tells(run)
+    run.matches("verdict * not finished: the text of *")
+
+
+def test_an_audit_of_a_prompt_that_nobody_opens_ends_as_well(installed: Project) -> None:
+    tells(installed.pytest("--gepa-audit"))
+
+
+def test_an_editable_install_is_improved(installed: Project) -> None:
+    installed.write(
+        {
+            "pytest.ini": "[pytest]\npythonpath = src\ngepa_shrink = off\ngepa_prompts = src/shop/prompts/*.md\n"
+        }
+    )
+
+    run = installed.optimize()
+
+    assert run.code == 0
+    assert run.reflections
+
+
+def test_where_a_program_may_have_read_the_prompt_nothing_is_claimed(installed: Project) -> None:
+    installed.write({"conftest.py": "import subprocess\nsubprocess.run(['ls'], stdout=subprocess.DEVNULL)\n"})
+
+    assert "no process of the run opened" not in installed.optimize().everything
+
+
+def test_a_prompt_beside_one_that_is_read_is_told_when_its_own_text_arrives(installed: Project) -> None:
+    installed.write(
+        {
+            "src/shop/prompts/tone.md": "Speak as a friend of the house does.\n",
+            "test_tone.py": "def test_tone():\n    assert open('src/shop/prompts/tone.md').read()\n",
+        }
+    )
+
+    tells(installed.optimize())
