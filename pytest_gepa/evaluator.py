@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from pytest_gepa.blind_spots import prompts_without_calls, unseen_calls_warning
 from pytest_gepa.crew import Crew
+from pytest_gepa.errors import SetupError
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Stopped
 from pytest_gepa.inherit import may_know, modelless, seen_to_arrive, untouched
@@ -16,7 +17,7 @@ from pytest_gepa.journal import Journal
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.run_state import RunState, Screen, rollout_fields
-from pytest_gepa.stale_copies import refuse_stale_copies
+from pytest_gepa.stale_copies import stale_copies, uses_what_was_opened
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Allowance, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -77,8 +78,7 @@ class Evaluator:
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
         )
         if task.purpose == "baseline":
-            # Before anything is asked of a reflecting model: it would be paid for edits that have no effect.
-            refuse_stale_copies(evaluation.rollouts.values(), self._suite.components)
+            self._look_for_copies(evaluation.rollouts.values())
             self._look_for_calls(evaluation.rollouts.values())
         arrived = seen_to_arrive(evaluation.rollouts.values())
         results = {
@@ -89,6 +89,16 @@ class Evaluator:
         self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
         results.update({case: self._as_under_parent(rollout, arrived) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
+
+    def _look_for_copies(self, baseline: Collection[Rollout]) -> None:
+        """Refuse prompts of which the code reads copies, before a reflecting model is paid for edits that have no
+        effect; where others are read as they should be, it is a warning.
+        """
+        told = stale_copies(baseline, self._suite.components)
+        if told and not uses_what_was_opened(baseline):
+            raise SetupError(told)
+        if told:
+            self._crew.tell(partial(self._state.warnings.append, told))
 
     def _look_for_calls(self, baseline: Iterable[Rollout]) -> None:
         """Warn if the calls of no case are seen: what they used has to be taken from what was read then."""

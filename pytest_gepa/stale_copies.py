@@ -22,21 +22,40 @@ def refuse_stale_copies(
 
     `wanted` are the components that matter, by default all.
     """
+    if told := stale_copies(rollouts, components, wanted):
+        raise SetupError(told)
+
+
+def uses_what_was_opened(rollouts: Iterable[Rollout]) -> bool:
+    """Whether a component that some process of the run opened was in a request."""
     runs = list(rollouts)
-    opened = {name for run in runs for name in (*run.reads, *run.imported)}
-    unread = {name for run in runs for name in run.unopened} - opened
+    return not _opened(runs).isdisjoint(name for run in runs for name in run.uses)
+
+
+def stale_copies(
+    rollouts: Iterable[Rollout],
+    components: Mapping[str, Component],
+    wanted: Collection[str] | None = None,
+) -> str:
+    """What to say of components whose text was in requests while nobody opened their files; "" where there are none."""
+    runs = list(rollouts)
+    unread = {name for run in runs for name in run.unopened} - _opened(runs)
     names = [name for name in components if name in unread and (wanted is None or name in wanted)]
     if not names:
-        return
+        return ""
     copies = (copy for name in names if (copy := _installed_copy(components[name].path)) is not None)
     copy = next(copies, None)
     where = "an installed package?" if copy is None else f"there is one at {copy}"
-    raise SetupError(
+    return (
         f"the text of {', '.join(names)} reaches the model, but no process of the run opened "
         f"{'its file' if len(names) == 1 else 'their files'}: the code reads a copy ({where}), and no edit would have "
         "any effect; install the project with `pip install -e .`, so that the file itself is read, or leave it out "
         "with --gepa-prompts"
     )
+
+
+def _opened(runs: Iterable[Rollout]) -> set[str]:
+    return {name for run in runs for name in (*run.reads, *run.imported)}
 
 
 def _installed_copy(path: Path) -> Path | None:

@@ -98,3 +98,26 @@ def test_a_prompt_beside_one_that_is_read_is_told_when_its_own_text_arrives(inst
     )
 
     tells(installed.optimize())
+
+
+def test_beside_a_prompt_that_is_read_and_used_a_copy_is_a_warning(installed: Project) -> None:
+    kinds = "Say which kind of thing it is, in one plain word.\n"
+    installed.write(
+        {
+            "prompts/kind.md": kinds,
+            "test_kind.py": (
+                "from openai import OpenAI\n\n\ndef test_kind():\n"
+                "    text = open('prompts/kind.md').read()\n"
+                "    messages = [{'role': 'system', 'content': text}, {'role': 'user', 'content': 'fruit: pear'}]\n"
+                "    OpenAI().chat.completions.create(model='task', messages=messages)\n"
+            ),
+            "pytest.ini": (
+                f"[pytest]\npythonpath = {INSTALLED}\ngepa_prompts =\n    src/shop/prompts/*.md\n    prompts\n"
+            ),
+        }
+    )
+
+    run = installed.optimize()
+
+    assert run.code == 0, run.everything
+    assert any("no process of the run opened its file" in warning for warning in run.result["warnings"])
