@@ -10,9 +10,10 @@ from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate
 from pytest_gepa.evolve.pool import Pool
-from pytest_gepa.evolve.problem import SearchSettings, spread
+from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases
 from pytest_gepa.evolve.repairs import Damage
+from pytest_gepa.evolve.repeats import Repeats
 from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.evolve.work import Luck, Work
@@ -45,8 +46,8 @@ class Course:
         self._children = children
         self._decisions = decisions
         self._repaired: set[str] = set()
+        self._repeats = Repeats(pool, work, settings)
         self._paused: list[Proposal] = []
-        self._has_probed = False
 
     # A child
 
@@ -94,11 +95,9 @@ class Course:
         if not state.verdict:
             # A repair takes a good part of the edit back as likely as not, and a few cases tell.
             done = len(proposal.gate) - len(state.open)
-            self.run(proposal, state.open if proposal.repairs is None else state.open[:done])
+            self.run(proposal, state.open if proposal.repairs is None else state.open[: max(1, done)])
             return
-        if state.verdict == "passed" and self._run_again(
-            child, self._doubtful_leads(child, proposal.rivals, proposal.gate)
-        ):
+        if state.verdict == "passed" and self._repeats.of_leads(child, proposal.rivals, proposal.gate):
             return
         if proposal.repairs is not None:
             self._judge_repair(proposal, child, state)
@@ -124,17 +123,6 @@ class Course:
             proposal.tip, proposal.tip_parts, proposal.vain = child, proposal.parts, 0
             self.go_on(proposal)
 
-    def _doubtful_leads(
-        self, candidate: Candidate, rivals: Sequence[str], cases: Sequence[str]
-    ) -> tuple[str, ...]:
-        """The cases whose lead may be the luck of fewer trials; nothing where it is better without them too."""
-        ledger = self._pool.ledger
-        doubted = ledger.leads_on_fewer_trials(candidate.id, rivals, cases)
-        rest = [case for case in cases if case not in doubted]
-        if not doubted or judge_gate(ledger, candidate, rivals, rest).verdict == "passed":
-            return ()
-        return doubted
-
     def _why_no_evidence(self, child: Candidate, gate: Sequence[str]) -> str:
         """What was said by the first of the cases that came to nothing under a candidate."""
         known = self._pool.ledger.results.get(child.id, {})
@@ -159,7 +147,7 @@ class Course:
         )
         lacking = max(1, settings.chain_least) - len(ledger.workable(tip.id))
         if may_chain and lacking <= 0:
-            if not self._repeat(proposal, tip, is_last=False):
+            if not self._repeats.of_failures(tip):
                 self._children.reflect(proposal, tip.id)
             return
         stage = stage_of(
@@ -173,7 +161,7 @@ class Course:
         )
         if cases := self._decisions.next_stage(stage):
             self.run(proposal, cases)
-        elif not (self._repeat(proposal, tip, is_last=True) or self._repair(proposal, tip)):
+        elif not (self._repeats.before_its_place(tip, proposal.base) or self._repair(proposal, tip)):
             # A plugin may give up one that could matter.
             self.drop(proposal, GIVEN_UP if run_what_can_matter(stage) else OUT)
 
@@ -183,27 +171,10 @@ class Course:
             # Whatever ends the search from here on, it is among those that may win.
             proposal.is_gain = self._pool.enter(tip)
             self._pool.unsettled.add(tip.id)
-        if self._probe():
+        if self._repeats.probe() or self._work.runs(self._pool.seed.id):
             self._paused.append(proposal)
-        elif not self._repeat(proposal, tip, is_last=True):
+        elif not self._repeats.before_its_place(tip, proposal.base):
             self._enter(proposal, tip)
-
-    def _probe(self) -> bool:
-        """Repeat some of the seed's cases, spread over all that use a component, to see whether trials end alike.
-
-        It is done once, before the first candidate is judged by more than its gate: before that, what it tells would
-        change little. False if it was done, or if there is nothing to repeat.
-        """
-        if self._has_probed or self._work.done:
-            return False
-        self._has_probed = True
-        ledger, seed = self._pool.ledger, self._pool.seed
-        using = [case for case in ledger.active if ledger.results[seed.id][case].uses]
-        probed = spread(using, min(self._settings.probe, self._work.budget.remaining))
-        if not probed or not self._work.budget.reserve(len(probed)):
-            return False
-        self._work.hand_out(Evaluate(seed, probed, "repeat", 1))
-        return True
 
     def go_on_with_paused(self) -> None:
         """Go on with what has waited for further trials of the seed."""
@@ -211,30 +182,6 @@ class Course:
         for proposal in paused:
             if proposal in self._work.proposals:
                 self.go_on(proposal)
-
-    def _repeat(self, proposal: Proposal, tip: Candidate, *, is_last: bool) -> bool:
-        """Run cases of the tip again whose result is in doubt; False if there are none, or no room for them.
-
-        Those that fail, maybe by chance; before its place is decided (`is_last`) those that it seems to have
-        broken, and all the others once before everything is taken for solved.
-        """
-        ledger = self._pool.ledger
-        cases = ledger.unsettled(tip.id)
-        if not cases and is_last:
-            cases = self._doubtful_leads(tip, (proposal.base,), ledger.active)
-        if not cases and is_last and self._settings.probe:
-            cases = ledger.fewest_trials(tip.id, ledger.turned(proposal.base, tip.id)[1])
-            if not cases and ledger.noise and ledger.solved(tip.id):
-                cases = ledger.run_once(tip.id)
-        return self._run_again(tip, cases)
-
-    def _run_again(self, candidate: Candidate, cases: tuple[str, ...]) -> bool:
-        """Run another trial of cases that have had equally many; False if there are none, or no room for them."""
-        if self._work.done or not cases or not self._work.budget.reserve(len(cases)):
-            return False
-        trial = self._pool.ledger.trials(candidate.id, cases[0])
-        self._work.hand_out(Evaluate(candidate, cases, "repeat", trial))
-        return True
 
     def _enter(self, proposal: Proposal, tip: Candidate) -> None:
         if self._pool.ledger.was_repeated(tip.id):

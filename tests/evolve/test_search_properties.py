@@ -155,6 +155,7 @@ def test_the_budget_is_never_exceeded_and_frontier_and_best_hold_together(chaos:
 @given(st.integers(0, 10**6), st.integers(2, 8), st.integers(60, 300), st.integers(1, 3))
 @example(374, 3, 100, 1)  # the last case that failed turns out to be undecidable
 @example(393, 3, 100, 2)
+@example(884226, 6, 110, 3)  # all of a repair's gate that was run turns out to be undecidable
 def test_a_search_whose_trials_end_at_random_comes_to_its_end(
     seed: int, cases: int, rollouts: int, in_flight: int
 ) -> None:
