@@ -163,6 +163,26 @@ def test_a_check_in_which_every_case_ended_in_trouble_could_not_be_made(
     assert f"gate                 {closing}" in check_lines(result, "run")
 
 
+def test_a_check_in_which_the_application_reached_no_model_on_either_side_could_not_be_made(
+    tmp_path: Path,
+) -> None:
+    class Unset(World):
+        def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+            run = super().rollout(candidate, texts, case, trial)
+            code = "app.py:7: in ask\n    url = settings.url"
+            failure = f"{code}\nE   ValueError: no address of the model\n\napp.py:9: ValueError"
+            told = replace(run.trajectory, calls=(), failure=failure)
+            return replace(
+                run, outcome=Outcome.failed, score=0.0, uses=(), feedback="", grades=(), trajectory=told
+            )
+
+    result = Unset({"one": (0.0, 0.0), "two": (0.0, 0.0)}).check(tmp_path)
+    assert (result.verdict, result.failed, result.is_unmade) == ("not finished", True, True)
+    assert result.reason == (
+        "nothing was compared, as no case reached a model; the first failure: ValueError: no address of the model"
+    )
+
+
 def test_one_trial_a_side_proves_nothing(tmp_path: Path) -> None:
     result = World({"broken": (1, 0)}).check(tmp_path, trials=1)
     assert (result.cases[0].tier, result.failed) == ("suspect", False)

@@ -17,7 +17,7 @@ from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
 from pytest_gepa.trace.cut import cut_middle
-from pytest_gepa.unreached import last_line
+from pytest_gepa.unreached import last_line, why_unreached
 from pytest_gepa.verdict.judge import CaseScore, judge
 from pytest_gepa.verdict.sequential import Tier
 
@@ -75,7 +75,7 @@ def build_check(
         groups=judged.groups if judged.groups < judged.baseline.total else 0,
         untouched=len(state.untouched),
         gate=rule,
-        failed=bool(broken_rules) or (rule != "none" and _is_unmade(state, checks, trouble)),
+        failed=bool(broken_rules) or (rule != "none" and bool(_why_unmade(state, checks, trouble))),
         broken_rules=broken_rules,
         trouble=trouble,
         spent=spent_of(state),
@@ -107,11 +107,8 @@ def _verdict(
         return "regressed", found + (f" (not finished: {state.stopped})" if state.stopped else "")
     if state.stopped:
         return "not finished", f"{state.stopped}; no case is proven worse so far"
-    if _is_unmade(state, checks, trouble):
-        reason = cut_middle(trouble[0].reason, REASON_BYTES)
-        return "not finished", (
-            f"nothing was compared, as {count(len(trouble), 'case')} ended in trouble; the first: {reason}"
-        )
+    if why := _why_unmade(state, checks, trouble):
+        return "not finished", f"nothing was compared, as {why}"
     if suspect:
         return "suspect", f"{count(suspect, 'case')} seen worse than {then}, which may be chance"
     if not checks:
@@ -121,9 +118,16 @@ def _verdict(
     return "no regression", f"none of {count(len(checks), 'case')} is proven worse than {then}"
 
 
-def _is_unmade(state: CheckState, checks: Sequence[CaseCheck], trouble: Sequence[Trouble]) -> bool:
-    """Whether trouble has left nothing to compare: then it is not known that no case is worse."""
-    return bool(trouble) and not state.stopped and all(check.tier == "trouble" for check in checks)
+def _why_unmade(state: CheckState, checks: Sequence[CaseCheck], trouble: Sequence[Trouble]) -> str:
+    """Why there was nothing to compare, so that it is not known that no case is worse; "" if there was."""
+    if state.stopped:
+        return ""
+    if trouble and all(check.tier == "trouble" for check in checks):
+        first = cut_middle(trouble[0].reason, REASON_BYTES)
+        return f"{count(len(trouble), 'case')} ended in trouble; the first: {first}"
+    if checks and all(check.tier in ("trouble", "failing") for check in checks):
+        return why_unreached(state.every_rollout(BASE, TODAY))
+    return ""
 
 
 def _is_broken(rule: str, checks: Sequence[CaseCheck], fall: float) -> bool:
