@@ -54,7 +54,10 @@ def read_file(root: Path, path: Path) -> SourceFile:
     try:
         id = target.relative_to(root.resolve()).as_posix()
     except ValueError:
-        raise PromptError(f"{path}: the file ({target}) lies outside the rootdir {root}") from None
+        raise PromptError(
+            f"{path}: the file ({target}) lies outside the rootdir {root}; start pytest with --rootdir and a directory "
+            "that holds both"
+        ) from None
     if not target.is_file():
         raise PromptError(f"{path}: not a regular file")
     if SEPARATOR in id:
