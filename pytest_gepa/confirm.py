@@ -67,7 +67,7 @@ class ConfirmRun:
     def _compare(self, candidates: Sequence[Candidate]) -> None:
         state, seed = self._state, self._state.search.seed
         trials = most = self._plan.trials
-        if self._plan.is_adaptive and state.repeats and not self._is_flaky():
+        if self._plan.is_adaptive and state.has_repeated_exactly:
             trials = 1
         if state.spending is not None:
             most = state.spending.affordable_trials(most)
@@ -162,11 +162,6 @@ class ConfirmRun:
             for trial in range(max(case.trials or trials for case in cases))
         ]
 
-    def _is_flaky(self) -> bool:
-        """Whether any answer or outcome of today's prompts differed from the baseline's in a repetition."""
-        seed, rollouts = self._state.search.seed, self._state.rollouts
-        return any(_said(found) != _said(rollouts[seed.id, found.case]) for found in self._state.repeats)
-
     def _is_unlike_the_search(self, wanted: Mapping[str, Collection[str]]) -> bool:
         """Whether a case's sides differ more or less in the first trial than they did in the search; `wanted` are the
         cases of each side.
@@ -233,8 +228,3 @@ def _unlike(expected: Sequence[float | None], found: Sequence[float | None]) -> 
 def _gaps(scores: Sequence[float | None]) -> list[float] | None:
     known = sorted(score for score in scores if score is not None)
     return [high - low for low, high in pairwise(known)] if len(known) == len(scores) else None
-
-
-def _said(rollout: Rollout) -> tuple[Outcome, tuple[str, ...]]:
-    answers = (call.answer.content if call.answer else "" for call in rollout.trajectory.calls)
-    return rollout.outcome, tuple(answers)

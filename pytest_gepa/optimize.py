@@ -17,7 +17,7 @@ from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.extensions import Extensions
 from pytest_gepa.interrupts import undisturbed
 from pytest_gepa.journal import Journal
-from pytest_gepa.plan import BudgetPlan, search_settings
+from pytest_gepa.plan import BudgetPlan, confirm_rollouts, search_settings
 from pytest_gepa.prompts.components import Component, format_problem
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
@@ -82,7 +82,7 @@ class Optimization:
         clock = RunClock(
             None if settings.replay == "only" else settings.minutes,
             self.state.started,
-            plan.confirm,
+            partial(self._confirm_rollouts, plan, cases),
             len(search.pool.ledger.cases),
             settings.concurrency,
         )
@@ -111,6 +111,12 @@ class Optimization:
         self._confirm_run = partial(
             ConfirmRun, run, self.state, by_id, plan, suite, journal, screen, clock, confirm_cut
         )
+
+    def _confirm_rollouts(self, plan: BudgetPlan, cases: Sequence[Case]) -> int:
+        """What the confirm run takes by what is known so far."""
+        if plan.is_adaptive and self.state.has_repeated_exactly:
+            return confirm_rollouts(cases, 1, plan.candidates)
+        return plan.confirm
 
     def run(self) -> None:
         """Search, choose, confirm. When it is interrupted every child is ended, and the interrupt goes on."""

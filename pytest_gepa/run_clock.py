@@ -30,13 +30,18 @@ class ConfirmCut:
 class RunClock:
     """The time of one run, measured by what evaluations take. Where there is no bound, nothing is ever over.
 
-    `confirm` is the number of rollouts of the confirm run, `searched` that of the search cases, `concurrency` how
-    many cases run at once. What evaluations of the search asked anew tells how long a case takes; what was answered
-    from a store tells nothing.
+    `confirm` tells how many rollouts the confirm run takes, as far as that is known by then; `searched` is the number
+    of search cases, `concurrency` how many cases run at once. What evaluations of the search asked anew tells how long
+    a case takes; what was answered from a store tells nothing.
     """
 
     def __init__(
-        self, minutes: float | None, started: float, confirm: int, searched: int, concurrency: int
+        self,
+        minutes: float | None,
+        started: float,
+        confirm: Callable[[], int],
+        searched: int,
+        concurrency: int,
     ) -> None:
         self._minutes = minutes
         self._started = started
@@ -54,12 +59,12 @@ class RunClock:
     @property
     def end_of_shrinking(self) -> float:
         """When shrinking has to end, so that the confirm run has its share."""
-        return self.end - self._kept(self._confirm)
+        return self.end - self._kept(self._confirm())
 
     @property
     def end_of_search(self) -> float:
         """When the search has to close: what has passed its gate by then is still run on all cases."""
-        return self.end - self._kept(self._confirm, self._searched)
+        return self.end - self._kept(self._confirm(), self._searched)
 
     def what_is_over(self, now: float) -> str:
         """Why nothing new is begun any more at this time, in words."""

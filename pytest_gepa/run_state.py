@@ -103,6 +103,14 @@ class RunState:
         """What stands for every case, all trials taken together, by candidate and case."""
         return ChainMap(self.usual, self.rollouts)
 
+    @property
+    def has_repeated_exactly(self) -> bool:
+        """Whether answers and outcomes of today's prompts were repeated, and each was the baseline's."""
+        seed = self.search.seed.id
+        return bool(self.repeats) and all(
+            _said(found) == _said(self.rollouts[seed, found.case]) for found in self.repeats
+        )
+
     def under_todays_prompts(self) -> list[Rollout]:
         """Every rollout of today's prompts so far, of whatever phase."""
         seed = self.search.seed.id
@@ -151,3 +159,8 @@ def as_fields(record: Any) -> dict[str, object]:
 def rollout_fields(rollout: Rollout) -> dict[str, object]:
     """A rollout for the journal: pytest's reports say again what its trajectory holds."""
     return {**as_fields(rollout), "reports": ()}
+
+
+def _said(rollout: Rollout) -> tuple[Outcome, tuple[str, ...]]:
+    answers = (call.answer.content if call.answer else "" for call in rollout.trajectory.calls)
+    return rollout.outcome, tuple(answers)

@@ -119,7 +119,7 @@ class Desk:
                 cast("Any", self),
                 journal,
                 cast("Screen", _Silent()),
-                RunClock(None, state.started, 0, len(CASES), concurrency),
+                RunClock(None, state.started, lambda: 0, len(CASES), concurrency),
                 guard,
                 Extensions(manager.hook),
                 crew=crew,
