@@ -332,6 +332,7 @@ def test_a_check_without_a_key_fails_and_says_why(project: Project) -> None:
     assert check(project, "--gepa-fail-on-trouble").code == 1
 
 
+@pytest.mark.thorough
 def test_a_budget_ends_the_check(project: Project) -> None:
     project.write({PROMPT: BAD})
     run = check(project, "--gepa-budget=10")

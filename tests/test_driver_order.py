@@ -155,6 +155,7 @@ def test_what_stands_in_for_replies_without_an_edit_does_not_hang_on_which_came_
     assert outcome(first) == outcome(last)
 
 
+@pytest.mark.thorough
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_whatever_is_replied_the_order_of_replies_changes_nothing(replies: int, order: int) -> None:
     def reflect(said: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.harness import TESTS, Project, cases_of
 
 AGGREGATE = """
@@ -25,5 +27,6 @@ def test_a_failing_case_that_reaches_neither_model_nor_prompt_is_named_once(proj
     assert run.reflections
 
 
+@pytest.mark.thorough
 def test_a_failing_case_that_asks_is_not_named(project: Project) -> None:
     assert "without any call or prompt" not in project.optimize().everything

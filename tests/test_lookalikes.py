@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.harness import PROMPT, TODAY, Project, prompt_in
 
 OLDER = "prompts/route_v1.md"
 
 
+@pytest.mark.thorough
 def test_no_reflection_is_paid_for_a_former_version_that_lies_beside_the_prompt(project: Project) -> None:
     project.write({OLDER: TODAY + "- The former version of it.\n"})
 

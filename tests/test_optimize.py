@@ -386,6 +386,7 @@ def test_a_gain_on_too_few_cases_is_not_proven(project: Project):
     assert (strict.code, strict.result["verdict"]) == (1, "not proven")
 
 
+@pytest.mark.thorough
 def test_a_run_that_finds_nothing_better_is_not_proven(project: Project):
     # Answers that no model should give: half of a surrogate pair, and what steers a terminal.
     project.world.task = lambda request: (
@@ -400,6 +401,7 @@ def test_a_run_that_finds_nothing_better_is_not_proven(project: Project):
     assert "git apply" not in run.everything
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_out_of_time_before_its_first_reflection_does_not_claim_that_nothing_is_to_do(
     project: Project,
 ):
@@ -694,6 +696,7 @@ def test_ctrl_c_while_cases_run_ends_them(project: Project):
     assert run.result["spent"]["rollouts"] == len(paid)  # every rollout that had come, and none that had not
 
 
+@pytest.mark.thorough
 def test_ctrl_c_in_the_confirm_run_leaves_the_winner_unconfirmed(project: Project):
     seen: set[str] = set()
 

@@ -172,6 +172,7 @@ def test_blocked_it_is_gone(project: Project):
     assert "unrecognized arguments: --gepa-plan" in refused.err
 
 
+@pytest.mark.thorough
 def test_it_does_nothing_in_the_workers_of_xdist(project: Project):
     project.write({"test_marked.py": MARKED, "conftest.py": HOOKS})
     run = project.pytest("-n2", "test_marked.py", env={"PYTEST_ADDOPTS": ""})

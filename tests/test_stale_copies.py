@@ -66,10 +66,12 @@ def test_a_check_of_a_prompt_that_nobody_opens_does_not_say_that_nothing_is_wors
     run.matches("verdict * not finished: the text of *")
 
 
+@pytest.mark.thorough
 def test_an_audit_of_a_prompt_that_nobody_opens_ends_as_well(installed: Project) -> None:
     tells(installed.pytest("--gepa-audit"))
 
 
+@pytest.mark.thorough
 def test_an_editable_install_is_improved(installed: Project) -> None:
     installed.write(
         {
@@ -83,12 +85,14 @@ def test_an_editable_install_is_improved(installed: Project) -> None:
     assert run.reflections
 
 
+@pytest.mark.thorough
 def test_where_a_program_may_have_read_the_prompt_nothing_is_claimed(installed: Project) -> None:
     installed.write({"conftest.py": "import subprocess\nsubprocess.run(['ls'], stdout=subprocess.DEVNULL)\n"})
 
     assert "no process of the run opened" not in installed.optimize().everything
 
 
+@pytest.mark.thorough
 def test_a_prompt_beside_one_that_is_read_is_told_when_its_own_text_arrives(installed: Project) -> None:
     installed.write(
         {
@@ -100,6 +104,7 @@ def test_a_prompt_beside_one_that_is_read_is_told_when_its_own_text_arrives(inst
     tells(installed.optimize())
 
 
+@pytest.mark.thorough
 def test_beside_a_prompt_that_is_read_and_used_a_copy_is_a_warning(installed: Project) -> None:
     kinds = "Say which kind of thing it is, in one plain word.\n"
     installed.write(

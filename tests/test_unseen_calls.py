@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.harness import APP, Project
 
 IN_PROCESS = """\
@@ -27,6 +29,7 @@ def test_a_prompt_read_at_import_by_a_model_that_nobody_sees_is_improved(project
     assert any(WARNING in warning for warning in run.result["warnings"])
 
 
+@pytest.mark.thorough
 def test_beside_a_case_whose_calls_are_seen_what_was_imported_is_no_sign_of_use(project: Project) -> None:
     app = APP.replace('PROMPT.read_text(encoding="utf-8")', "SYSTEM").replace(
         'PROMPT = Path(__file__).parent / "prompts" / "route.md"\n',

@@ -39,6 +39,7 @@ def test_an_optimization_of_a_suite_that_is_drawn_anew_ends_with_its_baseline(
     tells(project.optimize())
 
 
+@pytest.mark.thorough
 def test_so_does_a_check(project: Project) -> None:
     project.write({"test_route.py": TESTS.format(rows=SAMPLE)})
     project.commit()
@@ -50,6 +51,7 @@ def test_so_does_a_check(project: Project) -> None:
     run.matches("verdict * not finished: cases are collected otherwise in each process*")
 
 
+@pytest.mark.thorough
 def test_a_sample_with_a_seed_is_improved(project: Project) -> None:
     project.write({"test_route.py": TESTS.format(rows=SEEDED)})
 
