@@ -216,8 +216,9 @@ def test_one_that_was_gone_on_with_and_cut_off_again_is_gone_on_with(project: Pr
     assert second.code == 2
     third = resume(project)
     assert third.best_patch.read_bytes() == whole.best_patch.read_bytes()
-    spent = [run.result["spent"]["rollouts"] for run in (first, second, third)]
-    assert sum(spent) == whole.result["spent"]["rollouts"]
+    spent = sum(run.result["spent"]["rollouts"] for run in (first, second, third))
+    # An answer that comes in the very moment of an interrupt is stored, and counted by nobody.
+    assert 0 <= whole.result["spent"]["rollouts"] - spent <= 2
 
 
 @pytest.mark.parametrize(
