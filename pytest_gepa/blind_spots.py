@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_gepa.prompts.programs import is_program
-from pytest_gepa.report.wording import count
+from pytest_gepa.report.wording import count, some
 from pytest_gepa.suite.rollout import Outcome, Rollout
-
-NAMED = 3
 
 
 def prompts_without_calls(rollouts: Iterable[Rollout]) -> tuple[str, ...]:
@@ -50,8 +48,7 @@ def failed_apart(rollouts: Iterable[Rollout]) -> tuple[str, ...]:
 
 def failed_apart_warning(names: Sequence[str]) -> str:
     """The warning about such cases, by their nodeids."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return (
-        f"{count(len(names), 'case')} failed without any call or prompt: {', '.join(names[:NAMED])}{more}; "
+        f"{count(len(names), 'case')} failed without any call or prompt: {some(names)}; "
         f"{'it' if len(names) == 1 else 'they'} may depend on other cases, which run in other processes"
     )

@@ -200,11 +200,17 @@ def remarks_for_ever(text: str, lacking: Sequence[str], attempt: int) -> str:
 HALF_DONE = {**EVERY, **HOPELESS}
 
 
+def half_done() -> World:
+    """A world whose search finds something to do for ever, and whose answers differ each time."""
+    world = World(HALF_DONE, remarks_for_ever)
+    world.answer = differ
+    return world
+
+
 def test_the_confirm_run_has_its_share_of_the_minutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(HALF_DONE, remarks_for_ever)
-    world.answer = differ
+    world = half_done()
     watch = Watch(monkeypatch, world)
     # All cases take 130 s, the confirm run 780 s; without a bound the search takes half an hour.
     state = world.run(tmp_path, minutes=32)
@@ -229,8 +235,7 @@ def test_shrinking_leaves_the_confirm_run_its_share(tmp_path: Path, monkeypatch:
 def test_a_trial_for_which_there_is_no_time_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(HALF_DONE, remarks_for_ever)
-    world.answer = differ
+    world = half_done()
     watch = Watch(monkeypatch, world)
     watch.seconds = lambda trial: 30.0 if "/confirm/" in trial else 10.0
     state = world.run(tmp_path, minutes=30)
@@ -264,8 +269,7 @@ def test_when_the_time_is_over_before_the_confirm_run_nothing_is_confirmed(
 
 @pytest.mark.parametrize("trials", [0, 2])
 def test_a_replay_gives_up_what_the_run_gave_up(trials: int, tmp_path: Path) -> None:
-    world = World(HALF_DONE, remarks_for_ever)
-    world.answer = differ
+    world = half_done()
     state = world.run(tmp_path, confirm_cut=ConfirmCut(trials, "the 30 minutes are over"))
     assert state.is_confirmed is bool(trials)
     assert state.trials == trials
@@ -276,8 +280,7 @@ def test_a_replay_gives_up_what_the_run_gave_up(trials: int, tmp_path: Path) -> 
 
 
 def test_without_a_bound_nothing_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(HALF_DONE, remarks_for_ever)
-    world.answer = differ
+    world = half_done()
     Watch(monkeypatch, world).seconds = lambda trial: 1e6
     state = world.run(tmp_path)
     assert (state.is_confirmed, state.trials, state.stopped) == (True, 3, "")

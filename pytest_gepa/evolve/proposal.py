@@ -34,7 +34,8 @@ class Proposal:
     rollouts handed out. `waiting` holds the cases of an evaluation for which the budget has no room
     until others are settled. `repairs` are versions of the tip, still to be tried, in which a part of
     its change is taken back, as it has broken cases, and `taken_back` those that did no better. `merge` is
-    the one whose child is under way, or is to be made of the reply.
+    the one whose child is under way, or is to be made of the reply. `is_gain` says whether the tip, once it was run on
+    every case, was a gain.
     """
 
     base: str

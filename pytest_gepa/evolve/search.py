@@ -85,7 +85,6 @@ class Search:
         self._stop = decisions.stop
         self._choose_winner = decisions.choose_winner
         self._ancestor = derive(self.seed, ancestor or {}, origin="ancestor")
-        self._began = False
         self._has_closed = False
         self._without_edit = 0
         if not self.budget.reserve(len(cases)):
@@ -226,7 +225,6 @@ class Search:
         elif not self.pool.ledger.workable(self.seed.id):
             self._work.finish("no failing case uses a prompt")
         # First run what was in use before on every case: a child of the seed that has no gate to pass.
-        self._began = True
         if self.done or self._ancestor.id == self.seed.id:
             return
         self.pool.add(self._ancestor)
@@ -257,7 +255,6 @@ class Search:
             self._course.run(proposal, cases)
         while (
             not self.done
-            and self._began
             and not self._work.runs(self.seed.id)  # what it tells may be decided on now
             and len(self._work.proposals) < self.settings.proposals_in_flight
         ):
@@ -290,7 +287,7 @@ class Search:
         Where trials do not end alike, a case passes under the seed by chance and fails under a candidate by chance: in
         a suite with many such cases one of them would bar every candidate.
         """
-        if self.done or not self._began or not self.pool.ledger.noise or self._work.runs(self.seed.id):
+        if self.done or not self.pool.ledger.noise or self._work.runs(self.seed.id):
             return
         cases = self.pool.in_doubt(self.settings.max_broken)
         if cases and self.budget.reserve(len(cases)):

@@ -27,14 +27,13 @@ from pytest_gepa.report.result import (
 )
 from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
-from pytest_gepa.report.wording import count
+from pytest_gepa.report.wording import count, some
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome
 from pytest_gepa.trace.record import StrayCall
-from pytest_gepa.unreached import UNREACHED, first_failure, has_reached_a_model, last_line
+from pytest_gepa.unreached import UNREACHED, first_failure, has_reached_a_model, last_line, why_unreached
 from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Tally
 
-NAMED = 3
 STRAY_CHARACTERS = 100
 REASONS = {
     "proven": "the gain is too large to be chance",
@@ -118,25 +117,19 @@ def _unconfirmed(state: RunState, winner: Candidate, labels: Mapping[str, str]) 
         if state.confirm_stopped:
             return "not confirmed", f"the run was stopped {when}: {state.confirm_stopped}"
         return "not confirmed", f"the run was interrupted {when}"
-    if state.search_ended.startswith(UNREACHED):
+    if state.search_ended == why_unreached(state.baseline(state.search.pool.ledger.cases)):
         return "nothing to do", state.search_ended
     if not _has_work(state) and not state.stopped:
         return "nothing to do", state.search_ended + _what_failed(state)
     best = state.search.best(sys.maxsize)
     if best.id != winner.id:
-        broken = _named([labels[case] for case in state.search.broken(best)])
+        # A snapshot of a prompt, say, which no edit can pass.
+        cases = [labels[case] for case in state.search.broken(best)]
         return "not proven", (
             f"every candidate that did better breaks more cases than --gepa-max-broken allows; the best breaks "
-            f"{broken} and is kept in frontier/{best.id}.patch"
+            f"{count(len(cases), 'case')} ({some(cases)}) and is kept in frontier/{best.id}.patch"
         )
     return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
-
-
-def _named(cases: Sequence[str]) -> str:
-    """`4 cases (the first three by name and 1 more)`: a snapshot of a prompt, say, which no edit can pass."""
-    more = len(cases) - NAMED
-    named = ", ".join(cases[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
-    return f"{count(len(cases), 'case')} ({named})"
 
 
 def _what_failed(state: RunState) -> str:

@@ -35,6 +35,7 @@ from pytest_gepa.report.wording import (
     printable,
     provable_words,
     resumed_words,
+    some,
 )
 from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Rollout
@@ -144,10 +145,9 @@ def prompt_notes(components: Sequence[Component], judges: Sequence[str]) -> list
     """What the user may not have meant by his patterns: a judge left out, a program taken as a whole for its texts."""
     lines = []
     if judges:
-        named = ", ".join(judges[:3]) + (", ..." if len(judges) > 3 else "")
         lines.append(
-            f"gepa: {named} {'is' if len(judges) == 1 else 'are'} left as today, a judge's by name; name the file in "
-            "--gepa-prompts to have it improved too"
+            f"gepa: {some(judges)} {'is' if len(judges) == 1 else 'are'} left as today, a judge's by name; name the "
+            "file in --gepa-prompts to have it improved too"
         )
     for one in components:
         if is_program(one.id) and not one.id.endswith(SEPARATOR) and has_called_prompts(one):

@@ -144,6 +144,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
+NAMED = 3
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of several, and how many more there are: `a, b, c and 4 more`."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def count(number: int, noun: str) -> str:
     """`1 case`, `2 cases`, `1 reply`, `2 replies`."""
     if number == 1:

@@ -77,9 +77,8 @@ def is_infrastructure(error: BaseException) -> bool:
         if (is_listed and _status_of(current) not in OF_THE_REQUEST) or _is_without_key(current):
             return True
         waiting += [current.__cause__, None if current.__suppress_context__ else current.__context__]
-        members = getattr(
-            current, "exceptions", None
-        )  # an exception group, which Python 3.10 has as a backport
+        # Those of a group, which Python 3.10 has as a backport.
+        members = getattr(current, "exceptions", None)
         if isinstance(members, tuple):
             waiting += [member for member in members if isinstance(member, BaseException)]
     return False

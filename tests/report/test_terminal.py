@@ -51,7 +51,7 @@ def test_what_the_patterns_may_not_have_meant_is_said():
         "improved too"
     ]
     (line,) = prompt_notes([], ["a", "b", "c", "d"])
-    assert "a, b, c, ... are left as today" in line
+    assert "a, b, c and 1 more are left as today" in line
     prompts = 'SYSTEM_PROMPT = "Be brief and kind."\n'
     assert prompt_notes([python("app/prompts.py", prompts)], []) == [
         "gepa: app/prompts.py is taken as a program, all of its code; app/prompts.py::* takes the texts in it alone"
