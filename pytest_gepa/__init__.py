@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_gepa.errors import GepaError as GepaError
-    from pytest_gepa.plugin import Gepa as Gepa
+    from pytest_gepa.fixture import Gepa as Gepa
 
 __all__ = ["Gepa", "GepaError"]
 __version__ = "0.1.0"
 
-_HOMES = {"Gepa": "pytest_gepa.plugin", "GepaError": "pytest_gepa.errors"}
+_HOMES = {"Gepa": "pytest_gepa.fixture", "GepaError": "pytest_gepa.errors"}
 
 
 def __getattr__(name: str) -> Any:

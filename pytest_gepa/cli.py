@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from pytest_gepa.commands.exit_codes import DONE, REFUSED
 from pytest_gepa.errors import GepaError
-
-DONE, REFUSED = 0, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,8 +15,8 @@ import pytest
 
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.options import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
 from pytest_gepa.own import OwnName
-from pytest_gepa.plugin import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.suite.pytest_internals import (
     keep_order,

@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.baseline_check import BaselineCheck
-from pytest_gepa.baseline_front import prompt_changes
-from pytest_gepa.baseline_saving import BaselineSaving
-from pytest_gepa.baselines import Baseline, match
-from pytest_gepa.check_rounds import Bench
-from pytest_gepa.check_state import CheckState
-from pytest_gepa.journal import Journal
+from pytest_gepa.check.baseline_check import BaselineCheck
+from pytest_gepa.check.baseline_saving import BaselineSaving
+from pytest_gepa.check.baselines import Baseline, match
+from pytest_gepa.check.rounds import Bench
+from pytest_gepa.check.state import CheckState
+from pytest_gepa.front.baseline import prompt_changes
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_build import build_check
 from pytest_gepa.report.check_result import CheckResult, SavedBaseline
+from pytest_gepa.run.base_prompts import BasePrompts
+from pytest_gepa.run.journal import Journal
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import case_digest

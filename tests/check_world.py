@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check import Check
-from pytest_gepa.check_rounds import Bench
-from pytest_gepa.journal import Journal
+from pytest_gepa.check.check import Check
+from pytest_gepa.check.rounds import Bench
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_build import build_check
-from pytest_gepa.report.check_result import CheckResult, PromptChange
+from pytest_gepa.report.check_result import CheckResult
+from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
+from pytest_gepa.run.journal import Journal
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage

@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.audit import Ablation, Audit, AuditState
-from pytest_gepa.audit_plan import AuditPlan, PromptPlan
-from pytest_gepa.journal import Journal
+from pytest_gepa.audit.audit import Ablation, Audit, AuditState
+from pytest_gepa.audit.plan import AuditPlan, PromptPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.pieces import find_cuts
 from pytest_gepa.report.audit_build import build_audit_result
 from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.report.audit_text import audit_closing
+from pytest_gepa.run.journal import Journal
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_openai import Answer, Body

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_gepa.plugin import settings_key
+from pytest_gepa.stash import settings_key
 from tests.fake_openai import Answer, Body
 from tests.harness import ALONE, KEY, PROMPT, Project, Run, answer_by_rules, cases_of, new_project, no_request
 from tests.test_check import GOOD, result, tiers

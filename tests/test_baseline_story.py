@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.baselines import baseline_text
+from pytest_gepa.check.baselines import baseline_text
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown

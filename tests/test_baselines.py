@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.baselines import (
+from pytest_gepa.check.baselines import (
     DIGITS,
     Baseline,
     BaselineError,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa import begin
 from pytest_gepa.errors import RunnerError
+from pytest_gepa.run import begin
 from pytest_gepa.trace.redact import Redactor
 from tests.check_world import world_settings
 

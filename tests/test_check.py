@@ -86,7 +86,7 @@ def test_unchanged_prompts_cost_nothing(project: Project) -> None:
     assert f"told of check: nothing changed in {run.directory}" in run.out
     # Neither time: what only a comparison needs is not even imported.
     (loaded,) = (set(line.split()[1:]) for line in run.lines if line.startswith("loaded "))
-    assert "pytest_gepa.check_front" in loaded
+    assert "pytest_gepa.front.check" in loaded
     assert not NEEDLESS & loaded
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.cli import main
-from pytest_gepa.journal import Journal
+from pytest_gepa.run.journal import Journal
 from tests.check_world import world_settings
 from tests.harness import Project
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gepa.check_state import CheckState
+from pytest_gepa.check.state import CheckState
 from pytest_gepa.evolve.candidate import seed_candidate
 from pytest_gepa.evolve.problem import SearchCase, SearchSettings
 from pytest_gepa.evolve.search import Search
-from pytest_gepa.run_state import RunState
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pytest_gepa.crew import Crew, Failure
+from pytest_gepa.run.crew import Crew, Failure
 
 
 def test_results_become_messages() -> None:

@@ -17,19 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa import hookspecs
-from pytest_gepa.crew import Crew
-from pytest_gepa.driver import SearchDriver
 from pytest_gepa.errors import ReflectionError
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import Evaluated, Reflected
-from pytest_gepa.extensions import Extensions
-from pytest_gepa.journal import Journal, read_journal
+from pytest_gepa.optimize.driver import SearchDriver
+from pytest_gepa.optimize.extensions import Extensions
+from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.reflect.model import RawReply
 from pytest_gepa.reflect.request import ChatMessage
-from pytest_gepa.run_clock import RunClock
-from pytest_gepa.run_state import RunState, Screen
+from pytest_gepa.run.clock import RunClock
+from pytest_gepa.run.crew import Crew
+from pytest_gepa.run.journal import Journal, read_journal
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_suite import FakeSuite

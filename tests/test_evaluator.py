@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_gepa.crew import Crew
-from pytest_gepa.evaluator import Evaluator
 from pytest_gepa.evolve.candidate import Candidate, derive
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import Evaluate, Evaluated
-from pytest_gepa.journal import Journal
-from pytest_gepa.run_state import RunState, Screen
+from pytest_gepa.optimize.evaluator import Evaluator
+from pytest_gepa.optimize.state import RunState, Screen
+from pytest_gepa.run.crew import Crew
+from pytest_gepa.run.journal import Journal
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_suite import FakeSuite

@@ -25,8 +25,8 @@ from pytest_gepa.evolve.minibatch import FailedCase, group_failures
 from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.evolve.repairs import Damage, take_back_parts
 from pytest_gepa.evolve.stages import Stage
-from pytest_gepa.extensions import Extensions
 from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Step, Trajectory

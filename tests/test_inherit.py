@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
-from pytest_gepa.inherit import modelless, untouched
+from pytest_gepa.run.inherit import modelless, untouched
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_openai import Body

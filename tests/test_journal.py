@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_gepa.journal import Journal, read_journal
+from pytest_gepa.run.journal import Journal, read_journal
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.redact import Redactor
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.last_steps import LastSteps
+from pytest_gepa.run.last_steps import LastSteps
 from tests.harness import PROMPT, Project, Run, cases_of, propose_one_rule
 
 DASHBOARD = """\

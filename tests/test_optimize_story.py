@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.crew import Crew
 from pytest_gepa.report.build import build_result
-from pytest_gepa.run_clock import ConfirmCut
+from pytest_gepa.run.clock import ConfirmCut
+from pytest_gepa.run.crew import Crew
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.condense import KEPT_BYTES
 from tests.optimize_world import PROMPT, TODAY, World, add_words

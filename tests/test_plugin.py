@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.plugin import settings_key
 from pytest_gepa.settings import Settings
+from pytest_gepa.stash import settings_key
 from tests.harness import ALONE, APART, KEY, TODAY, Project, Run, cases_of, files_below, no_request
 
 PLAN = ("--gepa-plan", "--gepa-reflection-model=reflector")

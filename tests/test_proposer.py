@@ -10,13 +10,13 @@ from typing import Any, cast
 import pytest
 
 from pytest_gepa import hookspecs
-from pytest_gepa.evaluator import TEXT_BYTES, text_of
 from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.tasks import Discarded, OtherVersion, Reflect
-from pytest_gepa.extensions import Extensions
+from pytest_gepa.optimize.evaluator import TEXT_BYTES, text_of
+from pytest_gepa.optimize.extensions import Extensions
+from pytest_gepa.optimize.proposer import Proposer
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
-from pytest_gepa.proposer import Proposer
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case

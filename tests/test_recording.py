@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import ReplayError
-from pytest_gepa.journal import Journal
-from pytest_gepa.recording import _answer as read_answer
-from pytest_gepa.recording import _written as written
-from pytest_gepa.recording import (
+from pytest_gepa.run.journal import Journal
+from pytest_gepa.run.recording import _answer as read_answer
+from pytest_gepa.run.recording import _written as written
+from pytest_gepa.run.recording import (
     find_recording,
     load_answers,
     read_recording,

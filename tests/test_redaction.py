@@ -12,16 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.audit_front import _clean as without_secrets_by_line
 from pytest_gepa.codec import to_json
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluated, Reflected
-from pytest_gepa.journal import OWN_FIELDS, Journal, read_journal
+from pytest_gepa.front.audit import _clean as without_secrets_by_line
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.examples import Example
 from pytest_gepa.redaction import _hints, redact_between, without_secrets
 from pytest_gepa.reflect.propose import Proposal
 from pytest_gepa.report.audit_result import AuditResult, PromptCoverage
-from pytest_gepa.run_state import as_fields, rollout_fields
+from pytest_gepa.run.journal import OWN_FIELDS, Journal, as_fields, read_journal, rollout_fields
 from pytest_gepa.suite.rollout import Case, Grade, Outcome, Rollout
 from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.trace.redact import Redactor

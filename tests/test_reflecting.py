@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.evolve.tasks import Reflected
-from pytest_gepa.reflecting import RepliesInOrder, Turns
+from pytest_gepa.optimize.reflecting import RepliesInOrder, Turns
 
 
 def take_all(turns: Turns, drawn: Sequence[int], meeting: threading.Barrier) -> tuple[list[int], int]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.answers import RunAnswers
 from pytest_gepa.cli import main
+from pytest_gepa.run.answers import RunAnswers
 from tests.check_world import world_settings
 from tests.fake_openai import Answer, Body
 from tests.harness import (
@@ -436,7 +436,7 @@ LATE = """\
 import time
 from types import SimpleNamespace
 
-from pytest_gepa import driver
+from pytest_gepa.optimize import driver
 
 chosen = []
 driver.time = SimpleNamespace(monotonic=lambda: time.monotonic() + 36_000 * (len(chosen) > 1))

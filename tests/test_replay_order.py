@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.crew import Crew
 from pytest_gepa.evolve.tasks import Closing, Evaluated, Reflected, Stopped
-from pytest_gepa.replay_order import RecordedCrew
+from pytest_gepa.run.crew import Crew
+from pytest_gepa.run.replay_order import RecordedCrew
 
 
 def finish(crew: RecordedCrew, names: Sequence[str]) -> list[threading.Event]:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from pytest_gepa.errors import ResumeError
-from pytest_gepa.journal import Journal
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.resume import EarlierRun, find_earlier
-from pytest_gepa.run_history import read_history
+from pytest_gepa.run.history import read_history
+from pytest_gepa.run.journal import Journal
+from pytest_gepa.run.resume import EarlierRun, find_earlier
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.charges import Charge
 from pytest_gepa.suite.rollout import Case

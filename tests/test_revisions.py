@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.base_prompts import BasePrompts, read_base
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
-from pytest_gepa.revisions import RevisionError
+from pytest_gepa.prompts.revisions import RevisionError
+from pytest_gepa.run.base_prompts import BasePrompts, read_base
 from pytest_gepa.trace.redact import Redactor
 
 

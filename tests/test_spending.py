@@ -8,8 +8,8 @@ import pytest
 
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import SettingsError
-from pytest_gepa.plan import BudgetPlan
-from pytest_gepa.spending import MARGIN, Spending, check_reflection_price
+from pytest_gepa.run.plan import BudgetPlan
+from pytest_gepa.run.spending import MARGIN, Spending, check_reflection_price
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 

@@ -28,7 +28,7 @@ def record(rates: list[Rates], size: int, seed: int) -> list[Trials]:
 
 
 def compare(baseline: list[Trials], rates: list[Rates], seed: int) -> Outcome:
-    """As `pytest_gepa.baseline_check` does it."""
+    """As `pytest_gepa.check.baseline_check` does it."""
     draw = random.Random(f"today {seed}").random
     cases = list(baseline)
     calls = 0

@@ -37,7 +37,7 @@ class Outcome:
 
 
 def sequential(rates: list[Rates], seed: int, cap: int) -> Outcome:
-    """As `pytest_gepa.check` does it."""
+    """As `pytest_gepa.check.check` does it."""
     draw = random.Random(seed).random
     cases = [Trials(str(number), cap=cap) for number in range(len(rates))]
     calls = 0

@@ -17,7 +17,7 @@ from product import default_plan
 
 from pytest_gepa.evolve.search import Search, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected
-from pytest_gepa.plan import search_settings
+from pytest_gepa.run.plan import search_settings
 from pytest_gepa.verdict.judge import PROVEN, CaseScore, judge
 
 FLAKY_RATE = 0.5

@@ -14,12 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pytest_gepa.report.wording import count
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from pytest_gepa.verdict.interval import wilson
 from pytest_gepa.verdict.judge import NOT_PROVEN, PROVEN, CaseScore, judge
+from pytest_gepa.wording import count
 
 TRIALS = 3
 RATE = 0.5

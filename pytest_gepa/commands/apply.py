@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_gepa.cli import DONE, REFUSED
+from pytest_gepa.commands.exit_codes import DONE, REFUSED
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.write_back import NewContent, inside, keep_originals, write
 from pytest_gepa.prompts.patch_form import blob_hash, visible

@@ -6,9 +6,9 @@ import argparse
 import time
 from pathlib import Path
 
-from pytest_gepa.cli import DONE
+from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, runs_of
-from pytest_gepa.journal import read_journal
+from pytest_gepa.run.journal import read_journal
 from pytest_gepa.trace.cache import CacheFigures, ResponseCache
 
 

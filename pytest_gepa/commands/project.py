@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_gepa.errors import GepaError
-from pytest_gepa.recording import run_age
+from pytest_gepa.run.recording import run_age
 
 
 class CommandError(GepaError):

@@ -7,9 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from pytest_gepa.cli import DONE
+from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
-from pytest_gepa.recording import COMMITTED, IN_RUN, read_recording
+from pytest_gepa.run.recording import COMMITTED, IN_RUN, read_recording
 
 
 def run(given: argparse.Namespace) -> int:

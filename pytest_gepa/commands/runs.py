@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_gepa.cli import DONE
+from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import find_project, runs_of
-from pytest_gepa.journal import is_being_written
-from pytest_gepa.report.wording import count, points, printable
-from pytest_gepa.resume import head_of, is_stored
+from pytest_gepa.run.journal import is_being_written
+from pytest_gepa.run.resume import head_of, is_stored
+from pytest_gepa.wording import count, points, printable
 
 SHOWN = 20
 """Runs that are listed unless all are asked for."""

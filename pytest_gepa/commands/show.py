@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_gepa.cli import DONE
+from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.runs import REPORTS
-from pytest_gepa.report.wording import printable
+from pytest_gepa.wording import printable
 
 
 def run(given: argparse.Namespace) -> int:

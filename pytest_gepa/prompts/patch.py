@@ -115,6 +115,14 @@ def git_top(root: Path) -> Path | None:
     return top if root.resolve().is_relative_to(top) else None
 
 
+def path_from(top: Path, path: Path) -> str:
+    """The path of a file from the top of the repository; as it is, where it lies outside."""
+    try:
+        return path.resolve().relative_to(top.resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
 def git_words(root: Path) -> str:
     """Git's own words on why it has no working tree that holds `root`; "" where it has one, or is missing."""
     finished = _git(["rev-parse", "--show-toplevel"], root)

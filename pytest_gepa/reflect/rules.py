@@ -20,8 +20,8 @@ from pytest_gepa.reflect.stated import (
 )
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT
-from pytest_gepa.reflect.wording import listed, several
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.wording import count, listed
 
 MOST_LABELS = 20
 _LEAST_DISTINCT = 3
@@ -80,7 +80,7 @@ def _json_rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> Iterator[R
         if wrong or other:
             yield Rule(
                 f"Answer with one JSON object and nothing else, no explanation and no code fence{with_keys}.",
-                f"{several(len(wrong) + len(other), 'failing case')} read the answer as JSON and found another form",
+                f"{count(len(wrong) + len(other), 'failing case')} read the answer as JSON and found another form",
             )
 
 
@@ -122,7 +122,7 @@ def _label_rules(wanted: Series) -> Iterator[Rule]:
     end = "." if wanted.field else ", and nothing else."
     yield Rule(
         f"{start} exactly one of {listed(labels)}, spelt as here{end}",
-        f"{several(wanted.failing, 'failing case')} had something else than one of the {len(labels)} labels "
+        f"{count(wanted.failing, 'failing case')} had something else than one of the {len(labels)} labels "
         "that the cases want, or another one of them",
     )
 
@@ -133,7 +133,7 @@ def _member_rules(failing: Sequence[Exhibit]) -> Iterator[Rule]:
         number = sum(one == labels for _, one in found)
         yield Rule(
             f"Answer with exactly one of {listed(labels)}, spelt as here, and nothing else.",
-            f"{several(number, 'failing case')} had something else than one of the {len(labels)} labels of the check",
+            f"{count(number, 'failing case')} had something else than one of the {len(labels)} labels of the check",
         )
 
 
@@ -182,9 +182,7 @@ def _statement_rules(failing: Sequence[Exhibit]) -> Iterator[Rule]:
     """What asserts demand that did not hold: a form, a beginning, a word, a length."""
     found = [text for exhibit in failing for node in statements(exhibit) if (text := _demand(node))]
     for text in dict.fromkeys(found):
-        yield Rule(
-            text, f"an assert that says so did not hold in {several(found.count(text), 'failing case')}"
-        )
+        yield Rule(text, f"an assert that says so did not hold in {count(found.count(text), 'failing case')}")
 
 
 def _demand(node: ast.expr) -> str:
@@ -226,8 +224,8 @@ def _compared(left: ast.expr, sign: ast.cmpop, right: ast.expr) -> str:
     counted = left.args[0]
     is_split = isinstance(counted, ast.Call) and isinstance(counted.func, ast.Attribute)
     if is_split and counted.func.attr == "split" and not counted.args:  # type: ignore[attr-defined]
-        return f"{_subject(counted.func.value)} has at most {several(most, 'word')}."  # type: ignore[attr-defined]
-    return f"{_subject(counted)} has at most {several(most, 'character')}."
+        return f"{_subject(counted.func.value)} has at most {count(most, 'word')}."  # type: ignore[attr-defined]
+    return f"{_subject(counted)} has at most {count(most, 'character')}."
 
 
 def _subject(node: ast.expr) -> str:
@@ -262,7 +260,7 @@ def _bare_rules(wanted: Series) -> Iterator[Rule]:
 def _bare_rule(how: str, number: int) -> Rule:
     return Rule(
         f"Answer with the value alone, {how}.",
-        f"{several(number, 'failing case')} had the value that is wanted, but not it alone or spelt otherwise",
+        f"{count(number, 'failing case')} had the value that is wanted, but not it alone or spelt otherwise",
     )
 
 

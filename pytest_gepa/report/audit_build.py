@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_gepa.audit import AuditState, runs_of
-from pytest_gepa.audit_findings import evidence, is_flaky, is_part, notices, tells_nothing
+from pytest_gepa.audit.audit import AuditState, runs_of
+from pytest_gepa.audit.findings import evidence, is_flaky, is_part, notices, tells_nothing
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.file_lines import file_lines
 from pytest_gepa.prompts.pieces import Cut

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.audit_text import coverage_words, flaky_words, lines_of
+from pytest_gepa.report.phrases import price
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import count, duration, price, printable
+from pytest_gepa.wording import count, duration, printable
 
 FEW = 3
 """More cases than these are not named twice."""

@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from pytest_gepa.audit_plan import AuditPlan, PromptPlan
-from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.audit.plan import AuditPlan, PromptPlan
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.expected import expected_lines
+from pytest_gepa.report.phrases import price
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import count, dollars, duration, price, printable
+from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
+from pytest_gepa.wording import count, dollars, duration, printable
 
 LISTED = 5
 """So many cases, lines or reasons of a kind are named on the terminal; the listing has them all."""

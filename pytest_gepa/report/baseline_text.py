@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pytest_gepa.baselines import Baseline, Matched
-from pytest_gepa.plan import BudgetPlan
+from pytest_gepa.check.baselines import Baseline, Matched
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.check_baseline import LISTED
-from pytest_gepa.report.check_result import PromptChange
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.simulated import WARNING, is_simulated
-from pytest_gepa.report.wording import count
+from pytest_gepa.run.base_prompts import PromptChange
+from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.verdict.sequential import CAP, CLEAN, most_provable
+from pytest_gepa.wording import count
 
 LISTED_DIFFERENCES = 20
 FRESH = "all asked anew"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
-from pytest_gepa.blind_spots import failed_apart, failed_apart_warning
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.guards import count_kinds
 from pytest_gepa.report.confirmed import confirmed, gain_to_prove
 from pytest_gepa.report.needs import change_needs, telling_first
@@ -27,12 +27,12 @@ from pytest_gepa.report.result import (
 )
 from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
-from pytest_gepa.report.wording import count, some
-from pytest_gepa.run_state import RunState
+from pytest_gepa.run.blind_spots import failed_apart, failed_apart_warning
+from pytest_gepa.run.unreached import UNREACHED, first_failure, has_reached_a_model, last_line, why_unreached
 from pytest_gepa.suite.rollout import Case, Outcome
 from pytest_gepa.trace.record import StrayCall
-from pytest_gepa.unreached import UNREACHED, first_failure, has_reached_a_model, last_line, why_unreached
 from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Tally
+from pytest_gepa.wording import count, some
 
 STRAY_CHARACTERS = 100
 REASONS = {

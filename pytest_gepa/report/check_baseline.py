@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pytest_gepa.report.check_result import CheckResult, SavedBaseline
 from pytest_gepa.report.fitting import ReportPart
 from pytest_gepa.report.foreign import code
-from pytest_gepa.report.wording import count
+from pytest_gepa.wording import count
 
 LISTED = 3
 PROMPT_STATES = {

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pytest_gepa.base_prompts import BasePrompts
-from pytest_gepa.check_state import BASE, TODAY, CheckState, SideName
+from pytest_gepa.check.state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, SavedBaseline, Side
 from pytest_gepa.report.check_unchanged import DEFAULT_RULE
 from pytest_gepa.report.result import Spent, Trouble
 from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
-from pytest_gepa.report.wording import count
+from pytest_gepa.run.base_prompts import BasePrompts
+from pytest_gepa.run.unreached import last_line, why_unreached
 from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
 from pytest_gepa.trace.cut import cut_middle
-from pytest_gepa.unreached import last_line, why_unreached
 from pytest_gepa.verdict.judge import CaseScore, judge
 from pytest_gepa.verdict.sequential import Tier
+from pytest_gepa.wording import count
 
 KEPT_BYTES = 4_000
 """Of an answer and of a failure, so much is kept in the result."""

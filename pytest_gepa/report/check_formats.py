@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange
+from pytest_gepa.report.check_result import CaseCheck, CheckResult
 from pytest_gepa.report.check_wording import changes_of, line_runs, line_words, side_words, worst_first
 from pytest_gepa.report.foreign import clip
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import count, name_without_file, p_words, printable
+from pytest_gepa.run.base_prompts import PromptChange
+from pytest_gepa.wording import count, name_without_file, p_words, printable
 
 LEVELS = {"regressed": "error", "suspect": "warning"}
 SEVERITIES = {"regressed": "major", "suspect": "minor"}

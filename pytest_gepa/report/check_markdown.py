@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gepa.report.check_baseline import apart_parts, compared_markdown
-from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange
+from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult
 from pytest_gepa.report.check_wording import (
     TIER_WORDS,
     changes_of,
@@ -18,8 +18,10 @@ from pytest_gepa.report.check_wording import (
 )
 from pytest_gepa.report.fitting import ReportPart, fit
 from pytest_gepa.report.foreign import code, fence, line, markup
+from pytest_gepa.report.phrases import price
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import count, duration, p_words, points, price
+from pytest_gepa.run.base_prompts import PromptChange
+from pytest_gepa.wording import count, duration, p_words, points
 
 MARKER = "<!-- pytest-gepa-check -->"
 """The first line, by which a comment is found again."""

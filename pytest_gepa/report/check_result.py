@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pytest_gepa.own import OwnName
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.run.base_prompts import PromptChange
 
 TIERS = ("regressed", "suspect", "flaky", "failing", "stable", "improved")
 """The tiers of a case, gravest first.
@@ -15,24 +16,6 @@ TIERS = ("regressed", "suspect", "flaky", "failing", "stable", "improved")
 sides, nobody can decide. "failing": fails on both sides; listed, never gated. "stable": no worse. "improved": proven
 better.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class PromptChange:
-    """How one component differs between the base and today.
-
-    `path` is its file's from the top of the repository. `state` is "edited", "added", "deleted" or "renamed" (then
-    `before` is its id on the base's side; its text has changed too, else it is no change). `diff` is a
-    unified diff of the texts, `lines` are the numbers (from 1, in the file of today) of the lines that were added or
-    changed.
-    """
-
-    component: OwnName
-    path: OwnName
-    state: OwnName
-    diff: str
-    lines: tuple[int, ...] = ()
-    before: OwnName = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import IO
 from rich.console import Console
 from rich.status import Status
 
-from pytest_gepa.check_state import CheckState
-from pytest_gepa.report.wording import count, duration
+from pytest_gepa.check.state import CheckState
 from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.wording import count, duration
 
 
 class CheckTerminal:

@@ -6,13 +6,14 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
-from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.report.check_baseline import compared_lines
-from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, Side
 from pytest_gepa.report.check_wording import grouped_words, tier_words
+from pytest_gepa.report.phrases import price
 from pytest_gepa.report.result import Spent, Trouble
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import at_a_time, count, duration, p_words, points, price, printable
+from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
+from pytest_gepa.wording import at_a_time, count, duration, p_words, points, printable
 
 LISTED = 10
 SHOWN_LINES = 12

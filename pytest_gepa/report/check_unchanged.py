@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_gepa.base_prompts import BasePrompts
 from pytest_gepa.report.check_result import CheckResult
+from pytest_gepa.run.base_prompts import BasePrompts
 from pytest_gepa.settings import Settings
 
 DEFAULT_RULE = "regressed"

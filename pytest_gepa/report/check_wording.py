@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
-from pytest_gepa.report.wording import count, groups_words, passed
+from pytest_gepa.report.check_result import CaseCheck, CheckResult, Side
+from pytest_gepa.report.phrases import groups_words
+from pytest_gepa.run.base_prompts import PromptChange
 from pytest_gepa.verdict.judge import Tally
+from pytest_gepa.wording import count, passed
 
 TIER_WORDS = {
     "regressed": "proven worse under today's prompts",

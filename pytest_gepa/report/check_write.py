@@ -12,7 +12,7 @@ from pytest_gepa.redaction import without_secrets
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
-from pytest_gepa.report.run_directory import write_file
+from pytest_gepa.run.directory import write_file
 
 __all__ = ["annotation_lines", "write_check"]
 

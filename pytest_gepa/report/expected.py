@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_gepa.cost.prices import NANO, PriceList, Tokens
-from pytest_gepa.plan import BudgetPlan, confirm_rollouts
 from pytest_gepa.reflect.modelfree import NO_MODEL
-from pytest_gepa.report.wording import count, dollars
+from pytest_gepa.run.plan import BudgetPlan, confirm_rollouts
+from pytest_gepa.run.spending import CONFIRM_PART, MARGIN, trials_within
 from pytest_gepa.settings import Settings
-from pytest_gepa.spending import CONFIRM_PART, MARGIN, trials_within
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
+from pytest_gepa.wording import count, dollars
 
 UNKNOWN = "unknown before the first run: what a case takes has not been measured"
 

@@ -8,24 +8,18 @@ from typing import Any
 import jinja2
 
 from pytest_gepa.report.needs import needs_words, shown_cases, shown_lines
-from pytest_gepa.report.result import by_cause
-from pytest_gepa.report.wording import (
+from pytest_gepa.report.phrases import (
     EDIT_WORDS,
-    count,
     drop_words,
-    duration,
     groups_words,
-    named_models,
     outlay_words,
-    p_words,
     pass_rate,
-    passed,
-    points,
     price,
     provable_words,
     resumed_words,
-    sentence,
 )
+from pytest_gepa.report.result import by_cause
+from pytest_gepa.wording import count, duration, named_models, p_words, passed, points, sentence
 
 
 def edit_words(origin: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from pytest_gepa.report.wording import printable
+from pytest_gepa.wording import printable
 
 _PLAIN = frozenset(" /-=,()'\"+;%?")
 _ESCAPED = frozenset("\\`*_[]<>|~&$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_gepa.report.filters import environment
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import printable
+from pytest_gepa.wording import printable
 
 CELL = 200
 """Characters of a text in a cell of a table."""

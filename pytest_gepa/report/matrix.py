@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_gepa.run_state import RunState
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
 

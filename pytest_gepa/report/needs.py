@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.patch import PatchLine
 from pytest_gepa.report.result import Change, ChangeNeed
-from pytest_gepa.report.wording import count
-from pytest_gepa.run_state import RunState
+from pytest_gepa.wording import count
 
 LISTED_LINES = 6
 LISTED_CASES = 4

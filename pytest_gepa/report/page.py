@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.report.filters import environment
 from pytest_gepa.report.matrix import Row, compare
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.report.traces import Traces, find_traces
-from pytest_gepa.report.wording import count, name_without_file, printable
-from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.wording import count, name_without_file, printable
 
 COMPARED = 8
 """Candidates beside which the cases are shown: today's prompts, the winner, and others of the frontier."""

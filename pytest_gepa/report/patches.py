@@ -20,6 +20,7 @@ from pytest_gepa.prompts.patch import (
     make_patch,
 )
 from pytest_gepa.report.needs import need_lines
+from pytest_gepa.report.phrases import EDIT_WORDS, drop_words, groups_words
 from pytest_gepa.report.result import (
     Change,
     Confirmed,
@@ -31,17 +32,7 @@ from pytest_gepa.report.result import (
     TakenCase,
     by_cause,
 )
-from pytest_gepa.report.wording import (
-    EDIT_WORDS,
-    count,
-    drop_words,
-    groups_words,
-    name_without_file,
-    named_models,
-    p_words,
-    passed,
-    points,
-)
+from pytest_gepa.wording import count, name_without_file, named_models, p_words, passed, points
 
 LISTED_CASES = 40
 LISTED_FINDINGS = 4

@@ -6,17 +6,18 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.placeholders import declared, placeholders
 from pytest_gepa.report.expected import expected_lines
-from pytest_gepa.report.wording import count, groups_words, printable, provable_words
+from pytest_gepa.report.phrases import groups_words, provable_words
+from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
 from pytest_gepa.verdict.judge import ALPHA, least_gain
 from pytest_gepa.verdict.power import SeenCase, provable_gain
+from pytest_gepa.wording import count, printable
 
 LISTED_FILES = 4
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_gepa.optimize.state import RunState
+from pytest_gepa.report.phrases import case_rates_words
 from pytest_gepa.report.result import CaseRates, PassRate, Result
-from pytest_gepa.report.wording import case_rates_words, count
-from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.verdict.interval import wilson
+from pytest_gepa.wording import count
 
 LISTED_RATES = 3
 

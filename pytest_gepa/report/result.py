@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.own import OwnName
+from pytest_gepa.run.history import Resumed
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import ProvableGain
 
@@ -31,15 +32,6 @@ class Spent:
     usd_at_most: float | None = None
     cap: float | None = None
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The run that this one went on with: its name, the rollouts that it had paid for, and what it had cost in USD."""
-
-    run: OwnName
-    paid: int
-    usd: float
 
 
 @dataclass(frozen=True, slots=True)

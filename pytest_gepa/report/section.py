@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO, TextIO
 
-from pytest_gepa.report.wording import printable
 from pytest_gepa.suite.pytest_internals import terminal_writer
+from pytest_gepa.wording import printable
 
 WIDEST = 100
 STYLES = {"proven": {"bold": True, "green": True}, "worse": {"bold": True, "red": True}}

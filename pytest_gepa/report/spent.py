@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_gepa.cost.prices import usd
 from pytest_gepa.report.result import Spent
-from pytest_gepa.spending import Spending
+from pytest_gepa.run.spending import Spending
 
 
 def with_bill(counted: Spent, spending: Spending | None, started: float, before: float = 0.0) -> Spent:

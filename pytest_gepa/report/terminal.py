@@ -11,34 +11,20 @@ from rich.status import Status
 from rich.text import Text
 
 from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import has_called_prompts
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.needs import needs_words
+from pytest_gepa.report.phrases import drop_words, groups_words, price, provable_words, resumed_words
 from pytest_gepa.report.rates import rates_lines
 from pytest_gepa.report.result import Result
 from pytest_gepa.report.section import encodable
 from pytest_gepa.report.simulated import WARNING
-from pytest_gepa.report.wording import (
-    at_a_time,
-    count,
-    dollars,
-    drop_words,
-    duration,
-    groups_words,
-    p_words,
-    passed,
-    points,
-    price,
-    printable,
-    provable_words,
-    resumed_words,
-    some,
-)
-from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.wording import at_a_time, count, dollars, duration, p_words, passed, points, printable, some
 
 PHASES = {
     "baseline": "baseline",

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.report.matrix import Row, Runs
-from pytest_gepa.report.wording import count
-from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.cut import byte_length, cut_middle, cut_report
 from pytest_gepa.trace.trajectory import Call, Message
+from pytest_gepa.wording import count
 
 MOST_TRACES = 300
 """Traces of one result; further ones are left out, and counted."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.patch import PatchLine, git_apply_check
@@ -21,8 +22,7 @@ from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.page import build_page, render_page
 from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
 from pytest_gepa.report.result import Result
-from pytest_gepa.report.run_directory import write_file
-from pytest_gepa.run_state import RunState
+from pytest_gepa.run.directory import write_file
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact_lines import HiddenLines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,21 +59,3 @@ def new_python(module: str, *arguments: str) -> list[str]:
     A file of the project by the name of a module (`secrets.py`, `queue.py`) would be taken for that one.
     """
     return [sys.executable, "-c", RUN_MODULE, module, *arguments]
-
-
-def choose_runner(isolation: str, temp: Path, preload: Sequence[str], prompts: Sequence[str]) -> Runner:
-    """The runner for this platform.
-
-    `isolation` is "auto", "fork", "spawn" or "strict", which forks as well (see `bind_mounts`). Forking is the default
-    on Linux only: macOS libraries break after it, Windows has none. `preload` names modules for the fork server,
-    `prompts` the files that none of them may read. Raises `RunnerError` where strict isolation cannot be had.
-    """
-    from pytest_gepa.suite import bind_mounts
-    from pytest_gepa.suite.fork import ForkRunner
-    from pytest_gepa.suite.spawn import SpawnRunner
-
-    if isolation == "strict":
-        bind_mounts.check()
-    if isolation in ("fork", "strict") or (isolation == "auto" and sys.platform == "linux"):
-        return ForkRunner(temp, preload, prompts)
-    return SpawnRunner(temp)

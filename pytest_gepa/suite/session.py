@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.codec import from_json, to_json
-from pytest_gepa.plugin import recorder_key
+from pytest_gepa.stash import recorder_key
 from pytest_gepa.suite import threads
 from pytest_gepa.suite.case_values import values_digest
 from pytest_gepa.suite.case_watch import CaseWatch

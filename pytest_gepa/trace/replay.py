@@ -1,7 +1,7 @@
 """Where the answer to one request is found and kept: by `--gepa-replay`, in the cache and in the run's recording.
 
 What becomes of a call in the record of its case is the business of `exchange`; how a recording is written and read as
-files that of `pytest_gepa.recording`.
+files that of `pytest_gepa.run.recording`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_gepa.report.check_result import CaseCheck, CheckResult, PromptChange, Side
+from pytest_gepa.report.check_result import CaseCheck, CheckResult, Side
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.run.base_prompts import PromptChange
 
 ROUTE = "prompts/route.md"
 TONE = "app/prompts.yaml::reply.tone"

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected, Stopped
+from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.model import RawReply
 from pytest_gepa.reflect.propose import Asking, Proposal
 from pytest_gepa.report.result import Result
-from pytest_gepa.run_state import RunState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Trajectory
 from pytest_gepa.verdict.judge import Tally

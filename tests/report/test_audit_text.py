@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_gepa.audit_findings import Seen, is_part, notices, tells_nothing
-from pytest_gepa.audit_plan import plan_audit
+from pytest_gepa.audit.findings import Seen, is_part, notices, tells_nothing
+from pytest_gepa.audit.plan import plan_audit
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.prompts.components import Component

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from pytest_gepa.baselines import baseline_text, read_baseline
-from pytest_gepa.plugin import MODES, SETTINGS
+from pytest_gepa.check.baselines import baseline_text, read_baseline
+from pytest_gepa.options import MODES, SETTINGS
 from pytest_gepa.report.check_formats import junit_properties
 from pytest_gepa.report.check_markdown import MARKER
 from pytest_gepa.report.check_write import write_check

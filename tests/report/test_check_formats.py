@@ -14,8 +14,9 @@ import pytest
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.report.check_formats import annotation_lines, code_quality, junit_properties
-from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, PromptChange, SavedBaseline, Side
+from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, SavedBaseline, Side
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.run.base_prompts import PromptChange
 from tests.report.checks import TONE, case, change, regressed, result, side
 from tests.report.test_check_markdown import hostile_result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from pytest_gepa.check_state import TODAY, CheckState
+from pytest_gepa.check.state import TODAY, CheckState
 from pytest_gepa.evolve.candidate import seed_candidate
 from pytest_gepa.report.check_screen import CheckTerminal
 from pytest_gepa.suite.rollout import Outcome, Rollout

@@ -16,9 +16,9 @@ from pytest_gepa.report.confirmed import confirmed, gain_to_prove
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.patches import PatchBase, frontier_message, winner_message
 from pytest_gepa.report.result import Confirmed, FrontierEntry, Result, SplitScores
-from pytest_gepa.report.run_directory import new_run_directory
 from pytest_gepa.report.terminal import closing_lines
 from pytest_gepa.report.write import write_run
+from pytest_gepa.run.directory import new_run_directory
 from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from pytest_gepa.verdict.judge import Tally

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import SettingsError
-from pytest_gepa.plan import plan_budget
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.plan_text import plan_lines
+from pytest_gepa.run.plan import plan_budget
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage

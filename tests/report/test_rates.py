@@ -5,9 +5,9 @@ from __future__ import annotations
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.markdown import render_markdown
+from pytest_gepa.report.phrases import pass_rate
 from pytest_gepa.report.result import CaseRates, PassRate, Result
 from pytest_gepa.report.terminal import closing_lines
-from pytest_gepa.report.wording import pass_rate
 from pytest_gepa.verdict.interval import wilson
 from tests.report.runs import Desk, result
 

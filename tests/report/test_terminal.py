@@ -10,12 +10,12 @@ import pytest
 
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.evolve.tasks import Decision, Evaluate
-from pytest_gepa.plan import BudgetPlan
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.result import ComponentChange, FrontierEntry, Result, Spent, SplitScores, Trouble
 from pytest_gepa.report.section import print_section
 from pytest_gepa.report.terminal import PHASES, Terminal, closing_lines, opening_lines, prompt_notes
-from pytest_gepa.spending import Spending
+from pytest_gepa.run.plan import BudgetPlan
+from pytest_gepa.run.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, Desk, result

@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.evolve.objectives import Outlay
-from pytest_gepa.report.wording import count, duration, outlay_words, p_words, passed, points, printable
+from pytest_gepa.report.phrases import outlay_words
 from pytest_gepa.verdict.judge import Tally
+from pytest_gepa.wording import count, duration, p_words, passed, points, printable
 
 
 @pytest.mark.parametrize(

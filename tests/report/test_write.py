@@ -16,13 +16,14 @@ import pytest
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.prompts.finding import find_components
-from pytest_gepa.report import run_directory, write
+from pytest_gepa.report import write
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.result import ChangeNeed, Result
-from pytest_gepa.report.run_directory import new_run_directory, state_directory
 from pytest_gepa.report.terminal import closing_lines
 from pytest_gepa.report.write import write_run
+from pytest_gepa.run import directory as run_directory
+from pytest_gepa.run.directory import new_run_directory, state_directory
 from pytest_gepa.trace.redact import Redactor
 from tests.report.runs import PROMPT, TEXT, Desk
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.suite.fork import ForkRunner
+from pytest_gepa.suite.isolation import choose_runner
 from pytest_gepa.suite.job import Job
 from pytest_gepa.suite.places import Limit
-from pytest_gepa.suite.runner import Emit, Runner, choose_runner
+from pytest_gepa.suite.runner import Emit, Runner
 from tests.suite.world import PRELOAD, Build, Project
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from pytest_gepa.suite import fork
 from pytest_gepa.suite.evaluate import Evaluation
+from pytest_gepa.suite.isolation import choose_runner
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.suite.runner import Runner, choose_runner, new_python, with_package
+from pytest_gepa.suite.runner import Runner, new_python, with_package
 from tests.fake_openai import FakeOpenAI
 from tests.suite.world import PRELOAD, Build, Project, evaluate, logged, outcomes
 

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_gepa.suite import evaluate as evaluate_module
 from pytest_gepa.suite.evaluate import Evaluation
-from pytest_gepa.suite.runner import Runner, choose_runner
+from pytest_gepa.suite.isolation import choose_runner
+from pytest_gepa.suite.runner import Runner
 from tests.fake_openai import FakeOpenAI
 from tests.suite.world import PRELOAD, PROMPT, Build, Project, Purse, evaluate, has_ended, logged, outcomes
 

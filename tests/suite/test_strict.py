@@ -7,7 +7,8 @@ import pytest
 from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite import bind_mounts
 from pytest_gepa.suite.evaluate import Evaluation
-from pytest_gepa.suite.runner import Runner, choose_runner
+from pytest_gepa.suite.isolation import choose_runner
+from pytest_gepa.suite.runner import Runner
 from tests.suite.world import PROMPT, TODAY, Build, Project, evaluate, logged, outcomes
 
 CANDIDATE = "Greet them as it was never done, ümläuts and all.\n"

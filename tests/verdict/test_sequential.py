@@ -31,7 +31,7 @@ HARMLESS: list[Rates] = [(1, 1)] * 15 + [(0.5, 0.5)] * 3 + [(0.9, 0.9)] * 2
 
 
 def run_check(rates: list[Rates], seed: int, cap: int = CAP) -> tuple[tuple[Tier, ...], list[Trials]]:
-    """One check of cases with these pass rates before and today, as `pytest_gepa.check` runs it."""
+    """One check of cases with these pass rates before and today, as `pytest_gepa.check.check` runs it."""
     draw = random.Random(seed).random
     cases = [Trials(str(number), cap=cap) for number in range(len(rates))]
     while True:

@@ -1,0 +1,41 @@
+"""The modes by name: each has a front of its own, imported when it is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_gepa.errors import GepaError
+from pytest_gepa.report.section import print_section
+from pytest_gepa.settings import Settings
+from pytest_gepa.stash import verdict_key
+from pytest_gepa.suite.pytest_internals import terminal_stream
+
+
+def run_mode(session: pytest.Session, settings: Settings) -> bool:
+    """Run the mode that the settings name. Raises `pytest.UsageError` for what the user can mend."""
+    try:
+        if session.config.getoption("gepa_audit"):
+            from pytest_gepa.front.audit import run_audit
+
+            run_audit(session, settings)
+        elif settings.baseline or settings.saved_baseline:
+            from pytest_gepa.front.baseline import run_baseline
+
+            run_baseline(session, settings)
+        elif settings.mode == "check":
+            from pytest_gepa.front.check import run_check
+
+            run_check(session, settings)
+        else:
+            from pytest_gepa.front.optimize import run_optimize
+
+            run_optimize(session, settings)
+    except GepaError as error:
+        raise pytest.UsageError(f"gepa: {error}") from error
+    return True
+
+
+def print_closing(config: pytest.Config, lines: list[str]) -> None:
+    """Print the closing section below pytest's own summary."""
+    verdict = config.stash.get(verdict_key, "")
+    print_section(terminal_stream(config), "gepa", lines, verdict)

@@ -1,0 +1,326 @@
+"""Between a pytest session and an optimization: what it collected goes in, reports and the closing section come out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from pytest_gepa.codec import to_json
+from pytest_gepa.cost.prices import PriceList
+from pytest_gepa.errors import GepaError
+from pytest_gepa.evolve.tasks import Decision
+from pytest_gepa.front.feed import Feeder
+from pytest_gepa.front.session import end_steps, find_cases, find_improvable, print_lines
+from pytest_gepa.hook_calls import tell_finished
+from pytest_gepa.optimize.extensions import Extensions
+from pytest_gepa.optimize.optimization import Optimization
+from pytest_gepa.optimize.state import RunState
+from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
+from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.modelfree import NO_MODEL
+from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.report.build import build_result
+from pytest_gepa.report.patches import PatchBase
+from pytest_gepa.report.plan_text import plan_lines
+from pytest_gepa.report.result import Result
+from pytest_gepa.report.spent import as_replayed
+from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, prompt_notes
+from pytest_gepa.report.write import write_run
+from pytest_gepa.run.begin import begin_run
+from pytest_gepa.run.directory import STATE_DIRECTORY
+from pytest_gepa.run.history import Resumed
+from pytest_gepa.run.interrupts import undisturbed
+from pytest_gepa.run.journal import Journal
+from pytest_gepa.run.last_steps import LastSteps
+from pytest_gepa.run.plan import BudgetPlan, plan_budget
+from pytest_gepa.run.recording import recorded_model
+from pytest_gepa.run.resume import EarlierRun, find_earlier
+from pytest_gepa.run.spending import Spending, check_reflection_price
+from pytest_gepa.settings import Settings
+from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
+from pytest_gepa.suite.pytest_internals import terminal_stream
+from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.sources import case_sources
+from pytest_gepa.suite.usage import load_reflection, save_usage, usage_of, usage_today, with_digests
+from pytest_gepa.suite.values import case_texts
+from pytest_gepa.trace.redact import REDACTED, Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run works on, found and checked before anything is sent. `judges` are left as they are."""
+
+    cases: tuple[Case, ...]
+    components: tuple[Component, ...]
+    endpoint: ReflectionEndpoint
+    budget: BudgetPlan
+    ancestor: Mapping[str, str] = field(default_factory=dict)
+    judges: tuple[str, ...] = ()
+
+    @property
+    def searched(self) -> int:
+        """Number of search cases."""
+        return sum(case.split == "search" for case in self.cases)
+
+
+def run_optimize(session: pytest.Session, settings: Settings) -> None:
+    """Run an optimization, resume one, or tell its plan. Raises `GepaError` for what the user can mend."""
+    earlier = None
+    if settings.mode == "resume":
+        earlier = find_earlier(settings.rootdir, settings.resumed)
+        settings = earlier.as_it_began(settings, partial(_is_typed, session.config))
+    inputs = find_inputs(session, settings)
+    if earlier is not None:
+        redact = Redactor(os.environ, settings.redact).redact
+        earlier.check(inputs.cases, inputs.components, inputs.ancestor, redact)
+    if settings.mode != "plan":
+        _optimize(session, settings, inputs, earlier)
+        return
+    state = settings.rootdir / STATE_DIRECTORY
+    lines = plan_lines(
+        settings,
+        inputs.cases,
+        inputs.components,
+        inputs.endpoint.model,
+        inputs.budget,
+        usage_today(state, inputs.cases, {one.id: one.text for one in inputs.components}),
+        load_reflection(state),
+    )
+    lines += [f"left as today        {name}: a judge's, by its name" for name in inputs.judges]
+    session.config.stash[closing_key] = lines
+    session.config.stash[verdict_key] = "plan"
+    session.config.stash[exit_status_key] = 0
+
+
+def _is_typed(config: pytest.Config, name: str) -> bool:
+    """Whether a setting stands on the command line."""
+    return config.getoption(f"gepa_{name}", None) is not None
+
+
+def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
+    """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
+    components, judges = find_improvable(settings)
+    endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
+    if settings.replay == "only":
+        recorded = recorded_model(settings.rootdir)  # raises before anything is begun
+        endpoint = endpoint or _recorded_endpoint(recorded)
+    if endpoint is None:
+        raise GepaError(
+            "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
+            "or the environment variable GEPA_REFLECTION_MODEL; with none as its name the cases alone are read"
+        )
+    is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
+    if is_asked and settings.mode != "plan":
+        endpoint.check_key()  # else it were missed only when the baseline is paid for
+    if settings.max_cost is not None and is_asked:
+        check_reflection_price(PriceList(settings.prices), endpoint.model)
+    cases = find_cases(session, settings)
+    if not any(case.split == "search" for case in cases):
+        raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
+    ancestor = _ancestor(settings, components) if settings.ancestor else {}
+    return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases), ancestor, judges)
+
+
+def _recorded_endpoint(model: str) -> ReflectionEndpoint:
+    """The model that a replay makes do with, as none is named. Raises `GepaError` where the recording has no name."""
+    if REDACTED in model:
+        raise GepaError(
+            f"the recorded run names its reflection model {model}, as the name holds a secret; name it with "
+            "--gepa-reflection-model NAME"
+        )
+    return ReflectionEndpoint(model)
+
+
+def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[str, str]:
+    """The texts of the commit that the search is to begin with as well. Raises `GepaError` for an unknown one."""
+    from pytest_gepa.run.base_prompts import read_base
+
+    found = read_base(
+        settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor
+    )
+    compose(components, found.texts)  # raises for a text that today's file cannot hold
+    return found.texts
+
+
+def _optimize(
+    session: pytest.Session, settings: Settings, inputs: Inputs, earlier: EarlierRun | None = None
+) -> None:
+    config = session.config
+    run = begin_run(
+        config,
+        settings,
+        inputs.cases,
+        inputs.components,
+        Redactor(os.environ, settings.redact),
+        {"budget": inputs.budget, "ancestor": inputs.ancestor},
+        inputs.endpoint.model,
+        earlier,
+    )
+    directory, journal, answers, suite = run.directory, run.journal, run.answers, run.suite
+    stream = terminal_stream(config)
+    print_lines(
+        stream,
+        opening_lines(
+            len(inputs.components),
+            inputs.searched,
+            len(inputs.cases) - inputs.searched,
+            inputs.endpoint.model,
+            inputs.budget.limit,
+            inputs.budget.confirm,
+            settings.seed,
+            settings.max_cost,
+            inputs.budget.shrink,
+            settings.concurrency,
+        ),
+    )
+    print_lines(stream, prompt_notes(inputs.components, inputs.judges))
+    feeder = Feeder(session, inputs.cases)
+    extensions = Extensions(config.hook)
+    terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
+    print_lines(stream, answers.notes)
+    before = earlier.usd if earlier else 0.0
+    cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
+    stored = earlier.confirmed if earlier else ()
+    spending = Spending(
+        run.temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases, stored
+    )
+    model = ReflectionModel(
+        inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
+    )
+    optimization = Optimization(
+        settings,
+        answers.name,
+        inputs.cases,
+        inputs.components,
+        answers.as_recorded(inputs.budget, inputs.cases),
+        suite,
+        model,
+        journal,
+        terminal,
+        extensions,
+        _withholder(session, settings, inputs),
+        answers.crew(),
+        inputs.ancestor,
+        answers.confirm_cut,
+    )
+    optimization.state.spending = spending
+    if earlier is not None:
+        optimization.state.resumed = Resumed(earlier.directory_name, earlier.paid, earlier.usd)
+    steps = LastSteps()
+    if steps.take(optimization.run):
+        steps.take(partial(answers.keep, directory))
+    # Whatever ended the run: what was paid for is written down.
+    with undisturbed():
+        for close in (terminal.close, feeder.flush, suite.runner.close, model.close):
+            steps.take(close)
+        optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
+        steps.take(partial(_finish, steps, config, settings, inputs, directory, optimization.state, journal))
+        steps.take(run.close)
+    end_steps(steps, stream)
+
+
+def _withholder(session: pytest.Session, settings: Settings, inputs: Inputs) -> Withholder:
+    """What keeps the held-out cases from the reflecting model. Without any, no file is read for it."""
+    if inputs.searched == len(inputs.cases):
+        return Withholder(inputs.cases)
+    prompts = [component.text for component in inputs.components]
+    sources = case_sources(settings.rootdir, inputs.cases)
+    held_out = {case.id for case in inputs.cases if case.split == "holdout"}
+    return Withholder(inputs.cases, sources, prompts, case_texts(session.items, held_out))
+
+
+def _finish(
+    steps: LastSteps,
+    config: pytest.Config,
+    settings: Settings,
+    inputs: Inputs,
+    directory: Path,
+    state: RunState,
+    journal: Journal,
+) -> None:
+    """Write down what was found, and say it; each part of it is one of the last `steps`."""
+    result = build_result(
+        directory.name,
+        state,
+        inputs.cases,
+        settings.seed,
+        inputs.endpoint.model,
+        inputs.budget.candidates,
+    )
+    if settings.replay == "only":
+        result = replace(result, spent=as_replayed(result.spent))
+    components = {component.id: component for component in inputs.components}
+    base = PatchBase.of(settings.rootdir)
+    result = write_run(directory, result, state, components, inputs.cases, base, journal.redact)
+    if state.stray:
+        steps.take(partial(journal.write, "stray", calls=state.stray))
+    steps.take(partial(journal.write_clean, "result", result=result))
+    steps.take(partial(_keep_usage, directory, state, inputs.cases))
+    steps.take(partial(_conclude, config, settings, result, state, directory, base, components))
+    steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "optimize"))
+    if state.spending is not None and state.spending.has_met_the_unpriced:
+        raise GepaError(state.spending.stopped)
+    has_winner = state.winner is not None and state.winner.id != state.search.seed.id
+    if state.reflection_failed and not state.reflections and not has_winner:
+        raise GepaError(state.reflection_failed)
+
+
+def _conclude(
+    config: pytest.Config,
+    settings: Settings,
+    result: Result,
+    state: RunState,
+    directory: Path,
+    base: PatchBase,
+    components: Mapping[str, Component],
+) -> None:
+    """Hand verdict, exit status and closing section to the session."""
+    changed = [components[change.component].path.resolve() for change in result.changes]
+    here = config.invocation_params.dir
+    command = base.command(settings.rootdir / result.patch, here, changed) if result.patch else ""
+    # The result has no secrets any more, and the rest is ours.
+    was_cut_short = (
+        result.verdict == "not proven" and not state.trials and bool(state.stopped or state.reflection_failed)
+    )
+    resumable = settings.replay == "auto" and (result.verdict == "not confirmed" or was_cut_short)
+    config.stash[closing_key] = closing_lines(
+        result, os.path.relpath(directory, here), command, resumable=resumable
+    )
+    config.stash[verdict_key] = result.verdict
+    failed = settings.fail_on == "not-proven" and result.verdict != "proven"
+    config.stash[exit_status_key] = 1 if failed else 0
+
+
+def _keep_usage(directory: Path, state: RunState, cases: Sequence[Case]) -> None:
+    """Note which prompt reached which cases, and how they fared, for the next plan."""
+    learned = usage_of(directory.name, state.search.seed.texts, state.under_todays_prompts())
+    save_usage(directory.parents[1], with_digests(learned, cases), state.reflection_usage())
+
+
+class HookedTerminal(Terminal):
+    """The terminal, which also calls the hook for candidates whose score is known on every search case, once each."""
+
+    def __init__(
+        self, extensions: Extensions, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
+    ) -> None:
+        super().__init__(stream, budget, feed)
+        self._extensions = extensions
+        self._told: set[str] = set()
+
+    def decision(self, decision: Decision, state: RunState) -> None:
+        """Print what the search has decided, and tell the plugins."""
+        super().decision(decision, state)
+        is_whole = decision.kind in ("baseline", "frontier", "dominated", "shrunk")
+        if is_whole and decision.candidate not in self._told:
+            self._told.add(decision.candidate)
+            candidate = state.search.candidates[decision.candidate]
+            results = state.search.results[candidate.id]
+            scores = {case: result.score for case, result in results.items() if result.score is not None}
+            self._extensions.evaluated(candidate, scores, state.search.mean(candidate))

@@ -1,0 +1,86 @@
+"""What every mode takes from the pytest session, and how it ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import IO
+
+import pytest
+
+from pytest_gepa.errors import GepaError
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components, named_outright
+from pytest_gepa.prompts.judges import without_judges
+from pytest_gepa.prompts.protected import check_markers
+from pytest_gepa.prompts.stray_markers import check_comments
+from pytest_gepa.run.last_steps import LastSteps
+from pytest_gepa.settings import Settings
+from pytest_gepa.suite.collect import collect_cases
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.split import hold_out
+from pytest_gepa.trace.redact import Redactor
+
+
+def find_prompts(settings: Settings) -> Sequence[Component]:
+    """The prompts, found and checked. Raises `GepaError` where there are none."""
+    components = find_components(
+        settings.rootdir, settings.prompts_base, settings.prompts or DEFAULT_PATTERNS
+    )
+    if not components:
+        looked = ", ".join(settings.prompts or DEFAULT_PATTERNS)
+        raise GepaError(
+            f"no prompt file found for {looked} in {settings.prompts_base}; name yours with --gepa-prompts GLOB "
+            "or gepa_prompts in the ini file (texts in Python code as app/prompts.py::*)"
+        )
+    check_markers({component.id: component.text for component in components})
+    check_comments(components)
+    return components
+
+
+def find_improvable(settings: Settings) -> tuple[Sequence[Component], tuple[str, ...]]:
+    """The prompts that may be improved, and the ids of judges' that are left out, as nobody has named them outright.
+
+    Raises `GepaError` where there are none.
+    """
+    components, named = find_prompts(settings), set[str]()
+    outright = named_outright(settings.prompts_base, settings.prompts)
+    if outright:
+        named = {one.id for one in find_components(settings.rootdir, settings.prompts_base, outright)}
+    improvable, judges = without_judges(components, named)
+    if not improvable:
+        raise GepaError(
+            f"all prompts found are called judges, which are not improved unasked ({', '.join(judges)}); name what is "
+            "to be improved with --gepa-prompts, file by file"
+        )
+    return improvable, judges
+
+
+def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
+    """The cases of the session, divided, as others may see them."""
+    redact = Redactor(os.environ, settings.redact).redact
+    return tuple(_redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout))
+
+
+def _redacted(case: Case, redact: Callable[[str], str]) -> Case:
+    """The case as others may see it: a key may be among the parameters of a test."""
+    return replace(
+        case,
+        nodeid=redact(case.nodeid),
+        source=redact(case.source),
+        parameters=tuple((name, redact(value)) for name, value in case.parameters),
+    )
+
+
+def end_steps(steps: LastSteps, stream: IO[str]) -> None:
+    """Raise the first error of the last steps; those that came after it are told in a line each."""
+    print_lines(stream, [f"gepa: also failed at the end: {line}" for line in steps.later])
+    steps.raise_first()
+
+
+def print_lines(stream: IO[str], lines: Sequence[str]) -> None:
+    """Print lines as they are, at once."""
+    for line in lines:
+        stream.write(f"{line}\n")
+    stream.flush()

@@ -1,0 +1,336 @@
+"""Drives the search: hands its tasks to threads, tells it their results, keeps the journal. One thread decides."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from pytest_gepa.cost.prices import usd
+from pytest_gepa.errors import OutOfMoney, ReflectionError
+from pytest_gepa.evolve.tasks import (
+    Closing,
+    Decision,
+    Evaluate,
+    Evaluated,
+    Event,
+    Reflect,
+    Reflected,
+    Retried,
+    Retrying,
+    Stopped,
+    Task,
+)
+from pytest_gepa.optimize.evaluator import Evaluator, search_trial
+from pytest_gepa.optimize.extensions import Extensions
+from pytest_gepa.optimize.menu_record import MenuRecord
+from pytest_gepa.optimize.opening import OpeningRules
+from pytest_gepa.optimize.proposer import Proposer
+from pytest_gepa.optimize.reflecting import RepliesInOrder, Turns, reply_of
+from pytest_gepa.optimize.state import RunState, Screen
+from pytest_gepa.prompts.edits import KINDS
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.reflect.menu import MenuChoice
+from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.run.clock import RunClock, finite
+from pytest_gepa.run.crew import Crew
+from pytest_gepa.run.journal import Journal, as_fields
+from pytest_gepa.run.unreached import why_unreached
+from pytest_gepa.settings import DEFAULT_CONCURRENCY
+from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.rollout import Case
+
+T = TypeVar("T")
+
+NOTHING_LEFT = (
+    "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
+)
+
+CANNOT_REFLECT = "the reflection model cannot be used: "
+"""What the reason begins with when a search closes for want of the reflection model, not of money or time."""
+
+
+class SearchDriver:
+    """Runs one search to its end.
+
+    `clock` bounds it; `kinds` are the kinds of edit allowed; at most `concurrency` reflections are
+    under way at once, and one may be about all prompts of a task where it `is_joint`. What it decides does not hang on
+    the order in which their replies come.
+    """
+
+    def __init__(
+        self,
+        state: RunState,
+        cases: Mapping[str, Case],
+        suite: Suite,
+        model: ReflectionModel,
+        journal: Journal,
+        screen: Screen,
+        clock: RunClock,
+        guard: Guard,
+        extensions: Extensions,
+        kinds: tuple[str, ...] = KINDS,
+        crew: Crew | None = None,
+        withholder: Withholder | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        *,
+        is_joint: bool = False,
+    ) -> None:
+        self._state = state
+        self._search = state.search
+        self._cases = cases
+        self._journal = journal
+        self._screen = screen
+        self._clock = clock
+        self._crew = crew or Crew()
+        self._evaluator = Evaluator(state, cases, suite, journal, screen, self._crew, self)
+        # Retries are told to the search from the threads that wait for rollouts.
+        self._lock = threading.Lock()
+        self._menus = MenuRecord(state, kinds)
+        self._turns = Turns(concurrency)
+        self._replies = RepliesInOrder()
+        self._asks_no_more = False
+        self._extensions = extensions
+        self._proposer = Proposer(
+            cases,
+            state.standing,
+            model,
+            extensions,
+            guard,
+            kinds,
+            withholder or Withholder(list(cases.values())),
+            journal.redact,
+            is_joint=is_joint,
+        )
+        self._opening = OpeningRules(state, self._proposer)
+
+    def run(self) -> None:
+        """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
+        with self._crew.interruptible():
+            self._decide()
+        self._state.search_ended = self._search.done
+
+    def _decide(self) -> None:
+        is_closed = False
+        while True:
+            if not self._crew.busy:  # else what is under way would be lost, and it is paid for
+                self._extensions.check()
+            with self._lock:
+                tasks = () if self._extensions.has_trouble else self._search.ask()
+                self._opening.make(tasks)
+                if any(isinstance(task, Reflect) for task in tasks):
+                    self._proposer.begin_round()
+                for task in tasks:
+                    self._begin(task)
+            # A reply that is still to come can change nothing then, and may take minutes.
+            if not self._crew.busy or (self._search.done and not self._search.is_evaluating):
+                break
+            # What evaluations take moves the end of the search.
+            deadline = None if is_closed else finite(self._clock.end_of_search)
+            if deadline is not None and time.monotonic() >= deadline:
+                is_closed = True
+                self._state.stopped = self._clock.what_is_over(time.monotonic())
+                self._tell(Closing(self._state.stopped))
+                continue
+            try:
+                message = self._crew.next(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                continue
+            if isinstance(message, (Stopped, Closing)):
+                self._note_stop(message)
+            if isinstance(message, Reflected):
+                for reply in self._replies.take(message):
+                    self._heed_reply(reply)
+            elif isinstance(message, (Evaluated, Stopped, Closing)):
+                self._tell(message)
+            else:
+                message()
+
+    def _note_stop(self, stop: Stopped | Closing) -> None:
+        """Know in a replay, too, that money or time ended the search: no shrinking is begun then."""
+        if not stop.reason.startswith(CANNOT_REFLECT):
+            self._state.stopped = self._state.stopped or stop.reason
+
+    def keep_waiting(self) -> None:
+        """Note the rollouts and replies that had come when the run was interrupted: they are paid for."""
+        self._crew.keep_waiting()
+
+    def _tell(self, event: Event) -> None:
+        with self._lock:
+            decisions = self._search.tell(event)
+        self._journal_event(event)
+        for decision in decisions:
+            self._heed(decision)
+
+    def _journal_event(self, event: Event) -> None:
+        self._journal.write("event", type=type(event).__name__, event=event)
+
+    def _heed(self, decision: Decision) -> None:
+        self._state.decisions.append(decision)
+        candidate = self._search.candidates.get(decision.candidate)
+        record = {}
+        if decision.kind in ("accepted", "rejected", "merge", "duplicate", "not in effect") and candidate:
+            record = {
+                "changed": candidate.changed,
+                "origin": candidate.origin,
+                "proposal": candidate.proposal,
+            }
+        self._journal.write("decision", **as_fields(decision), **record)
+        if decision.kind == "baseline":
+            self._proposer.learn_baseline(self._search.seed.id)
+            if self._state.spending is not None and (share := self._state.spending.keep_confirm_share()):
+                self._journal.write("set aside", usd=usd(share))
+        if decision.kind in ("accepted", "rejected") and candidate is not None:
+            self._menus.heed_child(candidate, gained=decision.kind == "accepted")
+        self._screen.decision(decision, self._state)
+        if decision.kind == "baseline" and (reason := why_unreached(self._state.baseline(self._cases))):
+            self._tell(Closing(reason))
+
+    def _begin(self, task: Task) -> None:
+        if isinstance(task, Evaluate):
+            self._journal.write(
+                "evaluate",
+                candidate=task.candidate,
+                purpose=task.purpose,
+                cases=task.cases,
+                trial=search_trial(task.trial),
+            )
+            self._crew.start(partial(self._evaluate, task))
+        else:
+            self._replies.expect(task.proposal)
+            self._state.asked[task.proposal] = task
+            self._menus.hand_out(task)
+            self._journal.write(
+                "reflect",
+                proposal=task.proposal,
+                parent=task.parent.id,
+                parent_mean=self._search.mean(task.parent),
+                best_mean=max((standing.mean for standing in self._search.frontier()), default=None),
+                components=task.components,
+                failing=task.failing,
+                neighbours=task.neighbours,
+                other=task.other and task.other.candidate.id,
+            )
+            made = self._opening.of(task.proposal)
+            if made is not None:
+                if made:
+                    self._keep_proposals(task, made)
+                self._crew.start(partial(reply_of, task, made))
+            elif self._proposer.asks_jointly(task, self._menus.choice):
+                turn = self._turns.draw()
+                self._crew.start(
+                    partial(self._reflect_jointly, self._opening.as_asked(task), self._menus.choice, turn)
+                )
+            elif self._proposer.is_asked:
+                turns = {component: self._turns.draw() for component in task.components}
+                self._crew.start(
+                    partial(self._reflect, self._opening.as_asked(task), self._menus.choice, turns)
+                )
+            else:
+                self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
+
+    def _evaluate(self, task: Evaluate) -> Evaluated:
+        def learn(_: Evaluated, seconds: float) -> None:
+            # Told behind the rollouts, so that they are known when it is heard.
+            if task.purpose != "repeat":
+                self._crew.tell(partial(self._learn, task, seconds))
+
+        return self._clock.timed(partial(self._evaluator.run, task), learn)
+
+    def _learn(self, task: Evaluate, seconds: float) -> None:
+        """Note how long an evaluation took; runs in the deciding thread."""
+        known = self._state.rollouts
+        places = ((task.candidate.id, case) for case in task.cases)
+        self._clock.learn(seconds, [known[place] for place in places if place in known])
+
+    def _heed_reply(self, reply: Reflected) -> None:
+        """Tell the search of a reply, or of what stands in for it, in the order in which replies were asked for."""
+        self._menus.heed_reply(self._state.asked[reply.proposal])
+        if not reply.texts and self._opening.of(reply.proposal) is None:
+            reply = self._instead_of(reply)
+        self._tell(reply)
+
+    def _instead_of(self, reply: Reflected) -> Reflected:
+        """A proposal that needs no model where the replies held no edit, else these as they are."""
+        if self._search.done or not self._proposer.is_asked:
+            return reply
+        task = self._state.asked[reply.proposal]
+        otherwise = reply.rejections or (() if self._proposer.has_model else (NOTHING_LEFT,))
+        return reply_of(task, self._stated(task), otherwise)
+
+    def _stated(self, task: Reflect) -> list[Proposal]:
+        """What the checks of the failing cases state themselves, as a proposal; runs in the deciding thread."""
+        proposal = self._proposer.stated(task)
+        if proposal is None:
+            return []
+        self._keep_proposals(task, [proposal])
+        return [proposal]
+
+    def _reflect(self, task: Reflect, menus: MenuChoice, turns: Mapping[str, int]) -> Reflected:
+        inner = Crew()
+        for component, turn in turns.items():
+            inner.start(partial(self._propose, task, component, menus, turn))
+        proposals = sorted((inner.next() for _ in task.components), key=lambda proposal: proposal.component)
+        self._crew.tell(partial(self._keep_proposals, task, proposals))
+        return reply_of(task, proposals)
+
+    def _reflect_jointly(self, task: Reflect, menus: MenuChoice, turn: int) -> Reflected:
+        ask = partial(self._proposer.propose_jointly, task, menus)
+        proposals = self._take_turn(turn, ask) or [Proposal(component, None) for component in task.components]
+        self._crew.tell(partial(self._keep_proposals, task, proposals))
+        return reply_of(task, proposals)
+
+    def _propose(self, task: Reflect, component: str, menus: MenuChoice, turn: int) -> Proposal:
+        ask = partial(self._proposer.propose, task, component, menus)
+        return self._take_turn(turn, ask) or Proposal(component, None)
+
+    def _take_turn(self, turn: int, ask: Callable[[], T]) -> T | None:
+        """What comes of asking when its turn has come; None where nothing may be sent any more."""
+        with self._turns.take(turn):
+            if self._asks_no_more:
+                return None
+            try:
+                return ask()
+            except OutOfMoney as error:
+                self._asks_no_more = True
+                self._state.stopped = self._state.stopped or str(error)
+                self._crew.tell(Stopped(str(error)))
+            except ReflectionError as error:
+                self._asks_no_more = True
+                # What has been found so far is worth a confirm run, so the search ends here and not the session.
+                self._crew.tell(partial(self._reflection_failed, str(error)))
+            return None
+
+    def _reflection_failed(self, reason: str) -> None:
+        if not self._state.reflection_failed:
+            self._state.reflection_failed = reason
+            self._tell(Closing(f"{CANNOT_REFLECT}{reason}"))
+
+    def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
+        """Keep what the model said; runs in the deciding thread."""
+        self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
+        for proposal in proposals:
+            self._state.reflections += proposal.calls
+            self._state.input_tokens += proposal.input_tokens
+            self._state.output_tokens += proposal.output_tokens
+            self._state.rejections.update(proposal.rejections)
+            self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
+
+    def reserve(self, rollouts: int) -> bool:
+        """Set rollouts aside for a retry; False when they cannot be afforded. Called by the suite's threads."""
+        with self._lock:
+            granted = self._search.reserve_retry(rollouts)
+        if granted:
+            self._crew.tell(partial(self._journal_event, Retrying(rollouts)))
+        return granted
+
+    def settle(self, reserved: int, charged: int) -> None:
+        """Close such a reservation."""
+        with self._lock:
+            self._search.tell(Retried(reserved, charged))
+        self._crew.tell(partial(self._journal_event, Retried(reserved, charged)))

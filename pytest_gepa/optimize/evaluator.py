@@ -1,0 +1,227 @@
+"""Evaluations as the search asks for them: what has to be run is run, what is known already is inherited."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from pytest_gepa.errors import SetupError
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Stopped
+from pytest_gepa.optimize.state import RunState, Screen
+from pytest_gepa.reflect.conversation import last_asked
+from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.run.blind_spots import prompts_without_calls, unseen_calls_warning
+from pytest_gepa.run.crew import Crew
+from pytest_gepa.run.inherit import may_know, modelless, seen_to_arrive, untouched
+from pytest_gepa.run.journal import Journal, rollout_fields
+from pytest_gepa.run.stale_copies import stale_copies, uses_what_was_opened
+from pytest_gepa.suite.condensed import condensed, without_reports
+from pytest_gepa.suite.evaluate import Allowance, Suite
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.cut import cut_middle
+
+SEARCH = "search/"
+"""What the names of the search's trials begin with."""
+
+
+def search_trial(number: int) -> str:
+    """Name a trial of the search; what was asked in it may be answered from earlier runs."""
+    return f"{SEARCH}{number}"
+
+
+LIKENESS_BYTES = 8_000
+"""Of a failure, so much is enough to tell which others are like it."""
+
+TEXT_BYTES = 1_000
+"""Of a case's own text."""
+
+
+class Evaluator:
+    """Runs cases in trials of the search. Rollouts are noted in `state` and journal by the thread that reads the crew.
+
+    Retries are paid from `allowance`.
+    """
+
+    def __init__(
+        self,
+        state: RunState,
+        cases: Mapping[str, Case],
+        suite: Suite,
+        journal: Journal,
+        screen: Screen,
+        crew: Crew,
+        allowance: Allowance,
+    ) -> None:
+        self._state = state
+        self._cases = cases
+        self._suite = suite
+        self._journal = journal
+        self._screen = screen
+        self._crew = crew
+        self._allowance = allowance
+        self._sees_no_call = False
+        self._trials: dict[tuple[str, str], list[Rollout]] = {}
+
+    def run(self, task: Evaluate) -> Evaluated:
+        """Run the cases of a task that have to be run. Blocks; what comes meanwhile is told to the crew."""
+        inherited = {} if task.purpose in ("baseline", "repeat") else self._inherited(task)
+        wanted = [case for case in task.cases if case not in inherited]
+        evaluation = self._suite.run(
+            task.candidate.id,
+            task.candidate.texts,
+            wanted,
+            search_trial(task.trial),
+            allowance=self._allowance,
+            on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
+        )
+        if task.purpose == "baseline":
+            self._look_for_copies(evaluation.rollouts.values())
+            self._look_for_calls(evaluation.rollouts.values())
+        arrived = seen_to_arrive(evaluation.rollouts.values())
+        results = {
+            case: self._result(rollout, evaluation.charged[case], arrived)
+            for case, rollout in evaluation.rollouts.items()
+            if rollout.outcome is not Outcome.stopped
+        }
+        self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
+        results.update({case: self._as_under_parent(rollout, arrived) for case, rollout in inherited.items()})
+        return Evaluated(task.candidate.id, results)
+
+    def _look_for_copies(self, baseline: Collection[Rollout]) -> None:
+        """Refuse prompts of which the code reads copies, before a reflecting model is paid for edits that have no
+        effect; where others are read as they should be, it is a warning.
+        """
+        told = stale_copies(baseline, self._suite.components)
+        if told and not uses_what_was_opened(baseline):
+            raise SetupError(told)
+        if told:
+            self._crew.tell(partial(self._state.warnings.append, told))
+
+    def _look_for_calls(self, baseline: Iterable[Rollout]) -> None:
+        """Warn if the calls of no case are seen: what they used has to be taken from what was read then."""
+        if prompts := prompts_without_calls(baseline):
+            self._sees_no_call = True
+            self._crew.tell(partial(self._state.warnings.append, unseen_calls_warning(prompts)))
+
+    def _result(self, rollout: Rollout, charged: bool, arrived: frozenset[str]) -> CaseResult:
+        spending = self._state.spending
+        price = None if spending is None else spending.list_price(rollout.trajectory.calls)
+        seconds = self._seconds(rollout)
+        uses = rollout.uses or rollout.reads or (rollout.imported if self._sees_no_call else ())
+        return _case_result(self._cases[rollout.case], rollout, uses, charged, price, seconds, arrived)
+
+    def _seconds(self, rollout: Rollout) -> float | None:
+        """How long its calls took; of stored answers what the run noted in which they came, None where none did."""
+        calls = rollout.trajectory.calls
+        if any(call.cached for call in calls):
+            return self._suite.seconds_before(rollout)
+        return sum(call.seconds for call in calls)
+
+    def _as_under_parent(self, rollout: Rollout, arrived: frozenset[str]) -> CaseResult:
+        """The result of the case under the parent that it is inherited from, over all of its trials."""
+        known = self._state.search.results.get(rollout.candidate, {}).get(rollout.case)
+        return self._result(rollout, False, arrived) if known is None else replace(known, charged=False)
+
+    def _tell_of_stop(self, charged: int) -> None:
+        """End the search when the run's cost has come to its cap. `charged` stopped rollouts were paid for in part."""
+        state = self._state
+        if state.spending is None or not (reason := state.spending.stopped):
+            return
+        if charged and self._allowance.reserve(charged):
+            self._allowance.settle(charged, charged)
+        state.stopped = state.stopped or reason
+        self._crew.tell(Stopped(reason))
+
+    def _inherited(self, task: Evaluate) -> dict[str, Rollout]:
+        """The rollouts that need not be run: their result cannot differ from one that is there."""
+        candidate, search = task.candidate, self._state.search
+        parents = [search.candidates[parent] for parent in candidate.parents]
+        spared = untouched(candidate, parents, self._state.standing, self._cases, task.cases)
+        if spared:
+            self._crew.tell(partial(self._keep_inherited, candidate, spared))
+        return {**spared, **modelless(search.seed, self._state.standing, self._cases, task.cases)}
+
+    def _keep_inherited(self, candidate: Candidate, rollouts: Mapping[str, Rollout]) -> None:
+        """Note rollouts that a candidate has from a parent; runs in the deciding thread."""
+        for case, rollout in rollouts.items():
+            self._state.rollouts[candidate.id, case] = replace(rollout, candidate=candidate.id, charged=False)
+        self._journal.write("inherited", candidate=candidate.id, cases=list(rollouts))
+
+    def _note(self, rollout: Rollout, purpose: str) -> None:
+        """Keep a rollout; runs in the deciding thread."""
+        state = self._state
+        place = rollout.candidate, rollout.case
+        kept = condensed(without_reports(rollout))
+        if purpose != "repeat":
+            state.rollouts[place] = kept
+        elif rollout.outcome.is_evidence and place in state.rollouts:
+            trials = self._trials.setdefault(place, [state.rollouts[place]])
+            trials.append(kept)
+            state.usual[place] = _usual(trials)
+        if purpose == "repeat" and rollout.candidate == state.search.seed.id:
+            state.repeats.append(kept)
+        state.count(rollout)
+        self._journal.write("rollout", **rollout_fields(rollout), model_seconds=self._seconds(rollout))
+        if purpose == "baseline":
+            if state.spending is not None:
+                state.spending.learn(rollout)
+            self._screen.baseline_rollout(rollout)
+        self._screen.progress(purpose, state)
+
+
+def _usual(trials: Sequence[Rollout]) -> Rollout:
+    """The trial that stands for all of a case: one that failed where it does not pass more often than not, as the
+    search judges it.
+    """
+    failing = [one for one in trials if one.outcome is not Outcome.passed]
+    return (
+        failing[0] if 2 * len(failing) >= len(trials) else next(one for one in trials if one not in failing)
+    )
+
+
+def _case_result(
+    case: Case,
+    rollout: Rollout,
+    uses: tuple[str, ...],
+    charged: bool,
+    price: float | None,
+    seconds: float | None,
+    arrived: frozenset[str],
+) -> CaseResult:
+    has_failed = rollout.outcome is not Outcome.passed or rollout.score != 1
+    keys = "\n".join(rollout.request_keys)
+    calls = rollout.trajectory.calls
+    return CaseResult(
+        score=rollout.score,
+        uses=uses,
+        likeness=likeness_of(rollout) if has_failed else "",
+        charged=charged,
+        keys=hashlib.sha256(keys.encode()).hexdigest() if keys else "",
+        passed=rollout.outcome is Outcome.passed if rollout.outcome.is_evidence else None,
+        # A prompt that was read before is seen by whoever looks at it there: no sign of use, no proof of none.
+        depends=bool(may_know(rollout, arrived)),
+        objectives={grade.name: grade.score for grade in rollout.grades if grade.kind == "objective"},
+        seconds=seconds,
+        tokens=sum(call.input_tokens + call.output_tokens for call in calls),
+        text=text_of(case, rollout) if has_failed else "",
+        usd=price,
+    )
+
+
+def text_of(case: Case, rollout: Rollout) -> str:
+    """What a case itself is about: its parameters, or what was asked last in its first call."""
+    own = "\n".join(value for _, value in case.parameters)
+    if not own:
+        calls = rollout.trajectory.calls
+        asked = last_asked(calls[0]) if calls else None
+        own = asked.content if asked else ""
+    return cut_middle(own, TEXT_BYTES)
+
+
+def likeness_of(rollout: Rollout) -> str:
+    """What the check of a rollout said, by which failures are grouped."""
+    said = cut_middle(read_failure(rollout.trajectory.failure).said, LIKENESS_BYTES)
+    return f"{said}\n{cut_middle(rollout.feedback, LIKENESS_BYTES)}".strip()

@@ -1,0 +1,47 @@
+"""What came of the reflecting model's replies, by which its next menu of edits is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.tasks import Reflect
+from pytest_gepa.optimize.state import RunState
+from pytest_gepa.reflect.menu import MenuChoice, ReplyOutcome
+
+
+class MenuRecord:
+    """Keeps the choice of the menu. Told by the thread that decides, in an order that is the same every time."""
+
+    def __init__(self, state: RunState, kinds: Sequence[str]) -> None:
+        self._state = state
+        self.choice = MenuChoice(kinds=tuple(kinds))
+
+    def hand_out(self, task: Reflect) -> None:
+        """Note the menu that a task is asked under."""
+        self._state.menus[task.proposal] = self.choice.current
+
+    def heed_reply(self, task: Reflect) -> None:
+        """Note the reply to a task, if it was of no use."""
+        proposals = self._state.proposals.get(task.proposal, {}).values()
+        has_edit = any(proposal.text is not None for proposal in proposals)
+        # "Not to blame" is an answer where another prompt was edited; where none was, the replies were of no use.
+        useless = [one for one in proposals if one.text is None and (one.rejections or not has_edit)]
+        if any(one.origin == "model" for one in useless) and task.other is None:
+            self._record(task.proposal, "invalid")
+
+    def heed_child(self, candidate: Candidate, *, gained: bool) -> None:
+        """Note what came of a child, once for all the replies that it was made of: which of them was to blame when it
+        failed is not known.
+        """
+        replies = (
+            name
+            for name in candidate.proposal.split("+")
+            for one in self._state.proposals.get(name, {}).values()
+            if one.text is not None and one.origin == "model"
+        )
+        if (name := next(replies, None)) is not None:
+            self._record(name, "gain" if gained else "no gain")
+
+    def _record(self, proposal: str, outcome: ReplyOutcome) -> None:
+        self.choice = self.choice.record(self._state.menus[proposal], outcome)

@@ -1,0 +1,233 @@
+"""Who proposes an edit: a plugin, else the reflecting model; and what the checks of the cases state themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pytest_gepa.evolve.tasks import Reflect
+from pytest_gepa.optimize.extensions import Extensions
+from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.programs import is_program
+from pytest_gepa.prompts.summary import all_changes, summarize
+from pytest_gepa.reflect.conversation import last_asked
+from pytest_gepa.reflect.evidence import Exhibit
+from pytest_gepa.reflect.joint import propose_jointly
+from pytest_gepa.reflect.menu import PROGRAM, Menu, MenuChoice
+from pytest_gepa.reflect.model import ReflectionModel
+from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
+from pytest_gepa.reflect.propose import (
+    PLUGIN,
+    EvidenceBudget,
+    Proposal,
+    proposal_of_plugin,
+    propose,
+)
+from pytest_gepa.reflect.request import Asked, Version
+from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.trace.redact_lines import HiddenLines
+
+
+class Proposer:
+    """Proposes edits of components of a parent, on what `rollouts` (by candidate and case) have shown.
+
+    `kinds` are the kinds of edit that a model may make; `redact` gives a text without its secrets. `is_joint` has a
+    strong model asked for all prompts of a task at once.
+    """
+
+    def __init__(
+        self,
+        cases: Mapping[str, Case],
+        rollouts: Mapping[tuple[str, str], Rollout],
+        model: ReflectionModel,
+        extensions: Extensions,
+        guard: Guard,
+        kinds: tuple[str, ...],
+        withholder: Withholder,
+        redact: Callable[[str], str],
+        *,
+        is_joint: bool = False,
+    ) -> None:
+        self._is_joint = is_joint
+        self._cases = cases
+        self._rollouts = rollouts
+        self._model = model
+        self._extensions = extensions
+        self._guard = guard
+        self._withholder = withholder
+        self._redact = redact
+        self._evidence = EvidenceBudget()
+        searched = [case for case in cases.values() if case.split == "search"]
+        self._model_free = ModelFree(searched, guard, kinds)
+        self.has_model = model.settings.model != NO_MODEL
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anyone is asked for edits, a plugin or a model."""
+        return self.has_model or self._extensions.has_proposer
+
+    def learn_baseline(self, seed: str) -> None:
+        """Tell the guard what the runs under today's prompts have shown, before the first edit is asked for."""
+        known = {case: self._rollouts.get((seed, case)) for case in self._cases}
+        runs = {case: run for case, run in known.items() if run is not None}
+        inputs = {
+            case: [asked.content for call in run.trajectory.calls if (asked := last_asked(call))]
+            for case, run in runs.items()
+        }
+        seen = [one for run in runs.values() for one in run.renderings]
+        self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen])
+
+    def begin_round(self) -> None:
+        """Let what earlier reflections have shown of the model's context hold for those that are asked for next."""
+        self._evidence.begin_round()
+
+    def propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+        """What a plugin gives, else what the model replies. Called by any number of threads.
+
+        Raises `ReflectionError` when the model gives no reply.
+        """
+        proposal = self._proposal(task, component, menus)
+        before, after = task.parent.texts[component], proposal.text
+        if after is None:
+            return proposal
+        return replace(proposal, summary=_summary(before, after, self._redact))
+
+    def asks_jointly(self, task: Reflect, menus: MenuChoice) -> bool:
+        """Whether a model is asked for all prompts of a task at once: one that can use the full menu, and writes no
+        programs.
+        """
+        is_plain = task.other is None and not any(map(is_program, task.components))
+        is_strong = self.has_model and menus.menu.name == "full"
+        is_alone = not (self._extensions.has_proposer or self._extensions.has_trouble)
+        return self._is_joint and is_plain and is_strong and is_alone and len(task.components) > 1
+
+    def propose_jointly(self, task: Reflect, menus: MenuChoice) -> list[Proposal]:
+        """What the model replies to one request for all prompts of a task. Raises `ReflectionError` for no reply."""
+        parent, exhibits = task.parent, self._exhibits(task)
+        made = propose_jointly(
+            [Asked(name, parent.texts[name], self._discarded(task, name)) for name in task.components],
+            self._guard,
+            failing=[exhibits[case] for case in task.failing],
+            neighbours=[exhibits[case] for case in task.neighbours if case in exhibits],
+            components=parent.texts,
+            model=self._model,
+            kinds=menus.menu.kinds,
+            budget=self._evidence,
+            attempt=task.attempt,
+            examples=parent.taken,
+            redact=self._redact,
+        )
+        return [
+            one
+            if one.text is None
+            else replace(one, summary=_summary(parent.texts[one.component], one.text, self._redact))
+            for one in made
+        ]
+
+    def _proposal(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+        given = self._given(task, component)
+        if given is not None:
+            return given
+        # A rule or an example, which is all that a weak model is asked for, unites nothing.
+        cannot = task.other is not None and _menu(component, menus).name in ("rule", "example")
+        if self._extensions.has_trouble or not self.has_model or cannot:
+            return Proposal(component, None, origin=PLUGIN)
+        return self._ask(task, component, menus)
+
+    def stated(self, task: Reflect) -> Proposal | None:
+        """What the checks of the failing cases state themselves. Called by one thread, in the order of the tasks."""
+        if task.other is not None:
+            return None  # two versions are to be united, which takes a reader
+        return self._model_free.propose(task.parent, task.components, self._failing(task))
+
+    def rule_before_asking(self, task: Reflect) -> Proposal | None:
+        """The rule that the checks state themselves, to be tried before a model is paid for a reply; None if there is
+        none. Called by one thread, in the order of the tasks. A plugin's proposals come before all others.
+        """
+        if self._extensions.has_proposer:
+            return None
+        return self._model_free.first_rule(task.parent, task.components, self._failing(task))
+
+    def _failing(self, task: Reflect) -> list[Exhibit]:
+        shown = self._exhibits(task)
+        return [shown[case] for case in task.failing if case in shown]
+
+    def _given(self, task: Reflect, component: str) -> Proposal | None:
+        """What a plugin proposes, None where the model is to be asked: also where two versions are to be united."""
+        if not self._extensions.has_proposer or task.other is not None:
+            return None
+        parent, (failing, neighbours) = task.parent, self._shown(task, component)
+        text = self._extensions.propose(
+            component,
+            parent.texts[component],
+            failing,
+            neighbours,
+            self._discarded(task, component),
+            task.attempt,
+        )
+        if text is None:
+            return None
+        return proposal_of_plugin(component, parent.texts[component], text, self._guard, parent.taken)
+
+    def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+        parent, (failing, neighbours) = task.parent, self._shown(task, component)
+        return propose(
+            component,
+            parent.texts[component],
+            self._guard,
+            failing=failing,
+            neighbours=neighbours,
+            discarded=self._discarded(task, component),
+            components=parent.texts,
+            attempt=task.attempt,
+            model=self._model,
+            menu=_menu(component, menus),
+            budget=self._evidence,
+            examples=parent.taken,
+            redact=self._redact,
+            other=self._other_version(task, component),
+        )
+
+    def _other_version(self, task: Reflect, component: str) -> Version | None:
+        """The text with which the parent's is to be united, and what either has changed since their ancestor."""
+        if task.other is None:
+            return None
+        base, text = task.other.base[component], task.other.candidate.texts[component]
+        theirs, ours = (
+            self._withholder.cut(HiddenLines((base, after), self._redact).redact(all_changes(base, after)))
+            for after in (text, task.parent.texts[component])
+        )
+        return Version(text, theirs, ours)
+
+    def _shown(self, task: Reflect, component: str) -> tuple[list[Exhibit], list[Exhibit]]:
+        """The failing cases that are shown for a component, those that used it if there are any, and neighbours."""
+        exhibits = self._exhibits(task)
+        failing = [exhibits[case] for case in task.failing]
+        involved = [exhibit for exhibit in failing if component in exhibit.rollout.uses]
+        return involved or failing, [exhibits[case] for case in task.neighbours if case in exhibits]
+
+    def _discarded(self, task: Reflect, component: str) -> list[tuple[str, str]]:
+        """Earlier edits, and why they came to nothing: a case may have said so, in words that it shares with others."""
+        cut = self._withholder.cut
+        return [
+            (cut(edit.summary), cut(edit.reason)) for edit in task.discarded if edit.component == component
+        ]
+
+    def _exhibits(self, task: Reflect) -> dict[str, Exhibit]:
+        rollouts, parent = self._rollouts, task.parent
+        return {
+            case: self._withholder.exhibit(Exhibit(self._cases[case], rollouts[parent.id, case]))
+            for case in (*task.failing, *task.neighbours)
+            if (parent.id, case) in rollouts
+        }
+
+
+def _menu(component: str, menus: MenuChoice) -> Menu:
+    return PROGRAM if is_program(component) and "rewrite" in menus.kinds else menus.menu
+
+
+def _summary(before: str, after: str, redact: Callable[[str], str]) -> str:
+    """The changed lines in short, without what they show of secrets in the whole texts."""
+    return HiddenLines((before, after), redact).redact(summarize(before, after))

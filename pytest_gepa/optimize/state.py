@@ -1,0 +1,156 @@
+"""What is known of a run while it goes on, and where it shows itself. Kept by one thread, read by the report."""
+
+from __future__ import annotations
+
+import time
+from collections import ChainMap, Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.search import Search
+from pytest_gepa.evolve.shrink import Shrink
+from pytest_gepa.evolve.tasks import Decision, Reflect
+from pytest_gepa.reflect.menu import MenuName
+from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.run.history import Resumed
+from pytest_gepa.run.spending import Spending
+from pytest_gepa.suite.rollout import Outcome, Rollout
+from pytest_gepa.suite.usage import ReflectionUsage
+from pytest_gepa.trace.record import StrayCall
+from pytest_gepa.trace.rough import has_price
+
+
+class Screen(Protocol):
+    """Where a run shows itself while it goes on."""
+
+    def baseline_rollout(self, rollout: Rollout) -> None:
+        """A case has been run under today's prompts."""
+
+    def progress(self, phase: str, state: RunState) -> None:
+        """A rollout has come in."""
+
+    def decision(self, decision: Decision, state: RunState) -> None:
+        """The search has decided something."""
+
+    def confirming(self, trials: int) -> None:
+        """The confirm run begins."""
+
+
+@dataclass(slots=True)
+class RunState:
+    """What is known of a run so far; the result is made from it, however the run ends.
+
+    `warnings` tell what the baseline has shown that the run cannot see to. `rollouts` are first trials, by candidate
+    and case; `usual` is the trial that stands for all of a case that was run again. `resumed` is the run that this
+    one resumes, and `paid_before` counts the rollouts that have come from there so far. `rivals` are the candidates
+    that the confirm run judges beside the winner, `repeats` the rollouts that were to show whether answers repeat.
+    `ended` tells of each trial that was run and gave evidence whether it passed, by candidate and case, then by the
+    trial's name. `confirm_cut` is why the confirm run had fewer trials than planned, `unconfirmed` why its trials are
+    no evidence.
+    """
+
+    search: Search
+    rollouts: dict[tuple[str, str], Rollout] = field(default_factory=dict)
+    usual: dict[tuple[str, str], Rollout] = field(default_factory=dict)
+    proposals: dict[str, Mapping[str, Proposal]] = field(default_factory=dict)
+    menus: dict[str, MenuName] = field(default_factory=dict)
+    asked: dict[str, Reflect] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    rejections: Counter[str] = field(default_factory=Counter)
+    repeats: list[Rollout] = field(default_factory=list)
+    ended: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
+    confirm: dict[str, dict[tuple[str, int], Rollout]] = field(default_factory=dict)
+    confirm_spent: int = 0
+    charged: int = 0
+    resumed: Resumed | None = None
+    paid_before: int = 0
+    trials: int = 0
+    winner: Candidate | None = None
+    shrink: Shrink | None = None
+    stopped: str = ""
+    rivals: tuple[Candidate, ...] = ()
+    cached: int = 0
+    reflections: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    task_models: set[str] = field(default_factory=set)
+    search_ended: str = ""
+    reflection_failed: str = ""
+    confirm_stopped: str = ""
+    confirm_cut: str = ""
+    unconfirmed: str = ""
+    is_confirmed: bool = False
+    spending: Spending | None = None
+    stray: tuple[StrayCall, ...] = ()
+    problems: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def unshrunk(self) -> str:
+        """The id of the winner before it was shrunk, "" where it was not."""
+        return self.shrink.before.id if self.shrink else ""
+
+    @property
+    def spent(self) -> int:
+        """Rollouts that were charged: settled ones, and those heard of in an evaluation that was cut off."""
+        return max(self.charged, self.search.budget.spent + self.confirm_spent)
+
+    @property
+    def standing(self) -> Mapping[tuple[str, str], Rollout]:
+        """What stands for every case, all trials taken together, by candidate and case."""
+        return ChainMap(self.usual, self.rollouts)
+
+    @property
+    def has_repeated_exactly(self) -> bool:
+        """Whether answers and outcomes of today's prompts were repeated, and each was the baseline's."""
+        seed = self.search.seed.id
+        return bool(self.repeats) and all(
+            _said(found) == _said(self.rollouts[seed, found.case]) for found in self.repeats
+        )
+
+    def under_todays_prompts(self) -> list[Rollout]:
+        """Every rollout of today's prompts so far, of whatever phase."""
+        seed = self.search.seed.id
+        first = [rollout for (candidate, _), rollout in self.rollouts.items() if candidate == seed]
+        return [*first, *self.repeats, *self.confirm.get(seed, {}).values()]
+
+    def baseline(self, cases: Iterable[str]) -> list[Rollout]:
+        """The first rollout of each of these cases under today's prompts, where there is one."""
+        seed = self.search.seed.id
+        return [self.rollouts[seed, case] for case in cases if (seed, case) in self.rollouts]
+
+    def reflection_usage(self) -> ReflectionUsage | None:
+        """What the reflections took that were paid for; None if there were none."""
+        parts = self.spending.account.parts if self.spending else {}
+        found = [(model, part) for (role, model), part in parts.items() if role == "reflection"]
+        # Of a run that goes on, replies were paid for here, and rollouts there.
+        if not found or not self.search.budget.spent or self.resumed:
+            return None
+        ((model, part), *_) = found
+        told = part.calls - part.untold
+        if not told:
+            return None
+        return ReflectionUsage(model, told, self.search.budget.spent, part.input_tokens, part.output_tokens)
+
+    def count(self, rollout: Rollout) -> None:
+        """Add what a rollout cost and how it ended, of whatever phase."""
+        calls = rollout.trajectory.calls
+        if rollout.score is not None:
+            trials = self.ended.setdefault((rollout.candidate, rollout.case), {})
+            trials[rollout.trial] = rollout.outcome is Outcome.passed
+        self.charged += rollout.charged
+        if self.resumed and rollout.charged:
+            asked = [call for call in calls if has_price(call)]
+            self.paid_before += bool(asked) and all(call.cached for call in asked)
+        self.cached += any(map(has_price, calls)) and not rollout.charged
+        self.task_models.update(call.model for call in calls if call.model)
+        self.input_tokens += sum(call.input_tokens for call in calls if call.sent and not call.cached)
+        self.output_tokens += sum(call.output_tokens for call in calls if call.sent and not call.cached)
+
+
+def _said(rollout: Rollout) -> tuple[Outcome, tuple[str, ...]]:
+    answers = (call.answer.content if call.answer else "" for call in rollout.trajectory.calls)
+    return rollout.outcome, tuple(answers)

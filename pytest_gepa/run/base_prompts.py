@@ -1,0 +1,242 @@
+"""The prompts of an earlier state of the project, in the files of today: what a check puts beside today's prompts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher, unified_diff
+from pathlib import Path, PurePosixPath
+
+from pytest_gepa.errors import PromptError
+from pytest_gepa.own import OwnName
+from pytest_gepa.prompts.addresses import SEPARATOR
+from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.prompts.finding import DATA_SUFFIXES, DEFAULT_PATTERNS, PROMPT_SUFFIXES, find_components
+from pytest_gepa.prompts.formats.document import FormatError
+from pytest_gepa.prompts.formats.setting import TEXT, format_name
+from pytest_gepa.prompts.reading import NotTextError, SourceFile, plain, whole
+from pytest_gepa.prompts.revisions import FileState, Repository
+from pytest_gepa.trace.redact_lines import HiddenLines
+
+_MOST_DELETED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PromptChange:
+    """How one component differs between the base and today.
+
+    `path` is its file's from the top of the repository. `state` is "edited", "added", "deleted" or "renamed" (then
+    `before` is its id on the base's side; its text has changed too, else it is no change). `diff` is a
+    unified diff of the texts, `lines` are the numbers (from 1, in the file of today) of the lines that were added or
+    changed.
+    """
+
+    component: OwnName
+    path: OwnName
+    state: OwnName
+    diff: str
+    lines: tuple[int, ...] = ()
+    before: OwnName = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BasePrompts:
+    """The prompts of the base. `name` is its abbreviated commit, `revision` what was given for it, "" for the default.
+
+    `texts` has a text for every component of today: the base's, and today's own for one that the base has not.
+    `changes` are the components that differ, deleted ones among them, in order of their names.
+    """
+
+    name: OwnName
+    revision: str
+    texts: Mapping[OwnName, str]
+    changes: tuple[PromptChange, ...] = ()
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The components of today that have another text in the base."""
+        return frozenset(one.component for one in self.changes if one.state in ("edited", "renamed"))
+
+    @property
+    def deleted(self) -> frozenset[str]:
+        """The components of the base that are there no more."""
+        return frozenset(one.component for one in self.changes if one.state == "deleted")
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The components of today that the base has not."""
+        return frozenset(one.component for one in self.changes if one.state == "added")
+
+
+def read_base(
+    rootdir: Path,
+    components: Sequence[Component],
+    base: Path,
+    patterns: Sequence[str],
+    revision: str,
+    redact: Callable[[str], str] = str,
+) -> BasePrompts:
+    """Read the prompts as they were at a revision, by default where this branch has left the default branch.
+
+    `base` and `patterns` are those by which the `components` of today were found; they find what was deleted since.
+    The diffs show no secret of the whole texts that `redact` takes out.
+    Raises `RevisionError` where there is no such revision, and `PromptError` for a prompt that cannot be read there.
+    """
+    repository = Repository(rootdir)
+    commit = repository.commit(revision) if revision else repository.default_base()
+    name = repository.short(commit)
+    places = {component.id: repository.path_of(component.path) for component in components}
+    files = list(dict.fromkeys(path for path in places.values() if path is not None))
+    states, deleted = repository.differing(commit, files)
+    changes: list[PromptChange] = []
+    texts: dict[str, str] = {}
+    before_ids: set[str] = set()
+    old_files: dict[str, bytes] = {}
+    for component in components:
+        path = places[component.id]
+        state = states.get(path or "")
+        text: str | None = component.text
+        id_before = component.id
+        if state is not None:
+            text = _text_before(repository, commit, component, state, old_files)
+            id_before = _id_before(component, state, repository, rootdir)
+        before_ids.add(id_before)
+        texts[component.id] = component.text if text is None else text
+        if text != component.text:
+            change = _change(component, text, path or component.id, id_before, name)
+            hidden = HiddenLines((text or "", component.text), redact)
+            changes.append(replace(change, diff=hidden.redact(change.diff)))
+    gone = _deleted(repository, commit, rootdir, base, patterns or DEFAULT_PATTERNS, deleted, old_files)
+    known = before_ids | {component.id for component in components}
+    changes += [
+        PromptChange(
+            old.id,
+            _top_path(old, repository, rootdir),
+            "deleted",
+            HiddenLines([old.text], redact).redact(_diff(old.text, "", old.id, name)),
+        )
+        for old in gone
+        if old.id not in known
+    ]
+    return BasePrompts(name, revision, texts, tuple(sorted(changes, key=lambda change: change.component)))
+
+
+def _text_before(
+    repository: Repository, commit: str, component: Component, state: FileState, kept: dict[str, bytes]
+) -> str | None:
+    if not state.before:
+        return None
+    data = kept.get(state.before)
+    if data is None:
+        data = repository.read(commit, state.before)
+        if data is None:
+            return None
+        kept[state.before] = data
+    try:
+        return text_in(component, data)
+    except (FormatError, NotTextError) as error:
+        raise PromptError(f"{component.id} cannot be read as it was at {commit[:10]}: {error}") from None
+
+
+def text_in(component: Component, data: bytes) -> str | None:
+    """The text that a component has in other bytes of its file, None where they have nothing at its place.
+
+    Raises `FormatError` or `NotTextError` for bytes that are no such file.
+    """
+    file = SourceFile(component.id.partition(SEPARATOR)[0], component.path, data, format_name(component.path))
+    if component.address:
+        found = file.document().fields.get(component.place)
+        return None if found is None else found.text
+    is_everything = component.format == TEXT and component.path.suffix.lower() in DATA_SUFFIXES
+    if component.id.endswith(SEPARATOR) or is_everything:
+        return whole(file).text
+    return plain(file).text
+
+
+def _id_before(component: Component, state: FileState, repository: Repository, rootdir: Path) -> str:
+    if not state.before or state.before == state.path:
+        return component.id
+    _, separator, address = component.id.partition(SEPARATOR)
+    old = repository.top / state.before
+    root = rootdir.resolve()
+    name = old.relative_to(root).as_posix() if old.is_relative_to(root) else state.before
+    return name + separator + address
+
+
+def _change(component: Component, text: str | None, path: str, before: str, base: str) -> PromptChange:
+    state = "added" if text is None else "edited" if before == component.id else "renamed"
+    return PromptChange(
+        component.id,
+        path,
+        state,
+        _diff(text or "", component.text, component.id, base),
+        _lines(component, text),
+        before if state == "renamed" else "",
+    )
+
+
+def _diff(before: str, after: str, name: str, base: str) -> str:
+    lines = unified_diff(
+        before.splitlines(), after.splitlines(), f"{name} ({base})", f"{name} (today)", lineterm=""
+    )
+    return "\n".join(lines)
+
+
+def _lines(component: Component, text: str | None) -> tuple[int, ...]:
+    """The lines of today's file that hold what is added or changed."""
+    today = compose([component], {})[component.path]
+    try:
+        before = compose([component], {component.id: text or ""})[component.path]
+    except PromptError:
+        return ()
+    new = today.splitlines()
+    if text is None and before == b"":
+        return tuple(range(1, len(new) + 1))
+    matcher = SequenceMatcher(None, before.splitlines(), new, autojunk=False)
+    return tuple(
+        number + 1
+        for tag, _, _, start, end in matcher.get_opcodes()
+        if tag in ("insert", "replace")
+        for number in range(start, end)
+    )
+
+
+def _top_path(component: Component, repository: Repository, rootdir: Path) -> str:
+    path = rootdir.resolve() / component.id.partition(SEPARATOR)[0]
+    return repository.path_of(path) or component.id
+
+
+def _deleted(
+    repository: Repository,
+    commit: str,
+    rootdir: Path,
+    base: Path,
+    patterns: Iterable[str],
+    deleted: Sequence[str],
+    changed: Mapping[str, bytes],
+) -> list[Component]:
+    """The components of the base in files that were deleted or changed: those that the patterns find in a copy of
+    these files."""
+    root, start = rootdir.resolve(), base.resolve()
+    if not start.is_relative_to(root):
+        return []
+    found: dict[str, Component] = {}
+    likely = [path for path in deleted if PurePosixPath(path).suffix.lower() in (*PROMPT_SUFFIXES, ".py")]
+    with tempfile.TemporaryDirectory(prefix="gepa-base-") as place:
+        copy = Path(place).resolve()
+        for path in (*likely[:_MOST_DELETED], *changed):
+            whereto = repository.top / path
+            data = changed.get(path) or repository.read(commit, path)
+            if data is None or not whereto.is_relative_to(root):
+                continue
+            target = copy / whereto.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        for pattern in patterns:
+            try:
+                components = find_components(copy, copy / start.relative_to(root), [pattern])
+            except PromptError:
+                continue  # it names a file that is not among these, or a text that was not there yet
+            found.update({component.id: component for component in components})
+    return list(found.values())

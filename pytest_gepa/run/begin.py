@@ -1,0 +1,86 @@
+"""What every run begins with, of whatever mode: its directory, journal, stored answers and child sessions."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.run.answers import RunAnswers, answers_place
+from pytest_gepa.run.directory import name_in_trials, new_run_directory
+from pytest_gepa.run.journal import Journal
+from pytest_gepa.run.last_steps import LastSteps
+from pytest_gepa.run.resume import EarlierRun
+from pytest_gepa.run.surroundings import make_suite
+from pytest_gepa.settings import Settings
+from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.trace.redact import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class BegunRun:
+    """A run that has begun, before anything is sent. `temp` goes with `close`, `directory` stays."""
+
+    directory: Path
+    temp: Path
+    journal: Journal
+    answers: RunAnswers
+    suite: Suite
+
+    def close(self) -> None:
+        """Give back what the run holds, when no job runs."""
+        steps = LastSteps()
+        steps.take(self.journal.close)
+        steps.take(self.answers.close)
+        shutil.rmtree(self.temp, ignore_errors=True)
+        steps.raise_first()
+
+
+def begin_run(
+    config: pytest.Config,
+    settings: Settings,
+    cases: Sequence[Case],
+    components: Sequence[Component],
+    redactor: Redactor,
+    about: Mapping[str, object],
+    reflection_model: str = "",
+    earlier: EarlierRun | None = None,
+) -> BegunRun:
+    """Begin a run; `about` are further fields of the journal's first record. `earlier` is one that it resumes, in
+    whose trials it then is.
+
+    Raises `GepaError` for what the user can mend, and leaves no run behind then.
+    """
+    with ExitStack() as undo:
+        temp = Path(tempfile.mkdtemp(prefix="gepa-"))
+        undo.callback(shutil.rmtree, temp, ignore_errors=True)
+        directory = new_run_directory(settings.rootdir, date.today())
+        undo.callback(shutil.rmtree, directory, ignore_errors=True)
+        run = earlier.name if earlier else name_in_trials(directory)
+        journal = Journal(directory / "journal.jsonl", redactor.redact)
+        undo.callback(journal.close)
+        journal.write(
+            "run",
+            version=1,
+            run=run,
+            settings=replace(settings, rootdir=Path(), prompts_base=Path()),
+            cases=cases,
+            components={component.id: component.text for component in components},
+            reflection_model=reflection_model,
+            resumes=earlier.directory_name if earlier else "",
+            **about,
+        )
+        place = answers_place(settings, directory, temp)
+        answers = RunAnswers(settings, run, reflection_model, place, redactor.redact_certain, earlier)
+        undo.callback(answers.close)
+        suite = make_suite(config, settings, cases, components, temp, answers)
+        undo.pop_all()
+    return BegunRun(directory, temp, journal, answers, suite)

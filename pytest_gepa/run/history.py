@@ -1,0 +1,96 @@
+"""How a run went, as its journal tells: its beginning, the order in which its results came, and what it paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_gepa.own import OwnName
+from pytest_gepa.run.journal import read_journal
+from pytest_gepa.suite.charges import Charge, Charges
+from pytest_gepa.suite.rollout import Outcome
+
+_NAMES = {"Evaluated": "candidate", "Reflected": "proposal", "Stopped": "reason", "Closing": "reason"}
+_STOPS = ("Stopped ", "Closing ")
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run that this one went on with: its name, the rollouts that it had paid for, and what it had cost in USD."""
+
+    run: OwnName
+    paid: int
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """`about` is the journal's first record, `result` what its last one says, {} where a run came to no result.
+
+    `order` names the results of the search as they came in, and what stopped it. `is_decided` says that the search
+    had ended and its winner was being shrunk or confirmed. `confirm_cut` has how many trials of the confirm run the
+    time has left, and why; None for all.
+    """
+
+    about: Mapping[str, Any]
+    order: tuple[str, ...] = ()
+    charges: Charges = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    confirm_cut: tuple[int, str] | None = None
+    is_decided: bool = False
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether time, money or a failing reflection model ended the search."""
+        return any(name.startswith(_STOPS) for name in self.order)
+
+    @property
+    def course(self) -> tuple[str, ...]:
+        """The order for a run that resumes this one: without what stopped the search, unless a winner had been chosen
+        by then.
+        """
+        return (
+            self.order
+            if self.is_decided
+            else tuple(name for name in self.order if not name.startswith(_STOPS))
+        )
+
+
+def read_history(journal: Path) -> RunHistory:
+    """The history of a run. Raises `OSError` for a file that cannot be read, `ValueError` for one that has no
+    beginning."""
+    return _history(read_journal(journal))
+
+
+def _history(records: Iterable[Mapping[str, Any]]) -> RunHistory:
+    """One record after the other, as whole trajectories are among them: together they may not fit into memory."""
+    about: Mapping[str, Any] | None = None
+    order: list[str] = []
+    charges: dict[tuple[str, str, str], Charge] = {}
+    result: Mapping[str, Any] = {}
+    cut: tuple[int, str] | None = None
+    is_decided = False
+    for record in records:
+        kind = record["record"]
+        if kind == "run":
+            about = record
+        elif kind == "event" and (name := _NAMES.get(record["type"])) is not None:
+            order.append(f"{record['type']} {record['event'][name]}")
+        elif kind == "rollout":
+            charges[record["candidate"], record["case"], record["trial"]] = _charge(record)
+        elif kind in ("shrink", "confirm", "confirm cut"):
+            is_decided = True
+            if kind == "confirm cut":
+                cut = int(record["trials"]), str(record["reason"])
+        elif kind == "result":
+            result = record["result"]
+    if about is None:
+        raise ValueError("a journal without its first record")
+    return RunHistory(about, tuple(order), charges, result, cut, is_decided)
+
+
+def _charge(record: Mapping[str, Any]) -> Charge:
+    is_stopped = record.get("outcome") == Outcome.stopped.value
+    return Charge(bool(record["charged"]), is_stopped, record.get("model_seconds"))

@@ -1,0 +1,339 @@
+"""A recorded run as a directory of text files that can be committed: its answers, and in which order it went on.
+
+Without secrets: an answer that holds one is left out and named. How a replay uses it is told in `docs/replay.md`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pytest_gepa.errors import ReplayError
+from pytest_gepa.run.history import read_history
+from pytest_gepa.suite.charges import Charge, Charges
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.keys import split_key, stored_key
+from pytest_gepa.trace.replay import WITHHELD
+from pytest_gepa.trace.stored import StoredAnswer, decode, without_stamps
+
+COMMITTED = "gepa_recording"
+"""Where `pytest-gepa record` puts a recording, in the rootdir; a replay looks there first."""
+
+IN_RUN = "recording"
+"""The recording within a run's own directory."""
+
+UNFINISHED = "answers"
+"""The answers of a run that has not come to its end, within its directory: a database, as the cache is."""
+
+_FORM = 2
+_HEAD, _ORDER, _CHARGES, _ANSWERS = "recording.json", "order.json", "charged.jsonl", "answers"
+_NO_SERVER = "http://replay.invalid"
+
+# Variables by which the SDKs of models are pointed to a server. Keys are not kept, and of servers the path alone.
+_PROVIDERS = (
+    "OPENAI|AZURE|AZURE_OPENAI|AZURE_AI|ANTHROPIC|MISTRAL|COHERE|CO|GROQ|TOGETHER|TOGETHERAI|FIREWORKS|DEEPSEEK|XAI"
+    "|GEMINI|GOOGLE|OPENROUTER|PERPLEXITY|PERPLEXITYAI|CEREBRAS|OLLAMA|LITELLM|VOYAGE|GEPA_REFLECTION"
+)
+_KEY = re.compile(rf"(?:{_PROVIDERS})_API_KEY")
+_SERVER = re.compile(rf"(?:{_PROVIDERS})_(?:BASE_URL|API_BASE|API_BASE_URL|ENDPOINT)")
+_VERSION = re.compile(rf"(?:{_PROVIDERS})_API_VERSION")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recorded run, less its answers. `settings` are those that shape a run, by name.
+
+    `order` names the results of the search as they came in. `environment` are variables that stand in for missing
+    ones in a replay, `left_out` those that cannot, as their value holds a secret. `mode` is that of the run.
+    `confirm_cut` is how many trials of the confirm run the time has left, and why.
+    """
+
+    directory: Path
+    run: str
+    reflection_model: str
+    settings: Mapping[str, Any]
+    environment: Mapping[str, str]
+    order: tuple[str, ...] = ()
+    charges: Charges = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    mode: str = "optimize"
+    confirm_cut: tuple[int, str] | None = None
+
+    @property
+    def directory_name(self) -> str:
+        """The name that the run's directory had, by which its user knows it."""
+        return self.run.partition(".")[0]
+
+    def differences(self, settings: Mapping[str, Any]) -> list[str]:
+        """Settings that are not as they were, in words."""
+        return [
+            f"{name.replace('_', '-')} was {then}, is {settings[name]}"
+            for name, then in self.settings.items()
+            if name in settings and settings[name] != then
+        ]
+
+
+# Finding
+
+
+def find_recording(rootdir: Path, mode: str = "optimize") -> Path:
+    """The recording that a replay of this project uses: the committed one, else that of the newest run of this mode.
+
+    Raises `ReplayError` when there is none.
+    """
+    committed = rootdir / COMMITTED
+    if (committed / _HEAD).is_file() and _mode(committed) == mode:
+        return committed
+    runs = rootdir / ".gepa" / "runs"
+    found = [path.parent for path in runs.glob(f"*/{IN_RUN}/{_HEAD}") if _mode(path.parent) == mode]
+    if not found:
+        raise ReplayError(
+            f"--gepa-replay=only needs a recorded run, in {committed} or in a run below {runs}; record one with "
+            f"pytest --gepa-{mode}, and keep it with pytest-gepa record"
+        )
+    return max(found, key=lambda path: run_age(path.parent.name))
+
+
+def _mode(directory: Path) -> str:
+    """The mode of the run that a recording is of."""
+    return str(_read_json(directory / _HEAD).get("mode", "optimize"))
+
+
+def recorded_model(rootdir: Path) -> str:
+    """The reflection model of the run that a replay of this project uses. Raises `ReplayError` without one."""
+    return read_recording(find_recording(rootdir)).reflection_model
+
+
+def run_age(name: str) -> tuple[str, int]:
+    """A key that sorts runs by date and number: of one day the tenth comes after the ninth."""
+    day, _, number = name.rpartition("-")
+    return day, int(number) if number.isdecimal() else -1
+
+
+def stand_in(rootdir: Path, environ: MutableMapping[str, str], mode: str = "optimize") -> None:
+    """Set the variables that a replay needs and the environment lacks, or has empty: SDKs do not start without a key.
+
+    No key is known here, and none is needed: nothing is sent.
+    """
+    try:
+        recorded = dict(read_recording(find_recording(rootdir, mode)).environment)
+    except ReplayError:
+        recorded = {}  # told when the run begins
+    for name, value in {"OPENAI_API_KEY": "replayed", **recorded}.items():
+        environ[name] = environ.get(name) or value
+
+
+# Reading
+
+
+def read_recording(directory: Path) -> Recording:
+    """A recording, less its answers. Raises `ReplayError` for one that cannot be read."""
+    head = _read_json(directory / _HEAD)
+    if head.get("form") != _FORM:
+        raise ReplayError(
+            f"{directory / _HEAD}: a recording of another version of pytest-gepa; record it again"
+        )
+    try:
+        charges = {
+            (line["candidate"], line["case"], str(line["trial"])): Charge(
+                bool(line["charged"]), bool(line.get("stopped")), line.get("seconds")
+            )
+            for line in _lines(directory / _CHARGES)
+        }
+        order = _read_json(directory / _ORDER)
+        cut = order.get("confirm_cut")
+        return Recording(
+            directory,
+            run=str(head["run"]),
+            reflection_model=str(head["reflection_model"]),
+            settings=dict(head["settings"]),
+            environment={str(name): str(value) for name, value in dict(head["environment"]).items()},
+            left_out=tuple(map(str, head.get("left_out", ()))),
+            mode=str(head.get("mode", "optimize")),
+            order=tuple(map(str, order["order"])),
+            confirm_cut=None if cut is None else (int(cut[0]), str(cut[1])),
+            charges=charges,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReplayError(
+            f"{directory}: a recording that lacks something: {error!r}; record it again"
+        ) from None
+
+
+def load_answers(directory: Path, store: ResponseCache) -> int:
+    """Put the answers of a recording into a store; tells how many. Raises `ReplayError` for a malformed line."""
+    count = 0
+    for path in sorted((directory / _ANSWERS).glob("*.jsonl")):
+        for number, line in enumerate(_lines(path), 1):
+            try:
+                key = stored_key(str(line["key"]), str(line["trial"]), int(line["number"]))
+                store.put(key, WITHHELD if line.get("withheld") else _answer(line).encode())
+            except (KeyError, TypeError, ValueError) as error:
+                raise ReplayError(f"{path}, line {number}: no answer of a recording: {error!r}") from None
+            count += 1
+    if store.broken:
+        raise ReplayError(f"the answers of {directory} cannot be read in: {store.broken}")
+    return count
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ReplayError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise ReplayError(f"{path}: not what a recording holds")
+    return data
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ReplayError(f"{path}: cannot be read: {error}") from None
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise ReplayError(f"{path}, line {number}: {error}") from None
+        if not isinstance(record, dict):
+            raise ReplayError(f"{path}, line {number}: not what a recording holds")
+        yield record
+
+
+def _answer(line: Mapping[str, Any]) -> StoredAnswer:
+    if "json" in line:
+        body = json.dumps(line["json"]).encode("ascii")
+    elif "events" in line:
+        body = "".join(line["events"]).encode()
+    else:
+        body = line["text"].encode() if "text" in line else base64.b64decode(line["base64"], validate=True)
+    return StoredAnswer(int(line["status"]), str(line["content_type"]), body)
+
+
+# Writing
+
+
+def write_recording(
+    directory: Path,
+    journal: Path,
+    store: ResponseCache,
+    settings: Mapping[str, Any],
+    environ: Mapping[str, str],
+    redact: Callable[[str], str],
+) -> Recording:
+    """Write the recording of a run that has ended, from its journal and the store in which its answers were kept."""
+    scratch = directory.with_name(directory.name + ".new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    (scratch / _ANSWERS).mkdir(mode=0o700, parents=True)
+    history = read_history(journal)
+    about = history.about
+    environment = stand_ins(environ, redact)
+    head = {
+        "form": _FORM,
+        "run": about["run"],
+        "mode": about.get("settings", {}).get("mode", "optimize"),
+        "reflection_model": about["reflection_model"],
+        "settings": dict(settings),
+        "environment": environment,
+        "left_out": [name for name in sorted(environ) if _SERVER.fullmatch(name) and name not in environment],
+    }
+    _write(scratch / _HEAD, [json.dumps(head, indent=1)])
+    cut = {} if history.confirm_cut is None else {"confirm_cut": history.confirm_cut}
+    _write(scratch / _ORDER, [json.dumps({"order": history.order, **cut}, indent=1)])
+    _write(scratch / _CHARGES, sorted(_charges(history.charges)))
+    for name, lines in _answers(store, about["run"], redact).items():
+        _write(scratch / _ANSWERS / f"{name}.jsonl", sorted(lines))
+    shutil.rmtree(directory, ignore_errors=True)
+    os.replace(scratch, directory)
+    return read_recording(directory)
+
+
+def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[str, str]:
+    """The variables by which this run found its models, with neither keys nor servers, and none whose path holds a
+    secret."""
+    found = {}
+    for name in sorted(environ):
+        if _KEY.fullmatch(name):
+            found[name] = "replayed"
+        elif _SERVER.fullmatch(name):
+            path = urlsplit(environ[name]).path
+            if redact(path) == path:
+                found[name] = _NO_SERVER + path
+        elif _VERSION.fullmatch(name) and re.fullmatch(r"[\w.-]{1,40}", environ[name]):
+            found[name] = environ[name]
+    return found
+
+
+def _charges(charges: Charges) -> Iterator[str]:
+    """The lines of the charges."""
+    for (candidate, case, trial), charge in charges.items():
+        place = {"candidate": candidate, "case": case, "trial": trial, "charged": charge.charged}
+        stopped = {"stopped": True} if charge.stopped else {}
+        seconds = {} if charge.seconds is None else {"seconds": charge.seconds}
+        yield _line({**place, **stopped, **seconds})
+
+
+def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> dict[str, list[str]]:
+    """The lines of each file: one file a trial, one line an answer."""
+    files: dict[str, list[str]] = {}
+    for key, data in store.items():
+        parts = split_key(key)
+        if parts is None:
+            continue
+        identity, trial, number = parts
+        place = {"key": identity, "number": number, "trial": trial}
+        answer = decode(data)
+        written = {"withheld": True} if answer is None else _written(answer)
+        if _holds_secret(written, redact):
+            written = {"withheld": True}
+        line = _line({**place, **written})
+        name = re.sub(r"[^\w.-]+", "-", trial.removeprefix(f"{run}/"))
+        files.setdefault(name, []).append(line)
+    return files
+
+
+def _holds_secret(written: Mapping[str, Any], redact: Callable[[str], str]) -> bool:
+    """Whether what a server has written holds one. Names of fields are ours, and the status says nothing."""
+    body = _line(written["json"]) if "json" in written else "".join(written.get("events", ()))
+    said = (str(written.get(name, "")) for name in ("content_type", "text", "base64"))
+    return any(redact(text) != text for text in (without_stamps(body), *said))
+
+
+def _written(answer: StoredAnswer) -> dict[str, Any]:
+    head = {"status": answer.status, "content_type": answer.content_type}
+    try:
+        text = answer.body.decode()
+    except UnicodeDecodeError:
+        return {**head, "base64": base64.b64encode(answer.body).decode("ascii")}
+    if answer.is_event_stream:
+        return {**head, "events": [piece.decode() for piece in answer.pieces()]}
+    try:
+        data = json.loads(text)
+        if json.loads(json.dumps(data)) == data:
+            return {**head, "json": data}
+    except (ValueError, RecursionError):
+        pass
+    return {**head, "text": text}
+
+
+def _line(record: Any) -> str:
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    data = "".join(f"{line}\n" for line in lines)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
+        stream.write(data.encode("utf-8", "backslashreplace"))

@@ -1,0 +1,276 @@
+"""An optimization that was cut off, resumed: by its journal the new run takes the same course, and its answers are
+there already.
+
+So a run that was interrupted, or whose process died, loses nothing but what was under way.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.errors import ResumeError
+from pytest_gepa.prompts.components import Component
+from pytest_gepa.run.directory import STATE_DIRECTORY
+from pytest_gepa.run.history import RunHistory, read_history
+from pytest_gepa.run.journal import cleaned, is_being_written, read_journal
+from pytest_gepa.run.recording import IN_RUN, UNFINISHED, load_answers, run_age
+from pytest_gepa.settings import SHAPING, Settings
+from pytest_gepa.suite.charges import Charge, Charges
+from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.usage import case_digest
+from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.redact import REDACTED
+from pytest_gepa.wording import dollars
+
+NAMED = 3
+"""Of cases and prompts that are not as they were, so many are named."""
+
+_ANEW = "begin a new one with --gepa-optimize, which buys nothing of the search again that is stored"
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """A run that is resumed.
+
+    `usd` is what it and those that it went on with are known to have cost at most; a run that wrote no result tells
+    nothing of that.
+    """
+
+    directory: Path
+    history: RunHistory
+    usd: float = 0.0
+
+    @property
+    def directory_name(self) -> str:
+        """How its user knows it."""
+        return self.directory.name
+
+    @property
+    def name(self) -> str:
+        """What it is called in its trials: the new run's are the same."""
+        return str(self.history.about["run"])
+
+    @property
+    def reflection_model(self) -> str:
+        """The name of the model that reflected."""
+        return str(self.history.about["reflection_model"])
+
+    @property
+    def paid(self) -> int:
+        """Rollouts that it paid for."""
+        return sum(charge.charged for charge in self.history.charges.values())
+
+    @property
+    def confirmed(self) -> tuple[tuple[str, int], ...]:
+        """The rollouts of its confirm run: case and number of the trial, for each side."""
+        prefix = f"{self.name}/confirm/"
+        return tuple(
+            (case, int(trial.removeprefix(prefix)))
+            for _, case, trial in self.history.charges
+            if trial.startswith(prefix)
+        )
+
+    @property
+    def note(self) -> str:
+        """What is said before the run goes on."""
+        return (
+            f"gepa: going on with {self.directory_name}, which has paid for {self.paid} rollouts; they count against "
+            "the budget, and are not paid for again"
+        )
+
+    def give_answers(self, store: ResponseCache) -> None:
+        """Put its answers into a store that is new: that of the run that goes on. What it lacks is asked for again."""
+        unfinished = self.directory / UNFINISHED
+        if unfinished.is_dir():
+            with suppress(OSError):
+                shutil.copytree(unfinished, store.directory)
+        elif (self.directory / IN_RUN).is_dir():
+            load_answers(self.directory / IN_RUN, store)
+
+    def drop_answers(self) -> None:
+        """Remove what a run that went on with this one, and has come to its end, has recorded itself."""
+        shutil.rmtree(self.directory / UNFINISHED, ignore_errors=True)
+
+    def as_it_began(self, settings: Settings, typed: Callable[[str], bool]) -> Settings:
+        """The settings with those that shape a run as they were when it began; `typed` says which are on the command
+        line.
+
+        Raises `ResumeError` for a typed one that would have it go another way, and where nothing is left of the cap.
+        """
+        then = from_json(Settings, self.history.about["settings"])
+        model = settings.reflection_model if REDACTED in self.reflection_model else self.reflection_model
+        wanted = {**{name: getattr(then, name) for name in SHAPING}, "reflection_model": model}
+        if typed("ancestor"):
+            del wanted["ancestor"]  # a name may stand for another commit by now; its texts are compared
+        for name, value in wanted.items():
+            if typed(name) and getattr(settings, name) != value:
+                option = f"--gepa-{name.replace('_', '-')}"
+                began = f"with {option} {value}" if value is not None else f"without {option}"
+                raise ResumeError(
+                    f"{self.directory_name} began {began}; a run goes on as it began, so leave {option} out, or {_ANEW}"
+                )
+        cap = settings.max_cost
+        if cap is not None and cap <= self.usd:
+            raise ResumeError(
+                f"--gepa-max-cost: {self.directory_name} has spent {dollars(self.usd)} of {dollars(cap)} already; give "
+                "more to go on"
+            )
+        return replace(settings, mode="optimize", **wanted)
+
+    def check(
+        self,
+        cases: Sequence[Case],
+        components: Sequence[Component],
+        ancestor: Mapping[str, str],
+        redact: Callable[[str], str],
+    ) -> None:
+        """Raise `ResumeError` where cases or prompts are not those with which the run began."""
+        texts = {component.id: component.text for component in components}
+        self._compare("prompt", texts, "give the same --gepa-prompts, and the prompts as they were", redact)
+        self._compare("ancestor", ancestor, "name the commit that --gepa-ancestor was then", redact)
+        then, now = (
+            {case["id"]: (case_digest(from_json(Case, case)), case["split"]) for case in every}
+            for every in (self.history.about["cases"], _written("cases", cases, redact))
+        )
+        self._tell("case", then, now, "give the same tests and options, and the tests as they were")
+
+    def _compare(self, kind: str, texts: Mapping[str, str], mend: str, redact: Callable[[str], str]) -> None:
+        field = "components" if kind == "prompt" else kind
+        self._tell(kind, self.history.about[field], _written(field, texts, redact), mend)
+
+    def _tell(self, kind: str, then: Mapping[str, Any], now: Mapping[str, Any], mend: str) -> None:
+        other = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+        if not other:
+            return
+        named = ", ".join(
+            f"{name} ({'is new' if name not in then else 'is gone' if name not in now else 'has changed'})"
+            for name in other[:NAMED]
+        )
+        more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
+        raise ResumeError(
+            f"{self.directory_name} cannot be resumed, as {len(other)} {kind}{'s' * (len(other) > 1)} are not as "
+            f"they were when it began: {named}{more}; {mend}, or {_ANEW}"
+        )
+
+
+def _written(name: str, value: Any, redact: Callable[[str], str]) -> Any:
+    """A value as a journal gives it back."""
+    return json.loads(json.dumps(to_json(cleaned(name, value, redact))))
+
+
+def find_earlier(rootdir: Path, name: str = "") -> EarlierRun:
+    """The run of this name, or the newest optimization that has no verdict. Raises `ResumeError` where none can be
+    resumed.
+    """
+    runs = rootdir / STATE_DIRECTORY / "runs"
+    known = {path.parent.name: head_of(path) for path in runs.glob("*/journal.jsonl")}
+    found = {run: runs / run for run in sorted(known, key=run_age) if is_stored(known[run])}
+    if not found:
+        raise ResumeError(
+            f"there is no optimization in {runs} to resume, whose answers are stored; begin one with "
+            "--gepa-optimize"
+        )
+    if name and name not in found:
+        newest = ", ".join(list(found)[: -NAMED - 1 : -1])
+        raise ResumeError(
+            f"there is no optimization {name!r} in {runs} that can be resumed; newest: {newest}"
+        )
+    followed = {head["resumes"]: run for run, head in known.items() if run in found and head.get("resumes")}
+    if name:
+        while name in followed:
+            name = followed[name]  # what was paid for since counts as well
+        return _read(found, name)
+    trouble: ResumeError | None = None
+    for run in reversed(found):
+        if run in followed:
+            continue
+        try:
+            return _read(found, run)
+        except ResumeError as error:
+            trouble = trouble or error
+    assert trouble is not None
+    raise trouble
+
+
+def head_of(journal: Path) -> Mapping[str, Any]:
+    """The first record of a journal, {} where it has none that can be read."""
+    try:
+        head = next(read_journal(journal), {})
+    except OSError:
+        return {}
+    is_sound = isinstance(head, dict) and isinstance(head.get("settings"), dict)
+    return head if is_sound else {}
+
+
+def is_stored(head: Mapping[str, Any]) -> bool:
+    """Whether a run is an optimization that keeps its answers."""
+    settings = head.get("settings", {})
+    return (settings.get("mode"), settings.get("replay")) == ("optimize", "auto")
+
+
+def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
+    journal = found[name] / "journal.jsonl"
+    if is_being_written(journal):
+        raise ResumeError(f"{name} is still going on")
+    history = _history(journal)
+    if not can_go_on(history):
+        verdict = history.result["verdict"]
+        raise ResumeError(f"{name} has come to its end ({verdict}), there is nothing to resume; {_ANEW}")
+    spent = history.result.get("spent") or {}
+    usd = float(spent.get("usd_at_most") or spent.get("usd") or 0.0)
+    # One that went on with another, and was cut off before it was as far, does not tell of all that was paid for.
+    before = str(history.about.get("resumes", ""))
+    if before in found and run_age(before) < run_age(name):
+        older = _read(found, before)
+        history = replace(
+            history,
+            order=max(history.order, older.history.order, key=len),
+            charges=_together(older.history.charges, history.charges),
+            is_decided=history.is_decided or older.history.is_decided,
+        )
+        usd += older.usd
+    return EarlierRun(found[name], history, usd)
+
+
+def can_go_on(history: RunHistory) -> bool:
+    """Whether a run has no verdict, or was stopped with nothing to judge."""
+    verdict = str(history.result.get("verdict", ""))
+    if verdict == "not proven":
+        return history.was_stopped and not history.is_decided
+    return verdict in ("", "not confirmed")
+
+
+def _together(older: Charges, newer: Charges) -> Charges:
+    """What two runs knew, of which the newer one has taken over from the older."""
+    both = {
+        place: Charge(
+            older[place].charged or newer[place].charged,
+            newer[place].stopped,
+            newer[place].seconds if older[place].seconds is None else older[place].seconds,
+        )
+        for place in older.keys() & newer.keys()
+    }
+    return {**older, **newer, **both}
+
+
+def _history(path: Path) -> RunHistory:
+    try:
+        history = read_history(path)
+        about = history.about
+        from_json(Settings, about["settings"])
+        from_json(tuple[Case, ...], about["cases"])
+        missing = {"run", "reflection_model", "components", "ancestor"} - about.keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResumeError(f"{path}: a journal that cannot be read ({error!r}); {_ANEW}") from None
+    if missing:
+        raise ResumeError(
+            f"{path}: a journal of another version, without {', '.join(sorted(missing))}; {_ANEW}"
+        )
+    return history
