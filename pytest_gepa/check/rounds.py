@@ -132,7 +132,7 @@ class Rounds:
             one = self.state.trials[case]
             numbers = range(one.handed_out, next_look(one))
             if len(self._sides) * len(numbers) > room:
-                self.state.stopped = f"the budget of {self._settings.budget} rollouts is used up"
+                self._run_out_of_budget()
                 continue
             room -= len(self._sides) * len(numbers)
             for number in numbers:
@@ -208,7 +208,7 @@ class Rounds:
         self._check_limits()
         number = 0 if self._is_over() else min(len(job.cases), self._budget.remaining)
         if number < len(job.cases) and not self.state.stopped:
-            self.state.stopped = f"the budget of {self._settings.budget} rollouts is used up"
+            self._run_out_of_budget()
         self._budget.reserve(number)
         return replace(job, cases=job.cases[:number])
 
@@ -223,7 +223,11 @@ class Rounds:
 
     def _is_over(self) -> bool:
         """Whether nothing more may begin at all; an exhausted budget lets what it still holds begin."""
-        return bool(self.state.stopped) and not self.state.stopped.startswith("the budget")
+        return bool(self.state.stopped) and not self.state.is_out_of_budget
+
+    def _run_out_of_budget(self) -> None:
+        self.state.is_out_of_budget = True
+        self.state.stopped = f"the budget of {self._settings.budget} rollouts is used up"
 
     def _work(self, job: Job) -> Evaluation:
         candidate = self.state.today if job.side == TODAY else self.state.base

@@ -26,10 +26,10 @@ class CheckState:
     `rollouts` are by side and case, and then by trial. `trials` are the cases that are compared, by id, in the order of
     the suite. `untouched` are the cases that no change can reach, `on_new_prompts` those that use a prompt that the
     base has not, with its id. `uses` are the changed prompts of each case.
-    `stopped` is why the check could not go on to its end, in words, `is_out_of_time` that the minutes were over before
-    it; `problems` tell what went wrong in the recording itself. `recorded` is what a saved baseline has of the cases,
-    in place of a base that is run. `planned` are all trials of a baseline that is saved, once it is known which cases
-    reach a model.
+    `stopped` is why the check could not go on to its end, in words, `is_out_of_budget` that it was for want of
+    rollouts, `is_out_of_time` that the minutes were over before it; `problems` tell what went wrong in the recording
+    itself. `recorded` is what a saved baseline has of the cases, in place of a base that is run. `planned` are all
+    trials of a baseline that is saved, once it is known which cases reach a model.
     """
 
     today: Candidate
@@ -43,6 +43,7 @@ class CheckState:
     planned: int = 0
     stopped: str = ""
     has_ended: bool = False
+    is_out_of_budget: bool = False
     is_out_of_time: bool = False
     charged: int = 0
     cached: int = 0

@@ -150,11 +150,16 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Event: no more edits are asked for (the time is over, the reflecting model is gone); what has passed its gate by
-    now is still run on the cases that it lacks. `reason` is told to the user.
+    """Event: time or money is over. No more edits are asked for; what has passed its gate by now is still run on the
+    cases that it lacks. `reason` is told to the user.
     """
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp(Closing):
+    """Event: as `Closing`, while time and money are left: no edit can be had, or no case reaches a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,3 +193,6 @@ class Decision:
 
 Task: TypeAlias = Evaluate | Reflect
 Event: TypeAlias = Evaluated | Reflected | Retrying | Retried | Stopped | Closing
+
+STOPS = (Stopped, Closing, GivenUp)
+"""The events by which a driver ends a search."""

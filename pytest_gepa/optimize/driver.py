@@ -17,6 +17,7 @@ from pytest_gepa.evolve.tasks import (
     Evaluate,
     Evaluated,
     Event,
+    GivenUp,
     Reflect,
     Reflected,
     Retried,
@@ -50,9 +51,6 @@ T = TypeVar("T")
 NOTHING_LEFT = (
     "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
 )
-
-CANNOT_REFLECT = "the reflection model cannot be used: "
-"""What the reason begins with when a search closes for want of the reflection model, not of money or time."""
 
 
 class SearchDriver:
@@ -153,7 +151,7 @@ class SearchDriver:
 
     def _note_stop(self, stop: Stopped | Closing) -> None:
         """Know in a replay, too, that money or time ended the search: no shrinking is begun then."""
-        if not stop.reason.startswith(CANNOT_REFLECT):
+        if not isinstance(stop, GivenUp):
             self._state.stopped = self._state.stopped or stop.reason
 
     def keep_waiting(self) -> None:
@@ -189,7 +187,7 @@ class SearchDriver:
             self._menus.heed_child(candidate, gained=decision.kind == "accepted")
         self._screen.decision(decision, self._state)
         if decision.kind == "baseline" and (reason := why_unreached(self._state.baseline(self._cases))):
-            self._tell(Closing(reason))
+            self._tell(GivenUp(reason))
 
     def _begin(self, task: Task) -> None:
         if isinstance(task, Evaluate):
@@ -309,7 +307,7 @@ class SearchDriver:
     def _reflection_failed(self, reason: str) -> None:
         if not self._state.reflection_failed:
             self._state.reflection_failed = reason
-            self._tell(Closing(f"{CANNOT_REFLECT}{reason}"))
+            self._tell(GivenUp(f"the reflection model cannot be used: {reason}"))
 
     def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
         """Keep what the model said; runs in the deciding thread."""

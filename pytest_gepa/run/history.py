@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_gepa.evolve.tasks import STOPS
 from pytest_gepa.own import OwnName
 from pytest_gepa.run.journal import read_journal
 from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.rollout import Outcome
 
-_NAMES = {"Evaluated": "candidate", "Reflected": "proposal", "Stopped": "reason", "Closing": "reason"}
-_STOPS = ("Stopped ", "Closing ")
+_STOPS = tuple(f"{one.__name__} " for one in STOPS)
+_NAMES = {"Evaluated": "candidate", "Reflected": "proposal"} | {one.__name__: "reason" for one in STOPS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from pytest_gepa.evolve.tasks import Closing, Evaluated, Reflected, Stopped
+from pytest_gepa.evolve.tasks import STOPS, Evaluated, Reflected
 from pytest_gepa.run.crew import Crew
 
-_STOPS = {one.__name__: one for one in (Stopped, Closing)}
+_STOPS = {one.__name__: one for one in STOPS}
 
 
 class RecordedCrew(Crew):
