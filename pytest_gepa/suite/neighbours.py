@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pytest_gepa.suite.own_servers import holds, listeners, port_of
+from pytest_gepa.suite.listening import listeners, port_of
+from pytest_gepa.suite.own_servers import holds
 from pytest_gepa.trace.protocols import FALLBACK, PROTOCOLS
 
 
@@ -38,7 +39,7 @@ class Neighbours:
         with contextlib.suppress(OSError, ValueError):
             port = port_of(url)
             if port and not self._port and _is_application(urlsplit(url).path):
-                found = list(listeners(port))
+                found = listeners(port)
                 if found and not any(_is_common(inode, os.getpid()) for inode in found):
                     others = [pid for pid in self._others() if any(holds(inode, pid) for inode in found)]
                     self._port = port if others else 0

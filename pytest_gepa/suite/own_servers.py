@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 from pytest_gepa.suite.descendants import descendants
-from pytest_gepa.trace.admission import LOOPBACK
-
-_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
-_LISTENING = "0A"
+from pytest_gepa.suite.listening import listeners, port_of
 
 
 def is_own_server(url: str, root: int) -> bool:
@@ -20,27 +15,6 @@ def is_own_server(url: str, root: int) -> bool:
     with contextlib.suppress(OSError, ValueError):
         return any(_is_held(inode, root) for inode in listeners(port_of(url)))
     return False
-
-
-def port_of(url: str) -> int:
-    """The port of an address on this machine, 0 for one elsewhere. Raises `ValueError` for what is no address."""
-    parts = urlsplit(url)
-    if parts.hostname not in LOOPBACK:
-        return 0
-    return parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def listeners(port: int) -> Iterator[str]:
-    """The inodes of the sockets that listen on a port."""
-    if not port:
-        return
-    wanted = f":{port:04X}"
-    for table in _TABLES:
-        with contextlib.suppress(OSError), open(table, encoding="ascii") as stream:
-            for line in stream:
-                fields = line.split()
-                if fields[1].endswith(wanted) and fields[3] == _LISTENING:
-                    yield fields[9]
 
 
 @lru_cache(maxsize=64)
