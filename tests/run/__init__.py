@@ -1,0 +1,1 @@
+"""Tests of what every run stands on, by module."""
