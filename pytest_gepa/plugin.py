@@ -130,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
     mode = _mode(config)
     if not mode:
         return
-    from pytest_gepa.settings import resolve
+    from pytest_gepa.resolve import resolve
 
     config.stash[settings_key] = resolve(config, mode)
 

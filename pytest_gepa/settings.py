@@ -1,32 +1,12 @@
-"""Every setting, resolved from options, ini keys and environment, and checked once."""
+"""Every setting of a session, as data; `resolve` reads and checks them."""
 
 from __future__ import annotations
 
-import math
-import os
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
 
-import pytest
-
-from pytest_gepa.cost.prices import PriceList
-from pytest_gepa.errors import SettingsError
-from pytest_gepa.options import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.edits import KINDS
-from pytest_gepa.suite.pytest_internals import (
-    keep_order,
-    quieten,
-    switch_off_distribution,
-    unknown_ini_keys,
-    watch_parameters,
-)
-
-T = TypeVar("T", int, float)
 
 SHAPING = (
     "seed",
@@ -45,20 +25,11 @@ SHAPING = (
 DEFAULT_CONCURRENCY = 8
 DEFAULT_TRIALS = 3
 DEFAULT_TIMEOUT = 120.0
-ISOLATIONS = ("auto", "fork", "spawn", "strict")
-_CHECK_RULES = ("regressed", "suspect", "none")
-FAIL_RULES = {
-    "optimize": ("not-proven",),
-    "check": _CHECK_RULES,
-    "baseline": _CHECK_RULES,
-    "save-baseline": (),
-}
-"""What `--gepa-fail-on` may say, by mode; for a check, also against a baseline, `score:X` besides."""
+"""Seconds that one case may take."""
 
-SCORE_RULE = "score:"
-REPLAY_MODES = ("auto", "only", "off")
 DEFAULT_CACHE_MEGABYTES = 1000
-BASELINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+SCORE_RULE = "score:"
+"""How a rule of `--gepa-fail-on` begins that bounds by how much the mean score may fall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +38,14 @@ class Settings:
 
     `prompts` are globs, () for the default ones; they resolve against `prompts_base`. `budget` counts rollouts, None
     for the default; `minutes` is None for no limit; `trials` None to choose by the suite's flakiness; `holdout` a share
-    in [0, 1); `timeout` seconds a case. `confirm` is the number of candidates that the confirm run
-    judges. `shrinks` says whether the winner is shrunk, `is_joint` whether all prompts that are to blame are edited in
-    one reflection.
-    `edits` are the kinds of edit that are allowed. `redact` are regular
-    expressions of the user's own. `cache_size` is in bytes. `max_cost` is in USD, None for no cap; `prices` are the
-    lines of the user's own table. `revision` is what a check compares with, `ancestor` one whose prompts the search
-    takes in, "" for none. `fails_on_trouble` lets a check fail on cases without evidence. `baseline` is the name of the
-    saved baseline that today is compared with, `saved_baseline` of the one that is to be saved, "" for none. `resumed`
-    names the run that is resumed, "" for the newest.
+    in [0, 1); `timeout` seconds a case. `confirm` is the number of candidates that the confirm run judges. `shrinks`
+    says whether the winner is shrunk, `is_joint` whether all prompts that are to blame are edited in one reflection.
+    `edits` are the kinds of edit that are allowed. `redact` are regular expressions of the user's own. `cache_size` is
+    in bytes. `max_cost` is in USD, None for no cap; `prices` are the lines of the user's own table. `revision` is what
+    a check compares with, `ancestor` one whose prompts the search takes in, "" for none. `fails_on_trouble` lets a
+    check fail on cases without evidence. `baseline` is the name of the saved baseline that today is compared with,
+    `saved_baseline` of the one that is to be saved, "" for none. `resumed` names the run that is resumed, "" for the
+    newest.
     """
 
     mode: OwnName
@@ -123,254 +93,3 @@ class Settings:
         }
         job = jobs.get(self.mode, "plan only, nothing is run")
         return f"gepa: {job}, seed {self.seed}"
-
-
-def resolve(config: pytest.Config, mode: str) -> Settings:
-    """Read and check every setting. Raises `pytest.UsageError`, naming the mend, for one that cannot be."""
-    known = [
-        "gepa_prompts",
-        *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY)),
-        "gepa_redact",
-        "gepa_prices",
-        "gepa_fail_on_trouble",
-    ]
-    _check_ini_keys(config, known)
-    _check_options(config)
-    workers = switch_off_distribution(config)
-    keep_order(config)
-    quieten(config)
-    watch_parameters(config)
-    prompts, base = _prompts(config)
-    replay = _choice(config, "replay", REPLAY_MODES) or "auto"
-    if mode == "resume" and replay != "auto":
-        raise pytest.UsageError(
-            f"--gepa-resume goes on from stored answers and asks for the rest; {_raw(config, 'replay')[1]} is "
-            f"{replay}, leave it out"
-        )
-    return Settings(
-        mode=mode,
-        rootdir=config.rootpath,
-        prompts=prompts,
-        prompts_base=base,
-        reflection_model=_text(config, "reflection-model"),
-        budget=_number(config, "budget", int, least=1),
-        minutes=_number(config, "max-minutes", float, above=0),
-        concurrency=_number(config, "concurrency", int, least=1) or workers or DEFAULT_CONCURRENCY,
-        trials=_number(config, "trials", int, least=1),
-        holdout=_number(config, "holdout", float, least=0, below=1) or 0.0,
-        seed=_number(config, "seed", int) or 0,
-        timeout=_number(config, "timeout", float, above=0) or DEFAULT_TIMEOUT,
-        max_broken=_number(config, "max-broken", int, least=0) or 0,
-        fail_on=_fail_rule(config, mode),
-        isolation=_isolation(config),
-        replay=replay,
-        confirm=_number(config, "confirm", int, least=1) or 1,
-        shrinks=_choice(config, "shrink", ("on", "off")) != "off",
-        is_joint=_choice(config, "joint", ("on", "off")) == "on",
-        edits=_edits(config),
-        redact=_patterns(config),
-        max_cost=_number(config, "max-cost", float, above=0),
-        prices=_prices(config),
-        cache_size=10**6 * (_number(config, "cache_size", int, least=1) or DEFAULT_CACHE_MEGABYTES),
-        revision=_behind_sign(config, mode, "check"),
-        resumed=_behind_sign(config, mode, "resume"),
-        ancestor=_text(config, "ancestor") or "",
-        fails_on_trouble=config.getoption("gepa_fail_on_trouble") or config.getini("gepa_fail_on_trouble"),
-        baseline=_baseline(config, "baseline"),
-        saved_baseline=_baseline(config, "save-baseline"),
-    )
-
-
-def _behind_sign(config: pytest.Config, mode: str, name: str) -> str:
-    """What was given to a mode behind its `=`, "" for nothing."""
-    return str(config.getoption(f"gepa_{name}") or "") if mode == name else ""
-
-
-def _baseline(config: pytest.Config, mode: str) -> str:
-    """The name that was given to one of `BASELINES`, "" where it was not asked for."""
-    name = config.getoption(f"gepa_{mode.replace('-', '_')}")
-    if name is not None and not BASELINE_NAME.fullmatch(name):
-        raise pytest.UsageError(
-            f"--gepa-{mode}: {name!r} is no name of a baseline; give one of letters, digits, '.', '-' and '_' that "
-            f"begins with a letter or a digit, as --gepa-{mode} nightly"
-        )
-    return name or ""
-
-
-def _fail_rule(config: pytest.Config, mode: str) -> str | None:
-    """The rule of this mode. One in the ini file may be meant for another mode; one that was typed may not."""
-    text, label = _raw(config, "fail-on")
-    # A plan of a comparison takes what the comparison takes.
-    mode = next((asked for asked in asked_modes(config.option) if asked in FAIL_RULES), mode)
-    rules = FAIL_RULES.get(mode, FAIL_RULES["optimize"])
-    has_scores = rules is _CHECK_RULES
-    if text is None or text in rules:
-        return text
-    if has_scores and text.startswith(SCORE_RULE) and _is_share(text.removeprefix(SCORE_RULE)):
-        return text
-    elsewhere = any(text in others for others in FAIL_RULES.values()) or text.startswith(SCORE_RULE)
-    if elsewhere and label != "--gepa-fail-on":
-        return None
-    if not rules:
-        raise pytest.UsageError(
-            f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out"
-        )
-    every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if has_scores else rules
-    raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(every)}")
-
-
-def _is_share(text: str) -> bool:
-    try:
-        return 0 <= float(text) < 1
-    except ValueError:
-        return False
-
-
-def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
-    for key in unknown_ini_keys(config, "gepa_", known):
-        name = key.removeprefix("gepa_").replace("_", "-")
-        if name in [mode.name for mode in MODES]:
-            raise pytest.UsageError(
-                f"{config.inipath}: {key} is a mode, not a setting; give --gepa-{name} when you want it"
-            )
-        import difflib
-
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        raise pytest.UsageError(f"{config.inipath}: there is no setting {key}; {hint}")
-
-
-def _check_options(config: pytest.Config) -> None:
-    alone = {"check", *(setting.name for setting in BASELINES)}
-    for one, other in combinations(asked_modes(config.option), 2):
-        if {one, other} == {"resume", "optimize"}:
-            continue
-        if {"check", "resume"} & {one, other} or (one != "plan" and alone & {one, other}):
-            raise pytest.UsageError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
-    if config.option.collectonly:
-        raise pytest.UsageError(
-            "--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run"
-        )
-    for name, flag in (("usepdb", "--pdb"), ("trace", "--trace")):
-        if getattr(config.option, name, False):
-            raise pytest.UsageError(
-                f"{flag} needs a terminal that child sessions lack; debug the case with plain pytest"
-            )
-
-
-def _prompts(config: pytest.Config) -> tuple[tuple[str, ...], Path]:
-    """The globs, and the directory against which they resolve: where they were written."""
-    given = config.getoption("gepa_prompts")
-    if given:
-        return tuple(given), config.invocation_params.dir
-    from_ini = config.getini("gepa_prompts")
-    if from_ini:
-        return tuple(from_ini), config.inipath.parent if config.inipath else config.rootpath
-    return (), config.rootpath
-
-
-def _edits(config: pytest.Config) -> tuple[str, ...]:
-    """The kinds of edit that are allowed, in the order of `KINDS`."""
-    text, label = _raw(config, "edits")
-    if text is None:
-        return KINDS
-    given = text.replace(",", " ").split()
-    unknown = [kind for kind in given if kind not in KINDS]
-    if unknown or not given:
-        raise pytest.UsageError(f"{label}: {text!r} will not do; name some of {', '.join(KINDS)}")
-    return tuple(kind for kind in KINDS if kind in given)
-
-
-def _prices(config: pytest.Config) -> tuple[str, ...]:
-    """The lines of the user's own table of prices."""
-    try:
-        return PriceList(config.getini("gepa_prices")).lines
-    except SettingsError as error:
-        raise pytest.UsageError(f"{config.inipath}: {error}") from None
-
-
-def _patterns(config: pytest.Config) -> tuple[str, ...]:
-    """The user's own patterns of secrets."""
-    patterns = tuple(config.getini("gepa_redact"))
-    for pattern in patterns:
-        try:
-            matches_nothing = re.compile(pattern).search("")
-        except re.error as error:
-            raise pytest.UsageError(
-                f"gepa_redact in {config.inipath}: {pattern!r} is no regular expression: {error}"
-            ) from None
-        if matches_nothing:
-            raise pytest.UsageError(
-                f"gepa_redact in {config.inipath}: {pattern!r} matches an empty text; make it match a secret"
-            )
-    return patterns
-
-
-def _raw(config: pytest.Config, name: str) -> tuple[str | None, str]:
-    """A setting's text and how to name it in a message."""
-    key = name.replace("-", "_")
-    if name not in [setting.name for setting in INI_ONLY]:
-        value = config.getoption(f"gepa_{key}")
-        if value is not None:
-            return str(value), f"--gepa-{name}"
-    value = config.getini(f"gepa_{key}")
-    text = str(value).strip() if value is not None else ""
-    return text or None, f"gepa_{key} in {config.inipath}"
-
-
-def _text(config: pytest.Config, name: str) -> str | None:
-    return _raw(config, name)[0]
-
-
-def _choice(config: pytest.Config, name: str, options: tuple[str, ...]) -> str | None:
-    text, label = _raw(config, name)
-    if text is not None and text not in options:
-        raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(options)}")
-    return text
-
-
-def _isolation(config: pytest.Config) -> str:
-    """How child sessions are made. Forking needs what not every system has."""
-    text = _choice(config, "isolation", ISOLATIONS) or "auto"
-    if text == "fork" and not _can_fork():
-        raise pytest.UsageError(
-            f"{_raw(config, 'isolation')[1]}: fork cannot be had on this system, which lacks os.fork or Unix sockets "
-            "that keep messages apart (SOCK_SEQPACKET); leave it out, or give spawn"
-        )
-    return text
-
-
-def _can_fork() -> bool:
-    import socket
-
-    try:
-        for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
-            end.close()
-    except (AttributeError, OSError):
-        return False
-    return hasattr(os, "fork")
-
-
-def _number(
-    config: pytest.Config,
-    name: str,
-    kind: Callable[[str], T],
-    *,
-    least: float = -math.inf,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> T | None:
-    text, label = _raw(config, name)
-    if text is None:
-        return None
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not (value >= least and value > above and value < below):
-        bounds: list[str] = [f"of {least:g} or more"] if least > -math.inf else []
-        bounds += [f"above {above:g}"] if above > -math.inf else []
-        bounds += [f"below {below:g}"] if below < math.inf else []
-        noun = "a whole number" if kind is int else "a number"
-        raise pytest.UsageError(f"{label}: {text!r} will not do; give {' '.join([noun, *bounds])}")
-    return value
