@@ -16,7 +16,7 @@ from typing import Any
 from openai import OpenAI
 
 from pytest_gepa.prompts.edits import Edit, apply_edits
-from pytest_gepa.prompts.guards import check_edit
+from pytest_gepa.prompts.guards import text_problems
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite import rollout as suite
@@ -207,7 +207,7 @@ class Climber:
         )
         edits = [Edit(**edit) for edit in json.loads(reply.choices[0].message.content)["edits"]]
         text = apply_edits(prompts[stage], edits) if edits else prompts[stage]
-        return text if check_edit(SEED[stage], prompts[stage], text) is None else prompts[stage]
+        return prompts[stage] if any(text_problems(SEED[stage], prompts[stage], text)) else text
 
     def climb(
         self, seed: int, iterations: int, tell: Callable[[Run], Run] = lambda run: run

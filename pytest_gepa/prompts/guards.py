@@ -107,7 +107,7 @@ class Guard:
         self, component: str, parent: str, text: str, examples: Collection[str]
     ) -> Iterator[str | None]:
         original = self._originals[component]
-        yield from _reasons(original, parent, text, declared(component))
+        yield from text_problems(original, parent, text, declared(component))
         found = (
             protection_problem(original, text),
             self._leaks.find(text, examples) if self._leaks is not None else None,
@@ -116,15 +116,6 @@ class Guard:
             self._renderer.problem(component, parent, text),
         )
         yield from (reason for reason in found if reason is not None)
-
-
-def check_edit(original: str, parent: str, text: str, within: frozenset[str] = EVERY) -> str | None:
-    """Return why `text`, made by editing `parent`, must not be tried, as far as the texts alone tell.
-
-    `original` is the component's text in the working tree, which the limits of size are taken from; `within` are the
-    template syntaxes that may be in use.
-    """
-    return next(_reasons(original, parent, text, within), None)
 
 
 def kind_of(reason: str) -> str:
@@ -145,7 +136,12 @@ def growth_limit(original: str) -> int:
     return max(2 * len(original), len(original) + 1_500)
 
 
-def _reasons(original: str, parent: str, text: str, within: frozenset[str]) -> Iterator[str]:
+def text_problems(original: str, parent: str, text: str, within: frozenset[str] = EVERY) -> Iterator[str]:
+    """Why `text`, made by editing `parent`, must not be tried, as far as the texts alone tell.
+
+    `original` is the component's text in the working tree, which the limits of size are taken from; `within` are the
+    template syntaxes that may be in use.
+    """
     if not text.strip():
         yield "empty text: the edited text is empty"
     if text == parent:

@@ -39,17 +39,11 @@ class SourceFile:
         return parsed(self.format, self.data)
 
 
-def read_component(root: Path, path: Path) -> Component:
-    """Read the text of one file: the body below its front matter if it has that, else all of it.
-
-    A symlink stands for its target. Raises `PromptError`, naming the file, for one that lies outside `root`, is no
-    regular file, cannot be read, or is not UTF-8 text.
-    """
-    return plain(read_file(root, path))
-
-
 def read_file(root: Path, path: Path) -> SourceFile:
-    """Read one file; a symlink stands for its target. Raises `PromptError`, naming the file."""
+    """Read one file; a symlink stands for its target.
+
+    Raises `PromptError`, naming the file, for one that lies outside `root`, is no regular file or cannot be read.
+    """
     target = resolved(path)
     try:
         id = target.relative_to(root.resolve()).as_posix()

@@ -11,7 +11,7 @@ from pytest_gepa.prompts.components import Component, compose, encode, format_pr
 from pytest_gepa.prompts.finding import find_components
 from pytest_gepa.prompts.formats.setting import format_name
 from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, make_patch
-from pytest_gepa.prompts.reading import SourceFile, plain, read_component
+from pytest_gepa.prompts.reading import SourceFile, plain, read_file
 from tests.prompts.formats.round_trip import TEXTS
 
 
@@ -44,7 +44,7 @@ def write(path: Path, data: bytes = b"Be brief.\n") -> Path:
     ],
 )
 def test_line_ends_and_byte_order_mark_are_held_apart_from_the_text(root, data, text, newline, bom):
-    component = read_component(root, write(root / "a.md", data))
+    component = plain(read_file(root, write(root / "a.md", data)))
     assert (component.text, component.newline, component.bom) == (text, newline, bom)
     assert encode(component, component.text) == data
 
@@ -56,7 +56,7 @@ def test_line_ends_and_byte_order_mark_are_held_apart_from_the_text(root, data, 
 )
 def test_the_text_of_any_file_is_written_back_byte_for_byte(tmp_path_factory, content):
     root = tmp_path_factory.mktemp("root")
-    component = read_component(root, write(root / "a.md", content.encode()))
+    component = plain(read_file(root, write(root / "a.md", content.encode())))
     assert encode(component, component.text) == content.encode()
 
 

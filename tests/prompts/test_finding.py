@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
-from pytest_gepa.prompts.reading import read_component
+from pytest_gepa.prompts.reading import read_file
 
 
 @pytest.fixture
@@ -199,9 +199,9 @@ def test_an_empty_pattern_does_not_mean_everything(root):
 
 def test_reading_what_is_no_file_is_an_error(root, monkeypatch):
     with pytest.raises(PromptError, match="cannot be read"):
-        read_component(root, root / "gone.md")
+        read_file(root, root / "gone.md")
     with pytest.raises(PromptError, match="not a regular file"):
-        read_component(root, root)
+        read_file(root, root)
 
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
@@ -209,7 +209,7 @@ def test_reading_what_is_no_file_is_an_error(root, monkeypatch):
     path = write(root / "a.md")
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(PromptError, match=r"a\.md: cannot be read: Permission denied"):
-        read_component(root, path)
+        read_file(root, path)
 
 
 def test_a_file_whose_name_is_not_utf_8_is_an_error(root):
@@ -218,7 +218,7 @@ def test_a_file_whose_name_is_not_utf_8_is_an_error(root):
     except OSError:
         pytest.skip("the file system takes only names in UTF-8")
     with pytest.raises(PromptError, match="name is not UTF-8"):
-        read_component(root, path)
+        read_file(root, path)
 
 
 DATA = b"""\

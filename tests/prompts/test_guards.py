@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.prompts.guards import Guard, check_edit, count_kinds, growth_limit, kind_of
+from pytest_gepa.prompts.guards import Guard, count_kinds, growth_limit, kind_of, text_problems
 from pytest_gepa.prompts.leaks import CaseText, Leaks
-from pytest_gepa.prompts.placeholders import declared
+from pytest_gepa.prompts.placeholders import EVERY, declared
 
 PLAIN = "Extract the date from the text.\n"
 FORMATTED = 'Read {text}.\nReply as {{"date": "..."}} in {language}.\n'
@@ -19,6 +19,11 @@ PIECES = st.lists(
     | st.text(max_size=3),
     max_size=20,
 ).map("".join)
+
+
+def first_problem(*edit: str, within: frozenset[str] = EVERY) -> str:
+    """What is told of an edit, given as original, parent and text; "" where nothing speaks against it."""
+    return next(text_problems(*edit, within), "")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ PIECES = st.lists(
     ],
 )
 def test_an_edit_within_bounds_is_let_through(parent, text):
-    assert check_edit(parent, parent, text) is None
+    assert not first_problem(parent, parent, text)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +113,7 @@ def test_an_edit_within_bounds_is_let_through(parent, text):
     ],
 )
 def test_an_edit_out_of_bounds_is_refused_with_the_reason(parent, text, reason):
-    assert reason in (check_edit(parent, parent, text) or "")
+    assert reason in first_problem(parent, parent, text)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +129,8 @@ def test_an_edit_out_of_bounds_is_refused_with_the_reason(parent, text, reason):
     ],
 )
 def test_no_template_code_gets_into_a_text_that_may_be_a_template(code):
-    assert check_edit(PLAIN, PLAIN, PLAIN + code) is not None
-    assert check_edit(JINJA, JINJA, JINJA + code) is not None
+    assert first_problem(PLAIN, PLAIN, PLAIN + code)
+    assert first_problem(JINJA, JINJA, JINJA + code)
 
 
 @pytest.mark.parametrize(
@@ -141,18 +146,18 @@ def test_no_template_code_gets_into_a_text_that_may_be_a_template(code):
     ],
 )
 def test_no_template_code_that_calls_or_reaches_gets_in_as_an_escape(code):
-    assert check_edit(FORMATTED, FORMATTED, FORMATTED + code) is not None
+    assert first_problem(FORMATTED, FORMATTED, FORMATTED + code)
 
 
 def test_a_files_type_decides_what_a_placeholder_is():
     parent = "Sum up {{ text }}.\n"
     text = 'Sum up {{ text }} as {"a": 1} or {b} for $name <tag>.\n'
-    assert check_edit(parent, parent, text, declared("sum.j2")) is None
-    assert check_edit(parent, parent, text + "{{ x.y }}", declared("sum.j2"))
+    assert not first_problem(parent, parent, text, within=declared("sum.j2"))
+    assert first_problem(parent, parent, text + "{{ x.y }}", within=declared("sum.j2"))
     mustache = "Sum up {{{ text }}} {{#each items}}{{this}}{{/each}}.\n"
-    assert check_edit(mustache, mustache, f"Please: {mustache}", declared("sum.hbs")) is None
+    assert not first_problem(mustache, mustache, f"Please: {mustache}", within=declared("sum.hbs"))
     assert "lost" in (
-        check_edit(mustache, mustache, mustache.replace("{{{ text }}}", "it"), declared("sum.hbs")) or ""
+        first_problem(mustache, mustache, mustache.replace("{{{ text }}}", "it"), within=declared("sum.hbs"))
     )
 
 
@@ -243,19 +248,19 @@ def test_whatever_passes_keeps_to_the_limits(parent, text):
 def test_the_growth_limit_is_taken_from_the_original():
     original, parent = "a" * 2_000, "a" * 3_000
     assert growth_limit(original) == 4_000
-    assert check_edit(original, parent, "a" * 4_000) is None
-    assert check_edit(original, parent, "a" * 4_001) is not None
+    assert not first_problem(original, parent, "a" * 4_000)
+    assert first_problem(original, parent, "a" * 4_001)
     assert growth_limit("short") == 1_505
 
 
 @given(PIECES, PIECES)
 def test_any_two_texts_can_be_checked(parent, text):
-    reason = check_edit(parent, parent, text)
-    assert reason is None or reason.strip()
+    reason = first_problem(parent, parent, text)
+    assert not reason or reason.strip()
 
 
 @given(PIECES.filter(str.strip), st.text("abc xyz.,", min_size=1))
 def test_plain_words_at_the_start_of_the_last_line_are_never_refused(parent, words):
     text = f"{parent}\n\n{words}.\n"
-    reason = check_edit(parent, parent, text)
-    assert reason is None or "front matter" in reason
+    reason = first_problem(parent, parent, text)
+    assert not reason or "front matter" in reason
