@@ -72,7 +72,8 @@ def pytest_gepa_run_finished(result, directory, mode):
 """
 NEEDLESS = {"rich", "jinja2", "openai", "diskcache", "genai_prices", "sqlite3", "asyncio", "yaml", "tomlkit"}
 NEEDLESS |= {
-    f"pytest_gepa.{name}" for name in ("check", "check_run", "optimize", "suite.evaluate", "answers")
+    f"pytest_gepa.{name}"
+    for name in ("check.check", "front.check_run", "optimize.optimization", "suite.evaluate", "run.answers")
 }
 
 
@@ -342,6 +343,34 @@ def test_a_budget_ends_the_check(project: Project) -> None:
     run.matches("verdict*not finished: the budget of 10 rollouts is used up*")
 
 
+SKIPPING = """\
+import pytest
+
+@pytest.fixture(autouse=True)
+def live(request):
+    if any(kind in request.node.name for kind in {kinds}):
+        pytest.skip("asks a model")
+"""
+
+
+def test_a_check_in_which_every_case_was_skipped_is_no_pass(project: Project) -> None:
+    project.write({PROMPT: BAD, "conftest.py": SKIPPING.format(kinds=KINDS)})
+    run = check(project)
+    assert run.code == 4, run.everything
+    run.matches("verdict*not finished: nothing was compared, as 4 cases that might tell must not: skipped*")
+    assert result(run)["failed"]
+    assert check(project, "--gepa-fail-on=none").code == 0
+
+
+def test_where_only_cases_are_skipped_that_do_not_use_what_changed_nothing_is_amiss(project: Project) -> None:
+    project.write({"prompts/other.md": "Nobody reads this.\n"})
+    project.commit()
+    project.write({"prompts/other.md": "Nobody.\n", "conftest.py": SKIPPING.format(kinds=["city"])})
+    run = check(project)
+    assert (run.code, result(run)["verdict"]) == (0, "no regression"), run.everything
+    assert "no case uses a prompt that has changed" in run.out
+
+
 def test_an_interrupted_check_keeps_what_it_found(project: Project) -> None:
     def task(request: Body) -> Answer:
         if len(project.world.task_requests) == 20:
@@ -368,6 +397,9 @@ def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
         PROMPT: "edited",
         "prompts/tool.md": "added",
     }
+    alone = check(project, "--gepa-trials=2", "-k", "tool")
+    assert alone.code == 0, alone.everything
+    alone.matches("verdict*: 1 case that may use what has changed cannot run at *: nothing was compared")
 
 
 @pytest.mark.thorough

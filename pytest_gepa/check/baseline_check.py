@@ -38,8 +38,10 @@ class BaselineCheck:
         self._rounds.play([Job(TODAY, 0, self.first_cases)])
         for case in self._cases.values():
             first = state.first(TODAY, case.id)
+            if first is not None and first.outcome.is_passed_over:
+                state.passed_over.add(case.id)  # it says nothing, however often
             if first is None or not (first.outcome.is_evidence or first.outcome.is_trouble):
-                continue  # a case that is skipped today says nothing, however often
+                continue
             used = {*first.uses, *first.reads, *state.imported(first)}
             state.uses[case.id] = frozenset(used) & self._changed
             state.trials[case.id] = Trials(

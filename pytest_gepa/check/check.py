@@ -77,6 +77,9 @@ class Check:
         if rollout.outcome.is_trouble:
             state.uses[case] = self._known.get(case, frozenset()) & self._base.changed
             return case in self._known
+        if rollout.outcome.is_passed_over:
+            state.passed_over.add(case)
+            state.uses[case] = self._known.get(case, frozenset()) & self._base.changed
         if not rollout.outcome.is_evidence:
             return False
         used = frozenset((*rollout.uses, *rollout.reads)) | self._known.get(case, frozenset())

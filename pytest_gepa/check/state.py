@@ -25,7 +25,8 @@ class CheckState:
 
     `rollouts` are by side and case, and then by trial. `trials` are the cases that are compared, by id, in the order of
     the suite. `untouched` are the cases that no change can reach, `on_new_prompts` those that use a prompt that the
-    base has not, with its id. `uses` are the changed prompts of each case.
+    base has not, with its id, `passed_over` those that were to be compared and say nothing today: they are skipped, or
+    expected to fail. `uses` are the changed prompts of each case.
     `stopped` is why the check could not go on to its end, in words, `is_out_of_budget` that it was for want of
     rollouts, `is_out_of_time` that the minutes were over before it; `problems` tell what went wrong in the recording
     itself. `recorded` is what a saved baseline has of the cases, in place of a base that is run. `planned` are all
@@ -39,6 +40,7 @@ class CheckState:
     recorded: Mapping[str, RecordedCase] = field(default_factory=dict)
     untouched: set[str] = field(default_factory=set)
     on_new_prompts: dict[str, str] = field(default_factory=dict)
+    passed_over: set[str] = field(default_factory=set)
     uses: dict[str, frozenset[str]] = field(default_factory=dict)
     planned: int = 0
     stopped: str = ""

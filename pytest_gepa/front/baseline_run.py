@@ -22,7 +22,6 @@ from pytest_gepa.check.baselines import (
     read_baseline,
     write_baseline,
 )
-from pytest_gepa.check.state import TODAY, CheckState
 from pytest_gepa.front.check_run import conclude_trials, mending_command
 from pytest_gepa.front.check_session import CheckSession
 from pytest_gepa.prompts.components import Component
@@ -36,7 +35,7 @@ from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
 from pytest_gepa.run.directory import state_directory
 from pytest_gepa.settings import Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
-from pytest_gepa.suite.rollout import Case, Outcome
+from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.wording import count, printable
 
@@ -71,23 +70,13 @@ def compare(
             models=baseline.models,
             new=matched.new,
             edited=matched.edited,
-            gone=(*matched.gone, *_passed_over(check.state, cases)),
+            gone=(*matched.gone, *(case.nodeid for case in cases if case.id in check.state.passed_over)),
         )
         name = run.directory.name
         result = build_check(name, check.state, cases, base, settings, command, saved, places)
         return conclude_trials(session.config, settings, run, result, redactor)
 
     run.conduct(check, [comparing_opening(settings.baseline, baseline, matched, changes)], finish)
-
-
-def _passed_over(state: CheckState, cases: Sequence[Case]) -> list[str]:
-    """The recorded cases that say nothing today: they were skipped, or expected to fail."""
-    first = {case.nodeid: state.first(TODAY, case.id) for case in cases if case.id in state.recorded}
-    return [
-        nodeid
-        for nodeid, run in first.items()
-        if run is not None and run.outcome in (Outcome.skipped, Outcome.xfailed, Outcome.xpassed)
-    ]
 
 
 def save(

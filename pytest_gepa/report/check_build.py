@@ -112,9 +112,7 @@ def _verdict(
     if suspect:
         return "suspect", f"{count(suspect, 'case')} seen worse than {then}, which may be chance"
     if not checks:
-        return "no regression", (
-            "no case uses a prompt that has changed" if saved is None else "no case was run"
-        )
+        return "no regression", _why_none(state, base)
     return "no regression", f"none of {count(len(checks), 'case')} is proven worse than {then}"
 
 
@@ -122,12 +120,32 @@ def _why_unmade(state: CheckState, checks: Sequence[CaseCheck], trouble: Sequenc
     """Why there was nothing to compare, so that it is not known that no case is worse; "" if there was."""
     if state.stopped:
         return ""
+    if not checks and state.passed_over and _may_be_concerned(state):
+        return (
+            f"{count(len(state.passed_over), 'case')} that might tell must not: skipped, or expected to fail"
+        )
     if trouble and all(check.tier == "trouble" for check in checks):
         first = cut_middle(trouble[0].reason, REASON_BYTES)
         return f"{count(len(trouble), 'case')} ended in trouble; the first: {first}"
     if checks and all(check.tier in ("trouble", "failing") for check in checks):
         return why_unreached(state.every_rollout(BASE, TODAY))
     return ""
+
+
+def _may_be_concerned(state: CheckState) -> bool:
+    """Whether a case that was passed over may use what has changed: one is known to, or no case has told anything."""
+    is_known = any(state.uses.get(case) for case in state.passed_over)
+    return is_known or not (state.untouched or state.on_new_prompts)
+
+
+def _why_none(state: CheckState, base: BasePrompts) -> str:
+    """Why no case was compared, where that is no fault of the check."""
+    if state.on_new_prompts:
+        return (
+            f"{count(len(state.on_new_prompts), 'case')} that may use what has changed cannot run at {base.name}, as a "
+            "prompt that it has not is used besides: nothing was compared"
+        )
+    return "no case uses a prompt that has changed"
 
 
 def _is_broken(rule: str, checks: Sequence[CaseCheck], fall: float) -> bool:

@@ -42,6 +42,11 @@ class Outcome(str, Enum):
         )
 
     @property
+    def is_passed_over(self) -> bool:
+        """Whether the test itself asks for no verdict today: it is skipped, or expected to fail."""
+        return self in (Outcome.skipped, Outcome.xfailed, Outcome.xpassed)
+
+    @property
     def is_final(self) -> bool:
         """Whether to run the case again could not change the outcome."""
         return not self.is_trouble or self in (Outcome.vanished, Outcome.unrecorded)
