@@ -27,6 +27,10 @@ class OutOfMoney(ReflectionError):
     """The cap on the run's cost has no room for the request; it was not sent."""
 
 
+class ReflectionOver(ReflectionError):
+    """The search has ended, so that the reflection model is asked no more; the request was not sent."""
+
+
 class ReplayError(GepaError):
     """A recorded run cannot be replayed: answers are missing, or there is no recording at all."""
 

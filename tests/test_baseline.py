@@ -258,11 +258,10 @@ def test_a_case_without_evidence_is_trouble_and_a_skipped_one_is_not_compared(sa
     assert run.code == 1, run.everything
     assert tiers(run) == {"fruit": "stable", "animal": "stable", "city": "trouble"}
     assert result(run)["baseline"]["gone"] == ["test_route.py::test_route[tool-one]"]
-    saved.write(
-        {
-            "conftest.py": "import pytest\n\n@pytest.fixture(autouse=True)\ndef no():\n    pytest.skip('not today')\n"
-        }
-    )
+    skipping = "import pytest\n\n@pytest.fixture(autouse=True)\ndef live():\n    pytest.skip('not today')\n"
+    saved.write({"conftest.py": skipping})
     run = compare(saved)
     assert run.code == 4, run.everything
-    run.matches("verdict*not finished: nothing was compared, as 4 cases that might tell must not: skipped*")
+    run.matches(
+        "verdict*not finished: nothing was compared, as all cases that may use what has changed (4) are skipped*"
+    )

@@ -30,7 +30,8 @@ class Check:
         self._seen = frozenset(name for usage in known.values() for name in usage.touches)
         is_whole = base.changed <= self._seen
         # Where no case was ever seen to use a changed prompt, that it is not used says nothing.
-        self._known = {case: known[case].touches for case in self._cases if is_whole and case in known}
+        whole = {case: usage for case, usage in known.items() if is_whole and not usage.is_partial}
+        self._known = {case: whole[case].touches for case in self._cases if case in whole}
 
     @property
     def first_cases(self) -> tuple[str, ...]:

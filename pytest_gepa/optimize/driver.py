@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from pytest_gepa.cost.prices import usd
-from pytest_gepa.errors import OutOfMoney, ReflectionError
+from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
 from pytest_gepa.evolve.tasks import (
     Closing,
     Decision,
@@ -111,6 +111,7 @@ class SearchDriver:
         """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""
         with self._crew.interruptible():
             self._decide()
+        self._proposer.end()
         self._state.search_ended = self._search.done
 
     def _decide(self) -> None:
@@ -294,6 +295,8 @@ class SearchDriver:
                 return None
             try:
                 return ask()
+            except ReflectionOver:
+                return None
             except OutOfMoney as error:
                 self._asks_no_more = True
                 self._state.stopped = self._state.stopped or str(error)

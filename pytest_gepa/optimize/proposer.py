@@ -79,6 +79,10 @@ class Proposer:
         seen = [one for run in runs.values() for one in run.renderings]
         self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen])
 
+    def end(self) -> None:
+        """Ask the model no more: nothing that it says could change anything."""
+        self._model.end()
+
     def begin_round(self) -> None:
         """Let what earlier reflections have shown of the model's context hold for those that are asked for next."""
         self._evidence.begin_round()

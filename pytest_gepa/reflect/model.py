@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.purse import CostStop
-from pytest_gepa.errors import OutOfMoney, ReflectionError
+from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
 from pytest_gepa.reflect.endpoint import DEFAULT_BASE_URL, USUAL_KEY_NAME, ReflectionEndpoint
 from pytest_gepa.reflect.paying import make_pay
 from pytest_gepa.reflect.request import ChatMessage
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RETRIES = 4
 """How often the SDK tries again on 408, 409, 429, 5xx and lost connections, backing off."""
+
+OVER = "the search has ended"
 
 _NAMES_SCHEMA = re.compile(
     r"response_format|json mode|structured output|schema|maxLength|grammar", re.IGNORECASE
@@ -82,6 +84,11 @@ class ReflectionModel:
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
         self._asked: Counter[str] = Counter()
+        self._is_over = threading.Event()
+
+    def end(self) -> None:
+        """Send nothing any more, no retry either: who asks from now on gets a `ReflectionOver`."""
+        self._is_over.set()
 
     def ask(self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None = None) -> RawReply:
         """One answer to a chat, as JSON of the schema where the server takes one.
@@ -154,12 +161,15 @@ class ReflectionModel:
     def _send(self, body: dict[str, Any]) -> StoredAnswer:
         import openai
 
+        if self._is_over.is_set():
+            raise ReflectionOver(OVER)
         try:
             # Plain dicts: the SDK's typed unions differ between its major versions.
             create: Any = self._connected().chat.completions.with_raw_response.create
             response = create(**body).http_response
         except CostStop as stop:
-            raise OutOfMoney(str(stop)) from stop
+            kind = ReflectionOver if self._is_over.is_set() else OutOfMoney
+            raise kind(str(stop)) from stop
         except openai.APIStatusError as error:
             response = error.response
         except openai.APITimeoutError as error:
@@ -178,7 +188,9 @@ class ReflectionModel:
             if self._client is None:
                 http: Any = None
                 if self._meter is not None:
-                    http = make_pay(openai.DefaultHttpxClient(), self._meter, self.settings.model)
+                    http = make_pay(
+                        openai.DefaultHttpxClient(), self._meter, self.settings.model, self._stop_when_over
+                    )
                 self._client = openai.OpenAI(
                     http_client=http,
                     base_url=self.settings.base_url,
@@ -188,6 +200,10 @@ class ReflectionModel:
                     max_retries=RETRIES,
                 )
             return self._client
+
+    def _stop_when_over(self) -> None:
+        if self._is_over.is_set():
+            raise CostStop(OVER)
 
     def _reply(self, answer: StoredAnswer, seconds: float) -> RawReply:
         completion = read_object(answer.body) or {}

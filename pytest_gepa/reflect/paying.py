@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pytest_gepa.cost.meter import Meter, Ticket, pauses
@@ -11,11 +12,15 @@ from pytest_gepa.cost.prices import Tokens
 from pytest_gepa.trace.fields import read_object, read_usage
 
 
-def make_pay(client: Any, meter: Meter, model: str) -> Any:
-    """Have a client of httpx reserve the cost of what it sends, and settle it. Its `send` may raise `CostStop`."""
+def make_pay(client: Any, meter: Meter, model: str, check: Callable[[], None] = lambda: None) -> Any:
+    """Have a client of httpx reserve the cost of what it sends, and settle it.
+
+    Its `send` may raise `CostStop`, and whatever `check` raises, which is called before anything is sent.
+    """
     send = client.send
 
     def paid(request: Any, **options: Any) -> Any:
+        check()
         ticket = _ticket(meter, model, request.content)
         try:
             response = send(request, **options)

@@ -54,15 +54,16 @@ class ReflectionUsage:
 
 @dataclass(frozen=True, slots=True)
 class CaseUsage:
-    """What one run of a case asked of models under the prompts of its day.
+    """What a case asked of models under the prompts of its day.
 
-    `components` counts, by component id, the calls whose messages held its text; `reads` are the components whose
-    file was opened. `seconds` is the wall time of the run, tokens are the servers' own counts, cached answers
-    included. `run` names the run that has shown it. `scores` are those of the run's rollouts of the case that gave
-    evidence, of every phase and trial. `models` has the calls and tokens of each model by its name. `digest` is that
-    of the case as it was (see `case_digest`), "" where it is not known. `group` is that of the cases which share an
-    answer to one of the prompts, by the id of its first case, "" for a case that stands alone. `prompts` is the digest
-    of the component texts under which the scores were seen (see `prompts_digest`).
+    `components` counts, by component id, the calls whose messages held its text, at most in one rollout; `reads` are
+    the components whose file was opened in any. Calls, tokens (the servers' own counts, cached answers included) and
+    `seconds` of wall time are those of the last rollout. A usage that `is_partial` is of rollouts none of which came
+    to its end: the case may use more. `run` names the run that has shown it. `scores` are those of the run's rollouts
+    of the case that gave evidence, of every phase and trial. `models` has the calls and tokens of each model by its
+    name. `digest` is that of the case as it was (see `case_digest`), "" where it is not known. `group` is that of the
+    cases which share an answer to one of the prompts, by the id of its first case, "" for a case that stands alone.
+    `prompts` is the digest of the component texts under which the scores were seen (see `prompts_digest`).
     """
 
     components: Mapping[str, int]
@@ -77,6 +78,7 @@ class CaseUsage:
     digest: str = ""
     group: str = ""
     prompts: str = ""
+    is_partial: bool = False
 
     @property
     def touches(self) -> frozenset[str]:
@@ -132,12 +134,16 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
     rollouts = list(rollouts)
     groups = tied_runs(rollouts, texts, by_prompts=True)
     digest = prompts_digest(texts)
+    whole = {one.case for one in rollouts if one.outcome.is_evidence}
     for rollout in rollouts:
-        if rollout.outcome.is_evidence or rollout.trajectory.calls:
+        if rollout.outcome.is_evidence or (rollout.case not in whole and rollout.trajectory.calls):
             shown.setdefault(rollout.case, []).append(rollout)
     return {
         case: replace(
             _usage(run, texts, runs[-1]),
+            components=_most([_used(texts, one) for one in runs]),
+            reads=tuple(sorted({name for one in runs for name in one.reads})),
+            is_partial=case not in whole,
             scores=tuple(one.score for one in runs if one.score is not None),
             group=groups.get(case, ""),
             prompts=digest,
@@ -148,13 +154,8 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
 
 def _usage(run: str, texts: Mapping[str, str], rollout: Rollout) -> CaseUsage:
     calls = rollout.trajectory.calls
-    used: dict[str, int] = {}
-    for call in calls:
-        for component in components_used(texts, [call]):
-            used[component] = used.get(component, 0) + 1
     return CaseUsage(
-        components={component: used.get(component, 1) for component in sorted(rollout.uses)},
-        reads=rollout.reads,
+        components={},
         calls=len(calls),
         input_tokens=sum(call.input_tokens for call in calls),
         output_tokens=sum(call.output_tokens for call in calls),
@@ -162,6 +163,24 @@ def _usage(run: str, texts: Mapping[str, str], rollout: Rollout) -> CaseUsage:
         run=run,
         models=_by_model(calls),
     )
+
+
+def _used(texts: Mapping[str, str], rollout: Rollout) -> dict[str, int]:
+    """The calls of a rollout that held the text of a component, by component."""
+    used: dict[str, int] = {}
+    for call in rollout.trajectory.calls:
+        for component in components_used(texts, [call]):
+            used[component] = used.get(component, 0) + 1
+    return {component: used.get(component, 1) for component in rollout.uses}
+
+
+def _most(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The highest of several counts for each name: a prompt that is not asked for every time is used all the same."""
+    most: dict[str, int] = {}
+    for one in counts:
+        for name, number in one.items():
+            most[name] = max(number, most.get(name, 0))
+    return dict(sorted(most.items()))
 
 
 def _by_model(calls: Iterable[Call]) -> dict[str, ModelUsage]:
@@ -205,7 +224,13 @@ def save_usage(
 ) -> None:
     """Add what a run has learned to what is known; cases that it did not run keep what was known of them, and so do
     reflections where it had none."""
-    cases = {**load_usage(directory), **learned}
+    before = load_usage(directory)
+    # What broke off tells less than what is known of a whole run.
+    cases = before | {
+        case: usage
+        for case, usage in learned.items()
+        if not (usage.is_partial and case in before and not before[case].is_partial)
+    }
     reflection = reflection or load_reflection(directory)
     known = {
         "version": VERSION,

@@ -76,7 +76,11 @@ class Desk:
 
     reflect: Callable[[str], str]
     asked: list[str] = field(default_factory=list)
+    has_ended: bool = False
     settings: Any = field(default_factory=lambda: SimpleNamespace(model="reflector"))
+
+    def end(self) -> None:
+        self.has_ended = True
 
     def ask(self, messages: Sequence[ChatMessage], schema: object = None) -> RawReply:
         said = messages[1]["content"]
@@ -187,6 +191,7 @@ def test_as_many_reflections_are_under_way_as_concurrency_allows(concurrency: in
     desk.search(concurrency=concurrency)
     assert len(desk.asked) > 6
     assert most == concurrency
+    assert desk.has_ended, "what is still to be asked when the search is over would be paid for in vain"
 
 
 def test_one_at_a_time_reflections_go_out_in_the_order_of_groups_and_prompts() -> None:

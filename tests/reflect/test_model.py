@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import PriceList, Tokens
-from pytest_gepa.errors import OutOfMoney, ReflectionError
+from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
 from pytest_gepa.reflect import model as model_module
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
 from pytest_gepa.reflect.menu import FULL
@@ -424,3 +424,18 @@ def test_under_a_cap_a_bill_that_cannot_be_written_is_the_end_of_the_money(
     assert server.requests == []
     assert meter.purse is not None
     assert meter.purse.standing().reserved == 0
+
+
+def test_when_the_search_is_over_nothing_more_is_sent_and_no_retry_either(
+    serve: Serve, tmp_path: Path
+) -> None:
+    def fail(request: Body) -> Answer:
+        model.end()
+        return error(500, "overloaded")
+
+    server, model = serve(fail)
+    model._meter = Meter.create(tmp_path / "costs", PriceList([]), None)
+    for _ in range(2):
+        with pytest.raises(ReflectionOver, match="the search has ended"):
+            model.ask(MESSAGES)
+    assert len(server.requests) == 1

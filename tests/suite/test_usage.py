@@ -66,7 +66,32 @@ def test_every_run_of_a_case_tells_how_it_fares_and_the_last_what_it_asks():
     runs = [rollout(call("one")), replace(rollout(call("a"), call("b")), score=0.0, outcome=Outcome.failed)]
     runs.append(replace(rollout(call("x"), outcome=Outcome.timeout), score=None))
     usage = usage_of("run-1", TEXTS, runs)["case"]
-    assert (usage.scores, usage.calls) == ((1.0, 0.0), 1)
+    assert (usage.scores, usage.calls, usage.is_partial) == ((1.0, 0.0), 2, False)
+
+
+def test_a_prompt_that_was_used_in_any_run_is_used():
+    route, both = call(TEXTS["route.md"]), call(TEXTS["reply.md"])
+    runs = [
+        rollout(route, both, both, reads=("reply.md",)),
+        rollout(route),
+        rollout(route, route, reads=("x.md",)),
+    ]
+    usage = usage_of("run-1", TEXTS, runs)["case"]
+    assert (usage.components, usage.reads) == ({"reply.md": 2, "route.md": 2}, ("reply.md", "x.md"))
+    assert usage.calls == 2
+
+
+def test_a_run_that_broke_off_does_not_take_the_place_of_a_whole_one(tmp_path: Path):
+    route, both = call(TEXTS["route.md"]), call(TEXTS["reply.md"])
+    broken = replace(rollout(route, outcome=Outcome.stopped), score=None)
+    first, second = (usage_of("run", TEXTS, runs) for runs in ([rollout(route, both), broken], [broken]))
+    assert first["case"].touches == {"route.md", "reply.md"}
+    assert second["case"].is_partial
+    save_usage(tmp_path, second)
+    assert load_usage(tmp_path) == second
+    save_usage(tmp_path, first)
+    save_usage(tmp_path, second)
+    assert load_usage(tmp_path) == first
 
 
 def test_a_case_in_trouble_that_reached_no_model_teaches_nothing():
