@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
 from _pytest._io import TerminalWriter
+from _pytest.capture import FDCaptureBase
 from _pytest.runner import call_and_report
 
 # What a user may have asked of his own session and what must not happen in a child: stopping early, choosing by what
@@ -147,14 +149,17 @@ def redirect_cache(config: pytest.Config, directory: Path) -> None:
     config._inicache["cache_dir"] = str(directory)
 
 
-def restart_capture(config: pytest.Config) -> None:
-    """Give a forked process capture files of its own: those it inherits are shared with its siblings."""
+def part_capture(config: pytest.Config) -> None:
+    """Give a forked process capture files of its own: those it inherits are shared with its siblings.
+
+    The objects stay, with another file below: loggers that were set up during collection hold on to them.
+    """
     manager = config.pluginmanager.getplugin("capturemanager")
-    if manager is None or manager._global_capturing is None:
-        return
-    manager.stop_global_capturing()
-    manager.start_global_capturing()
-    manager.suspend_global_capture(in_=True)  # between items it is suspended; each phase resumes it
+    capturing = getattr(manager, "_global_capturing", None)
+    for capture in (getattr(capturing, "out", None), getattr(capturing, "err", None)):
+        if isinstance(capture, FDCaptureBase):
+            with tempfile.TemporaryFile() as own:
+                os.dup2(own.fileno(), capture.tmpfile.fileno())
 
 
 def run_phases(item: pytest.Item, next_item: Callable[[], pytest.Item | None]) -> None:

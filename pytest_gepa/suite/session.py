@@ -37,8 +37,8 @@ from pytest_gepa.suite.pytest_internals import (
     child_arguments,
     leave_out_plugins,
     parameters,
+    part_capture,
     redirect_cache,
-    restart_capture,
     run_phases,
 )
 from pytest_gepa.suite.soft_checks import SoftChecks
@@ -270,7 +270,7 @@ class ChildSession:
         share_calls(self.recorder, temp / "prompts", self.job, self._redactor, self._root)
         random.seed()
         self.channel = channel
-        restart_capture(next(iter(self.items.values())).config)
+        part_capture(next(iter(self.items.values())).config)
         self._run_items(channel)
         self.end()
 

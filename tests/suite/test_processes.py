@@ -323,6 +323,34 @@ def test_the_output_of_one_process_s_cases_is_told_apart(build: Build, runner: R
     assert (second["Captured stdout call"], second["Captured stderr call"]) == ("second\n", "second error")
 
 
+def test_what_took_hold_of_the_output_during_collection_writes_on(build: Build, runner: Runner) -> None:
+    logs = """
+        import functools, logging, sys
+
+        logging.basicConfig(level="INFO")
+        tell = functools.partial(print, file=sys.stderr)
+    """
+    tests = """
+        import logging, logs
+
+        def test_first():
+            logging.info("first")
+            logs.tell("told")
+
+        def test_second():
+            logging.info("second")
+    """
+    suite = build({"conftest.py": "import logs", "logs.py": logs, "test_says.py": tests}).suite(
+        runner, ["test_says.py::test_first", "test_says.py::test_second"]
+    )
+
+    first, second = evaluate(suite).rollouts.values()
+
+    assert (first.outcome.value, second.outcome.value) == ("passed", "passed")
+    assert dict(first.trajectory.output)["Captured stderr call"] == "INFO:root:first\ntold\n"
+    assert dict(second.trajectory.output)["Captured stderr call"] == "INFO:root:second\n"
+
+
 def test_the_cases_that_wait_go_to_whichever_process_is_free(
     build: Build, runner: Runner, meeting: FakeOpenAI
 ) -> None:
