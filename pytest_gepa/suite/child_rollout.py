@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -165,13 +166,21 @@ def _serialised(
 
 
 def _as_json(config: pytest.Config, report: pytest.TestReport) -> dict[str, object]:
-    """One report as JSON; what a plugin put into it that pytest cannot serialise goes as its text."""
+    """One report as JSON; what a plugin or `record_property` put into it that is none goes as its text."""
     try:
         data: dict[str, object] = config.hook.pytest_report_to_serializable(config=config, report=report)
     except Exception:
         report.longrepr = report.longreprtext
         data = config.hook.pytest_report_to_serializable(config=config, report=report)
-    return data
+    plain: dict[str, object] = json.loads(json.dumps(data, default=_as_text, skipkeys=True))
+    return plain
+
+
+def _as_text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        return f"<{type(value).__name__} without a text: {type(error).__name__}>"
 
 
 def _refused_in_children(calls: Sequence[Call]) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
 from pytest_gepa.suite.pytest_internals import is_subtest
 from pytest_gepa.suite.rollout import Outcome
+from pytest_gepa.trace.streamed_body import CUT_OFF
 from pytest_gepa.trace.trajectory import Call
 
 # Exceptions that tell of the way to the model and not of the prompt, by the module they live in and a base's name.
@@ -31,6 +32,18 @@ INFRASTRUCTURE = {
     "asyncio": ("TimeoutError",),
     "asyncio.exceptions": ("TimeoutError",),
 }
+INFRASTRUCTURE_WORDS = {
+    ("builtins", "OSError"): re.compile(r"\[Errno (?:98|48|24|23)\]"),  # a port in use, too many open files
+    ("sqlite3", "OperationalError"): re.compile("database (?:table )?is locked"),
+    **dict.fromkeys(
+        [("psycopg", "OperationalError"), ("psycopg2", "OperationalError")],
+        re.compile(
+            "too many clients|connection slots|could not connect|connection (?:to server|failed|refused)"
+        ),
+    ),
+}
+"""Exceptions of what cases share (files, ports, databases), by package and name, and what their messages say then."""
+
 WITHOUT_KEY = {"openai": "OpenAIError", "groq": "GroqError"}
 """Exceptions that clients raise as they are when they find no key, by package. Those derived from them tell of other
 things: of an answer that was cut off, say."""
@@ -54,6 +67,17 @@ OF_THE_ACCOUNT = re.compile(
 )
 """What Anthropic, Gemini and LiteLLM's proxy say with status 400, where others have 401 or 402."""
 
+OF_THE_SERVER = re.compile(
+    r"overloaded|rate.?limit|too many requests|server[ _]error|unavailable|bad gateway"
+    r"|\(code (?:40[12378]|429|5\d\d)\)"
+    r"|(?:^|; )(?:Remote|Local|Read|Write|Connect|Client|Incomplete|Chunked|Protocol|Network|Pool)\w*"
+    r"(?:Error|Timeout|Disconnected|Read)\b"
+    rf"|{re.escape(CUT_OFF)}",
+    re.IGNORECASE,
+)
+"""What is told with status 200 and no answer where the server or the connection gave out: gateways put their own error
+into the body, streams break."""
+
 SAID = 300
 """Characters of an error that are the server's own words; further on it may quote the request."""
 
@@ -74,7 +98,9 @@ def is_infrastructure(error: BaseException) -> bool:
             continue
         seen.add(id(current))
         is_listed = any(_is_listed(base) for base in type(current).__mro__)
-        if (is_listed and _status_of(current) not in OF_THE_REQUEST) or _is_without_key(current):
+        if is_listed and _status_of(current) not in OF_THE_REQUEST:
+            return True
+        if _is_without_key(current) or _is_shared_out(current):
             return True
         waiting += [current.__cause__, None if current.__suppress_context__ else current.__context__]
         # Those of a group, which Python 3.10 has as a backport.
@@ -88,6 +114,13 @@ def _is_listed(kind: type) -> bool:
     module = kind.__module__
     package = module if module in INFRASTRUCTURE else module.split(".", 1)[0]
     return kind.__name__ in INFRASTRUCTURE.get(package, ())
+
+
+def _is_shared_out(error: BaseException) -> bool:
+    """Whether something that cases share was taken: run alone the case would not have met that."""
+    names = ((kind.__module__.split(".", 1)[0], kind.__name__) for kind in type(error).__mro__)
+    words = next((INFRASTRUCTURE_WORDS[name] for name in names if name in INFRASTRUCTURE_WORDS), None)
+    return words is not None and words.search(str(error)) is not None
 
 
 def _is_without_key(error: BaseException) -> bool:
@@ -113,19 +146,29 @@ def _status_of(error: BaseException) -> int | None:
 def unanswered(calls: Sequence[Call]) -> str:
     """The error of a request to a model that never got its answer, "" if all did.
 
-    An attempt that was repeated is forgiven, and so is a request whose answer the application did not want any more, as
-    another had come: a race of two models, or of two attempts, has a loser each time.
+    An attempt that was repeated is forgiven, by the same model or by another that was told the same, and so is a
+    request whose answer the application did not want any more, as another had come: a race of two models, or of two
+    attempts, has a loser each time.
     """
-    last: dict[str, Call] = {call.key: call for call in calls if not call.superseded}
-    for call in last.values():
-        if call.answer is None and _is_unserved(call):
+    last: dict[str, int] = {call.key: at for at, call in enumerate(calls) if not call.superseded}
+    for at in last.values():
+        call = calls[at]
+        if call.answer is None and _is_unserved(call) and not _was_made_up_for(call, calls[at + 1 :]):
             return call.error or f"HTTP status {call.status}"
     return ""
+
+
+def _was_made_up_for(call: Call, later: Iterable[Call]) -> bool:
+    return bool(call.request) and any(
+        other.answer is not None and other.request == call.request for other in later
+    )
 
 
 def _is_unserved(call: Call) -> bool:
     """Whether a call without an answer tells of the way to the model, rather than of what was asked."""
     status = call.status
+    if status is not None and 200 <= status < 300:
+        return OF_THE_SERVER.search(call.error[:SAID]) is not None
     if status == 400:
         return OF_THE_ACCOUNT.search(call.error[:SAID]) is not None
     return status is None or status in UNSERVED or status >= 500
@@ -153,13 +196,13 @@ def outcome_of(
         return Outcome.xfailed if hasattr(setup, "wasxfail") else Outcome.skipped
     if call is None:
         return Outcome.crashed
-    if teardown is not None and teardown.failed:
+    if teardown is not None and teardown.failed and not call.failed and not _is_check(teardown, calls):
         return Outcome.error
     if call.skipped:
         return Outcome.xfailed if hasattr(call, "wasxfail") else Outcome.skipped
     if hasattr(call, "wasxfail"):
         return Outcome.xpassed
-    failed = [report for report in reports if report.when == "call" and report.failed]
+    failed = [report for report in reports if report.when in ("call", "teardown") and report.failed]
     if not failed:
         return Outcome.passed
     texts = [report.longreprtext for report in failed]
@@ -171,6 +214,11 @@ def outcome_of(
     if trouble or unanswered(calls):
         return Outcome.error
     return Outcome.failed
+
+
+def _is_check(teardown: pytest.TestReport, calls: Sequence[Call]) -> bool:
+    """Whether what failed at the end is a check of what the case did with a model: that a tool was called, say."""
+    return bool(calls) and crash_message(teardown).startswith(("AssertionError", "assert ", "Failed: "))
 
 
 def _timed_out(reports: Sequence[pytest.TestReport]) -> bool:

@@ -69,7 +69,7 @@ def run_job(job: Job, channel: Channel) -> None:
     sys.path[:] = job.sys_path
     sys.argv[:] = ["pytest", *job.args]
     sys.dont_write_bytecode = True
-    random.seed()
+    _draw_anew()
     root = os.getpid()
     recorder = Recorder()
     overlay = (BoundOverlay if job.isolation == "strict" else Overlay)(recorder.add_read)
@@ -268,7 +268,7 @@ class ChildSession:
         self._neighbours.join()
         self.overlay.begin_worker(temp / "prompts")
         share_calls(self.recorder, temp / "prompts", self.job, self._redactor, self._root)
-        random.seed()
+        _draw_anew()
         self.channel = channel
         part_capture(next(iter(self.items.values())).config)
         self._run_items(channel)
@@ -319,6 +319,15 @@ class ChildSession:
             hears_all=self.overlay.hears_all,
         )
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
+
+
+def _draw_anew() -> None:
+    """Seed the generators that a fork would share with its siblings, as in an interpreter that has just begun."""
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        with contextlib.suppress(Exception):
+            numpy_random.seed()
 
 
 def serve(channel: Channel) -> None:

@@ -31,6 +31,9 @@ LONGEST_REMINDER = 80
 CANCELLATIONS = ("CancelledError", "Cancelled")
 """The exceptions by which asyncio and trio cancel a task."""
 
+AT_ONCE = 1.0
+"""Seconds after an answer within which an application drops the calls that it has made in vain."""
+
 NOT_ENDED = "no complete answer before the case ended"
 UNREADABLE = "a response without a message that can be read"
 
@@ -256,8 +259,10 @@ class Exchange:
     def failed(self, error: BaseException) -> None:
         """End with an exception, which may carry a response (`raise_for_status` in a hook)."""
         status = getattr(getattr(error, "response", None), "status_code", None)
-        # Else it may have been cancelled for taking too long, which tells of the way to the model.
-        is_other_answered = self._recorder.answers > self._answers_before
+        # Else it may have been cancelled for taking too long, which tells of the way to the model: also where others
+        # that went out at the same time were answered meanwhile.
+        has_just_come = time.perf_counter() - self._recorder.answered < AT_ONCE
+        is_other_answered = self._recorder.answers > self._answers_before and has_just_come
         superseded = is_other_answered and type(error).__name__ in CANCELLATIONS
         self._end(replace(self._call, status=status, error=describe(error), superseded=superseded), error)
 
@@ -315,7 +320,7 @@ class Exchange:
         if self._ended:
             return
         self._ended = True
-        if call.answer is not None:
+        if call.answer is not None and call.kind == "chat":
             self._recorder.count_answer()
         if self._fare is not None:
             fare = self._fare

@@ -114,8 +114,12 @@ def mean(values: Iterable[Any]) -> float | None:
 
 
 def read_error(data: Any) -> str:
-    """The text of an `error` field, an object or a string, "" if there is none."""
-    return text_of(data.get("message")) or dump(data) if isinstance(data, dict) else text_of(data)
+    """The text of an `error` field, an object or a string, with its code if that is a number; "" if there is none."""
+    if not isinstance(data, dict):
+        return text_of(data)
+    message, code = text_of(data.get("message")), data.get("code")
+    has_code = isinstance(code, int) and not isinstance(code, bool)
+    return f"{message} (code {code})" if message and has_code else message or dump(data)
 
 
 def _first_count(data: Mapping[str, Any], *names: str) -> int:

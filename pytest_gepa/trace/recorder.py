@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -47,7 +49,9 @@ class Recorder:
         self.hear_reads: Callable[[], None] | None = None
         """Hands on, by `add_read`, what such processes have reported that they read."""
         self.answers = 0
-        """How many calls of this process have been answered."""
+        """How many calls of this process have been answered with text."""
+        self.answered = -math.inf
+        """When the last of them was, by `time.perf_counter`."""
         self._lock = ForkLock()
         self._shared: dict[Any, Any] = {}
         self._problems: list[str] = []
@@ -210,9 +214,10 @@ class Recorder:
         return slot
 
     def count_answer(self) -> None:
-        """Count a call that has been answered."""
+        """Count a call that has been answered with text, just now."""
         with self._lock:
             self.answers += 1
+            self.answered = time.perf_counter()
 
     def drop(self, slot: Slot) -> None:
         """Take a call out of the record of the running case again: it was to no model."""

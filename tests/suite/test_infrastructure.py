@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -80,12 +83,12 @@ def test_an_exception_without_a_status_is(error: Exception) -> None:
     assert is_infrastructure(error)
 
 
-def of(module: str, *names: str) -> Exception:
+def of(module: str, *names: str, text: str = "none") -> Exception:
     """An exception as a library that is not installed here has it: each name is the base of the next."""
     kind: type[Exception] = Exception
     for name in names:
         kind = type(name, (kind,), {"__module__": module})
-    return kind("none")
+    return kind(text)
 
 
 WITHOUT_KEY = [
@@ -135,6 +138,34 @@ def test_what_a_client_says_of_an_answer_is_no_infrastructure(error: Exception) 
     assert not is_infrastructure(error)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EADDRINUSE, "Address already in use"),
+        OSError(errno.EMFILE, "Too many open files"),
+        sqlite3.OperationalError("database is locked"),
+        of("psycopg2", "OperationalError", text="FATAL:  sorry, too many clients already"),
+        of("psycopg", "OperationalError", text='connection to server at "127.0.0.1" failed'),
+    ],
+    ids=str,
+)
+def test_what_cases_took_from_each_other_tells_of_the_infrastructure(error: Exception) -> None:
+    assert is_infrastructure(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory"),
+        sqlite3.OperationalError('near "SELEC": syntax error'),
+        of("psycopg2", "OperationalError", text="canceling statement due to statement timeout"),
+    ],
+    ids=str,
+)
+def test_what_a_query_or_a_name_of_the_model_s_led_to_does_not(error: Exception) -> None:
+    assert not is_infrastructure(error)
+
+
 def test_a_broken_connection_that_led_to_a_bad_request_still_tells() -> None:
     error = of_httpx(400)
     error.__cause__ = ConnectionError("no route")
@@ -173,6 +204,43 @@ def test_what_some_servers_say_of_the_account_with_status_400_is_no_answer(body:
     assert not unanswered([refused(400, '{"error": {"message": "no"}, "input": "' + 300 * "x" + body + '"}')])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Provider returned error (code 502)",
+        "overloaded_error: Overloaded",
+        "RemoteProtocolError: peer closed connection without sending complete message body; so far: Dear",
+        "the stream ended before the answer was complete; so far: Dear",
+        "Rate limit reached for requests",
+    ],
+)
+def test_an_answer_that_gave_out_under_status_200_is_none(error: str) -> None:
+    assert unanswered([refused(200, error)])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "closed before the answer was complete; so far: Dear",
+        "a response without a message that can be read",
+        "the prompt was flagged (code 400)",
+        "incomplete",
+        "CancelledError; so far: Dear",
+    ],
+)
+def test_what_else_comes_of_status_200_is_no_trouble(error: str) -> None:
+    assert not unanswered([refused(200, error)])
+
+
 def test_a_next_try_that_is_answered_forgives_a_refusal() -> None:
     answered = Call("key", "m", (), Message("assistant", "yes"))
     assert not unanswered([refused(401), answered])
+
+
+def test_another_model_that_was_told_the_same_afterwards_forgives_it() -> None:
+    said = (Message("system", "Be brief."), Message("user", "Which day?"))
+    failed = Call("key", "large", said, None, status=503, error="busy")
+    answered = Call("other", "small", said, Message("assistant", "Monday"))
+    assert not unanswered([failed, answered])
+    assert unanswered([answered, failed])
+    assert unanswered([failed, replace(answered, request=said[1:])])

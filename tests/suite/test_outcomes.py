@@ -14,7 +14,7 @@ from tests.fake_openai import Answer, FakeOpenAI
 from tests.suite.world import Build, evaluate
 
 PLAIN = """
-    import sys
+    import decimal, sys
     import pytest
 
     class Group(Exception):
@@ -66,6 +66,10 @@ PLAIN = """
 
     def test_has_a_broken_teardown(broken_at_the_end):
         pass
+
+    def test_records_what_is_no_json(record_property):
+        record_property("hits", decimal.Decimal(3))
+        record_property("of", {1, 2})
 
     def test_leaves_the_interpreter():
         sys.exit(3)
@@ -195,6 +199,7 @@ PLAIN_OUTCOMES = {
     "test_is_expected_strictly_to_fail_and_does_not": ("xpassed", None),
     "test_has_a_broken_setup": ("error", None),
     "test_has_a_broken_teardown": ("error", None),
+    "test_records_what_is_no_json": ("passed", 1.0),
     "test_leaves_the_interpreter": ("failed", 0.0),
     "test_ends_the_session": ("crashed", None),
     "test_runs_after_all_of_them": ("passed", 1.0),
@@ -237,10 +242,10 @@ APP = """
     def messages(question):
         return [{"role": "system", "content": PROMPT.read_text()}, {"role": "user", "content": question}]
 
-    def ask(question, **options):
+    def ask(question, model="fake", **options):
         client = openai.OpenAI(base_url=os.environ["FAKE_URL"], api_key="none", max_retries=0)
         with client.with_options(**options) as client:
-            answer = client.chat.completions.create(model="fake", messages=messages(question))
+            answer = client.chat.completions.create(model=model, messages=messages(question))
         return answer.choices[0].message.content
 
     async def ask_async(question):
@@ -289,6 +294,11 @@ MODEL = """
             return json.loads(ask("500"))
         except openai.APIError:
             raise AppError("cannot help")
+
+    @pytest.fixture
+    def booked():
+        yield
+        assert "booked" == "called"
 
     @pytest.fixture
     def invalid():
@@ -383,6 +393,32 @@ MODEL = """
     def test_second_attempt_is_answered():
         assert ask("once", max_retries=1) == "something else"
 
+    def test_another_model_is_told_the_same_and_answers():
+        try:
+            answer = ask("once, then another")
+        except openai.RateLimitError:
+            answer = ask("once, then another", model="backup")
+        assert answer == "something else"
+
+    def test_another_model_is_told_something_else_and_answers():
+        try:
+            answer = ask("429")
+        except openai.RateLimitError:
+            answer = ask("hello", model="backup")
+        assert answer == "something else"
+
+    def test_a_gateway_tells_its_error_with_status_200():
+        assert ask("gateway") == "an answer"
+
+    def test_a_filter_is_told_with_status_200():
+        assert ask("filter") == "an answer"
+
+    def test_a_check_at_the_end_fails(booked):
+        assert ask("hello")
+
+    def test_body_and_end_fail(broken_at_the_end):
+        assert ask("hello") == "something else"
+
     def test_the_slower_of_two_is_cancelled():
         assert asyncio.run(first("never", "hello")) == "something else"
 
@@ -445,6 +481,10 @@ MODEL = """
     def test_model_not_found():
         ask("404")
 """
+NO_ANSWERS = {
+    "gateway": {"code": 502, "message": "Provider returned error"},
+    "filter": {"message": "the prompt was flagged"},
+}
 MODEL_OUTCOMES = {
     "test_right_answer": "passed",
     "test_wrong_answer": "failed",
@@ -460,6 +500,12 @@ MODEL_OUTCOMES = {
     "test_error_replaced_by_the_app": "error",
     "test_error_within_a_group": "error",
     "test_second_attempt_is_answered": "failed",
+    "test_another_model_is_told_the_same_and_answers": "failed",
+    "test_another_model_is_told_something_else_and_answers": "error",
+    "test_a_gateway_tells_its_error_with_status_200": "error",
+    "test_a_filter_is_told_with_status_200": "failed",
+    "test_a_check_at_the_end_fails": "failed",
+    "test_body_and_end_fail": "failed",
     "test_the_slower_of_two_is_cancelled": "failed",
     "test_the_slower_of_the_same_two_is_cancelled": "failed",
     "test_gives_up_after_an_earlier_answer": "error",
@@ -573,7 +619,9 @@ def asked(build: Build, fork_runner: Runner) -> Iterator[dict[str, Rollout]]:
             is_over.wait(60)
         if question.isdigit():
             return int(question), {"error": {"message": f"this is {question}"}}
-        if question == "once" and question not in seen:
+        if question in NO_ANSWERS:
+            return 200, {"error": NO_ANSWERS[question]}
+        if question.startswith("once") and question not in seen:
             seen.add(question)
             return 429, {"error": {"message": "too fast"}}
         return f"answer to {question}"

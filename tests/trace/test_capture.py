@@ -271,6 +271,35 @@ def test_a_request_that_is_cancelled_when_another_was_answered_is_told_from_othe
     }
 
 
+@pytest.mark.parametrize("kind", ["embedding", "long ago"])
+def test_a_request_that_was_given_up_is_not_made_up_for_by_any_answer(
+    library: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    url, body, whole = (URL, ask("quick"), WHOLE)
+    if kind == "embedding":
+        url, body = URL.replace("chat/completions", "embeddings"), {"model": "m", "input": "quick"}
+        whole = {"data": [{"embedding": [0.5], "index": 0}], "model": "m"}
+    else:
+        monkeypatch.setattr(exchange, "AT_ONCE", 0.0)
+
+    async def answer(request: Any) -> Any:
+        if b"slow" in request.content:
+            await asyncio.Event().wait()
+        return library.Response(200, json=whole)
+
+    async def run() -> None:
+        async with library.AsyncClient(transport=library.MockTransport(answer)) as client:
+            hanging = asyncio.create_task(client.post(URL, json=ask("slow")))
+            await asyncio.sleep(0)
+            await client.post(url, json=body)
+            hanging.cancel()
+            await asyncio.wait([hanging])
+
+    asyncio.run(run())
+    (hung,) = (call for call in recorder.end().calls if call.answer is None)
+    assert not hung.superseded
+
+
 def test_a_hook_that_raises_for_status_is_recorded_with_it(library: Any, recorder: Recorder) -> None:
     transport = library.MockTransport(lambda request: library.Response(404))
     hooks = {"response": [lambda response: response.raise_for_status()]}

@@ -252,7 +252,7 @@ def test_what_is_not_finished_is_not_complete(body: bytes) -> None:
 
 def test_an_error_in_a_body_of_status_200_is_read() -> None:
     assert read_answer(encode({"error": {"message": "overloaded", "code": 1}})) == Answer(
-        None, error="overloaded"
+        None, error="overloaded (code 1)"
     )
     assert read_answer(encode({"error": "overloaded"})) == Answer(None, error="overloaded")
     in_choice = {"choices": [{"message": {"content": ""}, "error": {"message": "provider is down"}}]}

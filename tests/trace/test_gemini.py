@@ -156,7 +156,7 @@ def test_a_stream_of_events_and_a_stream_that_is_one_list_are_the_same() -> None
 def test_an_error_is_read_and_is_no_end() -> None:
     error = {"error": {"code": 503, "message": "overloaded"}}
     answer = read_answer(encode(error))
-    assert answer == Answer(None, error="overloaded")
+    assert answer == Answer(None, error="overloaded (code 503)")
     stream = GeminiStream()
     for one in (*PIECES, error):
         stream.feed(b"data: " + encode(one) + b"\n\n")
