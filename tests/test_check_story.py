@@ -13,6 +13,7 @@ from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_terminal import check_lines
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
+from pytest_gepa.trace.trajectory import Message
 from tests.check_world import EDITED, OTHER, World, example_world, harmless_world
 
 
@@ -216,3 +217,24 @@ def test_trials_that_the_application_answers_from_a_store_of_its_own_prove_nothi
     assert result.stopped.startswith("the cases asked no model in a further trial")
     assert result.failed
     assert {case.today.trials for case in result.cases} == {1}
+
+
+class Keeping(World):
+    """The application keeps an answer to the edited prompt, and asks about it in the cases of the other one."""
+
+    said = "A long answer, word for word, that the application has kept."
+
+    def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        made = super().rollout(candidate, texts, case, trial)
+        (call,) = made.trajectory.calls
+        call = replace(call, key=f"{case} {texts[EDITED]}")
+        if case in self.rates:
+            call = replace(call, answer=Message("assistant", self.said))
+        else:
+            call = replace(call, request=(Message("user", f"Given: {self.said} What now?"),))
+        return replace(made, trajectory=replace(made.trajectory, calls=(call,)))
+
+
+def test_a_case_that_goes_by_a_kept_answer_to_the_changed_prompt_is_compared(tmp_path: Path) -> None:
+    result = Keeping({"steady": (1, 1)}, others=1).check(tmp_path)
+    assert {case.case: case.components for case in result.cases} == {"steady": (EDITED,), "other0": (EDITED,)}

@@ -41,6 +41,16 @@ def test_a_case_without_the_changed_prompt_is_untouched():
     assert spared(BOTH, run("route only", ROUTE)) == {"route only"}
 
 
+def test_a_case_that_goes_by_an_answer_to_the_changed_prompt_is_run_again():
+    said = "Dear customer, thank you for writing to us about your bill."
+    (route, reply) = BOTH.trajectory.calls
+    answered = Trajectory((route, replace(reply, answer=Message("assistant", said))))
+    both = replace(BOTH, trajectory=answered)
+    kept = run("kept", f"{ROUTE}\n\n{said.replace(' ', chr(10), 1)} What now?")
+    assert spared(both, kept, run("route only", ROUTE)) == {"route only"}
+    assert spared(BOTH, kept) == {"kept"}
+
+
 def test_a_case_that_opens_the_changed_file_is_run_again():
     assert spared(BOTH, run("route only", ROUTE, reads=("reply.md",))) == set()
 

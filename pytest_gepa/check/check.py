@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pytest_gepa.check.rounds import Bench, Job, Rounds, most_trials
 from pytest_gepa.check.state import BASE, TODAY, CheckState
 from pytest_gepa.evolve.candidate import derive
 from pytest_gepa.run.base_prompts import BasePrompts
+from pytest_gepa.run.inherit import answers_to
 from pytest_gepa.run.stale_copies import refuse_stale_copies
+from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.usage import CaseUsage
+from pytest_gepa.trace.attribution import repeats
 from pytest_gepa.verdict.sequential import Trials
 
 
@@ -26,6 +29,7 @@ class Check:
         self._cases = {case.id: case for case in bench.cases}
         self._components = {component.id: component for component in bench.components}
         self._base = base
+        self._answers: Mapping[str, Sequence[str]] = {}
         self._rounds = Rounds(bench, "check", (BASE, TODAY), self.state)
         self._seen = frozenset(name for usage in known.values() for name in usage.touches)
         is_whole = base.changed <= self._seen
@@ -61,6 +65,8 @@ class Check:
         self._rounds.play([Job(TODAY, 0, first), Job(BASE, 0, sure)])
         # No change of a prompt that nobody reads arrives, and "no regression" would be said of it for ever.
         refuse_stale_copies(self.state.every_rollout(TODAY), self._components, changed)
+        runs = self.state.every_rollout(TODAY)
+        self._answers = {name: answers_to([name], runs) for name in changed}
         concerned = [case for case in first if self._is_concerned(case)]
         self._rounds.play([Job(BASE, 0, tuple(case for case in concerned if case not in sure))])
         for case in concerned:
@@ -83,7 +89,8 @@ class Check:
             state.uses[case] = self._known.get(case, frozenset()) & self._base.changed
         if not rollout.outcome.is_evidence:
             return False
-        used = frozenset((*rollout.uses, *rollout.reads)) | self._known.get(case, frozenset())
+        used = frozenset((*rollout.uses, *rollout.reads, *self._passed_on(rollout)))
+        used |= self._known.get(case, frozenset())
         if used & self._base.added:
             state.on_new_prompts[case] = min(used & self._base.added)
             return False
@@ -91,6 +98,14 @@ class Check:
         if not state.uses[case]:
             state.untouched.add(case)
         return bool(state.uses[case])
+
+    def _passed_on(self, rollout: Rollout) -> list[str]:
+        """The changed prompts that have a part in a case by an answer which the application kept of another one."""
+        return [
+            name
+            for name, answers in self._answers.items()
+            if name not in rollout.uses and repeats(rollout.trajectory.calls, answers)
+        ]
 
     def _has_same_requests(self, case: str) -> bool:
         """Whether both sides have asked for the same, and it came to the same: the change did not arrive."""

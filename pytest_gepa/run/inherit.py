@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.trace.attribution import components_touched
+from pytest_gepa.trace.attribution import answers_given, components_touched, repeats
+
+MOST_ANSWERS = 500
+"""So many answers are looked for in the requests of others: agents give a thousand, and keep none."""
 
 Rollouts = Mapping[tuple[str, str], Rollout]
 """Rollouts by candidate and case."""
@@ -21,9 +25,9 @@ def untouched(
 ) -> dict[str, Rollout]:
     """The rollouts of `wanted` cases that a candidate has from a parent, by case.
 
-    Under that parent no piece of a prompt that differs was part of the case's requests, so the same requests would
-    go out again. Only a prompt whose text was seen to arrive in one of all `cases` can be known to be missing in
-    another.
+    Under that parent no piece of a prompt that differs was part of the case's requests, nor an answer to one that held
+    it (kept by the process from an earlier case), so the same requests would go out again. Only a prompt whose text was
+    seen to arrive in one of all `cases` can be known to be missing in another.
     """
     everything = list(cases)
     found: dict[str, Rollout] = {}
@@ -32,7 +36,10 @@ def untouched(
         runs = _evidence(rollouts, parent.id, everything)
         if changed <= {name for run in runs.values() for name in run.uses}:
             texts = {name: parent.texts[name] for name in changed}
-            found.update({case: runs[case] for case in wanted if case in runs and _misses(texts, runs[case])})
+            answers = answers_to(changed, runs.values())
+            found.update(
+                {case: runs[case] for case in wanted if case in runs and _misses(texts, answers, runs[case])}
+            )
     return found
 
 
@@ -48,6 +55,14 @@ def modelless(
         for case in wanted
         if case in runs and not (_asks(runs[case]) or runs[case].reads or may_know(runs[case], arrived))
     }
+
+
+def answers_to(names: Collection[str], runs: Iterable[Rollout]) -> tuple[str, ...]:
+    """What models have answered in rollouts that use one of these prompts. An application that keeps an answer passes
+    the prompt's part in it on to later cases of its process, which show neither prompt nor request."""
+    using = (run for run in runs if not set(names).isdisjoint(run.uses))
+    answers = (answer for run in using for answer in answers_given(run.trajectory.calls))
+    return tuple(islice(dict.fromkeys(answers), MOST_ANSWERS))
 
 
 def seen_to_arrive(runs: Iterable[Rollout]) -> frozenset[str]:
@@ -74,8 +89,10 @@ def _evidence(rollouts: Rollouts, candidate: str, cases: Iterable[str]) -> dict[
     return {case: run for case, run in known if run is not None and run.outcome.is_evidence}
 
 
-def _misses(texts: Mapping[str, str], rollout: Rollout) -> bool:
-    """Whether a rollout had calls, and nothing of these prompts had any part in it."""
+def _misses(texts: Mapping[str, str], answers: Sequence[str], rollout: Rollout) -> bool:
+    """Whether a rollout had calls, and nothing of these prompts, nor of the answers to them, had any part in it."""
     calls = rollout.trajectory.calls
     known = {*rollout.reads, *rollout.uses}  # what is kept of a long request may lack a text that was in it
-    return bool(calls) and texts.keys().isdisjoint(known) and not components_touched(texts, calls)
+    if not calls or not texts.keys().isdisjoint(known):
+        return False
+    return not components_touched(texts, calls) and not repeats(calls, answers)

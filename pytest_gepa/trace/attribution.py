@@ -15,6 +15,9 @@ LEAST_SHARE = 0.3
 """Share of a component's literal characters that must be found. Measured: the right component has 0.73 or
 more, a wrong one 0.10 or less; branches of a template that a case does not take lower the former."""
 
+LEAST_REPEATED = 40
+"""Characters of an answer that no other request holds by chance."""
+
 SHORT = 16
 """Components below this many characters, and pieces of text between placeholders, prove nothing when found
 inside a longer text."""
@@ -80,6 +83,21 @@ def components_touched(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple
     """
     haystack = "\0".join(_messages(calls))
     return tuple(id for id, text in texts.items() if _is_touched(text, haystack))
+
+
+def answers_given(calls: Iterable[Call]) -> Iterator[str]:
+    """The longer texts that models have answered, as they are looked for in requests by `repeats`."""
+    for call in calls:
+        if call.answer is not None and call.kind == "chat":
+            said = _squeeze(call.answer.content)
+            if len(said) >= LEAST_REPEATED:
+                yield said
+
+
+def repeats(calls: Sequence[Call], answers: Iterable[str]) -> bool:
+    """Whether a request holds one of these answers: then it goes by what they were an answer to."""
+    haystack = "\0".join(_messages(calls))
+    return any(answer in haystack for answer in answers)
 
 
 def _messages(calls: Sequence[Call]) -> list[str]:
