@@ -6,6 +6,11 @@ from __future__ import annotations
 class GepaError(Exception):
     """Base of every error that this package raises on purpose."""
 
+    @property
+    def brief(self) -> str:
+        """What is wrong, in a line."""
+        return str(self).partition("\n")[0]
+
 
 class SettingsError(GepaError):
     """A setting is unknown, malformed or contradicts another; the message names the mend."""

@@ -14,7 +14,13 @@ import pytest
 
 from pytest_gepa.fixture import Gepa
 from pytest_gepa.options import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
-from pytest_gepa.stash import closing_key, exit_status_key, recorder_key, settings_key
+from pytest_gepa.stash import (
+    closing_key,
+    exit_status_key,
+    is_partly_collected_key,
+    recorder_key,
+    settings_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -159,6 +165,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None
     if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return None  # pytest's own loop says so
+    session.config.stash[is_partly_collected_key] = session.testsfailed > 0
     from pytest_gepa.front.modes import run_mode
 
     return run_mode(session, settings)
@@ -172,7 +179,9 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         pytest.ExitCode.OK,
         pytest.ExitCode.TESTS_FAILED,  # of today's prompts, which is no failure of the run
     ):
-        session.exitstatus = config.stash[exit_status_key]
+        # What could not be collected was not looked at: that is no pass, whatever the rest has come to.
+        is_partly_collected = config.stash.get(is_partly_collected_key, False)
+        session.exitstatus = max(config.stash[exit_status_key], int(is_partly_collected))
     result = yield
     if closing_key in config.stash:
         from pytest_gepa.front.modes import print_closing

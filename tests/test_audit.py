@@ -401,6 +401,16 @@ def test_of_a_case_whose_answers_vary_a_drop_counts_when_it_comes_twice(tmp_path
     )  # today, the blank, two of the pieces
 
 
+def test_a_drop_whose_second_run_was_not_made_is_not_measured(tmp_path: Path):
+    def answers(case: str, text: str, trial: str) -> tuple[float, str]:
+        return float("Third" in text), trial
+
+    # Today twice, the blank twice, and each of the three pieces once.
+    result = audit(tmp_path, Functions(["a"], answers), limit=7)
+    assert states(result) == ["unnoticed", "unnoticed", "not measured"]
+    assert "has no second run" in result.prompts[0].pieces[2].reason
+
+
 def test_a_score_must_drop_by_more_than_it_varies(tmp_path: Path):
     def answers(case: str, text: str, trial: str) -> tuple[float, str]:
         noise = 0.1 if trial == "audit/1" else 0.0

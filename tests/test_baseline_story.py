@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import check_lines
+from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.redact import Redactor
 from tests.baseline_world import PROMPT, SECRET, ModelWorld
@@ -75,6 +77,22 @@ def test_a_pattern_of_the_users_loses_no_case(tmp_path: Path, pattern: str) -> N
 
     assert set(baseline.cases) == set(world.rates)
     assert len(world.compare(tmp_path, baseline).cases) == 3
+
+
+def test_a_budget_that_cannot_hold_the_first_trial_buys_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = ModelWorld({"plain0": 1, "plain1": 1, "plain2": 1, "first": 1, "second": 1})
+    run = world.suite.run
+
+    def charging(*args: Any, **options: Any) -> Evaluation:
+        found = run(*args, **options)
+        return Evaluation(found.rollouts, {case: one.charged for case, one in found.rollouts.items()})
+
+    monkeypatch.setattr(world.suite, "run", charging)
+    _, state = world.save(tmp_path, budget=4, trials=2)
+    assert state.stopped == "the budget of 4 rollouts is used up"
+    assert (len(world.ran("first")), world.ran("second")) == (1, [])
 
 
 def test_a_budget_that_cannot_hold_the_sample_ends_it_after_one_trial(tmp_path: Path) -> None:

@@ -343,6 +343,13 @@ def test_a_budget_ends_the_check(project: Project) -> None:
     run.matches("verdict*not finished: the budget of 10 rollouts is used up*")
 
 
+def test_a_file_that_cannot_be_collected_is_no_pass(project: Project) -> None:
+    project.write({"test_broken.py": "import nothing_of_this_name\n"})
+    run = check(project, "--continue-on-collection-errors")
+    assert run.code == 1, run.everything
+    assert result(run)["verdict"] == "nothing changed"
+
+
 SKIPPING = """\
 import pytest
 

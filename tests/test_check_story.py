@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from pytest_gepa.check import rounds
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_terminal import check_lines
+from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.trace.trajectory import Message
@@ -238,3 +243,39 @@ class Keeping(World):
 def test_a_case_that_goes_by_a_kept_answer_to_the_changed_prompt_is_compared(tmp_path: Path) -> None:
     result = Keeping({"steady": (1, 1)}, others=1).check(tmp_path)
     assert {case.case: case.components for case in result.cases} == {"steady": (EDITED,), "other0": (EDITED,)}
+
+
+def test_when_the_minutes_are_over_nothing_is_begun_though_the_budget_has_run_short_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cases, one a side at a time: the budget holds the next trials of the first, and time ends among them."""
+    late = 0.0
+
+    class Slow(World):
+        def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+            nonlocal late
+            late += 1_000 * trial.endswith("/2")
+            return super().rollout(candidate, texts, case, trial)
+
+    monkeypatch.setattr(rounds, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late))
+    world = Slow({"first": (1, 1), "second": (1, 1)})
+    result = world.check(tmp_path, budget=8, minutes=10, concurrency=1)
+    assert [side for side, _, trial in world.ran if trial.endswith("/2")] == ["base"]
+    assert result.stopped == "the budget of 8 rollouts is used up"
+
+
+def test_retries_are_among_the_rollouts_that_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World({"steady": (1, 1)})
+    run = world.suite.run
+
+    def retrying(*args: Any, **options: Any) -> Evaluation:
+        allowance = options["allowance"]
+        assert allowance.reserve(1)
+        allowance.settle(1, 1)
+        return run(*args, **options)
+
+    monkeypatch.setattr(world.suite, "run", retrying)
+    result = world.check(tmp_path)
+    assert result.spent.rollouts == len(world.ran) + len(world.suite.asked)

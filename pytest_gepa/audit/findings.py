@@ -90,6 +90,12 @@ def notices(today: Sequence[Seen], ablated: Sequence[Seen]) -> bool:
     return len(runs) == needed and all(is_worse(today, run) for run in runs)
 
 
+def is_undecided(today: Sequence[Seen], ablated: Sequence[Seen]) -> bool:
+    """Whether a case was worse in the one run that it has, while it takes two to tell."""
+    runs = evidence(ablated)
+    return not is_steady(today) and len(runs) == 1 and is_worse(today, runs[0])
+
+
 def is_part(component: str, today: Sequence[Seen], blanked: Sequence[Seen]) -> bool:
     """Whether a prompt has a part in a case: without it the case asks other things."""
     before, after = evidence(today)[:1], evidence(blanked)[:1]

@@ -41,6 +41,8 @@ class BaselineSaving:
 
     def _begin(self) -> None:
         self._play(range(1), self.first_cases)
+        if self.state.stopped:
+            return
         self.state.untouched = {case for case in self._cases if self._is_modelless(case)}
         asking = [
             case
@@ -49,7 +51,7 @@ class BaselineSaving:
         ]
         # Half a sample is none: better to know now that the budget cannot hold it.
         needed = sum(self._trials[case] - 1 for case in asking)
-        if needed > self._rounds.remaining and not self.state.stopped:
+        if needed > self._rounds.remaining:
             smallest = self._rounds.spent + needed
             self.state.stopped = (
                 f"the trials do not fit the budget; the smallest that holds them is --gepa-budget {smallest}, or save "

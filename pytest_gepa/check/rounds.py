@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pytest_gepa.check.baselines import rounded
 from pytest_gepa.check.state import BASE, TODAY, CheckState, SideName
-from pytest_gepa.errors import SetupError
+from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.candidate import Candidate, seed_candidate
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run.crew import Crew
@@ -112,7 +112,7 @@ class Rounds:
                     self._look(due)
             self.state.has_ended = not self.state.stopped
         except BaseException as error:
-            if isinstance(error, SetupError):
+            if isinstance(error, GepaError):
                 self.state.stopped = self.state.stopped or error.brief
             self._suite.stop()
             self._crew.keep_waiting()
@@ -184,6 +184,7 @@ class Rounds:
                     self._crew.start(partial(self._work, job))
             if self._crew.busy:
                 message = self._crew.next()
+                self.state.settled = self._budget.spent
                 if callable(message):
                     message()
         for job in jobs:
@@ -223,11 +224,15 @@ class Rounds:
 
     def _is_over(self) -> bool:
         """Whether nothing more may begin at all; an exhausted budget lets what it still holds begin."""
-        return bool(self.state.stopped) and not self.state.is_out_of_budget
+        state = self.state
+        is_out_of_money = state.spending is not None and bool(state.spending.stopped)
+        return state.is_out_of_time or is_out_of_money or (bool(state.stopped) and not state.is_out_of_budget)
 
     def _run_out_of_budget(self) -> None:
         self.state.is_out_of_budget = True
-        self.state.stopped = f"the budget of {self._settings.budget} rollouts is used up"
+        self.state.stopped = (
+            self.state.stopped or f"the budget of {self._settings.budget} rollouts is used up"
+        )
 
     def _work(self, job: Job) -> Evaluation:
         candidate = self.state.today if job.side == TODAY else self.state.base

@@ -48,6 +48,7 @@ class CheckState:
     is_out_of_budget: bool = False
     is_out_of_time: bool = False
     charged: int = 0
+    settled: int = 0
     cached: int = 0
     task_models: set[str] = field(default_factory=set)
     problems: tuple[str, ...] = ()
@@ -78,6 +79,11 @@ class CheckState:
     def tiers(self) -> tuple[Tier, ...]:
         """The tier of every case that is compared."""
         return judge_cases(list(self.trials.values()))
+
+    @property
+    def spent(self) -> int:
+        """Rollouts that were charged: settled ones, retries among them, and those heard of in one that was cut off."""
+        return max(self.charged, self.settled)
 
     def count(self, rollout: Rollout) -> None:
         """Add what a rollout took."""

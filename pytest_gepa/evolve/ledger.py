@@ -177,6 +177,11 @@ class Ledger:
         """Return the cases that the candidate is not judged by, with what stands there for it."""
         return self._left_out.get(candidate, {})
 
+    @property
+    def inherited(self) -> Collection[str]:
+        """The cases that no candidate can change, so that the seed's results are every candidate's."""
+        return self._inherited.keys()
+
     def missing(self, candidate: str) -> tuple[str, ...]:
         """Return the active cases that judge the candidate and on which it has not been run."""
         known, left_out = self.results.get(candidate, self._inherited), self.left_out(candidate)

@@ -90,8 +90,8 @@ def _run(
     audit = Audit(plan, texts, suite, journal, settings.concurrency, minutes, feeder.feed, lines.ablated)
     audit.state.spending = spending
     steps = LastSteps()
-    # Out of time a replay would go on where there are no answers any more.
-    if steps.take(audit.run) and not audit.state.is_out_of_time:
+    # Out of time or money a replay would go on where there are no answers any more.
+    if steps.take(audit.run) and not (audit.state.is_out_of_time or spending.stopped):
         steps.take(partial(answers.keep, directory))
     # Whatever ended the audit: what was paid for is written down.
     with undisturbed():

@@ -87,8 +87,8 @@ class CheckSession:
         spending = Spending(self._run.temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
         story.state.spending = spending
         steps = LastSteps()
-        # Out of time a replay would go on where there are no answers any more.
-        if steps.take(story.run) and not story.state.is_out_of_time:
+        # Out of time or money a replay would go on where there are no answers any more.
+        if steps.take(story.run) and not (story.state.is_out_of_time or spending.stopped):
             steps.take(partial(self._answers.keep, self.directory))
         # Whatever ended it: what was paid for is written down.
         with undisturbed():

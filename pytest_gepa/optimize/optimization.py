@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import islice
 
-from pytest_gepa.errors import SetupError
+from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.evolve.search import Search, SearchCase
@@ -133,7 +133,9 @@ class Optimization:
                 state.rivals = self._rivals(state.winner)
                 self._confirm_run().run(state.winner, state.rivals)
         except BaseException as error:
-            if isinstance(error, SetupError):
+            if isinstance(error, GepaError) and state.search_ended:
+                state.confirm_stopped = state.confirm_stopped or error.brief
+            elif isinstance(error, GepaError):
                 state.stopped = state.stopped or error.brief
             # A second Ctrl-C comes easily while children end; what was found must not be lost by it.
             with undisturbed():

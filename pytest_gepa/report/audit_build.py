@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytest_gepa.audit.audit import AuditState, runs_of
-from pytest_gepa.audit.findings import evidence, is_flaky, is_part, notices, tells_nothing
+from pytest_gepa.audit.findings import evidence, is_flaky, is_part, is_undecided, notices, tells_nothing
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.file_lines import file_lines
 from pytest_gepa.prompts.pieces import Cut
@@ -120,6 +120,12 @@ def _piece(state: AuditState, component: str, cut: Cut, labels: Mapping[str, str
         return _unmeasured(cut, "the audit was interrupted before")
     if not ran:
         return _unmeasured(cut, "no case came to an end without it")
+    if state.plan.trials > 1 and any(
+        is_undecided(state.today[case], runs_of(state, made, case)) for case in ran
+    ):
+        return _unmeasured(
+            cut, "a case that answers differently each time was worse once, and has no second run"
+        )
     return PieceCoverage(cut.kind, cut.first, cut.last, "unnoticed", (), len(ran))
 
 

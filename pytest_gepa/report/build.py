@@ -168,11 +168,15 @@ def _examples(candidate: Candidate, labels: Mapping[str, str]) -> tuple[TakenCas
 
 def _search_tally(state: RunState, candidate: str, left_out: Collection[str]) -> Tally:
     """A candidate's score in the search, without the cases that are left out."""
-    known = state.search.pool.ledger.cases
+    ledger = state.search.pool.ledger
+    rollouts = {case: rollout for (name, case), rollout in state.standing.items() if name == candidate}
+    # Cases that nothing can change were run under today's prompts only.
+    seed = state.search.seed.id
+    rollouts = {case: state.standing[seed, case] for case in ledger.inherited} | rollouts
     graded = [
-        (known[case].weight, rollout.score, rollout.outcome is Outcome.passed)
-        for (name, case), rollout in state.standing.items()
-        if name == candidate and rollout.score is not None and case not in left_out
+        (ledger.cases[case].weight, rollout.score, rollout.outcome is Outcome.passed)
+        for case, rollout in rollouts.items()
+        if rollout.score is not None and case not in left_out
     ]
     total = sum(weight for weight, _, _ in graded)
     score = sum(weight * score for weight, score, _ in graded) / total if total else 0.0

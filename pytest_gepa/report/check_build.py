@@ -269,4 +269,4 @@ def trouble_of(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
 
 def spent_of(state: CheckState) -> Spent:
     """What the trials have taken."""
-    return with_bill(Spent(rollouts=state.charged, cached=state.cached), state.spending, state.started)
+    return with_bill(Spent(rollouts=state.spent, cached=state.cached), state.spending, state.started)

@@ -125,6 +125,8 @@ class Suite:
         not tried again any more is final. Raises `ReplayError` when only stored answers may be used and some are
         missing, `SetupError` when cases have other parameters in each process under today's prompts.
         """
+        if not cases:
+            return Evaluation({}, {})
         first = self._attempt(candidate, texts, cases, trial, self._around.concurrency, on_rollout)
         check_values(
             {case: known.values for case, known in self.cases.items()},

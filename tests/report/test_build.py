@@ -130,6 +130,13 @@ def test_an_interrupted_search_is_not_confirmed_and_shows_its_search_scores():
     assert len(found.changes) == 1
 
 
+def test_cases_that_nothing_can_change_count_on_both_sides_of_an_interrupted_search():
+    desk = Desk([*WORDS, "Answer"], idle=["Answer"]).search(reflections=2).choose()
+    found = built(desk)
+    assert found.baseline == Tally(1, 8, 1 / 8)
+    assert found.winner.total == found.baseline.total
+
+
 def test_an_interrupted_confirm_run_claims_neither_effect_nor_fixed_cases():
     found = built(Desk(WORDS).search().choose().confirm(trials=1, of=3))
     assert found.verdict == "not confirmed"
