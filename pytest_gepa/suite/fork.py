@@ -39,6 +39,7 @@ class ForkRunner:
         self._prompts = list(prompts)
         self._lock = threading.Lock()
         self._server: _Server | None = None
+        self._loading: _Server | None = None
         self._retired: list[_Server] = []
         self._sessions: set[ForkedSession] = set()
         self._supervisors: set[Supervisor] = set()
@@ -79,6 +80,9 @@ class ForkRunner:
     def stop(self) -> None:
         """End every child at once, and start none any more."""
         self._stopped = True
+        loading = self._loading
+        if loading is not None:  # imports may take minutes, and whoever waits for them holds the lock
+            loading.kill()
         for supervisor in list(self._supervisors):
             supervisor.stop()
         for session in list(self._sessions):
@@ -169,12 +173,15 @@ class ForkRunner:
 
         That is `otherwise` if the server did not survive it: any module may end the process that imports it.
         """
+        self._loading = server
         try:
-            if server.preload(self._preload, self._prompts):
+            if self._stopped or server.preload(self._preload, self._prompts):
                 return True
             self._preload = _without_tainted(self._preload, server)
         except RunnerError:
             self._preload = otherwise
+        finally:
+            self._loading = None
         return False
 
 
@@ -278,6 +285,10 @@ class _Server:
         session = ForkedSession(Channel(ours), answer["pid"], siblings)
         siblings.add(session)
         return session
+
+    def kill(self) -> None:
+        """End the server at once, whatever it does. Who waits for its answer gets a `RunnerError`."""
+        self._process.kill()
 
     def close(self) -> None:
         """Close the control socket: the server then ends its children and itself."""

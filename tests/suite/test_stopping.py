@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -207,6 +208,34 @@ def test_a_preloaded_module_that_reads_a_prompt_is_dropped_with_those_that_impor
     runner.close()
 
     assert seen == ["One.\n", "Two.\n"]
+
+
+SLOW_LIBRARY = """
+    import os, urllib.request
+
+    urllib.request.urlopen(os.environ["FAKE_URL"] + "/chat/completions", b"{}")
+"""
+
+
+def test_a_stop_does_not_wait_for_what_is_being_preloaded(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Waiting(clients=1)
+    (tmp_path / "slow_library.py").write_text(dedent(SLOW_LIBRARY), encoding="utf-8")
+    with FakeOpenAI(slow.reply) as server:
+        monkeypatch.setenv("FAKE_URL", server.base_url)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        runner = choose_runner("fork", tmp_path, [*PRELOAD, "slow_library"], [])
+        suite = project.suite(runner, ["test_quick.py::test_quick"])
+        thread, results = in_thread(lambda: evaluate(suite))
+        assert slow.all_here.wait(60)
+        suite.stop()
+        thread.join(30)
+        ended = list(results)
+        slow.is_over.set()
+        thread.join(60)
+        runner.close()
+    assert [evaluation.rollouts for evaluation in ended] == [{}]
 
 
 LIBRARY_THAT_STARTS_A_THREAD = """
