@@ -32,11 +32,29 @@ class Mailbox:
         self._owner = owner
         self._redact = redact
         self._read = 0
+        self._begun = 0
 
     @property
     def is_ours(self) -> bool:
         """Whether this process is the one that reads."""
         return os.getpid() == self._owner
+
+    def begin_case(self) -> None:
+        """Let the others know that another case begins."""
+        self._begun += 1
+        self._counter.write_bytes(b"%d" % self._begun)
+
+    @property
+    def cases(self) -> int:
+        """How many cases the owner has begun."""
+        try:
+            return int(self._counter.read_bytes() or b"0")
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def _counter(self) -> Path:
+        return self.path.with_suffix(".case")
 
     def post_call(self, call: Call) -> None:
         """Tell the owner of a call that has ended."""

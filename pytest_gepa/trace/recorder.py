@@ -70,6 +70,7 @@ class Recorder:
         self._read: set[str] = set()
         self._known: frozenset[str] = frozenset()
         self._refused: list[str] = []
+        self._cases = 0
 
     @property
     def current(self) -> str | None:
@@ -91,6 +92,8 @@ class Recorder:
     def begin(self, case_id: str) -> None:
         """Start a case. Raises `RuntimeError` while another is running."""
         self.hear_children()
+        if self.mailbox is not None and self.mailbox.is_ours:
+            self.mailbox.begin_case()
         with self._lock:
             if self._case is not None:
                 raise RuntimeError(
@@ -229,10 +232,16 @@ class Recorder:
     def claim(self, key: str) -> Ordinal:
         """Number a request among the identical ones of the case: the lowest number that is not taken.
 
-        Those of wider fixtures are numbered apart, so that a case's own request never gets the answer of one.
+        Those of wider fixtures are numbered apart, so that a case's own request never gets the answer of one. A child
+        that lives longer than a case, a server say, begins anew with each: which cases came before is chance.
         """
+        outbox = self._outbox
+        cases = 0 if outbox is None else outbox.cases
         with self._lock:
             place = self._place()
+            if cases != self._cases:
+                self._cases = cases
+                place.ordinals.clear()
             taken = place.ordinals.setdefault(key, set())
             numbers = itertools.count(0 if place.case or place is self._stray else FIRST_OF_FIXTURE)
             number = next(number for number in numbers if number not in taken)

@@ -113,6 +113,60 @@ def test_the_libraries_that_are_waited_for_are_those_that_are_understood() -> No
     assert set(child_calls.LIBRARIES) == {name for hook in HOOKS for name in hook.names}
 
 
+SERVER = """
+    import http.server
+    import sys
+
+    from app import ask
+
+    class Desk(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            said = ask("the same for all").encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Desk)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+"""
+USERS = """
+    import subprocess
+    import sys
+    import urllib.request
+
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def desk():
+        with subprocess.Popen([sys.executable, "server.py"], stdout=subprocess.PIPE, text=True) as child:
+            yield f"http://127.0.0.1:{int(child.stdout.readline())}/"
+            child.terminate()
+
+    @pytest.mark.parametrize("number", range(3))
+    def test_desk(desk, number):
+        assert urllib.request.urlopen(desk).read() == b"yes"
+"""
+
+
+def test_what_a_server_asks_for_each_case_is_one_request(
+    usual_runner: Runner, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeOpenAI(lambda request: "yes") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-a-key-that-nobody-may-see")
+        project = build({"app.py": APP, "server.py": SERVER, "test_desk.py": USERS})
+        cases = [f"test_desk.py::test_desk[{number}]" for number in range(3)]
+        rollouts = evaluate(project.suite(usual_runner, cases, concurrency=1)).rollouts
+        assert [asked(rollouts[case]) for case in cases] == [["the same for all"]] * 3
+        assert [rollouts[case].charged for case in cases] == [True, False, False]
+        assert len(server.requests) == 1
+
+
 def call(text: str) -> Call:
     return Call(key=text, model="m", request=(), answer=None)
 
