@@ -47,7 +47,10 @@ FAIL_RULES = {
 
 
 def resolve(config: pytest.Config, mode: str) -> Settings:
-    """Read and check every setting. Raises `pytest.UsageError`, naming the mend, for one that cannot be."""
+    """Read and check every setting, and prepare the session for a mode.
+
+    Raises `pytest.UsageError`, naming the mend, for a setting that cannot be.
+    """
     known = [
         "gepa_prompts",
         *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY)),
@@ -57,10 +60,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     ]
     _check_ini_keys(config, known)
     _check_options(config)
-    workers = switch_off_distribution(config)
-    keep_order(config)
-    quieten(config)
-    watch_parameters(config)
+    workers = _prepare(config)
     prompts, base = _prompts(config)
     replay = _choice(config, "replay", REPLAY_MODES) or "auto"
     if mode == "resume" and replay != "auto":
@@ -100,6 +100,15 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         baseline=_baseline(config, "baseline"),
         saved_baseline=_baseline(config, "save-baseline"),
     )
+
+
+def _prepare(config: pytest.Config) -> int | None:
+    """Have pytest and its plugins run the session as a mode needs it; the number of workers that `-n` asked for."""
+    workers = switch_off_distribution(config)
+    keep_order(config)
+    quieten(config)
+    watch_parameters(config)
+    return workers
 
 
 def _behind_sign(config: pytest.Config, mode: str, name: str) -> str:

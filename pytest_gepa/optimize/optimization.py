@@ -119,7 +119,7 @@ class Optimization:
         return plan.confirm
 
     def run(self) -> None:
-        """Search, choose, confirm. When it is interrupted every child is ended, and the interrupt goes on."""
+        """Search, choose, shrink, confirm. When it is interrupted every child is ended, and the interrupt goes on."""
         state, search = self.state, self.state.search
         try:
             self._driver.run()

@@ -46,9 +46,13 @@ class RunState:
     and case; `usual` is the trial that stands for all of a case that was run again. `resumed` is the run that this
     one resumes, and `paid_before` counts the rollouts that have come from there so far. `rivals` are the candidates
     that the confirm run judges beside the winner, `repeats` the rollouts that were to show whether answers repeat.
-    `ended` tells of each trial that was run and gave evidence whether it passed, by candidate and case, then by the
-    trial's name. `confirm_cut` is why the confirm run had fewer trials than planned, `unconfirmed` why its trials are
-    no evidence.
+    `trial_passes` tells of each trial that was run and gave evidence whether it passed, by candidate and case, then by
+    the trial's name.
+
+    How it has ended, each in words that a user reads, "" where it was not so: `search_ended` is the search's own
+    reason, `stopped` what has cut it short (time, money, an error), `reflection_failed` the error by which the
+    reflecting model fell silent. `confirm_stopped` has cut the confirm run off, `confirm_cut` left it fewer trials
+    than planned, `unconfirmed` says why its trials are no evidence; `is_confirmed` that it came to its end.
     """
 
     search: Search
@@ -60,7 +64,7 @@ class RunState:
     decisions: list[Decision] = field(default_factory=list)
     rejections: Counter[str] = field(default_factory=Counter)
     repeats: list[Rollout] = field(default_factory=list)
-    ended: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
+    trial_passes: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
     confirm: dict[str, dict[tuple[str, int], Rollout]] = field(default_factory=dict)
     confirm_spent: int = 0
     charged: int = 0
@@ -139,7 +143,7 @@ class RunState:
         """Add what a rollout cost and how it ended, of whatever phase."""
         calls = rollout.trajectory.calls
         if rollout.score is not None:
-            trials = self.ended.setdefault((rollout.candidate, rollout.case), {})
+            trials = self.trial_passes.setdefault((rollout.candidate, rollout.case), {})
             trials[rollout.trial] = rollout.outcome is Outcome.passed
         self.charged += rollout.charged
         if self.resumed and rollout.charged:

@@ -125,8 +125,8 @@ def _tied(state: RunState, candidate: Candidate, cases: Collection[str]) -> dict
 
 def _earlier(state: RunState, case: str) -> tuple[bool, ...]:
     """Whether a case passed in each trial of the search under today's prompts."""
-    ended = state.ended.get((state.search.seed.id, case), {})
-    return tuple(passed for trial, passed in ended.items() if trial.startswith(SEARCH))
+    passes = state.trial_passes.get((state.search.seed.id, case), {})
+    return tuple(passed for trial, passed in passes.items() if trial.startswith(SEARCH))
 
 
 def _scores(side: Mapping[tuple[str, int], Rollout], case: str, trials: int) -> tuple[float | None, ...]:

@@ -49,7 +49,7 @@ def _listed(rates: Sequence[CaseRates]) -> Iterator[str]:
 
 
 def _rate(state: RunState, candidate: str, case: str) -> PassRate:
-    ends = state.ended.get((candidate, case), {}).values()
+    ends = state.trial_passes.get((candidate, case), {}).values()
     return PassRate(len(ends), sum(ends), wilson(sum(ends), len(ends)))
 
 

@@ -81,8 +81,8 @@ class Crew:
         """Why the recorded run was stopped at this point; "" where it was not, and where none is replayed."""
         return ""
 
-    def waiting(self) -> list[Any]:
-        """The messages that have come and were not read, failures left out: what an interrupted run still learns."""
+    def drain(self) -> list[Any]:
+        """Take the messages that have come and were not read, less failures: what an interrupted run still learns."""
         found = []
         while not self._messages.empty():
             message, is_result = self._messages.get()
@@ -97,7 +97,7 @@ class Crew:
         What has cut it short is being raised, so that nothing else is, nor does a further Ctrl-C stop it.
         """
         with undisturbed():
-            for message in self.waiting():
+            for message in self.drain():
                 if callable(message):
                     with suppress(BaseException):  # of hooks: what they tell a test by is no `Exception`
                         message()

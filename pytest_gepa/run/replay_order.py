@@ -51,11 +51,14 @@ class RecordedCrew(Crew):
         self._order.popleft()
         return reason
 
-    def waiting(self) -> list[Any]:
+    def drain(self) -> list[Any]:
         """See `Crew`."""
         held = [message for bundle in self._arrived.values() for message in bundle]
-        come = [message for bundle in super().waiting() for message in _messages(bundle)]
-        return [*self._ready, *held, *come]
+        come = [message for bundle in super().drain() for message in _messages(bundle)]
+        found = [*self._ready, *held, *come]
+        self._ready.clear()
+        self._arrived.clear()
+        return found
 
     def next(self, timeout: float | None = None) -> Any:
         """See `Crew`."""

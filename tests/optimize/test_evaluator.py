@@ -63,7 +63,7 @@ class Runs:
 
     def run(self, task: Evaluate) -> Evaluated:
         event = self.evaluator.run(task)
-        for message in self.crew.waiting():
+        for message in self.crew.drain():
             message()
         return event
 

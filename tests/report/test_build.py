@@ -60,7 +60,7 @@ def test_a_winner_that_does_worse_in_the_confirm_run_is_worse():
     desk = Desk(WORDS).search().choose()
     assert desk.state.winner is not None
     desk.confirm()
-    desk.state.ended.clear()  # or the search would have seen today's prompts fail
+    desk.state.trial_passes.clear()  # or the search would have seen today's prompts fail
     sides = desk.state.confirm
     sides[desk.seed.id], sides[desk.state.winner.id] = sides[desk.state.winner.id], sides[desk.seed.id]
     found = built(desk)

@@ -64,7 +64,7 @@ def test_results_that_a_candidate_has_from_another_are_no_trials_of_it():
     winner = desk.state.winner
     assert winner is not None
     name = "test_a.py::ant"
-    del desk.state.ended[winner.id, name]  # as if it had been inherited
+    del desk.state.trial_passes[winner.id, name]  # as if it had been inherited
     desk.again(winner, "ant", "+-")
     assert built(desk).rates == (rates("ant", rate(0, 1), rate(1, 2)),)
 

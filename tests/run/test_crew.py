@@ -81,8 +81,8 @@ def test_what_has_come_and_was_not_read_is_there_after_an_interrupt():
     crew.tell("a rollout")
     crew.tell(Failure(ValueError("no use")))
     crew.tell("a reply")
-    assert crew.waiting() == ["a rollout", "a reply"]
-    assert crew.waiting() == []
+    assert crew.drain() == ["a rollout", "a reply"]
+    assert crew.drain() == []
 
 
 def test_what_had_come_is_handled_whatever_a_part_of_it_raises_and_through_ctrl_c() -> None:

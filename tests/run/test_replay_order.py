@@ -117,7 +117,8 @@ def test_an_interrupted_run_learns_what_was_held_back() -> None:
     second.set()
     with pytest.raises(queue.Empty):
         crew.next(0.5)
-    assert [getattr(message, "candidate", message) for message in crew.waiting()] == ["told by b", "b"]
+    assert [getattr(message, "candidate", message) for message in crew.drain()] == ["told by b", "b"]
+    assert crew.drain() == []
     first.set()
 
 
