@@ -95,7 +95,7 @@ class EarlierRun:
             load_answers(self.directory / IN_RUN, store)
 
     def drop_answers(self) -> None:
-        """Remove the answers of this run: the one that went on with it has come to its end, and recorded them itself."""
+        """Remove the answers of this run: the one that went on with it has come to its end, and recorded its own."""
         shutil.rmtree(self.directory / UNFINISHED, ignore_errors=True)
 
     def as_it_began(self, settings: Settings, typed: Callable[[str], bool]) -> Settings:
