@@ -272,10 +272,13 @@ def test_the_reports_say_what_was_compared_with_what(worse: CheckResult) -> None
 
 
 def test_what_models_have_said_is_shown_as_text(worse: CheckResult) -> None:
-    hostile = "</td>```\n::error::x\x1b[2J @everyone"
+    hostile = "</td>```\n##[stop]\n::error::x\x1b[2J @everyone"
     cases = tuple(replace(case, today=replace(case.today, answer=hostile)) for case in worse.cases)
     saved = replace(worse.baseline, models=(hostile,), gone=(hostile,), new=(hostile,))  # type: ignore[type-var]
     worse = replace(worse, cases=cases, baseline=saved)
     for text in (render_check_markdown(worse), "".join(check_lines(worse, ".")), *annotation_lines(worse)):
         assert "\x1b" not in text
+    # A line that begins so, or holds the second of these anywhere, is a command to the runner of a workflow.
+    lines = [line for said in check_lines(worse, ".") for line in said.split("\n")]
+    assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]
     assert all("\n" not in line for line in annotation_lines(worse))

@@ -225,6 +225,48 @@ def test_a_candidate_of_the_frontier_can_be_taken(project: Path, capsys: pytest.
     assert (project / "prompts/b.md").read_bytes() == b"c\n"
 
 
+def test_undo_takes_back_all_candidates_of_a_run_that_were_applied(project: Path) -> None:
+    make_run(project, {"prompts/b.md": (b"b\n", b"c\n")}, name="frontier/abc123.patch")
+    assert main(["apply", "--candidate", "abc123", "--yes"]) == 0
+    assert main(["apply", "--yes"]) == 0
+    assert (project / "prompts/a.md").read_bytes() == NEW
+    assert main(["undo"]) == 0
+    assert (project / "prompts/a.md").read_bytes() == OLD
+    assert (project / "prompts/b.md").read_bytes() == b"b\n"
+    assert main(["undo"]) == 1
+
+
+def test_what_could_not_be_applied_is_not_what_undo_takes_back(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(project, {"prompts/b.md": (b"b\n", b"c\n")}, run="2026-11-24-2")
+    assert main(["apply", RUN, "--yes"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        assert main(["apply", "2026-11-24-2", "--yes"]) == 1
+    assert main(["undo"]) == 0
+    assert (project / "prompts/a.md").read_bytes() == OLD
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no hard links to be had everywhere")
+def test_a_file_of_two_names_that_was_written_halfway_gets_its_bytes_back(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = project / "prompts/a.md"
+    os.link(file, project / "second name.md")
+    genuine = Path.write_bytes
+
+    def fail_halfway(path: Path, data: bytes) -> int:
+        if path == file and data == NEW:
+            genuine(path, data[:3])
+            raise OSError("disk full")
+        return genuine(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fail_halfway)
+    assert main(["apply", "--yes"]) == 1
+    assert file.read_bytes() == OLD
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no POSIX modes and links")
 def test_mode_and_links_stay_as_they_were(project: Path) -> None:
     file = project / "prompts/a.md"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_gepa.commands.exit_codes import DONE, REFUSED
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
-from pytest_gepa.commands.write_back import NewContent, inside, keep_originals, write
+from pytest_gepa.commands.write_back import NewContent, forget_originals, inside, keep_originals, write
 from pytest_gepa.prompts.patch_form import blob_hash, visible
 from pytest_gepa.prompts.patch_reading import FilePatch, patch_message, read_patch
 
@@ -33,7 +33,11 @@ def run(given: argparse.Namespace) -> int:
     if not (given.yes or _agrees(len(files))):
         return REFUSED
     keep_originals(directory, project, changes)
-    write(changes)
+    try:
+        write(changes)
+    except CommandError:
+        forget_originals(directory, project, changes)  # the files are as they were
+        raise
     print(f"Applied. `pytest-gepa undo {directory.name}` takes it back.")
     return DONE
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
-from pytest_gepa.commands.write_back import KEPT, forget_originals, is_applied, originals, write
+from pytest_gepa.commands.write_back import KEPT, forget_all_originals, is_applied, originals, write
 
 
 def run(given: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def run(given: argparse.Namespace) -> int:
     directory = _find(project, given.run)
     changes = originals(directory, project)
     write(changes)
-    forget_originals(directory)
+    forget_all_originals(directory)
     for change in changes:
         print(
             f"{change.path.relative_to(project.resolve()).as_posix()}: as before run {directory.name} was applied"

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_gepa.commands.project import CommandError
 from pytest_gepa.prompts.patch_form import blob_hash
@@ -40,20 +41,58 @@ def inside(project: Path, path: Path) -> Path:
 
 
 def keep_originals(run: Path, project: Path, changes: Sequence[NewContent]) -> None:
-    """Keep the bytes of the files before, in the run's directory, where `originals` finds them."""
+    """Keep the bytes of the files before, in the run's directory, where `originals` finds them.
+
+    What is kept already of other files stays: another candidate of the run has changed those.
+    """
+    made = [
+        (_Kept(_path(project, change), blob_hash(change.old), blob_hash(change.new)), change.old)
+        for change in changes
+    ]
+    _keep(run, [*_others(run, project, changes), *made])
+
+
+def forget_originals(run: Path, project: Path, changes: Sequence[NewContent]) -> None:
+    """Remove what was kept of these files, as their bytes are back in their place."""
+    if others := _others(run, project, changes):
+        _keep(run, others)
+    else:
+        forget_all_originals(run)
+
+
+def forget_all_originals(run: Path) -> None:
+    """Remove all that was kept for a run."""
+    shutil.rmtree(run / KEPT)
+
+
+class _Kept(NamedTuple):
+    path: str
+    before: str
+    after: str
+
+
+def _path(project: Path, change: NewContent) -> str:
+    return change.path.relative_to(project.resolve()).as_posix()
+
+
+def _others(run: Path, project: Path, changes: Sequence[NewContent]) -> list[tuple[_Kept, bytes]]:
+    """What is kept of files that are not among these, with the bytes before."""
+    if not is_applied(run):
+        return []
+    paths = {_path(project, change) for change in changes}
+    kept = ((number, _Kept(**entry)) for number, entry in enumerate(_entries(run)))
+    return [
+        (one, (run / KEPT / f"{number}.before").read_bytes()) for number, one in kept if one.path not in paths
+    ]
+
+
+def _keep(run: Path, kept: Sequence[tuple[_Kept, bytes]]) -> None:
     scratch = run / f"{KEPT}.new"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(mode=0o700)
-    entries = []
-    for number, change in enumerate(changes):
-        (scratch / f"{number}.before").write_bytes(change.old)
-        entries.append(
-            {
-                "path": change.path.relative_to(project.resolve()).as_posix(),
-                "before": blob_hash(change.old),
-                "after": blob_hash(change.new),
-            }
-        )
+    for number, (_, before) in enumerate(kept):
+        (scratch / f"{number}.before").write_bytes(before)
+    entries = [one._asdict() for one, _ in kept]
     (scratch / _LIST).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(run / KEPT, ignore_errors=True)
     os.replace(scratch, run / KEPT)
@@ -86,11 +125,6 @@ def originals(run: Path, project: Path) -> list[NewContent]:
     return changes
 
 
-def forget_originals(run: Path) -> None:
-    """Remove what was kept, once it is back in its place."""
-    shutil.rmtree(run / KEPT)
-
-
 def write(changes: Sequence[NewContent]) -> None:
     """Write all files, or none: on failure those that are written already get their old bytes back.
 
@@ -109,7 +143,10 @@ def write(changes: Sequence[NewContent]) -> None:
     except BaseException as error:
         for change in done:
             with contextlib.suppress(OSError, CommandError):
-                _replace(change.path, change.new, change.old)
+                if change.path.stat().st_nlink > 1:
+                    change.path.write_bytes(change.old)  # it may have come halfway
+                else:
+                    _replace(change.path, change.new, change.old)
         if isinstance(error, OSError):
             raise CommandError(f"{done[-1].path}: cannot be written: {error}; nothing was changed") from error
         raise

@@ -146,7 +146,8 @@ class Published:
         from genai_prices import Usage
 
         usage = Usage(
-            input_tokens=tokens.input,
+            # Some gateways count what was cached apart; the package would refuse more of it than there is input.
+            input_tokens=max(tokens.input, tokens.cached + tokens.written),
             output_tokens=tokens.output,
             cache_read_tokens=tokens.cached or None,
             cache_write_tokens=tokens.written or None,

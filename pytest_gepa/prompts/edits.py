@@ -131,8 +131,7 @@ def _located(text: str, edit: Edit) -> _Change:
             f"ambiguous passage: {_shown(edit.find)} occurs {len(places)} times; copy a longer passage that "
             "occurs only once"
         )
-    start = places[0] + len(edit.find) - len(edit.find.lstrip("\n"))
-    end = start + len(edit.find.strip("\n"))
+    (start, end) = places[0]
     if edit.kind == "replace" and edit.text.strip():
         return _Change(start, end, edit.text.strip("\n"), edit)
     return _Change(*_deleted_span(text, start, end), "", edit)
@@ -146,29 +145,65 @@ def _section(text: str, edit: Edit) -> _Change:
     return _Change(body.start, body.end, body.text, edit)
 
 
-def _places(text: str, find: str) -> list[int]:
+def _places(text: str, find: str) -> list[tuple[int, int]]:
+    """Where a passage stands, without the line ends around it.
+
+    One that stands nowhere as it is may differ by white space at the ends of its lines, which a model cannot see.
+    """
     places = []
+    before, inside = len(find) - len(find.lstrip("\n")), len(find.strip("\n"))
     start = text.find(find)
     while start >= 0:
-        places.append(start)
+        places.append((start + before, start + before + inside))
         start = text.find(find, start + 1)
-    return places
+    if places or not find.strip():
+        return places
+    lines = [re.escape(line.rstrip()) for line in find.strip("\n").split("\n")]
+    alike = re.compile(r"[ \t]*\n".join(lines) + r"(?=[ \t]*(?:\n|\Z))")
+    return [found.span() for found in alike.finditer(text)]
 
 
-def _after_line(text: str, places: list[int], edit: Edit) -> _Change:
-    length = len(edit.find.rstrip("\n"))
-    line_ends = {_line_end(text, place + length) for place in places}
+def _after_line(text: str, places: list[tuple[int, int]], edit: Edit) -> _Change:
+    line_ends = {_item_end(text, _line_end(text, end)) for _, end in places}
     if len(line_ends) > 1:
         raise EditError(
             f"ambiguous passage: {_shown(edit.find)} occurs on {len(line_ends)} lines; copy a longer passage "
             "that is on one only"
         )
     end = line_ends.pop()
-    line = text[text.rfind("\n", 0, end) + 1 : end]
+    line = _item_line(text, end)
     addition = edit.text.strip("\n")
     if _is_block(edit):
         addition = _set_off(line, addition, text[end + 1 : _line_end(text, end + 1)])
     return _Change(end, end, "\n" + _as_item_like(line, addition), edit)
+
+
+def _item_line(text: str, end: int) -> str:
+    """The line that ends there, or the first line of the list item that it goes on with."""
+    first = line = text[text.rfind("\n", 0, end) + 1 : end]
+    start = end - len(line)
+    while _goes_on(first) and start > 0:
+        first = text[text.rfind("\n", 0, start - 1) + 1 : start - 1]
+        start -= len(first) + 1
+    bullet = _BULLET.match(first)
+    is_its = bullet is not None and len(line) - len(line.lstrip()) > len(bullet["indent"])
+    return first if is_its else line
+
+
+def _item_end(text: str, end: int) -> int:
+    """The end of the list item of which a line ends there; the line's own where it is of none."""
+    bullet = _BULLET.match(_item_line(text, end))
+    while bullet is not None and end < len(text):
+        following = text[end + 1 : _line_end(text, end + 1)]
+        if not _goes_on(following) or len(following) - len(following.lstrip()) <= len(bullet["indent"]):
+            break
+        end += 1 + len(following)
+    return end
+
+
+def _goes_on(line: str) -> bool:
+    """Whether a line may go on with the item above: it is indented, and none itself."""
+    return line[:1] in (" ", "\t") and bool(line.strip()) and _BULLET.match(line) is None
 
 
 def _is_block(edit: Edit) -> bool:
@@ -219,7 +254,7 @@ def _appended(text: str, edit: Edit) -> str:
     """Put an addition after the last line that is not blank, as a list item if that line is one."""
     addition = edit.text.strip("\n")
     end = _line_end(text, len(text.rstrip()))
-    last = text[text.rfind("\n", 0, end) + 1 : end]
+    last = _item_line(text, end)
     if not last.strip():
         return addition + text[end:]
     if _is_block(edit):
@@ -239,10 +274,28 @@ def _not_found(text: str, find: str) -> str:
     reason = (
         f"not found: {_shown(find)} does not occur in the text; copy the passage exactly as it stands there"
     )
-    wanted = find.strip().split("\n")[0].strip()
+    told = find.strip("\n").split("\n")
+    if (apart := _first_difference(text.split("\n")[:_SEARCHED_LINES], told)) is not None:
+        number, line = apart
+        return f"{reason} (line {number} of it is {_shown(line)} there, not {_shown(told[number - 1])})"
+    wanted = told[0].strip()
     lines = [line.strip() for line in text.split("\n")[:_SEARCHED_LINES]]
     nearest = difflib.get_close_matches(wanted[:200], [line[:200] for line in lines if line], n=1)
     return f"{reason} (the nearest line is {_shown(nearest[0])})" if nearest else reason
+
+
+def _first_difference(lines: list[str], wanted: list[str]) -> tuple[int, str] | None:
+    """Of a passage of several lines whose first one is there: the number of the first line that is not, and what stands
+    in its place where most of them fit. None where not even the first line is there."""
+    best: tuple[int, str] | None = None
+    for row, line in enumerate(lines):
+        if len(wanted) < 2 or line.strip() != wanted[0].strip():
+            continue
+        there = lines[row : row + len(wanted)] + [""] * len(wanted)
+        fits = next((at for at, one in enumerate(wanted) if there[at].rstrip() != one.rstrip()), None)
+        if fits is not None and (best is None or fits + 1 > best[0]):
+            best = fits + 1, there[fits]
+    return best
 
 
 def _shown(passage: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from pytest_gepa.prompts.leaks import Leaks
-from pytest_gepa.prompts.placeholders import EVERY, declared
+from pytest_gepa.prompts.placeholders import EVERY, JINJA, declared
 from pytest_gepa.prompts.programs import is_program, program_problem
 from pytest_gepa.prompts.protected import check_markers, protection_problem
 from pytest_gepa.prompts.rendering import Renderer
@@ -35,6 +35,10 @@ _COMMENT = re.compile(
     r"<!--.*?-->|\{#.*?#\}|\{\{!.*?\}\}|<%#.*?%>|^[ \t]*\[[^\]\n]*\]:[ \t]*(?:#|<>)[^\n]*$",
     re.DOTALL | re.MULTILINE,
 )
+
+_OWN_COMMENT = re.compile(r"(?:<!--|\{#-?|\{\{!(?:--)?|<%#)\s*gepa:")
+# Joiners beside letters of ASCII, selectors of variants behind them: nothing there is joined, nor has variants.
+_HIDDEN_MARKS = re.compile(r"[A-Za-z][\u200c\u200d]|[\u200c\u200d][A-Za-z]|[A-Za-z ][\ufe00-\ufe0f]")
 
 FormatProblem = Callable[[str, str], "str | None"]
 """Takes a component and a text; says why the component's file cannot hold it, or None."""
@@ -107,7 +111,8 @@ class Guard:
         self, component: str, parent: str, text: str, examples: Collection[str]
     ) -> Iterator[str | None]:
         original = self._originals[component]
-        yield from text_problems(original, parent, text, declared(component))
+        within = frozenset({JINJA}) if self._renderer.has_seen(component) else declared(component)
+        yield from text_problems(original, parent, text, within)
         found = (
             protection_problem(original, text),
             self._leaks.find(text, examples) if self._leaks is not None else None,
@@ -168,7 +173,7 @@ def _unseen_characters(parent: str, text: str) -> Iterator[str]:
             yield (
                 f"unseen character: the edited text holds U+{ord(character):04X} ({name.lower()}), which no reader sees"
             )
-    if len(_BLANK.findall(text)) > len(_BLANK.findall(parent)):
+    if any(len(marks.findall(text)) > len(marks.findall(parent)) for marks in (_BLANK, _HIDDEN_MARKS)):
         yield "unseen character: the edited text holds marks in a row that no reader sees"
 
 
@@ -177,7 +182,7 @@ def _hidden_text(parent: str, text: str) -> Iterator[str]:
     new = Counter(_COMMENT.findall(text)) - Counter(_COMMENT.findall(parent))
     for comment in sorted(new):
         # Markers of protected regions are spoken of elsewhere.
-        if "gepa:" not in comment:
+        if not _OWN_COMMENT.match(comment):
             yield f"hidden text: {comment[:80]!r} would be a comment; say it in the open, or leave it out"
     if _hides_its_end(text) and not _hides_its_end(parent):
         yield "hidden text: <!-- is never closed, so that a rendered page shows nothing of what follows"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|#{1,6})\s+\S")
-_FENCE = re.compile(r"\s*(?:```|~~~)")
+_FENCE = re.compile(r"\s*(?:```(?!.*`)|~~~)")
 _LABELLED = re.compile(r"\s*[\w*][\w* ]{0,30}:(?:\s|$)")
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)`*_]{0,3}\s*$")
 _OPENS_SENTENCE = re.compile(r"[\"'“‘(`*_]{0,3}[^\Wa-z_]")

@@ -25,7 +25,7 @@ Problem = Callable[[str], "str | None"]
 
 _BULLET = re.compile(r"[ \t]*[-*+•][ \t]+\S")
 _NUMBERED = re.compile(r"[ \t]*\(?\d{1,3}[.)][ \t]+\S")
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
+_FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
 _FIELD = re.compile(r"[ \t]*(?:[\w\"'*`-]+ ?){1,3}:(?:[ \t]+\S|[ \t]*$)")
 _LINE_OF_MARKS = re.compile(r"[ \t]*([-=*_#~])(?:[ \t]*\1){2,}[ \t]*")
 _TAG = re.compile(r"[ \t]*<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?>[ \t]*")

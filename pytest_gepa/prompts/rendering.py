@@ -77,6 +77,10 @@ class Renderer:
             if component in self._texts and variables not in seen and len(seen) < MOST_RENDERINGS:
                 seen.append(variables)
 
+    def has_seen(self, component: str) -> bool:
+        """Whether a component was rendered by Jinja2, so that no other syntax is in use in it."""
+        return component in self._seen
+
     def problem(self, component: str, parent: str, text: str) -> str | None:
         """Return why `text`, an edit of `parent`, can no longer be rendered where `parent` can, or None."""
         return self._jinja_problem(component, parent, text) or _other_problem(component, parent, text)

@@ -10,13 +10,13 @@ import re
 from dataclasses import dataclass
 
 from pytest_gepa.errors import GepaError
+from pytest_gepa.prompts.fenced import fenced_rows
 
 _HASHES = re.compile(r" {0,3}(?P<mark>#{1,6})[ \t]+(?P<title>\S.*?)(?:[ \t]+#+)?[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*")
 _BOLD = re.compile(r"(?P<mark>\*\*|__)(?P<title>[^\s*_](?:.*?[^\s*_:])?:?)(?P=mark):?[ \t]*")
 _NUMBERED = re.compile(r"(?P<number>\d{1,2}(?:\.\d{1,2}){0,4})[.)]?[ \t]+(?P<title>\S.*?)[ \t]*")
 _TAG = re.compile(r"[ \t]*<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?>[ \t]*")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _BOLD_DEPTH = 7
 _NUMBERED_DEPTH = 10
 _LISTED = 8
@@ -65,7 +65,9 @@ def section_body(text: str, heading: str, new: str) -> Body:
     lines = text.split("\n")
     wanted = heading.strip()
     if (element := _element(lines, wanted)) is not None:
-        return _fitted(lines, *element, new.strip("\n"))
+        return _fitted(
+            lines, *element, _without_tags(new.strip("\n"), lines[element[0] - 1], lines[element[1]])
+        )
     headings = _headings(lines)
     matching = [one for one in headings if wanted in (_as_written(lines, one), lines[one.first].strip())]
     matching = matching or [one for one in headings if one.title == wanted]
@@ -102,15 +104,9 @@ def _offset(lines: list[str], row: int) -> int:
 
 
 def _headings(lines: list[str]) -> list[Heading]:
-    found: list[Heading] = []
-    fence = ""
-    for row, line in enumerate(lines):
-        mark = _FENCE.match(line)
-        if mark and (not fence or mark[1].startswith(fence)):
-            fence = "" if fence else mark[1]
-        elif not fence and (heading := _heading_at(lines, row)) is not None:
-            found.append(heading)
-    return found
+    fenced = fenced_rows(lines)
+    found = (None if row in fenced else _heading_at(lines, row) for row in range(len(lines)))
+    return [heading for heading in found if heading is not None]
 
 
 def _heading_at(lines: list[str], row: int) -> Heading | None:
@@ -138,6 +134,16 @@ def _without_heading(new: str, heading: str) -> str:
     if body.startswith(heading):
         return body[len(heading) :].strip("\n") or body
     return body[len(first) :].strip("\n") or body if first == heading.split("\n")[0] else body
+
+
+def _without_tags(new: str, opening: str, closing: str) -> str:
+    """A body that came with the element's own tags, without them."""
+    inner = new.split("\n")
+    is_wrapped = len(inner) > 2 and (inner[0].strip(), inner[-1].strip()) == (
+        opening.strip(),
+        closing.strip(),
+    )
+    return "\n".join(inner[1:-1]) if is_wrapped else new
 
 
 def _element(lines: list[str], wanted: str) -> tuple[int, int] | None:

@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 from jinja2 import Environment, TemplateSyntaxError
 
-from pytest_gepa.prompts.placeholders import EVERY, FORMAT, JINJA, placeholders, syntax
+from pytest_gepa.prompts.placeholders import ANGLE, EVERY, FORMAT, JINJA, placeholders, syntax
 
 _SHOWN = 80
 _FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*?\n)??---[ \t\r]*(?=\n|\Z)", re.DOTALL)
 # The name of a field that reaches into what it is given: `{x.y}`, `{0[key]}`.
 _REACHING_NAME = re.compile(r"\w*(?:\.\w+|\[[^\[\]]*\])+")
 _SIMPLE_NAME = re.compile(r"(?:[^\W\d]\w*|\d*)(?:\.\w+|\[[^\[\]]*\])*")
+_NESTED_FIELDS = re.compile(r"\{[^\W\d]\w*[^{}\s]{0,40}:\{[^\W\d]\w*[^{}\s]{0,40}:\{")
 _FORMAT_LEVELS = 2  # a field may stand in another one's specification, but no deeper
 
 
@@ -49,14 +50,22 @@ def _front_matter(parent: str, text: str) -> Iterator[str]:
 def _placeholder_changes(parent: str, text: str, within: frozenset[str]) -> Iterator[str]:
     before, after = placeholders(parent, within), placeholders(text, within)
     for lost in sorted(before - after):
-        yield _lost(lost)
+        # A tag that is closed now is markup, and stands there as it did.
+        if syntax(lost) != ANGLE or lost not in text:
+            yield _lost(lost)
     syntaxes = {syntax(placeholder) for placeholder in before}
     for new in sorted(after - before):
-        if syntax(new) in syntaxes:
+        if syntax(new) in syntaxes and not _is_spoken_of(new, text):
             yield (
                 f"new placeholder: {_shown(new)} would be a new placeholder, which nothing fills in; write it in "
                 "other words"
             )
+
+
+def _is_spoken_of(tag: str, text: str) -> bool:
+    """Whether a text names a tag as one: `<answer> tags`."""
+    named = re.escape(tag) + "[ `'\"]*(?:tags?|elements?|blocks?)\\b"
+    return syntax(tag) == ANGLE and re.search(named, text) is not None
 
 
 def _lost(placeholder: str) -> str:
@@ -70,6 +79,11 @@ def _format_changes(parent: str, text: str) -> Iterator[str]:
     """Refuse what `str.format` would stumble over, or would use to read what the prompt was never given."""
     before, after = _format_fields(parent), _format_fields(text)
     if before is None:
+        return
+    if after is None and not before and "{{" not in parent and "}}" not in parent:
+        # Nothing is filled in here, as far as the text tells: braces are code, JSON, or a brace.
+        if _NESTED_FIELDS.search(text):
+            yield "template broken: fields of str.format are nested too deep; leave them out"
         return
     if after is None:
         yield (
@@ -129,11 +143,11 @@ def _jinja_changes(parent: str, text: str) -> Iterator[str]:
     before, after = _jinja_tags(parent), _jinja_tags(text)
     if before is None:
         return
+    has_escapes = _is_for_format(parent) and all(syntax(name) != JINJA for name in placeholders(parent))
     if after is None:
-        if before:
+        if before and not has_escapes:
             yield "template broken: the text is no longer well-formed Jinja2, a tag is broken or not closed"
         return
-    has_escapes = _is_for_format(parent) and all(syntax(name) != JINJA for name in placeholders(parent))
     for tag in sorted(after.keys() - before.keys()):
         if not has_escapes or after[tag]:
             yield f"template code: {_shown(tag)} would be new template code; leave it out"
@@ -172,11 +186,19 @@ def _is_active(kinds: list[str], values: list[str]) -> bool:
     if kinds[0] != "variable_begin":
         return True
     return any(
-        value in ("(", "|", ".")
-        or (value == "[" and (kinds[at - 1] in ("name", "string") or values[at - 1] in ")]}"))
+        _acts(value, kinds[at - 1], values[at - 1], kinds[at + 1] if at + 1 < len(kinds) else "")
         for at, value in enumerate(values)
         if kinds[at] == "operator"
     )
+
+
+def _acts(operator: str, kind_before: str, before: str, kind_after: str) -> bool:
+    """Whether an operator calls, filters or reaches into something; alternatives in a format (`"a" | "b"`) do not."""
+    if operator in ("|", "."):
+        return kind_after == "name"
+    if operator == "(":
+        return kind_before == "name" or before in (")", "]")
+    return operator == "[" and (kind_before in ("name", "string") or before in (")", "]", "}"))
 
 
 def _parses(text: str) -> bool:

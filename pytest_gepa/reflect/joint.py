@@ -145,7 +145,7 @@ def _divided(raw: RawReply, menu: Menu, names: tuple[str, ...]) -> dict[str, Raw
         raise ReplyError('wrong shape: "edits" is missing or no list of objects')
     known = {one_line(name): name for name in names}
     for edit in edits:
-        if edit.get("prompt") not in known:
+        if not isinstance(edit.get("prompt"), str) or edit["prompt"] not in known:
             raise ReplyError(
                 f"no such prompt: {one_line(str(edit.get('prompt')), 60)!r}; name one of {', '.join(known)}"
             )

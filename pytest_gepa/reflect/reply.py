@@ -26,6 +26,7 @@ EXAMPLE_ANSWER = "Example answer:"
 
 _NO_CASE = re.compile(r"(?:none|null|n/?a|invented|new|0|-)?\W{0,2}", re.IGNORECASE)
 _OBJECT = re.compile(r"^[ \t]*(?:<\w+>[ \t]*)?\{", re.MULTILINE)
+_TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[\w"\]}])\s*,(?=\s*[}\]])', re.DOTALL)
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )", re.MULTILINE)
 _ELISION = re.compile(
@@ -93,8 +94,9 @@ def _said(text: str, finish_reason: str, refusal: str) -> str:
 
 
 def _object_of(text: str, menu: Menu) -> dict[str, Any] | None:
-    if menu.schema and (data := _only_reply_in(text, menu)):
-        return data
+    for said in dict.fromkeys((text, _without_trailing_commas(text))):
+        if menu.schema and (data := _only_reply_in(said, menu)):
+            return data
     return _json_object(text) if text.startswith("{") and menu.schema else None
 
 
@@ -117,6 +119,24 @@ def _only_reply_in(text: str, menu: Menu) -> dict[str, Any] | None:
     return found[0] if len(found) == 1 else None
 
 
+def _broken_object(text: str) -> str:
+    """Why the first thing that looks like an object of JSON with text in it cannot be read, "" if nothing does."""
+    for start in _OBJECT.finditer(text):
+        try:
+            json.JSONDecoder(strict=False).raw_decode(text, start.end() - 1)
+        except ValueError as error:
+            if re.match(r'\{\s*"', text[start.end() - 1 :]):
+                return f"malformed JSON: {error}"
+        except RecursionError:
+            return "malformed JSON: nested too deep"
+    return ""
+
+
+def _without_trailing_commas(text: str) -> str:
+    """JSON with the commas left out that stand before a closing bracket: they mean nothing else."""
+    return _TRAILING_COMMA.sub(lambda found: found[0] if found[0].startswith('"') else "", text)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
         raise ReplyError("malformed JSON: a key stands twice in one object")
@@ -127,7 +147,7 @@ def _without_thoughts(text: str) -> str:
     """The text without `<think>` blocks that stand outside fences; the first may lack its opening tag."""
     kept: list[str] = []
     first = _THOUGHT.search(text)
-    if first and first[1] and not _inside_a_fence(text, first.start()):
+    if first and first[1] and _is_outside(text, first.start()):
         text = text[first.end() :]
     while opened := _first_thought(text):
         closed = next((tag for tag in _THOUGHT.finditer(text, opened.end()) if tag[1]), None)
@@ -140,9 +160,12 @@ def _without_thoughts(text: str) -> str:
 
 def _first_thought(text: str) -> re.Match[str] | None:
     opened = next((tag for tag in _THOUGHT.finditer(text) if not tag[1]), None)
-    if opened is None or _inside_a_fence(text, opened.start()):
-        return None
-    return opened
+    return opened if opened is not None and _is_outside(text, opened.start()) else None
+
+
+def _is_outside(text: str, position: int) -> bool:
+    """Whether a tag stands before the answer, which may speak of such tags itself."""
+    return not _inside_a_fence(text, position) and _OBJECT.search(text, 0, position) is None
 
 
 def _inside_a_fence(text: str, position: int) -> bool:
@@ -158,9 +181,11 @@ def _from_fence(text: str, menu: Menu) -> Reply:
         fences = find_fences(text)
     except UnclosedFenceError:
         raise ReplyError("unclosed fence: the reply ends inside it") from None
+    if not menu.schema and not fences:
+        raise ReplyError("no fence: write the whole new text in one fence")
+    if len(fences) != 1 and menu.schema and (problem := _broken_object(text)):
+        raise ReplyError(problem)
     if not fences:
-        if not menu.schema:
-            raise ReplyError("no fence: write the whole new text in one fence")
         raise ReplyError("no JSON and no single fence: answer with the JSON object alone")
     if len(fences) > 1:
         raise ReplyError(
@@ -203,7 +228,7 @@ def _refuse_partial_text(text: str, info: str = "") -> None:
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        data = json.loads(text, strict=False, object_pairs_hook=_unique)
+        data = json.loads(_without_trailing_commas(text), strict=False, object_pairs_hook=_unique)
     except ValueError as error:
         raise ReplyError(f"malformed JSON: {error}") from None
     except RecursionError:

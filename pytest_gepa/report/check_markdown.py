@@ -57,7 +57,7 @@ def render_check_markdown(result: CheckResult) -> str:
 
 def _head(result: CheckResult) -> str:
     lines = [MARKER, f"## Prompt check: {headline(result)}", ""]
-    lines += [f"**{_capital(result.verdict)}:** {line(result.reason)}.".replace("..", "."), ""]
+    lines += [f"**{_capital(result.verdict)}:** {line(result.reason).removesuffix('.')}.", ""]
     if result.stopped and result.stopped not in result.reason:
         lines += [f"**Not finished:** {line(result.stopped)}.", ""]
     if result.simulated:

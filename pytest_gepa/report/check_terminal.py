@@ -77,12 +77,18 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     )
     lines.append(f"gate                 {'nothing was compared' if result.is_unmade else gate}")
     lines.append(f"report               {directory}/check.md")
-    lines = [printable(line) for line in lines]
+    lines = [_without_commands(printable(line)) for line in lines]
     if result.command:
         how = ", with both versions of the prompts as ancestors" if result.baseline is None else ""
         lines += [f"to mend exactly the regressed cases{how}:"]
         lines.append(printable(result.command))
     return lines
+
+
+def _without_commands(line: str) -> str:
+    """A line that the runner of a workflow takes for no command, whatever a model or a test has said."""
+    parts = line.replace("##[", "## [").split("\n")
+    return "\n".join(f"| {part}" if part.lstrip().startswith("::") else part for part in parts)
 
 
 def _deleted_lines(result: CheckResult) -> list[str]:
@@ -125,7 +131,8 @@ def _case_lines(case: CaseCheck, result: CheckResult) -> list[str]:
     lines = [f"{case.tier.upper()} {case.case}"]
     left, right = f"{result.base}: {_rate(case.base)}", f"today: {_rate(case.today)}"
     if result.baseline is not None:
-        lines += [f"{left} | {right}", *_cut((case.today.answer or "(no answer)").splitlines(), SHOWN_LINES)]
+        answer = _cut((case.today.answer or "(no answer)").splitlines(), SHOWN_LINES)
+        lines += [f"{left} | {right}", *(f"    {line}".rstrip() for line in answer)]
     else:
         lines += _side_by_side((left, case.base.answer), (right, case.today.answer))
     failure = case.today.failure or case.base.failure

@@ -27,7 +27,9 @@ def expected_lines(
 ) -> list[str]:
     """Calls, tokens and price to expect, each with the figures that it is made from; `stored` says what of the calls is
     answered from the store."""
-    known = [usage[case.id] for case in cases if case.id in usage]
+    # What asks no model is never charged, so that no rollout of the budget is one of it.
+    every = [usage[case.id] for case in cases if case.id in usage]
+    known = [case for case in every if case.calls]
     calls = sum(case.calls for case in known)
     if not calls:
         return [f"price                {UNKNOWN}", *_cap_lines(settings, cases, budget, None)]
@@ -66,7 +68,7 @@ def expected_lines(
         lines.append(f"price                unknown: no price for {names}; add it to gepa_prices")
         return [*lines, *_cap_lines(settings, cases, budget, None)]
     lines.append(f"price                at most about {dollars(total)} = {' + '.join(sums)}")
-    return [*lines, *_cap_lines(settings, cases, budget, rollout)]
+    return [*lines, *_cap_lines(settings, cases, budget, rollout * each / len(every))]
 
 
 def _by_model(known: Sequence[CaseUsage]) -> dict[str, ModelUsage]:

@@ -131,11 +131,20 @@ def read_usage(data: Any) -> Usage:
     usage = object_of(data)
     sent = object_of(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
     got = object_of(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
+    read = _first_count(usage, "cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
+    written = _first_count(
+        usage, "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount"
+    )
+    # Bedrock counts these apart from the input, as Anthropic does; gateways that speak OpenAI's protocol do not.
+    is_apart = "prompt_tokens" not in usage and not sent
+    apart = read + written if is_apart else 0
     return Usage(
-        input_tokens=_first_count(usage, "prompt_tokens", "input_tokens", "inputTokens"),
+        input_tokens=_first_count(usage, "prompt_tokens", "input_tokens", "inputTokens") + apart,
         output_tokens=_first_count(usage, "completion_tokens", "output_tokens", "outputTokens"),
         cache_read_tokens=count_of(sent.get("cached_tokens"))
-        or count_of(usage.get("prompt_cache_hit_tokens")),
+        or count_of(usage.get("prompt_cache_hit_tokens"))
+        or read,
+        cache_write_tokens=count_of(sent.get("cache_write_tokens")) or written,
         reasoning_tokens=count_of(got.get("reasoning_tokens")),
     )
 

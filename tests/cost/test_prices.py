@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.cost.estimate import OVERHEAD, Unbounded, most
-from pytest_gepa.cost.prices import Price, PriceList, Tokens
+from pytest_gepa.cost.prices import Price, PriceList, Tokens, published
 from pytest_gepa.errors import SettingsError
 
 GPT = "gpt-5 input=1.25 output=10 cached=0.125 max_output=128000"
@@ -244,3 +244,10 @@ def test_no_use_of_the_server_s_cache_passes_the_bound(
     asked = body(max_tokens=output, text="x" * 5000)
     assert len(asked) > entered
     assert price.price(Tokens(entered, output, read, kept)) <= most("m", price, asked)
+
+
+def test_more_that_was_cached_than_input_is_priced_as_input_that_was_cached() -> None:
+    """Some gateways count what a server read from its cache apart from the input."""
+    tariff = published("gpt-4o-mini")
+    assert tariff is not None
+    assert tariff.price(Tokens(10, 1, cached=5_000)) == tariff.price(Tokens(5_000, 1, cached=5_000))

@@ -221,3 +221,33 @@ def test_what_was_added_after_a_line_can_be_deleted_again(text, word):
     new = f"<<{word}>>"
     result = apply_edits(text, [Edit("add", "", f"{new} first\n{new} second")])
     assert apply_edits(result, [Edit("delete", f"{new} first\n{new} second")]).rstrip() == text.rstrip()
+
+
+WRAPPED = "- Never promise a refund\n  unless the customer asks for one.\n- Be brief.\n"
+
+
+def test_an_addition_goes_behind_the_whole_item_and_is_one_like_it():
+    added = apply_edits(WRAPPED, [Edit("add", "Never promise a refund", "Answer in French.")])
+    assert added == (
+        "- Never promise a refund\n  unless the customer asks for one.\n- Answer in French.\n- Be brief.\n"
+    )
+    last = "Rules:\n- a rule that is\n  wrapped\n"
+    assert apply_edits(last, [Edit("add", "", "New rule.")]) == last + "- New rule.\n"
+    nested = "- a\n  - b\n- c\n"
+    assert apply_edits(nested, [Edit("add", "- a", "x")]) == "- a\n- x\n  - b\n- c\n"
+    code = "Example:\n    indented\n"
+    assert apply_edits(code, [Edit("add", "", "New rule.")]) == code + "New rule.\n"
+
+
+def test_white_space_at_the_ends_of_lines_need_not_be_copied():
+    text = "- Be brief.  \n- Be kind.\n"
+    assert apply_edits(text, [Edit("replace", "- Be brief.\n- Be kind.", "- Be.")]) == "- Be.\n"
+    assert apply_edits("Be brief.\n", [Edit("replace", "Be brief. ", "Be.")]) == "Be.\n"
+    with pytest.raises(EditError, match="occurs 2 times"):
+        apply_edits("a  \nb\na \nb\n", [Edit("delete", "a\nb")])
+
+
+def test_of_a_passage_that_is_not_there_the_first_wrong_line_is_named():
+    text = "- Be brief.\n- Be kind to all.\n- Be quick.\n"
+    with pytest.raises(EditError, match=r"line 2 of it is '- Be kind to all.' there, not '- Be kind.'"):
+        apply_edits(text, [Edit("delete", "- Be brief.\n- Be kind.\n- Be quick.")])

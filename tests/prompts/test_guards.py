@@ -12,6 +12,8 @@ PLAIN = "Extract the date from the text.\n"
 FORMATTED = 'Read {text}.\nReply as {{"date": "..."}} in {language}.\n'
 JINJA = "{% if shout %}Loudly: {% endif %}Summarise {{ text }} in {{ n }} words.\n"
 JSON = 'Reply as {"date": "2026-01-31"}. The text is {text}.\n'
+THINKING = "Put your reasoning in <thinking> tags, then answer.\n"
+ESCAPED = 'Reply as {{"label": "billing" | "tech", "reason": "..."}}.\nTicket: {ticket}\n'
 PIECES = st.lists(
     st.sampled_from(
         ["{", "}", "{{", "}}", "{%", "%}", "{#", "#}", "$x", "<y>", "{x}", "raw", "---\n", "a", " ", "\n"]
@@ -44,6 +46,14 @@ def first_problem(*edit: str, within: frozenset[str] = EVERY) -> str:
         ("A form feed \x0c and \r\n", "One form feed \x0c and \r\n"),
         ("Translate: {}\n", "Translate this: {}\n"),
         (PLAIN, "Name it.\n"),
+        (THINKING, "Put your reasoning between <thinking> and </thinking>, then answer.\n"),
+        (THINKING, THINKING + "Put the label into <answer> tags.\n"),
+        (ESCAPED, ESCAPED.replace('"tech"', '"tech" | "other"')),
+        (ESCAPED, ESCAPED + '{{"items": [...], "date": "…" (optional)}}\n'),
+        (ESCAPED, ESCAPED + "{{label? – don't guess}}\n"),
+        (PLAIN, PLAIN + "Start your answer with `{`.\n"),
+        (PLAIN, PLAIN + 'Reply as {"invoice": {"seller": {"name": "x"}}}.\n'),
+        (PLAIN, PLAIN + "function f() { if (x) { y() } }\n"),
         ("Say it. <!-- by me -->\n", "Say it now. <!-- by me -->\n"),
         ("Say it. <!-- by me -->\n", "Say it now.\n"),
         ("Open a comment with <!-- and mind it.\n", "Open a comment with <!-- and mind it well.\n"),
@@ -89,6 +99,12 @@ def test_an_edit_within_bounds_is_let_through(parent, text):
         ("Say $name.\n", "Say it.\n", "'$name' is lost"),
         ("Say $name.\n", "Say $name and $other.\n", "'$other' would be a new placeholder"),
         ("Say <name>.\n", "Say it.\n", "'<name>' is lost"),
+        ("Say <name>.\n", "Say <name> and <other>.\n", "'<other>' would be a new placeholder"),
+        (THINKING, "Reason, then answer.\n", "'<thinking>' is lost"),
+        (ESCAPED, ESCAPED + "{{ ticket.owner }}\n", "new template code"),
+        (PLAIN, "Extract the date. <!-- always 1 January gepa: -->\n", "hidden text"),
+        (PLAIN, "E\ufe00x\ufe01tract the date.\n", "marks in a row"),
+        (PLAIN, "Ex\u200ctract the date.\n", "marks in a row"),
         (PLAIN, "Extract\x07 the date.\n", "U+0007"),
         (PLAIN, "Extract\r\nthe date.\n", "U+000D"),
         (PLAIN, "Extract \u202ethe date.\n", "right-to-left override"),
@@ -264,3 +280,12 @@ def test_plain_words_at_the_start_of_the_last_line_are_never_refused(parent, wor
     text = f"{parent}\n\n{words}.\n"
     reason = first_problem(parent, parent, text)
     assert not reason or "front matter" in reason
+
+
+def test_what_jinja_was_seen_to_render_is_a_template_of_its_and_of_no_other():
+    text = "Tag it {billing} or {tech}.\nTicket: {{ticket}}\n"
+    edited = "Tag it.\nTicket: {{ticket}}\n"
+    guard = Guard({"a.md": text})
+    guard.learn({}, [("a.md", {"ticket": "one"})])
+    assert guard.check("a.md", text, edited) is None
+    assert "lost" in (guard.check("a.md", text, "Tag it {billing} or {tech}.\n") or "")

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.edits import Edit, EditError, apply_edits
+from pytest_gepa.prompts.pieces import find_pieces
+from pytest_gepa.prompts.sections import headings
 
 GUIDE = """\
 # Desk
@@ -142,3 +144,27 @@ def test_any_text_gives_an_edit_or_a_refusal(text, find, body):
     except EditError:
         return
     assert body.strip("\n").split("\n")[-1] in result
+
+
+BACKTICKS = "## Ticket\n```{ticket}```\n## Rules\n- Never promise a refund.\n## Output\nOne word.\n"
+
+
+def test_code_between_backticks_on_a_line_opens_no_fence():
+    made = apply_edits(BACKTICKS, [Edit("section", "## Ticket", "The customer wrote: ```{ticket}```")])
+    assert made == BACKTICKS.replace("```{ticket}```", "The customer wrote: ```{ticket}```")
+    assert [one.title for one in headings(BACKTICKS)] == ["Ticket", "Rules", "Output"]
+    assert [one.kind for one in find_pieces(BACKTICKS)] == [
+        "heading", "paragraph", "heading", "bullet", "heading", "paragraph",
+    ]  # fmt: skip
+
+
+def test_a_fence_that_is_never_closed_hides_no_heading():
+    text = "## One\n```\nopen\n## Two\nText.\n"
+    assert [one.title for one in headings(text)] == ["One", "Two"]
+    assert [one.title for one in headings("## One\n```\n## in\n```\n## Two\n")] == ["One", "Two"]
+
+
+def test_a_body_that_comes_with_the_tags_of_its_element_is_understood():
+    text = "<rules>\n- a\n</rules>\n"
+    edit = Edit("section", "<rules>", "<rules>\n- a\n- b\n</rules>")
+    assert apply_edits(text, [edit]) == "<rules>\n- a\n- b\n</rules>\n"

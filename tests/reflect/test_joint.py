@@ -116,6 +116,7 @@ def test_where_it_is_refused_again_only_that_prompt_is_left_as_it_was() -> None:
         ("```\nYou route.\n```", "no JSON"),
         (reply(("prompts/other.md", LOWER)), "no such prompt: 'prompts/other.md'"),
         ('{"diagnoses": [], "edits": [{"kind": "add", "find": "", "text": "x"}]}', "no such prompt: 'None'"),
+        ('{"diagnoses": [], "edits": [{"prompt": ["a"], "kind": "add", "text": "x"}]}', "no such prompt"),
         ('{"diagnoses": [], "edits": "none"}', 'wrong shape: "edits"'),
     ],
 )

@@ -298,3 +298,28 @@ def test_two_different_objects_leave_it_open_which_is_meant() -> None:
 def test_null_is_as_good_as_left_out_where_a_kind_of_edit_needs_no_such_field() -> None:
     edit = {"kind": "add", "find": None, "text": "Be brief.", "case": None}
     assert read(json.dumps({"diagnoses": [], "edits": [edit]})).edits == (Edit("add", "", "Be brief."),)
+
+
+SPEAKS_OF_TAGS = "Put your reasoning between <thinking> and </thinking>, then the label."
+
+
+@pytest.mark.parametrize("before", ["<think>The tags are missing.</think>\n", "Tags </think>\n", "Here:\n"])
+@pytest.mark.parametrize("rule", [SPEAKS_OF_TAGS, "Open with <thinking>.", "Close with </think>."])
+def test_an_answer_that_speaks_of_thoughts_loses_nothing(before: str, rule: str) -> None:
+    edits = [{"kind": "add", "find": "", "text": rule}]
+    reply = parse_reply(before + json.dumps({"diagnoses": [], "edits": edits}), "stop", "", FULL)
+    assert reply.edits == (Edit("add", "", rule),)
+
+
+@pytest.mark.parametrize("around", ["{}", "Here it is:\n{}", "```json\n{}\n```"])
+def test_a_comma_before_a_closing_bracket_means_nothing(around: str) -> None:
+    said = '{"diagnoses": [], "edits": [{"kind": "add", "find": "", "text": "Be brief,]"},],}'
+    reply = parse_reply(around.replace("{}", said), "stop", "", FULL)
+    assert reply.edits == (Edit("add", "", "Be brief,]"),)
+
+
+def test_json_that_is_malformed_behind_a_sentence_is_called_so() -> None:
+    with pytest.raises(ReplyError, match="malformed JSON"):
+        parse_reply(
+            'My proposal:\n{"diagnoses": [], "edits": [{"kind": "add" "text": "x"}]}', "stop", "", FULL
+        )

@@ -170,9 +170,9 @@ def test_the_plan_tells_which_prompt_reaches_which_cases_as_runs_have_shown_it()
     assert "    opened, and seen in no request: 1 case (test_a.py 1)\n" in told
     assert "  none of these: 1 case (test_a.py 1)\n" in told
     assert "  not known yet: 1 case (test_a.py 1)\n" in told
-    assert "a rollout            2 calls, 200 tokens in, 20 out, 1 s, as before\n" in told
+    assert "a rollout            3 calls, 300 tokens in, 30 out, 1.5 s, as before\n" in told
     limit = plan_budget(SETTINGS, chosen).limit
-    assert f"all of the budget    {2 * limit} calls, {200 * limit:,} tokens in, {20 * limit:,} out" in told
+    assert f"all of the budget    {3 * limit} calls, {300 * limit:,} tokens in, {30 * limit:,} out" in told
 
 
 def seen(scores: tuple[float, ...]) -> CaseUsage:
@@ -260,7 +260,7 @@ TABLE = ("task input=2 output=8", "large input=5 output=20")
 
 
 def measured(chosen: Sequence[Case]) -> dict[str, CaseUsage]:
-    """Half of the cases call twice, the others not at all: 1,000 tokens in and 100 out for each on average."""
+    """Half of the cases call twice, the others not at all, so that no rollout of theirs is charged."""
     busy = CaseUsage({}, (), 2, 2000, 200, 1.0, "2026-01-31-1", (), {"task": ModelUsage(2, 2000, 200)})
     idle = CaseUsage({}, (), 0, 0, 0, 0.0, "2026-01-31-1")
     return {one.id: (idle if at % 2 else busy) for at, one in enumerate(chosen)}
@@ -270,14 +270,14 @@ def test_a_plan_tells_the_price_with_its_arithmetic():
     chosen = cases(12)
     settings = replace(SETTINGS, budget=400, trials=1, prices=TABLE)
     told = text(settings, chosen, measured(chosen), ReflectionUsage("large", 10, 100, 40_000, 5_000))
-    assert "  task: 1,000 tokens in, 100 out: $0.002 + $0.0008 = $0.0028\n" in told
+    assert "  task: 2,000 tokens in, 200 out: $0.004 + $0.0016 = $0.0056\n" in told
     # 400 rollouts, 24 of them for the confirm run; a tenth as many reflections as the search has rollouts.
     assert (
         "reflections          at most about 38 = 0.1 a rollout of the search, as before; each 4,000 tokens in, 500 "
         "out: $0.02 + $0.01 = $0.03\n" in told
     )
     assert (
-        "price                at most about $2.26 = 400 rollouts x $0.0028 + 38 reflections x $0.03\n" in told
+        "price                at most about $3.38 = 400 rollouts x $0.0056 + 38 reflections x $0.03\n" in told
     )
 
 

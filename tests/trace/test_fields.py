@@ -117,6 +117,14 @@ def test_usage_is_read_under_the_names_of_several_servers() -> None:
     }
     assert read_usage(chat) == read_usage(response) == Usage(9, 5, 4, 3)
     assert read_usage({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}) == Usage(9, 0, 4, 0)
+    both = {"cached_tokens": 4, "cache_write_tokens": 2}
+    assert read_usage({"prompt_tokens": 9, "prompt_tokens_details": both}) == Usage(9, 0, 4, 0, 2)
+    assert read_usage({"input_tokens": 9, "input_tokens_details": both}) == Usage(9, 0, 4, 0, 2)
+    apart = {"cache_read_input_tokens": 4, "cache_creation_input_tokens": 2}
+    assert read_usage({"input_tokens": 3, **apart}) == Usage(9, 0, 4, 0, 2)
+    assert read_usage({"prompt_tokens": 9, **apart}) == Usage(9, 0, 4, 0, 2)
+    converse = {"inputTokens": 3, "cacheReadInputTokens": 4, "cacheWriteInputTokens": 2}
+    assert read_usage(converse) == Usage(9, 0, 4, 0, 2)
     assert read_usage(None) == read_usage({"prompt_tokens": math.inf}) == Usage()
 
 

@@ -64,7 +64,7 @@ def new_block(parent: int, line_end: str) -> Block:
 
 def literal(block: Block, old: str, text: str) -> Iterator[str]:
     """The text as a literal block; lines that stay are taken over as they are. Nothing if no block can hold it."""
-    header = _header("|", block, text)
+    header = _header("|", block, text, old if block.lines else "")
     if header is None:
         return
     known = [line.rstrip("\r\n") for line in block.lines]
@@ -82,7 +82,7 @@ def literal(block: Block, old: str, text: str) -> Iterator[str]:
 
 def folded(block: Block, old: str, text: str) -> Iterator[str]:
     """The text as a folded block: paragraphs that stay keep their folds, changed ones where they can."""
-    header = _header(">", block, text)
+    header = _header(">", block, text, old)
     groups = _groups(block, old)
     if header is None or groups is None:
         return
@@ -119,9 +119,9 @@ def _lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
-def _header(style: str, block: Block, text: str) -> str | None:
-    """The first line of a block that holds the text; None if none can."""
-    if not text.strip("\n") or not all(is_shown(one) or one in "\t\n" for one in text):
+def _header(style: str, block: Block, text: str, old: str) -> str | None:
+    """The first line of a block that holds the text; None if none can. What the `old` text has, a block can hold."""
+    if not text.strip("\n") or not all(is_shown(one) or one in "\t\n" for one in set(text) - set(old)):
         return None
     digit = "".join(one for one in block.marks if one.isdigit())
     # White space before the first line would be taken for the indentation of all of them.

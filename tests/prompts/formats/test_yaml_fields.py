@@ -165,6 +165,14 @@ def test_a_text_stays_in_its_style_as_long_as_that_can_hold_it(before, text, aft
     assert set_texts("YAML", before.encode(), {("k",): text}).decode() == after
 
 
+@pytest.mark.parametrize("unseen", ["\u200b", "\u00ad", "\ue000"])
+def test_a_block_that_holds_what_is_not_shown_stays_one(unseen):
+    file = f"system: |\n  Be{unseen} brief.\n  Be kind.\nother: 1\n"
+    text = fields_of("YAML", file.encode())["system",]
+    made = set_texts("YAML", file.encode(), {("system",): text.replace("kind", "quick")})
+    assert made.decode() == file.replace("kind", "quick")
+
+
 def test_new_lines_end_as_the_lines_of_the_file_do():
     file = b"a: x\r\nk: Be brief.\r\n"
     assert fields_of("YAML", b"k: |\r\n  a\r\n  b\r\n") == {("k",): "a\nb\n"}
