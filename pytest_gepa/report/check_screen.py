@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import is_not
 from typing import IO
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.status import Status
 
 from pytest_gepa.check.state import CheckState
 from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.verdict.sequential import Trials
 from pytest_gepa.wording import count, duration
 
 
@@ -18,6 +20,8 @@ class CheckTerminal:
     """Shows a check while it goes on. `feed` hands the first trials of today's prompts to pytest."""
 
     def __init__(self, stream: IO[str]) -> None:
+        self._judged: tuple[Trials, ...] = ()
+        self._undecided = 0
         self.feed: Callable[[Rollout], None] = lambda rollout: None
         self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
         self._status: Status | None = None
@@ -35,17 +39,20 @@ class CheckTerminal:
             self._status = Status("", console=self._console)
             self._status.start()
         elapsed = duration(time.monotonic() - state.started)
-        self._status.update(f"gepa: {_standing(state)}, {count(state.charged, 'rollout')}, {elapsed}")
+        self._status.update(f"gepa: {self._standing(state)}, {count(state.charged, 'rollout')}, {elapsed}")
+
+    def _standing(self, state: CheckState) -> str:
+        if state.planned:
+            return f"{sum(map(len, state.rollouts.values())):,} of {count(state.planned, 'trial')}"
+        trials = tuple(state.trials.values())
+        if len(trials) != len(self._judged) or any(map(is_not, trials, self._judged)):
+            # To judge every case takes longer than a rollout that is read from the store.
+            self._judged = trials
+            self._undecided = sum(not tier.decided for tier in state.tiers())
+        return f"{count(self._undecided, 'case')} of {len(trials)} undecided"
 
     def close(self) -> None:
         """Take the status line away."""
         if self._status is not None:
             self._status.stop()
             self._status = None
-
-
-def _standing(state: CheckState) -> str:
-    if state.planned:
-        return f"{sum(map(len, state.rollouts.values())):,} of {count(state.planned, 'trial')}"
-    undecided = sum(not tier.decided for tier in state.tiers())
-    return f"{count(undecided, 'case')} of {len(state.trials)} undecided"

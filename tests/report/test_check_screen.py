@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+
+import pytest
 
 from pytest_gepa.check.state import TODAY, CheckState
 from pytest_gepa.evolve.candidate import seed_candidate
@@ -47,3 +50,19 @@ def test_nothing_is_shown_before_the_first_trials_are_over_or_where_there_is_no_
     state = state_of(3)
     state.planned = 64
     assert shown(state, io.StringIO()) == ""
+
+
+def test_cases_are_judged_anew_only_where_trials_have_been_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = state_of(3)
+    one = Trials("a", base=(1.0,) * 32, today=(1.0,) * 3, handed_out=3, is_recorded=True)
+    state.trials = {"a": one}
+    judged = []
+    tiers = CheckState.tiers
+    monkeypatch.setattr(CheckState, "tiers", lambda state: judged.append(1) or tiers(state))
+    screen = CheckTerminal(Terminal())
+    for _ in range(3):
+        screen.progress(state)
+    state.trials["a"] = replace(one, handed_out=4)
+    screen.progress(state)
+    screen.close()
+    assert len(judged) == 2
