@@ -16,6 +16,7 @@ from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.chat import ChatRequest
 from pytest_gepa.trace.exchange import describe
 from pytest_gepa.trace.hooks.aiohttp import AiohttpHook
+from pytest_gepa.trace.hooks.asyncio_runner import AsyncioRunnerHook
 from pytest_gepa.trace.hooks.http_client import HttpClientHook
 from pytest_gepa.trace.hooks.httpx_family import HttpxHook
 from pytest_gepa.trace.hooks.requests import RequestsHook
@@ -26,6 +27,9 @@ from pytest_gepa.trace.wire import Hook, Wire
 
 HOOKS: tuple[Hook, ...] = (HttpxHook(), RequestsHook(), Urllib3Hook(), AiohttpHook(), HttpClientHook())
 """The libraries that are understood."""
+
+WATCHED: tuple[Hook, ...] = (*HOOKS, AsyncioRunnerHook())
+"""All that is patched."""
 
 _wire = Wire()
 
@@ -48,7 +52,7 @@ def install(
     """
     _wire.target = Target(recorder, cache, trial, replay, recording, redact, meter, is_own, holds_prompt)
     _watch.start()
-    for hook in HOOKS:
+    for hook in WATCHED:
         for name in hook.names:
             module = sys.modules.get(name)
             if module is not None and hook.is_loaded(module):
@@ -64,12 +68,12 @@ def uninstall() -> None:
 
 
 def _imported(module: ModuleType) -> None:
-    for hook in HOOKS:
+    for hook in WATCHED:
         if module.__name__ in hook.names:
             _patch(hook, module)
 
 
-_watch = ImportWatch([name for hook in HOOKS for name in hook.names], _imported)
+_watch = ImportWatch([name for hook in WATCHED for name in hook.names], _imported)
 
 
 def _patch(hook: Hook, module: ModuleType) -> None:

@@ -37,6 +37,10 @@ APP = """
             return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     POOL = ThreadPoolExecutor(2)
+    RUNNER = asyncio.Runner() if hasattr(asyncio, "Runner") else None
+
+    def run(coroutine):
+        return RUNNER.run(coroutine) if RUNNER else asyncio.run(coroutine)
 """
 TESTS = """
     import asyncio
@@ -44,7 +48,7 @@ TESTS = """
 
     import pytest
 
-    from app import POOL, Loop, ask, ask_async
+    from app import POOL, Loop, ask, ask_async, run
 
     LATE = []
 
@@ -72,6 +76,13 @@ TESTS = """
             await asyncio.gather(ask_async("task"), asyncio.to_thread(ask, "to_thread"))
 
         asyncio.run(run())
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_runner(number):
+        async def both():
+            await asyncio.gather(ask_async(f"runner {number}"), ask_async(f"runner {number} too"))
+
+        run(both())
 
     @pytest.mark.parametrize("number", [1, 2])
     def test_loop(loop, number):
@@ -114,6 +125,8 @@ CASES = [
     "test_pool[0]",
     "test_pool[1]",
     "test_tasks",
+    "test_runner[0]",
+    "test_runner[1]",
     "test_loop[0]",
     "test_loop[1]",
     "test_fixture",
@@ -148,6 +161,8 @@ def asked(run: tuple[Suite, Evaluation], case: str) -> list[str]:
         ("test_pool[0]", ["pool 1"]),
         ("test_pool[1]", ["pool 2"]),
         ("test_tasks", ["task", "to_thread"]),
+        ("test_runner[0]", ["runner 1", "runner 1 too"]),
+        ("test_runner[1]", ["runner 2", "runner 2 too"]),
         ("test_loop[0]", ["loop 1"]),
         ("test_loop[1]", ["loop 2"]),
         ("test_fixture", ["body", "own fixture", "own teardown"]),
