@@ -5,35 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_OPENING = re.compile(r"(?P<indent> {0,3})(?:(?P<ticks>`{3,})[^`]*|(?P<tildes>~{3,}).*)")
-
-
-def opening_marks(line: str) -> str:
-    """The marks by which a line opens a fenced block, "" if it opens none: a run of code in backticks does not."""
-    found = _OPENING.fullmatch(line)
-    return "" if found is None else found["ticks"] or found["tildes"]
-
-
-def closes(line: str, marks: str) -> bool:
-    """Whether a line closes the block that was opened by these marks."""
-    run = line.strip()
-    indent = len(line) - len(line.lstrip(" "))
-    return len(run) >= len(marks) and not run.strip(marks[0]) and indent <= 3
+_OPENING = re.compile(r" {0,3}(?:(?P<ticks>`{3,})[^`]*|(?P<tildes>~{3,}).*)")
+_BARE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*")
 
 
 def fenced_rows(lines: Sequence[str]) -> frozenset[int]:
     """The rows, from 0, of all fenced blocks, with those of their fences."""
+    bare = [
+        (row, mark["marks"]) for row, line in enumerate(lines) if (mark := _BARE.fullmatch(line)) is not None
+    ]
     found: set[int] = set()
     row = 0
     while row < len(lines):
-        marks = opening_marks(lines[row])
-        end = (
-            next((at for at in range(row + 1, len(lines)) if closes(lines[at], marks)), None)
-            if marks
-            else None
-        )
-        if end is not None:
-            found.update(range(row, end + 1))
+        marks = _opening_marks(lines[row])
+        if marks:
+            end = next((at for at, closing in bare if at > row and closing.startswith(marks)), row)
+            found.update(range(row, end + 1) if end > row else ())
             row = end
         row += 1
     return frozenset(found)
+
+
+def _opening_marks(line: str) -> str:
+    """The marks by which a line opens a fenced block, "" if it opens none, as a run of code in backticks does not."""
+    found = _OPENING.fullmatch(line)
+    return "" if found is None else found["ticks"] or found["tildes"]
