@@ -263,6 +263,9 @@ def test_no_cap_is_passed_by_a_check_and_what_is_not_run_is_said(project: Projec
     assert (found["verdict"], found["failed"]) == ("not finished", False)
     assert found["stopped"].startswith("the cost cap of $0.06 has no room for a request of up to")
     assert not found["trouble"], "what the cap stops is no trouble of a case"
+    assert not (run.directory / "recording").exists(), (
+        "a replay has no cap: it would ask for what was never asked"
+    )
     run.matches("verdict *not finished: the cost cap of $0.06 has no room for a request of up to *")
     rollouts = run.records("rollout")
     assert {record["outcome"] for record in rollouts} <= {"passed", "failed", "stopped"}

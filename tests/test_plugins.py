@@ -348,6 +348,7 @@ def test_a_hook_that_raises_ends_the_run_with_one_message_and_nothing_is_lost(pr
     assert f"the hook pytest_gepa_select_parent of {project.root}/conftest.py, line 7, raised" in message
     assert message.endswith("LookupError: no such parent")
     assert run.result["verdict"] == "not confirmed"
+    assert "stopped before its confirm run: the hook pytest_gepa_select_parent" in run.result["reason"]
     # The candidate that stands on the frontier by then is written, and said.
     assert kinds_of(run)[-1] == "frontier"
     (patch,) = run.patches
