@@ -248,6 +248,30 @@ def test_what_could_not_be_applied_is_not_what_undo_takes_back(
     assert (project / "prompts/a.md").read_bytes() == OLD
 
 
+def test_what_could_not_be_put_back_can_be_undone_later(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(project, {"prompts/a.md": (OLD, NEW), "prompts/b.md": (b"b\n", b"c\n")})
+    genuine: Callable[..., None] = os.replace
+    has_failed = False
+
+    def fail_from_second_on(source: str | Path, target: str | Path) -> None:
+        nonlocal has_failed
+        has_failed = has_failed or Path(target).name == "b.md"
+        if has_failed and Path(target).suffix == ".md":
+            raise OSError("disk full")
+        genuine(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_from_second_on)
+    assert main(["apply", "--yes"]) == 1
+    monkeypatch.undo()
+    assert "a.md could not be put back, undo it later" in capsys.readouterr().err
+    assert (project / "prompts/a.md").read_bytes() == NEW
+    assert main(["undo", "--rootdir", str(project)]) == 0
+    assert (project / "prompts/a.md").read_bytes() == OLD
+    assert (project / "prompts/b.md").read_bytes() == b"b\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no hard links to be had everywhere")
 def test_a_file_of_two_names_that_was_written_halfway_gets_its_bytes_back(
     project: Path, monkeypatch: pytest.MonkeyPatch

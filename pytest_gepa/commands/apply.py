@@ -35,8 +35,8 @@ def run(given: argparse.Namespace) -> int:
     keep_originals(directory, project, changes)
     try:
         write(changes)
-    except CommandError:
-        forget_originals(directory, project, changes)  # the files are as they were
+    except BaseException:
+        forget_originals(directory, project, changes)
         raise
     print(f"Applied. `pytest-gepa undo {directory.name}` takes it back.")
     return DONE

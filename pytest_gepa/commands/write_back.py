@@ -53,8 +53,9 @@ def keep_originals(run: Path, project: Path, changes: Sequence[NewContent]) -> N
 
 
 def forget_originals(run: Path, project: Path, changes: Sequence[NewContent]) -> None:
-    """Remove what was kept of these files, as their bytes are back in their place."""
-    if others := _others(run, project, changes):
+    """Remove what was kept of those of these files whose bytes are back in their place."""
+    back = [change for change in changes if change.path.read_bytes() == change.old]
+    if others := _others(run, project, back):
         _keep(run, others)
     else:
         forget_all_originals(run)
@@ -148,7 +149,11 @@ def write(changes: Sequence[NewContent]) -> None:
                 else:
                     _replace(change.path, change.new, change.old)
         if isinstance(error, OSError):
-            raise CommandError(f"{done[-1].path}: cannot be written: {error}; nothing was changed") from error
+            left = [str(change.path) for change in done if change.path.read_bytes() != change.old]
+            what = (
+                f"{', '.join(left)} could not be put back, undo it later" if left else "nothing was changed"
+            )
+            raise CommandError(f"{done[-1].path}: cannot be written: {error}; {what}") from error
         raise
 
 

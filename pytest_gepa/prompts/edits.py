@@ -131,7 +131,7 @@ def _located(text: str, edit: Edit) -> _Change:
             f"ambiguous passage: {_shown(edit.find)} occurs {len(places)} times; copy a longer passage that "
             "occurs only once"
         )
-    (start, end) = places[0]
+    start, end = places[0]
     if edit.kind == "replace" and edit.text.strip():
         return _Change(start, end, edit.text.strip("\n"), edit)
     return _Change(*_deleted_span(text, start, end), "", edit)
