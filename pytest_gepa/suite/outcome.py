@@ -9,6 +9,7 @@ import pytest
 
 from pytest_gepa.suite.pytest_internals import is_subtest
 from pytest_gepa.suite.rollout import Outcome
+from pytest_gepa.trace.exchange import SO_FAR
 from pytest_gepa.trace.streamed_body import CUT_OFF
 from pytest_gepa.trace.trajectory import Call
 
@@ -168,7 +169,7 @@ def _is_unserved(call: Call) -> bool:
     """Whether a call without an answer tells of the way to the model, rather than of what was asked."""
     status = call.status
     if status is not None and 200 <= status < 300:
-        return OF_THE_SERVER.search(call.error[:SAID]) is not None
+        return OF_THE_SERVER.search(call.error.partition(SO_FAR)[0][:SAID]) is not None
     if status == 400:
         return OF_THE_ACCOUNT.search(call.error[:SAID]) is not None
     return status is None or status in UNSERVED or status >= 500

@@ -34,6 +34,9 @@ CANCELLATIONS = ("CancelledError", "Cancelled")
 AT_ONCE = 1.0
 """Seconds after an answer within which an application drops the calls that it has made in vain."""
 
+SO_FAR = "so far: "
+"""What stands behind it in an error is the beginning of an answer, a model's own words."""
+
 NOT_ENDED = "no complete answer before the case ended"
 UNREADABLE = "a response without a message that can be read"
 
@@ -250,7 +253,7 @@ class Exchange:
             parts = (
                 answer.error if answer is not None else "",
                 trouble,
-                f"so far: {so_far}" if so_far else "",
+                f"{SO_FAR}{so_far}" if so_far else "",
             )
             call = replace(call, answer=None, error="; ".join(filter(None, parts)))
         self._end(call, has_counted=not (trouble or (answer is not None and answer.error)))

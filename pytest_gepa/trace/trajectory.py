@@ -48,7 +48,7 @@ class Call:
     protocol is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
     log probability of the answer's tokens, None where the server sent none. `shared` says that the call was made
     in a fixture of a wider scope than one case: it belongs to every case that uses the fixture. `superseded` says that
-    the application itself cancelled the call, and another one had been answered while it was under way.
+    the application itself cancelled the call, right after another one had been answered.
 
     Beside the roles of the protocols there is "note": what a request refers to without holding it. The content of a
     refusal begins with `[refusal]`, be it the model's own words or the note that a filter stopped it.

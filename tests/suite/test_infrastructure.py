@@ -222,6 +222,7 @@ def test_an_answer_that_gave_out_under_status_200_is_none(error: str) -> None:
     "error",
     [
         "closed before the answer was complete; so far: Dear",
+        "closed before the answer was complete; so far: The service is unavailable",
         "a response without a message that can be read",
         "the prompt was flagged (code 400)",
         "incomplete",
