@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
@@ -115,19 +116,20 @@ def test_queue(ticket, wanted):
 """
 
 
-def by_form_and_labels(request: Body) -> str:
-    """Answers with JSON if the prompt says so, and with the labels as they are spelt only if it says that too."""
-    system, user = (message["content"] for message in request["messages"])
+def by_form_and_labels(request: Body, known: str = "") -> str:
+    """Answers with JSON if the prompt says so, and with the labels as they are spelt only if it says that too, but for
+    the one that is known anyhow.
+    """
+    system, user = (message["content"] for message in request["messages"][:: len(request["messages"]) - 1])
     label = next(label for label in LABELS if label in user)
-    # One queue is known by its name anyhow, so that the form alone is a gain.
-    knows = label == "sales" or "The value of `queue` is exactly one of" in system
-    queue = label if knows else f"The {label} queue"
+    is_spelt = label == known or "The value of `queue` is exactly one of" in system
+    queue = label if is_spelt else f"The {label} queue"
     return json.dumps({"queue": queue}) if "Answer with one JSON object" in system else queue
 
 
 def test_as_long_as_such_rules_help_the_next_one_is_tried_before_the_model_is_asked(labelled: Project):
     labelled.write({"test_route.py": JSON_TEST})
-    labelled.world.task = by_form_and_labels
+    labelled.world.task = partial(by_form_and_labels, known="sales")  # so that the form alone is a gain
     run = labelled.optimize("--gepa-trials=1")
     assert run.result["verdict"] == "proven", run.everything
     assert run.result["winner"]["passed"] == 12
@@ -135,6 +137,23 @@ def test_as_long_as_such_rules_help_the_next_one_is_tried_before_the_model_is_as
     patch = run.best_patch.read_text(encoding="utf-8").partition("diff --git")[2]
     assert "+Answer with one JSON object and nothing else" in patch
     assert "+The value of `queue` is exactly one of `billing`, `fault` and `sales`, spelt as here." in patch
+
+
+def test_where_such_a_rule_alone_is_no_gain_all_that_is_stated_is_tried_before_the_model_is_asked(
+    labelled: Project,
+):
+    labelled.write({"test_route.py": JSON_TEST})
+    labelled.world.task = by_form_and_labels
+    run = labelled.optimize("--gepa-trials=1")
+    assert run.result["verdict"] == "proven", run.everything
+    assert run.result["winner"]["passed"] == 11  # and one case is the example
+    assert run.reflections == []
+    alone, together = (proposal["text"] for proposal in run.records("proposal"))
+    assert together.startswith(alone)
+    patch = run.best_patch.read_text(encoding="utf-8").partition("diff --git")[2]
+    assert "+Answer with one JSON object and nothing else" in patch
+    assert "+The value of `queue` is exactly one of `billing`, `fault` and `sales`, spelt as here." in patch
+    assert "+Example input: " in patch
 
 
 def test_where_that_rule_helps_a_model_that_fails_at_its_first_request_is_told_and_the_verdict_stands(
@@ -170,7 +189,8 @@ def test_where_that_rule_does_not_help_the_model_makes_the_edits(labelled: Proje
     run = labelled.optimize()
     assert run.result["verdict"] == "proven", run.everything
     proposals = run.records("proposal")
-    assert [proposal["origin"] for proposal in proposals][:2] == ["model-free", "model"]
+    # The rule, the rule with an example, and then a model is paid.
+    assert [proposal["origin"] for proposal in proposals][:3] == ["model-free", "model-free", "model"]
     assert rule in run.best_patch.read_text(encoding="utf-8")
     assert RULE not in run.best_patch.read_text(encoding="utf-8").partition("diff --git")[2]
 

@@ -28,7 +28,7 @@ from pytest_gepa.evolve.tasks import (
 from pytest_gepa.optimize.evaluator import Evaluator, search_trial
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.menu_record import MenuRecord
-from pytest_gepa.optimize.opening import OpeningRules
+from pytest_gepa.optimize.opening import Opening
 from pytest_gepa.optimize.proposer import Proposer
 from pytest_gepa.optimize.reflecting import RepliesInOrder, Turns, reply_of
 from pytest_gepa.optimize.state import RunState, Screen
@@ -105,7 +105,7 @@ class SearchDriver:
             journal.redact,
             is_joint=is_joint,
         )
-        self._opening = OpeningRules(state, self._proposer)
+        self._opening = Opening(state, self._proposer)
 
     def run(self) -> None:
         """Ask, start, wait, tell, until the search has ended. Raises what the work raises, and `KeyboardInterrupt`."""

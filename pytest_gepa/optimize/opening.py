@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,43 +12,58 @@ from pytest_gepa.optimize.proposer import Proposer
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.reflect.propose import MODEL_FREE, Proposal
 
+_MOST_OPENED = 2
+"""So many rounds on one parent: one for the likeliest rule, one for all that is stated."""
 
-class OpeningRules:
-    """Opens the first round on today's prompts with a rule that the checks of the cases state, if they state one, and
-    the first round on what came of that as well, as long as rules help. Asked by one thread.
+
+class Opening:
+    """Opens the rounds on today's prompts with what the checks of the cases state, if they state anything: first the
+    likeliest rule, and where that is no gain, the likeliest ones together with an example. What comes of that is opened
+    in the same way, as long as it helps. Asked by one thread.
     """
 
     def __init__(self, state: RunState, proposer: Proposer) -> None:
         self._state = state
         self._proposer = proposer
         self._made: dict[str, list[Proposal]] = {}
-        self._opened: set[str] = set()
+        self._opened: Counter[str] = Counter()
 
     def make(self, tasks: Sequence[Task]) -> None:
-        """Make the rules for tasks that are new; where a round has any, no model is asked in it."""
+        """Make the proposals for tasks that are new; where a round has any, no model is asked in it."""
         if not self._proposer.has_model:
             return
-        first = [
-            task
-            for task in tasks
-            if isinstance(task, Reflect) and not (task.attempt or task.other) and self._is_stated(task.parent)
-        ]
-        found = {task.proposal: self._proposer.rule_before_asking(task) for task in first}
-        opened = {task.parent.id for task in first if found[task.proposal]}
-        self._opened |= opened
-        for task in first:
+        mine = [task for task in tasks if isinstance(task, Reflect) and self._is_mine(task)]
+        found: dict[str, Proposal] = {}
+        opened: set[str] = set()
+        for task in mine:
+            is_again = task.attempt > 0
+            if is_again and task.parent.id in opened:
+                continue  # all that is stated is in one proposal: united with another, it would be there twice
+            made = self._proposer.before_asking(task, again=is_again)
+            if made is not None:
+                found[task.proposal] = made
+                opened.add(task.parent.id)
+        self._opened.update(opened)
+        for task in mine:
             if task.parent.id in opened:
-                rule = found[task.proposal]
-                self._made[task.proposal] = [rule] if rule else []
+                self._made[task.proposal] = [found[task.proposal]] if task.proposal in found else []
 
     def of(self, proposal: str) -> list[Proposal] | None:
-        """What stands in for a reply to a task: nothing but the rule, if there is one; None where it is to be asked."""
+        """What stands in for a reply to a task, which may be no proposal; None where the model is to be asked."""
         return self._made.get(proposal)
 
     def as_asked(self, task: Reflect) -> Reflect:
-        """The task as it is put to the model: of a round that rules have opened it knows nothing."""
-        is_later = task.attempt > 0 and task.parent.id in self._opened
-        return replace(task, attempt=task.attempt - 1) if is_later else task
+        """The task as it is put to the model: of rounds that were opened here it knows nothing."""
+        return replace(task, attempt=max(0, task.attempt - self._opened[task.parent.id]))
+
+    def _is_mine(self, task: Reflect) -> bool:
+        """Whether a task is of a round that is opened here: a parent's first one, and the second one of a parent that
+        is still the best.
+        """
+        parent, opened = task.parent, self._opened[task.parent.id]
+        if task.other or not self._is_stated(parent) or task.attempt != opened or opened == _MOST_OPENED:
+            return False
+        return not opened or self._state.search.frontier()[0].candidate == parent.id
 
     def _is_stated(self, candidate: Candidate) -> bool:
         """Whether a candidate is today's prompts, or came of them by rules that the checks state alone."""

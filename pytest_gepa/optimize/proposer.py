@@ -146,13 +146,15 @@ class Proposer:
             return None  # two versions are to be united, which takes a reader
         return self._model_free.propose(task.parent, task.components, self._failing(task))
 
-    def rule_before_asking(self, task: Reflect) -> Proposal | None:
-        """The rule that the checks state themselves, to be tried before a model is paid for a reply; None if there is
-        none. Called by one thread, in the order of the tasks. A plugin's proposals come before all others.
+    def before_asking(self, task: Reflect, *, again: bool) -> Proposal | None:
+        """What is tried before a model is paid for a reply: the rule that the checks state themselves; and `again`,
+        where it was no gain, all that they state and an example. None if there is nothing. Called by one thread, in
+        the order of the tasks. A plugin's proposals come before all others.
         """
         if self._extensions.has_proposer:
             return None
-        return self._model_free.first_rule(task.parent, task.components, self._failing(task))
+        make = self._model_free.together if again else self._model_free.first_rule
+        return make(task.parent, task.components, self._failing(task))
 
     def _failing(self, task: Reflect) -> list[Exhibit]:
         shown = self._exhibits(task)

@@ -23,6 +23,9 @@ from pytest_gepa.trace.attribution import components_used
 NO_MODEL = "none"
 """The name of the reflection model by which a run does without one."""
 
+MOST_TOGETHER = 3
+"""So many rules are tried in one edit."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Idea:
@@ -40,7 +43,7 @@ class ModelFree:
         self._cases = tuple(cases)
         self._guard = guard
         self._kinds = kinds
-        self._tried: set[tuple[str, str, str]] = set()
+        self._tried: set[tuple[str, str, tuple[str, ...]]] = set()
 
     def first_rule(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
@@ -51,7 +54,22 @@ class ModelFree:
         order = _order(parent, components, failing)[:1]
         known = "".join(parent.texts[component] for component in order)
         new = (idea for idea in self._rules(failing) if idea.edit.text not in known)
-        return self._next(parent, order, islice(new, 1))
+        return self._next(parent, order, ((idea,) for idea in islice(new, 1)))
+
+    def together(
+        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
+    ) -> Proposal | None:
+        """The likeliest rules that the parent has not and an example, in one edit: each may help only beside the
+        others, as a form does whose fields are spelt otherwise. None if there is no more than one of them.
+        """
+        order = _order(parent, components, failing)[:1]
+        known = "".join(parent.texts[component] for component in order)
+        stated = [idea for idea in self._rules(failing) if idea.edit.text not in known][:MOST_TOGETHER]
+        for ideas in ([*stated, *islice(self._examples(failing), 1)], stated):
+            made = self._next(parent, order, [tuple(ideas)]) if len(ideas) > 1 else None
+            if made is not None:
+                return made
+        return None
 
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
@@ -60,17 +78,20 @@ class ModelFree:
 
         Rules come before examples; each is tried first in the component that had a part in the cases' answers.
         """
-        ideas = (*self._rules(failing), *self._examples(failing))
+        ideas = ((idea,) for idea in (*self._rules(failing), *self._examples(failing)))
         return self._next(parent, _order(parent, components, failing), ideas)
 
-    def _next(self, parent: Candidate, order: Sequence[str], ideas: Iterable[_Idea]) -> Proposal | None:
-        for idea in ideas:
+    def _next(
+        self, parent: Candidate, order: Sequence[str], edits: Iterable[tuple[_Idea, ...]]
+    ) -> Proposal | None:
+        for ideas in edits:
             for component in order:
-                attempt = (parent.id, component, idea.edit.text)
-                if attempt in self._tried or idea.edit.text in parent.texts[component]:
+                texts = tuple(idea.edit.text for idea in ideas)
+                attempt = (parent.id, component, texts)
+                if attempt in self._tried or any(text in parent.texts[component] for text in texts):
                     continue
                 self._tried.add(attempt)
-                proposal = self._made(parent, component, idea)
+                proposal = self._made(parent, component, ideas)
                 if proposal is not None:
                     return proposal
         return None
@@ -88,21 +109,21 @@ class ModelFree:
                     edit = Edit("example", "", example_text(*pair), exhibit.case.id)
                     yield _Idea(edit, "this case fails, and shows in what form others may want their answer.")
 
-    def _made(self, parent: Candidate, component: str, idea: _Idea) -> Proposal | None:
+    def _made(self, parent: Candidate, component: str, ideas: Sequence[_Idea]) -> Proposal | None:
         """The proposal, None when the guard refuses it."""
-        before = parent.texts[component]
+        before, edits = parent.texts[component], [idea.edit for idea in ideas]
         try:
-            text = apply_edits(before, [idea.edit])
+            text = apply_edits(before, edits)
         except EditError:
             return None
-        taken = (Example(idea.edit.case, component, idea.edit.text),) if idea.edit.case else ()
+        taken = tuple(Example(edit.case, component, edit.text) for edit in edits if edit.case)
         kept = still_kept((*parent.taken, *taken), {**parent.texts, component: text})
         if self._guard.check(component, before, text, cases_of(kept)) is not None:
             return None
         return Proposal(
             component,
             text,
-            idea.reason,
+            " ".join(idea.reason for idea in ideas),
             summary=summarize(before, text),
             examples=taken,
             origin=MODEL_FREE,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_gepa.prompts.pairs import READS_JSON, plain_value
+from pytest_gepa.prompts.pairs import plain_value
 from pytest_gepa.reflect.stated import (
     Series,
     answer_object,
@@ -17,6 +17,7 @@ from pytest_gepa.reflect.stated import (
     members,
     series,
     statements,
+    wants_json,
 )
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT
@@ -68,15 +69,12 @@ def rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> list[Rule]:
 def _json_rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> Iterator[Rule]:
     for source in dict.fromkeys(exhibit.case.source for exhibit in failing):
         mine = [exhibit for exhibit in failing if exhibit.case.source == source]
-        reads = [
-            one
-            for one in mine
-            if READS_JSON.search(source) or "JSONDecodeError" in one.rollout.trajectory.failure
-        ]
+        reads = [one for one in mine if wants_json(one)]
         names = _wanted_keys(source, cases)
         wrong = [one for one in reads if not isinstance(answer_object(one), dict)]
         other = [one for one in reads if one not in wrong and names and set(_own_keys(one)) != set(names)]
-        with_keys = f", with exactly the keys {listed(names)}" if names else ""
+        noun = "key" if len(names) == 1 else "keys"
+        with_keys = f", with exactly the {noun} {listed(names)}" if names else ""
         if wrong or other:
             yield Rule(
                 f"Answer with one JSON object and nothing else, no explanation and no code fence{with_keys}.",

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_gepa.prompts.pairs import READS_JSON
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
@@ -60,7 +61,9 @@ def members(exhibit: Exhibit) -> tuple[str, ...]:
 
 
 def comparisons(exhibits: Iterable[Exhibit]) -> list[Comparison]:
-    """What failing cases had and what they wanted, of those whose assert says so."""
+    """What failing cases had and what they wanted: their asserts say so, or an answer was to be read as JSON and is no
+    object, and then the one object among the case's parameters is what is wanted.
+    """
     found = []
     for exhibit in exhibits:
         parameters = [value for _, value in _parameters(exhibit.case)]
@@ -71,7 +74,18 @@ def comparisons(exhibits: Iterable[Exhibit]) -> list[Comparison]:
             is_turned = left in parameters and right not in parameters
             found.append(Comparison(exhibit, *((right, left) if is_turned else (left, right))))
             break
+        else:
+            objects = [value for value in parameters if isinstance(value, dict)]
+            if len(objects) == 1 and wants_json(exhibit) and not isinstance(answer_object(exhibit), dict):
+                found.append(Comparison(exhibit, None, objects[0]))
     return found
+
+
+def wants_json(exhibit: Exhibit) -> bool:
+    """Whether the check of a case reads JSON."""
+    return bool(READS_JSON.search(exhibit.case.source)) or (
+        "JSONDecodeError" in exhibit.rollout.trajectory.failure
+    )
 
 
 def series(compared: Sequence[Comparison], cases: Sequence[Case]) -> list[Series]:

@@ -195,6 +195,16 @@ def test_a_failure_that_states_nothing_gives_no_rule(failure: str):
     assert rules([Exhibit(case(1, ("queue", {"a": 1})), run)], suite({"a": 1}, 3, None)) == []
 
 
+def test_labels_of_a_field_are_stated_where_no_answer_is_json_yet():
+    source = "def test_route(ticket, wanted):\n    assert json.loads(route(ticket)) == wanted\n"
+    wanted = ({"queue": "billing", "pages": 3}, {"queue": "fault", "pages": 4}) * 3
+    cases = [case(n, ("ticket", f"t {n}"), ("wanted", one), source=source) for n, one in enumerate(wanted)]
+    failing = [shown(cases[0], "To billing.", "json.decoder.JSONDecodeError: Expecting value")]
+    form, labels = texts(failing, cases)
+    assert form.startswith("Answer with one JSON object")
+    assert labels == "The value of `queue` is exactly one of `billing` and `fault`, spelt as here."
+
+
 # Proposals
 
 
@@ -306,3 +316,42 @@ def test_before_a_model_is_asked_only_the_likeliest_rule_is_made_and_once():
     assert first.text == f"{TEXT}{LABELS}\n"
     assert model_free.first_rule(parent, [PROMPT], failing) is None
     assert model_free.propose(parent, [PROMPT], failing) is not None
+
+
+def test_all_that_is_stated_is_one_edit_with_an_example():
+    cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
+    failing = [compared(cases[0], "The Billing team.", "billing")]
+    model_free, parent = ModelFree(cases, guard_of(cases)), seed_candidate({PROMPT: TEXT})
+    made = model_free.together(parent, [PROMPT], failing)
+    assert made is not None
+    assert made.text is not None
+    stated = texts(failing, cases)
+    assert len(stated) > 1
+    assert all(rule in made.text for rule in stated)
+    assert "ticket 0" in made.text
+    assert [example.case for example in made.examples] == [cases[0].id]
+    assert all(rule.reason in made.diagnosis for rule in rules(failing, cases))
+
+
+def test_without_an_example_the_rules_are_put_together():
+    cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
+    failing = [compared(cases[0], "The Billing team.", "billing")]
+    made = ModelFree(cases, guard_of(cases), ("add",)).together(
+        seed_candidate({PROMPT: TEXT}), [PROMPT], failing
+    )
+    assert made is not None
+    assert made.text is not None
+    assert all(rule in made.text for rule in texts(failing, cases))
+    assert not made.examples
+
+
+def test_one_rule_alone_is_nothing_to_put_together():
+    cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
+    failing = [compared(cases[0], "The Billing team.", "billing")]
+    first, *others = texts(failing, cases)
+    parent = seed_candidate({PROMPT: "\n".join((TEXT.rstrip(), *others, ""))})
+    model_free = ModelFree(cases, guard_of(cases), ("add",))
+    assert model_free.together(parent, [PROMPT], failing) is None
+    made = model_free.first_rule(parent, [PROMPT], failing)
+    assert made is not None
+    assert first in (made.text or "")
