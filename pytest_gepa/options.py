@@ -66,7 +66,9 @@ SETTINGS = (
         "model that reads failures and edits prompts, or none (also GEPA_REFLECTION_MODEL)",
     ),
     Setting(
-        "budget", "ROLLOUTS", "most rollouts to pay for, all phases together (default: 20 x cases + confirm)"
+        "budget",
+        "ROLLOUTS",
+        "most rollouts to pay for, all phases together (default: 20 x cases + repeats + confirm)",
     ),
     Setting(
         "max-cost", "USD", "most that the run may cost, all calls together, never passed (default: no cap)"

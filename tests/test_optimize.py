@@ -302,6 +302,10 @@ def test_a_second_run_pays_for_no_search_twice_and_for_the_confirm_run_again(who
     assert again.result["spent"]["cached"] == len(rollouts(again, "search/"))
     assert len(again.task_requests) == again.result["spent"]["rollouts"]
     assert len(again.task_requests) == len(whole.run.task_requests) - again.result["spent"]["cached"]
+    # The frontier goes by the time of calls too: it is that in which the answers came.
+    assert [one["model_seconds"] for one in rollouts(again, "search/")] == [
+        one["model_seconds"] for one in rollouts(whole.run, "search/")
+    ]
 
 
 # Runs that end early, or without a proof

@@ -98,8 +98,8 @@ class Showcase:
     def discarded(
         self, family: Mapping[str, Candidate], parent: str, components: tuple[str, ...]
     ) -> tuple[Discarded, ...]:
-        """Return the last edits of these components, from this parent or its ancestors, that came to nothing, newest
-        last. One that was tried again counts once, as what came of it last.
+        """Return the last edits of each of these components, from this parent or its ancestors, that came to nothing,
+        newest last. One that was tried again counts once, as what came of it last.
         """
         entries = [entry for name in ancestors(family, parent) for entry in self._discarded.get(name, ())]
         last = {
@@ -107,8 +107,13 @@ class Showcase:
             for number, entry in sorted(entries, key=lambda entry: entry[0])
             if entry.component in components
         }
-        fitting = [entry for _, entry in sorted(last.values(), key=lambda entry: entry[0])]
-        return tuple(fitting[-self._settings.discarded :]) if self._settings.discarded else ()
+        told: list[Discarded] = []
+        left = dict.fromkeys(components, self._settings.discarded)
+        for _, entry in sorted(last.values(), key=lambda entry: entry[0], reverse=True):
+            if left[entry.component]:
+                left[entry.component] -= 1
+                told.append(entry)
+        return tuple(reversed(told))
 
 
 def _edits(parent: Candidate, parts: Sequence[Part], children: Sequence[Candidate]) -> list[tuple[str, str]]:

@@ -242,7 +242,7 @@ class Search:
                 part.reply = event
                 if usable(parent, event):
                     self._without_edit = 0
-                elif proposal.merge is None:
+                elif proposal.merge is None and event.asked:
                     self._without_edit += 1
         if all(part.reply is not None for part in proposal.parts):
             (self._merges if proposal.merge else self._course).unite(proposal)

@@ -111,7 +111,8 @@ class Reflected:
 
     `texts` holds the new text of each component whose edit passed the guards; `summaries` its edit as
     short text. `rejections` are the reasons for which replies were refused. `examples` are the search
-    cases that the edits have taken whole into the texts.
+    cases that the edits have taken whole into the texts. `asked` is False where nobody was: another task of the round
+    stands for this one, and that it brings nothing says nothing.
     """
 
     proposal: OwnName
@@ -120,6 +121,7 @@ class Reflected:
     summaries: Mapping[OwnName, str] = field(default_factory=dict, hash=False)
     rejections: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

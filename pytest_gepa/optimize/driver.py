@@ -219,7 +219,7 @@ class SearchDriver:
             if made is not None:
                 if made:
                     self._keep_proposals(task, made)
-                self._crew.start(partial(reply_of, task, made))
+                self._crew.start(partial(reply_of, task, made, asked=bool(made)))
             elif self._proposer.asks_jointly(task, self._menus.choice):
                 turn = self._turns.draw()
                 self._crew.start(

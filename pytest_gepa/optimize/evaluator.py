@@ -114,11 +114,11 @@ class Evaluator:
         return _case_result(self._cases[rollout.case], rollout, uses, charged, price, seconds, arrived)
 
     def _seconds(self, rollout: Rollout) -> float | None:
-        """How long its calls took; of stored answers what the run noted in which they came, None where none did."""
+        """How long its calls took, those with stored answers when these came; None where that is not known."""
         calls = rollout.trajectory.calls
-        if any(call.cached for call in calls):
-            return self._suite.seconds_before(rollout)
-        return sum(call.seconds for call in calls)
+        before = self._suite.seconds_before(rollout) if any(call.cached for call in calls) else None
+        known = [call.seconds for call in calls if call.seconds is not None]
+        return sum(known) if before is None and len(known) == len(calls) else before
 
     def _as_under_parent(self, rollout: Rollout, arrived: frozenset[str]) -> CaseResult:
         """The result of the case under the parent that it is inherited from, over all of its trials."""

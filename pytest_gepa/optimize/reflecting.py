@@ -62,7 +62,9 @@ class RepliesInOrder:
         return ready
 
 
-def reply_of(task: Reflect, proposals: Sequence[Proposal], otherwise: Sequence[str] = ()) -> Reflected:
+def reply_of(
+    task: Reflect, proposals: Sequence[Proposal], otherwise: Sequence[str] = (), *, asked: bool = True
+) -> Reflected:
     """The reply to a task; `otherwise` are the reasons why there is none, where there is no proposal."""
     rejections = [reason for proposal in proposals for reason in proposal.rejections]
     made = [proposal for proposal in proposals if proposal.text is not None]
@@ -73,4 +75,5 @@ def reply_of(task: Reflect, proposals: Sequence[Proposal], otherwise: Sequence[s
         summaries={one.component: one.summary for one in made},
         rejections=tuple(rejections if proposals else otherwise),
         examples=tuple(example for one in proposals for example in one.examples),
+        asked=asked,
     )

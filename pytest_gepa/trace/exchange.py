@@ -87,6 +87,7 @@ class Exchange:
         self._within = within
         self._is_stored = False
         self._started = time.perf_counter()
+        self._seconds: float | None = None
         self._ended = False
         self._answers_before = recorder.answers
         self._call = Call(
@@ -205,7 +206,7 @@ class Exchange:
         if self._claim is not None:
             self._claim.place.keep_again(answer, *_said(call))
             self._is_stored = self._takes_number(answer)
-        self._end(replace(call, cached=True))
+        self._end(replace(call, cached=True, seconds=answer.seconds))
 
     def replay(self, answer: StoredAnswer | None, make: Callable[[StoredAnswer], Any]) -> Any:
         """The response that `make` makes of a stored answer, recorded; None when there is none, or when none can be
@@ -292,7 +293,8 @@ class Exchange:
         if self._claim is None:
             return
         self._is_stored = self._takes_number(answer)
-        self._claim.place.keep(answer, *_said(call), is_finished=self._is_stored)
+        timed = replace(answer, seconds=self._taken())
+        self._claim.place.keep(timed, *_said(call), is_finished=self._is_stored)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:
@@ -333,7 +335,13 @@ class Exchange:
             if not self._is_stored:
                 # The number is free again, so that a retry looks for the same answer.
                 self._recorder.release(self._claim.ordinal)
-        self._slot.put(replace(call, seconds=time.perf_counter() - self._started))
+        self._slot.put(call if call.cached else replace(call, seconds=self._taken()))
+
+    def _taken(self) -> float:
+        """Seconds until the answer had come, asked for first when it has."""
+        if self._seconds is None:
+            self._seconds = round(time.perf_counter() - self._started, 6)
+        return self._seconds
 
 
 def _said(call: Call) -> list[str]:

@@ -19,11 +19,14 @@ _EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """A response that came once: its status, its content type, and its body without any content encoding."""
+    """A response that came once: its status, its content type, and its body without any content encoding. `seconds` is
+    how long it took to come, None where that is not known.
+    """
 
     status: int
     content_type: str
     body: bytes
+    seconds: float | None = None
 
     @property
     def is_event_stream(self) -> bool:
@@ -41,7 +44,13 @@ class StoredAnswer:
 
     def encode(self) -> bytes:
         """The answer as one value of the cache; `decode` reads it."""
-        head = {"form": _FORM, "status": self.status, "content_type": self.content_type}
+        head: dict[str, object] = {
+            "form": _FORM,
+            "status": self.status,
+            "content_type": self.content_type,
+        }
+        if self.seconds is not None:
+            head["seconds"] = self.seconds
         return json.dumps(head).encode("ascii") + b"\n" + self.body
 
 
@@ -57,7 +66,8 @@ def decode(data: bytes) -> StoredAnswer | None:
     status, content_type = head.get("status"), head.get("content_type")
     if type(status) is not int or type(content_type) is not str:
         return None
-    return StoredAnswer(status, content_type, body)
+    seconds = head.get("seconds")
+    return StoredAnswer(status, content_type, body, seconds if type(seconds) is float else None)
 
 
 def without_stamps(text: str) -> str:

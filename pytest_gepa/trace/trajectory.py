@@ -45,7 +45,8 @@ class Call:
     those read from its cache, or written to it, are among the input, those of reasoning among the output.
 
     `kind` is "chat", "embedding" (recorded as a step: its vectors are no text), or "other" for an endpoint whose
-    protocol is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
+    protocol is not known. `seconds` is how long the answer took to come; for one that is `cached`, when it came first,
+    None where that is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
     log probability of the answer's tokens, None where the server sent none. `shared` says that the call was made
     in a fixture of a wider scope than one case: it belongs to every case that uses the fixture. `superseded` says that
     the application itself cancelled the call, right after another one had been answered.
@@ -66,7 +67,7 @@ class Call:
     output_tokens: int = 0
     cached: bool = False
     streamed: bool = False
-    seconds: float = 0.0
+    seconds: float | None = 0.0
     kind: OwnName = "chat"
     alternatives: tuple[Message, ...] = ()
     logprob: float | None = None

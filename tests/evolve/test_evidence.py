@@ -85,6 +85,15 @@ def test_the_last_discarded_edits_of_the_family_are_told_newest_last() -> None:
     )
 
 
+def test_many_edits_of_one_prompt_leave_those_of_another_to_be_told() -> None:
+    shelf = showcase({"x": failed("a")}, discarded=2)
+    discard(shelf, SEED, "first", "b")
+    for summary in ("second", "third", "fourth"):
+        discard(shelf, SEED, summary)
+    told = shelf.discarded({SEED.id: SEED}, SEED.id, ("a", "b"))
+    assert [(one.component, one.summary) for one in told] == [("b", "first"), ("a", "third"), ("a", "fourth")]
+
+
 def test_a_reflection_can_be_told_of_no_discarded_edit_at_all() -> None:
     shelf = showcase({"x": failed("a")}, discarded=0)
     discard(shelf, SEED, "first")

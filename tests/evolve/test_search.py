@@ -154,6 +154,16 @@ def test_replies_without_an_edit_end_the_search_before_patience_does() -> None:
     assert world.kinds() == ["baseline", "invalid", "invalid", "invalid", "done"]
 
 
+def test_a_task_that_nobody_was_asked_about_is_no_reply_without_an_edit() -> None:
+    world = words_world(["date"], editor=lambda world, task, name: None)
+    search, (task,) = begin(world, invalid=2, groups=1)
+    assert isinstance(task, Reflect)
+    world.tell(search, Reflected(task.proposal, asked=False))
+    world.run(search)
+    assert search.done == "2 replies in a row held no edit that could be used"
+    assert world.kinds() == ["baseline", *["invalid"] * 3, "done"]
+
+
 def test_a_reply_that_repeats_the_parent_holds_no_edit() -> None:
     world = words_world(["date"], editor=lambda world, task, name: task.parent.texts[name])
     assert "no edit" in world.run(world.search(invalid=2)).done

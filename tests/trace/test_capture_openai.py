@@ -346,6 +346,8 @@ def test_an_answer_is_bought_once(world: World) -> None:
     assert answers(first) == answers(again) == ["answer 1"]
     assert world.sent == 1
     assert [call.cached for call in (*first, *again)] == [False, True]
+    assert first[0].seconds  # a stored answer takes as long as it took to come
+    assert [call.seconds for call in again] == [call.seconds for call in first]
     assert (again[0].status, again[0].key, again[0].finish_reason) == (200, first[0].key, "stop")
     assert (again[0].input_tokens, again[0].output_tokens) == (first[0].input_tokens, first[0].output_tokens)
 

@@ -90,6 +90,7 @@ def closed_off(stores: Stores) -> Stores:
     [
         ANSWER,
         StoredAnswer(404, "", b""),
+        StoredAnswer(200, "", b"{}", seconds=0.25),
         StoredAnswer(200, "text/event-stream; charset=utf-8", b"data: 1\n\ndata: [DONE]\n\n"),
         StoredAnswer(200, "x/y\nz", b"\x00\xff\n{}"),
     ],
