@@ -1,5 +1,5 @@
 """Suites of flaky cases without models, whose prompt an edit makes better by a known amount or not at all, and one run
-of the product's search and confirm run over them, in this process.
+of the product's search, shrinking and confirm run over them, in this process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from product import default_plan
 
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.changes import changes, fair_share
 from pytest_gepa.evolve.search import Search, SearchCase
+from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected
 from pytest_gepa.run.plan import search_settings
 from pytest_gepa.verdict.judge import PROVEN, CaseScore, judge
@@ -111,7 +114,7 @@ class World:
 
 
 def run_product(cell: Cell, seed: int) -> dict[str, Any]:
-    """One optimization: the real search, budget, choice of the winner, rule of trials and verdict."""
+    """One optimization: the real search, budget, choice of the winner, shrinking, rule of trials and verdict."""
     world = World(cell, seed)
     plan = default_plan(world.names)
     cases = [SearchCase(name) for name in world.names]
@@ -123,7 +126,7 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
     while tasks:
         task = tasks.pop(0)
         if isinstance(task, Evaluate):
-            results = {name: _result(world, task, name) for name in task.cases}
+            results = _results(world, task)
             if task.purpose == "baseline":
                 baseline = results
             elif task.candidate.id == search.seed.id:
@@ -134,14 +137,16 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
             reflections += 1
             search.tell(_reflected(world, task, reflections))
         tasks += search.ask()
-    winner, today = search.best(0), search.seed
+    found, today = search.best(0), search.seed
+    winner = found if found.id == today.id else _shrunk(world, search, found, plan.shrink)
     row: dict[str, Any] = {
         "method": "product",
         **asdict(cell),
         "seed": seed,
         "rollouts": search.budget.spent,
-        "searched": search.mean(winner) - search.mean(today),
+        "searched": search.mean(found) - search.mean(today),
         "true": world.true_gain(winner.texts[PROMPT]),
+        "true_before_shrinking": world.true_gain(found.texts[PROMPT]),
         "shipped": winner.id != today.id,
         "confirmed": 0.0,
         "trials": 0,
@@ -158,19 +163,33 @@ def run_product(cell: Cell, seed: int) -> dict[str, Any]:
         CaseScore(name, *(tuple(side[name][:trials]) for side in sides))  # type: ignore[arg-type]
         for name in world.names
     ]
-    found = judge(scores, seed=seed)
+    verdict = judge(scores, seed=seed)
     return {
         **row,
-        "confirmed": found.effect,
+        "confirmed": verdict.effect,
         "trials": trials,
-        "p_value": found.p_value,
-        "verdict": found.kind,
-        "interval": list(found.interval),
+        "p_value": verdict.p_value,
+        "verdict": verdict.kind,
+        "interval": list(verdict.interval),
     }
 
 
 def is_proven(row: Mapping[str, Any]) -> bool:
     return bool(row["verdict"] == PROVEN)
+
+
+def _shrunk(world: World, search: Search, winner: Candidate, kept: int) -> Candidate:
+    """The smallest version of the winner, by the rollouts that are kept for that and what the search has left."""
+    share = fair_share(len(world.names), len(changes(search.seed, winner)))
+    search.budget.grant(kept)
+    shrink = Shrink(search.pool, winner, search.budget, min(search.budget.remaining, share))
+    while task := shrink.ask():
+        shrink.tell(Evaluated(task.candidate.id, _results(world, task)))
+    return shrink.winner
+
+
+def _results(world: World, task: Evaluate) -> dict[str, CaseResult]:
+    return {name: _result(world, task, name) for name in task.cases}
 
 
 def _result(world: World, task: Evaluate, name: str) -> CaseResult:
