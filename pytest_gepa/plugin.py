@@ -182,12 +182,13 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         # What could not be collected was not looked at: that is no pass, whatever the rest has come to.
         is_partly_collected = config.stash.get(is_partly_collected_key, False)
         session.exitstatus = max(config.stash[exit_status_key], int(is_partly_collected))
-    result = yield
-    if closing_key in config.stash:
-        from pytest_gepa.front.modes import print_closing
+    try:
+        return (yield)
+    finally:  # also where a conftest's own hook has failed, in want of results that are in other processes
+        if closing_key in config.stash:
+            from pytest_gepa.front.modes import print_closing
 
-        print_closing(config, config.stash[closing_key])
-    return result
+            print_closing(config, config.stash[closing_key])
 
 
 @pytest.fixture

@@ -162,6 +162,16 @@ def test_a_conftest_may_implement_the_hooks_without_a_flag(project: Project):
     assert "1 failed, 21 passed" in run.lines[-1]
 
 
+def test_a_conftest_that_fails_in_the_end_does_not_hide_what_was_found(project: Project):
+    # It averages results that other processes have.
+    project.write(
+        {"conftest.py": "def pytest_sessionfinish():\n    raise ZeroDivisionError('of no results')\n"}
+    )
+    run = project.pytest("--gepa-plan", "--gepa-reflection-model=m")
+    run.matches("*= gepa =*", "provable *")
+    assert "of no results" in run.everything
+
+
 def test_blocked_it_is_gone(project: Project):
     project.write({"test_marked.py": MARKED})
     run = project.pytest("-p", "no:gepa", "--strict-markers", "test_marked.py")

@@ -97,13 +97,15 @@ def is_undecided(today: Sequence[Seen], ablated: Sequence[Seen]) -> bool:
 
 
 def is_part(component: str, today: Sequence[Seen], blanked: Sequence[Seen]) -> bool:
-    """Whether a prompt has a part in a case: without it the case asks other things."""
-    before, after = evidence(today)[:1], evidence(blanked)[:1]
-    if not before or not after:
+    """Whether a prompt has a part in a case: without it the case asks other things, or where that is not seen, ends
+    otherwise.
+    """
+    if not evidence(today) or not evidence(blanked):
         return False
-    if before[0].keys or after[0].keys:
-        return before[0].keys != after[0].keys
-    return component in before[0].uses
+    before, after = evidence(today)[0], evidence(blanked)[0]
+    if before.keys or after.keys:
+        return before.keys != after.keys
+    return component in before.uses or (before.outcome, before.score) != (after.outcome, after.score)
 
 
 def tells_nothing(run: Seen) -> bool:

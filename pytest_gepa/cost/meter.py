@@ -91,8 +91,8 @@ class Meter:
         tariff = self.prices.find(model)
         if tariff is None:
             raise self.purse.refuse(
-                f"the price of {model or 'a model without a name'} is not known, so --gepa-max-cost cannot be kept; "
-                f"add a line to gepa_prices: {model or '*'} input=... output=... (USD per million tokens)"
+                f"the price of {model} is not known, so --gepa-max-cost cannot be kept; add a line to gepa_prices: "
+                f"{model} input=... output=... (USD per million tokens, 0 for what costs nothing)"
             )
         try:
             return most(model, tariff, body, answers=answers)

@@ -13,13 +13,17 @@ from pytest_gepa.optimize.state import RunState
 from pytest_gepa.reflect.propose import MODEL_FREE, Proposal
 
 _MOST_OPENED = 2
-"""So many rounds on one parent: one for the likeliest rule, one for all that is stated."""
+"""So many rounds on one parent: one for what is likeliest, one for all that is stated."""
+
+_FEW = 0.5
+"""Where a candidate that a stated rule has made better has no more than this mean score, it is shown an example too."""
 
 
 class Opening:
     """Opens the rounds on today's prompts with what the checks of the cases state, if they state anything: first the
     likeliest rule, and where that is no gain, the likeliest ones together with an example. What comes of that is opened
-    in the same way, as long as it helps. Asked by one thread.
+    in the same way, as long as it helps; an example alone is tried there when most cases fail although all rules stand
+    in the prompt. Asked by one thread.
     """
 
     def __init__(self, state: RunState, proposer: Proposer) -> None:
@@ -27,6 +31,7 @@ class Opening:
         self._proposer = proposer
         self._made: dict[str, list[Proposal]] = {}
         self._opened: Counter[str] = Counter()
+        self._tried: dict[str, list[Proposal]] = {}
 
     def make(self, tasks: Sequence[Task]) -> None:
         """Make the proposals for tasks that are new; where a round has any, no model is asked in it."""
@@ -36,13 +41,14 @@ class Opening:
         found: dict[str, Proposal] = {}
         opened: set[str] = set()
         for task in mine:
-            is_again = task.attempt > 0
-            if is_again and task.parent.id in opened:
+            parent = task.parent
+            if task.attempt and parent.id in opened:
                 continue  # all that is stated is in one proposal: united with another, it would be there twice
-            made = self._proposer.before_asking(task, again=is_again)
+            made = self._proposal(task)
             if made is not None:
                 found[task.proposal] = made
-                opened.add(task.parent.id)
+                opened.add(parent.id)
+                self._tried.setdefault(parent.id, []).append(made)
         self._opened.update(opened)
         for task in mine:
             if task.parent.id in opened:
@@ -57,13 +63,22 @@ class Opening:
         return replace(task, attempt=max(0, task.attempt - self._opened[task.parent.id]))
 
     def _is_mine(self, task: Reflect) -> bool:
-        """Whether a task is of a round that is opened here: a parent's first one, and the second one of a parent that
-        is still the best.
+        """Whether a task is of a round that is opened here: a parent's first one, and the second one where what was
+        tried in the first came to nothing.
         """
-        parent, opened = task.parent, self._opened[task.parent.id]
-        if task.other or not self._is_stated(parent) or task.attempt != opened or opened == _MOST_OPENED:
+        parent = task.parent
+        is_next = task.attempt == self._opened[parent.id] < _MOST_OPENED
+        if task.other or not is_next or not self._is_stated(parent):
             return False
-        return not opened or self._state.search.frontier()[0].candidate == parent.id
+        discarded = {(edit.component, edit.summary) for edit in task.discarded}
+        return all((one.component, one.summary) in discarded for one in self._tried.get(parent.id, ()))
+
+    def _proposal(self, task: Reflect) -> Proposal | None:
+        if task.attempt:
+            return self._proposer.all_stated(task)
+        search = self._state.search
+        is_poor = task.parent.id != search.seed.id and search.mean(task.parent) <= _FEW
+        return self._proposer.likeliest(task, or_example=is_poor)
 
     def _is_stated(self, candidate: Candidate) -> bool:
         """Whether a candidate is today's prompts, or came of them by rules that the checks state alone."""

@@ -146,15 +146,21 @@ class Proposer:
             return None  # two versions are to be united, which takes a reader
         return self._model_free.propose(task.parent, task.components, self._failing(task))
 
-    def before_asking(self, task: Reflect, *, again: bool) -> Proposal | None:
-        """What is tried before a model is paid for a reply: the rule that the checks state themselves; and `again`,
-        where it was no gain, all that they state and an example. None if there is nothing. Called by one thread, in
-        the order of the tasks. A plugin's proposals come before all others.
+    def likeliest(self, task: Reflect, *, or_example: bool) -> Proposal | None:
+        """The likeliest rule that the checks state themselves, to be tried before a model is paid for a reply; where
+        there is none, an example if one may be. Called by one thread, in the order of the tasks. A plugin's proposals
+        come before all others.
         """
         if self._extensions.has_proposer:
             return None
-        make = self._model_free.together if again else self._model_free.first_rule
-        return make(task.parent, task.components, self._failing(task))
+        failing = self._failing(task)
+        return self._model_free.likeliest(task.parent, task.components, failing, or_example=or_example)
+
+    def all_stated(self, task: Reflect) -> Proposal | None:
+        """The same of all that the checks state, and an example."""
+        if self._extensions.has_proposer:
+            return None
+        return self._model_free.together(task.parent, task.components, self._failing(task))
 
     def _failing(self, task: Reflect) -> list[Exhibit]:
         shown = self._exhibits(task)

@@ -18,7 +18,7 @@ from pytest_gepa.reflect.reply import MOST_EXAMPLE, example_text
 from pytest_gepa.reflect.rules import rules
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.attribution import components_used, last_answered
 
 NO_MODEL = "none"
 """The name of the reflection model by which a run does without one."""
@@ -45,16 +45,24 @@ class ModelFree:
         self._kinds = kinds
         self._tried: set[tuple[str, str, tuple[str, ...]]] = set()
 
-    def first_rule(
-        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
+    def likeliest(
+        self,
+        parent: Candidate,
+        components: Sequence[str],
+        failing: Sequence[Exhibit],
+        *,
+        or_example: bool = False,
     ) -> Proposal | None:
-        """The likeliest rule that the parent has not, in the component that had a part in the cases' answers; None if
-        there is none, or it was made from this parent already: less likely ones would rather spoil it.
+        """The likeliest rule that the parent has not, in the component that had a part in the cases' answers, or if
+        there is none, an example where one may be. None if it was made from this parent already: less likely ones would
+        rather spoil it.
         """
         order = _order(parent, components, failing)[:1]
         known = "".join(parent.texts[component] for component in order)
-        new = (idea for idea in self._rules(failing) if idea.edit.text not in known)
-        return self._next(parent, order, ((idea,) for idea in islice(new, 1)))
+        new = [idea for idea in self._rules(parent, failing) if idea.edit.text not in known][:1]
+        if not new and or_example:
+            new = [*islice(self._examples(failing), 1)]
+        return self._next(parent, order, ((idea,) for idea in new))
 
     def together(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
@@ -64,7 +72,9 @@ class ModelFree:
         """
         order = _order(parent, components, failing)[:1]
         known = "".join(parent.texts[component] for component in order)
-        stated = [idea for idea in self._rules(failing) if idea.edit.text not in known][:MOST_TOGETHER]
+        stated = [idea for idea in self._rules(parent, failing) if idea.edit.text not in known][
+            :MOST_TOGETHER
+        ]
         for ideas in ([*stated, *islice(self._examples(failing), 1)], stated):
             made = self._next(parent, order, [tuple(ideas)]) if len(ideas) > 1 else None
             if made is not None:
@@ -78,7 +88,7 @@ class ModelFree:
 
         Rules come before examples; each is tried first in the component that had a part in the cases' answers.
         """
-        ideas = ((idea,) for idea in (*self._rules(failing), *self._examples(failing)))
+        ideas = ((idea,) for idea in (*self._rules(parent, failing), *self._examples(failing)))
         return self._next(parent, _order(parent, components, failing), ideas)
 
     def _next(
@@ -96,9 +106,9 @@ class ModelFree:
                     return proposal
         return None
 
-    def _rules(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
+    def _rules(self, parent: Candidate, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
         if "add" in self._kinds:
-            for rule in rules(failing, self._cases):
+            for rule in rules([one for one in failing if _is_answered(parent, one)], self._cases):
                 yield _Idea(Edit("add", "", rule.text), f"{rule.reason}.")
 
     def _examples(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
@@ -128,6 +138,16 @@ class ModelFree:
             examples=taken,
             origin=MODEL_FREE,
         )
+
+
+def _is_answered(parent: Candidate, exhibit: Exhibit) -> bool:
+    """Whether the last answer, of which the check speaks, may be one to a prompt. Where a prompt was answered before
+    it, it is that of a judge, whom the test has asked: his "yes" and his score are no form for the application's.
+    """
+    calls = exhibit.rollout.trajectory.calls
+    answers = answers_among(calls)
+    call = last_answered(parent.texts, calls) if len(answers) > 1 else None
+    return call is None or call is calls[answers[-1]]
 
 
 def _order(parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]) -> list[str]:

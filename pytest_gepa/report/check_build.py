@@ -16,6 +16,7 @@ from pytest_gepa.run.unreached import last_line, why_unreached
 from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
+from pytest_gepa.trace.attribution import last_answered
 from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.verdict.judge import CaseScore, judge
 from pytest_gepa.verdict.sequential import Tier
@@ -183,6 +184,15 @@ def _typical(state: CheckState, side: SideName, case: str, *, good: bool) -> Rol
     return pick(known, key=lambda run: (run.outcome is Outcome.passed, run.score or 0.0))
 
 
+def _answer(state: CheckState, side: SideName, case: str, shown: Rollout) -> str:
+    """What a changed prompt was answered: the last answer of a run may be that of a judge, whom the test has asked."""
+    texts = (state.base if side == BASE else state.today).texts
+    changed = {name: texts[name] for name in state.uses.get(case, ()) if name in texts}
+    calls = shown.trajectory.calls
+    call = last_answered(changed, calls) if len(calls) > 1 else None
+    return call.answer.content if call and call.answer else shown.trajectory.answer
+
+
 def _side(state: CheckState, side: SideName, case: str, shown: Rollout | None) -> Side:
     if side == BASE and (recorded := state.recorded.get(case)) is not None:
         return Side(recorded.trials, recorded.passed, recorded.mean)
@@ -192,7 +202,7 @@ def _side(state: CheckState, side: SideName, case: str, shown: Rollout | None) -
         trials=len(known),
         passed=sum(run.outcome is Outcome.passed for run in known),
         score=sum(scores) / len(scores) if scores else None,
-        answer=cut_middle(shown.trajectory.answer, KEPT_BYTES) if shown else "",
+        answer=cut_middle(_answer(state, side, case, shown), KEPT_BYTES) if shown else "",
         failure=cut_middle(_told(shown), KEPT_BYTES) if shown else "",
     )
 

@@ -222,7 +222,12 @@ def _deleted(
     if not start.is_relative_to(root):
         return []
     found: dict[str, Component] = {}
-    likely = [path for path in deleted if PurePosixPath(path).suffix.lower() in (*PROMPT_SUFFIXES, ".py")]
+    likely = [
+        path
+        for path in deleted
+        if PurePosixPath(path).suffix.lower() in (*PROMPT_SUFFIXES, ".py")
+        and (repository.top / path).is_relative_to(root)
+    ]
     with tempfile.TemporaryDirectory(prefix="gepa-base-") as place:
         copy = Path(place).resolve()
         for path in (*likely[:_MOST_DELETED], *changed):

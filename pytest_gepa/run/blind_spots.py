@@ -10,12 +10,12 @@ from pytest_gepa.wording import count, some
 
 
 def prompts_without_calls(rollouts: Iterable[Rollout]) -> tuple[str, ...]:
-    """The prompts that were opened where no case shows a single call; () where one does, and where none was opened.
+    """The prompts that were opened where no case shows a call to a model; () where one does, and where none was opened.
 
     Programs need no call: to run one is to use it.
     """
     runs = list(rollouts)
-    if any(run.trajectory.calls for run in runs):
+    if any(run.shows_model for run in runs):
         return ()
     opened = {name for run in runs for name in (*run.reads, *run.imported)}
     return tuple(sorted(name for name in opened if not is_program(name)))
@@ -33,10 +33,10 @@ def unseen_calls_warning(prompts: Iterable[str]) -> str:
 def failed_apart(rollouts: Iterable[Rollout]) -> tuple[str, ...]:
     """The cases that failed without any call and without a prompt that was opened for them, by id.
 
-    Where no case shows a call, one that may have kept a prompt from before is not among them.
+    Where no case shows a call to a model, one that may have kept a prompt from before is not among them.
     """
     runs = list(rollouts)
-    sees_calls = any(run.trajectory.calls for run in runs)
+    sees_calls = any(run.shows_model for run in runs)
     return tuple(
         run.case
         for run in runs

@@ -26,13 +26,29 @@ INFRASTRUCTURE = {
         "NoCredentialsError",
         "PartialCredentialsError",
         "CredentialRetrievalError",
+        "SSOError",
+        "SSOTokenLoadError",
+        "TokenRetrievalError",
         "HTTPClientError",
     ),
-    "google": ("GoogleAuthError",),
+    "azure": ("ClientAuthenticationError", "ServiceRequestError", "ServiceResponseError"),
+    # Those of google.api_core are of gRPC, which is not seen.
+    "google": (
+        "GoogleAuthError",
+        "TooManyRequests",
+        "ServerError",
+        "Unauthorized",
+        "Forbidden",
+        "RetryError",
+    ),
     "builtins": ("ConnectionError", "TimeoutError", "MemoryError"),
     "asyncio": ("TimeoutError",),
     "asyncio.exceptions": ("TimeoutError",),
 }
+OF_THE_ADDRESS = ("UnsupportedProtocol", "TooManyRedirects", "ContentTypeError")
+"""Of these the exceptions, beside each that is a `ValueError`, by which a client finds fault with an address or with
+what was there. A tool that a model has told to look at "example.com" raises one: that may be a prompt's doing."""
+
 INFRASTRUCTURE_WORDS = {
     ("builtins", "OSError"): re.compile(r"\[Errno (?:98|48|24|23)\]"),  # a port in use, too many open files
     ("sqlite3", "OperationalError"): re.compile("database (?:table )?is locked"),
@@ -88,8 +104,8 @@ PYTEST_TIMEOUT = re.compile(r"Timeout \(?>\s*[\d.]+s\)?")
 def is_infrastructure(error: BaseException) -> bool:
     """Whether an exception, or one that led to it or is part of it, tells of the infrastructure.
 
-    One with a status that finds fault with the request does not. Where it came from a model's server, `unanswered`
-    knows more.
+    One with a status that finds fault with the request does not, nor one that finds fault with an address. Where it
+    came from a model's server, `unanswered` knows more.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
@@ -99,7 +115,8 @@ def is_infrastructure(error: BaseException) -> bool:
             continue
         seen.add(id(current))
         is_listed = any(_is_listed(base) for base in type(current).__mro__)
-        if is_listed and _status_of(current) not in OF_THE_REQUEST:
+        is_of_the_text = _status_of(current) in OF_THE_REQUEST or _is_of_the_address(current)
+        if is_listed and not is_of_the_text:
             return True
         if _is_without_key(current) or _is_shared_out(current):
             return True
@@ -115,6 +132,13 @@ def _is_listed(kind: type) -> bool:
     module = kind.__module__
     package = module if module in INFRASTRUCTURE else module.split(".", 1)[0]
     return kind.__name__ in INFRASTRUCTURE.get(package, ())
+
+
+def _is_of_the_address(error: BaseException) -> bool:
+    names = {base.__name__ for base in type(error).__mro__}
+    if isinstance(error, ValueError):
+        return "SSLError" not in names  # that of a refused certificate is one too
+    return not names.isdisjoint(OF_THE_ADDRESS) and (_status_of(error) or 0) < 400
 
 
 def _is_shared_out(error: BaseException) -> bool:

@@ -63,6 +63,7 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "clean_alluredir": False,
     "cucumber_json_path": None,
     "force_regen": False,
+    "forked": False,
     "json_report": False,
     "md_report": False,
     "regen_all": False,
@@ -71,8 +72,9 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "store_durations": False,
 }
 
-LEFT_OUT = ("pytest-retry", "pytest_retry.retry_plugin")
-"""pytest-retry, by either name: it runs a failing test again from within the making of its report, also by a mark."""
+LEFT_OUT = ("pytest-retry", "pytest_retry.retry_plugin", "pytest_forked")
+"""pytest-retry, by either name: it runs a failing test again from within the making of its report, also by a mark.
+pytest-forked, for the same: it runs a test in a process that nobody hears."""
 
 # Plugins were imported before pytest could rewrite their asserts; under `-W error` its warning would end the session.
 CHILD_ARGUMENTS = ("--capture=fd", "-W", "ignore::pytest.PytestAssertRewriteWarning")

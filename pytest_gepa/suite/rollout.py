@@ -121,6 +121,15 @@ class Rollout:
     reports: tuple[dict[str, object], ...] = ()
 
     @property
+    def shows_model(self) -> bool:
+        """Whether it was seen that a model was asked to answer, or that a prompt arrived somewhere. Embeddings alone,
+        or calls of other services, say nothing of a model that is asked where nobody sees it.
+        """
+        return bool(self.uses) or any(call.kind == "chat" for call in self.trajectory.calls)
+
+    @property
     def request_keys(self) -> tuple[str, ...]:
-        """The content keys of the requests in order: equal keys mean that a change of prompt did not arrive."""
-        return tuple(call.key for call in self.trajectory.calls)
+        """The content keys of the requests in order: equal keys mean that a change of prompt did not arrive. () where
+        no request could show it.
+        """
+        return tuple(call.key for call in self.trajectory.calls) if self.shows_model else ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import sys
 import time
 import traceback
@@ -26,6 +25,7 @@ from pytest_gepa.suite.child_rollout import RolloutMaker
 from pytest_gepa.suite.collect import identify
 from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
+from pytest_gepa.suite.generators import Generators
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import environment_modules
 from pytest_gepa.suite.neighbours import Neighbours
@@ -54,6 +54,8 @@ from pytest_gepa.trace.trajectory import Trajectory
 TOLD_STRAYS = 50
 """So many calls of no case are told in full by one process."""
 
+TAKEN = "another plugin runs the tests in place of pytest (pytest_runtest_protocol), so that nobody saw what they did"
+
 
 def run_job(job: Job, channel: Channel) -> None:
     """Run a job in this process, which must be a fresh one: the overlay and the capture stay for its lifetime."""
@@ -69,7 +71,7 @@ def run_job(job: Job, channel: Channel) -> None:
     sys.path[:] = job.sys_path
     sys.argv[:] = ["pytest", *job.args]
     sys.dont_write_bytecode = True
-    _draw_anew()
+    generators = Generators()
     root = os.getpid()
     recorder = Recorder()
     overlay = (BoundOverlay if job.isolation == "strict" else Overlay)(recorder.add_read)
@@ -95,7 +97,7 @@ def run_job(job: Job, channel: Channel) -> None:
         job.texts,
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
     )
-    session = ChildSession(job, temp, channel, recorder, overlay, redactor, neighbours)
+    session = ChildSession(job, temp, channel, recorder, overlay, redactor, neighbours, generators)
     code = pytest.main(child_arguments(job.args), plugins=[session, *session.watches])
     if not session.collected:
         reason = next(iter(session.broken.values()), f"pytest ended with exit code {int(code)}")
@@ -115,6 +117,7 @@ class ChildSession:
         overlay: Overlay,
         redactor: Redactor,
         neighbours: Neighbours,
+        generators: Generators,
     ) -> None:
         self.job = job
         self.temp = temp
@@ -128,6 +131,8 @@ class ChildSession:
         self._root = os.getpid()
         self._redactor = redactor
         self._neighbours = neighbours
+        self._generators = generators
+        self._has_advanced = False
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
         self._watch = CaseWatch(self._checks)
@@ -205,6 +210,7 @@ class ChildSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.collected = True
+        self._generators.end_collection()
         if self.job.tell_values:
             digests = {case: values_digest(parameters(item)) for case, item in self.items.items()}
             self.emit({"event": "values", "digests": digests})
@@ -268,7 +274,7 @@ class ChildSession:
         self._neighbours.join()
         self.overlay.begin_worker(temp / "prompts")
         share_calls(self.recorder, temp / "prompts", self.job, self._redactor, self._root)
-        _draw_anew()
+        self._generators.begin_worker()
         self.channel = channel
         part_capture(next(iter(self.items.values())).config)
         self._run_items(channel)
@@ -283,6 +289,7 @@ class ChildSession:
             self.emit({"event": "modules", "names": environment_modules()})
 
     def _advance(self) -> pytest.Item | None:
+        self._has_advanced = True
         while True:
             self.emit({"event": "next"})
             answer = self._feed.receive()
@@ -299,11 +306,16 @@ class ChildSession:
         self._watch.begin()
         self._neighbours.begin()
         self.recorder.begin(case)
+        self._generators.begin_case(case)
+        self._has_advanced = False
         started = time.monotonic()
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         except pytest.exit.Exception as error:
             self._watch.trouble = f"pytest.exit: {error}"
+        if not self._has_advanced:
+            self._watch.trouble = self._watch.trouble or TAKEN
+            self._advance()
         seconds = time.monotonic() - started
         failed = self._fixtures.failed(self._watch.setup_error)
         recorded = self.recorder.end([*self._fixtures.used(), *failed])
@@ -319,15 +331,6 @@ class ChildSession:
             hears_all=self.overlay.hears_all,
         )
         self.emit({"event": "rollout", "rollout": to_json(rollout)})
-
-
-def _draw_anew() -> None:
-    """Seed the generators that a fork would share with its siblings, as in an interpreter that has just begun."""
-    random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        with contextlib.suppress(Exception):
-            numpy_random.seed()
 
 
 def serve(channel: Channel) -> None:

@@ -97,16 +97,14 @@ def begin(
         given = {name.lower(): value for name, value in headers.items()}
         path = urlsplit(url).path
         recognised = recognise(method, path, given.get("content-type", ""), body)
+        if _is_telemetry(path, recognised) and not is_in_process():
+            hold_back(target, url, is_network)
+            return None
         if recognised is None:
             return None
         protocol, asked = recognised
         within = is_in_process()
         if protocol is FALLBACK and within:
-            return None
-        if protocol is FALLBACK and _is_telemetry(path, asked):
-            host = urlsplit(url).hostname
-            if target.replay == "only" and host not in LOOPBACK and is_network():
-                raise HeldBack(f"nothing is told to {host}: only stored answers are used")
             return None
         identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
         is_own = target.is_own(url)
@@ -120,7 +118,9 @@ def begin(
             claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
         fare = None
         if target.meter is not None and not (within or is_own) and _has_price(target, protocol, asked, path):
-            fare = Fare(target.meter, asked.model, body, has_answers=asked.kind != "embedding")
+            # Where no model is named the host stands for it: a path may hold a token.
+            name = asked.model or urlsplit(url).hostname or ""
+            fare = Fare(target.meter, name, body, has_answers=asked.kind != "embedding")
         return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
     except HeldBack:
         raise
@@ -131,9 +131,21 @@ def begin(
         return None
 
 
-def _is_telemetry(path: str, asked: ChatRequest) -> bool:
-    """Whether a request of no known protocol tells someone what was done."""
-    return not asked.model and path.endswith(TELEMETRY)
+def hold_back(target: Target, url: str, is_network: Callable[[], bool]) -> None:
+    """Raise `HeldBack` for telemetry, whatever its body, that would leave this machine while only stored answers are
+    used.
+    """
+    parts = urlsplit(url)
+    is_told = parts.path.endswith(TELEMETRY) and parts.hostname not in LOOPBACK
+    if target.replay == "only" and is_told and is_network():
+        raise HeldBack(f"nothing is told to {parts.hostname}: only stored answers are used")
+
+
+def _is_telemetry(path: str, recognised: tuple[Protocol, ChatRequest] | None) -> bool:
+    """Whether a request of no known protocol tells someone what was done: in JSON, or in what nobody reads here."""
+    return path.endswith(TELEMETRY) and (
+        recognised is None or (recognised[0] is FALLBACK and not recognised[1].model)
+    )
 
 
 def _has_price(target: Target, protocol: Protocol, asked: ChatRequest, path: str) -> bool:

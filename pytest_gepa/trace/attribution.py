@@ -68,6 +68,16 @@ def components_used(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[st
     return tuple(id for id, text in texts.items() if _is_used(text, messages, haystack))
 
 
+def last_answered(texts: Mapping[str, str], calls: Sequence[Call]) -> Call | None:
+    """The last answered call whose request holds the text of a component; None if there is none. What is asked behind
+    it is asked by others: by a test that has an answer judged, say.
+    """
+    for call in reversed(calls):
+        if call.answer is not None and call.kind != "embedding" and components_used(texts, [call]):
+            return call
+    return None
+
+
 def holds_component(texts: Mapping[str, str], said: Iterable[str]) -> bool:
     """Whether what a request says holds the text of a component; see `components_used`."""
     messages = sorted({_squeeze(text) for text in said if text})

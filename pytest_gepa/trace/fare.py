@@ -10,7 +10,7 @@ from pytest_gepa.trace.trajectory import Call
 
 
 class Fare:
-    """The cost of one request to `model` with this body, as `meter` counts it."""
+    """The cost of one request to `model`, or to the host that stands for it, with this body, as `meter` counts it."""
 
     def __init__(self, meter: Meter, model: str, body: bytes, *, has_answers: bool) -> None:
         self._meter = meter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from pytest_gepa.trace.admission import Target, begin
+from pytest_gepa.trace.admission import Target, begin, hold_back
 from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.outermost import is_below, tell_of_call
 from pytest_gepa.trace.patches import Patches
@@ -32,7 +32,11 @@ class Wire:
     ) -> Exchange | None:
         """See `admission.begin`; None also for what a library further up is sending and has recorded, and for a body
         that cannot be known."""
-        if self.target is None or not body or method.upper() != "POST" or is_below(body):
+        if self.target is None or method.upper() != "POST":
+            return None
+        if body is None:
+            hold_back(self.target, url, is_network)
+        if not body or is_below(body):
             return None
         exchange = begin(
             self.target,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -298,11 +299,23 @@ def test_where_the_likeliest_rule_stands_already_the_next_one_is_the_likeliest()
     failing = [compared(cases[0], "The Billing team.", "billing")]
     model_free = ModelFree(cases, Guard({PROMPT: TEXT}))
     parent = seed_candidate({PROMPT: f"{TEXT}{LABELS}\n"})
-    second = model_free.first_rule(parent, [PROMPT], failing)
+    second = model_free.likeliest(parent, [PROMPT], failing)
     assert second is not None
     assert second.text is not None
     assert second.text.startswith(parent.texts[PROMPT])
     assert second.text.removeprefix(parent.texts[PROMPT]).strip() in texts(failing, cases)
+
+
+def test_where_every_rule_stands_already_an_example_is_the_likeliest_if_it_may_be():
+    cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
+    failing = [compared(cases[0], "The Billing team.", "billing")]
+    parent = seed_candidate({PROMPT: "\n".join((TEXT.rstrip(), *texts(failing, cases), ""))})
+    model_free = ModelFree(cases, guard_of(cases))
+    assert model_free.likeliest(parent, [PROMPT], failing) is None
+    made = model_free.likeliest(parent, [PROMPT], failing, or_example=True)
+    assert made is not None
+    assert [example.case for example in made.examples] == [cases[0].id]
+    assert model_free.likeliest(parent, [PROMPT], failing, or_example=True) is None
 
 
 def test_before_a_model_is_asked_only_the_likeliest_rule_is_made_and_once():
@@ -311,10 +324,10 @@ def test_before_a_model_is_asked_only_the_likeliest_rule_is_made_and_once():
     assert len(texts(failing, cases)) > 1
     model_free = ModelFree(cases, Guard({PROMPT: TEXT}))
     parent = seed_candidate({PROMPT: TEXT})
-    first = model_free.first_rule(parent, [PROMPT], failing)
+    first = model_free.likeliest(parent, [PROMPT], failing)
     assert first is not None
     assert first.text == f"{TEXT}{LABELS}\n"
-    assert model_free.first_rule(parent, [PROMPT], failing) is None
+    assert model_free.likeliest(parent, [PROMPT], failing) is None
     assert model_free.propose(parent, [PROMPT], failing) is not None
 
 
@@ -345,6 +358,26 @@ def test_without_an_example_the_rules_are_put_together():
     assert not made.examples
 
 
+def test_what_a_judge_of_the_test_should_have_said_is_no_rule_for_the_application():
+    source = "def test_route(ticket):\n    assert judge(route(ticket)).startswith('yes')\n"
+    cases = [case(n, ("ticket", f"ticket {n}"), source=source) for n in range(4)]
+    failing = [
+        shown(one, "No, impolite.", "AssertionError: assert False", statement=source.split("\n")[1].strip())
+        for one in cases
+    ]
+    model_free, parent = ModelFree(cases, guard_of(cases), ("add",)), seed_candidate({PROMPT: TEXT})
+    assert model_free.propose(parent, [PROMPT], failing) is not None  # of the application's own answer
+    for exhibit in failing:
+        (answered,) = exhibit.rollout.trajectory.calls
+        asked = (Message("system", "Is this reply polite? Say yes or no."), Message("user", "Go away."))
+        judged = replace(answered, request=asked)
+        judging = replace(exhibit.rollout.trajectory, calls=(answered, judged))
+        index = failing.index(exhibit)
+        failing[index] = replace(exhibit, rollout=replace(exhibit.rollout, trajectory=judging))
+    model_free = ModelFree(cases, guard_of(cases), ("add",))
+    assert model_free.propose(parent, [PROMPT], failing) is None
+
+
 def test_one_rule_alone_is_nothing_to_put_together():
     cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
     failing = [compared(cases[0], "The Billing team.", "billing")]
@@ -352,6 +385,6 @@ def test_one_rule_alone_is_nothing_to_put_together():
     parent = seed_candidate({PROMPT: "\n".join((TEXT.rstrip(), *others, ""))})
     model_free = ModelFree(cases, guard_of(cases), ("add",))
     assert model_free.together(parent, [PROMPT], failing) is None
-    made = model_free.first_rule(parent, [PROMPT], failing)
+    made = model_free.likeliest(parent, [PROMPT], failing)
     assert made is not None
     assert first in (made.text or "")

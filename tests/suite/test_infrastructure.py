@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import sqlite3
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -94,7 +95,12 @@ def of(module: str, *names: str, text: str = "none") -> Exception:
 WITHOUT_KEY = [
     of("botocore.exceptions", "BotoCoreError", "NoCredentialsError"),
     of("botocore.exceptions", "BotoCoreError", "PartialCredentialsError"),
+    of("botocore.exceptions", "BotoCoreError", "SSOError", "UnauthorizedSSOTokenError"),
+    of("botocore.exceptions", "BotoCoreError", "TokenRetrievalError"),
+    of("azure.core.exceptions", "AzureError", "HttpResponseError", "ClientAuthenticationError"),
     of("google.auth.exceptions", "GoogleAuthError", "DefaultCredentialsError"),
+    of("google.api_core.exceptions", "GoogleAPIError", "ClientError", "TooManyRequests", "ResourceExhausted"),
+    of("google.api_core.exceptions", "GoogleAPIError", "ServerError", "ServiceUnavailable"),
     of("groq", "GroqError"),
     TypeError(
         "Could not resolve authentication method. Expected either api_key or auth_token to be set. Or for one of the "
@@ -108,6 +114,35 @@ WITHOUT_KEY = [
 @pytest.mark.parametrize("error", WITHOUT_KEY, ids=lambda error: type(error).__name__)
 def test_a_client_that_finds_no_credentials_tells_of_the_infrastructure(error: Exception) -> None:
     assert is_infrastructure(error)
+
+
+def of_aiohttp_page(status: int) -> Exception:
+    return aiohttp.ContentTypeError(mock.Mock(), (), status=status, message="text/html")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.MissingSchema("no scheme in 'example.com'"),
+        requests.exceptions.InvalidURL("no host"),
+        requests.exceptions.TooManyRedirects("30 of them"),
+        requests.exceptions.JSONDecodeError("Expecting value", "<html>", 0),
+        httpx.UnsupportedProtocol("Request URL is missing an 'http://' or 'https://' protocol."),
+        aiohttp.InvalidURL("example"),
+        of_aiohttp_page(200),
+        urllib3.exceptions.LocationParseError("no host"),
+    ],
+    ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
+)
+def test_an_address_that_a_model_has_made_up_is_no_infrastructure(error: Exception) -> None:
+    assert not is_infrastructure(error)
+
+
+def test_a_page_of_a_server_that_is_down_and_a_certificate_that_is_refused_are() -> None:
+    assert is_infrastructure(of_aiohttp_page(502))
+    refused = ssl.SSLCertVerificationError("certificate has expired")
+    assert isinstance(refused, ValueError)
+    assert is_infrastructure(aiohttp.ClientConnectorCertificateError(mock.Mock(), refused))
 
 
 @pytest.mark.parametrize("client", [openai.OpenAI, openai.AsyncOpenAI])

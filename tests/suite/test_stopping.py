@@ -6,13 +6,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pytest_gepa.suite import evaluate as evaluate_module
-from pytest_gepa.suite import session
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.isolation import choose_runner
 from pytest_gepa.suite.runner import Runner
@@ -119,14 +117,6 @@ def test_nothing_runs_after_a_stop(project: Project, own_runner: Runner) -> None
 def test_no_cases_start_no_session(project: Project, own_runner: Runner, tmp_path: Path) -> None:
     assert evaluate(project.suite(own_runner, [])) == Evaluation({}, {})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_generators_that_a_fork_shares_are_seeded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeded: list[str] = []
-    monkeypatch.setitem(sys.modules, "numpy.random", SimpleNamespace(seed=lambda: seeded.append("numpy")))
-    monkeypatch.setattr(session.random, "seed", lambda: seeded.append("random"))
-    session._draw_anew()
-    assert sorted(seeded) == ["numpy", "random"]
 
 
 def test_a_runner_that_was_stopped_starts_nothing_for_another_suite(

@@ -306,6 +306,23 @@ def test_a_plugin_that_runs_failing_tests_again_does_not_do_so_in_a_case(
     assert outcomes(evaluation) == {"test_passes_the_second_time": "failed"}
 
 
+def test_a_plugin_that_runs_the_tests_itself_is_told_of_and_its_cases_end(
+    build: Build, runner: Runner
+) -> None:
+    taking = """
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_protocol(item):
+            return True if "first" in item.name else None
+    """
+    tests = "def test_first():\n    pass\n\ndef test_second():\n    pass\n"
+    project = build({"conftest.py": taking, "test_app.py": tests})
+    evaluation = evaluate(project.suite(runner, ["test_app.py::test_first", "test_app.py::test_second"]))
+    assert outcomes(evaluation) == {"test_first": "crashed", "test_second": "passed"}
+    assert "another plugin runs" in evaluation.rollouts["test_app.py::test_first"].trajectory.failure
+
+
 @pytest.mark.skipif(importlib.util.find_spec("pytest_retry") is None, reason="pytest-retry is not installed")
 @pytest.mark.parametrize("options", ["--retries=2", "-o retries=2"])
 def test_pytest_retry_retries_nothing_in_a_case(build: Build, fork_runner: Runner, options: str) -> None:

@@ -385,7 +385,7 @@ def test_an_endpoint_that_is_not_known_and_names_no_model_has_no_price(shop: Sho
 
 
 def test_what_holds_a_prompt_is_to_a_model_whose_price_is_not_known(shop: Shop, ask: Ask) -> None:
-    with pytest.raises(CostStop, match="the price of a model without a name is not known"):
+    with pytest.raises(CostStop, match=r"the price of 127.0.0.1 is not known.*gepa_prices: 127.0.0.1 input="):
         ask(
             shop.url.replace("/chat/completions", "/generate"),
             json.dumps({"text": "You are a kind clerk. Hi!"}).encode(),

@@ -582,6 +582,29 @@ def test_telemetry_is_refused_where_only_stored_answers_are_used_and_fails_nobod
     assert (recorded.refused, recorded.calls, recorder.problems) == ((), (), ())
 
 
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize(
+    "body",
+    [b"\x0a\x1c\x0a\x10protobuf", b"{}\n{}", [b"a part, ", b"and one more"]],
+    ids=["bytes", "lines", "stream"],
+)
+def test_so_is_telemetry_in_a_form_that_nobody_reads_here(name: str, body: Any) -> None:
+    library: Any = importlib.import_module(name)
+    recorder = Recorder()
+    capture.install(recorder, None, "t", "only")
+    recorder.begin("case")
+    try:
+        given = {"data" if name == "requests" else "content": iter(body) if isinstance(body, list) else body}
+        with pytest.raises(ConnectionRefusedError, match="nothing is told to"):
+            library.post(
+                "http://telemetry.test/api/1/envelope/", headers={"content-type": "x-protobuf"}, **given
+            )
+        recorded = recorder.end()
+    finally:
+        capture.uninstall()
+    assert (recorded.refused, recorded.calls, recorder.problems) == ((), (), ())
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [

@@ -98,7 +98,7 @@ def _begin(wire: Wire, library: HttpLibrary, client: Any, request: Any) -> Excha
         body = request.content
     except Exception:
         # A body that is a stream (an upload, a generator) can be read once, and that is the transport's.
-        return None
+        body = None
     return wire.begin(
         method=request.method,
         url=str(request.url),
