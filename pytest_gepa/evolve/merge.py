@@ -8,13 +8,16 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 from pytest_gepa.prompts.hunks import pieces
 
 _WORD = re.compile(r"[^\W_]{4,}")
+_VALUE = re.compile(r"`[^`]+`|'[^']+'|\"[^\"]+\"|\b\d[\d.,]*\b|\b(?:no|not|never|yes)\b", re.IGNORECASE)
 _LEAST_WORDS = 4
-_REPEATED = 0.6
-"""A line of at least so many longer words says what another says that holds this share of them."""
+_REPEATED = 0.75
+"""A line of at least so many longer words says what another says that holds this share of them, unless each has a value
+that the other has not: rules for two labels differ in no more than that."""
 
 
 @dataclass(slots=True)
@@ -137,21 +140,17 @@ def _said(lines: Sequence[str]) -> str:
 
 
 def _without_repeats(base: str, one: str, other: str) -> tuple[str, str]:
-    """Drop each line that one text added as a piece of its own and a longer added line of the other repeats."""
+    """Drop each line that one text added as a piece of its own and an added line of the other repeats."""
     old = set(base.split("\n"))
     sides = [one.split("\n"), other.split("\n")]
     # The same line on both sides is left to the merge, which keeps one of them where it belongs.
     old |= set(sides[0]) & set(sides[1])
-    words = [
-        {row: frozenset(_WORD.findall(lines[row].lower())) for row in _rows_alone(lines, old)}
-        for lines in sides
-    ]
+    alone = [{row: _Line.read(lines[row]) for row in _rows_alone(lines, old)} for lines in sides]
     dropped: tuple[set[int], set[int]] = (set(), set())
-    for row, mine in words[0].items():
-        for place, theirs in words[1].items():
-            shorter = min(len(mine), len(theirs))
-            if shorter >= _LEAST_WORDS and len(mine & theirs) >= _REPEATED * shorter:
-                if len(theirs) > len(mine):
+    for row, mine in alone[0].items():
+        for place, theirs in alone[1].items():
+            if mine.says_the_same(theirs):
+                if len(theirs.words) > len(mine.words):
                     dropped[0].add(row)
                 else:
                     dropped[1].add(place)
@@ -160,6 +159,21 @@ def _without_repeats(base: str, one: str, other: str) -> tuple[str, str]:
         for lines, gone in zip(sides, dropped, strict=True)
     ]
     return kept[0], kept[1]
+
+
+class _Line(NamedTuple):
+    words: frozenset[str]
+    values: frozenset[str]
+
+    @classmethod
+    def read(cls, line: str) -> _Line:
+        said = line.casefold()
+        return cls(frozenset(_WORD.findall(said)), frozenset(_VALUE.findall(said)))
+
+    def says_the_same(self, other: _Line) -> bool:
+        shorter = min(len(self.words), len(other.words))
+        is_alike = len(self.words & other.words) >= _REPEATED * shorter >= _REPEATED * _LEAST_WORDS
+        return is_alike and (self.values <= other.values or other.values <= self.values)
 
 
 def _rows_alone(lines: Sequence[str], old: Collection[str]) -> list[int]:

@@ -81,6 +81,15 @@ def test_of_lines_by_different_hands_that_say_the_same_the_longer_is_kept() -> N
     assert merge_all(BASE, [BASE + long, BASE + short]) == BASE + long
 
 
+def test_rules_of_one_form_for_different_labels_are_both_kept() -> None:
+    refunds = "- If the ticket mentions a refund, answer `billing`.\n"
+    deliveries = "- If the ticket mentions a delivery, answer `shipping`.\n"
+    unsure = "- If the ticket is unclear, answer no.\n"
+    certain = "- If the ticket is unclear, answer yes.\n"
+    for one, other in ((refunds, deliveries), (unsure, certain)):
+        assert merge_all(BASE, [BASE + one, BASE + other]) == BASE + one + other
+
+
 def test_lines_by_one_hand_are_left_alone_however_alike() -> None:
     rows = BASE + "| country Germany | code |\n| country Norway | code |\n"
     assert (
