@@ -247,6 +247,23 @@ def test_cases_that_use_no_changed_prompt_are_left_alone(project: Project) -> No
     again.matches("*1 passed*", "untouched*3 cases*")
 
 
+def test_a_case_that_sends_one_section_of_a_file_which_another_sends_whole_is_compared(
+    project: Project,
+) -> None:
+    app = (project.root / "app.py").read_text(encoding="utf-8")
+    head = "def route(kind, word):\n"
+    part = "next(line for line in TEXT.splitlines() if kind in line) if kind != 'tool' else TEXT"
+    app = app.replace(head, f"TEXT = PROMPT.read_text(encoding='utf-8')\n\n\n{head}    text = {part}\n")
+    app = app.replace('"content": PROMPT.read_text(encoding="utf-8")', '"content": text')
+    project.write({"app.py": app})
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "sections")
+    project.write({PROMPT: GOOD.replace(rule("city"), "The mark of a city is left out.")})
+    run = check(project, "--gepa-check=HEAD")
+    assert tiers(run)["city"] == "regressed", run.everything
+    assert run.code == 1
+
+
 UNLESS_NAMED = """\
 import pytest
 

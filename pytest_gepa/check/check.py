@@ -12,7 +12,7 @@ from pytest_gepa.run.inherit import answers_to
 from pytest_gepa.run.stale_copies import refuse_stale_copies
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.usage import CaseUsage
-from pytest_gepa.trace.attribution import repeats
+from pytest_gepa.trace.attribution import components_touched, repeats
 from pytest_gepa.verdict.sequential import Trials
 
 
@@ -90,7 +90,7 @@ class Check:
         if not rollout.outcome.is_evidence:
             return False
         used = frozenset((*rollout.uses, *rollout.reads, *self._passed_on(rollout)))
-        used |= self._known.get(case, frozenset())
+        used |= self._known.get(case, frozenset()) | self._touched(rollout)
         if used & self._base.added:
             state.on_new_prompts[case] = min(used & self._base.added)
             return False
@@ -98,6 +98,12 @@ class Check:
         if not state.uses[case]:
             state.untouched.add(case)
         return bool(state.uses[case])
+
+    def _touched(self, rollout: Rollout) -> frozenset[str]:
+        """The changed prompts, read at import, of which any piece is in a request: a section of many, say."""
+        changed = self._base.changed & {*rollout.imported}
+        texts = {name: self.state.today.texts[name] for name in changed if name in self.state.today.texts}
+        return frozenset(components_touched(texts, rollout.trajectory.calls)) if texts else frozenset()
 
     def _passed_on(self, rollout: Rollout) -> list[str]:
         """The changed prompts that have a part in a case by an answer which the application kept of another one."""

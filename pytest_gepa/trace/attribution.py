@@ -16,7 +16,7 @@ LEAST_SHARE = 0.3
 more, a wrong one 0.10 or less; branches of a template that a case does not take lower the former."""
 
 LEAST_REPEATED = 40
-"""Characters of an answer that no other request holds by chance."""
+"""Characters of an answer, or of a prompt, that no request holds by chance."""
 
 SHORT = 16
 """Components below this many characters, and pieces of text between placeholders, prove nothing when found
@@ -38,13 +38,18 @@ def components_arrived(
     """What `components_used` finds, in the light of which components' files were `opened`; None: that is not known.
 
     Where any was opened, one that was not is no more used than a former version of a prompt that lies beside it; nor is
-    one that shares what is found of it with another, while all that only it says is missing. Where none was opened the
-    text alone counts.
+    one that shares what is found of it with another, while all that only it says is missing. Of one that was opened a
+    small part is enough, as a section of a file with many, if no other says it. Where none was opened the text alone
+    counts.
     """
     messages = _messages(calls)
     haystack = "\0".join(messages)
     found = tuple(id for id, text in texts.items() if _is_used(text, messages, haystack))
-    if opened is None or not found:
+    if opened is None:
+        return Arrived(found)
+    partly = _partly_said([id for id in texts if id in opened and id not in found], texts, haystack)
+    found = tuple(id for id in texts if id in found or id in partly)
+    if not found:
         return Arrived(found)
     known = [texts[id] for id in texts if id in opened]
     unopened = tuple(id for id in found if id not in opened and _has_own(texts[id], known, haystack))
@@ -144,6 +149,25 @@ def _is_used(text: str, messages: Sequence[str], haystack: str) -> bool:
     return sum(map(len, pieces)) >= SHORT and any(_in_order(pieces, message) for message in messages)
 
 
+def _partly_said(ids: Sequence[str], texts: Mapping[str, str], haystack: str) -> set[str]:
+    """The components of which so much is found, that no other says, as is not found by chance."""
+    if not ids or not haystack:
+        return set()
+    beginnings = _beginnings(haystack)
+    said: dict[str, int] = {}
+    for id in ids:
+        pieces = (
+            piece for piece in _pieces_of(texts[id]) if piece[:SHORT] in beginnings and piece in haystack
+        )
+        said[id] = sum(len(piece) for piece in pieces if _is_in_no_other(piece, id, texts))
+    return {id for id, number in said.items() if number >= LEAST_REPEATED}
+
+
+def _beginnings(haystack: str) -> set[str]:
+    """All that a piece found in a text may begin with: one that is missing is known at once by that."""
+    return {haystack[start : start + SHORT] for start in range(len(haystack) - SHORT + 1)}
+
+
 def _has_own(text: str, others: Sequence[str], haystack: str) -> bool:
     """Whether enough of a component's text is found that none of the other texts explains."""
     if not others:
@@ -158,8 +182,7 @@ def _likenesses(found: Sequence[str], texts: Mapping[str, str], haystack: str) -
     """The components that were found by nothing but what they share with another one, which was found by its own."""
     if len(found) < 2:
         return set()
-    # That a piece is missing is known at once by its beginning; to look through the requests for each would take long.
-    beginnings = {haystack[start : start + SHORT] for start in range(len(haystack) - SHORT + 1)}
+    beginnings = _beginnings(haystack)
     seen = {
         id: [piece for piece in _pieces_of(texts[id]) if piece[:SHORT] in beginnings and piece in haystack]
         for id in found

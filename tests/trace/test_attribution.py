@@ -167,3 +167,33 @@ def test_templates_of_which_only_what_they_share_was_rendered_are_all_used() -> 
 def test_where_nothing_was_opened_the_text_alone_counts() -> None:
     arrived = components_arrived(AGENTS, calls(AGENTS["shipping"]), frozenset())
     assert set(arrived.used) == set(AGENTS)
+
+
+SECTIONS = """\
+# Billing
+Say what the bill is made of, and when it is due.
+
+# Shipping
+Say on which day the parcel comes, and who brings it.
+
+# Returns
+Say where the parcel is to be sent, and who pays for that.
+Ask for the number of the order if the customer has not told it.
+"""
+SHIPPING = "Say on which day the parcel comes, and who brings it."
+
+
+def test_a_section_of_an_opened_file_is_enough() -> None:
+    texts = {"sections": SECTIONS, "route": ROUTE}
+    opened = frozenset({"sections", "route"})
+    assert components_arrived(texts, calls(SHIPPING), opened).used == ("sections",)
+    assert components_arrived(texts, calls(SHIPPING), frozenset({"route"})).used == ()
+    assert components_arrived(texts, calls("Say on which day."), opened).used == ()
+
+
+def test_a_section_that_another_prompt_says_too_proves_nothing() -> None:
+    texts = {
+        "sections": SECTIONS,
+        "shipping": f"You are a courier.\n{SHIPPING}\nBe quick and be kind to all of them.\n",
+    }
+    assert components_arrived(texts, calls(SHIPPING), frozenset(texts)).used == ("shipping",)
