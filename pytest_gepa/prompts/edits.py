@@ -164,14 +164,14 @@ def _places(text: str, find: str) -> list[tuple[int, int]]:
 
 
 def _after_line(text: str, places: list[tuple[int, int]], edit: Edit) -> _Change:
-    line_ends = {_item_end(text, _line_end(text, end)) for _, end in places}
-    if len(line_ends) > 1:
+    found = {_line_end(text, end) for _, end in places}
+    items = {_item_end(text, end): _item_line(text, end) for end in found}
+    if len(items) > 1:
         raise EditError(
-            f"ambiguous passage: {_shown(edit.find)} occurs on {len(line_ends)} lines; copy a longer passage "
+            f"ambiguous passage: {_shown(edit.find)} occurs on {len(items)} lines; copy a longer passage "
             "that is on one only"
         )
-    end = line_ends.pop()
-    line = _item_line(text, end)
+    ((end, line),) = items.items()
     addition = edit.text.strip("\n")
     if _is_block(edit):
         addition = _set_off(line, addition, text[end + 1 : _line_end(text, end + 1)])
@@ -190,14 +190,37 @@ def _item_line(text: str, end: int) -> str:
     return first if is_its else line
 
 
-def _item_end(text: str, end: int) -> int:
-    """The end of the list item of which a line ends there; the line's own where it is of none."""
-    bullet = _BULLET.match(_item_line(text, end))
-    while bullet is not None and end < len(text):
-        following = text[end + 1 : _line_end(text, end + 1)]
-        if not _goes_on(following) or len(following) - len(following.lstrip()) <= len(bullet["indent"]):
+def _outermost(text: str, end: int) -> str:
+    """The first line of the list item that ends there with all that belongs to it; the line itself where it is of none.
+
+    Behind an item of an inner list the next one of the outer list comes.
+    """
+    line = _item_line(text, end)
+    found = _BULLET.match(line)
+    rows = text[:end].split("\n")
+    for row in reversed(rows):
+        bullet = _BULLET.match(row)
+        if found is None or (row.strip() and bullet is None and not row[:1].isspace()):
             break
-        end += 1 + len(following)
+        if bullet is not None and len(bullet["indent"]) < len(found["indent"]):
+            line, found = row, bullet
+    return line
+
+
+def _item_end(text: str, end: int) -> int:
+    """The end of the list item of which a line ends there, with all that belongs to it: items below it, paragraphs and
+    fenced blocks. The line's own where it is of none.
+    """
+    bullet = _BULLET.match(_item_line(text, end))
+    position = end
+    while bullet is not None and position < len(text):
+        following = text[position + 1 : _line_end(text, position + 1)]
+        position += 1 + len(following)
+        if not following.strip():
+            continue  # what comes behind it tells
+        if len(following) - len(following.lstrip()) <= len(bullet["indent"]):
+            break
+        end = position
     return end
 
 
@@ -254,7 +277,7 @@ def _appended(text: str, edit: Edit) -> str:
     """Put an addition after the last line that is not blank, as a list item if that line is one."""
     addition = edit.text.strip("\n")
     end = _line_end(text, len(text.rstrip()))
-    last = _item_line(text, end)
+    last = _outermost(text, end)
     if not last.strip():
         return addition + text[end:]
     if _is_block(edit):

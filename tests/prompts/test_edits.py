@@ -234,9 +234,34 @@ def test_an_addition_goes_behind_the_whole_item_and_is_one_like_it():
     last = "Rules:\n- a rule that is\n  wrapped\n"
     assert apply_edits(last, [Edit("add", "", "New rule.")]) == last + "- New rule.\n"
     nested = "- a\n  - b\n- c\n"
-    assert apply_edits(nested, [Edit("add", "- a", "x")]) == "- a\n- x\n  - b\n- c\n"
+    assert apply_edits(nested, [Edit("add", "- a", "x")]) == "- a\n  - b\n- x\n- c\n"
     code = "Example:\n    indented\n"
     assert apply_edits(code, [Edit("add", "", "New rule.")]) == code + "New rule.\n"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "- Allowed labels:\n  - billing\n  - sales\n",
+        "- Answer like this:\n\n  ```\n  - a\n\n  - b\n  ```\n",
+        "- Be brief.\n\n  That is, in one sentence.\n",
+        "1. Be brief.\n   - In one sentence.\n     Never in two.\n",
+    ],
+)
+def test_an_addition_parts_no_item_from_what_belongs_to_it(item):
+    first = item.partition("\n")[0]
+    mark = "2." if first.startswith("1.") else "-"
+    for rest in ("", "\nThe end.\n"):
+        added = apply_edits(item + rest, [Edit("add", first, "Answer in French.")])
+        assert added == f"{item}{mark} Answer in French.\n{rest}"
+
+
+def test_what_comes_to_the_end_is_of_the_outer_list():
+    text = "Rules:\n- Allowed labels:\n  - billing\n  - sales\n"
+    assert apply_edits(text, [Edit("add", "", "Be brief.")]) == f"{text}- Be brief.\n"
+    indented = "Rules:\n  - a\n  - b\n"
+    assert apply_edits(indented, [Edit("add", "", "c")]) == f"{indented}  - c\n"
+    assert apply_edits(text, [Edit("add", "sales", "refunds")]) == f"{text}  - refunds\n"
 
 
 def test_white_space_at_the_ends_of_lines_need_not_be_copied():
