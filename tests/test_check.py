@@ -380,18 +380,25 @@ def test_where_only_cases_are_skipped_that_do_not_use_what_changed_nothing_is_am
     assert "no case uses a prompt that has changed" in run.out
 
 
-def test_an_interrupted_check_keeps_what_it_found(project: Project) -> None:
+@pytest.mark.parametrize("way", ["interrupt", "terminate"])
+def test_a_check_that_is_ended_keeps_what_it_found(project: Project, tmp_path: Path, way: str) -> None:
+    temp = tmp_path / "temp"
+    temp.mkdir()
+
     def task(request: Body) -> Answer:
         if len(project.world.task_requests) == 20:
-            project.interrupt()
+            getattr(project, way)()
         return answer_by_rules(request)
 
     project.world.task = task
     project.write({PROMPT: BAD})
-    run = check(project, "--gepa-concurrency=1")
+    run = check(project, "--gepa-concurrency=1", env={"TMPDIR": str(temp)})
     assert run.code == 2, run.everything
     assert result(run)["verdict"] == "not finished"
     assert result(run)["cases"]
+    assert (project.root / ".gepa/usage.json").is_file()
+    run.matches("*= gepa =*", "verdict *not finished: the check was interrupted*")
+    assert not list(temp.glob("gepa-*"))
     assert not project.children()
 
 
