@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,12 @@ TRIM_TO = 0.9
 """A cache that has outgrown its limit is cut to this share of it, so that not every run must cut."""
 
 _TIMEOUT = 10.0
+
+
+def true_time(_clock: Callable[[], float] = time.time) -> float:
+    """Seconds since 1970, also while a test has set the time: this module is imported before one runs, and what
+    freezes the time looks for its functions in modules, not among defaults."""
+    return _clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,7 @@ class ResponseCache:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(OSError):
                 self.directory.chmod(0o700)
-            self._database = Database(path, _TIMEOUT)
+            self._database = Database(path, _TIMEOUT, true_time)
             self._pid = os.getpid()
             atexit.register(self.close)
         return self._database
