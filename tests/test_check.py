@@ -402,6 +402,37 @@ def test_a_check_that_is_ended_keeps_what_it_found(project: Project, tmp_path: P
     assert not project.children()
 
 
+FULL_DISK = """\
+import os
+import sqlite3
+
+if "GEPA_TRIAL" in os.environ:
+    import diskcache
+
+    usual = diskcache.Cache.set
+
+    def refuse(self, *args, **options):
+        if "runs" in self.directory or "gepa-" in self.directory:
+            raise sqlite3.OperationalError("database or disk is full")
+        return usual(self, *args, **options)
+
+    diskcache.Cache.set = refuse
+"""
+
+
+def test_answers_that_cannot_be_stored_are_told_and_leave_no_recording(project: Project) -> None:
+    project.write({PROMPT: BAD, "conftest.py": FULL_DISK})
+    run = check(project, "--gepa-trials=1")
+    assert run.code == 0, run.everything
+    full = "OperationalError: database or disk is full"
+    assert result(run)["problems"] == [
+        f"this run has left no recording, as answers could not be stored: {full}",
+        f"answers are not recorded, nor found in the recording: {full}",
+    ]
+    run.matches("trouble in recording*no recording*", "trouble in recording*not recorded*disk is full")
+    assert not (run.directory / "recording").exists()
+
+
 @pytest.mark.thorough
 def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
     two_prompts(project)

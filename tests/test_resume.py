@@ -18,10 +18,12 @@ from pytest_gepa.errors import ResumeError
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run.history import read_history
 from pytest_gepa.run.journal import Journal
+from pytest_gepa.run.recording import UNFINISHED
 from pytest_gepa.run.resume import EarlierRun, find_earlier
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.charges import Charge
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.trace.cache import ResponseCache
 from tests.check_world import world_settings
 from tests.fake_openai import Answer, Body, FakeOpenAI
 from tests.harness import (
@@ -539,3 +541,17 @@ def test_a_history_without_its_beginning_is_none(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text('{"n": 1, "record": "event", "type": "Retried"}\n', "utf-8")
     with pytest.raises(ValueError, match="first record"):
         read_history(tmp_path / "journal.jsonl")
+
+
+def test_answers_that_cannot_be_copied_are_not_bought_again_in_silence(tmp_path: Path) -> None:
+    begun(tmp_path).close()
+    earlier = find_earlier(tmp_path)
+    unfinished = earlier.directory / UNFINISHED
+    unfinished.mkdir()
+    ResponseCache(unfinished).note_lack("no room")
+    (tmp_path / "taken").write_text("in the way")
+    with pytest.raises(ResumeError, match="would be paid for again"):
+        earlier.give_answers(ResponseCache(tmp_path / "taken"))
+    store = ResponseCache(tmp_path / "free")
+    earlier.give_answers(store)
+    assert store.lack() == ""

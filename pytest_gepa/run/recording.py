@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_gepa.errors import ReplayError
+from pytest_gepa.errors import RecordingError, ReplayError
 from pytest_gepa.run.history import read_history
 from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.trace.cache import ResponseCache
@@ -232,12 +232,18 @@ def write_recording(
     environ: Mapping[str, str],
     redact: Callable[[str], str],
 ) -> Recording:
-    """Write the recording of a run that has ended, from its journal and the store in which its answers were kept."""
+    """Write the recording of a run that has ended, from its journal and the store in which its answers were kept.
+
+    Raises `RecordingError` where some of them could not be: a replay would miss them.
+    """
+    history = read_history(journal)
+    about = history.about
+    answers = _answers(store, about["run"], redact)
+    if why := store.lack():  # asked when they were read, which may have failed as well
+        raise RecordingError(why)
     scratch = directory.with_name(directory.name + ".new")
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / _ANSWERS).mkdir(mode=0o700, parents=True)
-    history = read_history(journal)
-    about = history.about
     environment = stand_ins(environ, redact)
     head = {
         "form": _FORM,
@@ -252,7 +258,7 @@ def write_recording(
     cut = {} if history.confirm_cut is None else {"confirm_cut": history.confirm_cut}
     _write(scratch / _ORDER, [json.dumps({"order": history.order, **cut}, indent=1)])
     _write(scratch / _CHARGES, sorted(_charges(history.charges)))
-    for name, lines in _answers(store, about["run"], redact).items():
+    for name, lines in answers.items():
         _write(scratch / _ANSWERS / f"{name}.jsonl", sorted(lines))
     shutil.rmtree(directory, ignore_errors=True)
     os.replace(scratch, directory)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.errors import ReplayError
+from pytest_gepa.errors import RecordingError, ReplayError
 from pytest_gepa.run.journal import Journal
 from pytest_gepa.run.recording import _answer as read_answer
 from pytest_gepa.run.recording import _written as written
@@ -77,6 +77,13 @@ def write(tmp_path: Path) -> Iterator[Write]:
 def test_how_much_the_time_has_left_of_a_confirm_run_is_recorded(write: Write) -> None:
     assert read_recording(write({})).confirm_cut is None
     assert read_recording(write({}, "2026-11-24-2", cut=1)).confirm_cut == (1, "the 5 minutes are over")
+
+
+def test_a_run_whose_answers_could_not_be_stored_is_not_recorded(write: Write, tmp_path: Path) -> None:
+    ResponseCache(tmp_path / "store").note_lack("OperationalError: database or disk is full")
+    with pytest.raises(RecordingError, match="disk is full"):
+        write({"aa:search/0:0": WITHHELD})
+    assert not list(tmp_path.rglob("recording*"))
 
 
 def test_a_recording_is_read_as_it_was_written(write: Write, tmp_path: Path) -> None:

@@ -270,6 +270,25 @@ def test_a_busy_database_is_a_miss_and_may_work_again(
     assert cache.get("k") == b"v"
 
 
+def test_a_failure_for_good_is_told_once_and_others_can_know_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **options: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    told: list[str] = []
+    cache, other = ResponseCache(tmp_path / "one", told.append), ResponseCache(tmp_path / "one")
+    assert other.lack() == ""
+    monkeypatch.setattr(diskcache.Cache, "set", full)
+    for _ in range(2):
+        cache.put("k", b"v")
+    assert told == [cache.broken] == [cache.lack()] == ["OperationalError: database or disk is full"]
+    assert other.lack() == ""
+    cache.note_lack("no room")
+    assert other.lack() == "no room"
+    cache.close()
+
+
 def test_a_path_that_diskcache_would_expand_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
