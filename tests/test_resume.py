@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa import __version__
 from pytest_gepa.errors import ResumeError
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run.history import read_history
@@ -105,6 +106,10 @@ def test_a_run_that_was_interrupted_says_how_to_go_on_with_it(story: Story) -> N
     assert story.first.code == 2
     story.first.matches("verdict*not confirmed*", "go on*--gepa-resume in place of --gepa-optimize*")
     assert "go on" not in story.whole.out
+
+
+def test_a_journal_tells_the_version_of_the_package(story: Story) -> None:
+    assert story.first.records("run")[0]["pytest_gepa"] == __version__
 
 
 def test_it_is_gone_on_with_to_the_end_that_it_would_have_come_to(story: Story) -> None:
@@ -555,3 +560,18 @@ def test_answers_that_cannot_be_copied_are_not_bought_again_in_silence(tmp_path:
     store = ResponseCache(tmp_path / "free")
     earlier.give_answers(store)
     assert store.lack() == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ({}, False),
+        ({"pytest_gepa": __version__}, False),
+        ({"pytest_gepa": "0.0.9"}, True),
+    ],
+)
+def test_another_version_of_the_package_is_told(tmp_path: Path, version: dict[str, str], said: bool) -> None:
+    begun(tmp_path, **version).close()
+    note = find_earlier(tmp_path).note
+    assert (f"pytest-gepa 0.0.9, this is {__version__}" in note) == said
+    assert ("another course" in note) == said

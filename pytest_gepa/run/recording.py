@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pytest_gepa import __version__
 from pytest_gepa.errors import RecordingError, ReplayError
 from pytest_gepa.run.history import read_history
 from pytest_gepa.suite.charges import Charge, Charges
@@ -53,7 +54,8 @@ class Recording:
 
     `order` names the results of the search as they came in. `environment` are variables that stand in for missing
     ones in a replay, `left_out` those that cannot, as their value holds a secret. `mode` is that of the run.
-    `confirm_cut` is how many trials of the confirm run the time has left, and why.
+    `confirm_cut` is how many trials of the confirm run the time has left, and why. `version` is that of pytest-gepa, ""
+    in one that does not tell.
     """
 
     directory: Path
@@ -66,6 +68,7 @@ class Recording:
     left_out: tuple[str, ...] = ()
     mode: str = "optimize"
     confirm_cut: tuple[int, str] | None = None
+    version: str = ""
 
     @property
     def directory_name(self) -> str:
@@ -73,8 +76,9 @@ class Recording:
         return self.run.partition(".")[0]
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
-        """Settings that are not as they were, in words."""
-        return [
+        """Settings that are not as they were, and another version of pytest-gepa, in words."""
+        former = [f"pytest-gepa was {self.version}, is {__version__}"]
+        return former * (self.version not in ("", __version__)) + [
             f"{name.replace('_', '-')} was {then}, is {settings[name]}"
             for name, then in self.settings.items()
             if name in settings and settings[name] != then
@@ -161,6 +165,7 @@ def read_recording(directory: Path) -> Recording:
             order=tuple(map(str, order["order"])),
             confirm_cut=None if cut is None else (int(cut[0]), str(cut[1])),
             charges=charges,
+            version=str(head.get("pytest_gepa", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ReplayError(
@@ -247,6 +252,7 @@ def write_recording(
     environment = stand_ins(environ, redact)
     head = {
         "form": _FORM,
+        "pytest_gepa": about.get("pytest_gepa", ""),
         "run": about["run"],
         "mode": about.get("settings", {}).get("mode", "optimize"),
         "reflection_model": about["reflection_model"],

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_gepa import __version__
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.errors import ResumeError
 from pytest_gepa.prompts.components import Component
@@ -79,9 +80,11 @@ class EarlierRun:
     @property
     def note(self) -> str:
         """What is said before the run goes on."""
+        then = str(self.history.about.get("pytest_gepa", __version__))
+        other = f" (it began under pytest-gepa {then}, this is {__version__}, which may take another course)"
         return (
             f"gepa: going on with {self.directory_name}, which has paid for {self.paid} rollouts; they count against "
-            "the budget, and are not paid for again"
+            f"the budget, and are not paid for again{other * (then != __version__)}"
         )
 
     def give_answers(self, store: ResponseCache) -> None:
