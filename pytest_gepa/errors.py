@@ -40,6 +40,10 @@ class ReplayError(GepaError):
     """A recorded run cannot be replayed: answers are missing, or there is no recording at all."""
 
 
+class RecordingError(GepaError):
+    """A run cannot be recorded, as answers could not be stored."""
+
+
 class ResumeError(GepaError):
     """A run cannot be resumed: there is none, it has ended, or it began with something else."""
 

@@ -340,6 +340,11 @@ class Project:
         """Ctrl-C, as a terminal sends it: to every process of the foreground group."""
         os.killpg(self.pid, signal.SIGINT)
 
+    def terminate(self) -> None:
+        """SIGTERM, as `timeout` sends it: to the process, and then to every process of its group."""
+        os.kill(self.pid, signal.SIGTERM)
+        os.killpg(self.pid, signal.SIGTERM)
+
     def children(self) -> list[str]:
         """What still runs of this project's sessions, whatever its parent and its group."""
         found = []

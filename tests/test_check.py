@@ -397,19 +397,57 @@ def test_where_only_cases_are_skipped_that_do_not_use_what_changed_nothing_is_am
     assert "no case uses a prompt that has changed" in run.out
 
 
-def test_an_interrupted_check_keeps_what_it_found(project: Project) -> None:
+@pytest.mark.parametrize("way", ["interrupt", "terminate"])
+def test_a_check_that_is_ended_keeps_what_it_found(project: Project, tmp_path: Path, way: str) -> None:
+    temp = tmp_path / "temp"
+    temp.mkdir()
+
     def task(request: Body) -> Answer:
         if len(project.world.task_requests) == 20:
-            project.interrupt()
+            getattr(project, way)()
         return answer_by_rules(request)
 
     project.world.task = task
     project.write({PROMPT: BAD})
-    run = check(project, "--gepa-concurrency=1")
+    run = check(project, "--gepa-concurrency=1", env={"TMPDIR": str(temp)})
     assert run.code == 2, run.everything
     assert result(run)["verdict"] == "not finished"
     assert result(run)["cases"]
+    assert (project.root / ".gepa/usage.json").is_file()
+    run.matches("*= gepa =*", "verdict *not finished: the check was interrupted*")
+    assert not list(temp.glob("gepa-*"))
     assert not project.children()
+
+
+FULL_DISK = """\
+import os
+import sqlite3
+
+if "GEPA_TRIAL" in os.environ:
+    import diskcache
+
+    usual = diskcache.Cache.set
+
+    def refuse(self, *args, **options):
+        if "runs" in self.directory or "gepa-" in self.directory:
+            raise sqlite3.OperationalError("database or disk is full")
+        return usual(self, *args, **options)
+
+    diskcache.Cache.set = refuse
+"""
+
+
+def test_answers_that_cannot_be_stored_are_told_and_leave_no_recording(project: Project) -> None:
+    project.write({PROMPT: BAD, "conftest.py": FULL_DISK})
+    run = check(project, "--gepa-trials=1")
+    assert run.code == 0, run.everything
+    full = "OperationalError: database or disk is full"
+    assert result(run)["problems"] == [
+        f"this run has left no recording, as answers could not be stored: {full}",
+        f"answers are not recorded, nor found in the recording: {full}",
+    ]
+    run.matches("trouble in recording*no recording*", "trouble in recording*not recorded*disk is full")
+    assert not (run.directory / "recording").exists()
 
 
 @pytest.mark.thorough

@@ -258,6 +258,26 @@ def test_an_option_wins_over_its_ini_key(pytester: pytest.Pytester):
     assert settings.prompts == ("c/*", "d/*")
 
 
+@pytest.mark.parametrize(
+    ("args", "concurrency"),
+    [
+        ("-n 4", 4),
+        ("-n 0", 1),
+        ("-n 64 --maxprocesses 2", 2),
+        ("-n 2 --maxprocesses 64", 2),
+        ("-n 0 --maxprocesses 2", 1),
+        ("-n 0 --gepa-concurrency=3", 3),
+        ("--maxprocesses 2", 8),
+        ("--dist load --tx 3*popen --tx popen", 4),
+    ],
+)
+def test_as_many_cases_run_at_once_as_xdist_was_told(pytester: pytest.Pytester, args: str, concurrency: int):
+    pytest.importorskip("xdist")
+    with_xdist = ALONE.replace("-p no:xdist", "")
+    config = pytester.parseconfigure("--gepa-plan", *with_xdist.split(), *args.split())
+    assert config.stash[settings_key].concurrency == concurrency
+
+
 def test_a_zero_on_the_command_line_wins_over_the_ini_file(pytester: pytest.Pytester):
     ini = "gepa_max_broken = 3\ngepa_holdout = 0.5"
     settings = resolved(pytester, "--gepa-max-broken=0", "--gepa-holdout=0", ini=ini)

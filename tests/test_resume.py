@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa import __version__
 from pytest_gepa.errors import ResumeError
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run.history import read_history
 from pytest_gepa.run.journal import Journal
+from pytest_gepa.run.recording import UNFINISHED
 from pytest_gepa.run.resume import EarlierRun, find_earlier
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.charges import Charge
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.trace.cache import ResponseCache
 from tests.check_world import world_settings
 from tests.fake_openai import Answer, Body, FakeOpenAI
 from tests.harness import (
@@ -103,6 +106,10 @@ def test_a_run_that_was_interrupted_says_how_to_go_on_with_it(story: Story) -> N
     assert story.first.code == 2
     story.first.matches("verdict*not confirmed*", "go on*--gepa-resume in place of --gepa-optimize*")
     assert "go on" not in story.whole.out
+
+
+def test_a_journal_tells_the_version_of_the_package(story: Story) -> None:
+    assert story.first.records("run")[0]["pytest_gepa"] == __version__
 
 
 def test_it_is_gone_on_with_to_the_end_that_it_would_have_come_to(story: Story) -> None:
@@ -539,3 +546,32 @@ def test_a_history_without_its_beginning_is_none(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text('{"n": 1, "record": "event", "type": "Retried"}\n', "utf-8")
     with pytest.raises(ValueError, match="first record"):
         read_history(tmp_path / "journal.jsonl")
+
+
+def test_answers_that_cannot_be_copied_are_not_bought_again_in_silence(tmp_path: Path) -> None:
+    begun(tmp_path).close()
+    earlier = find_earlier(tmp_path)
+    unfinished = earlier.directory / UNFINISHED
+    unfinished.mkdir()
+    ResponseCache(unfinished).note_lack("no room")
+    (tmp_path / "taken").write_text("in the way")
+    with pytest.raises(ResumeError, match="would be paid for again"):
+        earlier.give_answers(ResponseCache(tmp_path / "taken"))
+    store = ResponseCache(tmp_path / "free")
+    earlier.give_answers(store)
+    assert store.lack() == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ({}, False),
+        ({"pytest_gepa": __version__}, False),
+        ({"pytest_gepa": "0.0.9"}, True),
+    ],
+)
+def test_another_version_of_the_package_is_told(tmp_path: Path, version: dict[str, str], said: bool) -> None:
+    begun(tmp_path, **version).close()
+    note = find_earlier(tmp_path).note
+    assert (f"pytest-gepa 0.0.9, this is {__version__}" in note) == said
+    assert ("another course" in note) == said

@@ -45,7 +45,8 @@ def _find(project: Path, name: str | None) -> Path:
         directory = find_run(project, name)
         if not (directory / IN_RUN).is_dir():
             raise CommandError(
-                f"run {name} left no recording: it was interrupted, or made with --gepa-replay=only or =off"
+                f"run {name} left no recording: it was interrupted, made with --gepa-replay=only or =off, or could not "
+                "store its answers"
             )
         return directory
     recorded = [directory for directory in runs_of(project) if (directory / IN_RUN).is_dir()]

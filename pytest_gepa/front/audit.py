@@ -97,7 +97,8 @@ def _run(
     with undisturbed():
         steps.take(feeder.flush)
         steps.take(suite.runner.close)
-        audit.state.stray, audit.state.problems = suite.stray, suite.problems
+        audit.state.stray = suite.stray
+        audit.state.problems = (*answers.problems, *suite.problems)
         steps.take(
             partial(_finish, steps, config, settings, directory, audit.state, cases, components, journal)
         )

@@ -96,7 +96,7 @@ class CheckSession:
             if held is None:
                 steps.take(feeder.flush)
             steps.take(self._suite.runner.close)
-            story.state.problems = self._suite.problems
+            story.state.problems = (*self._answers.problems, *self._suite.problems)
             found: list[CheckResult | None] = []
             steps.take(lambda: found.append(finish()))
             steps.take(partial(self._keep_usage, story.state))

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_gepa.errors import GepaError
 from pytest_gepa.report.section import print_section
+from pytest_gepa.run.interrupts import ended_as_by_ctrl_c
 from pytest_gepa.settings import Settings
 from pytest_gepa.stash import verdict_key
 from pytest_gepa.suite.pytest_internals import terminal_stream
@@ -14,25 +15,30 @@ from pytest_gepa.suite.pytest_internals import terminal_stream
 def run_mode(session: pytest.Session, settings: Settings) -> bool:
     """Run the mode that the settings name. Raises `pytest.UsageError` for what the user can mend."""
     try:
-        if session.config.getoption("gepa_audit"):
-            from pytest_gepa.front.audit import run_audit
-
-            run_audit(session, settings)
-        elif settings.baseline or settings.saved_baseline:
-            from pytest_gepa.front.baseline import run_baseline
-
-            run_baseline(session, settings)
-        elif settings.mode == "check":
-            from pytest_gepa.front.check import run_check
-
-            run_check(session, settings)
-        else:
-            from pytest_gepa.front.optimize import run_optimize
-
-            run_optimize(session, settings)
+        with ended_as_by_ctrl_c():
+            _run(session, settings)
     except GepaError as error:
         raise pytest.UsageError(f"gepa: {error}") from error
     return True
+
+
+def _run(session: pytest.Session, settings: Settings) -> None:
+    if session.config.getoption("gepa_audit"):
+        from pytest_gepa.front.audit import run_audit
+
+        run_audit(session, settings)
+    elif settings.baseline or settings.saved_baseline:
+        from pytest_gepa.front.baseline import run_baseline
+
+        run_baseline(session, settings)
+    elif settings.mode == "check":
+        from pytest_gepa.front.check import run_check
+
+        run_check(session, settings)
+    else:
+        from pytest_gepa.front.optimize import run_optimize
+
+        run_optimize(session, settings)
 
 
 def print_closing(config: pytest.Config, lines: list[str]) -> None:

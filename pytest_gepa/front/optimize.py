@@ -220,7 +220,8 @@ def _optimize(
     with undisturbed():
         for close in (terminal.close, feeder.flush, suite.runner.close, model.close):
             steps.take(close)
-        optimization.state.stray, optimization.state.problems = suite.stray, suite.problems
+        optimization.state.stray = suite.stray
+        optimization.state.problems = (*answers.problems, *suite.problems)
         steps.take(partial(_finish, steps, config, settings, inputs, directory, optimization.state, journal))
         steps.take(run.close)
     end_steps(steps, stream)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gepa.codec import to_json
+from pytest_gepa.errors import RecordingError
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.run.clock import ConfirmCut
 from pytest_gepa.run.crew import Crew
@@ -38,7 +39,8 @@ class RunAnswers:
     directories for child sessions, "" for none; `charges` tells for a replay which rollouts were charged. Raises
     `ReplayError` when there is nothing to replay. `place` is where the answers are kept while the run goes on, and stay
     where it comes to no end. A run that resumes an `earlier` one takes its results in the order of that one, and
-    counts what was charged there. `confirm_cut` is what the time has left of the confirm run that is replayed.
+    counts what was charged there. `notes` are said when it begins, `problems` when it has ended. `confirm_cut` is what
+    the time has left of the confirm run that is replayed.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class RunAnswers:
         self.name = run
         self.replay: str = settings.replay
         self.notes: list[str] = []
+        self.problems: tuple[str, ...] = ()
         self.charges: Charges | None = None
         self.confirm_cut: ConfirmCut | None = None
         self._order: tuple[str, ...] | None = None
@@ -117,8 +120,13 @@ class RunAnswers:
         return replace(plan, trials=min(plan.trials, max(found))) if found else plan
 
     def keep(self, directory: Path) -> None:
-        """Write the recording of a run that came to its end into its directory; a replay is not recorded again."""
-        if self._recording is not None and self._settings.replay == "auto":
+        """Write the recording of a run that came to its end into its directory; a replay is not recorded again.
+
+        One that would lack answers is not written, which is one of the `problems`.
+        """
+        if self._recording is None or self._settings.replay != "auto":
+            return
+        try:
             write_recording(
                 directory / IN_RUN,
                 directory / "journal.jsonl",
@@ -127,6 +135,9 @@ class RunAnswers:
                 os.environ,
                 self._redact,
             )
+        except RecordingError as error:
+            self.problems = (f"this run has left no recording, as answers could not be stored: {error}",)
+        else:
             self._is_recorded = True
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gepa import __version__
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run.answers import RunAnswers, answers_place
 from pytest_gepa.run.directory import name_in_trials, new_run_directory
@@ -70,6 +71,7 @@ def begin_run(
         journal.write(
             "run",
             version=1,
+            pytest_gepa=__version__,
             run=run,
             settings=replace(settings, rootdir=Path(), prompts_base=Path()),
             cases=cases,

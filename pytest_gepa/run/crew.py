@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
-from pytest_gepa.run.interrupts import undisturbed
+from pytest_gepa.run.interrupts import heard_by, undisturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +50,23 @@ class Crew:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let Ctrl-C be raised by `next` in here, so that it never cuts short the handling of a message.
+        """Let Ctrl-C be raised by `next` in here, so that it never cuts short the handling of a message; likewise the
+        signals that `ended_as_by_ctrl_c` has taken.
 
         What has come is paid for: a rollout that is counted is also written. A second Ctrl-C is raised where it
         falls. Elsewhere than in the main thread, or where another handles Ctrl-C, nothing is different.
         """
-        usual = signal.getsignal(signal.SIGINT)
-        if (
-            threading.current_thread() is not threading.main_thread()
-            or usual is not signal.default_int_handler
-        ):
-            yield
-            return
         was_heard = False
 
-        def hear(*_: object) -> None:
+        def hear(number: int, frame: FrameType | None) -> None:
             nonlocal was_heard
+            if was_heard:
+                signal.default_int_handler(number, frame)
             was_heard = True
-            signal.signal(signal.SIGINT, usual)
             self.tell(Failure(KeyboardInterrupt()))
 
-        signal.signal(signal.SIGINT, hear)
-        try:
+        with heard_by(hear):
             yield
-        finally:
-            signal.signal(signal.SIGINT, usual)
         if was_heard:
             raise KeyboardInterrupt  # it came after the last message was read
 

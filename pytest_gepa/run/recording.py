@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_gepa.errors import ReplayError
+from pytest_gepa import __version__
+from pytest_gepa.errors import RecordingError, ReplayError
 from pytest_gepa.run.history import read_history
 from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.trace.cache import ResponseCache
@@ -53,7 +54,8 @@ class Recording:
 
     `order` names the results of the search as they came in. `environment` are variables that stand in for missing
     ones in a replay, `left_out` those that cannot, as their value holds a secret. `mode` is that of the run.
-    `confirm_cut` is how many trials of the confirm run the time has left, and why.
+    `confirm_cut` is how many trials of the confirm run the time has left, and why. `version` is that of pytest-gepa, ""
+    in one that does not tell.
     """
 
     directory: Path
@@ -66,6 +68,7 @@ class Recording:
     left_out: tuple[str, ...] = ()
     mode: str = "optimize"
     confirm_cut: tuple[int, str] | None = None
+    version: str = ""
 
     @property
     def directory_name(self) -> str:
@@ -73,8 +76,9 @@ class Recording:
         return self.run.partition(".")[0]
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
-        """Settings that are not as they were, in words."""
-        return [
+        """Settings that are not as they were, and another version of pytest-gepa, in words."""
+        former = [f"pytest-gepa was {self.version}, is {__version__}"]
+        return former * (self.version not in ("", __version__)) + [
             f"{name.replace('_', '-')} was {then}, is {settings[name]}"
             for name, then in self.settings.items()
             if name in settings and settings[name] != then
@@ -161,6 +165,7 @@ def read_recording(directory: Path) -> Recording:
             order=tuple(map(str, order["order"])),
             confirm_cut=None if cut is None else (int(cut[0]), str(cut[1])),
             charges=charges,
+            version=str(head.get("pytest_gepa", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ReplayError(
@@ -232,15 +237,22 @@ def write_recording(
     environ: Mapping[str, str],
     redact: Callable[[str], str],
 ) -> Recording:
-    """Write the recording of a run that has ended, from its journal and the store in which its answers were kept."""
+    """Write the recording of a run that has ended, from its journal and the store in which its answers were kept.
+
+    Raises `RecordingError` where some of them could not be: a replay would miss them.
+    """
+    history = read_history(journal)
+    about = history.about
+    answers = _answers(store, about["run"], redact)
+    if why := store.lack():  # asked when they were read, which may have failed as well
+        raise RecordingError(why)
     scratch = directory.with_name(directory.name + ".new")
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / _ANSWERS).mkdir(mode=0o700, parents=True)
-    history = read_history(journal)
-    about = history.about
     environment = stand_ins(environ, redact)
     head = {
         "form": _FORM,
+        "pytest_gepa": about.get("pytest_gepa", ""),
         "run": about["run"],
         "mode": about.get("settings", {}).get("mode", "optimize"),
         "reflection_model": about["reflection_model"],
@@ -252,7 +264,7 @@ def write_recording(
     cut = {} if history.confirm_cut is None else {"confirm_cut": history.confirm_cut}
     _write(scratch / _ORDER, [json.dumps({"order": history.order, **cut}, indent=1)])
     _write(scratch / _CHARGES, sorted(_charges(history.charges)))
-    for name, lines in _answers(store, about["run"], redact).items():
+    for name, lines in answers.items():
         _write(scratch / _ANSWERS / f"{name}.jsonl", sorted(lines))
     shutil.rmtree(directory, ignore_errors=True)
     os.replace(scratch, directory)

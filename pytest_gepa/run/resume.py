@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_gepa import __version__
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.errors import ResumeError
 from pytest_gepa.prompts.components import Component
@@ -25,7 +25,7 @@ from pytest_gepa.settings import SHAPING, Settings
 from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import case_digest
-from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.cache import LACKING, ResponseCache
 from pytest_gepa.trace.redact import REDACTED
 from pytest_gepa.wording import dollars
 
@@ -80,17 +80,28 @@ class EarlierRun:
     @property
     def note(self) -> str:
         """What is said before the run goes on."""
+        then = str(self.history.about.get("pytest_gepa", __version__))
+        other = f" (it began under pytest-gepa {then}, this is {__version__}, which may take another course)"
         return (
             f"gepa: going on with {self.directory_name}, which has paid for {self.paid} rollouts; they count against "
-            "the budget, and are not paid for again"
+            f"the budget, and are not paid for again{other * (then != __version__)}"
         )
 
     def give_answers(self, store: ResponseCache) -> None:
-        """Put its answers into a store that is new: that of the run that goes on. What it lacks is asked for again."""
+        """Put its answers into a store that is new: that of the run that goes on. What it lacks is asked for again.
+
+        Raises `ResumeError` where they cannot be copied: what is told to be there would be paid for again.
+        """
         unfinished = self.directory / UNFINISHED
         if unfinished.is_dir():
-            with suppress(OSError):
-                shutil.copytree(unfinished, store.directory)
+            try:
+                # Each answer that the run uses is stored by it: what the earlier one lacked it does not.
+                shutil.copytree(unfinished, store.directory, ignore=shutil.ignore_patterns(LACKING))
+            except OSError as error:
+                raise ResumeError(
+                    f"{self.directory_name}: its answers cannot be copied to {store.directory}, so that they would be "
+                    f"paid for again: {error}"
+                ) from error
         elif (self.directory / IN_RUN).is_dir():
             load_answers(self.directory / IN_RUN, store)
 

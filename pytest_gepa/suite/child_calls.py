@@ -56,12 +56,22 @@ def capture_calls(
             look(url)
         return is_own_server(url, root)
 
+    def not_stored(why: str) -> None:
+        recorder.add_problem(f"answers are not stored, and are paid for again: {why}")
+
+    def not_recorded(why: str) -> None:
+        recorder.add_problem(f"answers are not recorded, nor found in the recording: {why}")
+        if kept is not None:
+            kept.note_lack(why)
+
+    kept = ResponseCache(Path(recording), not_recorded) if recording else None
+
     capture.install(
         recorder,
-        ResponseCache(Path(cache)) if cache else None,
+        ResponseCache(Path(cache), not_stored) if cache else None,
         trial,
         replay,
-        ResponseCache(Path(recording)) if recording else None,
+        kept,
         lambda text: redactor.refreshed().redact_certain(text),
         Meter.found_in(costs),
         is_own,

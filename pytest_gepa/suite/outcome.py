@@ -84,6 +84,12 @@ OF_THE_ACCOUNT = re.compile(
 )
 """What Anthropic, Gemini and LiteLLM's proxy say with status 400, where others have 401 or 402."""
 
+OF_ITS_MEMORY = re.compile(
+    r"Previous response with id '[^']*' not found|previous_response_not_found", re.IGNORECASE
+)
+"""What the Responses API says with status 400 of an answer that it keeps no longer. The application names one that is
+stored here, from days ago perhaps: no prompt has done that."""
+
 OF_THE_SERVER = re.compile(
     r"overloaded|rate.?limit|too many requests|server[ _]error|unavailable|bad gateway"
     r"|\(code (?:40[12378]|429|5\d\d)\)"
@@ -195,7 +201,8 @@ def _is_unserved(call: Call) -> bool:
     if status is not None and 200 <= status < 300:
         return OF_THE_SERVER.search(call.error.partition(SO_FAR)[0][:SAID]) is not None
     if status == 400:
-        return OF_THE_ACCOUNT.search(call.error[:SAID]) is not None
+        said = call.error[:SAID]
+        return (OF_THE_ACCOUNT.search(said) or OF_ITS_MEMORY.search(said)) is not None
     return status is None or status in UNSERVED or status >= 500
 
 

@@ -32,7 +32,8 @@ class Overlay(Listener):
     def hears_all(self) -> bool:
         """Whether every read of a prompt file by the cases of this process, and by what they start, is heard of.
 
-        Where a program that is not Python was started, that a file was not opened is no longer known.
+        Where a program that is not Python was started, or a report was cut short, that a file was not opened is no
+        longer known.
         """
         return not self._has_unheard
 
@@ -71,7 +72,13 @@ class Overlay(Listener):
             whole = text[: text.rfind(b"\n") + 1]
             self._reports[path] = done + len(whole)
             for line in whole.splitlines():
-                self._hear(json.loads(line))
+                try:
+                    told = json.loads(line)
+                except ValueError:
+                    # The beginning of a line for which the disk had no room, and another behind it: a read may be lost.
+                    self._has_unheard = True
+                else:
+                    self._hear(told)
 
     def problem(self) -> str:
         """Why what this process has seen may not be the candidate's text, "" if nothing speaks against it.

@@ -124,7 +124,10 @@ def _keep_single_threaded(config: pytest.Config) -> None:
 
 
 def switch_off_distribution(config: pytest.Config) -> int | None:
-    """Keep xdist from starting workers; the number that was asked for (`-n 4`, `--tx 4*popen`), None without any."""
+    """Keep xdist from starting workers; the number that was asked for (`-n 4`, `--tx 4*popen`), None without any.
+
+    `-n 0` asks for one case at a time. `--maxprocesses` bounds the number of `-n`, as it does in xdist.
+    """
     wanted = getattr(config.option, "numprocesses", None)
     if wanted is None and getattr(config.option, "dist", "no") == "no":
         return None
@@ -132,7 +135,8 @@ def switch_off_distribution(config: pytest.Config) -> int | None:
     for name in ("numprocesses", "dist", "tx"):
         setattr(config.option, name, CHILD_OPTIONS[name])
     if isinstance(wanted, int):
-        return wanted
+        most = getattr(config.option, "maxprocesses", None) or wanted
+        return max(1, min(wanted, most))
     counts = (spec.partition("*")[0] for spec in tx)
     return sum(int(count) if count.isdecimal() else 1 for count in counts) or os.cpu_count() or 1
 

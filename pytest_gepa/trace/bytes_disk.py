@@ -13,6 +13,7 @@ import math
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ _SETTINGS = {
 
 _DAY = 86_400.0
 # The time at which a row expires tells when it was wanted: so much before. diskcache reads it at no cost with a
-# value, where its own eviction policies write at each read.
-_LIFE = 3_650 * _DAY
+# value, where its own eviction policies write at each read. No row ever expires by any clock that a test may set:
+# the last day that Python knows comes long before.
+_LIFE = 10_000 * 365 * _DAY
+_FORMER_LIFE = 3_650 * _DAY
 
 _OWN_FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")
 
@@ -45,10 +48,12 @@ class Database(diskcache.Cache):  # type: ignore[misc]
     """A diskcache of bytes that knows which of them nobody has wanted for long.
 
     It leaves no connection behind when it cannot be opened: Python would warn of it later, in the middle of
-    somebody's test. Its methods raise what diskcache and SQLite raise.
+    somebody's test. Its methods raise what diskcache and SQLite raise. `now` tells the true time, where diskcache goes
+    by `time.time`, which a test may have set.
     """
 
-    def __init__(self, directory: str, timeout: float) -> None:
+    def __init__(self, directory: str, timeout: float, now: Callable[[], float]) -> None:
+        self._true_time = now
         _refuse_planted_settings(Path(directory) / DBNAME, timeout)
         try:
             super().__init__(directory, timeout=timeout, disk=BytesDisk, **_SETTINGS)
@@ -62,16 +67,16 @@ class Database(diskcache.Cache):  # type: ignore[misc]
         value, expires = self.get(key, expire_time=True)
         if value is None:
             return None
-        if not isinstance(expires, float) or expires < time.time() + _LIFE - _DAY:
+        if not isinstance(expires, float) or expires < self._true_time() + _LIFE - _DAY:
             # A reader must not fail for the sake of a note.
             with contextlib.suppress(diskcache.Timeout):
-                self.touch(key, expire=_LIFE)
+                self.touch(key, expire=self._life())
         found: bytes = value
         return found
 
     def keep(self, key: str, value: bytes) -> None:
         """Store the bytes of a key."""
-        self.set(key, value, expire=_LIFE)
+        self.set(key, value, expire=self._life())
 
     def names(self) -> list[str]:
         """All keys that are text."""
@@ -83,8 +88,7 @@ class Database(diskcache.Cache):  # type: ignore[misc]
         ((entries, oldest, newest),) = self._sql(
             "SELECT COUNT(*), MIN(expire_time), MAX(expire_time) FROM Cache"
         ).fetchall()
-        wanted = [when - _LIFE if isinstance(when, float) else None for when in (oldest, newest)]
-        return self.volume(), entries, wanted[0], wanted[1]
+        return self.volume(), entries, _wanted(oldest), _wanted(newest)
 
     def trim(self, limit: int, target: int) -> int:
         """Where more than `limit` bytes are on disk, remove the oldest rows down to `target`; how many went."""
@@ -99,6 +103,10 @@ class Database(diskcache.Cache):  # type: ignore[misc]
             removed += count
         return removed
 
+    def _life(self) -> float:
+        """What diskcache is to add to its time so that it comes to `_LIFE` from the true one."""
+        return self._true_time() + _LIFE - time.time()
+
     def _cutoff(self, excess: int) -> float:
         """The time before which the rows hold so many bytes; the end of time when all of them hold less."""
         rows = self._sql(
@@ -110,6 +118,13 @@ class Database(diskcache.Cache):  # type: ignore[misc]
                 if excess <= 0 and isinstance(when, float):
                     return math.nextafter(when, math.inf)
         return math.inf
+
+
+def _wanted(expires: object) -> float | None:
+    """When a row was wanted, by the time at which it expires; None for one that is not of our making."""
+    if not isinstance(expires, float):
+        return None
+    return expires - (_LIFE if expires >= _LIFE else _FORMER_LIFE)
 
 
 def _refuse_planted_settings(path: Path, timeout: float) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,16 @@ from pytest_gepa.trace.fork_lock import ForkLock
 TRIM_TO = 0.9
 """A cache that has outgrown its limit is cut to this share of it, so that not every run must cut."""
 
+LACKING = "lacking"
+"""The file beside the answers of a run that tells why some of them may not be there."""
+
 _TIMEOUT = 10.0
+
+
+def true_time(_clock: Callable[[], float] = time.time) -> float:
+    """Seconds since 1970, also while a test has set the time: this module is imported before one runs, and what
+    freezes the time looks for its functions in modules, not among defaults."""
+    return _clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +51,12 @@ class ResponseCache:
 
     The database is opened at the first use, so that a process may fork before; a child that inherits an open
     one opens its own. When it cannot be opened, or fails for good, `broken` says why and nothing is stored or
-    found any more. `flights` are the requests whose answers are awaited for it.
+    found any more; `on_break` is told why, once. `flights` are the requests whose answers are awaited for it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, on_break: Callable[[str], None] = lambda why: None) -> None:
         self.directory = directory
+        self._on_break = on_break
         self.broken = ""
         self.flights = Flights(directory / "flights")
         self._lock = ForkLock()
@@ -68,6 +79,20 @@ class ResponseCache:
             value = self.get(key)
             if value is not None:
                 yield key, value
+
+    def note_lack(self, why: str) -> None:
+        """Note for all who share the directory that an answer could not be stored, as far as the disk lets us."""
+        with contextlib.suppress(OSError):
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.directory / LACKING).write_text(why, encoding="utf-8")
+
+    def lack(self) -> str:
+        """Why answers may be missing that a process was to store here, "" where none is known to be."""
+        try:
+            noted = (self.directory / LACKING).read_text(encoding="utf-8") or "no room to say why"
+        except OSError:
+            noted = ""
+        return self.broken or noted
 
     def figures(self) -> CacheFigures | None:
         """What is stored; None when the database cannot be read."""
@@ -128,7 +153,7 @@ class ResponseCache:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(OSError):
                 self.directory.chmod(0o700)
-            self._database = Database(path, _TIMEOUT)
+            self._database = Database(path, _TIMEOUT, true_time)
             self._pid = os.getpid()
             atexit.register(self.close)
         return self._database
@@ -141,6 +166,7 @@ class ResponseCache:
         name = type(error).__name__
         if name != "Timeout" and not (name == "OperationalError" and "locked" in str(error)):
             self.broken = f"{name}: {error}"
+            self._on_break(self.broken)
 
     def _leave_thread(self) -> None:
         """Close what a thread other than the main one has opened: a connection of diskcache's belongs to its

@@ -3,6 +3,7 @@ runs it. Redacted before they are written."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.trace.trajectory import Call, Trajectory
+
+CUT_SHORT = "what a child process has told of its calls was cut short: the disk had no room"
 
 
 class News(NamedTuple):
@@ -57,7 +60,7 @@ class Mailbox:
         return self.path.with_suffix(".case")
 
     def post_call(self, call: Call) -> None:
-        """Tell the owner of a call that has ended."""
+        """Tell the owner of a call that has ended. Raises `OSError`, as all that posts does."""
         (redacted,) = self._redact(Trajectory(calls=(call,))).calls
         self._post("call", to_json(redacted))
 
@@ -81,7 +84,11 @@ class Mailbox:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.splitlines():
-            message = json.loads(line)
+            try:
+                message = json.loads(line)
+            except ValueError:
+                # The beginning of a line for which the disk had no room, and another behind it.
+                message = {"problem": CUT_SHORT}
             if "call" in message:
                 news.calls.append(from_json(Call, message["call"]))
             elif "refusal" in message:
@@ -95,6 +102,8 @@ class Mailbox:
         # One write to the end of the file: lines of several processes do not mix.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, line)
+            written = os.write(descriptor, line)
         finally:
             os.close(descriptor)
+        if written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))

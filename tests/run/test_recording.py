@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.errors import ReplayError
+from pytest_gepa import __version__
+from pytest_gepa.errors import RecordingError, ReplayError
 from pytest_gepa.run.journal import Journal
 from pytest_gepa.run.recording import _answer as read_answer
 from pytest_gepa.run.recording import _written as written
@@ -47,11 +48,13 @@ def write(tmp_path: Path) -> Iterator[Write]:
         run: str = RUN,
         redact: Callable[[str], str] = str,
         cut: int | None = None,
+        version: str = "",
     ) -> Path:
         directory = tmp_path / "project/.gepa/runs" / run
         directory.mkdir(parents=True)
         journal = Journal(directory / "journal.jsonl", str)
-        journal.write("run", run=run, reflection_model="reflector")
+        told = {"pytest_gepa": version} if version else {}
+        journal.write("run", run=run, reflection_model="reflector", **told)
         journal.write("event", type="Evaluated", event={"candidate": "c1", "results": {}})
         journal.write("event", type="Retrying", event={"rollouts": 1})
         about = {"case": "t.py::a", "trial": "search/0"}
@@ -77,6 +80,13 @@ def write(tmp_path: Path) -> Iterator[Write]:
 def test_how_much_the_time_has_left_of_a_confirm_run_is_recorded(write: Write) -> None:
     assert read_recording(write({})).confirm_cut is None
     assert read_recording(write({}, "2026-11-24-2", cut=1)).confirm_cut == (1, "the 5 minutes are over")
+
+
+def test_a_run_whose_answers_could_not_be_stored_is_not_recorded(write: Write, tmp_path: Path) -> None:
+    ResponseCache(tmp_path / "store").note_lack("OperationalError: database or disk is full")
+    with pytest.raises(RecordingError, match="disk is full"):
+        write({"aa:search/0:0": WITHHELD})
+    assert not list(tmp_path.rglob("recording*"))
 
 
 def test_a_recording_is_read_as_it_was_written(write: Write, tmp_path: Path) -> None:
@@ -255,3 +265,12 @@ def test_settings_that_are_not_as_they_were_are_named(write: Write) -> None:
     recording = read_recording(write({}))
     assert recording.differences({"seed": 7, "budget": 3}) == []
     assert recording.differences({"seed": 8}) == ["seed was 7, is 8"]
+
+
+def test_another_version_of_the_package_is_a_difference(write: Write) -> None:
+    now = read_recording(write({}, version=__version__))
+    assert now.differences({}) == []
+    then = read_recording(write({}, "2026-11-24-2", version="0.0.9"))
+    assert then.differences({"seed": 8}) == [f"pytest-gepa was 0.0.9, is {__version__}", "seed was 7, is 8"]
+    untold = read_recording(write({}, "2026-11-24-3"))
+    assert untold.differences({}) == []

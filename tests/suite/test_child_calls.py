@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +11,12 @@ import pytest
 
 from pytest_gepa.suite import child_calls
 from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.overlay import Overlay
+from pytest_gepa.suite.redirect.install import Reporter
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.runner import Runner
 from pytest_gepa.trace.capture import HOOKS
-from pytest_gepa.trace.mailbox import Mailbox
+from pytest_gepa.trace.mailbox import CUT_SHORT, Mailbox
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Trajectory
 from tests.fake_openai import FakeOpenAI
@@ -190,6 +194,41 @@ def test_half_a_line_is_left_for_the_next_time(tmp_path: Path) -> None:
         stream.write(b'{"call": {"key"')
     assert mailbox.collect() == ([call("one")], ["not stored"], ["not seen"])
     assert mailbox.collect() == ([], [], [])
+
+
+def test_a_line_that_the_disk_had_no_room_for_is_told_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder()
+    recorder.mailbox = mailbox = Mailbox(tmp_path / "calls", os.getpid(), lambda trajectory: trajectory)
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+        with pytest.raises(OSError, match="No space"):
+            mailbox.post_call(call("cut short"))
+    mailbox.post_call(call("behind it"))
+    mailbox.post_call(call("whole"))
+    recorder.begin("a")
+    recorder.end()
+    assert recorder.problems == (CUT_SHORT,)
+    assert [stray.call for stray in recorder.stray] == [call("whole")]
+
+
+def test_a_report_of_reads_that_is_cut_short_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    read: list[str] = []
+    overlay, report = Overlay(read.append), tmp_path / "report"
+    overlay._reports[str(report)] = 0
+    report.write_bytes(b'{"read": ["pro{"read": ["lost"]}\n{"read": ["prompts/a.md"]}\n')
+    assert overlay.hears_all
+    overlay.hear_children()
+    assert (read, overlay.hears_all, overlay.problem()) == (["prompts/a.md"], False, "")
+    monkeypatch.setattr(os, "write", full)
+    Reporter(str(report)).report(read=["prompts/b.md"])
 
 
 def test_what_is_told_between_cases_belongs_to_none(tmp_path: Path) -> None:

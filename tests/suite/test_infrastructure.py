@@ -231,10 +231,20 @@ def test_a_model_s_server_that_finds_fault_with_the_request_has_answered(status:
         '{"error": {"code": 400, "message": "API key expired. Please renew the API key.", "status": "INVALID_ARGUMENT"',
         '{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."',
         '{"error": {"message": "Budget has been exceeded! Current cost: 26.1, Max budget: 25", "code": "400"}}',
+        '{"error": {"message": "Previous response with id \'resp_68af\' not found.", "type": "invalid_request_error", '
+        '"param": "previous_response_id", "code": null}}',
+        '{"error": {"message": "not there", "code": "previous_response_not_found"}}',
     ],
-    ids=["Anthropic's balance", "Gemini's old key", "Gemini's wrong key", "LiteLLM's budget"],
+    ids=[
+        "Anthropic's balance",
+        "Gemini's old key",
+        "Gemini's wrong key",
+        "LiteLLM's budget",
+        "OpenAI's former answer, by its message",
+        "OpenAI's former answer, by its code",
+    ],
 )
-def test_what_some_servers_say_of_the_account_with_status_400_is_no_answer(body: str) -> None:
+def test_what_some_servers_say_of_the_account_or_their_memory_with_status_400_is_no_answer(body: str) -> None:
     assert unanswered([refused(400, body)])
     assert not unanswered([refused(400, '{"error": {"message": "no"}, "input": "' + 300 * "x" + body + '"}')])
 

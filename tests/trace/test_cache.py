@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gepa.trace import cache as cache_module
 from pytest_gepa.trace.bytes_disk import BytesDisk
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import Identity, identify, split_key, stored_key
@@ -269,6 +270,25 @@ def test_a_busy_database_is_a_miss_and_may_work_again(
     assert cache.get("k") == b"v"
 
 
+def test_a_failure_for_good_is_told_once_and_others_can_know_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **options: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    told: list[str] = []
+    cache, other = ResponseCache(tmp_path / "one", told.append), ResponseCache(tmp_path / "one")
+    assert other.lack() == ""
+    monkeypatch.setattr(diskcache.Cache, "set", full)
+    for _ in range(2):
+        cache.put("k", b"v")
+    assert told == [cache.broken] == [cache.lack()] == ["OperationalError: database or disk is full"]
+    assert other.lack() == ""
+    cache.note_lack("no room")
+    assert other.lack() == "no room"
+    cache.close()
+
+
 def test_a_path_that_diskcache_would_expand_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -463,6 +483,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_800_000_000.0
         monkeypatch.setattr(time, "time", lambda: self.now)
+        monkeypatch.setattr(cache_module, "true_time", lambda: self.now)
 
     def days(self, days: float) -> None:
         self.now += 86_400 * days
@@ -555,6 +576,38 @@ def test_an_answer_is_noted_as_wanted_once_a_day(
     figures = cache.figures()
     assert figures is not None
     assert figures.oldest == pytest.approx(clock.now)
+
+
+@pytest.mark.parametrize("pinned", [-2_000_000_000.0, 1_326_500_000.0, 250_000_000_000.0])
+def test_a_clock_that_a_test_has_set_neither_hides_answers_nor_makes_them_old(
+    cache: ResponseCache, pinned: float
+) -> None:
+    begun = time.time()
+    cache.put("before", b"b")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: pinned)
+        cache.put("within", b"w")
+        found = [cache.get("before"), cache.get("within")]
+    assert found == [b"b", b"w"]
+    assert dict(cache.items()) == {"before": b"b", "within": b"w"}
+    figures = cache.figures()
+    assert figures is not None
+    assert figures.oldest == pytest.approx(begun, abs=3_600)
+    assert figures.newest == pytest.approx(begun, abs=3_600)
+
+
+def test_answers_of_a_former_version_are_found_and_go_first(cache: ResponseCache) -> None:
+    for key in ("old", "wanted"):
+        cache.put(key, LARGE)
+    former = time.time() + 3_650 * 86_400
+    with contextlib.closing(sqlite3.connect(cache.directory / "cache.db")) as connection, connection:
+        connection.execute("UPDATE Cache SET expire_time = ?", (former,))
+    figures = cache.figures()
+    assert figures is not None
+    assert figures.oldest == pytest.approx(time.time(), abs=3_600)
+    assert cache.get("wanted") == LARGE
+    assert cache.trim(int(1.6 * len(LARGE))) == 1
+    assert [key for key, _ in cache.items()] == ["wanted"]
 
 
 def test_keys_can_be_taken_apart_again() -> None:

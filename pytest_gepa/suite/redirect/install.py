@@ -90,15 +90,16 @@ class Reporter(Listener):
         self.report(started=program)
 
     def report(self, **line: Any) -> None:
-        """Append a line. Where even that fails, the search still sees that the candidate had no effect."""
+        """Append a line. Where even that fails, the search still sees that the candidate had no effect: the code that
+        reads a prompt must not be told of our disk."""
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(descriptor, json.dumps(line).encode("ascii") + b"\n")
+            finally:
+                os.close(descriptor)
         except OSError:
-            return
-        try:
-            os.write(descriptor, json.dumps(line).encode("ascii") + b"\n")
-        finally:
-            os.close(descriptor)
+            pass
 
 
 def _report_by_file() -> None:
