@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -33,7 +34,10 @@ def case_id(item: pytest.Item) -> str:
 
 
 def _is_named(node: Any) -> bool:
-    return not isinstance(node, (pytest.Session, pytest.Dir, pytest.Package, pytest.File))
+    if isinstance(node, pytest.File):
+        # What is collected within a file as a module of its own (a block of pytest-describe) has the file's path.
+        return node.parent is not None and node.parent.path == node.path
+    return not isinstance(node, (pytest.Session, pytest.Dir, pytest.Package))
 
 
 def identify(items: Sequence[pytest.Item]) -> dict[str, pytest.Item]:
@@ -47,6 +51,12 @@ def identify(items: Sequence[pytest.Item]) -> dict[str, pytest.Item]:
             name = f"{base}#{count}"
         found[name] = item
     return found
+
+
+def namesakes(items: Sequence[pytest.Item]) -> set[str]:
+    """The identities that several items have: which of them a case is, hangs on what else was collected."""
+    counts = Counter(map(case_id, items))
+    return {name for name, count in counts.items() if count > 1}
 
 
 def collect_cases(items: Sequence[pytest.Item]) -> tuple[Case, ...]:
