@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.suite.case_source import function_source
 from pytest_gepa.suite.collect import (
     PARAMETER_CHARACTERS,
     _repr,
     collect_cases,
-    function_source,
     repr_in_order,
     threshold,
 )
