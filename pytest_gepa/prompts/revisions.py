@@ -121,7 +121,8 @@ class Repository:
         return {path: states[path] for path in files if path in states}, tuple(deleted)
 
     def read(self, commit: str, path: str) -> bytes | None:
-        """A file's bytes in a commit, None where there is none; a symlink there stands for its target.
+        """A file's bytes in a commit, as a checkout would write them, None where there is none; a symlink there stands
+        for its target.
 
         Raises `RevisionError` for a file that the commit has and git cannot give, as a partial clone may not.
         """
@@ -132,9 +133,12 @@ class Repository:
             mode, kind, _ = entry.split(b"\t", 1)[0].split(b" ", 2)
             if kind != b"blob":
                 return None
-            data = self._must("cat-file", "blob", f"{commit}:{path}")
+            name = f"{commit}:{path}"
             if mode != _LINK:
-                return data
+                # Git LFS and git-crypt keep something else in git than what stands in the file.
+                filtered = self._bytes("cat-file", "--filters", name)
+                return self._must("cat-file", "blob", name) if filtered is None else filtered
+            data = self._must("cat-file", "blob", name)
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.fsdecode(data)))
         return None
 
@@ -226,6 +230,15 @@ class Repository:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RevisionError(f"git {arguments[0]} did not come to an end: {error}") from None
+
+
+def kept_apart(data: bytes) -> str:
+    """How to get at a file of which git gives only a stand-in, "" for one that it gives as it is."""
+    if data.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "it is kept by Git LFS: install it (git lfs install), and fetch the file (git lfs fetch --all)"
+    if data.startswith(b"\0GITCRYPT"):
+        return "it is encrypted: unlock the repository (git-crypt unlock)"
+    return ""
 
 
 def _literal(path: str) -> str:

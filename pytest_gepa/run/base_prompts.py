@@ -16,7 +16,7 @@ from pytest_gepa.prompts.finding import DATA_SUFFIXES, DEFAULT_PATTERNS, PROMPT_
 from pytest_gepa.prompts.formats.document import FormatError
 from pytest_gepa.prompts.formats.setting import TEXT, format_name
 from pytest_gepa.prompts.reading import NotTextError, SourceFile, plain, whole
-from pytest_gepa.prompts.revisions import FileState, Repository
+from pytest_gepa.prompts.revisions import FileState, Repository, kept_apart
 from pytest_gepa.trace.redact_lines import HiddenLines
 
 _MOST_DELETED = 500
@@ -133,6 +133,8 @@ def _text_before(
         if data is None:
             return None
         kept[state.before] = data
+    if mend := kept_apart(data):
+        raise PromptError(f"{component.id} cannot be read as it was at {commit[:10]}: {mend}")
     try:
         return text_in(component, data)
     except (FormatError, NotTextError) as error:
