@@ -86,9 +86,10 @@ def read_base(
     repository = Repository(rootdir)
     commit = repository.commit(revision) if revision else repository.default_base()
     name = repository.short(commit)
-    places = {component.id: repository.path_of(component.path) for component in components}
-    files = list(dict.fromkeys(path for path in places.values() if path is not None))
-    states, deleted = repository.differing(commit, files)
+    paths = {component.id: repository.path_of(component.path) for component in components}
+    names = repository.names(list(dict.fromkeys(path for path in paths.values() if path is not None)))
+    places = {id: None if path is None else names[path] for id, path in paths.items()}
+    states, deleted = repository.differing(commit, list(dict.fromkeys(names.values())))
     changes: list[PromptChange] = []
     texts: dict[str, str] = {}
     before_ids: set[str] = set()

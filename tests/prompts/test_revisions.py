@@ -280,3 +280,43 @@ def test_line_ends_that_git_converts_are_no_change(repo: Repo, setting: str, new
 
     assert states(base) == {"prompts/all.yaml::router.system": "edited", "prompts/route.md": "edited"}
     assert base.texts["prompts/route.md"] == "one\ntwo\nthree\nfour\n"
+
+
+@pytest.mark.parametrize("kind", ["submodule", "nested"])
+def test_a_prompt_that_another_repository_has_is_not_new(repo: Repo, tmp_path: Path, kind: str) -> None:
+    if kind == "submodule":
+        other = Repo(tmp_path / "other", tmp_path / "other")
+        other.write("shared.md", "one\n")
+        other.commit()
+        repo.git(
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "--quiet",
+            "add",
+            str(other.top),
+            "sub/prompts/lib",
+        )
+        repo.commit()
+    else:
+        Repo(repo.root / "prompts/lib", repo.root / "prompts/lib").write("shared.md", "one\n")
+
+    with pytest.raises(
+        RevisionError, match=r"sub/prompts/lib/shared\.md lies in a git repository of its own"
+    ):
+        repo.read(patterns=("prompts/**/*.md",))
+    assert not repo.read(patterns=("prompts/*.md",)).changes
+
+
+@pytest.mark.parametrize(("known", "today"), [("route.md", "Route.md"), ("caf\u00e9.md", "cafe\u0301.md")])
+def test_a_file_that_git_knows_by_another_spelling_is_the_same(repo: Repo, known: str, today: str) -> None:
+    repo.write(f"prompts/{known}", "as it was\n")
+    repo.commit()
+    # One file by two names stands for a file system to which both are one.
+    (repo.root / "prompts" / today).hardlink_to(repo.root / "prompts" / known)
+    repo.write(f"prompts/{today}", "as it is\n")
+
+    base = repo.read(patterns=(f"prompts/{today}",))
+
+    assert states(base) == {f"prompts/{today}": "edited"}
+    assert base.texts == {f"prompts/{today}": "as it was\n"}
