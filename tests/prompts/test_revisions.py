@@ -320,3 +320,32 @@ def test_a_file_that_git_knows_by_another_spelling_is_the_same(repo: Repo, known
 
     assert states(base) == {f"prompts/{today}": "edited"}
     assert base.texts == {f"prompts/{today}": "as it was\n"}
+
+
+def test_a_deleted_file_that_no_pattern_means_is_not_read(repo: Repo, tmp_path: Path) -> None:
+    repo.git("config", "uploadpack.allowFilter", "true")
+    for name in ("src/old.py", "docs/old.md", "prompts/README.md"):
+        repo.write(name, f"# {name}\n")
+    repo.commit()
+    for name in ("src/old.py", "docs/old.md", "prompts/README.md"):
+        (repo.root / name).unlink()
+    repo.commit()
+    repo.git("clone", "-q", "--filter=blob:none", f"file://{repo.top}", str(tmp_path / "partial"))
+    repo.top.rename(tmp_path / "gone")
+    clone = Repo(tmp_path / "partial", tmp_path / "partial" / "sub")
+
+    assert not clone.read("HEAD~1").changes
+
+
+@pytest.mark.parametrize("pattern", ["texts", "texts/*.md", "texts/gone.md", "**/gone.md", "texts/gone.md::"])
+def test_a_deleted_prompt_is_found_by_every_kind_of_pattern(repo: Repo, pattern: str) -> None:
+    repo.write("texts/gone.md", "to be deleted\n")
+    repo.write("texts/gone.py", "GONE = 1\n")
+    repo.commit()
+    for path in (repo.root / "texts").iterdir():
+        path.unlink()
+    (repo.root / "texts").rmdir()
+
+    base = read_base(repo.root, (), repo.root, (pattern,), "")
+
+    assert states(base) == {"texts/gone.md": "deleted"}
