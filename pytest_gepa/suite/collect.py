@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,9 +60,28 @@ def namesakes(items: Sequence[pytest.Item]) -> set[str]:
 
 
 def collect_cases(items: Sequence[pytest.Item]) -> tuple[Case, ...]:
-    """The cases of the user's session, in collection order. Raises `SettingsError` for a marker that is malformed."""
+    """The cases of the user's session, in collection order.
+
+    Raises `SettingsError` for a marker that is malformed, and for a test file that no child session could collect.
+    """
+    for path, item in {item.path: item for item in items}.items():
+        _check_place(path, item)
     files = FileTexts()
     return tuple(_case(name, item, files) for name, item in identify(items).items())
+
+
+def _check_place(path: Path, item: pytest.Item) -> None:
+    root = item.config.rootpath
+    if not path.is_relative_to(root):
+        raise SettingsError(
+            f"the test file {path} lies outside the rootdir {root}, and cannot be run from there; start pytest with "
+            "--rootdir and a directory that holds both"
+        )
+    if "[" in str(path):
+        raise SettingsError(
+            f"the test file {path} cannot be run by itself, as pytest takes what follows a [ for the parameters of a "
+            "test; rename the file or folder"
+        )
 
 
 def threshold(item: pytest.Item) -> float | None:
