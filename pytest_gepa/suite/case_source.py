@@ -84,7 +84,8 @@ def _scenario(item: pytest.Item, files: FileTexts) -> list[str]:
 
 def _lazy_source(value: Any) -> str:
     """The source of the case function that a value of pytest-cases, or a part of one, is taken from."""
-    function = getattr(getattr(value, "host", value), "valuegetter", None)
+    host = getattr(value, "host", value)
+    function = getattr(getattr(host, "_lazyvalue", host), "valuegetter", None)
     while isinstance(function, functools.partial):
         function = function.func
     return function_source(function)

@@ -53,20 +53,26 @@ AS_PYTEST_CASES_DOES = """
         def __repr__(self):
             return f"LazyValue({self.valuegetter.__name__})"
 
+    class LazyTuple:
+        def __init__(self, lazyvalue):
+            self._lazyvalue = lazyvalue
+
     class LazyTupleItem:
-        def __init__(self, host):
-            self.host = host
+        def __init__(self, lazyvalue):
+            self.host = LazyTuple(lazyvalue)
         def __repr__(self):
-            return f"LazyTupleItem({self.host!r})"
+            return "LazyTupleItem"
+"""
+CASES = """
+    def case_polite(): return {text!r}
 """
 LAZY = """
     import functools
 
     import pytest
 
+    from its_cases import case_polite
     from pytest_cases import LazyTupleItem, LazyValue
-
-    def case_polite(): return {text!r}
 
     @pytest.mark.parametrize(
         "value", [LazyValue(case_polite), LazyTupleItem(LazyValue(functools.partial(case_polite)))]
@@ -125,8 +131,12 @@ def collect(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Colle
             {"test_it.py": SCENARIO.format(body="assert True")},
         ),
         (
-            {"pytest_cases.py": AS_PYTEST_CASES_DOES, "test_it.py": LAZY.format(text="hello")},
-            {"test_it.py": LAZY.format(text="good morning")},
+            {
+                "pytest_cases.py": AS_PYTEST_CASES_DOES,
+                "its_cases.py": CASES.format(text="hello"),
+                "test_it.py": LAZY,
+            },
+            {"its_cases.py": CASES.format(text="good morning")},
         ),
         (
             {
