@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_gepa.errors import GepaError
 from pytest_gepa.own import OwnName
+from pytest_gepa.suite.usage import NOTHING
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.wording import passed
 
@@ -246,7 +247,7 @@ def match(baseline: Baseline, digests: Mapping[str, str]) -> Matched:
     for case, recorded in left.items():
         elsewhere.setdefault((_function(case), recorded.digest), []).append(case)
     for case, digest in digests.items():
-        if case not in found and (places := elsewhere.get((_function(case), digest))):
+        if case not in found and digest != NOTHING and (places := elsewhere.get((_function(case), digest))):
             found[case] = left.pop(places.pop(0))
     rest = [case for case in digests if case not in found]
     return Matched(
@@ -258,7 +259,7 @@ def match(baseline: Baseline, digests: Mapping[str, str]) -> Matched:
 
 
 def _is_same(recorded: RecordedCase | None, digest: str) -> bool:
-    return recorded is not None and recorded.digest == digest
+    return recorded is not None and recorded.digest == digest != NOTHING
 
 
 def _function(case: str) -> str:

@@ -5,7 +5,7 @@ How files are walked is in `globbing`, how they are read in `reading`."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -84,6 +84,18 @@ def find_components(root: Path, base: Path, patterns: Sequence[str]) -> tuple[Co
     return tuple(found[id] for id in sorted(found))
 
 
+def matched_files(base: Path, patterns: Iterable[str]) -> Iterator[Path]:
+    """Yield the files in which `find_components` would look, without reading any; what is not there is passed over."""
+    for written in patterns:
+        try:
+            pattern = _parsed(base, written)
+        except PromptError:
+            continue
+        yield from (
+            path for path in expanded(base, pattern.parts) if path.is_file() and _may_take(path, pattern)
+        )
+
+
 def named_outright(base: Path, patterns: Sequence[str]) -> list[str]:
     """Return those of the patterns that name one file, or one text in it, without a wildcard."""
 
@@ -133,13 +145,9 @@ def _matched(root: Path, path: Path, pattern: _Pattern) -> list[Component]:
         if pattern.is_for_all and path.exists() and not path.is_dir():
             raise PromptError(f"{path}: not a regular file")
         return []
-    suffix = path.suffix.lower()
-    if not pattern.is_for_all and path.stem.lower() in _ABOUT:
+    if not _may_take(path, pattern):
         return []
-    if pattern.takes is _Takes.prompts and suffix not in PROMPT_SUFFIXES:
-        may_hold = isinstance(pattern.address, AddressPattern) and format_name(path) != TEXT
-        if not may_hold:
-            return []
+    suffix = path.suffix.lower()
     if suffix in DATA_SUFFIXES and not pattern.is_for_all and path.stat().st_size > LARGEST_UNASKED:
         return []
     is_asked_for = pattern.is_for_all or suffix in TEXT_SUFFIXES
@@ -157,6 +165,15 @@ def _matched(root: Path, path: Path, pattern: _Pattern) -> list[Component]:
         if is_asked_for:
             raise
         return []
+
+
+def _may_take(path: Path, pattern: _Pattern) -> bool:
+    """Whether a pattern takes a file that it matches, as far as the file's name tells."""
+    if not pattern.is_for_all and path.stem.lower() in _ABOUT:
+        return False
+    if pattern.takes is not _Takes.prompts or path.suffix.lower() in PROMPT_SUFFIXES:
+        return True
+    return isinstance(pattern.address, AddressPattern) and format_name(path) != TEXT
 
 
 def _is_program(path: Path) -> bool:

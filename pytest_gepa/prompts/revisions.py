@@ -9,6 +9,7 @@ import posixpath
 import shutil
 import subprocess
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,21 @@ class Repository:
         except ValueError:
             return None
 
+    def names(self, files: Sequence[str]) -> dict[str, str]:
+        """The names by which git knows files of today: a file system may pass over case, and have another spelling of
+        an accent. A file that git does not know keeps its own.
+        """
+        new = self._untracked(files)
+        names = {path: path for path in files}
+        if new:
+            tracked = os.fsdecode(self._must("ls-files", "-z", "--full-name")).split("\0")
+            alike = {_folded(path): path for path in tracked if path}
+            for path in new:
+                name = alike.get(_folded(path))
+                if name is not None and _is_same_file(self.top / name, self.top / path):
+                    names[path] = name
+        return names
+
     def commit(self, revision: str) -> str:
         """The full hash of the commit that a revision names. Raises `RevisionError` for one that is not known here."""
         found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
@@ -96,7 +112,7 @@ class Repository:
         """How the working tree differs from a commit: those of today's `files` that do, by path, and deleted files.
 
         Uncommitted and untracked files count as they are, and a file that was renamed keeps its history. Raises
-        `RevisionError` where git cannot tell.
+        `RevisionError` where git cannot tell, as of a file in a submodule.
         """
         states: dict[str, FileState] = {}
         deleted: list[str] = []
@@ -121,7 +137,8 @@ class Repository:
         return {path: states[path] for path in files if path in states}, tuple(deleted)
 
     def read(self, commit: str, path: str) -> bytes | None:
-        """A file's bytes in a commit, None where there is none; a symlink there stands for its target.
+        """A file's bytes in a commit, as a checkout would write them, None where there is none; a symlink there stands
+        for its target.
 
         Raises `RevisionError` for a file that the commit has and git cannot give, as a partial clone may not.
         """
@@ -132,9 +149,12 @@ class Repository:
             mode, kind, _ = entry.split(b"\t", 1)[0].split(b" ", 2)
             if kind != b"blob":
                 return None
-            data = self._must("cat-file", "blob", f"{commit}:{path}")
+            name = f"{commit}:{path}"
             if mode != _LINK:
-                return data
+                # Git LFS and git-crypt keep something else in git than what stands in the file.
+                filtered = self._bytes("cat-file", "--filters", name)
+                return self._must("cat-file", "blob", name) if filtered is None else filtered
+            data = self._must("cat-file", "blob", name)
             path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.fsdecode(data)))
         return None
 
@@ -156,11 +176,28 @@ class Repository:
             "commit that is here with --gepa-check=REV"
         )
 
-    def _index_with(self, files: Iterable[str], place: Path) -> dict[str, str]:
+    def _untracked(self, files: Sequence[str]) -> list[str]:
+        tracked = set(os.fsdecode(self._must("ls-files", "-z", "--", *map(_literal, files))).split("\0"))
+        return [path for path in files if path not in tracked]
+
+    def _check_own(self, new: Iterable[str]) -> None:
+        """Raise `RevisionError` for a file that is new only because another repository, as a submodule, has it."""
+        own: dict[Path, bool] = {}
+        for path in new:
+            directory = (self.top / path).parent
+            if directory not in own:
+                own[directory] = git_top(directory) == self.top
+            if not own[directory]:
+                raise RevisionError(
+                    f"{path} lies in a git repository of its own within {self.top}, so that its earlier text is not "
+                    "known here; run the check in that repository, compare with a saved baseline (--gepa-baseline), or "
+                    "leave the file out with --gepa-prompts"
+                )
+
+    def _index_with(self, files: Sequence[str], place: Path) -> dict[str, str]:
         """The environment of a copy of the index in which untracked files are noted, so that git sees renames."""
-        wanted = list(files)
-        tracked = os.fsdecode(self._must("ls-files", "-z", "--", *map(_literal, wanted))).split("\0")
-        new = [path for path in wanted if path not in tracked]
+        new = self._untracked(files)
+        self._check_own(new)
         index = self._try("rev-parse", "--path-format=absolute", "--git-path", "index")
         if not new or index is None:
             return {}
@@ -226,6 +263,26 @@ class Repository:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RevisionError(f"git {arguments[0]} did not come to an end: {error}") from None
+
+
+def kept_apart(data: bytes) -> str:
+    """How to get at a file of which git gives only a stand-in, "" for one that it gives as it is."""
+    if data.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "it is kept by Git LFS: install it (git lfs install), and fetch the file (git lfs fetch --all)"
+    if data.startswith(b"\0GITCRYPT"):
+        return "it is encrypted: unlock the repository (git-crypt unlock)"
+    return ""
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _literal(path: str) -> str:

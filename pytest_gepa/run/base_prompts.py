@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, unified_diff
 from pathlib import Path, PurePosixPath
@@ -12,11 +12,17 @@ from pytest_gepa.errors import PromptError
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
-from pytest_gepa.prompts.finding import DATA_SUFFIXES, DEFAULT_PATTERNS, PROMPT_SUFFIXES, find_components
+from pytest_gepa.prompts.finding import (
+    DATA_SUFFIXES,
+    DEFAULT_PATTERNS,
+    PROMPT_SUFFIXES,
+    find_components,
+    matched_files,
+)
 from pytest_gepa.prompts.formats.document import FormatError
 from pytest_gepa.prompts.formats.setting import TEXT, format_name
 from pytest_gepa.prompts.reading import NotTextError, SourceFile, plain, whole
-from pytest_gepa.prompts.revisions import FileState, Repository
+from pytest_gepa.prompts.revisions import FileState, Repository, kept_apart
 from pytest_gepa.trace.redact_lines import HiddenLines
 
 _MOST_DELETED = 500
@@ -86,9 +92,10 @@ def read_base(
     repository = Repository(rootdir)
     commit = repository.commit(revision) if revision else repository.default_base()
     name = repository.short(commit)
-    places = {component.id: repository.path_of(component.path) for component in components}
-    files = list(dict.fromkeys(path for path in places.values() if path is not None))
-    states, deleted = repository.differing(commit, files)
+    paths = {component.id: repository.path_of(component.path) for component in components}
+    names = repository.names(list(dict.fromkeys(path for path in paths.values() if path is not None)))
+    places = {id: None if path is None else names[path] for id, path in paths.items()}
+    states, deleted = repository.differing(commit, list(dict.fromkeys(names.values())))
     changes: list[PromptChange] = []
     texts: dict[str, str] = {}
     before_ids: set[str] = set()
@@ -133,6 +140,8 @@ def _text_before(
         if data is None:
             return None
         kept[state.before] = data
+    if mend := kept_apart(data):
+        raise PromptError(f"{component.id} cannot be read as it was at {commit[:10]}: {mend}")
     try:
         return text_in(component, data)
     except (FormatError, NotTextError) as error:
@@ -212,7 +221,7 @@ def _deleted(
     commit: str,
     rootdir: Path,
     base: Path,
-    patterns: Iterable[str],
+    patterns: Sequence[str],
     deleted: Sequence[str],
     changed: Mapping[str, bytes],
 ) -> list[Component]:
@@ -230,14 +239,20 @@ def _deleted(
     ]
     with tempfile.TemporaryDirectory(prefix="gepa-base-") as place:
         copy = Path(place).resolve()
-        for path in (*likely[:_MOST_DELETED], *changed):
+        # Which of them are asked for is found out with empty files: each that is read costs several processes of git,
+        # and a partial clone may not even have it.
+        empty = {copy / (repository.top / path).relative_to(root): path for path in likely}
+        for target in empty:
+            _write(target, b"")
+        matched = dict.fromkeys(matched_files(copy / start.relative_to(root), patterns))
+        read = [empty[target] for target in matched if target in empty][:_MOST_DELETED]
+        for target in empty:
+            target.unlink()
+        for path in (*read, *changed):
             whereto = repository.top / path
-            data = changed.get(path) or repository.read(commit, path)
-            if data is None or not whereto.is_relative_to(root):
-                continue
-            target = copy / whereto.relative_to(root)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            data = changed[path] if path in changed else repository.read(commit, path)
+            if data is not None and whereto.is_relative_to(root):
+                _write(copy / whereto.relative_to(root), data)
         for pattern in patterns:
             try:
                 components = find_components(copy, copy / start.relative_to(root), [pattern])
@@ -245,3 +260,8 @@ def _deleted(
                 continue  # it names a file that is not among these, or a text that was not there yet
             found.update({component.id: component for component in components})
     return list(found.values())
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -1,5 +1,5 @@
-"""Whether a case has the same parameters in every process that collects it: a sample without a seed, or a set, gives
-its position to another row in each."""
+"""Whether a case is the same one in every process that collects it: a sample without a seed, or a set, gives its
+position to another row in each, and of two tests with one identity each process may take another."""
 
 from __future__ import annotations
 
@@ -57,6 +57,21 @@ def check_values(mine: Mapping[str, str], theirs: Mapping[str, str], names: Mapp
         "cases are collected otherwise in each process: "
         f"{', '.join(names.get(case, case) for case in other[:NAMED])}{more}; their parameters are others there, so "
         "that no two runs of such a case can be compared; seed the sample (random.Random(0).sample), sort the set"
+    )
+
+
+def check_names(mine: Mapping[str, str], theirs: Mapping[str, str]) -> None:
+    """Raise `SetupError` if cases are other tests in a child session (`theirs`) than here (`mine`).
+
+    Both are nodeids by case id; a child session tells those of cases that share their identity with another test.
+    """
+    other = [mine[case] for case, name in theirs.items() if name != mine.get(case, name)]
+    if not other:
+        return
+    more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
+    raise SetupError(
+        "several tests of one file have the same name, and another one would run for "
+        f"{', '.join(other[:NAMED])}{more}; select the whole file, or give each of these tests a name of its own"
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.suite.case_source import FileTexts, case_basis, case_source
 from pytest_gepa.suite.case_values import values_digest
 from pytest_gepa.suite.pytest_internals import parameter_positions, parameters
 from pytest_gepa.suite.rollout import Case
@@ -33,7 +34,10 @@ def case_id(item: pytest.Item) -> str:
 
 
 def _is_named(node: Any) -> bool:
-    return not isinstance(node, (pytest.Session, pytest.Dir, pytest.Package, pytest.File))
+    if isinstance(node, pytest.File):
+        # What is collected within a file as a module of its own (a block of pytest-describe) has the file's path.
+        return node.parent is not None and node.parent.path == node.path
+    return not isinstance(node, (pytest.Session, pytest.Dir, pytest.Package))
 
 
 def identify(items: Sequence[pytest.Item]) -> dict[str, pytest.Item]:
@@ -49,9 +53,35 @@ def identify(items: Sequence[pytest.Item]) -> dict[str, pytest.Item]:
     return found
 
 
+def namesakes(items: Sequence[pytest.Item]) -> set[str]:
+    """The identities that several items have: which of them a case is, hangs on what else was collected."""
+    counts = Counter(map(case_id, items))
+    return {name for name, count in counts.items() if count > 1}
+
+
 def collect_cases(items: Sequence[pytest.Item]) -> tuple[Case, ...]:
-    """The cases of the user's session, in collection order. Raises `SettingsError` for a marker that is malformed."""
-    return tuple(_case(name, item) for name, item in identify(items).items())
+    """The cases of the user's session, in collection order.
+
+    Raises `SettingsError` for a marker that is malformed, and for a test file that no child session could collect.
+    """
+    for path, item in {item.path: item for item in items}.items():
+        _check_place(path, item)
+    files = FileTexts()
+    return tuple(_case(name, item, files) for name, item in identify(items).items())
+
+
+def _check_place(path: Path, item: pytest.Item) -> None:
+    root = item.config.rootpath
+    if not path.is_relative_to(root):
+        raise SettingsError(
+            f"the test file {path} lies outside the rootdir {root}, and cannot be run from there; start pytest with "
+            "--rootdir and a directory that holds both"
+        )
+    if "[" in str(path):
+        raise SettingsError(
+            f"the test file {path} cannot be run by itself, as pytest takes what follows a [ for the parameters of a "
+            "test; rename the file or folder"
+        )
 
 
 def threshold(item: pytest.Item) -> float | None:
@@ -64,18 +94,20 @@ def _threshold(marker: Mapping[str, Any]) -> float | None:
     return None if value is None else float(value)
 
 
-def _case(name: str, item: pytest.Item) -> Case:
+def _case(name: str, item: pytest.Item, files: FileTexts) -> Case:
     marker = _marker(item)
     values = parameters(item)
+    source = case_source(item)
     return Case(
         id=name,
         nodeid=item.nodeid,
-        source=function_source(getattr(item, "function", None)),
+        source=source,
         parameters=tuple((key, _repr(value)) for key, value in values.items()),
         split=marker.get("split", "search"),
         weight=float(marker.get("weight", 1.0)),
         trials=marker.get("trials"),
         threshold=_threshold(marker),
+        basis=case_basis(item, source, values, files),
         values=values_digest(values),
     )
 
@@ -136,24 +168,3 @@ def repr_in_order(value: Any) -> str:
     if kind is tuple:
         return f"({', '.join(map(repr_in_order, value))}{',' * (len(value) == 1)})"
     return repr(value)
-
-
-def function_source(function: object) -> str:
-    """The source of a test function without its decorators, "" if Python cannot find it.
-
-    Decorators go because parametrize lists hold the inputs and the expected values of every other case.
-    """
-    try:
-        lines, _ = inspect.getsourcelines(inspect.unwrap(function))  # type: ignore[arg-type]
-        margin = lines[0][: -len(lines[0].lstrip())]
-        # A method is parsed inside a block: text at the left margin in it would keep it from being dedented.
-        head = ["if True:\n"] if margin else []
-        node: ast.AST = ast.parse("".join(head + lines)).body[0]
-    except (OSError, TypeError, SyntaxError, ValueError, IndexError):
-        return ""
-    if isinstance(node, ast.If):
-        node = node.body[0]
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return ""
-    own = lines[node.lineno - 1 - len(head) : (node.end_lineno or node.lineno) - len(head)]
-    return "".join(line.removeprefix(margin) for line in own).rstrip("\n")

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from pytest_gepa.codec import from_json
 from pytest_gepa.errors import ReplayError
 from pytest_gepa.prompts.components import Component, compose
-from pytest_gepa.suite.case_values import check_values
+from pytest_gepa.suite.case_values import check_names, check_values
 from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
@@ -98,6 +98,7 @@ class Suite:
         self._stray: dict[str, StrayCall] = {}
         self._problems: dict[str, None] = {}
         self._values: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     @property
     def stray(self) -> tuple[StrayCall, ...]:
@@ -123,16 +124,15 @@ class Suite:
 
         `on_rollout` hears each case once, when its result is final. After `stop` cases are missing, and trouble that is
         not tried again any more is final. Raises `ReplayError` when only stored answers may be used and some are
-        missing, `SetupError` when cases have other parameters in each process under today's prompts.
+        missing, `SetupError` when cases are other tests, or have other parameters, in each process under today's
+        prompts.
         """
         if not cases:
             return Evaluation({}, {})
         first = self._attempt(candidate, texts, cases, trial, self._around.concurrency, on_rollout)
-        check_values(
-            {case: known.values for case, known in self.cases.items()},
-            self._values,
-            {case: known.nodeid for case, known in self.cases.items()},
-        )
+        names = {case: known.nodeid for case, known in self.cases.items()}
+        check_names(names, self._names)
+        check_values({case: known.values for case, known in self.cases.items()}, self._values, names)
         final = dict(first)
         for pause in BACKOFF_SECONDS[:RETRIES]:
             again = [case for case, rollout in final.items() if _is_retried(rollout)]
@@ -213,6 +213,7 @@ class Suite:
                 broken.append(message["reason"])
             elif message["event"] == "values":
                 self._values.update(message["digests"])
+                self._names.update(message["names"])
             elif message["event"] == "stray":
                 for stray in from_json(tuple[StrayCall, ...], message["calls"]):
                     self._stray.setdefault(stray.call.key, stray)

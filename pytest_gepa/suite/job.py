@@ -37,12 +37,12 @@ class Job:
     `cases` are case ids, `files` the test files that hold them. `timeout` is in seconds a case. `forking` is
     "after collection" (the session forks workers that ask for its cases) or "never" (it asks for its cases and runs
     them itself). With `tell_modules` it ends by telling which modules of the environment it loaded, with `tell_values`
-    it first tells what the parameters of its cases are (see `values_digest`). The environment
-    variables travel in the message, never on disk. `cache` and `recording` are directories, "" for none; `replay` is
-    the setting of that name. `redact` are the user's own patterns of secrets. With
-    `isolation` "strict" the prompts' files themselves are the candidate's for all programs that the session starts.
-    `costs` is the directory of what the run costs, "" where that is not counted. `processes` is how many may run cases
-    at once, those of other jobs included.
+    it first tells what the parameters of its cases are (see `values_digest`), and which tests those are that share
+    their identity with another one. The environment variables travel in the message, never on disk. `cache` and
+    `recording` are directories, "" for none; `replay` is the setting of that name. `redact` are the user's own patterns
+    of secrets. With `isolation` "strict" the prompts' files themselves are the candidate's for all programs that the
+    session starts. `costs` is the directory of what the run costs, "" where that is not counted. `processes` is how
+    many may run cases at once, those of other jobs included.
     """
 
     id: str

@@ -57,11 +57,12 @@ class Case:
     """One collected test item.
 
     `id` is its identity: file, qualified name and position in its parameter set. `nodeid` is a label, which a prompt
-    in the parametrize arguments may change. `source` is the test function without decorators, `parameters` this
-    case's own values as (name, repr) pairs. `split` is "search" or "holdout". `trials` is the confirm run's number
-    of repetitions for this case, or None for the run's own. `threshold` is the score in [0, 1] from which on it counts
-    as passed, None where the asserts alone decide. `weight` is its weight in every mean. `values` names its parameters
-    as they were here (see `values_digest`).
+    in the parametrize arguments may change. `source` is the test function without decorators, or the text of a doctest,
+    `parameters` this case's own values as (name, repr) pairs. `split` is "search" or "holdout". `trials` is the confirm
+    run's number of repetitions for this case, or None for the run's own. `threshold` is the score in [0, 1] from which
+    on it counts as passed, None where the asserts alone decide. `weight` is its weight in every mean. `values` names
+    its parameters as they were here (see `values_digest`), `basis` what it is made of beside source and parameters (see
+    `case_basis`).
     """
 
     id: OwnName
@@ -73,6 +74,7 @@ class Case:
     trials: int | None = None
     threshold: float | None = None
     values: OwnName = field(default="", compare=False)
+    basis: OwnName = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pytest_gepa.suite.case_values import values_digest
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
-from pytest_gepa.suite.collect import identify
+from pytest_gepa.suite.collect import case_id, identify, namesakes
 from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.generators import Generators
@@ -127,6 +127,7 @@ class ChildSession:
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
         self.broken: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self._sockets = open_sockets()
         self._root = os.getpid()
         self._redactor = redactor
@@ -199,10 +200,16 @@ class ChildSession:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Iterator[None]:
         unfiltered = identify(items)
+        shared = namesakes(items)
         yield
         # A case may have lost the name or the mark by which `-k` or `-m` chose it: a prompt can be part of both.
         found = {**unfiltered, **identify(items)}
         self.items = {case: found[case] for case in self.job.cases if case in found}
+        self._names = {
+            case: self._redactor.redact(item.nodeid)
+            for case, item in self.items.items()
+            if case_id(item) in shared
+        }
         wanted = set(self.items.values())
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = list(self.items.values())
@@ -213,7 +220,7 @@ class ChildSession:
         self._generators.end_collection()
         if self.job.tell_values:
             digests = {case: values_digest(parameters(item)) for case, item in self.items.items()}
-            self.emit({"event": "values", "digests": digests})
+            self.emit({"event": "values", "digests": digests, "names": self._names})
         if self.job.forking != "after collection":
             self._run_items(self.channel)
         elif self._can_fork():

@@ -87,21 +87,29 @@ class CaseUsage:
 
 
 def case_digest(case: Case) -> str:
-    """Names a case by what it does, its source and parameters: its id may belong to another one tomorrow.
+    """Names a case by what it does, its source, parameters and basis: its id may belong to another one tomorrow.
 
     Addresses in the texts of parameters (`<Order object at 0x7f...>`) are of one process only, so they do not count.
     """
     parameters = [(name, _ADDRESS.sub("", text)) for name, text in case.parameters]
-    content = json.dumps([case.source, parameters], ensure_ascii=True)
+    content = json.dumps([case.source, parameters, *filter(None, [case.basis])], ensure_ascii=True)
     return hashlib.sha256(content.encode("ascii")).hexdigest()[:12]
 
 
+NOTHING = case_digest(Case("", ""))
+"""The digest of every case without a source, parameters and a basis."""
+
+
 def still_true(known: Mapping[str, CaseUsage], cases: Iterable[Case]) -> dict[str, CaseUsage]:
-    """What is known of those of the cases that are as they were."""
+    """What is known of those of the cases that are as they were. Of a case that shows nothing of what it does nobody
+    can tell.
+    """
     return {
         case.id: usage
         for case in cases
-        if (usage := known.get(case.id)) is not None and usage.digest in ("", case_digest(case))
+        if (usage := known.get(case.id)) is not None
+        and usage.digest in ("", case_digest(case))
+        and usage.digest != NOTHING
     }
 
 

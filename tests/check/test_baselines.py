@@ -28,7 +28,7 @@ from pytest_gepa.check.baselines import (
     write_baseline,
 )
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.suite.usage import case_digest
+from pytest_gepa.suite.usage import NOTHING, case_digest
 
 texts = st.text(max_size=12)
 scores = st.dictionaries(st.floats(0, 1).map(rounded), st.integers(1, 50), min_size=1, max_size=4)
@@ -217,6 +217,11 @@ def test_an_address_in_a_parameter_makes_no_other_case() -> None:
     )
     assert case_digest(one) == case_digest(other)
     assert case_digest(one) != case_digest(replace(one, parameters=(("order", "<Order 2>"),)))
+
+
+def test_a_case_that_shows_nothing_of_what_it_does_is_compared_with_no_old_trials() -> None:
+    made = baseline(**{"a.yaml::polite": recorded(digest=NOTHING)})
+    assert match(made, {"a.yaml::polite": NOTHING}).edited == ("a.yaml::polite",)
 
 
 # Saved again

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.prompts.revisions import RevisionError
 from pytest_gepa.run.base_prompts import BasePrompts, read_base
@@ -221,3 +222,130 @@ def test_a_repository_that_git_refuses_is_told_in_its_words(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     with pytest.raises(RevisionError, match=r"(?s)dubious ownership.*safe\.directory"):
         repo.read()
+
+
+def test_an_earlier_text_is_what_a_checkout_would_write(repo: Repo) -> None:
+    repo.git("config", "filter.marked.clean", "sed 's/^/marked /'")
+    repo.git("config", "filter.marked.smudge", "sed 's/^marked //'")
+    repo.write(".gitattributes", "*.md filter=marked\n")
+    repo.write("prompts/marked.md", "one\n")
+    repo.commit()
+    assert repo.git("show", "HEAD:sub/prompts/marked.md") == "marked one"
+    repo.write("prompts/marked.md", "two\n")
+
+    assert repo.read().texts["prompts/marked.md"] == "one\n"
+
+
+def test_a_filter_that_fails_leaves_what_git_has(repo: Repo) -> None:
+    repo.write("prompts/route.md", "one\nTWO\n")
+    repo.write(".gitattributes", "*.md filter=broken\n")
+    repo.commit()
+    repo.write("prompts/route.md", "one\nthree\n")
+    repo.git("config", "filter.broken.smudge", "false")
+    repo.git("config", "filter.broken.required", "true")
+    repo.git("config", "filter.broken.clean", "cat")
+
+    assert repo.read().texts["prompts/route.md"] == "one\nTWO\n"
+
+
+@pytest.mark.parametrize(
+    ("stored", "mend"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 9\n", "git lfs fetch"),
+        (b"\0GITCRYPT\0\x8f\x03", "git-crypt unlock"),
+    ],
+    ids=["Git LFS", "git-crypt"],
+)
+def test_what_git_keeps_in_place_of_a_prompt_is_no_earlier_text(repo: Repo, stored: bytes, mend: str) -> None:
+    (repo.root / "prompts/route.md").write_bytes(stored)
+    repo.commit()
+    repo.write("prompts/route.md", "one\n")
+
+    with pytest.raises(PromptError, match=rf"prompts/route\.md cannot be read as it was at .*{mend}"):
+        repo.read()
+
+
+@pytest.mark.parametrize("setting", ["true", "input", "false"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_line_ends_that_git_converts_are_no_change(repo: Repo, setting: str, newline: str) -> None:
+    repo.write("prompts/all.yaml", "router:\n  system: |\n    old\n    text\nother: |\n  the\n  same\n")
+    repo.commit()
+    repo.git("config", "core.autocrlf", setting)
+    lines = ["router:", "  system: |", "    new", "    text", "other: |", "  the", "  same", ""]
+    (repo.root / "prompts/all.yaml").write_bytes(newline.join(lines).encode())
+    (repo.root / "prompts/route.md").write_bytes(newline.join(["one", "two", "three", "4", ""]).encode())
+    (repo.root / "prompts/other.md").write_bytes(f"unchanged{newline}".encode())
+
+    base = repo.read(patterns=("prompts/all.yaml::*", "prompts/all.yaml::router.system", "prompts/*.md"))
+
+    assert states(base) == {"prompts/all.yaml::router.system": "edited", "prompts/route.md": "edited"}
+    assert base.texts["prompts/route.md"] == "one\ntwo\nthree\nfour\n"
+
+
+@pytest.mark.parametrize("kind", ["submodule", "nested"])
+def test_a_prompt_that_another_repository_has_is_not_new(repo: Repo, tmp_path: Path, kind: str) -> None:
+    if kind == "submodule":
+        other = Repo(tmp_path / "other", tmp_path / "other")
+        other.write("shared.md", "one\n")
+        other.commit()
+        repo.git(
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "--quiet",
+            "add",
+            str(other.top),
+            "sub/prompts/lib",
+        )
+        repo.commit()
+    else:
+        Repo(repo.root / "prompts/lib", repo.root / "prompts/lib").write("shared.md", "one\n")
+
+    with pytest.raises(
+        RevisionError, match=r"sub/prompts/lib/shared\.md lies in a git repository of its own"
+    ):
+        repo.read(patterns=("prompts/**/*.md",))
+    assert not repo.read(patterns=("prompts/*.md",)).changes
+
+
+@pytest.mark.parametrize(("known", "today"), [("route.md", "Route.md"), ("caf\u00e9.md", "cafe\u0301.md")])
+def test_a_file_that_git_knows_by_another_spelling_is_the_same(repo: Repo, known: str, today: str) -> None:
+    repo.write(f"prompts/{known}", "as it was\n")
+    repo.commit()
+    # One file by two names stands for a file system to which both are one.
+    (repo.root / "prompts" / today).hardlink_to(repo.root / "prompts" / known)
+    repo.write(f"prompts/{today}", "as it is\n")
+
+    base = repo.read(patterns=(f"prompts/{today}",))
+
+    assert states(base) == {f"prompts/{today}": "edited"}
+    assert base.texts == {f"prompts/{today}": "as it was\n"}
+
+
+def test_a_deleted_file_that_no_pattern_means_is_not_read(repo: Repo, tmp_path: Path) -> None:
+    repo.git("config", "uploadpack.allowFilter", "true")
+    for name in ("src/old.py", "docs/old.md", "prompts/README.md"):
+        repo.write(name, f"# {name}\n")
+    repo.commit()
+    for name in ("src/old.py", "docs/old.md", "prompts/README.md"):
+        (repo.root / name).unlink()
+    repo.commit()
+    repo.git("clone", "-q", "--filter=blob:none", f"file://{repo.top}", str(tmp_path / "partial"))
+    repo.top.rename(tmp_path / "gone")
+    clone = Repo(tmp_path / "partial", tmp_path / "partial" / "sub")
+
+    assert not clone.read("HEAD~1").changes
+
+
+@pytest.mark.parametrize("pattern", ["texts", "texts/*.md", "texts/gone.md", "**/gone.md", "texts/gone.md::"])
+def test_a_deleted_prompt_is_found_by_every_kind_of_pattern(repo: Repo, pattern: str) -> None:
+    repo.write("texts/gone.md", "to be deleted\n")
+    repo.write("texts/gone.py", "GONE = 1\n")
+    repo.commit()
+    for path in (repo.root / "texts").iterdir():
+        path.unlink()
+    (repo.root / "texts").rmdir()
+
+    base = read_base(repo.root, (), repo.root, (pattern,), "")
+
+    assert states(base) == {"texts/gone.md": "deleted"}

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import SettingsError
+from pytest_gepa.suite.case_source import function_source
 from pytest_gepa.suite.collect import (
     PARAMETER_CHARACTERS,
     _repr,
     collect_cases,
-    function_source,
     repr_in_order,
     threshold,
 )
@@ -180,3 +180,26 @@ def test_a_set_reads_the_same_in_whatever_order_python_has_it(items: list[str], 
     assert repr_in_order([{"of": frozenset(items)}]) == repr_in_order([{"of": frozenset(shuffled)}])
     if items:
         assert repr_in_order(set(items)) == f"{{{', '.join(sorted(map(repr, items)))}}}"
+
+
+@pytest.mark.parametrize(
+    ("place", "args", "words"),
+    [
+        ("a[b]/test_it.py", (), "rename the file or folder"),
+        ("test_it[1].py", (), "rename the file or folder"),
+        ("outside/test_it.py", ("--rootdir=inside", "outside"), "lies outside the rootdir"),
+    ],
+)
+def test_a_test_file_that_no_child_session_could_collect_is_told_with_the_mend(
+    pytester: pytest.Pytester, place: str, args: tuple[str, ...], words: str
+) -> None:
+    path = pytester.path / place
+    path.parent.mkdir(exist_ok=True)
+    (pytester.path / "inside").mkdir()
+    path.write_text("def test_it(): pass", encoding="utf-8")
+    (item,), _ = pytester.inline_genitems(*args)
+
+    with pytest.raises(SettingsError, match=words) as caught:
+        collect_cases([item])
+
+    assert str(path) in str(caught.value)

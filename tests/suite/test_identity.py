@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_gepa.errors import SetupError
 from pytest_gepa.suite.collect import collect_cases, identify
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.runner import Runner
@@ -174,6 +175,72 @@ def test_an_item_that_is_listed_twice_is_two_cases(pytester: pytest.Pytester) ->
     items, _ = pytester.inline_genitems()
 
     assert list(identify([*items, *items])) == ["test_it.py::test_it", "test_it.py::test_it#2"]
+
+
+BLOCKS = """
+    def describe_here():
+        def it_is_polite():
+            pass
+
+    def describe_there():
+        def it_is_polite():
+            assert False
+"""
+AS_PYTEST_DESCRIBE_DOES = """
+    import types
+
+    import pytest
+
+    class Block(pytest.Module):
+        def _getobj(self):
+            module = types.ModuleType(self.name)
+            block, = [one for one in self.function.__code__.co_consts if isinstance(one, types.CodeType)]
+            module.test_it_is_polite = types.FunctionType(block, self.function.__globals__)
+            return module
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(collector, name, obj):
+        if name.startswith("describe_"):
+            block = Block.from_parent(collector, path=collector.path, nodeid=f"{collector.nodeid}::{name}")
+            block.name, block.function = NAME, obj
+            return block
+"""
+
+
+def blocks(name: str) -> dict[str, str]:
+    """A project with two blocks, each of a name that an expression gives."""
+    return {"conftest.py": AS_PYTEST_DESCRIBE_DOES.replace("NAME", name), "test_it.py": BLOCKS}
+
+
+def test_a_test_in_a_block_of_its_file_is_named_by_the_block(build: Build, fork_runner: Runner) -> None:
+    suite = build(blocks("name")).suite(fork_runner, ["test_it.py::describe_there::test_it_is_polite"])
+
+    assert outcomes(evaluate(suite)) == {"describe_there::test_it_is_polite": "failed"}
+
+
+def test_a_case_for_which_a_child_session_takes_another_test_of_that_name_is_told(
+    build: Build, fork_runner: Runner
+) -> None:
+    suite = build(blocks("'block'")).suite(fork_runner, ["test_it.py::block::test_it_is_polite"])
+    # As a session that selected the second block alone has it.
+    (case,) = suite.cases.values()
+    suite.cases[case.id] = replace(case, nodeid="test_it.py::describe_there::test_it_is_polite")
+
+    with pytest.raises(SetupError, match="another one would run for test_it"):
+        evaluate(suite)
+
+
+def test_cases_of_one_name_are_run_where_each_is_the_one_that_was_selected(
+    build: Build, fork_runner: Runner
+) -> None:
+    case = "test_it.py::block::test_it_is_polite"
+    suite = build(blocks("'block'")).suite(fork_runner, [case, f"{case}#2"])
+    for name, block in ((case, "here"), (f"{case}#2", "there")):
+        suite.cases[name] = replace(
+            suite.cases[name], nodeid=f"test_it.py::describe_{block}::test_it_is_polite"
+        )
+
+    assert list(outcomes(evaluate(suite)).values()) == ["passed", "failed"]
 
 
 def test_cases_carry_their_source_and_marker(collect: Collect) -> None:
