@@ -16,6 +16,7 @@ from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
 from pytest_gepa.reflect.endpoint import DEFAULT_BASE_URL, USUAL_KEY_NAME, ReflectionEndpoint
 from pytest_gepa.reflect.paying import make_pay
+from pytest_gepa.reflect.refusals import is_filtered, is_too_long, refuses_schema, what_it_says
 from pytest_gepa.reflect.request import ChatMessage
 from pytest_gepa.trace import chat
 from pytest_gepa.trace.fields import read_object, read_usage, text_of
@@ -30,20 +31,6 @@ RETRIES = 4
 """How often the SDK tries again on 408, 409, 429, 5xx and lost connections, backing off."""
 
 OVER = "the search has ended"
-
-_NAMES_SCHEMA = re.compile(
-    r"response_format|json mode|structured output|schema|maxLength|grammar", re.IGNORECASE
-)
-_NOT_SUPPORTED = re.compile(
-    r"not supported|unsupported|(?:not|n't) support|extra (?:inputs|fields)|unrecognized", re.IGNORECASE
-)
-_FILTERED = re.compile(
-    r"content[ _]filter|content[ _]policy|content management policy|invalid_prompt|ResponsibleAI|moderation",
-    re.IGNORECASE,
-)
-_TOO_LONG = re.compile(
-    r"context|too long|too large|too many tokens|maximum.{0,40}(?:length|tokens)|token limit", re.IGNORECASE
-)
 
 
 class ContextTooLong(ReflectionError):
@@ -100,10 +87,12 @@ class ReflectionModel:
         started = time.monotonic()
         answer, is_stored = self._complete(messages, schema)
         if answer.status != 200:
-            if _is_filtered(answer):
+            if is_filtered(answer):
                 return RawReply("", refusal="the server's content filter refused the request")
-            if _is_too_long(answer):
-                raise ContextTooLong(self._message(_said(answer), "the request is longer than its context"))
+            if is_too_long(answer):
+                raise ContextTooLong(
+                    self._message(what_it_says(answer), "the request is longer than its context")
+                )
             raise ReflectionError(self._status_message(answer))
         reply = self._reply(answer, time.monotonic() - started)
         return replace(reply, input_tokens=0, output_tokens=0) if is_stored else reply
@@ -124,7 +113,7 @@ class ReflectionModel:
         ways = [pair for at, pair in enumerate(ways) if at == 0 or pair[1] != ways[at - 1][1]]
         for (_, way), following in zip(ways, [*ways[1:], None], strict=True):
             found = self._answer({"model": self.settings.model, "messages": list(messages), **way})
-            if found is not None and not _refuses_schema(found[0]):
+            if found is not None and not refuses_schema(found[0]):
                 return found
             if following is None:
                 if found is None:
@@ -237,7 +226,7 @@ class ReflectionModel:
         other = (
             f"the server failed, {RETRIES + 1} tries" if answer.status >= 500 else "it refuses the request"
         )
-        return self._message(_said(answer), mends.get(answer.status, other))
+        return self._message(what_it_says(answer), mends.get(answer.status, other))
 
     def _key_mend(self) -> str:
         names = self.settings.key_names
@@ -269,27 +258,6 @@ def _without_lengths(schema: Any) -> Any:
         kept = ((key, value) for key, value in schema.items() if key not in ("maxLength", "maxItems"))
         return {key: _without_lengths(value) for key, value in kept}
     return [_without_lengths(item) for item in schema] if isinstance(schema, list) else schema
-
-
-def _refuses_schema(answer: StoredAnswer) -> bool:
-    if answer.status not in (400, 404, 422):
-        return False
-    said = _said(answer)
-    return bool(_NAMES_SCHEMA.search(said) or (_NOT_SUPPORTED.search(said) and not _is_too_long(answer)))
-
-
-def _is_too_long(answer: StoredAnswer) -> bool:
-    return answer.status == 413 or (answer.status in (400, 422) and bool(_TOO_LONG.search(_said(answer))))
-
-
-def _is_filtered(answer: StoredAnswer) -> bool:
-    """Whether it is the content of this one request that the server takes offence at."""
-    return answer.status in (400, 403, 422) and bool(_FILTERED.search(_said(answer)))
-
-
-def _said(answer: StoredAnswer) -> str:
-    """The beginning of the server's message; further on it may quote the request, which must not be read."""
-    return f"status {answer.status}: {answer.body.decode('utf-8', 'replace')}"[:1_000]
 
 
 def _is_good(answer: StoredAnswer) -> bool:

@@ -76,6 +76,7 @@ def test_refusals_and_cut_answers_are_passed_on(serve: Serve) -> None:
         (404, "No endpoint that supports structured output"),
         (422, "Extra inputs are not permitted"),
         (400, "This feature is unsupported"),
+        (400, "Invalid schema for response_format 'prompt_edit': In context=('properties', 'edits'), no."),
     ],
 )
 def test_a_server_that_refuses_the_schema_is_asked_without_it_from_then_on(
@@ -106,6 +107,17 @@ def test_a_schema_is_sent_without_lengths_to_a_server_that_does_not_take_them(se
         (400, "the request exceeds the available context size (4096 tokens), try increasing it"),
         (400, "Input is too long for requested model."),
         (413, "Request too large"),
+        (400, "max_tokens must be at least 1, got -7584."),
+        (
+            422,
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9000 `inputs`",
+        ),
+        (422, "Input validation error: `inputs` must have less than 4096 tokens. Given: 9000"),
+        (
+            400,
+            "This model's maximum context length is 128000 tokens. However, your messages resulted in 130317 tokens "
+            "(including 317 in the response_format schemas.). Please reduce the length of the messages or schemas.",
+        ),
     ],
 )
 def test_a_request_longer_than_the_context_is_told_apart(serve: Serve, status: int, message: str) -> None:
