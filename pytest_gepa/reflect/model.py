@@ -15,6 +15,7 @@ from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
 from pytest_gepa.reflect.endpoint import DEFAULT_BASE_URL, USUAL_KEY_NAME, ReflectionEndpoint
+from pytest_gepa.reflect.gateway import error_of, heed_errors
 from pytest_gepa.reflect.paying import make_pay
 from pytest_gepa.reflect.refusals import is_filtered, is_too_long, refuses_schema, what_it_says
 from pytest_gepa.reflect.request import ChatMessage
@@ -175,11 +176,10 @@ class ReflectionModel:
 
         with self._lock:
             if self._client is None:
-                http: Any = None
+                # Before what is paid is noted, so that an error costs what it would with a status of its own.
+                http = heed_errors(openai.DefaultHttpxClient())
                 if self._meter is not None:
-                    http = make_pay(
-                        openai.DefaultHttpxClient(), self._meter, self.settings.model, self._stop_when_over
-                    )
+                    http = make_pay(http, self._meter, self.settings.model, self._stop_when_over)
                 self._client = openai.OpenAI(
                     http_client=http,
                     base_url=self.settings.base_url,
@@ -198,11 +198,12 @@ class ReflectionModel:
         completion = read_object(answer.body) or {}
         choices = completion.get("choices")
         if not isinstance(choices, list):
-            # A web page, or an error sent with status 200.
-            detail = completion.get("error") or answer.body.decode("utf-8", "replace")
-            raise ReflectionError(
-                self._message(detail, "the answer is no chat completion; does the base URL end in /v1?")
-            )
+            error = error_of(answer.body)
+            if error is not None:
+                raise ReflectionError(self._message(error, "it answers with an error"))
+            # A web page, say.
+            mend = "the answer is no chat completion; does the base URL end in /v1?"
+            raise ReflectionError(self._message(answer.body.decode("utf-8", "replace"), mend))
         choice = choices[0] if choices and isinstance(choices[0], dict) else {}
         message = choice.get("message")
         message = message if isinstance(message, dict) else {}

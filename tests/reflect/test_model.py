@@ -209,10 +209,55 @@ def test_an_answer_that_does_not_come_in_time_is_reported(monkeypatch: pytest.Mo
         model.close()
 
 
-@pytest.mark.parametrize("body", ["<html>proxy</html>", {"error": {"message": "upstream"}}])
+@pytest.mark.parametrize("body", ["<html>proxy</html>", {"detail": "upstream"}])
 def test_what_is_no_chat_completion_is_reported(serve: Serve, body: Any) -> None:
     _, model = serve(lambda request: (200, body))
     with pytest.raises(ReflectionError, match="base URL"):
+        model.ask(MESSAGES)
+
+
+@pytest.mark.parametrize("error", [{"message": "upstream is gone", "code": None}, "upstream is gone"])
+def test_an_error_with_status_200_is_told_as_one(serve: Serve, error: object) -> None:
+    server, model = serve(lambda request: (200, {"error": error}))
+    with pytest.raises(ReflectionError, match=r"it answers with an error .*upstream is gone") as caught:
+        model.ask(MESSAGES)
+    assert "/v1?" not in str(caught.value)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"),
+    [
+        (502, "the server failed, 2 tries .*Provider returned error"),
+        ("429", "rate limit"),
+        (408, "it refuses the request .*Provider returned error"),
+    ],
+)
+@pytest.mark.parametrize("is_metered", [False, True])
+def test_passing_trouble_with_status_200_is_tried_again(
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: object,
+    mend: str,
+    is_metered: bool,
+) -> None:
+    monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_, **__: 0.0)
+    failed = (200, {"error": {"code": code, "message": "Provider returned error"}, "user_id": "u"})
+    answers = iter([failed, "ok", failed, failed])
+    server, model = serve(lambda request: next(answers))
+    if is_metered:
+        model._meter = Meter.create(tmp_path / "costs", PriceList([]), None)
+    assert model.ask(MESSAGES).text == "ok"
+    with pytest.raises(ReflectionError, match=mend):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 4
+
+
+def test_a_context_that_is_too_long_may_be_told_with_status_200(serve: Serve) -> None:
+    message = "maximum context length is 8192 tokens"
+    _, model = serve(lambda request: (200, {"error": {"code": 400, "message": message}}))
+    with pytest.raises(ContextTooLong):
         model.ask(MESSAGES)
 
 
@@ -309,8 +354,10 @@ def test_a_refused_key_is_named_by_the_variable_that_was_sent(
     server, _ = serve(lambda request: error(401, "no"))
     endpoint = endpoint_from_environment("reflector", environ)
     assert endpoint is not None
+    model = ReflectionModel(replace(endpoint, base_url=server.base_url))
     with pytest.raises(ReflectionError) as caught:
-        ReflectionModel(replace(endpoint, base_url=server.base_url)).ask(MESSAGES)
+        model.ask(MESSAGES)
+    model.close()
     assert said in str(caught.value)
 
 
@@ -340,8 +387,9 @@ def test_a_question_is_paid_for_once_in_a_trial(stores: Stores) -> None:
         replies = [again.ask(MESSAGES, FULL.schema) for _ in range(3)]
         assert [reply.text for reply in replies] == ["answer 1", "answer 2", "answer 3"]
         assert [reply.input_tokens for reply in replies] == [0, 0, 3], "what is stored costs no tokens"
-        assert asked(server, stores, trial="reflect/1").ask(MESSAGES, FULL.schema).text == "answer 4"
-        for model in (first, again):
+        other = asked(server, stores, trial="reflect/1")
+        assert other.ask(MESSAGES, FULL.schema).text == "answer 4"
+        for model in (first, again, other):
             model.close()
 
 
