@@ -17,8 +17,15 @@ from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
 from pytest_gepa.reflect.endpoint import DEFAULT_BASE_URL, USUAL_KEY_NAME, ReflectionEndpoint
 from pytest_gepa.reflect.gateway import error_of, heed_errors
 from pytest_gepa.reflect.paying import make_pay
-from pytest_gepa.reflect.refusals import is_filtered, is_too_long, refuses_schema, what_it_says
+from pytest_gepa.reflect.refusals import (
+    is_filtered,
+    is_too_long,
+    refuses_schema,
+    refuses_system_role,
+    what_it_says,
+)
 from pytest_gepa.reflect.request import ChatMessage
+from pytest_gepa.reflect.ways import Way, ways_to_ask
 from pytest_gepa.trace import chat
 from pytest_gepa.trace.fields import read_object, read_usage, text_of
 from pytest_gepa.trace.keys import identify
@@ -51,7 +58,7 @@ class RawReply:
 
 
 class ReflectionModel:
-    """Asks the model, from any number of threads. Remembers when the server does not take a schema.
+    """Asks the model, from any number of threads. Remembers when the server takes no schema, or no system message.
 
     Answers are looked up and kept in `stores`, as those of `trial`. What is sent is paid for by `meter`, if there is
     one.
@@ -69,6 +76,7 @@ class ReflectionModel:
         self._trial = trial
         self._meter = meter
         self._level = 0
+        self._is_joined = False
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
         self._asked: Counter[str] = Counter()
@@ -82,8 +90,9 @@ class ReflectionModel:
         """One answer to a chat, as JSON of the schema where the server takes one.
 
         A schema that the server refuses is sent without its lengths, then not at all, and so for the rest of
-        the run. Raises `ContextTooLong`, and `ReflectionError` for anything that more of the same would not help, or
-        when only stored answers may be used and this one is missing.
+        the run; so is a system message that it refuses as the beginning of the user's. Raises `ContextTooLong`, and
+        `ReflectionError` for anything that more of the same would not help, or when only stored answers may be used
+        and this one is missing.
         """
         started = time.monotonic()
         answer, is_stored = self._complete(messages, schema)
@@ -109,22 +118,34 @@ class ReflectionModel:
         self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None
     ) -> tuple[StoredAnswer, bool]:
         """The server's last word on a chat, and whether it was stored."""
-        ways = [(level, way) for level, way in enumerate(_ways(schema)) if level >= self._level]
-        # A way that is no other than the one before it would be refused as well.
-        ways = [pair for at, pair in enumerate(ways) if at == 0 or pair[1] != ways[at - 1][1]]
-        for (_, way), following in zip(ways, [*ways[1:], None], strict=True):
-            found = self._answer({"model": self.settings.model, "messages": list(messages), **way})
-            if found is not None and not refuses_schema(found[0]):
-                return found
-            if following is None:
-                if found is None:
-                    raise ReflectionError(
-                        f"reflection model {self.settings.model!r}: no stored answer, and nothing was sent; record a "
-                        "run with today's tests, prompts and settings, without --gepa-replay=only"
-                    )
-                return found
-            self._level = max(self._level, following[0])
-        raise AssertionError("the last way returns or raises")
+        ways = ways_to_ask(messages, schema, self._level, self._is_joined)
+        while True:
+            way, *ways = ways
+            found = self._answer(
+                {"model": self.settings.model, "messages": list(way.messages), **way.arguments}
+            )
+            if found is not None:
+                ways = self._left(way, ways, found[0])
+            if ways:
+                continue
+            if found is None:
+                raise ReflectionError(
+                    f"reflection model {self.settings.model!r}: no stored answer, and nothing was sent; record a "
+                    "run with today's tests, prompts and settings, without --gepa-replay=only"
+                )
+            return found
+
+    def _left(self, way: Way, others: list[Way], answer: StoredAnswer) -> list[Way]:
+        """Which of the other ways are to be tried after this answer, for the rest of the run too."""
+        if not way.is_joined and refuses_system_role(answer):
+            self._is_joined = True
+            return [other for other in others if other.is_joined and other.level >= way.level]
+        if not refuses_schema(answer):
+            return []
+        left = [other for other in others if other.level > way.level]
+        if left:
+            self._level = max(self._level, left[0].level)
+        return left
 
     def _answer(self, body: dict[str, Any]) -> tuple[StoredAnswer, bool] | None:
         """The answer to a request, and whether it was stored; None when it is not stored and must not be sent."""
@@ -242,23 +263,6 @@ class ReflectionModel:
         if self.settings.api_key:
             said = said.replace(self.settings.api_key, "<key>")
         return f"reflection model {self.settings.model!r} at {where}: {mend} ({said[:400]})"
-
-
-def _ways(schema: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The ways to ask for a schema, the most telling first, as arguments of the SDK's call."""
-    if schema is None:
-        return [{}, {}, {}]
-    named = [
-        {"name": "prompt_edit", "strict": True, "schema": form} for form in (schema, _without_lengths(schema))
-    ]
-    return [*({"response_format": {"type": "json_schema", "json_schema": form}} for form in named), {}]
-
-
-def _without_lengths(schema: Any) -> Any:
-    if isinstance(schema, Mapping):
-        kept = ((key, value) for key, value in schema.items() if key not in ("maxLength", "maxItems"))
-        return {key: _without_lengths(value) for key, value in kept}
-    return [_without_lengths(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _is_good(answer: StoredAnswer) -> bool:

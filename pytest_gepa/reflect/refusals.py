@@ -12,6 +12,13 @@ _NAMES_SCHEMA = re.compile(
 _NOT_SUPPORTED = re.compile(
     r"not supported|unsupported|(?:not|n't) support|extra (?:inputs|fields)|unrecognized", re.IGNORECASE
 )
+# Said by chat templates (Gemma's, Mistral's), and by servers of such models in words of their own.
+_NO_SYSTEM_ROLE = re.compile(
+    r"(?:system|developer)[ _]?(?:role|message|prompt|instruction)s?\W{1,3}(?:is |are )?"
+    r"(?:not (?:supported|allowed|enabled)|unsupported)|not support.{0,20}\bsystem\b"
+    r"|roles must alternate|only user.{0,20} roles are supported",
+    re.IGNORECASE,
+)
 _FILTERED = re.compile(
     r"content[ _]filter|content[ _]policy|content management policy|invalid_prompt|ResponsibleAI|moderation",
     re.IGNORECASE,
@@ -34,6 +41,11 @@ def refuses_schema(answer: StoredAnswer) -> bool:
     if answer.status not in (400, 404, 422) or (is_too_long(answer) and _SAYS_TOO_LONG.search(said)):
         return False
     return bool(_NAMES_SCHEMA.search(said) or (_NOT_SUPPORTED.search(said) and not is_too_long(answer)))
+
+
+def refuses_system_role(answer: StoredAnswer) -> bool:
+    """Whether a model takes no system message. To some servers it is their own failure that its template says so."""
+    return answer.status in (400, 422, 500) and bool(_NO_SYSTEM_ROLE.search(what_it_says(answer)))
 
 
 def is_too_long(answer: StoredAnswer) -> bool:

@@ -103,6 +103,59 @@ def test_a_schema_is_sent_without_lengths_to_a_server_that_does_not_take_them(se
 @pytest.mark.parametrize(
     ("status", "message"),
     [
+        (400, "System role not supported"),
+        (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
+        (400, "Only user and assistant roles are supported!"),
+        (400, "Developer instruction is not enabled for models/gemma-3-27b-it"),
+        (400, "Unsupported value: 'messages[0].role' does not support 'system' with this model."),
+        (500, "Jinja Exception: System role not supported"),
+    ],
+)
+def test_a_model_without_a_system_role_gets_one_message_of_the_user_from_then_on(
+    serve: Serve, status: int, message: str
+) -> None:
+    server, model = serve(
+        lambda request: error(status, message) if request["messages"][0]["role"] == "system" else "ok"
+    )
+    assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
+    joined = [request for request in server.requests if request["messages"][0]["role"] != "system"]
+    assert [request["messages"] for request in joined] == [
+        [{"role": "user", "content": "Improve it.\n\nNow."}]
+    ] * 2
+    assert all("response_format" in request for request in server.requests)
+    assert server.requests[-2:] == joined
+    correction = [{"role": "assistant", "content": "Yes."}, {"role": "user", "content": "No."}]
+    assert model.ask([*MESSAGES, *correction], FULL.schema).text == "ok"
+    assert server.requests[-1]["messages"][1:] == correction
+
+
+def test_a_model_may_take_neither_schema_nor_system_role(serve: Serve) -> None:
+    def reply(request: Body) -> Answer:
+        if "response_format" in request:
+            return error(400, "response_format is not supported")
+        return error(400, "System role not supported") if len(request["messages"]) == 2 else "ok"
+
+    server, model = serve(reply)
+    assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
+    assert [("response_format" in one, len(one["messages"])) for one in server.requests] == [
+        (True, 2),
+        (True, 2),
+        (False, 2),
+        (False, 1),
+        (False, 1),
+    ]
+
+
+def test_a_refusal_of_the_one_message_too_is_reported(serve: Serve) -> None:
+    server, model = serve(lambda request: error(400, "Conversation roles must alternate"))
+    with pytest.raises(ReflectionError, match="Conversation roles must alternate"):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
         (400, "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000."),
         (400, "the request exceeds the available context size (4096 tokens), try increasing it"),
         (400, "Input is too long for requested model."),
@@ -404,6 +457,19 @@ def test_refusals_of_a_schema_are_replayed_and_nothing_is_sent(stores: Stores) -
     closed = Stores(None, stores.recording, "only")
     replayed = ReflectionModel(ReflectionEndpoint("reflector"), closed, "reflect/0")
     assert replayed.ask(MESSAGES, FULL.schema).text == "ok"
+
+
+def test_a_refusal_of_the_system_role_is_replayed_and_nothing_is_sent(stores: Stores) -> None:
+    def reply(request: Body) -> Answer:
+        return error(400, "System role not supported") if len(request["messages"]) == 2 else "ok"
+
+    with FakeOpenAI(reply) as server:
+        model = asked(server, stores)
+        assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
+        model.close()
+    closed = Stores(None, stores.recording, "only")
+    replayed = ReflectionModel(ReflectionEndpoint("reflector"), closed, "reflect/0")
+    assert [replayed.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
 
 
 def test_a_context_that_was_too_long_is_so_in_a_replay(stores: Stores) -> None:
