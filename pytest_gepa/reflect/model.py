@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
+from pytest_gepa.reflect.cut_short import CutShort
 from pytest_gepa.reflect.endpoint import DEFAULT_BASE_URL, USUAL_KEY_NAME, ReflectionEndpoint
 from pytest_gepa.reflect.gateway import error_of, heed_errors
 from pytest_gepa.reflect.paying import make_pay
@@ -77,10 +78,16 @@ class ReflectionModel:
         self._meter = meter
         self._level = 0
         self._is_joined = False
+        self._cut_short = CutShort()
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
         self._asked: Counter[str] = Counter()
         self._is_over = threading.Event()
+
+    @property
+    def warning(self) -> str:
+        """What replies so far have shown that the user should know, "" if there is nothing."""
+        return self._cut_short.warning
 
     def end(self) -> None:
         """Send nothing any more, no retry either: who asks from now on gets a `ReflectionOver`."""
@@ -105,6 +112,7 @@ class ReflectionModel:
                 )
             raise ReflectionError(self._status_message(answer))
         reply = self._reply(answer, time.monotonic() - started)
+        self._cut_short.note(messages, reply.input_tokens)
         return replace(reply, input_tokens=0, output_tokens=0) if is_stored else reply
 
     def close(self) -> None:

@@ -493,6 +493,62 @@ def test_a_question_that_is_not_recorded_is_not_sent(stores: Stores) -> None:
     assert server.requests == []
 
 
+# What the server says it has read
+
+
+LONG = [{"role": "system", "content": "Improve it. " * 900}, {"role": "user", "content": "Now. " * 900}]
+"""15,300 characters, about 4,250 tokens."""
+
+
+def counting(tokens: int) -> Callable[[Body], Answer]:
+    return lambda request: {**completion(request, {"content": "ok"}), "usage": {"prompt_tokens": tokens}}
+
+
+def test_a_server_that_counts_far_less_than_it_was_sent_is_told_of_once(serve: Serve) -> None:
+    server, model = serve(counting(2_048))
+    assert model.warning == ""
+    model.ask(LONG)
+    server.reply = counting(2_047)
+    model.ask([*LONG, MESSAGES[1]])
+    assert model.warning == (
+        "the reflecting model's server counted 2,047 tokens of a request of about 4,251: it may cut what it is sent, "
+        "and the model not see all of it; for Ollama set num_ctx (OLLAMA_CONTEXT_LENGTH)"
+    )
+
+
+@pytest.mark.parametrize("messages", [MESSAGES, LONG])
+@pytest.mark.parametrize("counted", [0, 2_200])
+def test_a_count_that_may_be_right_or_is_none_tells_nothing(
+    serve: Serve, messages: list[dict[str, str]], counted: int
+) -> None:
+    _, model = serve(counting(counted))
+    model.ask(messages)
+    assert model.warning == ""
+
+
+def test_a_small_count_of_a_short_request_tells_nothing(serve: Serve) -> None:
+    _, model = serve(counting(1))
+    model.ask([MESSAGES[0], {"role": "user", "content": "word " * 1_400}])
+    assert model.warning == ""
+
+
+def test_scripts_of_several_bytes_a_character_are_no_sign_of_a_cut(serve: Serve) -> None:
+    _, model = serve(counting(2_400))
+    model.ask([MESSAGES[0], {"role": "user", "content": "\u0434\u0430 " * 3_000}])
+    assert model.warning == ""
+
+
+def test_a_replay_tells_of_it_as_well(stores: Stores) -> None:
+    with FakeOpenAI(counting(2_048)) as server:
+        model = asked(server, stores)
+        model.ask(LONG)
+        model.close()
+    closed = Stores(None, stores.recording, "only")
+    replayed = ReflectionModel(ReflectionEndpoint("reflector"), closed, "reflect/0")
+    replayed.ask(LONG)
+    assert replayed.warning == model.warning != ""
+
+
 # What it costs
 
 
