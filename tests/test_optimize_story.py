@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.report.build import build_result
 from pytest_gepa.run.clock import ConfirmCut
 from pytest_gepa.run.crew import Crew
@@ -248,6 +249,16 @@ def test_a_trial_for_which_there_is_no_time_is_given_up(
     result = build_result("run", state, world.cases, 0, "none")
     assert (result.trials, len(result.warnings)) == (1, 1)
     assert result.warnings[0].startswith("the verdict goes by 1 trial a side: the 30 minutes")
+
+
+def test_what_the_replies_of_the_reflecting_model_have_shown_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReflectionModel, "warning", "its server may cut what it is sent")
+    world = half_done()
+    state = world.run(tmp_path)
+    result = build_result("run", state, world.cases, 0, "none")
+    assert result.warnings == ("its server may cut what it is sent",)
 
 
 def test_when_the_time_is_over_before_the_confirm_run_nothing_is_confirmed(

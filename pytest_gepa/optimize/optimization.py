@@ -77,6 +77,7 @@ class Optimization:
         self._max_broken = settings.max_broken
         self._confirmed = settings.confirm
         self._suite = suite
+        self._model = model
         self._extensions = extensions
         crew = crew or Crew()
         clock = RunClock(
@@ -141,6 +142,9 @@ class Optimization:
             with undisturbed():
                 self._stop()
             raise
+        finally:
+            if warning := self._model.warning:
+                state.warnings.append(warning)
 
     def _stop(self) -> None:
         """End every child, take in what had come, and name the best so far where none was chosen."""

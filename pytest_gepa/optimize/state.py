@@ -42,10 +42,11 @@ class Screen(Protocol):
 class RunState:
     """What is known of a run so far; the result is made from it, however the run ends.
 
-    `warnings` tell what the baseline has shown that the run cannot see to. `rollouts` are first trials, by candidate
-    and case; `usual` is the trial that stands for all of a case that was run again. `resumed` is the run that this
-    one resumes, and `paid_before` counts the rollouts that have come from there so far. `rivals` are the candidates
-    that the confirm run judges beside the winner, `repeats` the rollouts that were to show whether answers repeat.
+    `warnings` tell what the baseline, or the reflecting model, has shown that the run cannot see to. `rollouts` are
+    first trials, by candidate and case; `usual` is the trial that stands for all of a case that was run again.
+    `resumed` is the run that this one resumes, and `paid_before` counts the rollouts that have come from there so far.
+    `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were to show
+    whether answers repeat.
     `trial_passes` tells of each trial that was run and gave evidence whether it passed, by candidate and case, then by
     the trial's name.
 

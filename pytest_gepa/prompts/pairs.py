@@ -7,8 +7,8 @@ import json
 import re
 from collections.abc import Iterable
 
-READS_JSON = re.compile(r"\bjson\.loads\(|\bmodel_validate_json\(|\.json\(\)|\bparse_raw\(")
-"""How a test, or what it calls, reads an answer as JSON."""
+READS_JSON = re.compile(r"\bjson\.loads\(|\bmodel_validate_json\(|\bparse_raw\(")
+"""How a test, or what it calls, reads an answer as JSON. What a response's `.json()` gives is no answer of a model."""
 
 
 def json_pair(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str, str] | None:

@@ -103,7 +103,7 @@ def propose_jointly(
         exchanges.append(Asking(tuple(messages), raw, said))
         if not problems:
             break
-        follow_up = correction(raw.text, said)
+        follow_up = correction(raw.text, redact(said))
     return [
         _proposal(one, found.get(one.component), refused[one.component], exchanges, failing, at > 0)
         for at, one in enumerate(asked)

@@ -14,9 +14,19 @@ from typing import TYPE_CHECKING, Any
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
+from pytest_gepa.reflect.cut_short import CutShort
 from pytest_gepa.reflect.endpoint import DEFAULT_BASE_URL, USUAL_KEY_NAME, ReflectionEndpoint
+from pytest_gepa.reflect.gateway import error_of, heed_errors
 from pytest_gepa.reflect.paying import make_pay
+from pytest_gepa.reflect.refusals import (
+    is_filtered,
+    is_too_long,
+    refuses_schema,
+    refuses_system_role,
+    what_it_says,
+)
 from pytest_gepa.reflect.request import ChatMessage
+from pytest_gepa.reflect.ways import Way, ways_to_ask
 from pytest_gepa.trace import chat
 from pytest_gepa.trace.fields import read_object, read_usage, text_of
 from pytest_gepa.trace.keys import identify
@@ -30,20 +40,6 @@ RETRIES = 4
 """How often the SDK tries again on 408, 409, 429, 5xx and lost connections, backing off."""
 
 OVER = "the search has ended"
-
-_NAMES_SCHEMA = re.compile(
-    r"response_format|json mode|structured output|schema|maxLength|grammar", re.IGNORECASE
-)
-_NOT_SUPPORTED = re.compile(
-    r"not supported|unsupported|(?:not|n't) support|extra (?:inputs|fields)|unrecognized", re.IGNORECASE
-)
-_FILTERED = re.compile(
-    r"content[ _]filter|content[ _]policy|content management policy|invalid_prompt|ResponsibleAI|moderation",
-    re.IGNORECASE,
-)
-_TOO_LONG = re.compile(
-    r"context|too long|too large|too many tokens|maximum.{0,40}(?:length|tokens)|token limit", re.IGNORECASE
-)
 
 
 class ContextTooLong(ReflectionError):
@@ -63,7 +59,7 @@ class RawReply:
 
 
 class ReflectionModel:
-    """Asks the model, from any number of threads. Remembers when the server does not take a schema.
+    """Asks the model, from any number of threads. Remembers when the server takes no schema, or no system message.
 
     Answers are looked up and kept in `stores`, as those of `trial`. What is sent is paid for by `meter`, if there is
     one.
@@ -81,10 +77,17 @@ class ReflectionModel:
         self._trial = trial
         self._meter = meter
         self._level = 0
+        self._is_joined = False
+        self._cut_short = CutShort()
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
         self._asked: Counter[str] = Counter()
         self._is_over = threading.Event()
+
+    @property
+    def warning(self) -> str:
+        """What replies so far have shown that the user should know, "" if there is nothing."""
+        return self._cut_short.warning
 
     def end(self) -> None:
         """Send nothing any more, no retry either: who asks from now on gets a `ReflectionOver`."""
@@ -94,18 +97,22 @@ class ReflectionModel:
         """One answer to a chat, as JSON of the schema where the server takes one.
 
         A schema that the server refuses is sent without its lengths, then not at all, and so for the rest of
-        the run. Raises `ContextTooLong`, and `ReflectionError` for anything that more of the same would not help, or
-        when only stored answers may be used and this one is missing.
+        the run; so is a system message that it refuses as the beginning of the user's. Raises `ContextTooLong`, and
+        `ReflectionError` for anything that more of the same would not help, or when only stored answers may be used
+        and this one is missing.
         """
         started = time.monotonic()
         answer, is_stored = self._complete(messages, schema)
         if answer.status != 200:
-            if _is_filtered(answer):
+            if is_filtered(answer):
                 return RawReply("", refusal="the server's content filter refused the request")
-            if _is_too_long(answer):
-                raise ContextTooLong(self._message(_said(answer), "the request is longer than its context"))
+            if is_too_long(answer):
+                raise ContextTooLong(
+                    self._message(what_it_says(answer), "the request is longer than its context")
+                )
             raise ReflectionError(self._status_message(answer))
         reply = self._reply(answer, time.monotonic() - started)
+        self._cut_short.note(messages, reply.input_tokens)
         return replace(reply, input_tokens=0, output_tokens=0) if is_stored else reply
 
     def close(self) -> None:
@@ -119,22 +126,34 @@ class ReflectionModel:
         self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None
     ) -> tuple[StoredAnswer, bool]:
         """The server's last word on a chat, and whether it was stored."""
-        ways = [(level, way) for level, way in enumerate(_ways(schema)) if level >= self._level]
-        # A way that is no other than the one before it would be refused as well.
-        ways = [pair for at, pair in enumerate(ways) if at == 0 or pair[1] != ways[at - 1][1]]
-        for (_, way), following in zip(ways, [*ways[1:], None], strict=True):
-            found = self._answer({"model": self.settings.model, "messages": list(messages), **way})
-            if found is not None and not _refuses_schema(found[0]):
-                return found
-            if following is None:
-                if found is None:
-                    raise ReflectionError(
-                        f"reflection model {self.settings.model!r}: no stored answer, and nothing was sent; record a "
-                        "run with today's tests, prompts and settings, without --gepa-replay=only"
-                    )
-                return found
-            self._level = max(self._level, following[0])
-        raise AssertionError("the last way returns or raises")
+        ways = ways_to_ask(messages, schema, self._level, self._is_joined)
+        while True:
+            way, *ways = ways
+            found = self._answer(
+                {"model": self.settings.model, "messages": list(way.messages), **way.arguments}
+            )
+            if found is not None:
+                ways = self._left(way, ways, found[0])
+            if ways:
+                continue
+            if found is None:
+                raise ReflectionError(
+                    f"reflection model {self.settings.model!r}: no stored answer, and nothing was sent; record a "
+                    "run with today's tests, prompts and settings, without --gepa-replay=only"
+                )
+            return found
+
+    def _left(self, way: Way, others: list[Way], answer: StoredAnswer) -> list[Way]:
+        """Which of the other ways are to be tried after this answer, for the rest of the run too."""
+        if not way.is_joined and refuses_system_role(answer):
+            self._is_joined = True
+            return [other for other in others if other.is_joined and other.level >= way.level]
+        if not refuses_schema(answer):
+            return []
+        left = [other for other in others if other.level > way.level]
+        if left:
+            self._level = max(self._level, left[0].level)
+        return left
 
     def _answer(self, body: dict[str, Any]) -> tuple[StoredAnswer, bool] | None:
         """The answer to a request, and whether it was stored; None when it is not stored and must not be sent."""
@@ -186,11 +205,10 @@ class ReflectionModel:
 
         with self._lock:
             if self._client is None:
-                http: Any = None
+                # Before what is paid is noted, so that an error costs what it would with a status of its own.
+                http = heed_errors(openai.DefaultHttpxClient())
                 if self._meter is not None:
-                    http = make_pay(
-                        openai.DefaultHttpxClient(), self._meter, self.settings.model, self._stop_when_over
-                    )
+                    http = make_pay(http, self._meter, self.settings.model, self._stop_when_over)
                 self._client = openai.OpenAI(
                     http_client=http,
                     base_url=self.settings.base_url,
@@ -209,11 +227,12 @@ class ReflectionModel:
         completion = read_object(answer.body) or {}
         choices = completion.get("choices")
         if not isinstance(choices, list):
-            # A web page, or an error sent with status 200.
-            detail = completion.get("error") or answer.body.decode("utf-8", "replace")
-            raise ReflectionError(
-                self._message(detail, "the answer is no chat completion; does the base URL end in /v1?")
-            )
+            error = error_of(answer.body)
+            if error is not None:
+                raise ReflectionError(self._message(error, "it answers with an error"))
+            # A web page, say.
+            mend = "the answer is no chat completion; does the base URL end in /v1?"
+            raise ReflectionError(self._message(answer.body.decode("utf-8", "replace"), mend))
         choice = choices[0] if choices and isinstance(choices[0], dict) else {}
         message = choice.get("message")
         message = message if isinstance(message, dict) else {}
@@ -237,7 +256,7 @@ class ReflectionModel:
         other = (
             f"the server failed, {RETRIES + 1} tries" if answer.status >= 500 else "it refuses the request"
         )
-        return self._message(_said(answer), mends.get(answer.status, other))
+        return self._message(what_it_says(answer), mends.get(answer.status, other))
 
     def _key_mend(self) -> str:
         names = self.settings.key_names
@@ -252,44 +271,6 @@ class ReflectionModel:
         if self.settings.api_key:
             said = said.replace(self.settings.api_key, "<key>")
         return f"reflection model {self.settings.model!r} at {where}: {mend} ({said[:400]})"
-
-
-def _ways(schema: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The ways to ask for a schema, the most telling first, as arguments of the SDK's call."""
-    if schema is None:
-        return [{}, {}, {}]
-    named = [
-        {"name": "prompt_edit", "strict": True, "schema": form} for form in (schema, _without_lengths(schema))
-    ]
-    return [*({"response_format": {"type": "json_schema", "json_schema": form}} for form in named), {}]
-
-
-def _without_lengths(schema: Any) -> Any:
-    if isinstance(schema, Mapping):
-        kept = ((key, value) for key, value in schema.items() if key not in ("maxLength", "maxItems"))
-        return {key: _without_lengths(value) for key, value in kept}
-    return [_without_lengths(item) for item in schema] if isinstance(schema, list) else schema
-
-
-def _refuses_schema(answer: StoredAnswer) -> bool:
-    if answer.status not in (400, 404, 422):
-        return False
-    said = _said(answer)
-    return bool(_NAMES_SCHEMA.search(said) or (_NOT_SUPPORTED.search(said) and not _is_too_long(answer)))
-
-
-def _is_too_long(answer: StoredAnswer) -> bool:
-    return answer.status == 413 or (answer.status in (400, 422) and bool(_TOO_LONG.search(_said(answer))))
-
-
-def _is_filtered(answer: StoredAnswer) -> bool:
-    """Whether it is the content of this one request that the server takes offence at."""
-    return answer.status in (400, 403, 422) and bool(_FILTERED.search(_said(answer)))
-
-
-def _said(answer: StoredAnswer) -> str:
-    """The beginning of the server's message; further on it may quote the request, which must not be read."""
-    return f"status {answer.status}: {answer.body.decode('utf-8', 'replace')}"[:1_000]
 
 
 def _is_good(answer: StoredAnswer) -> bool:

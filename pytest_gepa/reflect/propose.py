@@ -192,7 +192,7 @@ def propose(
         except (ReplyError, EditError) as error:
             rejections.append(str(error))
             exchanges.append(Asking(tuple(messages), raw, str(error)))
-            follow_up = correction(raw.text, str(error))
+            follow_up = correction(raw.text, redact(str(error)))
             continue
         exchanges.append(Asking(tuple(messages), raw))
         return Proposal(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.edits import KINDS, Edit
 from pytest_gepa.reflect.fence import Fence, UnclosedFenceError, find_fences
 from pytest_gepa.reflect.menu import Menu
+from pytest_gepa.reflect.thoughts import OBJECT, UnclosedThoughtError, behind_thoughts, without_thoughts
 
 _MOST_RULE = 600
 MOST_EXAMPLE = 1_500
@@ -25,9 +27,7 @@ EXAMPLE_ANSWER = "Example answer:"
 """Stands before the answer in an example of the example menu."""
 
 _NO_CASE = re.compile(r"(?:none|null|n/?a|invented|new|0|-)?\W{0,2}", re.IGNORECASE)
-_OBJECT = re.compile(r"^[ \t]*(?:<\w+>[ \t]*)?\{", re.MULTILINE)
 _TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[\w"\]}])\s*,(?=\s*[}\]])', re.DOTALL)
-_THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )", re.MULTILINE)
 _ELISION = re.compile(
     r"^[ \t>*-]{0,10}(?:\.\.\.|…|\[|\(|<!--|//|#)\W{0,10}(?:the )?(?:rest|remainder)(?: of (?:the )?[\w ]{1,40}?)?"
@@ -64,20 +64,26 @@ def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Repl
     which is an edit of kind "rewrite". Closed thoughts (`<think>...</think>`) are dropped.
     """
     text = _said(text, finish_reason, refusal)
-    data = _object_of(text, menu)
-    return _from_fence(text, menu) if data is None else _from_json(data, menu)
+    for behind in behind_thoughts(text):
+        with suppress(ReplyError):
+            return _parsed(behind, menu)
+    return _parsed(_answer(text), menu)
 
 
 def read_object(text: str, finish_reason: str, refusal: str, menu: Menu) -> dict[str, Any]:
     """The JSON object of a whole reply, as it is. Raises `ReplyError` as `parse_reply`, and where there is none."""
-    data = _object_of(_said(text, finish_reason, refusal), menu)
+    text = _said(text, finish_reason, refusal)
+    for behind in behind_thoughts(text):
+        if data := _complete_object_of(behind, menu):
+            return data
+    data = _object_of(_answer(text), menu)
     if data is None:
         raise ReplyError("no JSON: answer with the JSON object alone")
     return data
 
 
 def _said(text: str, finish_reason: str, refusal: str) -> str:
-    """What a reply says, without closed thoughts."""
+    """What a reply says, thoughts and all."""
     if refusal.strip():
         raise ReplyError(f"refused: {' '.join(refusal.split())[:200]}")
     if finish_reason == "content_filter":
@@ -85,18 +91,35 @@ def _said(text: str, finish_reason: str, refusal: str) -> str:
     if finish_reason == "length":
         raise ReplyError("truncated: the reply was cut off at the token limit; be shorter")
     _refuse_broken_characters(text)
-    text = text.replace("\r\n", "\n").strip()
+    return text.replace("\r\n", "\n").strip()
+
+
+def _answer(text: str) -> str:
+    """What a reply says, without closed thoughts."""
     if not text.startswith("{"):
-        text = _without_thoughts(text).strip()
+        try:
+            text = without_thoughts(text).strip()
+        except UnclosedThoughtError:
+            raise ReplyError("unclosed <think>: the reply ends before the answer") from None
     if not text:
         raise ReplyError("empty reply")
     return text
 
 
+def _parsed(text: str, menu: Menu) -> Reply:
+    data = _object_of(text, menu)
+    return _from_fence(text, menu) if data is None else _from_json(data, menu)
+
+
+def _complete_object_of(text: str, menu: Menu) -> dict[str, Any] | None:
+    """The one object with all keys of the menu's JSON, None where there is none such."""
+    forms = dict.fromkeys((text, _without_trailing_commas(text)))
+    return next((data for form in forms if menu.schema and (data := _only_reply_in(form, menu))), None)
+
+
 def _object_of(text: str, menu: Menu) -> dict[str, Any] | None:
-    for said in dict.fromkeys((text, _without_trailing_commas(text))):
-        if menu.schema and (data := _only_reply_in(said, menu)):
-            return data
+    if data := _complete_object_of(text, menu):
+        return data
     return _json_object(text) if text.startswith("{") and menu.schema else None
 
 
@@ -107,7 +130,7 @@ def _only_reply_in(text: str, menu: Menu) -> dict[str, Any] | None:
     decoder = json.JSONDecoder(strict=False, object_pairs_hook=_unique)
     found: list[dict[str, Any]] = []
     end = 0
-    for start in _OBJECT.finditer(text):
+    for start in OBJECT.finditer(text):
         if start.end() - 1 < end:
             continue  # inside of the object before
         try:
@@ -121,7 +144,7 @@ def _only_reply_in(text: str, menu: Menu) -> dict[str, Any] | None:
 
 def _broken_object(text: str) -> str:
     """Why the first thing that looks like an object of JSON with text in it cannot be read, "" if nothing does."""
-    for start in _OBJECT.finditer(text):
+    for start in OBJECT.finditer(text):
         try:
             json.JSONDecoder(strict=False).raw_decode(text, start.end() - 1)
         except ValueError as error:
@@ -141,39 +164,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
         raise ReplyError("malformed JSON: a key stands twice in one object")
     return dict(pairs)
-
-
-def _without_thoughts(text: str) -> str:
-    """The text without `<think>` blocks that stand outside fences; the first may lack its opening tag."""
-    kept: list[str] = []
-    first = _THOUGHT.search(text)
-    if first and first[1] and _is_outside(text, first.start()):
-        text = text[first.end() :]
-    while opened := _first_thought(text):
-        closed = next((tag for tag in _THOUGHT.finditer(text, opened.end()) if tag[1]), None)
-        if closed is None:
-            raise ReplyError("unclosed <think>: the reply ends before the answer")
-        kept.append(text[: opened.start()])
-        text = text[closed.end() :]
-    return "".join([*kept, text])
-
-
-def _first_thought(text: str) -> re.Match[str] | None:
-    opened = next((tag for tag in _THOUGHT.finditer(text) if not tag[1]), None)
-    return opened if opened is not None and _is_outside(text, opened.start()) else None
-
-
-def _is_outside(text: str, position: int) -> bool:
-    """Whether a tag stands before the answer, which may speak of such tags itself."""
-    return not _inside_a_fence(text, position) and _OBJECT.search(text, 0, position) is None
-
-
-def _inside_a_fence(text: str, position: int) -> bool:
-    try:
-        find_fences(text[:position])
-    except UnclosedFenceError:
-        return True
-    return False
 
 
 def _from_fence(text: str, menu: Menu) -> Reply:

@@ -17,6 +17,16 @@ from pytest_gepa.prompts.judges import is_called_a_judge, without_judges
         "evals/LLMGrader.txt",
         "app/prompts.py::JUDGE_PROMPT",
         "config.yaml::judges.tone.system",
+        "prompts/evaluator.md",
+        "prompts/tone_evaluation.md",
+        "prompts/eval-tone.txt",
+        "critic.md",
+        "prompts/critique.jinja2",
+        "prompts/AnswerScorer.md",
+        "prompts/scoring.yaml::system",
+        "prompts/verifier.md",
+        "prompts/referee_2.md",
+        "prompts/assessor.md",
     ],
 )
 def test_a_judge_is_known_by_its_name(component: str) -> None:
@@ -24,7 +34,18 @@ def test_a_judge_is_known_by_its_name(component: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "component", ["prompts/judgement_of_taste.md", "prompts/upgrader.md", "prompts/route.md"]
+    "component",
+    [
+        "prompts/judgement_of_taste.md",
+        "prompts/upgrader.md",
+        "prompts/route.md",
+        "prompts/evaluate_loan.md",
+        "prompts/retrieval.md",
+        "prompts/criticism.md",
+        "evals/route.md",
+        "evaluation/prompts.yaml::router.system",
+        "config.yaml::steps.critic.system",
+    ],
 )
 def test_a_name_that_only_begins_like_one_is_none(component: str) -> None:
     assert not is_called_a_judge(component)

@@ -40,6 +40,11 @@ def test_a_test_that_reads_no_json_wants_none() -> None:
     )
 
 
+def test_the_body_of_a_response_is_no_answer_of_a_model() -> None:
+    call = 'client.post("/sum", json={"text": text}).json()'
+    assert pair(TEXT, WANTED, source=f"def test_sum(text, wanted):\n    assert {call} == wanted\n") is None
+
+
 def test_what_is_no_plain_data_is_left_alone() -> None:
     assert json_pair([("text", repr(TEXT)), ("wanted", "<Order object at 0x7f>")], SOURCE) is None
     assert json_pair([("text", repr(TEXT)), ("wanted", "{'at': {1, 2}}")], SOURCE) is None

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_gepa.errors import ReflectionError
 from pytest_gepa.prompts.edits import KINDS
-from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.guards import FormatProblem, Guard, no_format_problem
 from pytest_gepa.reflect.joint import propose_jointly
 from pytest_gepa.reflect.menu import joint_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
@@ -34,7 +34,12 @@ def reply(*edits: tuple[str, tuple[str, str, str]], case: str = "1") -> str:
     return json.dumps({"diagnoses": found, "edits": made})
 
 
-def proposed(model: Any, asked: Sequence[Asked] = BOTH, **changes: Any) -> dict[str, Proposal]:
+def proposed(
+    model: Any,
+    asked: Sequence[Asked] = BOTH,
+    format_problem: FormatProblem = no_format_problem,
+    **changes: Any,
+) -> dict[str, Proposal]:
     arguments: dict[str, Any] = {
         "failing": [exhibit()],
         "neighbours": [passing()],
@@ -44,7 +49,8 @@ def proposed(model: Any, asked: Sequence[Asked] = BOTH, **changes: Any) -> dict[
         **changes,
     }
     texts = {**COMPONENTS, **{one.component: one.text for one in asked}}
-    made = propose_jointly(asked, Guard(texts), model=model, **arguments)
+    guard = Guard(texts, format_problem=format_problem)
+    made = propose_jointly(asked, guard, model=model, **arguments)
     assert [one.component for one in made] == [one.component for one in asked]
     return {one.component: one for one in made}
 
@@ -143,6 +149,21 @@ def test_a_secret_in_one_of_the_prompts_is_not_shown_and_comes_back_in_its_place
     made = proposed(script, (BOTH[0], Asked(REPLY, text, [])), redact=redact)
     assert "sk-hidden" not in script.asked[0][1]["content"]
     assert made[REPLY].text == text + "Be brief.\n"
+
+
+def test_a_reason_that_quotes_the_edited_text_goes_back_without_its_secret() -> None:
+    def redact(said: str) -> str:
+        return said.replace("sk-hidden", "[redacted]") if "sk-hidden" in said else said
+
+    def quoting(component: str, text: str) -> str:
+        return f"wrong format: {text}"
+
+    script = Script(reply((REPLY, ("add", "", "Be brief."))), reply())
+    asked = (BOTH[0], Asked(REPLY, "api_key: sk-hidden\nsystem: Reply.\n", []))
+    proposed(script, asked, quoting, redact=redact)
+    said = script.asked[1][3]["content"]
+    assert "wrong format: api_key: [redacted]" in said
+    assert "sk-hidden" not in said
 
 
 def test_trouble_at_the_first_question_is_raised_and_later_keeps_what_was_paid_for() -> None:

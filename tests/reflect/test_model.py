@@ -76,6 +76,7 @@ def test_refusals_and_cut_answers_are_passed_on(serve: Serve) -> None:
         (404, "No endpoint that supports structured output"),
         (422, "Extra inputs are not permitted"),
         (400, "This feature is unsupported"),
+        (400, "Invalid schema for response_format 'prompt_edit': In context=('properties', 'edits'), no."),
     ],
 )
 def test_a_server_that_refuses_the_schema_is_asked_without_it_from_then_on(
@@ -102,10 +103,74 @@ def test_a_schema_is_sent_without_lengths_to_a_server_that_does_not_take_them(se
 @pytest.mark.parametrize(
     ("status", "message"),
     [
+        (400, "System role not supported"),
+        (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
+        (400, "Only user and assistant roles are supported!"),
+        (400, "Developer instruction is not enabled for models/gemma-3-27b-it"),
+        (400, "Unsupported value: 'messages[0].role' does not support 'system' with this model."),
+        (500, "Jinja Exception: System role not supported"),
+    ],
+)
+def test_a_model_without_a_system_role_gets_one_message_of_the_user_from_then_on(
+    serve: Serve, status: int, message: str
+) -> None:
+    server, model = serve(
+        lambda request: error(status, message) if request["messages"][0]["role"] == "system" else "ok"
+    )
+    assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
+    joined = [request for request in server.requests if request["messages"][0]["role"] != "system"]
+    assert [request["messages"] for request in joined] == [
+        [{"role": "user", "content": "Improve it.\n\nNow."}]
+    ] * 2
+    assert all("response_format" in request for request in server.requests)
+    assert server.requests[-2:] == joined
+    correction = [{"role": "assistant", "content": "Yes."}, {"role": "user", "content": "No."}]
+    assert model.ask([*MESSAGES, *correction], FULL.schema).text == "ok"
+    assert server.requests[-1]["messages"][1:] == correction
+
+
+def test_a_model_may_take_neither_schema_nor_system_role(serve: Serve) -> None:
+    def reply(request: Body) -> Answer:
+        if "response_format" in request:
+            return error(400, "response_format is not supported")
+        return error(400, "System role not supported") if len(request["messages"]) == 2 else "ok"
+
+    server, model = serve(reply)
+    assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
+    assert [("response_format" in one, len(one["messages"])) for one in server.requests] == [
+        (True, 2),
+        (True, 2),
+        (False, 2),
+        (False, 1),
+        (False, 1),
+    ]
+
+
+def test_a_refusal_of_the_one_message_too_is_reported(serve: Serve) -> None:
+    server, model = serve(lambda request: error(400, "Conversation roles must alternate"))
+    with pytest.raises(ReflectionError, match="Conversation roles must alternate"):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
         (400, "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000."),
         (400, "the request exceeds the available context size (4096 tokens), try increasing it"),
         (400, "Input is too long for requested model."),
         (413, "Request too large"),
+        (400, "max_tokens must be at least 1, got -7584."),
+        (
+            422,
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9000 `inputs`",
+        ),
+        (422, "Input validation error: `inputs` must have less than 4096 tokens. Given: 9000"),
+        (
+            400,
+            "This model's maximum context length is 128000 tokens. However, your messages resulted in 130317 tokens "
+            "(including 317 in the response_format schemas.). Please reduce the length of the messages or schemas.",
+        ),
     ],
 )
 def test_a_request_longer_than_the_context_is_told_apart(serve: Serve, status: int, message: str) -> None:
@@ -197,10 +262,55 @@ def test_an_answer_that_does_not_come_in_time_is_reported(monkeypatch: pytest.Mo
         model.close()
 
 
-@pytest.mark.parametrize("body", ["<html>proxy</html>", {"error": {"message": "upstream"}}])
+@pytest.mark.parametrize("body", ["<html>proxy</html>", {"detail": "upstream"}])
 def test_what_is_no_chat_completion_is_reported(serve: Serve, body: Any) -> None:
     _, model = serve(lambda request: (200, body))
     with pytest.raises(ReflectionError, match="base URL"):
+        model.ask(MESSAGES)
+
+
+@pytest.mark.parametrize("error", [{"message": "upstream is gone", "code": None}, "upstream is gone"])
+def test_an_error_with_status_200_is_told_as_one(serve: Serve, error: object) -> None:
+    server, model = serve(lambda request: (200, {"error": error}))
+    with pytest.raises(ReflectionError, match=r"it answers with an error .*upstream is gone") as caught:
+        model.ask(MESSAGES)
+    assert "/v1?" not in str(caught.value)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"),
+    [
+        (502, "the server failed, 2 tries .*Provider returned error"),
+        ("429", "rate limit"),
+        (408, "it refuses the request .*Provider returned error"),
+    ],
+)
+@pytest.mark.parametrize("is_metered", [False, True])
+def test_passing_trouble_with_status_200_is_tried_again(
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: object,
+    mend: str,
+    is_metered: bool,
+) -> None:
+    monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_, **__: 0.0)
+    failed = (200, {"error": {"code": code, "message": "Provider returned error"}, "user_id": "u"})
+    answers = iter([failed, "ok", failed, failed])
+    server, model = serve(lambda request: next(answers))
+    if is_metered:
+        model._meter = Meter.create(tmp_path / "costs", PriceList([]), None)
+    assert model.ask(MESSAGES).text == "ok"
+    with pytest.raises(ReflectionError, match=mend):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 4
+
+
+def test_a_context_that_is_too_long_may_be_told_with_status_200(serve: Serve) -> None:
+    message = "maximum context length is 8192 tokens"
+    _, model = serve(lambda request: (200, {"error": {"code": 400, "message": message}}))
+    with pytest.raises(ContextTooLong):
         model.ask(MESSAGES)
 
 
@@ -297,8 +407,10 @@ def test_a_refused_key_is_named_by_the_variable_that_was_sent(
     server, _ = serve(lambda request: error(401, "no"))
     endpoint = endpoint_from_environment("reflector", environ)
     assert endpoint is not None
+    model = ReflectionModel(replace(endpoint, base_url=server.base_url))
     with pytest.raises(ReflectionError) as caught:
-        ReflectionModel(replace(endpoint, base_url=server.base_url)).ask(MESSAGES)
+        model.ask(MESSAGES)
+    model.close()
     assert said in str(caught.value)
 
 
@@ -328,8 +440,9 @@ def test_a_question_is_paid_for_once_in_a_trial(stores: Stores) -> None:
         replies = [again.ask(MESSAGES, FULL.schema) for _ in range(3)]
         assert [reply.text for reply in replies] == ["answer 1", "answer 2", "answer 3"]
         assert [reply.input_tokens for reply in replies] == [0, 0, 3], "what is stored costs no tokens"
-        assert asked(server, stores, trial="reflect/1").ask(MESSAGES, FULL.schema).text == "answer 4"
-        for model in (first, again):
+        other = asked(server, stores, trial="reflect/1")
+        assert other.ask(MESSAGES, FULL.schema).text == "answer 4"
+        for model in (first, again, other):
             model.close()
 
 
@@ -344,6 +457,19 @@ def test_refusals_of_a_schema_are_replayed_and_nothing_is_sent(stores: Stores) -
     closed = Stores(None, stores.recording, "only")
     replayed = ReflectionModel(ReflectionEndpoint("reflector"), closed, "reflect/0")
     assert replayed.ask(MESSAGES, FULL.schema).text == "ok"
+
+
+def test_a_refusal_of_the_system_role_is_replayed_and_nothing_is_sent(stores: Stores) -> None:
+    def reply(request: Body) -> Answer:
+        return error(400, "System role not supported") if len(request["messages"]) == 2 else "ok"
+
+    with FakeOpenAI(reply) as server:
+        model = asked(server, stores)
+        assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
+        model.close()
+    closed = Stores(None, stores.recording, "only")
+    replayed = ReflectionModel(ReflectionEndpoint("reflector"), closed, "reflect/0")
+    assert [replayed.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
 
 
 def test_a_context_that_was_too_long_is_so_in_a_replay(stores: Stores) -> None:
@@ -365,6 +491,62 @@ def test_a_question_that_is_not_recorded_is_not_sent(stores: Stores) -> None:
         with pytest.raises(ReflectionError, match="no stored answer, and nothing was sent"):
             model.ask(MESSAGES, FULL.schema)
     assert server.requests == []
+
+
+# What the server says it has read
+
+
+LONG = [{"role": "system", "content": "Improve it. " * 900}, {"role": "user", "content": "Now. " * 900}]
+"""15,300 characters, about 4,250 tokens."""
+
+
+def counting(tokens: int) -> Callable[[Body], Answer]:
+    return lambda request: {**completion(request, {"content": "ok"}), "usage": {"prompt_tokens": tokens}}
+
+
+def test_a_server_that_counts_far_less_than_it_was_sent_is_told_of_once(serve: Serve) -> None:
+    server, model = serve(counting(2_048))
+    assert model.warning == ""
+    model.ask(LONG)
+    server.reply = counting(2_047)
+    model.ask([*LONG, MESSAGES[1]])
+    assert model.warning == (
+        "the reflecting model's server counted 2,047 tokens of a request of about 4,251: it may cut what it is sent, "
+        "and the model not see all of it; for Ollama set num_ctx (OLLAMA_CONTEXT_LENGTH)"
+    )
+
+
+@pytest.mark.parametrize("messages", [MESSAGES, LONG])
+@pytest.mark.parametrize("counted", [0, 2_200])
+def test_a_count_that_may_be_right_or_is_none_tells_nothing(
+    serve: Serve, messages: list[dict[str, str]], counted: int
+) -> None:
+    _, model = serve(counting(counted))
+    model.ask(messages)
+    assert model.warning == ""
+
+
+def test_a_small_count_of_a_short_request_tells_nothing(serve: Serve) -> None:
+    _, model = serve(counting(1))
+    model.ask([MESSAGES[0], {"role": "user", "content": "word " * 1_400}])
+    assert model.warning == ""
+
+
+def test_scripts_of_several_bytes_a_character_are_no_sign_of_a_cut(serve: Serve) -> None:
+    _, model = serve(counting(2_400))
+    model.ask([MESSAGES[0], {"role": "user", "content": "\u0434\u0430 " * 3_000}])
+    assert model.warning == ""
+
+
+def test_a_replay_tells_of_it_as_well(stores: Stores) -> None:
+    with FakeOpenAI(counting(2_048)) as server:
+        model = asked(server, stores)
+        model.ask(LONG)
+        model.close()
+    closed = Stores(None, stores.recording, "only")
+    replayed = ReflectionModel(ReflectionEndpoint("reflector"), closed, "reflect/0")
+    replayed.ask(LONG)
+    assert replayed.warning == model.warning != ""
 
 
 # What it costs

@@ -147,6 +147,16 @@ def test_an_answer_that_is_no_json_object():
     ]
 
 
+def test_a_body_that_a_web_service_answers_with_states_no_form_of_the_models_answer():
+    call = 'client.post("/route", json={"ticket": ticket}).json()["label"]'
+    wanted = ("billing", "shipping") * 2
+    cases = suite(*wanted, source=f"def test(ticket, queue):\n    assert {call} == queue\n")
+    assert texts([compared(cases[0], "Billing team", "billing")], cases) == [
+        "Answer with exactly one of `billing` and `shipping`, spelt as here, and nothing else.",
+        "Answer with the value alone, without a sentence around it, quotation marks or a full stop.",
+    ]
+
+
 def test_the_fields_of_the_objects_that_are_wanted():
     amounts, currencies = ("1.50", "20.00", "3.75", "4.00"), ("EUR", "USD", "EUR", "USD")
     wanted = [{"amount": a, "currency": c} for a, c in zip(amounts, currencies, strict=True)]

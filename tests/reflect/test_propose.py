@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import ReflectionError
 from pytest_gepa.prompts.examples import Example
-from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.guards import FormatProblem, Guard, no_format_problem
 from pytest_gepa.prompts.leaks import CaseText, Leaks
 from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint
@@ -68,6 +68,7 @@ def proposed(
     cases: Sequence[tuple[str, tuple[str, ...]]] = (),
     today: str = "",
     learnt: Mapping[str, Sequence[str]] | None = None,
+    format_problem: FormatProblem = no_format_problem,
     **changes: Any,
 ) -> Proposal:
     arguments = {
@@ -78,7 +79,9 @@ def proposed(
         **changes,
     }
     guard = Guard(
-        {**COMPONENTS, ROUTE: today or text}, Leaks([CaseText(*case) for case in cases], [today or text])
+        {**COMPONENTS, ROUTE: today or text},
+        Leaks([CaseText(*case) for case in cases], [today or text]),
+        format_problem,
     )
     guard.learn(learnt or {})
     return propose(ROUTE, text, guard, model=model, menu=menu, budget=budget or EvidenceBudget(), **arguments)
@@ -173,6 +176,20 @@ def test_a_rejected_reply_is_asked_for_once_more_with_the_reason(bad: str | RawR
     assert rejection in second[3]["content"]
     assert [exchange.rejection for exchange in proposal.replies] == [rejection, ""]
     assert proposal.calls == 2
+
+
+def test_a_reason_that_quotes_the_edited_text_goes_back_without_its_secret() -> None:
+    def redact(said: str) -> str:
+        return said.replace("sk-hidden", "[redacted]") if "sk-hidden" in said else said
+
+    def quoting(component: str, text: str) -> str:
+        return f"wrong format: {text}"
+
+    script = Script(full(("add", "", "x")), full())
+    proposed(script, text="api_key: sk-hidden\nsystem: Route.\n", format_problem=quoting, redact=redact)
+    said = script.asked[1][3]["content"]
+    assert "wrong format: api_key: [redacted]" in said
+    assert "sk-hidden" not in said
 
 
 def test_two_rejections_are_the_end() -> None:

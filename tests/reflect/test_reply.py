@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_gepa.prompts.edits import Edit
 from pytest_gepa.reflect.menu import FULL, PROGRAM, Menu, full_menu
-from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply
+from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply, read_object
 from tests.reflect.exhibits import EXAMPLE, RULE
 
 FULL_JSON = {
@@ -143,6 +143,38 @@ def test_a_prompt_that_is_json_itself_is_a_text() -> None:
 def test_closed_thoughts_are_dropped(thoughts: str) -> None:
     before, _, after = thoughts.rpartition("{}")
     assert read(before + json.dumps(RULE_JSON) + after, RULE).edits[0].kind == "add"
+
+
+DRAFT = json.dumps({**RULE_JSON, "rule": "A draft."})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"First:\n{DRAFT}\nThat is too short.\n</think>\n\n{{}}",
+        f"{DRAFT}\nNo.\n</thinking>{{}}",
+        f"So:\n```json\n{DRAFT}\n```\n</think>\nHere it is:\n```json\n{{}}\n```",
+        f"The text may hold </think>.\n{DRAFT}\n</think>{{}}",
+    ],
+)
+@pytest.mark.parametrize("rule", ["The answer must be one word.", "Close with </think>."])
+def test_a_draft_in_a_thought_without_its_opening_tag_is_not_the_answer(reply: str, rule: str) -> None:
+    before, _, after = reply.rpartition("{}")
+    answer = json.dumps({**RULE_JSON, "rule": rule})
+    assert read(before + answer + after, RULE).edits == (Edit("add", "", rule),)
+    found = read_object(before + answer + after, "stop", "", RULE)
+    assert found["rule"] == rule
+
+
+def test_behind_such_a_thought_a_whole_text_is_taken_too() -> None:
+    reply = f"Perhaps\n{json.dumps(FULL_JSON)}\nor all of it.\n</think>\n```\nAnswer in one word.\n```"
+    assert read(reply).edits == (Edit("rewrite", "", "Answer in one word."),)
+
+
+def test_what_stands_behind_a_tag_and_is_no_answer_is_passed_over() -> None:
+    assert read(f"{json.dumps(RULE_JSON)}\n</think>\nThat is all.", RULE).edits[0].text == RULE_JSON["rule"]
+    text = "Think.\n</think>\n~~~\nbilling\n~~~"
+    assert read(f"```\n{text}\n```").edits[0].text == text
 
 
 def test_a_prompt_may_speak_of_thoughts() -> None:

@@ -38,7 +38,7 @@ def parse(data: bytes) -> Document:
     try:
         roots = list(yaml.compose_all(content, Loader=yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise FormatError(f"not YAML: {' '.join(str(error).split())}") from None
+        raise FormatError(f"not YAML: {_problem(error)}") from None
     walk = _Walk(content)
     for number, root in enumerate(roots):
         walk.node(root, (number,) if len(roots) > 1 else (), _Place())
@@ -46,6 +46,13 @@ def parse(data: bytes) -> Document:
     return Document(
         content, encoding, walk.fields, walk.refused, roles_of(walk.fields, walk.refused), tuple(walk.rest)
     )
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong, and in which line. Not the line itself, which PyYAML quotes: it may hold a secret."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"{error.problem} (line {error.problem_mark.line + 1})"
+    return " ".join(str(error).split())
 
 
 @dataclass(frozen=True, slots=True)

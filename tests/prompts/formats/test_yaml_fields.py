@@ -253,5 +253,11 @@ def test_what_is_no_yaml_is_refused(data):
         parsed("YAML", data)
 
 
+def test_what_is_wrong_is_told_without_the_line_which_may_hold_a_key():
+    with pytest.raises(FormatError) as caught:
+        parsed("YAML", b"system: [Route it.\napi_key: sk-hidden\n")
+    assert str(caught.value) == "not YAML: expected ',' or ']', but got ':' (line 2)"
+
+
 def test_half_a_surrogate_pair_is_refused():
     assert "surrogate" in problem("YAML", b"a: x\n", ("a",), "\udfff")
