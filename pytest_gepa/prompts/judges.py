@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from pathlib import PurePosixPath
 
 from pytest_gepa.prompts.components import Component
 
@@ -25,17 +26,24 @@ FILE_WORDS = frozenset(
         "verifier",
     }
 )
-"""A file with one of these words in its name says so too. A folder does not: below `evals/` lies the task's prompt as
-well; nor does a key: programs that evaluate have steps of such a name.
+"""A file that is called so and no more says so too: `evaluator.md`, `answer_eval.md`, but not `credit_scoring.md`, which is
+an application's own. Nor does a folder: below `evals/` lies the task's prompt as well; nor a key: programs that evaluate
+have steps of such a name.
 """
+
+SAYING_NOTHING = frozenset(
+    {"answer", "llm", "output", "prompt", "quality", "reply", "response", "system", "template"}
+)
+"""Words beside these that do not tell what is evaluated for whom."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def is_called_a_judge(component: str) -> bool:
     """Whether the id of a component says that its text is a judge's."""
-    file_name = component.partition("::")[0].rpartition("/")[2]
-    return not (JUDGE_WORDS.isdisjoint(_words(component)) and FILE_WORDS.isdisjoint(_words(file_name)))
+    words = _words(PurePosixPath(component.partition("::")[0]).name.partition(".")[0])
+    is_file = bool(words & FILE_WORDS) and words <= FILE_WORDS | SAYING_NOTHING
+    return is_file or not JUDGE_WORDS.isdisjoint(_words(component))
 
 
 def without_judges(
