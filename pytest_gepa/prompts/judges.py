@@ -27,8 +27,8 @@ FILE_WORDS = frozenset(
     }
 )
 """A file that is called so and no more says so too: `evaluator.md`, `answer_eval.md`, but not `credit_scoring.md`,
-which is an application's own. Nor does a folder: below `evals/` lies the task's prompt as well; nor a key: programs that
-evaluate have steps of such a name.
+which is an application's own. A folder does not, as below `evals/` lies the task's prompt as well; nor does a key, as
+programs that evaluate have steps of such a name.
 """
 
 SAYING_NOTHING = frozenset(
