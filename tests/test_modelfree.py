@@ -127,6 +127,7 @@ def by_form_and_labels(request: Body, known: str = "") -> str:
     return json.dumps({"queue": queue}) if "Answer with one JSON object" in system else queue
 
 
+@pytest.mark.thorough
 def test_as_long_as_such_rules_help_the_next_one_is_tried_before_the_model_is_asked(labelled: Project):
     labelled.write({"test_route.py": JSON_TEST})
     labelled.world.task = partial(by_form_and_labels, known="sales")  # so that the form alone is a gain

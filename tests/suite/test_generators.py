@@ -31,16 +31,20 @@ def drawn(project: Project, runner: Runner, trial: str, concurrency: int) -> dic
     return {case: logged(run) for case, run in evaluate(suite, trial=trial).rollouts.items()}
 
 
-def test_what_a_project_has_seeded_is_the_same_in_every_run_of_a_case(build: Build, runner: Runner) -> None:
+def test_what_a_project_has_seeded_is_the_same_in_every_run_of_a_case(
+    build: Build, usual_runner: Runner
+) -> None:
     project = build({"conftest.py": "import random\n\nrandom.seed(42)\n", "test_draw.py": TESTS})
-    first, second = (drawn(project, runner, f"search/{concurrency}", concurrency) for concurrency in (1, 3))
+    first, second = (
+        drawn(project, usual_runner, f"search/{concurrency}", concurrency) for concurrency in (1, 3)
+    )
     assert first == second
     assert len({*first.values()}) == 4
 
 
-def test_what_nobody_has_seeded_is_drawn_anew(build: Build, runner: Runner) -> None:
+def test_what_nobody_has_seeded_is_drawn_anew(build: Build, usual_runner: Runner) -> None:
     project = build({"test_draw.py": TESTS})
-    both = [drawn(project, runner, f"search/{trial}", 3) for trial in (0, 1)]
+    both = [drawn(project, usual_runner, f"search/{trial}", 3) for trial in (0, 1)]
     assert len({value for run in both for value in run.values()}) == 8
 
 
