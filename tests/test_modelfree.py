@@ -157,6 +157,7 @@ def test_where_such_a_rule_alone_is_no_gain_all_that_is_stated_is_tried_before_t
     assert "+Example input: " in patch
 
 
+@pytest.mark.thorough
 def test_where_that_rule_helps_a_model_that_fails_at_its_first_request_is_told_and_the_verdict_stands(
     labelled: Project,
 ):

@@ -265,6 +265,7 @@ USES_LIBRARY = """
 """
 
 
+@pytest.mark.thorough
 def test_cases_go_on_when_a_module_that_cannot_be_preloaded_is_learnt_of(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
