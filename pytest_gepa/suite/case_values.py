@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_gepa.errors import SetupError
+from pytest_gepa.wording import some
 
-NAMED = 3
 _GENERATED = re.compile(r"/|\\|\d|[0-9a-fA-F]{6}")
 """What a word has that may differ from process to process by nature: a path, a number, a date, an id."""
 
@@ -52,11 +52,10 @@ def check_values(mine: Mapping[str, str], theirs: Mapping[str, str], names: Mapp
     ]
     if not other:
         return
-    more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
     raise SetupError(
         "cases are collected otherwise in each process: "
-        f"{', '.join(names.get(case, case) for case in other[:NAMED])}{more}; their parameters are others there, so "
-        "that no two runs of such a case can be compared; seed the sample (random.Random(0).sample), sort the set"
+        f"{some([names.get(case, case) for case in other])}; their parameters are others there, so that "
+        "no two runs of such a case can be compared; seed the sample (random.Random(0).sample), sort the set"
     )
 
 
@@ -68,10 +67,9 @@ def check_names(mine: Mapping[str, str], theirs: Mapping[str, str]) -> None:
     other = [mine[case] for case, name in theirs.items() if name != mine.get(case, name)]
     if not other:
         return
-    more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
     raise SetupError(
         "several tests of one file have the same name, and another one would run for "
-        f"{', '.join(other[:NAMED])}{more}; select the whole file, or give each of these tests a name of its own"
+        f"{some(other)}; select the whole file, or give each of these tests a name of its own"
     )
 
 
