@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -11,7 +11,7 @@ from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.minibatch import Minibatch
 from pytest_gepa.evolve.pool import Merge, Pool
 from pytest_gepa.evolve.problem import SearchSettings
-from pytest_gepa.evolve.proposal import Part, Proposal, unite, usable
+from pytest_gepa.evolve.proposal import Part, Proposal, unite, usable, without_rival_rewrites
 from pytest_gepa.evolve.tasks import OtherVersion, Reflect
 from pytest_gepa.evolve.union import seen_apart, union
 from pytest_gepa.evolve.work import Luck, Work
@@ -57,11 +57,19 @@ class Children:
         """Ask for edits of a candidate, each reflection about other failing cases."""
         results = self._pool.ledger.results[parent]
         proposal.parent, proposal.child, proposal.parts = parent, None, []
+        proposal.alone, proposal.sifted = [], None
         for minibatch in self._showcase.minibatches(parent, self._luck.groups):
             used = {name for case in minibatch.failing for name in results[case].uses}
-            components = tuple(name for name in self._pool.seed.texts if name in used)
+            components = self._affordable(name for name in self._pool.seed.texts if name in used)
             self._ask(proposal, minibatch, components, self._rounds[parent])
         self._rounds[parent] += 1
+
+    def _affordable(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of the components of which a change can still be run on all cases; all, where there is none."""
+        ledger, room = self._pool.ledger, self._work.budget.remaining
+        components = tuple(names)
+        within = tuple(name for name in components if ledger.cost((name,), ledger.active) <= room)
+        return within or components
 
     def reflect_on_both(self, proposal: Proposal, merge: Merge) -> bool:
         """Ask for the texts that both sides of a merge have changed, united; False if there is nothing to ask for."""
@@ -109,6 +117,7 @@ class Children:
         if proposal.merge is not None:
             child = union(proposal.merge.pair, useful[0])
             return (None, "the union is refused") if self.is_refused(child) else (child, "")
+        useful = without_rival_rewrites(parent, useful)
         child = unite(parent, useful)
         while len(useful) > 1 and self.is_refused(child):
             # Each alone was allowed.

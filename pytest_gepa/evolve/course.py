@@ -10,10 +10,11 @@ from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate
 from pytest_gepa.evolve.pool import Pool
-from pytest_gepa.evolve.problem import SearchSettings
+from pytest_gepa.evolve.problem import TIE, SearchSettings
 from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases
 from pytest_gepa.evolve.repairs import Damage
 from pytest_gepa.evolve.repeats import Repeats
+from pytest_gepa.evolve.sift import next_alone, worth_a_trial
 from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.evolve.work import Luck, Work
@@ -105,12 +106,20 @@ class Course:
         self._showcase.note_broken(proposal.parent, child.id, proposal.gate)
         merge, proposal.merge = proposal.merge, None
         scores = (state.before, state.after)
-        compared = f"mean score {state.after:.2f} on the cases shown, {state.before:.2f} before"
+        compared = state.compared
         if state.verdict == "not in effect":
             self.fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
         elif state.verdict == "no evidence":
             self.fail(proposal, "rejected", child, self._why_no_evidence(child, proposal.gate))
+        elif state.verdict == "failed" and (later := self._steps(proposal, child, state)):
+            told = f"no case passes by it, but {later} fail at a later check"
+            self._work.say("step", child, told, *scores)
+            proposal.tip, proposal.tip_parts, proposal.is_step = child, proposal.parts, True
+            proposal.vain += 1
+            self.go_on(proposal)
         elif state.verdict == "failed":
+            if len(proposal.parts) > 1 and proposal.sifted is None:
+                proposal.alone = worth_a_trial(self._pool.ledger, proposal, child)
             self.fail(proposal, "rejected", child, compared, *scores)
             if merge is not None and merge.child is child:
                 self._pool.merge_failed(merge.pair)
@@ -118,10 +127,35 @@ class Course:
             # A plugin may take one that is no better.
             is_better = state.after > state.before
             self._work.say("accepted", child, "better on the cases shown" if is_better else compared, *scores)
-            if len(proposal.parts) > 1:
+            if proposal.sifted is not None:
+                proposal.sifted = proposal.parts
+            elif len(proposal.parts) > 1:
                 self._luck.groups = min(self._settings.groups, self._luck.groups + 1)
-            proposal.tip, proposal.tip_parts, proposal.vain = child, proposal.parts, 0
-            self.go_on(proposal)
+            proposal.tip, proposal.tip_parts, proposal.vain, proposal.is_step = child, proposal.parts, 0, False
+            if not self._sift(proposal):
+                self.go_on(proposal)
+
+    def _steps(self, proposal: Proposal, child: Candidate, state: GateState) -> int:
+        """In how many cases a child that mended nothing has got further; 0 where it is not worth a reflection."""
+        if state.after < state.before - TIE or child.origin in ("merge", "pruning") or not proposal.parts:
+            return 0
+        has_better = proposal.tip is not None and not proposal.is_step
+        if has_better or proposal.sifted is not None or proposal.vain + 1 >= self._settings.chain_tries:
+            return 0
+        return self._pool.ledger.further(proposal.parent, child.id, proposal.gate)
+
+    def _sift(self, proposal: Proposal) -> bool:
+        """Send the next of the edits that failed together to a gate of its own cases; False if there is none."""
+        settings, parent = self._settings, self._pool.candidates[proposal.parent]
+        while not self._work.done and (found := next_alone(proposal, parent)) is not None:
+            parts, child = found
+            if self._children.is_new(child):
+                proposal.parts = parts
+                share = max(1, settings.minibatch // settings.groups)
+                failing, passing = gate_cases(parts[-1:], share, settings.neighbours)
+                self.to_gate(proposal, child, (parent.id,), (*failing, *passing), len(failing))
+                return True
+        return False
 
     def _why_no_evidence(self, child: Candidate, gate: Sequence[str]) -> str:
         """What was said by the first of the cases that came to nothing under a candidate."""
@@ -134,6 +168,13 @@ class Course:
         tip, ledger, settings = proposal.tip, self._pool.ledger, self._settings
         assert tip is not None
         proposal.child = None
+        if proposal.is_step:
+            has_room = self._work.budget.remaining >= self._work.least_cost
+            if self._work.done or not has_room or proposal.vain >= settings.chain_tries:
+                self.drop(proposal, "its cases fail at a later check, but none passes")
+            else:
+                self._children.reflect(proposal, tip.id)
+            return
         missing = ledger.missing(tip.id)
         if not missing:
             self._settle(proposal, tip)
@@ -143,7 +184,7 @@ class Course:
             and proposal.vain < settings.chain_tries
             and len(missing) > settings.chain_share * len(ledger.active)
             and proposal.spent < settings.chain_cost * len(ledger.active)
-            and self._work.budget.remaining >= self._work.full_cost
+            and self._work.budget.remaining >= self._work.least_cost
         )
         lacking = max(1, settings.chain_least) - len(ledger.workable(tip.id))
         if may_chain and lacking <= 0:
@@ -188,6 +229,7 @@ class Course:
             proposal.is_gain = self._pool.enter_again(tip)
         self._pool.unsettled.discard(tip.id)
         before = self._pool.best_but(tip.id)
+        self._showcase.note_broken(proposal.base, tip.id, self._pool.ledger.active)
         stands = tip.id in self._pool.frontier.members
         kind = "frontier" if stands else "dominated"
         reason = "among the best on some case" if stands else "others are as good on every case"
@@ -209,7 +251,8 @@ class Course:
         if not mended or not broken:
             return False
         self._repaired.add(tip.id)
-        damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken)
+        is_barred = len(self._pool.ledger.broken(tip.id)) > self._settings.max_broken
+        damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken, is_barred)
         versions = (derive(tip, texts, origin="repair") for texts in self._decisions.propose_repairs(damage))
         new = {child.id: child for child in versions if self._children.is_new(child)}
         proposal.repairs = [*new.values()][: self._settings.repairs]
@@ -258,12 +301,20 @@ class Course:
     ) -> None:
         """Note that an attempt came to nothing; go on with the tip if there is one."""
         self._work.note(Decision(kind, child.id if child else "", proposal.parent, reason, scores))
-        self._luck.without_gain += 1
-        self._luck.failures[proposal.parent] += 1
-        self._tell_of(proposal, proposal.parts, child, reason)
-        if len(proposal.parts) > 1:
-            self._luck.groups = max(1, self._luck.groups // 2)
-        proposal.vain += 1
+        if proposal.sifted is not None:  # the round has failed already, and is counted
+            self._tell_of(proposal, proposal.parts[-1:], child, reason)
+        else:
+            self._luck.without_gain += 1
+            self._luck.failures[proposal.parent] += 1
+            proposal.vain += 1
+            if len(proposal.parts) > 1:
+                self._luck.groups = max(1, self._luck.groups // 2)
+                reason = f"tried together with other edits: {reason}"
+            told = [part for part in proposal.parts if part not in proposal.alone]
+            if told or not proposal.parts:
+                self._tell_of(proposal, told, child, reason)
+        if self._sift(proposal):
+            return
         if proposal.tip is None:
             self._work.proposals.remove(proposal)
         else:
@@ -339,7 +390,7 @@ class Course:
         tip = proposal.tip
         proposal.child, proposal.repairs = None, None
         missing = () if tip is None else self._pool.ledger.missing(tip.id)
-        if tip is None or not (self._work.closes and missing and self._has_room(proposal, tip)):
+        if tip is None or proposal.is_step or not (self._work.closes and missing and self._has_room(proposal, tip)):
             self._work.proposals.remove(proposal)
             return
         # Cases that turn out to be free give their room to those for which there was none.

@@ -22,6 +22,9 @@ _MOST_TRIALS = 5
 _SPLIT = 3
 """Under so many candidates the trials of a case must differ before it is set aside."""
 
+_LEAST_LACK = 0.1
+"""What is left to mend in a failing case, however near it has come."""
+
 
 class Mark(NamedTuple):
     """What counts for a candidate on one case."""
@@ -58,6 +61,9 @@ class Ledger:
         self._aside: tuple[str, ...] | None = ()
         self._compared = self._differing = 0
         self._was_noisy = False
+        self.jitter = 0.0
+        """How far apart the scores of two trials of a case were, at the most, under the seed, where both ended alike: in
+        [0, 1], 0.0 where no case is graded, or all are graded in the same way each time."""
 
     def record_seed(self, seed: str, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline; it decides which cases take part."""
@@ -96,6 +102,8 @@ class Ledger:
             if candidate == self._seed_id:
                 self._compared += 1
                 self._differing += differs
+                apart = 0.0 if differs else abs(result.score - (trials[0].score or 0.0))
+                self.jitter = max(self.jitter, apart)
             else:
                 self._was_noisy |= differs
             known[case] = self._median(case, trials)
@@ -327,7 +335,13 @@ class Ledger:
         results, idle = self.results.get(candidate, {}), {*self.left_out(candidate), *self.undecidable}
         failing, _ = self.divide(candidate)
         found = {case: results[case] for case in failing if results[case].uses and case not in idle}
-        return {case: FailedCase(one.likeness, one.uses, one.text) for case, one in found.items()}
+        return {
+            case: FailedCase(one.likeness, one.uses, one.text, self._lack(case, one.score))
+            for case, one in found.items()
+        }
+
+    def _lack(self, case: str, score: float | None) -> float:
+        return max(_LEAST_LACK, self.cases[case].threshold - (score or 0.0))
 
     def solved(self, candidate: str) -> bool:
         """Whether nothing is left to mend in any active case that can be decided and judges the candidate."""
@@ -339,18 +353,32 @@ class Ledger:
         )
 
     def turned(self, before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the cases with a better score under `after` than under `before`, and those with a worse one, of
-        those that can be decided, and on which both gave evidence and are judged.
+        """Return the cases with a better score under `after` than under `before`, by more than `jitter`, and those with a
+        worse one, of those that can be decided, and on which both gave evidence and are judged.
         """
         better: list[str] = []
         worse: list[str] = []
         left_out = {*self.left_out(before), *self.left_out(after), *self.undecidable}
         for case in self.active:
             old, new = self.evidence(before, case), self.evidence(after, case)
-            if old is None or new is None or case in left_out or abs(new - old) <= TIE:
+            if old is None or new is None or case in left_out or abs(new - old) <= self.jitter + TIE:
                 continue
             (better if new > old else worse).append(case)
         return tuple(better), tuple(worse)
+
+    def further(self, before: str, after: str, cases: Iterable[str]) -> int:
+        """Return how many of these cases fail under both candidates, and at a later check `after`: 0 when a case does
+        worse or fails at an earlier one.
+        """
+        later = 0
+        for case in cases:
+            old, new = (self.results.get(name, {}).get(case) for name in (before, after))
+            if old is None or new is None or old.score is None or new.score is None:
+                continue
+            if new.score < old.score - TIE or (old.reached and () < new.reached < old.reached):
+                return 0
+            later += bool(old.reached) and new.reached > old.reached
+        return later
 
     def broken(self, candidate: str) -> tuple[str, ...]:
         """Return the cases that the seed passed in every trial, and that the candidate failed in every one.

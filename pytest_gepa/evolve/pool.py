@@ -107,13 +107,14 @@ class Pool:
     def enter(self, candidate: Candidate) -> bool:
         """Take in a candidate that has been run on every case; return whether it is a gain.
 
-        A gain is a mean above all others, or a case on which it is better than all others: that cannot
-        go on for ever.
+        A gain is a mean above all others, or a case on which it is better than all others, by more than the scores of
+        one candidate differ from trial to trial: that cannot go on for ever.
         """
         name, ledger, frontier = candidate.id, self.ledger, self.frontier
         before = self.best_mean
         means = objective_means(self._objectives, self._judged(self.seed.id), self._judged(name))
-        better = frontier.add(name, [*ledger.scores(name), *means], self._saved_by(name), candidate.length)
+        scores = [*ledger.scores(name), *means]
+        better = frontier.add(name, scores, self._saved_by(name), candidate.length, ledger.jitter)
         self._broken[name] = len(ledger.broken(name))
         self._workable[name] = bool(ledger.workable(name))
         if name in frontier.members:

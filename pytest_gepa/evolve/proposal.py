@@ -33,7 +33,10 @@ class Proposal:
     the cases of `gate`. `vain` counts attempts in a row to improve the tip without success, `spent` the
     rollouts handed out. `waiting` holds the cases of an evaluation for which the budget has no room
     until others are settled. `repairs` are versions of the tip, still to be tried, in which a part of
-    its change is taken back, as it has broken cases, and `taken_back` those that did no better. `merge` is
+    its change is taken back, as it has broken cases, and `taken_back` those that did no better. `alone` are edits of
+    this round that failed together and are still to be tried one by one, `sifted` those that have passed so, None
+    where none is tried alone. The tip `is_step` when no case passes by it, but some fail at a later check: it is only
+    there to be reflected on. `merge` is
     the one whose child is under way, or is to be made of the reply. `is_gain` says whether the tip, once it was run on
     every case, was a gain.
     """
@@ -51,8 +54,11 @@ class Proposal:
     waiting: tuple[str, ...] = ()
     repairs: list[Candidate] | None = None
     taken_back: list[Candidate] = field(default_factory=list)
+    alone: list[Part] = field(default_factory=list)
+    sifted: list[Part] | None = None
     merge: Merge | None = None
     is_gain: bool = False
+    is_step: bool = False
 
     @property
     def candidate(self) -> Candidate | None:
@@ -86,6 +92,29 @@ def unite(parent: Candidate, parts: Sequence[Part]) -> Candidate:
         proposal="+".join(part.id for part in parts),
         taken=tuple(example for part in parts if part.reply for example in part.reply.examples),
     )
+
+
+def without_rival_rewrites(parent: Candidate, parts: Sequence[Part]) -> list[Part]:
+    """Leave out each reflection that rewrites a text which one before it has rewritten as well.
+
+    Two texts that share little with what they were made of cannot be united line by line: both would be told in turns.
+    """
+    rewritten: set[str] = set()
+    kept: list[Part] = []
+    for part in parts:
+        anew = {
+            name for name, text in usable(parent, part.reply).items() if _is_rewrite(parent.texts[name], text)
+        }
+        if anew.isdisjoint(rewritten):
+            rewritten |= anew
+            kept.append(part)
+    return kept
+
+
+def _is_rewrite(before: str, after: str) -> bool:
+    lines = [line for line in before.split("\n") if line.strip()]
+    still = {*after.split("\n")}
+    return len(lines) > 1 and sum(line in still for line in lines) < len(lines) / 2
 
 
 def gate_cases(parts: Sequence[Part], size: int, neighbours: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

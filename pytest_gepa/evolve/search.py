@@ -216,8 +216,9 @@ class Search:
 
     def _begin(self, results: Mapping[str, CaseResult]) -> None:
         self.pool.begin(results)
-        # Cases that use no component are answered from the cache.
-        self._work.full_cost = self.pool.ledger.cost(self.seed.texts.keys(), self.pool.ledger.active)
+        # An edit reaches the cases that use its prompt; the others are answered from the cache.
+        costs = (self.pool.ledger.cost((name,), self.pool.ledger.active) for name in self.seed.texts)
+        self._work.least_cost = min(filter(None, costs), default=0)
         active = len(self.pool.ledger.active)
         self._work.say("baseline", self.seed, f"{active} cases gave evidence", self.mean(self.seed))
         if self.pool.ledger.solved(self.seed.id):
@@ -261,7 +262,7 @@ class Search:
             progress = self._progress()
             if reason := self._stop(progress) or stop_at_last(progress):
                 self._work.finish(reason, closes=True)
-            elif self.budget.remaining < self._work.full_cost:
+            elif self.budget.remaining < self._work.least_cost:
                 # What is under way may give some of its reservation back.
                 if self._work.proposals or self.budget.reserved:
                     break

@@ -159,12 +159,13 @@ class SearchDriver:
         """Note the rollouts and replies that had come when the run was interrupted: they are paid for."""
         self._crew.keep_waiting()
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event) -> tuple[Decision, ...]:
         with self._lock:
             decisions = self._search.tell(event)
         self._journal_event(event)
         for decision in decisions:
             self._heed(decision)
+        return decisions
 
     def _journal_event(self, event: Event) -> None:
         self._journal.write("event", type=type(event).__name__, event=event)
@@ -173,7 +174,7 @@ class SearchDriver:
         self._state.decisions.append(decision)
         candidate = self._search.candidates.get(decision.candidate)
         record = {}
-        if decision.kind in ("accepted", "rejected", "merge", "duplicate", "not in effect") and candidate:
+        if decision.kind in ("accepted", "rejected", "step", "merge", "duplicate", "not in effect") and candidate:
             record = {
                 "changed": candidate.changed,
                 "origin": candidate.origin,
@@ -249,10 +250,12 @@ class SearchDriver:
 
     def _heed_reply(self, reply: Reflected) -> None:
         """Tell the search of a reply, or of what stands in for it, in the order in which replies were asked for."""
-        self._menus.heed_reply(self._state.asked[reply.proposal])
+        task = self._state.asked[reply.proposal]
+        self._menus.heed_reply(task)
         if not reply.texts and self._opening.of(reply.proposal) is None:
             reply = self._instead_of(reply)
-        self._tell(reply)
+        if any(decision.kind == "duplicate" for decision in self._tell(reply)):
+            self._menus.heed_duplicate(task)
 
     def _instead_of(self, reply: Reflected) -> Reflected:
         """A proposal that needs no model where the replies held no edit, else these as they are."""

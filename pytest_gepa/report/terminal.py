@@ -37,6 +37,7 @@ PHASES = {
 SHOWN = (
     "accepted",
     "rejected",
+    "step",
     "merge",
     "frontier",
     "duplicate",

@@ -211,3 +211,25 @@ def test_what_stands_without_evidence_is_what_all_trials_of_the_seed_come_to() -
     assert ledger.mean("seed") == ledger.mean("child") == 0.0
     assert ledger.scores("child") == ledger.scores("seed")
     assert not ledger.passes("child", "x")
+
+
+def test_how_far_equal_trials_of_a_graded_case_lie_apart_is_known_from_the_seed() -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("y")])
+    ledger.record_seed("seed", {case: scored(0.5, passed=True) for case in "xy"})
+    assert ledger.jitter == 0.0
+    ledger.repeat("seed", {"x": scored(0.75, passed=True), "y": scored(0.0, passed=False)})
+    assert ledger.jitter == 0.25
+    ledger.record("child", {"x": scored(0.875, passed=True), "y": scored(0.75, passed=True)})
+    # x is at 0.625 today, the median of its trials, and y at 0.25.
+    assert ledger.turned("seed", "child") == (("y",), ())
+
+
+def test_a_case_that_lacks_more_of_its_score_is_more_worth_showing() -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("y", threshold=0.5), SearchCase("z")])
+    seed = {"x": scored(0.25), "y": scored(0.49), "z": scored(0.0)}
+    ledger.record_seed("seed", seed)
+    assert {case: one.lacks for case, one in ledger.workable("seed").items()} == {
+        "x": 0.75,
+        "y": 0.1,
+        "z": 1.0,
+    }
