@@ -2,14 +2,8 @@ from __future__ import annotations
 
 from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.minibatch import Minibatch
-from pytest_gepa.evolve.proposal import (
-    Part,
-    gate_cases,
-    prunings,
-    unite,
-    usable,
-    without_rival_rewrites,
-)
+from pytest_gepa.evolve.proposal import Part, gate_cases, unite, usable, without_rival_rewrites
+from pytest_gepa.evolve.pruning import prunings
 from pytest_gepa.evolve.tasks import Reflected
 
 PARENT = seed_candidate({"a": "Intro.\n", "b": "Intro.\n"})
