@@ -24,6 +24,12 @@ GIVEN_UP = "it is not run on the cases that are left"
 ALL_EXAMPLES = "all cases shown are examples in it, and cannot judge it"
 NONE_DECIDABLE = "the cases shown end by chance, and cannot judge it"
 ONLY_A_STEP = "its cases fail at a later check, but none passes"
+REPAIRS_OF_LITTLE = 3
+"""Versions that a few broken cases among many mended ones are worth."""
+
+REPAIRS_AT_LAST = 16
+"""Versions of the best candidate that are tried before the search ends without it."""
+
 TOO_LITTLE = "taking this part of the edit back mends too little"
 
 
@@ -47,7 +53,7 @@ class Course:
         self._settings = settings
         self._children = children
         self._decisions = decisions
-        self._repaired: set[str] = set()
+        self._repaired: set[tuple[str, str, bool]] = set()
         self._repeats = Repeats(pool, work, settings)
         self._paused: list[Proposal] = []
 
@@ -253,19 +259,35 @@ class Course:
 
     # Repairs
 
-    def _mend(self, proposal: Proposal, tip: Candidate) -> bool:
+    def mend_barred(self) -> bool:
+        """Begin to take back parts of the best candidate where it breaks too many cases to be chosen, now of all that it
+        has changed in today's prompts: an earlier edit may have broken them. False if there is nothing to try.
+        """
+        barred, seed = self._pool.barred(self._settings.max_broken), self._pool.seed
+        if barred is None:
+            return False
+        proposal = Proposal(seed.id, Round(seed.id), tip=Tip(barred))
+        self._work.proposals.append(proposal)
+        if self._mend(proposal, barred, is_last=True):
+            return True
+        self._work.proposals.remove(proposal)
+        return False
+
+    def _mend(self, proposal: Proposal, tip: Candidate, *, is_last: bool = False) -> bool:
         """Begin to take back parts of a tip that mended cases and broke others; False if there is nothing to try."""
-        if self._work.done or tip.id in self._repaired or proposal.base == tip.id:
+        place = (proposal.base, tip.id, is_last)
+        if self._work.done or place in self._repaired or proposal.base == tip.id:
             return False
         mended, broken = self._pool.ledger.turned(proposal.base, tip.id)
         if not mended or not broken:
             return False
-        self._repaired.add(tip.id)
+        self._repaired.add(place)
         is_barred = len(self._pool.ledger.broken(tip.id)) > self._settings.max_broken
         damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken, is_barred)
         versions = (derive(tip, texts, origin="repair") for texts in self._decisions.propose_repairs(damage))
         new = {child.id: child for child in versions if self._children.is_new(child)}
-        untried = [*new.values()][: self._settings.repairs]
+        usual = REPAIRS_OF_LITTLE if damage.is_small else self._settings.repairs
+        untried = [*new.values()][: REPAIRS_AT_LAST if is_last else usual]
         proposal.repair = Repair(untried, (proposal.base, tip.id), (*broken, *mended))
         return self._next_repair(proposal, proposal.repair)
 

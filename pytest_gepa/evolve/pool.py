@@ -236,6 +236,14 @@ class Pool:
             for name in sorted(found, key=lambda name: -means[name])
         )
 
+    def barred(self, max_broken: int) -> Candidate | None:
+        """Return the candidate with the highest mean, where it is above that of the best and breaks more than
+        `max_broken` cases; None where the best has it.
+        """
+        means = self.frontier.means
+        top = max(means, key=lambda name: means[name])
+        return self.candidates[top] if means[top] > means[self.best(max_broken).id] + TIE else None
+
     def in_doubt(self, max_broken: int) -> tuple[str, ...]:
         """Return cases to run again under the seed: those that the best candidates seem to have broken, of which the
         seed may have passed some by chance. They keep a better one from being chosen, as more than `max_broken`.

@@ -10,9 +10,6 @@ from pytest_gepa.prompts.hunks import find_hunks, with_hunks
 _FEW = 4
 """One broken case for more than so many mended ones is left alone, as long as it does not bar the candidate."""
 
-_TRIED_FOR_FEW = 3
-"""So many versions are worth it then."""
-
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -26,16 +23,20 @@ class Damage:
     broken: tuple[str, ...]
     is_barred: bool = False
 
+    @property
+    def is_small(self) -> bool:
+        """Whether few cases are broken for those that are mended."""
+        return len(self.broken) * _FEW < len(self.mended)
+
 
 def take_back_parts(damage: Damage) -> list[dict[str, str]]:
-    """Return the tip's texts with a part of its change taken back, the most promising first; a few or nothing for few
-    broken cases among many mended ones, and nothing for a change of one hunk, which has no parts.
+    """Return the tip's texts with a part of its change taken back, the most promising first; nothing for a few broken
+    cases among many mended ones, unless they bar it, or for a change of one hunk, which has no parts.
 
     First without all that removed something, then hunk by hunk: those that removed something, then those that only
     added, the last first.
     """
-    are_few = len(damage.broken) * _FEW < len(damage.mended)
-    if are_few and not damage.is_barred:
+    if damage.is_small and not damage.is_barred:
         return []
     base, tip = damage.base.texts, damage.tip.texts
     hunks = [(name, hunk) for name in base for hunk in find_hunks(base[name], tip[name])]
@@ -46,8 +47,6 @@ def take_back_parts(damage: Damage) -> list[dict[str, str]]:
     choices = [[entry] for entry in (*removing, *adding)]
     if len(removing) > 1 and adding:
         choices.insert(0, removing)
-    if are_few:
-        choices = choices[:_TRIED_FOR_FEW]
     return [
         {
             name: with_hunks(text, [hunk for at, hunk in hunks if at == name and (name, hunk) not in gone])

@@ -262,7 +262,8 @@ class Search:
         ):
             progress = self._progress()
             if reason := self._stop(progress) or stop_at_last(progress):
-                self._work.finish(reason, closes=True)
+                if not self._course.mend_barred():
+                    self._work.finish(reason, closes=True)
             elif self.budget.remaining < self._work.least_cost:
                 # What is under way may give some of its reservation back.
                 if self._work.proposals or self.budget.reserved:

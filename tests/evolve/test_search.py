@@ -840,3 +840,26 @@ def test_a_search_goes_on_while_the_budget_holds_an_edit_of_the_prompt_that_fewe
     }
     # What cannot be run any more is not asked for.
     assert all("large" not in task.components for task in reflections(world))
+
+
+def test_the_best_candidate_is_mended_at_the_end_where_an_earlier_edit_has_broken_a_case() -> None:
+    """The first edit breaks a case and mends three, which is let be; the second mends the rest."""
+
+    def one_after_the_other(world: World, task: Reflect, name: str) -> str | None:
+        text = task.parent.texts[name]
+        if not task.parent.parents:
+            return f"{text}- gap\n\nBe brief.\n- mind the date\n"
+        return None if "price" in text else f"{text}- mind the price\n"
+
+    needs = {f"date-{n}": {"p": ("date",)} for n in range(8)} | {f"price-{n}": {"p": ("price",)} for n in range(8)}
+    world = World(
+        {**needs, "old": {"p": ()}, "never": {"p": ("hopeless",)}},
+        spoils={"gap": ("old",)},
+        editor=one_after_the_other,
+    )
+    search = world.run(world.search(groups=1, neighbours=0, patience=6, invalid=99))
+    best = search.best()
+    assert best.origin == "repair"
+    assert search.broken(best) == ()
+    assert "gap" not in best.texts["p"]
+    assert search.mean(best) == 17 / 18
