@@ -65,9 +65,8 @@ class Children:
 
     def _affordable(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of the components of which a change can still be run on all cases; all, where there is none."""
-        ledger, room = self._pool.ledger, self._work.budget.remaining
         components = tuple(names)
-        within = tuple(name for name in components if ledger.cost((name,), ledger.active) <= room)
+        within = tuple(name for name in components if self._pool.cost(name) <= self._work.budget.remaining)
         return within or components
 
     def reflect_on_both(self, proposal: Proposal, merge: Merge) -> bool:

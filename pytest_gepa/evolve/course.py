@@ -14,7 +14,7 @@ from pytest_gepa.evolve.problem import TIE, SearchSettings
 from pytest_gepa.evolve.proposal import AtGate, Part, Proposal, Repair, Round, Tip, gate_cases
 from pytest_gepa.evolve.repairs import Damage
 from pytest_gepa.evolve.repeats import Repeats
-from pytest_gepa.evolve.sift import next_alone, worth_a_trial
+from pytest_gepa.evolve.sift import next_alone
 from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.evolve.work import Luck, Work
@@ -140,7 +140,7 @@ class Course:
             self.go_on(proposal)
         else:
             if len(round.parts) > 1 and round.sifted is None:
-                round.alone = worth_a_trial(self._pool.ledger, round, gate)
+                round.alone = list(round.parts)
             self.fail(proposal, "rejected", child, state.compared, *scores)
             if merge is not None and merge.child is child:
                 self._pool.merge_failed(merge.pair)
@@ -182,7 +182,7 @@ class Course:
         may_reflect = (
             not self._work.done
             and proposal.tip.vain < settings.chain_tries
-            and self._work.budget.remaining >= self._work.least_cost
+            and self._work.budget.remaining >= self._pool.least_cost(tip.id)
         )
         if proposal.tip.is_step:
             if may_reflect:

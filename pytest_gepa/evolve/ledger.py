@@ -14,11 +14,6 @@ from pytest_gepa.evolve.minibatch import FailedCase
 from pytest_gepa.evolve.problem import TIE, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
 
-_FALSE_SHARE = 0.15
-"""Of the failing cases, how many may be expected to fail by chance before they are run again."""
-
-_MOST_TRIALS = 5
-
 _SPLIT = 3
 """Under so many candidates the trials of a case must differ before it is set aside."""
 
@@ -125,8 +120,12 @@ class Ledger:
         return tuple(
             case
             for case in self.active
-            if self.trials(candidate, case) == 1 and (candidate, case) not in self._mute
+            if self.trials(candidate, case) == 1 and self.may_repeat(candidate, case)
         )
+
+    def may_repeat(self, candidate: str, case: str) -> bool:
+        """Whether another trial of a case may tell anything: of some only the first gave evidence."""
+        return (candidate, case) not in self._mute
 
     def is_settled(self, candidate: str, case: str) -> bool:
         """Whether the trials of a case, two or more, ended in one way more often than in the other."""
@@ -258,65 +257,6 @@ class Ledger:
 
     def _passed(self, case: str, score: float, passed: bool | None) -> bool:
         return self.is_pass(case, score) if passed is None else passed
-
-    def unsettled(self, candidate: str) -> tuple[str, ...]:
-        """Return the failing cases that may well pass in another trial: those with the fewest trials among them.
-
-        Nothing, where trials end alike, or where so many fail that those which do by chance are few.
-        """
-        failing, passing = self.divide(candidate)
-        if self.noise * len(passing) < _FALSE_SHARE * len(failing):
-            return ()
-        return self.fewest_trials(candidate, failing)
-
-    def fewest_trials(self, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
-        """Return those of the cases that are not settled, and of these the ones with the fewest trials."""
-        idle = self.undecidable
-        counts = {
-            case: self.trials(candidate, case)
-            for case in cases
-            if case not in idle
-            and (candidate, case) not in self._mute
-            and not self.is_settled(candidate, case)
-        }
-        least = min(counts.values(), default=_MOST_TRIALS)
-        return tuple(case for case, count in counts.items() if count == least < _MOST_TRIALS)
-
-    def open_to_doubt(self, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
-        """Return those of the cases that may be run again under a candidate however their trials have ended so far, and
-        of these the ones with the fewest trials.
-        """
-        counts = {
-            case: self.trials(candidate, case)
-            for case in cases
-            if (candidate, case) not in self._mute and self.trials(candidate, case) < _MOST_TRIALS
-        }
-        least = min(counts.values(), default=0)
-        return tuple(case for case, count in counts.items() if count == least)
-
-    def leads_on_fewer_trials(
-        self, candidate: str, rivals: Iterable[str], cases: Iterable[str]
-    ) -> tuple[str, ...]:
-        """Return the cases where the candidate scores above a rival that has had more trials there; of these, the ones
-        with the fewest trials. Where trials differ, a lead counts only over equally many: a lucky first trial would be
-        the advantage of whoever was run less.
-
-        Cases whose further trials give no evidence are left as they are.
-        """
-        if not self.noise:
-            return ()
-        idle = self.undecidable
-        counts = {
-            case: self.trials(candidate, case)
-            for rival in rivals
-            for case in cases
-            if case not in idle
-            and (candidate, case) not in self._mute
-            and 0 < self.trials(candidate, case) < self.trials(rival, case)
-            and self.score(candidate, case) > self.score(rival, case) + TIE
-        }
-        least = min(counts.values(), default=0)
-        return tuple(case for case, count in counts.items() if count == least)
 
     def divide(self, candidate: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the cases with something left to mend under the candidate, and the others, of those that

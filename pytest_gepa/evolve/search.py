@@ -217,9 +217,6 @@ class Search:
 
     def _begin(self, results: Mapping[str, CaseResult]) -> None:
         self.pool.begin(results)
-        # An edit reaches the cases that use its prompt; the others are answered from the cache.
-        costs = (self.pool.ledger.cost((name,), self.pool.ledger.active) for name in self.seed.texts)
-        self._work.least_cost = min(filter(None, costs), default=0)
         active = len(self.pool.ledger.active)
         self._work.say("baseline", self.seed, f"{active} cases gave evidence", self.mean(self.seed))
         if self.pool.ledger.solved(self.seed.id):
@@ -264,7 +261,7 @@ class Search:
             if reason := self._stop(progress) or stop_at_last(progress):
                 if not self._course.mend_barred():
                     self._work.finish(reason, closes=True)
-            elif self.budget.remaining < self._work.least_cost:
+            elif self.budget.remaining < self.pool.least_cost():
                 # What is under way may give some of its reservation back.
                 if self._work.proposals or self.budget.reserved:
                     break
@@ -298,7 +295,12 @@ class Search:
             self._work.hand_out(Evaluate(self.seed, cases, "repeat", trial))
 
     def _start_from_frontier(self) -> bool:
-        number, parents = self._draw(), self.pool.parents(self._luck.failures)
+        number = self._draw()
+        parents = tuple(
+            one
+            for one in self.pool.parents(self._luck.failures)
+            if self.pool.least_cost(one.candidate) <= self.budget.remaining
+        )
         starts_due = 3 * self._luck.without_gain // self.settings.patience
         is_stuck = bool(parents) and starts_due > self._luck.fresh_starts
         if is_stuck:

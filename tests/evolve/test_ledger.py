@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_gepa.evolve.doubt import fewest_trials, leads_on_fewer_trials, unsettled
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.minibatch import FailedCase
 from pytest_gepa.evolve.problem import SearchCase
@@ -163,7 +164,7 @@ def test_a_case_whose_trials_differ_under_most_candidates_is_set_aside() -> None
     assert ledger.undecidable == ("c",)
     assert ledger.workable("z") == {}
     assert ledger.solved("z")
-    assert ledger.fewest_trials("z", ["c"]) == ()
+    assert fewest_trials(ledger, "z", ["c"]) == ()
     assert repeated(s="-+", x="+-", y="--", z="-").undecidable == ()
 
 
@@ -176,30 +177,30 @@ def test_a_case_that_is_set_aside_counts_for_no_turn() -> None:
 
 
 def test_a_lead_over_a_rival_with_more_trials_is_in_doubt_where_trials_differ() -> None:
-    assert repeated(s="-+-", x="+").leads_on_fewer_trials("x", ["s"], ["c"]) == ("c",)
-    assert repeated(s="-+-", x="++").leads_on_fewer_trials("x", ["s"], ["c"]) == ("c",)
-    assert repeated(s="-+-", x="+++").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
+    assert leads_on_fewer_trials(repeated(s="-+-", x="+"), "x", ["s"], ["c"]) == ("c",)
+    assert leads_on_fewer_trials(repeated(s="-+-", x="++"), "x", ["s"], ["c"]) == ("c",)
+    assert leads_on_fewer_trials(repeated(s="-+-", x="+++"), "x", ["s"], ["c"]) == ()
     # No lead, no doubt; and none where all trials have ended alike.
-    assert repeated(s="-+-", x="-").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
-    assert repeated(s="---", x="+").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
+    assert leads_on_fewer_trials(repeated(s="-+-", x="-"), "x", ["s"], ["c"]) == ()
+    assert leads_on_fewer_trials(repeated(s="---", x="+"), "x", ["s"], ["c"]) == ()
 
 
 def test_a_case_whose_repetition_gives_no_evidence_is_not_asked_for_again() -> None:
     ledger = repeated(s="-+-", x="+")
     ledger.repeat("x", {"c": CaseResult(None, ("a",), "", True, "k")})
     assert ledger.trials("x", "c") == 1
-    assert ledger.leads_on_fewer_trials("x", ["s"], ["c"]) == ()
-    assert ledger.fewest_trials("x", ["c"]) == ()
+    assert leads_on_fewer_trials(ledger, "x", ["s"], ["c"]) == ()
+    assert fewest_trials(ledger, "x", ["c"]) == ()
 
 
 def test_few_failures_beside_many_passes_are_in_doubt_where_trials_differ() -> None:
     ledger = Ledger([SearchCase(str(n)) for n in range(20)])
     ledger.record_seed("s", {str(n): trial(n > 0) for n in range(20)})
-    assert ledger.unsettled("s") == ()
+    assert unsettled(ledger, "s") == ()
     ledger.repeat("s", {"5": trial(False), "6": trial(True)})
-    assert set(ledger.unsettled("s")) == {"0"}  # the fewest trials first
+    assert set(unsettled(ledger, "s")) == {"0"}  # the fewest trials first
     ledger.repeat("s", {"0": trial(True)})
-    assert set(ledger.unsettled("s")) == {"0", "5"}
+    assert set(unsettled(ledger, "s")) == {"0", "5"}
 
 
 def test_what_stands_without_evidence_is_what_all_trials_of_the_seed_come_to() -> None:

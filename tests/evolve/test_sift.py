@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_gepa.evolve.tasks import Evaluate, Reflect
-from tests.evolve.world import World
+from pytest_gepa.evolve.search import Search
+from pytest_gepa.evolve.tasks import Closing, Evaluate, Reflect
+from tests.evolve.world import Editor, World
 
 GOOD = "- mind the {}\n"
 BAD = "- gap\n"
@@ -22,58 +23,60 @@ def gates(world: World) -> list[Evaluate]:
 
 
 def harmful(world: World, task: Reflect, name: str) -> str:
-    """Of the first three edits the one for the dates spoils the cases that pass, and mends nothing."""
+    """Of the first edits the one for the dates makes all cases fail, those for which the others are right as well."""
     word = lacking(world, task)
     is_bad = word == "date" and not task.parent.parents
     return task.parent.texts[name] + (BAD if is_bad else GOOD.format(word))
 
 
+def begin(editor: Editor, *names: str, patience: int = 9) -> tuple[World, Search]:
+    """Three groups of four cases, one for each word; an edit with a gap in it spoils them all."""
+    needs = words(*names)
+    world = World(needs, spoils={"gap": tuple(needs)}, editor=editor)
+    settings = {"minibatch": 4, "groups": len(names), "alike": 1.0, "patience": patience, "stuck_after": 99}
+    return world, world.run(world.search(**settings))
+
+
 def test_the_good_edits_of_a_child_that_failed_are_kept_without_asking_anew() -> None:
-    needs = {**words("date", "price", "queue"), **{f"old-{n}": {"p": ()} for n in range(9)}}
-    spoilt = tuple(case for case in needs if case.startswith(("old", "price-0", "price-1", "queue")))
-    world = World(needs, spoils={"gap": spoilt}, editor=harmful)
-    search = world.run(world.search(minibatch=6, groups=3, alike=1.0, neighbours=9, patience=9))
+    world, search = begin(harmful, "date", "price", "queue")
     assert search.done == "every case passes"
     assert "gap" not in search.best().texts["p"]
-    union, *alone = gates(world)
+    union, *_ = gates(world)
     assert union.candidate.proposal == "p1+p2+p3"
-    kinds = [(one.kind, one.candidate) for one in world.decisions if one.kind in ("accepted", "rejected")]
-    assert kinds[0] == ("rejected", union.candidate.id)
-    first = next(candidate for kind, candidate in kinds if kind == "accepted")
-    # What passed alone was a reply to the round whose union failed.
-    assert set(search.candidates[first].proposal.split("+")) < {"p1", "p2", "p3"}
-    assert alone
+    judged = [one for one in world.decisions if one.kind in ("accepted", "rejected")]
+    assert (judged[0].kind, judged[0].candidate) == ("rejected", union.candidate.id)
+    accepted = [search.candidates[one.candidate].proposal for one in judged if one.kind == "accepted"]
+    # The two that passed alone are united, and the reflection on what is left comes after.
+    first, both, *_ = accepted
+    assert first in both.split("+")
+    assert set(both.split("+")) < {"p1", "p2", "p3"}
 
 
-def test_one_round_that_fails_costs_one_attempt_however_many_edits_are_tried_alone() -> None:
-    def vain(world: World, task: Reflect, name: str) -> str:
-        return f"{task.parent.texts[name]}- gap {task.proposal}\n"
+def vain(world: World, task: Reflect, name: str) -> str:
+    """No edit is of any use."""
+    return f"{task.parent.texts[name]}- chatter {task.proposal}\n"
 
-    needs = {**words("date", "price", "queue"), **{f"old-{n}": {"p": ()} for n in range(9)}}
-    spoilt = tuple(case for case in needs if case.startswith("old"))
-    world = World(needs, spoils={"gap": spoilt}, editor=vain)
-    search = world.run(world.search(minibatch=6, groups=3, alike=1.0, neighbours=9, patience=1, stuck_after=9))
+
+def test_one_round_that_fails_is_one_attempt_however_many_edits_are_tried_alone() -> None:
+    world, search = begin(vain, "date", "price", "queue", patience=1)
     assert search.done == "1 proposals in a row brought no gain"
-    assert len(world.decisions) == world.kinds().count("rejected") + 2
+    assert world.kinds() == ["baseline", *["rejected"] * 4, "done"]
 
 
-def test_edits_whose_cases_stayed_as_they_were_are_not_tried_alone() -> None:
-    def vain(world: World, task: Reflect, name: str) -> str:
-        return f"{task.parent.texts[name]}- chatter {task.proposal}\n"
-
-    world = World(words("date", "price", "queue"), editor=vain)
-    world.run(world.search(minibatch=6, groups=3, alike=1.0, patience=1, stuck_after=9))
-    assert world.kinds() == ["baseline", "rejected", "done"]
-
-
-def test_what_failed_with_others_and_alone_is_told_by_what_it_did_alone() -> None:
-    def vain(world: World, task: Reflect, name: str) -> str:
-        return f"{task.parent.texts[name]}- gap {task.proposal}\n"
-
-    needs = {**words("date", "price"), **{f"old-{n}": {"p": ()} for n in range(9)}}
-    spoilt = tuple(case for case in needs if case.startswith("old"))
-    world = World(needs, spoils={"gap": spoilt}, editor=vain)
-    world.run(world.search(minibatch=6, groups=2, alike=1.0, neighbours=9, patience=2, stuck_after=9))
+def test_what_failed_with_others_and_alone_is_told_once_by_what_it_did_alone() -> None:
+    world, _ = begin(vain, "date", "price", patience=2)
     later = [task for task in world.tasks if isinstance(task, Reflect)][-1]
     assert later.attempt == 1
+    assert later.discarded
     assert all("with other edits" not in one.reason for one in later.discarded)
+
+
+def test_a_search_that_ends_meanwhile_tries_no_more_of_them() -> None:
+    world = World(words("date", "price", "queue"), editor=vain)
+    search = world.search(minibatch=4, groups=3, alike=1.0)
+    while "rejected" not in world.kinds():
+        for task in search.ask():
+            world.tell(search, world.answer(task))
+    world.tell(search, Closing("the time is over"))
+    assert search.ask() == ()
+    assert search.done == "the time is over"
