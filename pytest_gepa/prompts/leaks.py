@@ -182,7 +182,8 @@ class Leaks:
                 yield " ".join(name)
         for run in fragments.runs(listed, RUN - 1, TELLING):
             whole = fragments.joined(list(run))
-            if whole not in today.joined and self._is_own(index.wholes.get(whole, 0), exempt):
+            # Today's prompts may be long, and hardly any run of words is all that a case says.
+            if self._is_own(index.wholes.get(whole, 0), exempt) and whole not in today.joined:
                 yield whole.strip()
         if self._held_out:
             strict = fragments.runs(listed, HELD_OUT_RUN, TELLING)

@@ -69,7 +69,7 @@ class Terminal:
         """Refresh the status line."""
         if self._console.is_terminal and self._baseline_over:
             if self._status is None:
-                self._status = Status("", console=self._console)
+                self._status = Status("", console=self._console, spinner="line")
                 self._status.start()
             self._status.update(encodable(self._console.file, self._progress_line(phase, state)))
 

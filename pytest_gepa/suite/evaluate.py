@@ -249,12 +249,11 @@ class Suite:
     ) -> Job:
         around = self._around
         name = f"job-{next(self._numbers)}"
+        by_path: dict[Path, dict[str, str]] = {}
+        for id, component in self.components.items():
+            by_path.setdefault(component.path, {})[id] = texts[id]
         prompts = tuple(
-            PromptFile.of(
-                str(path),
-                {id: texts[id] for id, component in self.components.items() if component.path == path},
-                data,
-            )
+            PromptFile.of(str(path), by_path[path], data)
             for path, data in compose(self.components.values(), texts).items()
         )
         files = dict.fromkeys(case.split("::", 1)[0] for case in cases)
