@@ -209,4 +209,5 @@ def test_a_table_of_many_rows_is_read_once(collect: Collect, monkeypatch: pytest
     cases = collect({"test_it.py": f"import pytest\n@pytest.mark.parametrize('n', [{rows}])\ndef test_many(n): pass"})
     assert {case.source for case in cases} == {"def test_many(n): pass"}
     assert len(cases) == 60
-    assert sum("def test_many" in source for source in parsed if source.startswith("@")) == 1
+    own = [source for source in parsed if isinstance(source, str) and source.startswith("@")]
+    assert len(own) == 1
