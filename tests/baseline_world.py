@@ -34,7 +34,8 @@ SECRET = "hunter2-and-more"
 
 class ModelWorld:
     """`rates` are how often the cases pass under the model of the day. By their names some are of other kinds:
-    `graded...` have scores around their rate, `plain...` ask no model, `skipped...` and `down...` give no evidence.
+    `graded...` have scores around their rate, `exact...` always that score, `plain...` ask no model, `skipped...` and
+    `down...` give no evidence.
     """
 
     def __init__(self, rates: Mapping[str, float], seed: int = 0, text: str = "Be brief.") -> None:
@@ -59,6 +60,8 @@ class ModelWorld:
         score = float(draw < self.rates[case])
         if case.startswith("graded"):
             score = max(0.0, min(1.0, self.rates[case] + (draw - 0.5) / 4))
+        elif case.startswith("exact"):
+            score = self.rates[case]
         outcome = Outcome.passed if score >= 0.5 else Outcome.failed
         if case.startswith(("skipped", "down")):
             outcome = Outcome.skipped if case.startswith("skipped") else Outcome.error

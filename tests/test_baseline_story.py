@@ -143,6 +143,17 @@ def test_scores_by_degrees_are_compared_as_they_are(tmp_path: Path) -> None:
     assert tiers(world.compare(tmp_path, baseline)) == {"graded": "regressed"}
 
 
+@pytest.mark.parametrize("score", [2 / 3, 1 / 7])
+def test_a_score_that_the_file_rounds_is_the_same_on_both_sides(tmp_path: Path, score: float) -> None:
+    world = ModelWorld({f"exact{number}": score for number in range(8)})
+    baseline, _ = world.save(tmp_path)
+    assert baseline.cases["exact0"].scores == {round(score, 6): 32}
+    result = world.compare(tmp_path, baseline, fail_on="score:0")
+    assert (result.effect, result.p_value, result.failed) == (0.0, 1.0, False)
+    world.rates = dict.fromkeys(world.rates, score - 0.05)
+    assert world.compare(tmp_path, baseline, fail_on="score:0").failed
+
+
 def test_an_improvement_is_told_and_does_not_gate(tmp_path: Path) -> None:
     world = ModelWorld({"mended": 0.0, **STEADY})
     baseline, _ = world.save(tmp_path)
