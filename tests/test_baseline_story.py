@@ -186,6 +186,21 @@ def test_cases_that_came_went_or_were_edited_are_listed_and_not_run(tmp_path: Pa
     )
 
 
+def test_a_case_with_another_threshold_is_edited_and_not_compared(tmp_path: Path) -> None:
+    """The same answers, of which each threshold lets others pass: 32 of 32 then, none today."""
+    world = ModelWorld({"exact": 0.7, "same": 1.0})
+    for then, now in ((None, 0.8), (0.6, 0.8), (0.8, 0.6), (0.8, None)):
+        world.thresholds = {"same": 0.5, **({} if then is None else {"exact": then})}
+        baseline, _ = world.save(tmp_path)
+        assert tiers(world.compare(tmp_path, baseline)).keys() == {"exact", "same"}
+        world.thresholds = {"same": 0.5, **({} if now is None else {"exact": now})}
+        result = world.compare(tmp_path, baseline)
+        assert (tiers(result), result.failed) == ({"same": "stable"}, False)
+        assert result.baseline is not None
+        assert result.baseline.edited == ("exact",)
+        assert "not compared: 1 edited" in render_check_markdown(result)
+
+
 def test_prompts_that_changed_are_named_and_compared_all_the_same(tmp_path: Path) -> None:
     world = ModelWorld({"slipped": 1.0})
     baseline, _ = world.save(tmp_path)
