@@ -125,7 +125,8 @@ class Spending:
         standing = self.standing
         if standing is None:
             return trials
-        return trials_within(self._confirm_price, trials, standing.left)
+        # As in the share: the last requests reserve the most that they can come to.
+        return trials_within(self._confirm_price, trials, standing.left - standing.largest)
 
     def _confirm_price(self, trials: int) -> float:
         most = {case.id: case.trials or trials for case in self._cases}

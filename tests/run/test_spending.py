@@ -116,6 +116,21 @@ def test_trials_are_fewer_where_the_money_is_short(tmp_path: Path) -> None:
     assert Spending(tmp_path / "free", PRICES, None, plan, CASES).affordable_trials(3) == 3
 
 
+def test_trials_leave_room_for_the_largest_request(tmp_path: Path) -> None:
+    """Two trials take 0.00312 USD, of which the last request may reserve 0.0005 where it costs a tenth of that."""
+    plan = BudgetPlan(400, 340, 18, 0, 3)
+    costs = Spending(tmp_path / "costs", PRICES, 0.0035, plan, [Case("a", "a"), Case("b", "b")])
+    for case in ("a", "b"):
+        costs.learn(rollout(case, (100, 100)))
+    assert costs.affordable_trials(3) == 2
+    purse = costs.reflection().purse
+    assert purse is not None
+    number = purse.reserve(500_000)
+    assert number is not None
+    purse.settle(number, 0)
+    assert costs.affordable_trials(3) == 1
+
+
 def test_without_a_cap_nothing_is_set_aside(tmp_path: Path) -> None:
     costs = spending(tmp_path, None)
     costs.learn(rollout("a", (100, 50)))
