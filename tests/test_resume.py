@@ -463,8 +463,11 @@ def test_the_rollouts_of_a_confirm_run_are_known_by_case_and_trial(tmp_path: Pat
     journal = begun(tmp_path)
     for trial in ("search/0", "2026-11-22-1.abcd/confirm/0", "2026-11-22-1.abcd/confirm/1"):
         rollout(journal, "a", charged=True, trial=trial)
+    # What the cap has stopped, or ended in trouble, has left none of its answers, or not all.
+    for case, outcome in (("b", "stopped"), ("c", "error"), ("d", "skipped"), ("e", "failed")):
+        rollout(journal, case, charged=True, outcome=outcome, trial="2026-11-22-1.abcd/confirm/0")
     journal.close()
-    assert find_earlier(tmp_path).confirmed == (("a", 0), ("a", 1))
+    assert find_earlier(tmp_path).confirmed == (("a", 0), ("a", 1), ("d", 0), ("e", 0))
 
 
 def test_what_it_has_cost_counts_against_the_cap(tmp_path: Path) -> None:

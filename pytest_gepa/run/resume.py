@@ -69,12 +69,12 @@ class EarlierRun:
 
     @property
     def confirmed(self) -> tuple[tuple[str, int], ...]:
-        """The rollouts of its confirm run: case and number of the trial, for each side."""
+        """The rollouts of its confirm run whose answers are there: case and number of the trial, for each side."""
         prefix = f"{self.name}/confirm/"
         return tuple(
             (case, int(trial.removeprefix(prefix)))
-            for _, case, trial in self.history.charges
-            if trial.startswith(prefix)
+            for (_, case, trial), charge in self.history.charges.items()
+            if trial.startswith(prefix) and not (charge.stopped or charge.trouble)
         )
 
     @property
@@ -265,6 +265,7 @@ def _together(older: Charges, newer: Charges) -> Charges:
             older[place].charged or newer[place].charged,
             newer[place].stopped,
             newer[place].seconds if older[place].seconds is None else older[place].seconds,
+            newer[place].trouble,
         )
         for place in older.keys() & newer.keys()
     }

@@ -10,12 +10,13 @@ from typing import TypeAlias
 @dataclass(frozen=True, slots=True)
 class Charge:
     """`charged` says whether a rollout was paid for, `stopped` whether the cost cap had stopped it. `seconds` is how
-    long its calls took, None where that is not known.
+    long its calls took, None where that is not known. One in `trouble` may have no answer to some of its calls.
     """
 
     charged: bool = False
     stopped: bool = False
     seconds: float | None = None
+    trouble: bool = False
 
 
 Charges: TypeAlias = Mapping[tuple[str, str, str], Charge]
