@@ -385,10 +385,16 @@ def test_the_last_line_of_a_run_that_died_may_be_cut_off(tmp_path: Path) -> None
 
 
 def rollout(
-    journal: Journal, case: str, *, charged: bool, outcome: str = "passed", trial: str = "search/0"
+    journal: Journal,
+    case: str,
+    *,
+    charged: bool,
+    outcome: str = "passed",
+    trial: str = "search/0",
+    in_vain: int = 0,
 ) -> None:
     seconds = 0.5 if charged else None
-    about = {"candidate": "c", "case": case, "trial": trial, "outcome": outcome}
+    about = {"candidate": "c", "case": case, "trial": trial, "outcome": outcome, "in_vain": in_vain}
     journal.write("rollout", **about, charged=charged, model_seconds=seconds)
 
 
@@ -414,6 +420,21 @@ def test_charges_and_order_are_read_and_what_stopped_the_search_is_not_in_the_wa
     }
     assert found.history.course == ("Evaluated c", "Reflected p1")
     assert found.history.order == ("Evaluated c", "Closing the 2 minutes are over", "Reflected p1")
+
+
+def test_attempts_that_were_paid_for_and_run_again_are_counted_and_taken_from_run_to_run(tmp_path: Path) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    rollout(first, "a", charged=True, in_vain=1)
+    rollout(first, "b", charged=False, in_vain=2, trial="2026-11-22-1.abcd/confirm/0")
+    first.close()
+    assert find_earlier(tmp_path).paid == 4
+    second = begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1")
+    rollout(second, "a", charged=True, in_vain=1)
+    rollout(second, "c", charged=True, in_vain=1)
+    second.close()
+    found = find_earlier(tmp_path)
+    assert found.paid == 6
+    assert found.history.charges["c", "a", "search/0"].in_vain == 1
 
 
 def test_a_search_that_was_over_is_not_taken_up_again(tmp_path: Path) -> None:

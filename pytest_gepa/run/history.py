@@ -100,4 +100,5 @@ def _charge(record: Mapping[str, Any]) -> Charge:
         stopped=ended == Outcome.stopped.value,
         seconds=record.get("model_seconds"),
         trouble=ended in _TROUBLE,
+        in_vain=int(record.get("in_vain", 0)),
     )

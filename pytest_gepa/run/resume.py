@@ -22,7 +22,7 @@ from pytest_gepa.run.history import RunHistory, read_history
 from pytest_gepa.run.journal import cleaned, is_being_written, read_journal
 from pytest_gepa.run.recording import IN_RUN, UNFINISHED, load_answers, run_age
 from pytest_gepa.settings import SHAPING, Settings
-from pytest_gepa.suite.charges import Charge, Charges
+from pytest_gepa.suite.charges import Charges
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import case_digest
 from pytest_gepa.trace.cache import LACKING, ResponseCache
@@ -64,8 +64,8 @@ class EarlierRun:
 
     @property
     def paid(self) -> int:
-        """Rollouts that it paid for."""
-        return sum(charge.charged for charge in self.history.charges.values())
+        """Rollouts that it paid for, those that were run again among them."""
+        return sum(charge.paid for charge in self.history.charges.values())
 
     @property
     def confirmed(self) -> tuple[tuple[str, int], ...]:
@@ -261,11 +261,11 @@ def can_go_on(history: RunHistory) -> bool:
 def _together(older: Charges, newer: Charges) -> Charges:
     """What two runs knew, of which the newer one has taken over from the older."""
     both = {
-        place: Charge(
-            older[place].charged or newer[place].charged,
-            newer[place].stopped,
-            newer[place].seconds if older[place].seconds is None else older[place].seconds,
-            newer[place].trouble,
+        place: replace(
+            newer[place],
+            charged=older[place].charged or newer[place].charged,
+            seconds=newer[place].seconds if older[place].seconds is None else older[place].seconds,
+            in_vain=max(older[place].in_vain, newer[place].in_vain),
         )
         for place in older.keys() & newer.keys()
     }
