@@ -4,7 +4,6 @@ broken ones).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -26,6 +25,13 @@ class Mark(NamedTuple):
 
     score: float
     passed: bool
+
+
+class _Asked(NamedTuple):
+    """Requests for one case by their keys, and whether the trials in which they were sent ended otherwise."""
+
+    keys: frozenset[str]
+    differ: bool
 
 
 class Ledger:
@@ -137,15 +143,16 @@ class Ledger:
     def undecidable(self) -> tuple[str, ...]:
         """The cases whose trials differed under several candidates, at least half of those under which they were
         repeated: no edit is to blame, and none can mend them.
+
+        Candidates whose requests for the case are the same count as one: the same answers serve them all.
         """
         if self._aside is None:
-            repeated: Counter[str] = Counter()
-            split: Counter[str] = Counter()
-            for (_, case), trials in self._trials.items():
-                repeated[case] += 1
-                split[case] += len({self._verdict(case, result) for result in trials}) > 1
-            enough = (case for case in self.active if split[case] >= max(_SPLIT, repeated[case] / 2))
-            self._aside = tuple(enough)
+            asked: dict[str, list[_Asked]] = {}
+            for (candidate, case), trials in self._trials.items():
+                keys = frozenset(result.keys or candidate for result in trials)
+                differ = len({self._verdict(case, result) for result in trials}) > 1
+                asked[case] = _with(asked.get(case, ()), _Asked(keys, differ))
+            self._aside = tuple(case for case in self.active if _is_split(asked.get(case, ())))
         return self._aside
 
     @property
@@ -339,3 +346,19 @@ class Ledger:
         return all(
             self._verdict(case, result) is passed for result in self._trials.get((candidate, case), ())
         )
+
+
+def _with(known: Sequence[_Asked], new: _Asked) -> list[_Asked]:
+    """The known requests and new ones, those together that have any in common."""
+    apart = []
+    for one in known:
+        if one.keys.isdisjoint(new.keys):
+            apart.append(one)
+        else:
+            new = _Asked(one.keys | new.keys, one.differ or new.differ)
+    return [*apart, new]
+
+
+def _is_split(asked: Sequence[_Asked]) -> bool:
+    """Whether trials differ too often for any edit to be to blame."""
+    return sum(one.differ for one in asked) >= max(_SPLIT, len(asked) / 2)

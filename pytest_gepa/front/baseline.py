@@ -64,8 +64,8 @@ def _compare(session: pytest.Session, settings: Settings) -> None:
     if not matched.known:
         raise BaselineError(
             f"none of the {len(cases):,} cases of this session can be compared with the baseline {path}: "
-            f"{len(matched.new):,} are not in it, and {len(matched.edited):,} have another test or other values than "
-            f"when it was saved; save it again with --gepa-save-baseline {settings.baseline}"
+            f"{len(matched.new):,} are not in it, and {len(matched.edited):,} have another test, other values or "
+            f"another threshold than when it was saved; save it again with --gepa-save-baseline {settings.baseline}"
         )
     changes = prompt_changes(settings, baseline, components)
     compared = [case for case in cases if case.id in matched.known]
@@ -97,7 +97,11 @@ def _tell(session: pytest.Session, lines: list[str]) -> None:
 def _matched(baseline: Baseline, cases: Sequence[Case]) -> Matched:
     """The recorded cases by the ids of today."""
     ids = {case.id: case for case in cases}
-    found = match(baseline, {name: case_digest(case) for name, case in ids.items()})
+    found = match(
+        baseline,
+        {name: case_digest(case) for name, case in ids.items()},
+        {name: case.threshold for name, case in ids.items()},
+    )
     return Matched(
         known=found.known,
         new=tuple(ids[name].nodeid for name in found.new),

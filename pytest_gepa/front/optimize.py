@@ -189,7 +189,13 @@ def _optimize(
     cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
     stored = earlier.confirmed if earlier else ()
     spending = Spending(
-        run.temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases, stored
+        run.temp / "costs",
+        PriceList(settings.prices),
+        cap,
+        inputs.budget,
+        inputs.cases,
+        stored,
+        shares_answers=settings.replay != "off",
     )
     model = ReflectionModel(
         inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()

@@ -146,10 +146,11 @@ class RunState:
         if rollout.score is not None:
             trials = self.trial_passes.setdefault((rollout.candidate, rollout.case), {})
             trials[rollout.trial] = rollout.outcome is Outcome.passed
-        self.charged += rollout.charged
-        if self.resumed and rollout.charged:
+        paid = rollout.charged + rollout.in_vain
+        self.charged += paid
+        if self.resumed and paid:
             asked = [call for call in calls if has_price(call)]
-            self.paid_before += bool(asked) and all(call.cached for call in asked)
+            self.paid_before += paid if asked and all(call.cached for call in asked) else 0
         self.cached += any(map(has_price, calls)) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
         self.input_tokens += sum(call.input_tokens for call in calls if call.sent and not call.cached)

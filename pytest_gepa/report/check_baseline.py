@@ -77,7 +77,7 @@ def compared_lines(result: CheckResult, saved: SavedBaseline) -> list[str]:
 def _kinds(saved: SavedBaseline) -> list[tuple[Sequence[str], str]]:
     kinds = [
         (saved.new, "not in the baseline"),
-        (saved.edited, "of which the test or its values are not as they were"),
+        (saved.edited, "of which the test, its values or its threshold are not as they were"),
         (saved.gone, "of the baseline that this session has not, or skips"),
     ]
     return [(cases, words) for cases, words in kinds if cases]

@@ -124,18 +124,21 @@ def test_two_cases_of_one_name_are_refused() -> None:
         Ledger([SearchCase("x"), SearchCase("x")])
 
 
-def trial(passed: bool) -> CaseResult:
-    return CaseResult(float(passed), ("a",), "" if passed else "no", True, "k", passed)
+def trial(passed: bool, keys: str = "k") -> CaseResult:
+    return CaseResult(float(passed), ("a",), "" if passed else "no", True, keys, passed)
 
 
-def repeated(**trials: str) -> Ledger:
-    """A ledger whose case "c" had these trials (`+` passed) under candidates of these names, "s" the seed."""
+def repeated(keys: str | None = None, **trials: str) -> Ledger:
+    """A ledger whose case "c" had these trials (`+` passed) under candidates of these names, "s" the seed. Each has
+    requests of its own where no `keys` are given.
+    """
     ledger = Ledger([SearchCase("c")])
     for name, outcomes in trials.items():
+        own = name if keys is None else keys
         record = ledger.record_seed if name == "s" else ledger.record
-        record(name, {"c": trial(outcomes[0] == "+")})
+        record(name, {"c": trial(outcomes[0] == "+", own)})
         for outcome in outcomes[1:]:
-            ledger.repeat(name, {"c": trial(outcome == "+")})
+            ledger.repeat(name, {"c": trial(outcome == "+", own)})
     return ledger
 
 
@@ -166,6 +169,29 @@ def test_a_case_whose_trials_differ_under_most_candidates_is_set_aside() -> None
     assert ledger.solved("z")
     assert fewest_trials(ledger, "z", ["c"]) == ()
     assert repeated(s="-+", x="+-", y="--", z="-").undecidable == ()
+
+
+def test_equal_requests_of_several_candidates_are_one_draw() -> None:
+    """The case uses nothing that they have changed: what differs is the answers that they share, again and again."""
+    assert repeated("k", s="-+", x="-+", y="-+", z="-+").undecidable == ()
+    assert repeated("", s="-+", x="-+", y="-+").undecidable == ("c",)  # nobody knows what they asked
+    ledger = repeated(s="-+", x="-+")
+    ledger.record("y", {"c": trial(False, "s")})  # as under the seed, and so is one of its own trials
+    ledger.repeat("y", {"c": trial(True, "more")})
+    ledger.record("z", {"c": trial(False, "more")})
+    ledger.repeat("z", {"c": trial(True, "more")})
+    assert ledger.undecidable == ()
+    ledger.record("u", {"c": trial(False, "u")})
+    ledger.repeat("u", {"c": trial(True, "u")})
+    assert ledger.undecidable == ("c",)
+
+
+def test_two_kinds_of_requests_that_a_third_candidate_joins_are_one() -> None:
+    ledger = repeated(s="-+", x="-+", y="-+")
+    assert ledger.undecidable == ("c",)
+    ledger.record("z", {"c": trial(False, "x")})
+    ledger.repeat("z", {"c": trial(True, "y")})
+    assert ledger.undecidable == ()
 
 
 def test_a_case_that_is_set_aside_counts_for_no_turn() -> None:
