@@ -161,13 +161,13 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
         name = key.removeprefix("gepa_").replace("_", "-")
         if name in [mode.name for mode in MODES]:
             raise pytest.UsageError(
-                f"{config.inipath}: {key} is a mode, not a setting; give --gepa-{name} when you want it"
+                f"{_ini_label(config, key)} is a mode, not a setting; give --gepa-{name} when you want it"
             )
         import difflib
 
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        raise pytest.UsageError(f"{config.inipath}: there is no setting {key}; {hint}")
+        raise pytest.UsageError(f"{_ini_label(config, key)}: there is no such setting; {hint}")
 
 
 def _check_options(config: pytest.Config) -> None:
@@ -207,7 +207,7 @@ def _edits(config: pytest.Config) -> tuple[str, ...]:
     given = text.replace(",", " ").split()
     unknown = [kind for kind in given if kind not in KINDS]
     if unknown or not given:
-        raise pytest.UsageError(f"{label}: {text!r} will not do; name some of {', '.join(KINDS)}")
+        raise pytest.UsageError(f"{label}: {text!r} is not valid; expected some of {', '.join(KINDS)}")
     return tuple(kind for kind in KINDS if kind in given)
 
 
@@ -216,22 +216,22 @@ def _prices(config: pytest.Config) -> tuple[str, ...]:
     try:
         return PriceList(config.getini("gepa_prices")).lines
     except SettingsError as error:
-        raise pytest.UsageError(f"{config.inipath}: {error}") from None
+        raise pytest.UsageError(f"{_ini_label(config, 'gepa_prices')}: {error}") from None
 
 
 def _patterns(config: pytest.Config) -> tuple[str, ...]:
     """The user's own patterns of secrets."""
-    patterns = tuple(config.getini("gepa_redact"))
+    patterns, label = tuple(config.getini("gepa_redact")), _ini_label(config, "gepa_redact")
     for pattern in patterns:
         try:
             matches_nothing = re.compile(pattern).search("")
         except re.error as error:
             raise pytest.UsageError(
-                f"gepa_redact in {config.inipath}: {pattern!r} is no regular expression: {error}"
+                f"{label}: {pattern!r} is no regular expression: {error}"
             ) from None
         if matches_nothing:
             raise pytest.UsageError(
-                f"gepa_redact in {config.inipath}: {pattern!r} matches an empty text; make it match a secret"
+                f"{label}: {pattern!r} matches an empty text; make it match a secret"
             )
     return patterns
 
@@ -245,7 +245,15 @@ def _raw(config: pytest.Config, name: str) -> tuple[str | None, str]:
             return str(value), f"--gepa-{name}"
     value = config.getini(f"gepa_{key}")
     text = str(value).strip() if value is not None else ""
-    return text or None, f"gepa_{key} in {config.inipath}"
+    return text or None, _ini_label(config, f"gepa_{key}")
+
+
+def _ini_label(config: pytest.Config, key: str) -> str:
+    """How to name an ini key in a message: with the file that has it, unless it was given by `-o` or by none."""
+    overridden = any(given.partition("=")[0] == key for given in config.getoption("override_ini") or ())
+    if config.inipath is None or overridden:
+        return key
+    return f"{key} ({config.inipath.name})"
 
 
 def _text(config: pytest.Config, name: str) -> str | None:
@@ -298,9 +306,14 @@ def _number(
     except ValueError:
         value = None
     if value is None or not (value >= least and value > above and value < below):
-        bounds: list[str] = [f"of {least:g} or more"] if least > -math.inf else []
-        bounds += [f"above {above:g}"] if above > -math.inf else []
-        bounds += [f"below {below:g}"] if below < math.inf else []
-        noun = "a whole number" if kind is int else "a number"
-        raise pytest.UsageError(f"{label}: {text!r} will not do; give {' '.join([noun, *bounds])}")
+        raise pytest.UsageError(f"{label}: {text!r} is not valid; expected {_wanted(kind, least, above, below)}")
     return value
+
+
+def _wanted(kind: Callable[[str], T], least: float, above: float, below: float) -> str:
+    """The numbers that are taken, in words."""
+    noun = "a whole number" if kind is int else "a number"
+    if above > -math.inf:
+        return f"{noun} above {above:g}"
+    bounds = [f"{least:g} or more"] * (least > -math.inf) + [f"below {below:g}"] * (below < math.inf)
+    return f"{noun}, {' and '.join(bounds)}" if bounds else noun
