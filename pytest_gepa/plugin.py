@@ -136,9 +136,13 @@ def pytest_configure(config: pytest.Config) -> None:
     mode = _mode(config)
     if not mode:
         return
+    from pytest_gepa.errors import GepaError
     from pytest_gepa.resolve import resolve
 
-    config.stash[settings_key] = resolve(config, mode)
+    try:
+        config.stash[settings_key] = resolve(config, mode)
+    except GepaError as error:
+        raise pytest.UsageError(f"gepa: {error}") from error
 
 
 @pytest.hookimpl(trylast=True)

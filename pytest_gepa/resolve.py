@@ -49,7 +49,7 @@ FAIL_RULES = {
 def resolve(config: pytest.Config, mode: str) -> Settings:
     """Read and check every setting, and prepare the session for a mode.
 
-    Raises `pytest.UsageError`, naming the mend, for a setting that cannot be.
+    Raises `SettingsError`, naming the mend, for a setting that cannot be.
     """
     known = [
         "gepa_prompts",
@@ -64,7 +64,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     prompts, base = _prompts(config)
     replay = _choice(config, "replay", REPLAY_MODES) or "auto"
     if mode == "resume" and replay != "auto":
-        raise pytest.UsageError(
+        raise SettingsError(
             f"--gepa-resume goes on from stored answers and asks for the rest; {_raw(config, 'replay')[1]} is "
             f"{replay}, leave it out"
         )
@@ -120,7 +120,7 @@ def _baseline(config: pytest.Config, mode: str) -> str:
     """The name that was given to one of `BASELINES`, "" where it was not asked for."""
     name = config.getoption(f"gepa_{mode.replace('-', '_')}")
     if name is not None and not BASELINE_NAME.fullmatch(name):
-        raise pytest.UsageError(
+        raise SettingsError(
             f"--gepa-{mode}: {name!r} is no name of a baseline; give one of letters, digits, '.', '-' and '_' that "
             f"begins with a letter or a digit, as --gepa-{mode} nightly"
         )
@@ -142,11 +142,11 @@ def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     if elsewhere and label != "--gepa-fail-on":
         return None
     if not rules:
-        raise pytest.UsageError(
+        raise SettingsError(
             f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out"
         )
     every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if has_scores else rules
-    raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(every)}")
+    raise SettingsError(f"{label}: {text!r} is none of {', '.join(every)}")
 
 
 def _is_share(text: str) -> bool:
@@ -160,14 +160,14 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
     for key in unknown_ini_keys(config, "gepa_", known):
         name = key.removeprefix("gepa_").replace("_", "-")
         if name in [mode.name for mode in MODES]:
-            raise pytest.UsageError(
+            raise SettingsError(
                 f"{_ini_label(config, key)} is a mode, not a setting; give --gepa-{name} when you want it"
             )
         import difflib
 
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        raise pytest.UsageError(f"{_ini_label(config, key)}: there is no such setting; {hint}")
+        raise SettingsError(f"{_ini_label(config, key)}: there is no such setting; {hint}")
 
 
 def _check_options(config: pytest.Config) -> None:
@@ -176,14 +176,14 @@ def _check_options(config: pytest.Config) -> None:
         if {one, other} == {"resume", "optimize"}:
             continue
         if {"check", "resume"} & {one, other} or (one != "plan" and alone & {one, other}):
-            raise pytest.UsageError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
+            raise SettingsError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
     if config.option.collectonly:
-        raise pytest.UsageError(
+        raise SettingsError(
             "--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run"
         )
     for name, flag in (("usepdb", "--pdb"), ("trace", "--trace")):
         if getattr(config.option, name, False):
-            raise pytest.UsageError(
+            raise SettingsError(
                 f"{flag} needs a terminal that child sessions lack; debug the case with plain pytest"
             )
 
@@ -207,7 +207,7 @@ def _edits(config: pytest.Config) -> tuple[str, ...]:
     given = text.replace(",", " ").split()
     unknown = [kind for kind in given if kind not in KINDS]
     if unknown or not given:
-        raise pytest.UsageError(f"{label}: {text!r} is not valid; expected some of {', '.join(KINDS)}")
+        raise SettingsError(f"{label}: {text!r} is not valid; expected some of {', '.join(KINDS)}")
     return tuple(kind for kind in KINDS if kind in given)
 
 
@@ -216,7 +216,7 @@ def _prices(config: pytest.Config) -> tuple[str, ...]:
     try:
         return PriceList(config.getini("gepa_prices")).lines
     except SettingsError as error:
-        raise pytest.UsageError(f"{_ini_label(config, 'gepa_prices')}: {error}") from None
+        raise SettingsError(f"{_ini_label(config, 'gepa_prices')}: {error}") from None
 
 
 def _patterns(config: pytest.Config) -> tuple[str, ...]:
@@ -226,11 +226,11 @@ def _patterns(config: pytest.Config) -> tuple[str, ...]:
         try:
             matches_nothing = re.compile(pattern).search("")
         except re.error as error:
-            raise pytest.UsageError(
+            raise SettingsError(
                 f"{label}: {pattern!r} is no regular expression: {error}"
             ) from None
         if matches_nothing:
-            raise pytest.UsageError(
+            raise SettingsError(
                 f"{label}: {pattern!r} matches an empty text; make it match a secret"
             )
     return patterns
@@ -263,7 +263,7 @@ def _text(config: pytest.Config, name: str) -> str | None:
 def _choice(config: pytest.Config, name: str, options: tuple[str, ...]) -> str | None:
     text, label = _raw(config, name)
     if text is not None and text not in options:
-        raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(options)}")
+        raise SettingsError(f"{label}: {text!r} is none of {', '.join(options)}")
     return text
 
 
@@ -271,7 +271,7 @@ def _isolation(config: pytest.Config) -> str:
     """How child sessions are made. Forking needs what not every system has."""
     text = _choice(config, "isolation", ISOLATIONS) or "auto"
     if text == "fork" and not _can_fork():
-        raise pytest.UsageError(
+        raise SettingsError(
             f"{_raw(config, 'isolation')[1]}: fork cannot be had on this system, which lacks os.fork or Unix sockets "
             "that keep messages apart (SOCK_SEQPACKET); leave it out, or give spawn"
         )
@@ -306,7 +306,7 @@ def _number(
     except ValueError:
         value = None
     if value is None or not (value >= least and value > above and value < below):
-        raise pytest.UsageError(f"{label}: {text!r} is not valid; expected {_wanted(kind, least, above, below)}")
+        raise SettingsError(f"{label}: {text!r} is not valid; expected {_wanted(kind, least, above, below)}")
     return value
 
 

@@ -346,7 +346,7 @@ def test_a_bad_option_is_refused_with_what_would_do(pytester: pytest.Pytester, g
     with pytest.raises(pytest.UsageError) as caught:
         resolved(pytester, given)
     message = str(caught.value)
-    assert message.startswith(f"{option}: '{value}'")
+    assert message.startswith(f"gepa: {option}: '{value}'")
     assert wanted in message
 
 
