@@ -133,6 +133,11 @@ INI_ONLY = (
 
 
 def asked_modes(options: argparse.Namespace) -> list[str]:
-    """The modes that were asked for, the last of `MODES` first; the first is the one that goes."""
+    """The modes that were asked for, the last of `MODES` first."""
     given = {mode.name: getattr(options, f"gepa_{mode.name.replace('-', '_')}", None) for mode in MODES}
     return [name for name in reversed(given) if given[name] not in (None, False)]
+
+
+def mode_of(options: argparse.Namespace) -> str:
+    """The mode that is to run, or to be planned: an optimization where a plan alone was asked for."""
+    return next((mode for mode in asked_modes(options) if mode != "plan"), "optimize")

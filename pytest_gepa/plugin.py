@@ -111,9 +111,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
-def _mode(config: pytest.Config) -> str:
-    """The mode that was asked for, "" if none; xdist workers and child sessions have none."""
-    return "" if hasattr(config, "workerinput") else next(iter(asked_modes(config.option)), "")
+def _has_mode(config: pytest.Config) -> bool:
+    """Whether a mode was asked for; xdist workers and child sessions have none."""
+    return not hasattr(config, "workerinput") and bool(asked_modes(config.option))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -133,14 +133,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "gepa(trials=None, threshold=None, split='search', weight=1): how pytest-gepa runs and counts this case",
     )
-    mode = _mode(config)
-    if not mode:
+    if not _has_mode(config):
         return
     from pytest_gepa.errors import GepaError
     from pytest_gepa.resolve import resolve
 
     try:
-        config.stash[settings_key] = resolve(config, mode)
+        config.stash[settings_key] = resolve(config)
     except GepaError as error:
         raise pytest.UsageError(f"gepa: {error}") from error
 
@@ -152,7 +151,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if settings is not None and settings.replay == "only":
         from pytest_gepa.run.recording import stand_in
 
-        stand_in(settings.rootdir, os.environ, "optimize" if settings.mode == "plan" else settings.mode)
+        stand_in(settings.rootdir, os.environ, settings.mode)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import SettingsError
-from pytest_gepa.options import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
+from pytest_gepa.options import INI_ONLY, MODES, SETTINGS, asked_modes, mode_of
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.settings import (
     DEFAULT_CACHE_MEGABYTES,
@@ -46,8 +46,8 @@ FAIL_RULES = {
 """What `--gepa-fail-on` may say, by mode; for a check, also against a baseline, `score:X` besides."""
 
 
-def resolve(config: pytest.Config, mode: str) -> Settings:
-    """Read and check every setting, and prepare the session for a mode.
+def resolve(config: pytest.Config) -> Settings:
+    """Read and check every setting, and prepare the session for the mode that was asked for.
 
     Raises `SettingsError`, naming the mend, for a setting that cannot be.
     """
@@ -60,6 +60,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
     ]
     _check_ini_keys(config, known)
     _check_options(config)
+    mode = mode_of(config.option)
     workers = _prepare(config)
     prompts, base = _prompts(config)
     replay = _choice(config, "replay", REPLAY_MODES) or "auto"
@@ -70,6 +71,7 @@ def resolve(config: pytest.Config, mode: str) -> Settings:
         )
     return Settings(
         mode=mode,
+        is_plan="plan" in asked_modes(config.option),
         rootdir=config.rootpath,
         prompts=prompts,
         prompts_base=base,
@@ -130,8 +132,6 @@ def _baseline(config: pytest.Config, mode: str) -> str:
 def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     """The rule of this mode. One in the ini file may be meant for another mode; one that was typed may not."""
     text, label = _raw(config, "fail-on")
-    # A plan of a comparison takes what the comparison takes.
-    mode = next((asked for asked in asked_modes(config.option) if asked in FAIL_RULES), mode)
     rules = FAIL_RULES.get(mode, FAIL_RULES["optimize"])
     has_scores = rules is _CHECK_RULES
     if text is None or text in rules:
@@ -171,11 +171,9 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
 
 
 def _check_options(config: pytest.Config) -> None:
-    alone = {"check", *(setting.name for setting in BASELINES)}
     for one, other in combinations(asked_modes(config.option), 2):
-        if {one, other} == {"resume", "optimize"}:
-            continue
-        if {"check", "resume"} & {one, other} or (one != "plan" and alone & {one, other}):
+        may_be_planned = one == "plan" and other not in ("check", "resume")
+        if not may_be_planned and {one, other} != {"resume", "optimize"}:
             raise SettingsError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
     if config.option.collectonly:
         raise SettingsError(

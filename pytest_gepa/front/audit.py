@@ -16,7 +16,7 @@ from pytest_gepa.audit.findings import evidence, notices
 from pytest_gepa.audit.plan import AuditPlan, plan_audit
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
-from pytest_gepa.errors import GepaError, SettingsError
+from pytest_gepa.errors import GepaError
 from pytest_gepa.front.feed import Feeder
 from pytest_gepa.front.session import end_steps, find_cases, find_prompts, print_lines
 from pytest_gepa.hook_calls import tell_finished
@@ -47,17 +47,12 @@ from pytest_gepa.wording import printable
 
 def run_audit(session: pytest.Session, settings: Settings) -> None:
     """Run an audit, or tell its plan. Raises `GepaError` for what the user can mend."""
-    others = [mode for mode in ("optimize", "check") if session.config.getoption(f"gepa_{mode}", None)]
-    if others:
-        raise SettingsError(
-            f"--gepa-audit and --gepa-{others[0]} exclude each other; run one after the other"
-        )
     components = find_prompts(settings)
     cases = find_cases(session, settings)
     texts = {component.id: component.text for component in components}
     usage = usage_today(settings.rootdir / STATE_DIRECTORY, cases, texts)
     plan = plan_audit(settings, cases, components, usage)
-    if settings.mode == "plan":
+    if settings.is_plan:
         session.config.stash[closing_key] = audit_plan_lines(settings, plan, cases, usage)
         session.config.stash[verdict_key] = "plan"
         session.config.stash[exit_status_key] = 0

@@ -46,7 +46,7 @@ def _save(session: pytest.Session, settings: Settings) -> None:
             "a baseline is saved of fresh answers, which --gepa-replay=only does not ask for; give --gepa-replay=auto"
         )
     components, cases = find_prompts(settings), find_cases(session, settings)
-    if settings.mode == "plan":
+    if settings.is_plan:
         usage = still_true(load_usage(_directory(settings)), cases)
         _tell(session, saving_plan(settings, cases, _trials(settings, cases), usage))
         return
@@ -69,7 +69,7 @@ def _compare(session: pytest.Session, settings: Settings) -> None:
         )
     changes = prompt_changes(settings, baseline, components)
     compared = [case for case in cases if case.id in matched.known]
-    if settings.mode == "plan":
+    if settings.is_plan:
         trials = _trials(settings, compared)
         usage = still_true(load_usage(_directory(settings)), compared)
         _tell(session, comparing_plan(settings, baseline, matched, changes, compared, trials, usage))

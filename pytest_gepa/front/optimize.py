@@ -80,7 +80,7 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
     if earlier is not None:
         redact = Redactor(os.environ, settings.redact).redact
         earlier.check(inputs.cases, inputs.components, inputs.ancestor, redact)
-    if settings.mode != "plan":
+    if not settings.is_plan:
         _optimize(session, settings, inputs, earlier)
         return
     state = settings.rootdir / STATE_DIRECTORY
@@ -117,7 +117,7 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
             "or the environment variable GEPA_REFLECTION_MODEL; with none as its name the cases alone are read"
         )
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
-    if is_asked and settings.mode != "plan":
+    if is_asked and not settings.is_plan:
         endpoint.check_key()  # else it were missed only when the baseline is paid for
     if settings.max_cost is not None and is_asked:
         check_reflection_price(PriceList(settings.prices), endpoint.model)

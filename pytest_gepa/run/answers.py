@@ -151,7 +151,7 @@ class RunAnswers:
                 self._earlier.drop_answers()
 
     def _read(self) -> None:
-        recording = read_recording(find_recording(self._settings.rootdir, _recorded_mode(self._settings)))
+        recording = read_recording(find_recording(self._settings.rootdir, self._settings.mode))
         assert self._recording is not None
         count = load_answers(recording.directory, self._recording)
         self.name, self.charges, self._order = recording.run, recording.charges, recording.order
@@ -172,11 +172,6 @@ def answers_place(settings: Settings, directory: Path, temp: Path) -> Path:
     """Where a run keeps its answers while it goes on: an optimization in its own directory, as it may be cut off."""
     is_resumable = settings.mode == "optimize" and settings.replay == "auto"
     return directory / UNFINISHED if is_resumable else temp / IN_RUN
-
-
-def _recorded_mode(settings: Settings) -> str:
-    """The mode whose recordings serve for a replay: a plan is one of an optimization."""
-    return "optimize" if settings.mode == "plan" else settings.mode
 
 
 def _shaping(settings: Settings, redact: Callable[[str], str]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from tests.report.runs import case
 
 HERE = Path("/nowhere")
 SETTINGS = Settings(
-    mode="plan",
+    mode="optimize",
+    is_plan=True,
     rootdir=HERE,
     prompts=(),
     prompts_base=HERE,
