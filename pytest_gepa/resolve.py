@@ -51,14 +51,7 @@ def resolve(config: pytest.Config) -> Settings:
 
     Raises `SettingsError`, naming the mend, for a setting that cannot be.
     """
-    known = [
-        "gepa_prompts",
-        *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY)),
-        "gepa_redact",
-        "gepa_prices",
-        "gepa_fail_on_trouble",
-    ]
-    _check_ini_keys(config, known)
+    _check_ini_keys(config, [setting.key for setting in (*SETTINGS, *INI_ONLY)])
     _check_options(config)
     mode = mode_of(config.option)
     workers = _prepare(config)

@@ -250,7 +250,9 @@ class Result:
     stray: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """Why a patch or a report is missing, or a patch refused by git; why the reflecting model was asked no more."""
+    """What the baseline, or the reflection model, has shown that the run cannot see to; cases that failed apart from
+    their prompts; why the reflection model was asked no more; why the verdict goes by fewer trials; why a patch or a
+    report is missing, or a patch refused by git."""
 
     patch: OwnName = ""
     resumed: Resumed | None = None

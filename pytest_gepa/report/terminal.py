@@ -1,4 +1,7 @@
-"""What a run says on the terminal: live progress, decisions, the closing section. Every sentence of it is here."""
+"""What an optimization says on the terminal: live progress, decisions, the closing section.
+
+What stands in the report as well is worded where it is computed: `build`, `needs`, `phrases`, `rates`.
+"""
 
 from __future__ import annotations
 
