@@ -11,7 +11,7 @@ from pytest_gepa.run.spending import CONFIRM_PART, MARGIN, trials_within
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
-from pytest_gepa.wording import count, dollars
+from pytest_gepa.wording import count, dollars, mean_count
 
 UNKNOWN = "unknown before the first run: what a case takes has not been measured"
 
@@ -38,7 +38,7 @@ def expected_lines(
     share = budget.limit / each
     prices, lacking = PriceList(settings.prices), set[str]()
     lines = [
-        f"a rollout            {calls / each:.3g} calls, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
+        f"a rollout            {mean_count(calls / each, 'call')}, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
         f"{sum(case.seconds for case in known) / each:.2g} s, as before",
     ]
     rollout = 0.0
@@ -50,7 +50,7 @@ def expected_lines(
         rollout += paid or 0.0
         lines.append(f"  {name or 'no name'}: {_product(prices, name, tokens, paid)}")
     lines.append(
-        f"all of the budget    {share * calls:,.0f} calls, {share * into:,.0f} tokens in, {share * out:,.0f} out, "
+        f"all of the budget    {count(round(share * calls), 'call')}, {share * into:,.0f} tokens in, {share * out:,.0f} out, "
         f"{stored}{'' if model == NO_MODEL else '; reflections apart'}"
     )
     sums = [f"{count(budget.limit, 'rollout')} x {dollars(rollout)}"]

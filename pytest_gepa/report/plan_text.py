@@ -17,7 +17,7 @@ from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
 from pytest_gepa.verdict.judge import ALPHA, least_gain
 from pytest_gepa.verdict.power import SeenCase, provable_gain
-from pytest_gepa.wording import count, printable
+from pytest_gepa.wording import count, mean_count, printable
 
 LISTED_FILES = 4
 
@@ -131,7 +131,7 @@ def _usage_lines(
         users = [case for case in known if component.id in usage[case.id].components]
         readers = [case for case in known if component.id in usage[case.id].reads and case not in users]
         calls = sum(usage[case.id].components[component.id] for case in users)
-        each = f", {calls / len(users):.3g} calls a case" if users else ""
+        each = f", {mean_count(calls / len(users), 'call')} a case" if users else ""
         lines.append(f"  {component.id}: {_where(users)}{each}")
         if readers:
             lines.append(f"    opened, and seen in no request: {_where(readers)}")

@@ -30,6 +30,7 @@ from pytest_gepa.suite.charges import Charges
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.replay import RESUMED, Stores
+from pytest_gepa.wording import count
 
 
 class RunAnswers:
@@ -153,12 +154,12 @@ class RunAnswers:
     def _read(self) -> None:
         recording = read_recording(find_recording(self._settings.rootdir, self._settings.mode))
         assert self._recording is not None
-        count = load_answers(recording.directory, self._recording)
+        answers = load_answers(recording.directory, self._recording)
         self.name, self.charges, self._order = recording.run, recording.charges, recording.order
         self.confirm_cut = None if recording.confirm_cut is None else ConfirmCut(*recording.confirm_cut)
         where = os.path.relpath(recording.directory, self._settings.rootdir)
         self.notes.append(
-            f"gepa: replaying {recording.directory_name} from {where}, {count} answers; nothing is sent"
+            f"gepa: replaying {recording.directory_name} from {where}, {count(answers, 'answer')}; nothing is sent"
         )
         differences = recording.differences(_shaping(self._settings, self._redact))
         model = self._redact(self._model)
