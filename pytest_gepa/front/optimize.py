@@ -30,6 +30,7 @@ from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.report.result import Result
+from pytest_gepa.report.rows import row
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, prompt_notes
 from pytest_gepa.report.write import write_run
@@ -93,7 +94,7 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         usage_today(state, inputs.cases, {one.id: one.text for one in inputs.components}),
         load_reflection(state),
     )
-    lines += [f"left as today        {name}: a judge's, by its name" for name in inputs.judges]
+    lines += [row("left as today", f"{name}: a judge's, by its name") for name in inputs.judges]
     session.config.stash[closing_key] = lines
     session.config.stash[verdict_key] = "plan"
     session.config.stash[exit_status_key] = 0
