@@ -16,7 +16,14 @@ from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.front.feed import Feeder
-from pytest_gepa.front.session import end_steps, find_cases, find_improvable, print_lines
+from pytest_gepa.front.session import (
+    check_prices,
+    end_steps,
+    find_cases,
+    find_improvable,
+    print_lines,
+    tell_plan,
+)
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.optimization import Optimization
@@ -95,9 +102,7 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         load_reflection(state),
     )
     lines += [row("left as today", f"{name}: a judge's, by its name") for name in inputs.judges]
-    session.config.stash[closing_key] = lines
-    session.config.stash[verdict_key] = "plan"
-    session.config.stash[exit_status_key] = 0
+    tell_plan(session.config, lines)
 
 
 def _is_typed(config: pytest.Config, name: str) -> bool:
@@ -267,8 +272,7 @@ def _finish(
     steps.take(partial(_keep_usage, directory, state, inputs.cases))
     steps.take(partial(_conclude, config, settings, result, state, directory, base, components))
     steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "optimize"))
-    if state.spending is not None and state.spending.has_met_the_unpriced:
-        raise GepaError(state.spending.stopped)
+    check_prices(state.spending)
     has_winner = state.winner is not None and state.winner.id != state.search.seed.id
     if state.reflection_failed and not state.reflections and not has_winner:
         raise GepaError(state.reflection_failed)
