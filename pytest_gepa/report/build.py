@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
+from pytest_gepa.cut import cut
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.optimize.state import RunState
@@ -301,7 +302,7 @@ def _stray(stray: StrayCall, labels: Mapping[str, str]) -> str:
     """A call by its model and what it was asked last, and where it comes from if that is known."""
     call = stray.call
     said = " ".join(call.request[-1].content.split()) if call.request else ""
-    shown = said if len(said) <= STRAY_CHARACTERS else f"{said[:STRAY_CHARACTERS]} ..."
+    shown = cut(said, STRAY_CHARACTERS)
     origin = f", begun by {labels.get(stray.origin, stray.origin)}" if stray.origin else ""
     during = f", made while {labels.get(stray.during, stray.during)} ran" if stray.during else ""
     return f"{call.model or 'unknown model'}: {shown}{origin}{during}"
