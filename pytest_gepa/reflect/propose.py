@@ -104,11 +104,6 @@ class Proposal:
     origin: OwnName = "model"
 
     @property
-    def not_to_blame(self) -> bool:
-        """Whether the model gave a valid reply and wants no change of this prompt."""
-        return self.text is None and bool(self.replies) and not self.replies[-1].rejection
-
-    @property
     def input_tokens(self) -> int:
         """Tokens read by the model, all calls together."""
         return sum(exchange.reply.input_tokens for exchange in self.replies)
