@@ -41,6 +41,7 @@ from pytest_gepa.report.rows import row
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, prompt_notes
 from pytest_gepa.report.write import write_run
+from pytest_gepa.run.base_prompts import read_base
 from pytest_gepa.run.begin import begin_run
 from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.history import Resumed
@@ -146,8 +147,6 @@ def _recorded_endpoint(model: str) -> ReflectionEndpoint:
 
 def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[str, str]:
     """The texts of the commit that the search is to begin with as well. Raises `GepaError` for an unknown one."""
-    from pytest_gepa.run.base_prompts import read_base
-
     found = read_base(
         settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor
     )
