@@ -301,7 +301,7 @@ def test_a_plugin_alone_improves_the_prompt(project: Project):
     assert "change by a plugin for" in run.best_patch.read_text(encoding="utf-8")
     report = (run.directory / "report.md").read_text(encoding="utf-8")
     assert f"Change by a plugin for `{PROMPT}`" in report
-    assert "reflecting model's diagnosis" not in report
+    assert "reflection model's diagnosis" not in report
 
 
 @pytest.mark.thorough

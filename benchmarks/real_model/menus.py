@@ -5,7 +5,7 @@
 Each menu is asked for so many proposals for the seed prompt of `dates/`, each on a minibatch of failing cases of its
 own, with the requests, the reading of replies and the guards of the plugin; a refused reply is asked for once more.
 Under the shrunken menu the choice between rules and examples is the plugin's too. A valid proposal is then tried on
-its minibatch. The same model is task model (temperature 0) and reflecting model (as its server samples).
+its minibatch. The same model is task model (temperature 0) and reflection model (as its server samples).
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def _optimize(
 
 
 def _withholder(session: pytest.Session, settings: Settings, inputs: Inputs) -> Withholder:
-    """What keeps the held-out cases from the reflecting model. Without any, no file is read for it."""
+    """What keeps the held-out cases from the reflection model. Without any, no file is read for it."""
     if inputs.searched == len(inputs.cases):
         return Withholder(inputs.cases)
     prompts = [component.text for component in inputs.components]

@@ -152,7 +152,7 @@ def _warnings(state: RunState, reason: str, labels: Mapping[str, str]) -> tuple[
         told.append(failed_apart_warning([labels[case] for case in apart]))
     failed = state.reflection_failed
     if failed and failed not in reason:
-        told.append(f"the reflecting model failed, so that no more edits were asked for: {failed}")
+        told.append(f"the reflection model failed, so that no more edits were asked for: {failed}")
     if state.confirm_cut:
         told.append(f"the verdict goes by {count(state.trials, 'trial')} a side: {state.confirm_cut}")
     return tuple(told)

@@ -47,7 +47,7 @@ class SplitScores:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the reflecting model wrote of one failing case."""
+    """What the reflection model wrote of one failing case."""
 
     case: str
     problem: str
@@ -81,7 +81,7 @@ class TakenCase:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that the reflecting model proposed for one component, and why.
+    """A change that the reflection model proposed for one component, and why.
 
     `summary` is the changed lines, `diagnosis` its words where it did not write them case by case in `findings`,
     `cases` the failing cases that it had read. `examples` are cases that the change takes whole into the text. `origin`
