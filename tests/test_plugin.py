@@ -582,7 +582,7 @@ def test_a_prompt_outside_of_the_rootdir_is_refused(nested: Project):
 def test_a_judges_prompt_is_left_out_unless_it_is_named(project: Project):
     project.write({"prompts/judge.md": "Say yes if the answer is kind.\n"})
     run = project.pytest(*PLAN)
-    run.matches("prompts              1", "left as today        prompts/judge.md: a judge's, by its name")
+    run.matches("prompts              1", "left unchanged       prompts/judge.md: named like a judge's prompt")
     run = project.pytest(*PLAN, "--gepa-prompts=prompts", "--gepa-prompts=prompts/judge.md")
     run.matches("prompts              2")
 

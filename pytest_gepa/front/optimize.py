@@ -102,7 +102,7 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         usage_today(state, inputs.cases, {one.id: one.text for one in inputs.components}),
         load_reflection(state),
     )
-    lines += [row("left as today", f"{name}: a judge's, by its name") for name in inputs.judges]
+    lines += [row("left unchanged", f"{name}: named like a judge's prompt") for name in inputs.judges]
     tell_plan(session.config, lines)
 
 
@@ -121,7 +121,8 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     if endpoint is None:
         raise GepaError(
             "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
-            "or the environment variable GEPA_REFLECTION_MODEL; with none as its name the cases alone are read"
+            "or the environment variable GEPA_REFLECTION_MODEL; or give none to derive edits from the failing "
+            "checks alone"
         )
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
     if is_asked and not settings.is_plan:

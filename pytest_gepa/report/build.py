@@ -41,7 +41,10 @@ REASONS = {
     "not proven": "so small a difference may be chance",
     "worse": "the winner of the search did worse in the confirm run",
 }
-TOO_SMALL = "the difference is no chance, but below half a point in the cases that changed"
+TOO_SMALL = (
+    "the difference is statistically clear but too small: the cases that changed moved by less than half a point on "
+    "average"
+)
 
 
 def build_result(

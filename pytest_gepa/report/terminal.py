@@ -135,9 +135,10 @@ def prompt_notes(components: Sequence[Component], judges: Sequence[str]) -> list
     """What users may not have meant by their patterns: a judge left out, a program taken whole for its texts."""
     lines = []
     if judges:
+        like = "a judge's prompt" if len(judges) == 1 else "judges' prompts"
         lines.append(
-            f"gepa: {some(judges)} {'is' if len(judges) == 1 else 'are'} left as today, a judge's by name; name the "
-            "file in --gepa-prompts to have it improved too"
+            f"gepa: {some(judges)}: named like {like}, so left unchanged; name the file in --gepa-prompts to have it "
+            "improved too"
         )
     for one in components:
         if is_program(one.id) and not one.id.endswith(SEPARATOR) and has_called_prompts(one):
