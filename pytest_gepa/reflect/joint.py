@@ -14,7 +14,7 @@ from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu, full_menu, joint_menu
 from pytest_gepa.reflect.model import RawReply
-from pytest_gepa.reflect.propose import Asking, EvidenceBudget, Proposal, Reflector, ask_until_read, proposed
+from pytest_gepa.reflect.propose import Asking, EvidenceBudget, ProposedEdit, Reflector, ask_until_read, proposed
 from pytest_gepa.reflect.reader import Read, ReplyReader
 from pytest_gepa.reflect.reply import ReplyError, read_object
 from pytest_gepa.reflect.request import Asked, build_joint_request
@@ -35,7 +35,7 @@ def propose_jointly(
     attempt: int = 0,
     examples: Sequence[Example] = (),
     redact: Callable[[str], str] = str,
-) -> list[Proposal]:
+) -> list[ProposedEdit]:
     """Ask for edits of all prompts in `asked`; a proposal for each, in their order.
 
     The arguments are those of `propose`. The first proposal has what was asked and replied, and what that took. Where
@@ -133,7 +133,7 @@ def _proposal(
     exchanges: Sequence[Asking],
     failing: Sequence[Exhibit],
     is_shared: bool,
-) -> Proposal:
+) -> ProposedEdit:
     told = Asking((), RawReply(""), refused[-1] if read is None and refused else "", shared=True)
     replies = (told,) if is_shared else exchanges
     return proposed(one.component, one.text, read, refused, replies, failing)

@@ -84,7 +84,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class ProposedEdit:
     """What came of asking for an edit.
 
     `text` is the component's new text, or None if there is no edit. `rejections` says, for each reply that
@@ -135,7 +135,7 @@ def propose(
     examples: Sequence[Example] = (),
     redact: Callable[[str], str] = str,
     other: Version | None = None,
-) -> Proposal:
+) -> ProposedEdit:
     """Ask for an edit of `component`, whose text is `parent_text` in the parent.
 
     `examples` are the cases that the parent's texts have taken whole. `redact` gives a text without its secrets: the
@@ -185,16 +185,16 @@ def proposed(
     rejections: Sequence[str],
     replies: Sequence[Asking],
     failing: Sequence[Exhibit],
-) -> Proposal:
+) -> ProposedEdit:
     """The proposal of what was read of the replies, None where that is nothing."""
     if read is None:
-        return Proposal(component, None, rejections=tuple(rejections), replies=tuple(replies))
+        return ProposedEdit(component, None, rejections=tuple(rejections), replies=tuple(replies))
     diagnoses = tuple(
         (nodeid, problem, cause)
         for case, problem, cause in read.reply.case_diagnoses
         for nodeid in nodeids_of(case, failing)
     )
-    return Proposal(
+    return ProposedEdit(
         component,
         read.text,
         read.reply.diagnosis,
@@ -208,16 +208,16 @@ def proposed(
 
 def proposal_of_plugin(
     component: str, parent_text: str, text: str, guard: Guard, examples: Sequence[Example] = ()
-) -> Proposal:
+) -> ProposedEdit:
     """What a plugin's text for `component` comes to; it stands before the same guard as a model's edit."""
     if text == parent_text:
-        return Proposal(component, None, origin=PLUGIN)
+        return ProposedEdit(component, None, origin=PLUGIN)
     here = [example for example in examples if example.component == component]
     kept = [example for example in examples if example.component != component]
     kept += still_kept(here, {component: text})
     if reason := guard.check(component, parent_text, text, cases_of(kept)):
-        return Proposal(component, None, rejections=(reason,), origin=PLUGIN)
-    return Proposal(component, text, summary=summarize(parent_text, text), origin=PLUGIN)
+        return ProposedEdit(component, None, rejections=(reason,), origin=PLUGIN)
+    return ProposedEdit(component, text, summary=summarize(parent_text, text), origin=PLUGIN)
 
 
 def _example_menu(menu: Menu, guard: Guard, failing: Sequence[Exhibit]) -> Menu:

@@ -14,7 +14,7 @@ from pytest_gepa.prompts.guards import FormatProblem, Guard, no_format_problem
 from pytest_gepa.reflect.joint import propose_jointly
 from pytest_gepa.reflect.menu import joint_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
-from pytest_gepa.reflect.propose import EvidenceBudget, Proposal
+from pytest_gepa.reflect.propose import EvidenceBudget, ProposedEdit
 from pytest_gepa.reflect.request import Asked
 from tests.reflect.exhibits import COMPONENTS, REPLY_TEXT, ROUTE, ROUTE_TEXT, exhibit, passing
 from tests.reflect.test_propose import LONG, Script
@@ -39,7 +39,7 @@ def proposed(
     asked: Sequence[Asked] = BOTH,
     format_problem: FormatProblem = no_format_problem,
     **changes: Any,
-) -> dict[str, Proposal]:
+) -> dict[str, ProposedEdit]:
     arguments: dict[str, Any] = {
         "failing": [exhibit()],
         "neighbours": [passing()],

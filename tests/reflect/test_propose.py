@@ -17,7 +17,7 @@ from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint
 from pytest_gepa.reflect.menu import FULL, Menu, full_menu, shrunken_menus
 from pytest_gepa.reflect.model import ContextTooLong, RawReply, ReflectionModel
-from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
+from pytest_gepa.reflect.propose import EvidenceBudget, ProposedEdit, propose
 from pytest_gepa.reflect.request import ChatMessage
 from tests.fake_openai import FakeOpenAI
 from tests.reflect.exhibits import (
@@ -70,7 +70,7 @@ def proposed(
     learnt: Mapping[str, Sequence[str]] | None = None,
     format_problem: FormatProblem = no_format_problem,
     **changes: Any,
-) -> Proposal:
+) -> ProposedEdit:
     arguments = {
         "failing": [exhibit()],
         "neighbours": [passing()],
