@@ -41,7 +41,7 @@ USUAL = ("--gepa-reflection-model=reflector", "--gepa-concurrency=1")
 
 
 def requests(*runs: Run) -> Counter[str]:
-    """How often each request was made, of the task model and of the reflecting one."""
+    """How often each request was made, of the task model and of the reflection model."""
     return Counter(
         json.dumps(request, sort_keys=True)
         for run in runs

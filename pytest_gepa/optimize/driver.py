@@ -36,7 +36,7 @@ from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.reflect.propose import ProposedEdit
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
@@ -265,7 +265,7 @@ class SearchDriver:
         otherwise = reply.rejections or (() if self._proposer.has_model else (NOTHING_LEFT,))
         return reply_of(task, self._stated(task), otherwise)
 
-    def _stated(self, task: Reflect) -> list[Proposal]:
+    def _stated(self, task: Reflect) -> list[ProposedEdit]:
         """What the checks of the failing cases state themselves, as a proposal; runs in the deciding thread."""
         proposal = self._proposer.stated(task)
         if proposal is None:
@@ -283,13 +283,13 @@ class SearchDriver:
 
     def _reflect_jointly(self, task: Reflect, menus: MenuChoice, turn: int) -> Reflected:
         ask = partial(self._proposer.propose_jointly, task, menus)
-        proposals = self._take_turn(turn, ask) or [Proposal(component, None) for component in task.components]
+        proposals = self._take_turn(turn, ask) or [ProposedEdit(component, None) for component in task.components]
         self._crew.tell(partial(self._keep_proposals, task, proposals))
         return reply_of(task, proposals)
 
-    def _propose(self, task: Reflect, component: str, menus: MenuChoice, turn: int) -> Proposal:
+    def _propose(self, task: Reflect, component: str, menus: MenuChoice, turn: int) -> ProposedEdit:
         ask = partial(self._proposer.propose, task, component, menus)
-        return self._take_turn(turn, ask) or Proposal(component, None)
+        return self._take_turn(turn, ask) or ProposedEdit(component, None)
 
     def _take_turn(self, turn: int, ask: Callable[[], T]) -> T | None:
         """What comes of asking when its turn has come; None where nothing may be sent any more."""
@@ -315,7 +315,7 @@ class SearchDriver:
             self._state.reflection_failed = reason
             self._tell(GivenUp(f"the reflection model cannot be used: {reason}"))
 
-    def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
+    def _keep_proposals(self, task: Reflect, proposals: Sequence[ProposedEdit]) -> None:
         """Keep what the model said; runs in the deciding thread."""
         self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
         for proposal in proposals:

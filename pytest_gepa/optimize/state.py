@@ -13,7 +13,7 @@ from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Reflect
 from pytest_gepa.reflect.menu import MenuName
-from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.reflect.propose import ProposedEdit
 from pytest_gepa.run.history import Resumed
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
@@ -59,7 +59,7 @@ class RunState:
     search: Search
     rollouts: dict[tuple[str, str], Rollout] = field(default_factory=dict)
     usual: dict[tuple[str, str], Rollout] = field(default_factory=dict)
-    proposals: dict[str, Mapping[str, Proposal]] = field(default_factory=dict)
+    proposals: dict[str, Mapping[str, ProposedEdit]] = field(default_factory=dict)
     menus: dict[str, MenuName] = field(default_factory=dict)
     asked: dict[str, Reflect] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)

@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.prompts import fragments
+from pytest_gepa.prompts.python_source import parse_expression, parse_module
 
 RUN = 6
 TELLING = 3
@@ -237,9 +238,8 @@ def case_values(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str
 
 def literals(shown: str) -> list[str]:
     """Return the strings and numbers inside a repr of plain data or of a record; none for another object's."""
-    try:
-        tree = ast.parse(shown, mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_expression(shown)
+    if tree is None:
         return []
     return [
         str(node.value)
@@ -251,9 +251,8 @@ def literals(shown: str) -> list[str]:
 
 
 def _strings_of_test(source: str) -> list[str]:
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_module(source)
+    if tree is None:
         return []
     found: list[str] = []
     waiting: list[ast.AST] = [tree]
