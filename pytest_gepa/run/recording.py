@@ -36,7 +36,7 @@ UNFINISHED = "answers"
 
 _FORM = 2
 _HEAD, _ORDER, _CHARGES, _ANSWERS = "recording.json", "order.json", "charged.jsonl", "answers"
-_NO_SERVER = "http://replay.invalid"
+_NO_KEY, _NO_SERVER = "replayed", "http://replay.invalid"
 
 # Variables by which the SDKs of models are pointed to a server. Keys are not kept, and of servers the path alone.
 _PROVIDERS = (
@@ -46,6 +46,8 @@ _PROVIDERS = (
 _KEY = re.compile(rf"(?:{_PROVIDERS})_API_KEY")
 _SERVER = re.compile(rf"(?:{_PROVIDERS})_(?:BASE_URL|API_BASE|API_BASE_URL|ENDPOINT)")
 _VERSION = re.compile(rf"(?:{_PROVIDERS})_API_VERSION")
+_VERSIONS = re.compile(r"[\w.-]{1,40}")
+_PATHS = re.compile(r"(?:/[^?#\x00-\x1f\x7f\ud800-\udfff]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def stand_in(rootdir: Path, environ: MutableMapping[str, str], mode: str = "opti
         recorded = dict(read_recording(find_recording(rootdir, mode)).environment)
     except ReplayError:
         recorded = {}  # told when the run begins
-    for name, value in {"OPENAI_API_KEY": "replayed", **recorded}.items():
+    for name, value in {"OPENAI_API_KEY": _NO_KEY, **recorded}.items():
         environ[name] = environ.get(name) or value
 
 
@@ -159,7 +161,11 @@ def read_recording(directory: Path) -> Recording:
             run=str(head["run"]),
             reflection_model=str(head["reflection_model"]),
             settings=dict(head["settings"]),
-            environment={str(name): str(value) for name, value in dict(head["environment"]).items()},
+            environment={
+                name: value
+                for name, value in dict(head["environment"]).items()
+                if isinstance(value, str) and _is_stand_in(name, value)
+            },
             left_out=tuple(map(str, head.get("left_out", ()))),
             mode=str(head.get("mode", "optimize")),
             order=tuple(map(str, order["order"])),
@@ -171,6 +177,16 @@ def read_recording(directory: Path) -> Recording:
         raise ReplayError(
             f"{directory}: a recording that lacks something: {error!r}; record it again"
         ) from None
+
+
+def _is_stand_in(name: str, value: str) -> bool:
+    """Whether `stand_ins` could have given a variable this value. Others are passed over: a recording comes from
+    elsewhere, and a variable can have a process run anything (`PYTHONWARNINGS`, `BROWSER`)."""
+    if _KEY.fullmatch(name):
+        return value == _NO_KEY
+    if _SERVER.fullmatch(name):
+        return value.startswith(_NO_SERVER) and _PATHS.fullmatch(value, len(_NO_SERVER)) is not None
+    return _VERSION.fullmatch(name) is not None and _VERSIONS.fullmatch(value) is not None
 
 
 def load_answers(directory: Path, store: ResponseCache) -> int:
@@ -277,12 +293,12 @@ def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[
     found = {}
     for name in sorted(environ):
         if _KEY.fullmatch(name):
-            found[name] = "replayed"
+            found[name] = _NO_KEY
         elif _SERVER.fullmatch(name):
             path = urlsplit(environ[name]).path
-            if redact(path) == path:
+            if _PATHS.fullmatch(path) and redact(path) == path:  # without a scheme the server stands in the path
                 found[name] = _NO_SERVER + path
-        elif _VERSION.fullmatch(name) and re.fullmatch(r"[\w.-]{1,40}", environ[name]):
+        elif _VERSION.fullmatch(name) and _VERSIONS.fullmatch(environ[name]):
             found[name] = environ[name]
     return found
 

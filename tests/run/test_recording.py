@@ -215,6 +215,7 @@ def test_neither_keys_nor_servers_are_kept_of_the_environment() -> None:
         "OPENAI_API_VERSION": "2024-06-01",
         "MISTRAL_API_VERSION": "a b",
         "OPENAI_BASE_URL": "https://me:pass@gw.corp/v1?token=1",
+        "MISTRAL_BASE_URL": "gw.corp/v1",
         "OPENAI_ORG_ID": "org",
     }
     assert stand_ins(environ, str) == {
@@ -243,6 +244,39 @@ def test_a_replay_sets_what_the_environment_lacks_and_nothing_else(write: Write,
     bare: dict[str, str] = {}
     stand_in(tmp_path, bare)
     assert bare == {"OPENAI_API_KEY": "replayed"}
+
+
+def test_a_replay_takes_from_a_recording_what_a_recording_could_have_been_given(
+    write: Write, tmp_path: Path
+) -> None:
+    """One from elsewhere must not run code here, nor send a request anywhere."""
+    honest = {
+        "ANTHROPIC_API_KEY": "replayed",
+        "AZURE_OPENAI_ENDPOINT": "http://replay.invalid",
+        "OPENAI_API_VERSION": "2024-06-01",
+        "OPENAI_BASE_URL": "http://replay.invalid/team one/v1",
+    }
+    path = write({}) / "recording.json"
+    planted = {
+        "PYTHONWARNINGS": "error::evil.Warning",
+        "BROWSER": "sh -c evil",
+        "PATH": "/tmp/evil",
+        "GROQ_API_KEY": "of somebody else",
+        "MISTRAL_BASE_URL": "https://evil.test/v1",
+        "XAI_BASE_URL": "http://replay.invalid.evil.test/v1",
+        "CO_BASE_URL": "http://replay.invalid@evil.test/v1",
+        "GOOGLE_BASE_URL": "http://replay.invalid:80/v1",
+        "GEMINI_BASE_URL": "http://replay.invalid/v1?to=evil.test",
+        "OLLAMA_BASE_URL": "http://replay.invalid/v1\0",
+        "LITELLM_BASE_URL": ["http://replay.invalid/v1"],
+        "AZURE_API_VERSION": "2024 or later",
+        "GROQ_API_KEY\n": "replayed",
+    }
+    head = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**head, "environment": {**planted, **honest}}), encoding="utf-8")
+    environ: dict[str, str] = {}
+    stand_in(tmp_path / "project", environ)
+    assert environ == {"OPENAI_API_KEY": "replayed", **honest}
 
 
 def test_the_committed_recording_comes_first_then_that_of_the_newest_run(
