@@ -591,3 +591,21 @@ def test_record_overwrites_nothing_that_is_no_recording(
     assert main(["record"]) == 1
     assert "is no recording" in capsys.readouterr().err
     assert (project / "gepa_recording/mine.txt").read_text() == "precious"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links to be had everywhere")
+@pytest.mark.parametrize("name", ["answers/search-0.jsonl", "more", "."])
+def test_record_follows_no_link_out_of_a_recording(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """It may have come as an artifact, and what it leads to on this machine would be committed."""
+    source = recorded(project)
+    elsewhere = tmp_path / "elsewhere"
+    source.rename(elsewhere) if name == "." else elsewhere.mkdir()
+    (elsewhere / "id_rsa").write_text("private", encoding="utf-8")
+    place = source / name
+    place.unlink(missing_ok=True)
+    place.symlink_to(elsewhere / "id_rsa" if name.endswith(".jsonl") else elsewhere)
+    assert main(["record"]) == 1
+    assert "but a link or the like" in capsys.readouterr().err
+    assert not (project / "gepa_recording").exists()

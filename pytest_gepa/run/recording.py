@@ -49,6 +49,9 @@ _VERSION = re.compile(rf"(?:{_PROVIDERS})_API_VERSION")
 _VERSIONS = re.compile(r"[\w.-]{1,40}")
 _PATHS = re.compile(r"(?:/[^?#\x00-\x1f\x7f\ud800-\udfff]*)?")
 
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading JSON raises that is not of the expected form, or nested too deep."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -150,7 +153,7 @@ def read_recording(directory: Path) -> Recording:
     try:
         charges = {
             (line["candidate"], line["case"], str(line["trial"])): Charge(
-                bool(line["charged"]), bool(line.get("stopped")), line.get("seconds")
+                bool(line["charged"]), bool(line.get("stopped")), _seconds(line.get("seconds"))
             )
             for line in _lines(directory / _CHARGES)
         }
@@ -173,10 +176,14 @@ def read_recording(directory: Path) -> Recording:
             charges=charges,
             version=str(head.get("pytest_gepa", "")),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except _MALFORMED as error:
         raise ReplayError(
             f"{directory}: a recording that lacks something: {error!r}; record it again"
         ) from None
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _is_stand_in(name: str, value: str) -> bool:
@@ -197,7 +204,7 @@ def load_answers(directory: Path, store: ResponseCache) -> int:
             try:
                 key = stored_key(str(line["key"]), str(line["trial"]), int(line["number"]))
                 store.put(key, WITHHELD if line.get("withheld") else _answer(line).encode())
-            except (KeyError, TypeError, ValueError) as error:
+            except _MALFORMED as error:
                 raise ReplayError(f"{path}, line {number}: no answer of a recording: {error!r}") from None
             count += 1
     if store.broken:
@@ -208,7 +215,7 @@ def load_answers(directory: Path, store: ResponseCache) -> int:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReplayError(f"{path}: cannot be read: {error}") from None
     if not isinstance(data, dict):
         raise ReplayError(f"{path}: not what a recording holds")
@@ -225,7 +232,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ReplayError(f"{path}, line {number}: {error}") from None
         if not isinstance(record, dict):
             raise ReplayError(f"{path}, line {number}: not what a recording holds")

@@ -246,6 +246,50 @@ def test_a_replay_sets_what_the_environment_lacks_and_nothing_else(write: Write,
     assert bare == {"OPENAI_API_KEY": "replayed"}
 
 
+DEEP = "[" * 100_000 + "]" * 100_000
+LINE = {"key": "aa", "trial": "search/0", "number": 0, "status": 200, "content_type": "", "text": "fine"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("recording.json", text) for text in ("", "7", DEEP, '{"form": 2}')),
+        *(("order.json", text) for text in (DEEP, "{}", '{"order": 7}')),
+        *(("order.json", json.dumps({"order": [], "confirm_cut": cut})) for cut in ([], [1], {}, "no", 7)),
+        ("order.json", '{"order": [], "confirm_cut": [1e999, ""]}'),
+        *(("charged.jsonl", text) for text in (DEEP, "7", "{}", '{"candidate": [], "case": 1, "trial": 2}')),
+        ("charged.jsonl", '{"candidate": "c", "case": "a", "trial": "t", "charged": 1, "seconds": "long"}'),
+    ],
+)
+def test_a_malformed_recording_is_refused(write: Write, name: str, text: str) -> None:
+    directory = write({})
+    (directory / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ReplayError, match="recording|cannot be read|line 1"):
+        read_recording(directory)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        DEEP,
+        "7",
+        "{}",
+        *(json.dumps({**LINE, **wrong}) for wrong in ({"text": 5}, {"text": None}, {"number": []})),
+        *(json.dumps({**LINE, **wrong}) for wrong in ({"events": [5]}, {"events": 5}, {"status": "fine"})),
+        *(json.dumps({**LINE, "status": wrong}) for wrong in (float("inf"), float("nan"), None)),
+        json.dumps({**LINE, "text": "\ud800"}),
+        json.dumps({name: value for name, value in LINE.items() if name != "text"} | {"base64": 5}),
+    ],
+)
+def test_a_malformed_answer_is_refused_with_its_place(write: Write, tmp_path: Path, line: str) -> None:
+    directory = write({"aa:search/0:0": StoredAnswer(200, "", b"fine").encode()})
+    (directory / "answers/search-0.jsonl").write_text(line, encoding="utf-8")
+    store = ResponseCache(tmp_path / "again")
+    with pytest.raises(ReplayError, match=r"search-0\.jsonl, line 1"):
+        load_answers(directory, store)
+    store.close()
+
+
 def test_a_replay_takes_from_a_recording_what_a_recording_could_have_been_given(
     write: Write, tmp_path: Path
 ) -> None:
