@@ -601,7 +601,10 @@ def test_record_follows_no_link_out_of_a_recording(
     """It may have come as an artifact, and what it leads to on this machine would be committed."""
     source = recorded(project)
     elsewhere = tmp_path / "elsewhere"
-    source.rename(elsewhere) if name == "." else elsewhere.mkdir()
+    if name == ".":
+        source.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
     (elsewhere / "id_rsa").write_text("private", encoding="utf-8")
     place = source / name
     place.unlink(missing_ok=True)
