@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pytest_gepa import __version__
 from pytest_gepa.errors import RecordingError, ReplayError
 from pytest_gepa.run.history import read_history
+from pytest_gepa.run.stand_ins import NO_KEY, is_stand_in, left_out, stand_ins
 from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import split_key, stored_key
@@ -36,19 +36,6 @@ UNFINISHED = "answers"
 
 _FORM = 2
 _HEAD, _ORDER, _CHARGES, _ANSWERS = "recording.json", "order.json", "charged.jsonl", "answers"
-_NO_KEY, _NO_SERVER = "replayed", "http://replay.invalid"
-
-# Variables by which the SDKs of models are pointed to a server. Keys are not kept, and of servers the path alone.
-_PROVIDERS = (
-    "OPENAI|AZURE|AZURE_OPENAI|AZURE_AI|ANTHROPIC|MISTRAL|COHERE|CO|GROQ|TOGETHER|TOGETHERAI|FIREWORKS|DEEPSEEK|XAI"
-    "|GEMINI|GOOGLE|OPENROUTER|PERPLEXITY|PERPLEXITYAI|CEREBRAS|OLLAMA|LITELLM|VOYAGE|GEPA_REFLECTION"
-)
-_KEY = re.compile(rf"(?:{_PROVIDERS})_API_KEY")
-_SERVER = re.compile(rf"(?:{_PROVIDERS})_(?:BASE_URL|API_BASE|API_BASE_URL|ENDPOINT)")
-_VERSION = re.compile(rf"(?:{_PROVIDERS})_API_VERSION")
-_VERSIONS = re.compile(r"[\w.-]{1,40}")
-_PATHS = re.compile(r"(?:/[^?#\x00-\x1f\x7f\ud800-\udfff]*)?")
-
 _MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading JSON raises that is not of the expected form, or nested too deep."""
 
@@ -136,7 +123,7 @@ def stand_in(rootdir: Path, environ: MutableMapping[str, str], mode: str = "opti
         recorded = dict(read_recording(find_recording(rootdir, mode)).environment)
     except ReplayError:
         recorded = {}  # told when the run begins
-    for name, value in {"OPENAI_API_KEY": _NO_KEY, **recorded}.items():
+    for name, value in {"OPENAI_API_KEY": NO_KEY, **recorded}.items():
         environ[name] = environ.get(name) or value
 
 
@@ -165,9 +152,7 @@ def read_recording(directory: Path) -> Recording:
             reflection_model=str(head["reflection_model"]),
             settings=dict(head["settings"]),
             environment={
-                name: value
-                for name, value in dict(head["environment"]).items()
-                if isinstance(value, str) and _is_stand_in(name, value)
+                name: value for name, value in dict(head["environment"]).items() if is_stand_in(name, value)
             },
             left_out=tuple(map(str, head.get("left_out", ()))),
             mode=str(head.get("mode", "optimize")),
@@ -184,16 +169,6 @@ def read_recording(directory: Path) -> Recording:
 
 def _seconds(value: Any) -> float | None:
     return None if value is None else float(value)
-
-
-def _is_stand_in(name: str, value: str) -> bool:
-    """Whether `stand_ins` could have given a variable this value. Others are passed over: a recording comes from
-    elsewhere, and a variable can have a process run anything (`PYTHONWARNINGS`, `BROWSER`)."""
-    if _KEY.fullmatch(name):
-        return value == _NO_KEY
-    if _SERVER.fullmatch(name):
-        return value.startswith(_NO_SERVER) and _PATHS.fullmatch(value, len(_NO_SERVER)) is not None
-    return _VERSION.fullmatch(name) is not None and _VERSIONS.fullmatch(value) is not None
 
 
 def load_answers(directory: Path, store: ResponseCache) -> int:
@@ -281,7 +256,7 @@ def write_recording(
         "reflection_model": about["reflection_model"],
         "settings": dict(settings),
         "environment": environment,
-        "left_out": [name for name in sorted(environ) if _SERVER.fullmatch(name) and name not in environment],
+        "left_out": left_out(environ, environment),
     }
     _write(scratch / _HEAD, [json.dumps(head, indent=1)])
     cut = {} if history.confirm_cut is None else {"confirm_cut": history.confirm_cut}
@@ -292,22 +267,6 @@ def write_recording(
     shutil.rmtree(directory, ignore_errors=True)
     os.replace(scratch, directory)
     return read_recording(directory)
-
-
-def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[str, str]:
-    """The variables by which this run found its models, with neither keys nor servers, and none whose path holds a
-    secret."""
-    found = {}
-    for name in sorted(environ):
-        if _KEY.fullmatch(name):
-            found[name] = _NO_KEY
-        elif _SERVER.fullmatch(name):
-            path = urlsplit(environ[name]).path
-            if _PATHS.fullmatch(path) and redact(path) == path:  # without a scheme the server stands in the path
-                found[name] = _NO_SERVER + path
-        elif _VERSION.fullmatch(name) and _VERSIONS.fullmatch(environ[name]):
-            found[name] = environ[name]
-    return found
 
 
 def _charges(charges: Charges) -> Iterator[str]:

@@ -21,9 +21,9 @@ from pytest_gepa.run.recording import (
     load_answers,
     read_recording,
     stand_in,
-    stand_ins,
     write_recording,
 )
+from pytest_gepa.run.stand_ins import stand_ins
 from pytest_gepa.suite.charges import Charge
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.redact import Redactor
