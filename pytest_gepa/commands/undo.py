@@ -5,22 +5,33 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_gepa.commands.exit_codes import DONE
+from pytest_gepa.commands.asking import agrees, show
+from pytest_gepa.commands.exit_codes import DONE, REFUSED
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.write_back import KEPT, forget_all_originals, is_applied, originals, write
+from pytest_gepa.prompts.patch import FileChange, make_patch
+from pytest_gepa.prompts.patch_form import visible
 
 
 def run(given: argparse.Namespace) -> int:
-    """Bring back the files that an applied patch has changed, of the given run or of the one applied last."""
+    """Show what bringing back the files that an applied patch has changed will change, ask, write.
+
+    The patch is that of the given run, or the one applied last. Without a terminal and without `--yes` nothing is
+    written.
+    """
     project = find_project(given.rootdir)
     directory = _find(project, given.run)
     changes = originals(directory, project)
+    names = [change.path.relative_to(project.resolve()).as_posix() for change in changes]
+    if changes:
+        before = zip(names, changes, strict=True)
+        show(make_patch([FileChange(name, change.old, change.new) for name, change in before], []))
+        if not (given.yes or agrees(len(changes), "takes it back")):
+            return REFUSED
     write(changes)
     forget_all_originals(directory)
-    for change in changes:
-        print(
-            f"{change.path.relative_to(project.resolve()).as_posix()}: as before run {directory.name} was applied"
-        )
+    for name in names:
+        print(f"{visible(name)}: as before run {directory.name} was applied")
     if not changes:
         print(f"The files are as they were before run {directory.name} was applied.")
     return DONE

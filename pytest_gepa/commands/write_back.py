@@ -7,13 +7,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from pytest_gepa.commands.project import CommandError
+from pytest_gepa.errors import PatchError
 from pytest_gepa.prompts.patch_form import blob_hash
+from pytest_gepa.prompts.patch_reading import read_patch
 
 KEPT = "applied"
 """The directory in a run's own that keeps the bytes before, while its patch is applied."""
@@ -31,10 +33,16 @@ class NewContent:
 
 
 def inside(project: Path, path: Path) -> Path:
-    """The file that a path leads to. Raises `CommandError` unless it is a regular file of the project."""
+    """The file that a path leads to.
+
+    Raises `CommandError` unless it is a regular file of the project, and none of git's own, whose settings and hooks
+    are commands.
+    """
     file = path.resolve()
     if not file.is_relative_to(project.resolve()):
         raise CommandError(f"{path}: outside of the project {project}")
+    if ".git" in map(str.lower, file.relative_to(project.resolve()).parts):
+        raise CommandError(f"{path}: leads to a file of git's own")
     if not file.is_file():
         raise CommandError(f"{path}: there is no such file")
     return file
@@ -107,14 +115,21 @@ def is_applied(run: Path) -> bool:
 def originals(run: Path, project: Path) -> list[NewContent]:
     """What takes an applied patch back. Files that are as before already are left out.
 
-    Raises `CommandError` for a file that is neither as it was left nor as before, and when what was kept is damaged.
+    Raises `CommandError` for a file that is neither as it was left nor as before, when what was kept is damaged, and
+    when it is of no patch of the run: a run may come from elsewhere, and what it says is no reason to write a file.
     """
+    proposed = set(_proposed(run, project))
     changes = []
     for number, entry in enumerate(_entries(run)):
         before = (run / KEPT / f"{number}.before").read_bytes()
         if blob_hash(before) != entry["before"]:
             raise CommandError(f"{run / KEPT}: what was kept of {entry['path']} is damaged")
         path = inside(project, project / entry["path"])
+        if (path, entry["before"], entry["after"]) not in proposed:
+            raise CommandError(
+                f"{entry['path']}: no patch of run {run.name} has made it what it is, and nothing was touched; what was "
+                f"kept of it is {run / KEPT / f'{number}.before'}"
+            )
         now = path.read_bytes()
         if blob_hash(now) == entry["after"]:
             changes.append(NewContent(path, now, before))
@@ -124,6 +139,20 @@ def originals(run: Path, project: Path) -> list[NewContent]:
                 f"changes back first, or copy what you need from {run / KEPT / f'{number}.before'}"
             )
     return changes
+
+
+def _proposed(run: Path, project: Path) -> Iterator[tuple[Path, str, str]]:
+    """The files that patches of a run change, with the hashes of their bytes before and after."""
+    for patch in (run / "best.patch", *sorted((run / "frontier").glob("*.patch"))):
+        try:
+            files = read_patch(patch.read_bytes())
+        except (OSError, PatchError):  # a patch that cannot be read was not applied
+            continue
+        for file in files:
+            # Paths are relative to the project or to a directory above it: the top of its git.
+            yield from (
+                ((base / file.path).resolve(), file.old, file.new) for base in (project, *project.parents)
+            )
 
 
 def write(changes: Sequence[NewContent]) -> None:

@@ -91,7 +91,7 @@ class Evaluator:
         return Evaluated(task.candidate.id, results)
 
     def _look_for_copies(self, baseline: Collection[Rollout]) -> None:
-        """Refuse prompts of which the code reads copies, before a reflecting model is paid for edits that have no
+        """Refuse prompts of which the code reads copies, before a reflection model is paid for edits that have no
         effect; where others are read as they should be, it is a warning.
         """
         told = stale_copies(baseline, self._suite.components)

@@ -1,4 +1,4 @@
-"""What came of the reflecting model's replies, by which its next menu of edits is chosen."""
+"""What came of the reflection model's replies, by which its next menu of edits is chosen."""
 
 from __future__ import annotations
 

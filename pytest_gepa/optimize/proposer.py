@@ -1,4 +1,4 @@
-"""Who proposes an edit: a plugin, else the reflecting model; and what the checks of the cases state themselves."""
+"""Who proposes an edit: a plugin, else the reflection model; and what the checks of the cases state themselves."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Screen(Protocol):
 class RunState:
     """What is known of a run so far; the result is made from it, however the run ends.
 
-    `warnings` tell what the baseline, or the reflecting model, has shown that the run cannot see to. `rollouts` are
+    `warnings` tell what the baseline, or the reflection model, has shown that the run cannot see to. `rollouts` are
     first trials, by candidate and case; `usual` is the trial that stands for all of a case that was run again.
     `resumed` is the run that this one resumes, and `paid_before` counts the rollouts that have come from there so far.
     `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were to show
@@ -52,7 +52,7 @@ class RunState:
 
     How it has ended, each in words that a user reads, "" where it was not so: `search_ended` is the search's own
     reason, `stopped` what has cut it short (time, money, an error), `reflection_failed` the error by which the
-    reflecting model fell silent. `confirm_stopped` has cut the confirm run off, `confirm_cut` left it fewer trials
+    reflection model fell silent. `confirm_stopped` has cut the confirm run off, `confirm_cut` left it fewer trials
     than planned, `unconfirmed` says why its trials are no evidence; `is_confirmed` that it came to its end.
     """
 

@@ -1,22 +1,20 @@
 """Whether an edited template still renders, with variables that the tests were seen to render it with.
 
-Jinja2 templates are rendered in a sandbox; `str.format`, `string.Template` and `%` are tried with stand-ins for the
-names that the parent has. A text is only held against a parent that renders: the application may fill it in in ways
-that are not known here.
+Jinja2 templates are rendered in a sandbox; of simpler syntaxes see `filling`. A text is only held against a parent that
+renders: the application may fill it in in ways that are not known here.
 """
 
 from __future__ import annotations
 
-import string
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, PRINTF, declared, placeholders, syntax
+from pytest_gepa.prompts.filling import filling_error
 
 MOST_RENDERINGS = 24
 """Of the different sets of variables that one template was seen with, so many are tried."""
@@ -83,14 +81,15 @@ class Renderer:
 
     def problem(self, component: str, parent: str, text: str) -> str | None:
         """Return why `text`, an edit of `parent`, can no longer be rendered where `parent` can, or None."""
-        return self._jinja_problem(component, parent, text) or _other_problem(component, parent, text)
+        error = self._jinja_error(component, parent, text) or filling_error(component, parent, text)
+        return _reason(error) if error else None
 
-    def _jinja_problem(self, component: str, parent: str, text: str) -> str | None:
+    def _jinja_error(self, component: str, parent: str, text: str) -> str:
         for top, seen in self._seen.items():
             for variables in seen:
                 if error := self._new_error(top, variables, component, parent, text):
-                    return _reason(error)
-        return None
+                    return error
+        return ""
 
     def _new_error(
         self, top: str, variables: Mapping[str, Any], component: str, parent: str, text: str
@@ -161,81 +160,6 @@ def _exhaust(pieces: Iterable[str]) -> None:
         characters += len(piece)
         if characters > MOST_CHARACTERS or number > MOST_PIECES or time.monotonic() > deadline:
             raise _TooMuchError
-
-
-def _other_problem(component: str, parent: str, text: str) -> str | None:
-    """Try the simpler syntaxes that the parent has placeholders of."""
-    within = declared(component)
-    used = {syntax(name) for name in placeholders(parent, within)}
-    if JINJA in used or "{%" in parent:
-        return None
-    fillers: Sequence[tuple[str, Callable[[str, str], object]]] = (
-        (FORMAT, _format),
-        (DOLLAR, _substitute),
-        (PRINTF, _interpolate),
-    )
-    for name, fill in fillers:
-        if name in used and not _error(fill, parent, parent):
-            error = _error(fill, parent, text)
-            if error:
-                return _reason(f"{name}: {error}")
-    return None
-
-
-def _error(fill: Callable[[str, str], object], parent: str, text: str) -> str:
-    try:
-        fill(parent, text)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-class _StandIn(str):
-    """A value that has every attribute and item, and any format."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> _StandIn:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __getitem__(self, key: object) -> _StandIn:
-        return self
-
-    def __format__(self, specification: str) -> str:
-        return str(self)
-
-
-def _format(parent: str, text: str) -> str:
-    names = [name for _, name, _, _ in string.Formatter().parse(parent) if name is not None]
-    given = {name.split(".")[0].split("[")[0]: _StandIn("x") for name in names}
-    positional = [_StandIn("x")] * sum(not name or name.isdigit() for name in names)
-    return string.Formatter().vformat(text, positional, given)
-
-
-def _substitute(parent: str, text: str) -> str:
-    template = string.Template(parent)
-    names = {
-        found["named"] or found["braced"]: "x"
-        for found in template.pattern.finditer(parent)
-        if found["named"] or found["braced"]
-    }
-    return string.Template(text).substitute(names)
-
-
-def _interpolate(parent: str, text: str) -> str:
-    found = sorted(name for name in placeholders(parent) if syntax(name) == PRINTF)
-    if any(name.startswith("%(") for name in found):
-        return text % {name[2 : name.index(")")]: 1 for name in found}
-    # Numbers do for every conversion; how many there are is told by trying.
-    for count in range(1, 41):
-        try:
-            parent % ((1,) * count)
-        except TypeError:
-            continue
-        return text % ((1,) * count)
-    raise ValueError("too many to be tried")
 
 
 def _reason(error: str) -> str:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pytest_gepa import __version__
 from pytest_gepa.errors import RecordingError, ReplayError
 from pytest_gepa.run.history import read_history
+from pytest_gepa.run.stand_ins import NO_KEY, is_stand_in, left_out, stand_ins
 from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import split_key, stored_key
@@ -36,16 +36,8 @@ UNFINISHED = "answers"
 
 _FORM = 2
 _HEAD, _ORDER, _CHARGES, _ANSWERS = "recording.json", "order.json", "charged.jsonl", "answers"
-_NO_SERVER = "http://replay.invalid"
-
-# Variables by which the SDKs of models are pointed to a server. Keys are not kept, and of servers the path alone.
-_PROVIDERS = (
-    "OPENAI|AZURE|AZURE_OPENAI|AZURE_AI|ANTHROPIC|MISTRAL|COHERE|CO|GROQ|TOGETHER|TOGETHERAI|FIREWORKS|DEEPSEEK|XAI"
-    "|GEMINI|GOOGLE|OPENROUTER|PERPLEXITY|PERPLEXITYAI|CEREBRAS|OLLAMA|LITELLM|VOYAGE|GEPA_REFLECTION"
-)
-_KEY = re.compile(rf"(?:{_PROVIDERS})_API_KEY")
-_SERVER = re.compile(rf"(?:{_PROVIDERS})_(?:BASE_URL|API_BASE|API_BASE_URL|ENDPOINT)")
-_VERSION = re.compile(rf"(?:{_PROVIDERS})_API_VERSION")
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading JSON raises that is not of the expected form, or nested too deep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +123,7 @@ def stand_in(rootdir: Path, environ: MutableMapping[str, str], mode: str = "opti
         recorded = dict(read_recording(find_recording(rootdir, mode)).environment)
     except ReplayError:
         recorded = {}  # told when the run begins
-    for name, value in {"OPENAI_API_KEY": "replayed", **recorded}.items():
+    for name, value in {"OPENAI_API_KEY": NO_KEY, **recorded}.items():
         environ[name] = environ.get(name) or value
 
 
@@ -150,7 +142,7 @@ def read_recording(directory: Path) -> Recording:
             (line["candidate"], line["case"], str(line["trial"])): Charge(
                 bool(line["charged"]),
                 bool(line.get("stopped")),
-                line.get("seconds"),
+                _seconds(line.get("seconds")),
                 in_vain=int(line.get("in_vain", 0)),
             )
             for line in _lines(directory / _CHARGES)
@@ -162,7 +154,9 @@ def read_recording(directory: Path) -> Recording:
             run=str(head["run"]),
             reflection_model=str(head["reflection_model"]),
             settings=dict(head["settings"]),
-            environment={str(name): str(value) for name, value in dict(head["environment"]).items()},
+            environment={
+                name: value for name, value in dict(head["environment"]).items() if is_stand_in(name, value)
+            },
             left_out=tuple(map(str, head.get("left_out", ()))),
             mode=str(head.get("mode", "optimize")),
             order=tuple(map(str, order["order"])),
@@ -170,10 +164,14 @@ def read_recording(directory: Path) -> Recording:
             charges=charges,
             version=str(head.get("pytest_gepa", "")),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except _MALFORMED as error:
         raise ReplayError(
             f"{directory}: a recording that lacks something: {error!r}; record it again"
         ) from None
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def load_answers(directory: Path, store: ResponseCache) -> int:
@@ -184,7 +182,7 @@ def load_answers(directory: Path, store: ResponseCache) -> int:
             try:
                 key = stored_key(str(line["key"]), str(line["trial"]), int(line["number"]))
                 store.put(key, WITHHELD if line.get("withheld") else _answer(line).encode())
-            except (KeyError, TypeError, ValueError) as error:
+            except _MALFORMED as error:
                 raise ReplayError(f"{path}, line {number}: no answer of a recording: {error!r}") from None
             count += 1
     if store.broken:
@@ -195,7 +193,7 @@ def load_answers(directory: Path, store: ResponseCache) -> int:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReplayError(f"{path}: cannot be read: {error}") from None
     if not isinstance(data, dict):
         raise ReplayError(f"{path}: not what a recording holds")
@@ -212,7 +210,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ReplayError(f"{path}, line {number}: {error}") from None
         if not isinstance(record, dict):
             raise ReplayError(f"{path}, line {number}: not what a recording holds")
@@ -261,7 +259,7 @@ def write_recording(
         "reflection_model": about["reflection_model"],
         "settings": dict(settings),
         "environment": environment,
-        "left_out": [name for name in sorted(environ) if _SERVER.fullmatch(name) and name not in environment],
+        "left_out": left_out(environ, environment),
     }
     _write(scratch / _HEAD, [json.dumps(head, indent=1)])
     cut = {} if history.confirm_cut is None else {"confirm_cut": history.confirm_cut}
@@ -272,22 +270,6 @@ def write_recording(
     shutil.rmtree(directory, ignore_errors=True)
     os.replace(scratch, directory)
     return read_recording(directory)
-
-
-def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[str, str]:
-    """The variables by which this run found its models, with neither keys nor servers, and none whose path holds a
-    secret."""
-    found = {}
-    for name in sorted(environ):
-        if _KEY.fullmatch(name):
-            found[name] = "replayed"
-        elif _SERVER.fullmatch(name):
-            path = urlsplit(environ[name]).path
-            if redact(path) == path:
-                found[name] = _NO_SERVER + path
-        elif _VERSION.fullmatch(name) and re.fullmatch(r"[\w.-]{1,40}", environ[name]):
-            found[name] = environ[name]
-    return found
 
 
 def _charges(charges: Charges) -> Iterator[str]:

@@ -76,6 +76,7 @@ def capture_calls(
         Meter.found_in(costs),
         is_own,
         lambda asked: holds_component(prompts, asked.texts),
+        lambda text: redactor.refreshed().redact(text),
     )
     if replay == "only":
         close_off(recorder.add_refusal)

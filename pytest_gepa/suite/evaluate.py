@@ -249,7 +249,8 @@ class Suite:
         except OSError:
             output = ""
         redact = Redactor(job.environ, job.redact).redact
-        lines = redact(output[-LOG_CHARACTERS:]).strip().splitlines()
+        # Redacted whole and cut then: of a key that was cut in two, the rest would not be known for one.
+        lines = redact(output)[-LOG_CHARACTERS:].strip().splitlines()
         return "the child session ended early" + (
             f"; its last words: {' / '.join(lines[-3:])}" if lines else ""
         )

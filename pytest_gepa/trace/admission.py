@@ -69,11 +69,12 @@ class Target:
     meter: Meter | None = None
     is_own: Callable[[str], bool] = lambda url: False
     holds_prompt: Callable[[ChatRequest], bool] = lambda asked: False
+    mask: Callable[[str], str] | None = None
 
     @property
     def stores(self) -> Stores:
         """Where answers are."""
-        return Stores(self.cache, self.recording, self.replay, self.redact)
+        return Stores(self.cache, self.recording, self.replay, self.redact, self.mask)
 
 
 def begin(
@@ -106,6 +107,7 @@ def begin(
         within = is_in_process()
         if protocol is FALLBACK and within:
             return None
+        to_model = protocol is not FALLBACK or bool(asked.model) or target.holds_prompt(asked)
         identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
         is_own = target.is_own(url)
         claim = None
@@ -113,11 +115,13 @@ def begin(
             target.trial is not None
             and target.stores.used
             and not is_own
-            and _is_model_call(protocol, asked, url)
+            and _may_be_stored(protocol, asked, url)
         ):
-            claim = _claim(target, target.trial, protocol, identity, f"{method.upper()} {path}", is_network)
+            what = f"{method.upper()} {path}"
+            claim = _claim(target, target.trial, protocol, identity, what, is_network, to_model=to_model)
         fare = None
-        if target.meter is not None and not (within or is_own) and _has_price(target, protocol, asked, path):
+        has_price = to_model and not (protocol is FALLBACK and path.rstrip("/").endswith(FREE))
+        if target.meter is not None and not (within or is_own) and has_price:
             # Where no model is named the host stands for it: a path may hold a token.
             name = asked.model or urlsplit(url).hostname or ""
             fare = Fare(target.meter, name, body, has_answers=asked.kind != "embedding")
@@ -148,15 +152,7 @@ def _is_telemetry(path: str, recognised: tuple[Protocol, ChatRequest] | None) ->
     )
 
 
-def _has_price(target: Target, protocol: Protocol, asked: ChatRequest, path: str) -> bool:
-    """Whether a request may be charged. What names no model, is of no known protocol and holds no prompt is no call to
-    a model."""
-    if protocol is not FALLBACK:
-        return True
-    return not path.rstrip("/").endswith(FREE) and (bool(asked.model) or target.holds_prompt(asked))
-
-
-def _is_model_call(protocol: Protocol, asked: ChatRequest, url: str) -> bool:
+def _may_be_stored(protocol: Protocol, asked: ChatRequest, url: str) -> bool:
     """Whether a request may be answered from what is stored.
 
     One of an unknown protocol that names no model and stays on this machine may as well go to a server that the test
@@ -172,10 +168,13 @@ def _claim(
     identity: Identity,
     asked: str,
     is_network: Callable[[], bool],
+    *,
+    to_model: bool,
 ) -> StoredPlace | None:
     """Number a request among the identical ones of its case; None for one that does not leave the process."""
     if not is_network():
         return None
     ordinal = target.recorder.claim(identity.content)
-    place = Place(target.stores, identity, trial, ordinal.number, reusable=protocol.cacheable)
+    reusable = protocol.cacheable
+    place = Place(target.stores, identity, trial, ordinal.number, reusable=reusable, to_model=to_model)
     return StoredPlace(place, ordinal, asked)

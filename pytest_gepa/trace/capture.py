@@ -44,13 +44,16 @@ def install(
     meter: Meter | None = None,
     is_own: Callable[[str], bool] = lambda url: False,
     holds_prompt: Callable[[ChatRequest], bool] = lambda asked: False,
+    mask: Callable[[str], str] | None = None,
 ) -> None:
     """Record the calls of this process from now on, in modules already imported and those imported later.
 
     See `Target` for the parameters. Installed again, it changes them for the requests to come. The caller closes
     cache and recording.
     """
-    _wire.target = Target(recorder, cache, trial, replay, recording, redact, meter, is_own, holds_prompt)
+    _wire.target = Target(
+        recorder, cache, trial, replay, recording, redact, meter, is_own, holds_prompt, mask
+    )
     _watch.start()
     for hook in WATCHED:
         for name in hook.names:

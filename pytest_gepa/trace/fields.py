@@ -21,7 +21,9 @@ THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 """Kinds of content parts that are no words of the answer."""
 
 _SECRET_FIELD = re.compile(
-    r"secret|password|passwd|credential|api_?key|(?:^|_)token$|authorization", re.IGNORECASE
+    r"secret|password|passwd|passphrase|credential|authorization"
+    r"|(?:api|access|private|signing|subscription)[_-]?key|(?:^|[_-]|(?-i:(?<=[a-z])(?=T)))token$",
+    re.IGNORECASE,
 )
 _WHO_ASKS = ("user", "metadata", "safety_identifier", "prompt_cache_key")
 _LONGER_THAN_A_NAME = 16

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import Identity, stored_key
+from pytest_gepa.trace.masking import masked
 from pytest_gepa.trace.stored import StoredAnswer, decode, without_stamps
 
 LONGEST_WAIT = 600.0
@@ -47,13 +48,15 @@ class Stores:
     `cache` is shared by all runs, `recording` belongs to one; either may be missing. `replay` is the setting of that
     name: with "auto" the cache is read and both are written, with "only" both are read and nothing is written, with
     `RESUMED` both are read and written. ("off" is to have neither.) `redact` gives a text without its secrets: an
-    answer that holds any is not stored.
+    answer that holds any is not stored. `mask` gives one without what only looks like a secret, too: so the answers of
+    services are recorded that are no models.
     """
 
     cache: ResponseCache | None = None
     recording: ResponseCache | None = None
     replay: str = "auto"
     redact: Callable[[str], str] | None = None
+    mask: Callable[[str], str] | None = None
 
     @property
     def used(self) -> bool:
@@ -70,13 +73,22 @@ class Stores:
 class Place:
     """Where the answer to one request is: it is that of a trial, and the `ordinal`-th of identical ones in its case.
 
-    The cache is used for what is `reusable`; of other requests only the recording of a run knows the answer.
+    The cache is used for what is `reusable`; of other requests only the recording of a run knows the answer. `to_model`
+    tells whether a model answers it.
     """
 
     def __init__(
-        self, stores: Stores, identity: Identity, trial: str, ordinal: int, *, reusable: bool
+        self,
+        stores: Stores,
+        identity: Identity,
+        trial: str,
+        ordinal: int,
+        *,
+        reusable: bool,
+        to_model: bool = True,
     ) -> None:
         self._stores = stores
+        self._mask = None if to_model else stores.mask
         self._cache = stores.cache if reusable else None
         self._key = stored_key(identity.request, trial, ordinal)
         # Servers move: a recording is of what was asked, not of whom.
@@ -121,16 +133,17 @@ class Place:
         return self._cached(is_good)
 
     def keep(self, answer: StoredAnswer, *texts: str, is_finished: bool) -> None:
-        """Store an answer: a finished one in the cache, any in the recording, one with a secret in neither.
+        """Store an answer: a finished one in the cache, any in the recording, one with a secret in neither. Where no
+        model answers, the secrets alone are left out.
 
         `texts` are what the answer says, where a secret in it may be cut into pieces.
         """
         if self.is_closed_off:
             return
-        is_secret = self._holds_secret(answer, *texts)
-        if self._cache is not None and is_finished and not is_secret:
-            self._cache.put(self._key, answer.encode())
-        self._record(WITHHELD if is_secret else answer.encode(), is_finished=is_finished)
+        data = self._storable(answer, *texts)
+        if self._cache is not None and is_finished and data != WITHHELD:
+            self._cache.put(self._key, data)
+        self._record(data, is_finished=is_finished)
 
     def keep_again(self, answer: StoredAnswer, *texts: str) -> None:
         """Note that a stored answer was used: it is part of the run's recording.
@@ -143,7 +156,7 @@ class Place:
         data = answer.encode()
         # What this run has put there was looked at then; what it has from the run that it resumes was not.
         if self._stores.replay == RESUMED or recording.get(self._recorded_key) != data:
-            self._record(WITHHELD if self._holds_secret(answer, *texts) else data, is_finished=True)
+            self._record(self._storable(answer, *texts), is_finished=True)
 
     def leave(self) -> None:
         """The request has ended, with an answer or without: others need not wait for it any more."""
@@ -175,6 +188,12 @@ class Place:
         present = recording.get(self._recorded_key)
         if present is None or (is_finished and present != data):
             recording.put(self._recorded_key, data)
+
+    def _storable(self, answer: StoredAnswer, *texts: str) -> bytes:
+        if self._mask is None:
+            return WITHHELD if self._holds_secret(answer, *texts) else answer.encode()
+        clean = masked(answer, self._mask)
+        return WITHHELD if clean is None else clean.encode()
 
     def _holds_secret(self, answer: StoredAnswer, *texts: str) -> bool:
         redact = self._stores.redact

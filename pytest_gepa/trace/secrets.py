@@ -207,42 +207,64 @@ def _named(literal: str, name: str, least: int = 1, to: str = _TO) -> tuple[Rule
     return tuple(Rule(literal, form) for form in forms)
 
 
+def _spelled(*words: str) -> tuple[str, ...]:
+    """A name of several words as programs spell it: snake_case, kebab-case, camelCase (in any case of letters)."""
+    return tuple(sign.join(words) for sign in ("_", "-", ""))
+
+
+def _to(literal: str) -> str:
+    """What stands between a name and its value: of a name with dashes, which is one of a header, also a comma."""
+    return _PAIR if literal in ("api-key", "subscription-key", "auth-token") else _TO
+
+
+def _word(name: str) -> str:
+    """A pattern for where a word begins: behind no letter, or with the capital of camelCase."""
+    return rf"(?:(?<![A-Za-z])|(?-i:(?<=[a-z])(?={name[0].upper()}))){name}"
+
+
+# Of base64, its signs too, as JSON and other JSON inside of it escape them.
+_DRAWN = (
+    r"(?=[\w.~+/=\\-]{0,200}\d)(?=[\d_.~+/=\\-]{0,200}[A-Za-z])(?![/~])"
+    r"(?:[\w.~+/=-]|\\{1,3}(?:/|u00[0-9a-f]{2})){16,4000}"
+)
+
+
 _NAMED = (
     *(rule for word in ("password", "passwd", "passphrase") for rule in _named(word, rf"{word}s?\d{{0,2}}")),
-    *_named("pwd", r"(?<![A-Za-z])pwd(?!\W{1,4}[/~.])", least=4),
-    *(rule for word in ("api_key", "apikey", "subscription_key") for rule in _named(word, rf"{word}s?")),
+    *_named("pwd", rf"{_word('pwd')}(?!\W{{1,4}}[/~.])", least=4),
     *(
         rule
-        for word in ("api-key", "subscription-key", "auth-token")
-        for rule in _named(word, word, to=_PAIR)
+        for word in (*_spelled("api", "key"), *_spelled("subscription", "key"))
+        for rule in _named(word, word if "-" in word else rf"{word}s?", to=_to(word))
     ),
     *(
         rule
-        for word in (
-            "access_token",
-            "refresh_token",
-            "id_token",
-            "auth_token",
-            "session_token",
-            "security_token",
-        )
+        for kind in ("access", "refresh", "auth", "session", "security")
+        for word in _spelled(kind, "token")
+        for rule in _named(word, word, to=_to(word))
+    ),
+    *_named("id_token", "id_token"),
+    *(rule for word in ("id-token", "idtoken") for rule in _named(word, _word(word))),
+    *(
+        rule
+        for kind in ("access", "secret", "private", "signing")
+        for word in _spelled(kind, "key")
+        # In HTML an access key is a letter.
+        for rule in _named(word, rf"{word}(?:[_-]?id)?", least=8 if word == "accesskey" else 1)
+    ),
+    *(
+        rule
+        for kind in ("client", "webhook")
+        for word in _spelled(kind, "secret")
         for rule in _named(word, word)
     ),
-    *(
-        rule
-        for word in ("access_key", "secret_key", "private_key", "signing_key")
-        for rule in _named(word, rf"{word}(?:_id)?")
-    ),
-    *(rule for word in ("client_secret", "webhook_secret") for rule in _named(word, word)),
-    *_named("secret", r"(?<![A-Za-z])secrets?", least=8),
+    *_named("secret", rf"{_word('secret')}s?", least=8),
     # The word has other uses where models are at work: only what looks drawn by lot.
+    Rule("token", rf"{_word('token')}{_TO}b?{_QUOTE}(?P<secret>{_DRAWN})"),
     Rule(
         "token",
-        rf"(?<![A-Za-z])token{_TO}b?{_QUOTE}(?P<secret>{_DIGIT}(?=[\d_-]{{0,200}}[A-Za-z])[\w.-]{{16,4000}})",
-    ),
-    Rule(
-        "token",
-        rf"(?<![A-Za-z])token\s?[=:]\s?(?P<secret>{_DIGIT}(?=[\d_-]{{0,200}}[A-Za-z])[\w-]{{16,4000}})",
+        rf"{_word('token')}\s?[=:]\s?(?P<secret>(?=[\w%+/=-]{{0,200}}\d)(?=[\d_%+/=-]{{0,200}}[A-Za-z])"
+        r"[\w-][\w%+/=-]{15,4000})",
     ),
     # Headers of authorization and cookies, in every way in which a program prints a header.
     Rule(

@@ -118,6 +118,9 @@ def test_a_template_that_grows_without_bounds_is_not_judged():
         ("Say %(x)s.", "Say %(x)s: 100%%."),
         ("It is 50 % of $5.", "It is 60 % of $6."),
         ('{"a": 1}', '{"a": 2} {x} $y'),
+        ('As {"a": 1}: {x}.', 'As {"a": 20250101}: {x:>80}.'),
+        ("Say {x!r:>8}.", "Well, say {x!r:>8}."),
+        ("Say %-20s.", "Well, say %-20s: 100%% (of 20000)."),
     ],
 )
 def test_simpler_templates_that_can_still_be_filled_in_are_let_through(parent, text):
@@ -134,6 +137,18 @@ def test_simpler_templates_that_can_still_be_filled_in_are_let_through(parent, t
         ("Say %s.", "Say %s, 100 %.", "printf"),
         ("Say %s.", "Say %s and %s.", "printf"),
         ("Say %(x)s.", "Say %(y)s.", "printf"),
+        ("Say {x}.", "Say {x:>9999999999}.", "too large"),
+        ("Say {x}.", "Say {x!r:>9999999999}.", "too large"),
+        ("Say {x}.", "Say {x!a:.^10001}.", "too large"),
+        ("Say {x}.", "Say {x.__doc__:9999999999}.", "too large"),
+        ("Say {x}.", "Say {x}." + "{x.__doc__:10000}" * 201, "too large"),
+        ('As {"a": 1}. Q: {x}', 'As {"a"!r:>9999999999}. Q: {x}', "too large"),
+        ("Say %s.", "Say %9999999999s.", "too large"),
+        ("Say %s.", "Say %-20000s.", "too large"),
+        ("Say %.2f.", "Say %.9999999999f.", "too large"),
+        ("Say %(x)s.", "Say %(x) 9999999999s.", "too large"),
+        ("Say %(x)s.", "Say 100%%%(x)#0.99999d.", "too large"),
+        ("Say %s.", "Say %s." + "%10000s" * 201, "too large"),
     ],
 )
 def test_simpler_templates_that_can_no_longer_be_filled_in_are_refused(parent, text, words):
@@ -188,3 +203,12 @@ def test_any_texts_can_be_tried_and_a_text_is_never_refused_beside_itself(parent
 @given(PIECES, st.text("abc ,.", min_size=1))
 def test_plain_words_around_a_template_never_break_it(parent, words):
     assert problem(parent, f"{words}\n{parent}\n{words}\n", {"a": 1}, component="p.md") is None
+
+
+def test_what_a_conversion_asks_for_is_not_made():
+    """Were it, the guard would ask the system for ten gigabytes: a stand-in takes any width, its `repr` is filled up."""
+    assert problem("Say {x}.", "Say {x!r:9999999999} or {x!s:9999999999}.", component="p.md") is None
+
+
+def test_a_parent_that_is_too_wide_itself_is_not_tried():
+    assert problem("Say %20000s.", "Say %(x)s.", component="p.md") is None

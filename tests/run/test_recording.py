@@ -21,9 +21,9 @@ from pytest_gepa.run.recording import (
     load_answers,
     read_recording,
     stand_in,
-    stand_ins,
     write_recording,
 )
+from pytest_gepa.run.stand_ins import stand_ins
 from pytest_gepa.suite.charges import Charge
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.redact import Redactor
@@ -215,6 +215,7 @@ def test_neither_keys_nor_servers_are_kept_of_the_environment() -> None:
         "OPENAI_API_VERSION": "2024-06-01",
         "MISTRAL_API_VERSION": "a b",
         "OPENAI_BASE_URL": "https://me:pass@gw.corp/v1?token=1",
+        "MISTRAL_BASE_URL": "gw.corp/v1",
         "OPENAI_ORG_ID": "org",
     }
     assert stand_ins(environ, str) == {
@@ -243,6 +244,83 @@ def test_a_replay_sets_what_the_environment_lacks_and_nothing_else(write: Write,
     bare: dict[str, str] = {}
     stand_in(tmp_path, bare)
     assert bare == {"OPENAI_API_KEY": "replayed"}
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+LINE = {"key": "aa", "trial": "search/0", "number": 0, "status": 200, "content_type": "", "text": "fine"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("recording.json", text) for text in ("", "7", DEEP, '{"form": 2}')),
+        *(("order.json", text) for text in (DEEP, "{}", '{"order": 7}')),
+        *(("order.json", json.dumps({"order": [], "confirm_cut": cut})) for cut in ([], [1], {}, "no", 7)),
+        ("order.json", '{"order": [], "confirm_cut": [1e999, ""]}'),
+        *(("charged.jsonl", text) for text in (DEEP, "7", "{}", '{"candidate": [], "case": 1, "trial": 2}')),
+        ("charged.jsonl", '{"candidate": "c", "case": "a", "trial": "t", "charged": 1, "seconds": "long"}'),
+    ],
+)
+def test_a_malformed_recording_is_refused(write: Write, name: str, text: str) -> None:
+    directory = write({})
+    (directory / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ReplayError, match="recording|cannot be read|line 1"):
+        read_recording(directory)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        DEEP,
+        "7",
+        "{}",
+        *(json.dumps({**LINE, **wrong}) for wrong in ({"text": 5}, {"text": None}, {"number": []})),
+        *(json.dumps({**LINE, **wrong}) for wrong in ({"events": [5]}, {"events": 5}, {"status": "fine"})),
+        *(json.dumps({**LINE, "status": wrong}) for wrong in (float("inf"), float("nan"), None)),
+        json.dumps({**LINE, "text": "\ud800"}),
+        json.dumps({name: value for name, value in LINE.items() if name != "text"} | {"base64": 5}),
+    ],
+)
+def test_a_malformed_answer_is_refused_with_its_place(write: Write, tmp_path: Path, line: str) -> None:
+    directory = write({"aa:search/0:0": StoredAnswer(200, "", b"fine").encode()})
+    (directory / "answers/search-0.jsonl").write_text(line, encoding="utf-8")
+    store = ResponseCache(tmp_path / "again")
+    with pytest.raises(ReplayError, match=r"search-0\.jsonl, line 1"):
+        load_answers(directory, store)
+    store.close()
+
+
+def test_a_replay_takes_from_a_recording_what_a_recording_could_have_been_given(
+    write: Write, tmp_path: Path
+) -> None:
+    """One from elsewhere must not run code here, nor send a request anywhere."""
+    honest = {
+        "ANTHROPIC_API_KEY": "replayed",
+        "AZURE_OPENAI_ENDPOINT": "http://replay.invalid",
+        "OPENAI_API_VERSION": "2024-06-01",
+        "OPENAI_BASE_URL": "http://replay.invalid/team one/v1",
+    }
+    path = write({}) / "recording.json"
+    planted = {
+        "PYTHONWARNINGS": "error::evil.Warning",
+        "BROWSER": "sh -c evil",
+        "PATH": "/tmp/evil",
+        "GROQ_API_KEY": "of somebody else",
+        "MISTRAL_BASE_URL": "https://evil.test/v1",
+        "XAI_BASE_URL": "http://replay.invalid.evil.test/v1",
+        "CO_BASE_URL": "http://replay.invalid@evil.test/v1",
+        "GOOGLE_BASE_URL": "http://replay.invalid:80/v1",
+        "GEMINI_BASE_URL": "http://replay.invalid/v1?to=evil.test",
+        "OLLAMA_BASE_URL": "http://replay.invalid/v1\0",
+        "LITELLM_BASE_URL": ["http://replay.invalid/v1"],
+        "AZURE_API_VERSION": "2024 or later",
+        "GROQ_API_KEY\n": "replayed",
+    }
+    head = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**head, "environment": {**planted, **honest}}), encoding="utf-8")
+    environ: dict[str, str] = {}
+    stand_in(tmp_path / "project", environ)
+    assert environ == {"OPENAI_API_KEY": "replayed", **honest}
 
 
 def test_the_committed_recording_comes_first_then_that_of_the_newest_run(

@@ -197,3 +197,15 @@ def test_a_schema_is_one_line_and_cut() -> None:
     assert schema_text({"type": "object"}) == json.dumps({"type": "object"})
     assert schema_text(None) == ""
     assert len(schema_text({"enum": ["x" * 90_000]})) == 4_000
+
+
+def test_strings_under_the_names_of_secrets_are_left_out_however_the_names_are_spelled() -> None:
+    secret = (
+        *("password", "dbPassword", "client_secret", "clientSecret", "SecretAccessKey", "AccessKeyId", "apiKey"),
+        *("api-key", "privateKey", "access_token", "accessToken", "SessionToken", "token", "x-auth-token"),
+        *("Authorization", "passphrase", "ocp-apim-subscription-key"),
+    )
+    other = ("maxTokens", "tokenCount", "tokens", "tokenType", "key", "author", "keyId", "text")
+    told = list(strings({name: f"of {name}" for name in (*secret, *other)}))
+
+    assert told == [(name, f"of {name}") for name in other]

@@ -135,12 +135,40 @@ CREDENTIALS = [
     ("secret: '", "abcdefgh"),
     ("token=", "a1b2c3d4e5f6a7b8c9d0"),
     ('"token": "', "a1b2c3d4e5f6a7b8c9d0"),
+    ('"AccessKeyId":"', "OIDAIOSFODNN7EXAMPLE"),
+    ('"SecretAccessKey":"', "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+    ('"SessionToken":"', "FwoGZXIvYXdzE//abc+def1=="),
+    ("ReadOnlyCredentials(token='", "FwoGZXIvYXdzEBYaD2/abc+def1=="),
+    ('"token":"', "a1b2c3d4e5f6a7b8\\/c9d0\\u002Bx="),
+    ('\\"token\\": \\"', "a1b2c3d4e5f6a7b8/c9d0+x="),
+    ("?token=", "a1b2c3d4e5f6a7b8%2Fc9d0"),
+    ('"accessToken": "', "abc"),
+    ("accessToken=", "a1b2c3"),
+    ("access-token: ", "a1b2c3"),
+    ("<AccessToken>", "abc"),
+    ('"refreshToken": "', "abc"),
+    ("refreshToken: '", "abc"),
+    ("authToken = '", "abc"),
+    ('"idToken": "', "abc"),
+    ('"userIdToken": "', "abc"),
+    ('"apiToken": "', "a1b2c3d4e5f6a7b8c9d0"),
+    ('"clientSecret": "', "abc"),
+    ("--client-secret ", "abc123"),
+    ('"webhookSecret": "', "abc"),
+    ('"appSecret": "', "abcdefgh"),
+    ('"privateKey": "', "abc"),
+    ('"privateKeyId": "', "abc"),
+    ('"secretKey": "', "abc"),
+    ('"dbPassword": "', "abc"),
+    ('"dbPwd": "', "abcd"),
+    ('"apiKey": "', "abc"),
+    ('"subscriptionKey": "', "abc"),
 ]
 
 
 @pytest.mark.parametrize(("before", "secret"), CREDENTIALS)
 def test_what_follows_the_name_of_a_secret_goes_and_the_name_stays(before: str, secret: str) -> None:
-    after = {"'": "'", '"': '"', ">": "</password>", "@": "@"}
+    after = {"'": "'", '"': '"', ">": f"</{before[1:]}", "@": "@"}
     closing = after.get(before[-1], "")
     if "://" in before and "/services" not in before and "?" not in before and "webhooks" not in before:
         closing = "@example.org/x"
@@ -172,6 +200,12 @@ def test_a_private_key_is_found_with_the_margin_of_a_failing_assert() -> None:
         "Never print a -----BEGIN PRIVATE KEY----- line.",
         "eyJust a word",
         '{"tokens": 12, "max_tokens": 500, "token": "Paris", "logprob": -0.1}',
+        '{"maxTokens": "1024", "totalTokens": 12, "tokenCount": "7", "token": "the", "topToken": " the"}',
+        '{"inputTokens": "25", "cacheReadInputTokens": "1", "max_token": "4096", "stopToken": "<|im_end|>"}',
+        '{"tokenType": "Bearer", "tokenizer": "cl100k_base-of-2024", "keyId": "alias/one"}',
+        '<a accesskey="s" href="#">the secret key, an access token: what is it?</a>',
+        "raise InvalidToken('try again'); invalidToken: 'try again'",
+        "const accessToken = await getToken(user)",
         "password = getpass()",
         "login(user, password=password)",
         'password=os.environ["DB_PASSWORD"]',
