@@ -10,7 +10,7 @@ from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.optimize.menu_record import MenuRecord
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.edits import KINDS
-from pytest_gepa.reflect.propose import MODEL_FREE, Proposal
+from pytest_gepa.reflect.propose import MODEL_FREE, ProposedEdit
 
 LEAK = "leak: 'Oslo' belongs to one case, and no other case can profit from it"
 TEXTS = {"p": "Find dates.\n"}
@@ -30,7 +30,7 @@ class Asked:
         for name in names:
             task = Reflect(name, self.search.seed, ("p",), ("x",))
             self.record.hand_out(task)
-            made = Proposal("p", **{"text": None, **said})  # type: ignore[arg-type]
+            made = ProposedEdit("p", **{"text": None, **said})  # type: ignore[arg-type]
             self.state.proposals[name] = {"p": made}
             self.record.heed_reply(task)
             tasks.append(task)
