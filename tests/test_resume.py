@@ -177,6 +177,34 @@ def test_a_run_whose_process_died_is_gone_on_with(project: Project) -> None:
 
 
 @pytest.mark.thorough
+def test_what_a_case_had_paid_for_before_it_was_run_again_counts(project: Project) -> None:
+    world = project.world
+    world.reflect = propose_one_rule
+    whole = project.copy("whole").optimize("--gepa-trials=1")
+    world.forget()
+
+    def task(request: Body) -> Answer:
+        is_down = len(world.task_requests) in (2, 5)
+        return (500, {"error": {"message": "try again"}}) if is_down else answer_by_rules(request)
+
+    def cut(request: Body) -> Answer:
+        if len(world.reflections) == 2:
+            project.interrupt()
+        return propose_one_rule(request)
+
+    world.task, world.reflect = task, cut
+    first = project.optimize("--gepa-trials=1")
+    world.task, world.reflect = answer_by_rules, propose_one_rule
+    retries = [record["event"] for record in first.records("event") if record["type"] == "Retried"]
+    assert sum(retry["charged"] for retry in retries) == 2
+    paid = first.result["spent"]["rollouts"]
+    second = resume(project)
+    assert second.result["resumed"]["paid"] == paid
+    assert paid + second.result["spent"]["rollouts"] == whole.result["spent"]["rollouts"] + 2
+    assert second.best_patch.read_bytes() == whole.best_patch.read_bytes()
+
+
+@pytest.mark.thorough
 def test_servers_may_have_moved_meanwhile(project: Project) -> None:
     """As one that a conftest starts for each session, at a port that is free."""
     project.world.reflect = propose_one_rule
@@ -422,7 +450,9 @@ def test_charges_and_order_are_read_and_what_stopped_the_search_is_not_in_the_wa
     assert found.history.order == ("Evaluated c", "Closing the 2 minutes are over", "Reflected p1")
 
 
-def test_attempts_that_were_paid_for_and_run_again_are_counted_and_taken_from_run_to_run(tmp_path: Path) -> None:
+def test_attempts_that_were_paid_for_and_run_again_are_counted_and_taken_from_run_to_run(
+    tmp_path: Path,
+) -> None:
     first = begun(tmp_path, "2026-11-22-1")
     rollout(first, "a", charged=True, in_vain=1)
     rollout(first, "b", charged=False, in_vain=2, trial="2026-11-22-1.abcd/confirm/0")
@@ -530,7 +560,9 @@ def test_the_same_cases_and_prompts_will_do(tmp_path: Path) -> None:
 
 
 def test_a_prompt_that_has_changed_since_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match=rf"as 1 prompt is not as it was when .*: {PROMPT} \(has changed\); give"):
+    with pytest.raises(
+        ResumeError, match=rf"as 1 prompt is not as it was when .*: {PROMPT} \(has changed\); give"
+    ):
         _check(earlier(tmp_path), text="Do it well.\n")
 
 

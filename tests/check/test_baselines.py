@@ -90,7 +90,10 @@ def test_the_file_is_sorted_and_has_a_line_for_each_case() -> None:
 def test_the_threshold_by_which_trials_passed_is_in_the_line_of_its_case() -> None:
     case = replace(recorded(), knows_threshold=True)
     lines = baseline_text(baseline(a=case, b=replace(case, threshold=0.8))).splitlines()
-    assert [line.partition(', "threshold": ')[2] for line in lines[2:4]] == ['null, "trials": 8},', '0.8, "trials": 8}']
+    assert [line.partition(', "threshold": ')[2] for line in lines[2:4]] == [
+        'null, "trials": 8},',
+        '0.8, "trials": 8}',
+    ]
 
 
 def in_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -278,7 +281,9 @@ def test_what_is_saved_again_says_what_is_otherwise() -> None:
 def test_another_threshold_is_a_difference_of_its_own() -> None:
     known = replace(recorded(), knows_threshold=True)
     before, after = baseline(a=known), baseline(a=replace(known, passed=3, threshold=0.8))
-    assert differences(before, after) == ["test_a.py::test_x: 8/8 -> 3/8 (score 1.00) (the threshold is another)"]
+    assert differences(before, after) == [
+        "test_a.py::test_x: 8/8 -> 3/8 (score 1.00) (the threshold is another)"
+    ]
     assert differences(baseline(a=recorded()), before) == []
 
 

@@ -57,9 +57,7 @@ class Bench:
     def results(self, candidate: Candidate, cases: Sequence[str]) -> dict[str, CaseResult]:
         used = tuple(self.before)
         return {
-            case: CaseResult(
-                self.score(candidate.texts, case), self.uses.get(case, used), keys=candidate.id
-            )
+            case: CaseResult(self.score(candidate.texts, case), self.uses.get(case, used), keys=candidate.id)
             for case in cases
         }
 

@@ -71,7 +71,12 @@ def run(
 
 def test_attempts_that_were_paid_for_in_vain_are_told_with_the_last_one(tmp_path: Path) -> None:
     purse = Purse(rollouts=10)
-    ends = {"a": (LOST, LOST_UNPAID, PASSED), "b": (PASSED,), "c": (LOST_UNPAID, STORED), "d": (LOST, LOST, LOST)}
+    ends = {
+        "a": (LOST, LOST_UNPAID, PASSED),
+        "b": (PASSED,),
+        "c": (LOST_UNPAID, STORED),
+        "d": (LOST, LOST, LOST),
+    }
     evaluation, heard = run(tmp_path, purse, ends)
     assert {case: (one.charged, one.in_vain) for case, one in heard.items()} == {
         "a": (True, 1),
