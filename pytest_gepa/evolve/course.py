@@ -24,9 +24,6 @@ GIVEN_UP = "it is not run on the cases that are left"
 ALL_EXAMPLES = "all cases shown are examples in it, and cannot judge it"
 NONE_DECIDABLE = "the cases shown end by chance, and cannot judge it"
 ONLY_A_STEP = "its cases fail at a later check, but none passes"
-REPAIRS_OF_LITTLE = 3
-"""Versions that a few broken cases among many mended ones are worth."""
-
 REPAIRS_AT_LAST = 16
 """Versions of the best candidate that are tried before the search ends without it."""
 
@@ -242,7 +239,6 @@ class Course:
         if ledger.was_repeated(candidate.id):
             tip.is_gain = self._pool.enter_again(candidate)
         self._pool.unsettled.discard(candidate.id)
-        self._showcase.note_broken(proposal.base, candidate.id, ledger.active)
         before = self._pool.best_but(candidate.id)
         stands = candidate.id in self._pool.frontier.members
         kind = "frontier" if stands else "dominated"
@@ -282,12 +278,10 @@ class Course:
         if not mended or not broken:
             return False
         self._repaired.add(place)
-        is_barred = len(self._pool.ledger.broken(tip.id)) > self._settings.max_broken
-        damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken, is_barred)
+        damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken, is_last)
         versions = (derive(tip, texts, origin="repair") for texts in self._decisions.propose_repairs(damage))
         new = {child.id: child for child in versions if self._children.is_new(child)}
-        usual = REPAIRS_OF_LITTLE if damage.is_small else self._settings.repairs
-        untried = [*new.values()][: REPAIRS_AT_LAST if is_last else usual]
+        untried = [*new.values()][: REPAIRS_AT_LAST if is_last else self._settings.repairs]
         proposal.repair = Repair(untried, (proposal.base, tip.id), (*broken, *mended))
         return self._next_repair(proposal, proposal.repair)
 

@@ -14,7 +14,7 @@ _FEW = 4
 @dataclass(frozen=True, slots=True)
 class Damage:
     """A candidate, `tip`, that does better than its `base` in the cases `mended` and worse in those `broken`: one of
-    each at least. It `is_barred` when it breaks more of today's cases than the winner may.
+    each at least. It `is_barred` when the search ends without it for what it breaks.
     """
 
     base: Candidate
@@ -22,11 +22,6 @@ class Damage:
     mended: tuple[str, ...]
     broken: tuple[str, ...]
     is_barred: bool = False
-
-    @property
-    def is_small(self) -> bool:
-        """Whether few cases are broken for those that are mended."""
-        return len(self.broken) * _FEW < len(self.mended)
 
 
 def take_back_parts(damage: Damage) -> list[dict[str, str]]:
@@ -36,7 +31,7 @@ def take_back_parts(damage: Damage) -> list[dict[str, str]]:
     First without all that removed something, then hunk by hunk: those that removed something, then those that only
     added, the last first.
     """
-    if damage.is_small and not damage.is_barred:
+    if len(damage.broken) * _FEW < len(damage.mended) and not damage.is_barred:
         return []
     base, tip = damage.base.texts, damage.tip.texts
     hunks = [(name, hunk) for name in base for hunk in find_hunks(base[name], tip[name])]
