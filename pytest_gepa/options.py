@@ -163,7 +163,9 @@ SETTINGS = (
     ),
 )
 INI_ONLY = (
-    Setting("redact", "", "regular expressions of secrets that no file and no model may see, one a line", "list"),
+    Setting(
+        "redact", "", "regular expressions of secrets that no file and no model may see, one a line", "list"
+    ),
     Setting(
         "prices",
         "",

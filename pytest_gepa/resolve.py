@@ -135,9 +135,7 @@ def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     if elsewhere and label != "--gepa-fail-on":
         return None
     if not rules:
-        raise SettingsError(
-            f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out"
-        )
+        raise SettingsError(f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out")
     every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if has_scores else rules
     raise SettingsError(f"{label}: {text!r} is none of {', '.join(every)}")
 
@@ -217,13 +215,9 @@ def _patterns(config: pytest.Config) -> tuple[str, ...]:
         try:
             matches_nothing = re.compile(pattern).search("")
         except re.error as error:
-            raise SettingsError(
-                f"{label}: {pattern!r} is no regular expression: {error}"
-            ) from None
+            raise SettingsError(f"{label}: {pattern!r} is no regular expression: {error}") from None
         if matches_nothing:
-            raise SettingsError(
-                f"{label}: {pattern!r} matches an empty text; make it match a secret"
-            )
+            raise SettingsError(f"{label}: {pattern!r} matches an empty text; make it match a secret")
     return patterns
 
 

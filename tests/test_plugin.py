@@ -353,8 +353,14 @@ def test_a_bad_option_is_refused_with_what_would_do(pytester: pytest.Pytester, g
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("gepa_budget = lots", "gepa_budget (tox.ini): 'lots' is not valid; expected a whole number, 1 or more"),
-        ("gepa_isolation = docker", "gepa_isolation (tox.ini): 'docker' is none of auto, fork, spawn, strict"),
+        (
+            "gepa_budget = lots",
+            "gepa_budget (tox.ini): 'lots' is not valid; expected a whole number, 1 or more",
+        ),
+        (
+            "gepa_isolation = docker",
+            "gepa_isolation (tox.ini): 'docker' is none of auto, fork, spawn, strict",
+        ),
         ("gepa_budgt = 5", "gepa_budgt (tox.ini): there is no such setting; did you mean gepa_budget?"),
         (
             "gepa_optimize = true",
@@ -582,7 +588,9 @@ def test_a_prompt_outside_of_the_rootdir_is_refused(nested: Project):
 def test_a_judges_prompt_is_left_out_unless_it_is_named(project: Project):
     project.write({"prompts/judge.md": "Say yes if the answer is kind.\n"})
     run = project.pytest(*PLAN)
-    run.matches("prompts              1", "left unchanged       prompts/judge.md: named like a judge's prompt")
+    run.matches(
+        "prompts              1", "left unchanged       prompts/judge.md: named like a judge's prompt"
+    )
     run = project.pytest(*PLAN, "--gepa-prompts=prompts", "--gepa-prompts=prompts/judge.md")
     run.matches("prompts              2")
 

@@ -71,7 +71,9 @@ def _compare(session: pytest.Session, settings: Settings) -> None:
     if settings.is_plan:
         trials = _trials(settings, compared)
         usage = still_true(load_usage(_directory(settings)), compared)
-        tell_plan(session.config, comparing_plan(settings, baseline, matched, changes, compared, trials, usage))
+        tell_plan(
+            session.config, comparing_plan(settings, baseline, matched, changes, compared, trials, usage)
+        )
         return
     from pytest_gepa.front.baseline_run import compare
 

@@ -283,7 +283,9 @@ class SearchDriver:
 
     def _reflect_jointly(self, task: Reflect, menus: MenuChoice, turn: int) -> Reflected:
         ask = partial(self._proposer.propose_jointly, task, menus)
-        proposals = self._take_turn(turn, ask) or [ProposedEdit(component, None) for component in task.components]
+        proposals = self._take_turn(turn, ask) or [
+            ProposedEdit(component, None) for component in task.components
+        ]
         self._crew.tell(partial(self._keep_proposals, task, proposals))
         return reply_of(task, proposals)
 

@@ -14,7 +14,14 @@ from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu, full_menu, joint_menu
 from pytest_gepa.reflect.model import RawReply
-from pytest_gepa.reflect.propose import Asking, EvidenceBudget, ProposedEdit, Reflector, ask_until_read, proposed
+from pytest_gepa.reflect.propose import (
+    Asking,
+    EvidenceBudget,
+    ProposedEdit,
+    Reflector,
+    ask_until_read,
+    proposed,
+)
 from pytest_gepa.reflect.reader import Read, ReplyReader
 from pytest_gepa.reflect.reply import ReplyError, read_object
 from pytest_gepa.reflect.request import Asked, build_joint_request

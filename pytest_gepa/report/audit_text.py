@@ -29,24 +29,28 @@ def audit_plan_lines(
     """The lines of `--gepa-plan --gepa-audit`; `usage` is what earlier runs have shown, by case id."""
     known = all(prompt.is_known for prompt in plan.prompts)
     lines = [
-        row("baseline", f"{plan.cases * plan.trials} rollouts = {count(plan.cases, 'case')} x "
-        f"{count(plan.trials, 'trial')}; a rollout is one run of one case"),
-        row("prompts", f"{len(plan.prompts)}, each blanked, then without one of its pieces; cases that use it")
+        row(
+            "baseline",
+            f"{plan.cases * plan.trials} rollouts = {count(plan.cases, 'case')} x "
+            f"{count(plan.trials, 'trial')}; a rollout is one run of one case",
+        ),
+        row(
+            "prompts", f"{len(plan.prompts)}, each blanked, then without one of its pieces; cases that use it"
+        )
         + (", as earlier runs showed" if known else ": unknown until the baseline, so all of them"),
         *(f"  {_prompt_plan(prompt)}" for prompt in plan.prompts),
-        row("all", f"at most {plan.needed:,} rollouts = {plan.cases * plan.trials:,} + {plan.ablated:,}; "
-        "cases that score nothing today are left out"),
+        row(
+            "all",
+            f"at most {plan.needed:,} rollouts = {plan.cases * plan.trials:,} + {plan.ablated:,}; "
+            "cases that score nothing today are left out",
+        ),
     ]
     if plan.trials > 1:
-        lines.append(
-            row("", "a case whose answers vary runs again with each text under which it does worse")
-        )
+        lines.append(row("", "a case whose answers vary runs again with each text under which it does worse"))
     if settings.budget is not None:
         lines.append(row("budget", f"{count(settings.budget, 'rollout')}: {_room(plan)}"))
     if settings.max_cost is not None:
-        lines.append(
-            row("cap", f"{dollars(settings.max_cost)}; what has no room is told as not measured")
-        )
+        lines.append(row("cap", f"{dollars(settings.max_cost)}; what has no room is told as not measured"))
     rollouts = min(plan.limit, plan.needed)
     budget = BudgetPlan(rollouts, rollouts, 0, 0, 1)
     return [
@@ -103,8 +107,11 @@ def audit_closing(result: AuditResult, directory: str) -> list[str]:
     lines += [row("trouble in recording", problem) for problem in result.problems[:LISTED]]
     spent = result.spent
     lines.append(
-        row("spent", f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}")
+        row(
+            "spent",
+            f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+            f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}",
+        )
     )
     return [*map(printable, lines), row("listing", f"{directory}/audit.md")]
 
@@ -163,9 +170,7 @@ def _case_lines(result: AuditResult) -> Iterator[str]:
     for group in result.contradictions[:LISTED]:
         said = "; ".join(f"{case} ({told})" for case, told in zip(group.cases, group.expected, strict=True))
         yield row("contradictory", f"alike inputs, different expectations: {said}")
-    flaky = [
-        row("flaky", flaky_words(one.case, one.passed, one.trials, one.scores)) for one in result.flaky
-    ]
+    flaky = [row("flaky", flaky_words(one.case, one.passed, one.trials, one.scores)) for one in result.flaky]
     yield from capped(flaky, LISTED, "the listing")
     says_nothing = [
         row("failure says nothing", f"{one.case}: {' '.join(one.printed.split()) or 'no message'}")
@@ -201,11 +206,11 @@ def unnoticed_lines(prompt: PromptCoverage) -> list[str]:
     """The stretches of a prompt that no case notices, pieces that follow each other as one."""
     text = prompt.text.split("\n")
     stretches: list[tuple[int, int]] = []
-    for row in sorted(unnoticed_rows(prompt)):
-        if stretches and not any(line.strip() for line in text[stretches[-1][1] : row - 1]):
-            stretches[-1] = stretches[-1][0], row
+    for number in sorted(unnoticed_rows(prompt)):
+        if stretches and not any(line.strip() for line in text[stretches[-1][1] : number - 1]):
+            stretches[-1] = stretches[-1][0], number
         else:
-            stretches.append((row, row))
+            stretches.append((number, number))
     return [_lines(prompt.file_lines[first - 1], prompt.file_lines[last - 1]) for first, last in stretches]
 
 

@@ -43,7 +43,10 @@ def saving_plan(
     return [
         row("baseline", f"{settings.saved_baseline} would be saved"),
         row("cases", f"{len(cases):,}"),
-        row("rollouts", f"at most {trials:,}, {settings.trials or CAP} a case; those that reach no model run once"),
+        row(
+            "rollouts",
+            f"at most {trials:,}, {settings.trials or CAP} a case; those that reach no model run once",
+        ),
         *_price(settings, cases, trials, usage),
         "nothing was run",
     ]
@@ -74,8 +77,11 @@ def comparing_plan(
         ", ..." if len(changes) > LISTED else ""
     )
     return [
-        row("baseline", f"{settings.baseline}, saved on {baseline.saved} by pytest-gepa {baseline.version}, "
-        f"models {', '.join(baseline.models) or 'none'}"),
+        row(
+            "baseline",
+            f"{settings.baseline}, saved on {baseline.saved} by pytest-gepa {baseline.version}, "
+            f"models {', '.join(baseline.models) or 'none'}",
+        ),
         row("prompts", f"not as then: {named}" if changes else "all as then"),
         row("cases", f"{len(cases):,} compared{f'; not compared: {apart}' if apart else ''}"),
         row("rollouts", f"{least:,} where nothing differs ({CLEAN} a case), at most {most:,}"),
@@ -99,8 +105,11 @@ def saved_lines(name: str, baseline: Baseline) -> list[str]:
     passed = sum(case.passed for case in baseline.cases.values())
     trials = sum(case.trials for case in baseline.cases.values())
     return [
-        row("baseline", f"{name}: {count(len(baseline.cases), 'case')}, {each} trials each, {passed:,} of "
-        f"{trials:,} passed"),
+        row(
+            "baseline",
+            f"{name}: {count(len(baseline.cases), 'case')}, {each} trials each, {passed:,} of "
+            f"{trials:,} passed",
+        ),
         row("models", ", ".join(baseline.models) or "none")
         + (f", {WARNING}" if is_simulated(baseline.models) else ""),
         _provable(numbers[0], len(baseline.cases)),
@@ -122,7 +131,8 @@ def _provable(recorded: int, cases: int) -> str:
     most = most_provable(recorded, CAP, cases)
     if most is None:
         return row("provable", "nothing: so few trials can prove no case worse; save more with --gepa-trials")
-    return (
-        row("provable", f"of a case that passed all of its {recorded} trials: that it is worse, when it passes at "
-        f"most {most} of {CAP}")
+    return row(
+        "provable",
+        f"of a case that passed all of its {recorded} trials: that it is worse, when it passes at "
+        f"most {most} of {CAP}",
     )

@@ -58,8 +58,11 @@ def compared_lines(result: CheckResult, saved: SavedBaseline) -> list[str]:
     then, today = ", ".join(saved.models) or "none", ", ".join(result.models.get("task", ())) or "none"
     models = f"{then} then and today" if then == today else f"{then} then, {today} today"
     lines = [
-        row("compared", f"trials of today with the counts of {result.base}, saved on {saved.saved} by pytest-gepa "
-        f"{saved.version}"),
+        row(
+            "compared",
+            f"trials of today with the counts of {result.base}, saved on {saved.saved} by pytest-gepa "
+            f"{saved.version}",
+        ),
         row("models", models),
     ]
     if result.changes:

@@ -43,8 +43,11 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     if result.cases:
         low, high = (100 * bound for bound in result.interval)
         lines.append(
-            row("mean score", f"{points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
-            f"{high:+.0f}, {p_words(result.p_value)}{grouped_words(result)}")
+            row(
+                "mean score",
+                f"{points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
+                f"{high:+.0f}, {p_words(result.p_value)}{grouped_words(result)}",
+            )
         )
     if result.simulated:
         models = dict.fromkeys(name for names in result.models.values() for name in names)
@@ -58,8 +61,11 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     if result.on_new_prompts:
         named = ", ".join(result.on_new_prompts[:3]) + (", ..." if len(result.on_new_prompts) > 3 else "")
         lines.append(
-            row("new prompt", f"{count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
-            f"not compared, not gated ({named})")
+            row(
+                "new prompt",
+                f"{count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
+                f"not compared, not gated ({named})",
+            )
         )
     lines += _deleted_lines(result)
     if result.baseline is None:
@@ -98,14 +104,20 @@ def _deleted_lines(result: CheckResult) -> list[str]:
         cases = result.on_deleted_prompts
         named = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")
         lines.append(
-            row("deleted prompt", f"{count(len(cases), 'case')} that used one before: not compared in this, as both "
-            f"sides ran without it ({named})")
+            row(
+                "deleted prompt",
+                f"{count(len(cases), 'case')} that used one before: not compared in this, as both "
+                f"sides ran without it ({named})",
+            )
         )
     if result.not_collected:
         names = ", ".join(result.not_collected[:3]) + (", ..." if len(result.not_collected) > 3 else "")
         lines.append(
-            row("deleted prompt", f"{count(len(result.not_collected), 'case')} that used one before, and not among the "
-            f"cases of today ({names})")
+            row(
+                "deleted prompt",
+                f"{count(len(result.not_collected), 'case')} that used one before, and not among the "
+                f"cases of today ({names})",
+            )
         )
     return lines
 
@@ -118,9 +130,10 @@ def trouble_lines(trouble: Sequence[Trouble], problems: Sequence[str]) -> list[s
 
 def spent_line(spent: Spent) -> str:
     """What it took."""
-    return (
-        row("spent", f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}")
+    return row(
+        "spent",
+        f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}",
     )
 
 

@@ -39,8 +39,11 @@ def expected_lines(
     share = budget.limit / each
     prices, lacking = PriceList(settings.prices), set[str]()
     lines = [
-        row("a rollout", f"{mean_count(calls / each, 'call')}, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
-        f"{sum(case.seconds for case in known) / each:.2g} s, as before"),
+        row(
+            "a rollout",
+            f"{mean_count(calls / each, 'call')}, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
+            f"{sum(case.seconds for case in known) / each:.2g} s, as before",
+        ),
     ]
     rollout = 0.0
     for name, used in sorted(_by_model(known).items()):
@@ -51,9 +54,12 @@ def expected_lines(
         rollout += paid or 0.0
         lines.append(f"  {name or 'no name'}: {_product(prices, name, tokens, paid)}")
     lines.append(
-        row("all of the budget", f"{count(round(share * calls), 'call')}, {share * into:,.0f} tokens in, "
-        f"{share * out:,.0f} out, "
-        f"{stored}{'' if model == NO_MODEL else '; reflections apart'}")
+        row(
+            "all of the budget",
+            f"{count(round(share * calls), 'call')}, {share * into:,.0f} tokens in, "
+            f"{share * out:,.0f} out, "
+            f"{stored}{'' if model == NO_MODEL else '; reflections apart'}",
+        )
     )
     sums = [f"{count(budget.limit, 'rollout')} x {dollars(rollout)}"]
     total = budget.limit * rollout
@@ -121,9 +127,9 @@ def _reflections(
     replies = round(ratio * (budget.search + budget.shrink))
     said = _product(prices, model, tokens, paid)
     other = "" if model == reflection.model else f", as those of {reflection.model}"
-    line = (
-        row("reflections", f"at most about {replies:,} = {ratio:.2g} a rollout of the search, as before; "
-        f"each {said}{other}")
+    line = row(
+        "reflections",
+        f"at most about {replies:,} = {ratio:.2g} a rollout of the search, as before; each {said}{other}",
     )
     return line, f"{count(replies, 'reflection')} x {dollars(paid or 0.0)}", replies * (paid or 0.0)
 
@@ -146,8 +152,11 @@ def _cap_lines(
     trials = trials_within(price, budget.trials, CONFIRM_PART * (cap - baseline))
     if baseline + price(trials) >= cap:
         return [
-            row("cap", f"{dollars(cap)}, which leaves nothing to search with: about {dollars(baseline)} for "
-            f"the baseline and {dollars(price(trials))} for a confirm run of {count(trials, 'trial')} a side")
+            row(
+                "cap",
+                f"{dollars(cap)}, which leaves nothing to search with: about {dollars(baseline)} for "
+                f"the baseline and {dollars(price(trials))} for a confirm run of {count(trials, 'trial')} a side",
+            )
         ]
     fewer = (
         f" ({count(trials, 'trial')} a side, more if the search leaves enough)"

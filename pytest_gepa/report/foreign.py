@@ -8,7 +8,7 @@ import re
 from pytest_gepa.wording import printable
 
 _PLAIN = frozenset(" /-=,()'\"+;%?")
-_ESCAPED = frozenset("\\`*_[]<>|~&$")
+_ESCAPED = frozenset("\\`*_[]<>|~&$#")
 # GitHub and GitLab look for mentions, references and links when Markdown is done and its backslashes are gone. A space
 # of no width is what they stop at.
 _REFERENCE = re.compile(r"([@#!$%~&^])(?=[\w\"'])|(GH|www)(?=[-.])|(:)(?=//)", re.IGNORECASE)

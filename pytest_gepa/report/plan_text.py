@@ -62,16 +62,12 @@ def plan_lines(
     is_grouped = units < searched
     if least is None:
         few = groups_words(units, searched) if is_grouped else count(searched, "case")
-        lines.append(
-            row("provable", f"nothing: {few} are too few for {below} ({_would_do(alpha)} would do)")
-        )
+        lines.append(row("provable", f"nothing: {few} are too few for {below} ({_would_do(alpha)} would do)"))
     else:
         apart = (
             f", each of another group ({groups_words(units, searched)}, as runs showed)" if is_grouped else ""
         )
-        lines.append(
-            row("provable", f"from {count(least, 'case')} fixed with none broken ({below}){apart}")
-        )
+        lines.append(row("provable", f"from {count(least, 'case')} fixed with none broken ({below}){apart}"))
         lines += _provable_lines(cases, budget, usage)
     lines.append(
         f"seed {settings.seed}, concurrency {settings.concurrency}, {settings.timeout:g} s a case; nothing was run"

@@ -131,7 +131,9 @@ def _marker_problem(key: str, value: object) -> str:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if key == "trials":
         return (
-            "" if isinstance(value, int) and is_number and value >= 1 else "expected a whole number, 1 or more"
+            ""
+            if isinstance(value, int) and is_number and value >= 1
+            else "expected a whole number, 1 or more"
         )
     if key == "threshold":
         return "" if is_number and 0 <= value <= 1 else "expected a number from 0 to 1"  # type: ignore[operator]

@@ -65,7 +65,10 @@ def test_empty_lines_and_comments_are_passed_over() -> None:
         ("gpt-5 input=1 output=1 outptu=2", "'outptu=2' is not valid; a line is a model"),
         ("gpt-5 input=1 output=1 input=2", "'input=2' is not valid"),
         ("gpt-5 1.25 10", "'1.25' is not valid"),
-        ("gpt-5 input=1 output=1 max_output=0", "'max_output=0' is not valid; expected a whole number of tokens"),
+        (
+            "gpt-5 input=1 output=1 max_output=0",
+            "'max_output=0' is not valid; expected a whole number of tokens",
+        ),
         ("gpt-5 input=1 output=1 context=1.5", "'context=1.5' is not valid"),
     ],
 )

@@ -20,7 +20,10 @@ from pytest_gepa.report.result import (
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, result
 
-HOSTILE = "# A heading\n```\n</code><script>alert(1)</script> [link](http://x) `code` | cell |\n\n- item @octocat owner/repo#12\x1b[2J\u202e"
+HOSTILE = (
+    "# A heading\n```\n</code><script>alert(1)</script> [link](http://x) `code` | cell |\n\n"
+    "- item @octocat owner/repo#12\x1b[2J\u202e"
+)
 
 
 def edit(**fields: object) -> EditRecord:

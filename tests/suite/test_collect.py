@@ -84,10 +84,10 @@ def test_code_made_at_run_time_has_no_source() -> None:
 @pytest.mark.parametrize(
     ("marker", "words"),
     [
-        ("trials=0", "whole number of 1 or more"),
-        ("trials=1.5", "whole number of 1 or more"),
-        ("trials=True", "whole number of 1 or more"),
-        ("trials='3'", "whole number of 1 or more"),
+        ("trials=0", "whole number, 1 or more"),
+        ("trials=1.5", "whole number, 1 or more"),
+        ("trials=True", "whole number, 1 or more"),
+        ("trials='3'", "whole number, 1 or more"),
         ("threshold=1.5", "from 0 to 1"),
         ("threshold=float('nan')", "from 0 to 1"),
         ("threshold='0.5'", "from 0 to 1"),
