@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import IO
 
 import pytest
@@ -19,6 +18,7 @@ from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.collect import collect_cases
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.shown_case import shown_case
 from pytest_gepa.suite.split import hold_out
 from pytest_gepa.trace.redact import Redactor
 
@@ -60,16 +60,8 @@ def find_improvable(settings: Settings) -> tuple[Sequence[Component], tuple[str,
 def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
     """The cases of the session, divided, as others may see them."""
     redact = Redactor(os.environ, settings.redact).redact
-    return tuple(_redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout))
-
-
-def _redacted(case: Case, redact: Callable[[str], str]) -> Case:
-    """The case as others may see it: a key may be among the parameters of a test."""
-    return replace(
-        case,
-        nodeid=redact(case.nodeid),
-        source=redact(case.source),
-        parameters=tuple((name, redact(value)) for name, value in case.parameters),
+    return tuple(
+        shown_case(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout)
     )
 
 
