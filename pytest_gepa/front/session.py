@@ -21,6 +21,7 @@ from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.shown_case import shown_case
 from pytest_gepa.suite.split import hold_out
 from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.wording import for_log
 
 
 def find_prompts(settings: Settings) -> Sequence[Component]:
@@ -71,8 +72,8 @@ def end_steps(steps: LastSteps, stream: IO[str]) -> None:
     steps.raise_first()
 
 
-def print_lines(stream: IO[str], lines: Sequence[str]) -> None:
-    """Print lines as they are, at once."""
+def print_lines(stream: IO[str], lines: Sequence[str], *, are_commands: bool = False) -> None:
+    """Print lines at once: as they are if they are commands of ours, else as what others may have had a part in."""
     for line in lines:
-        stream.write(f"{line}\n")
+        stream.write(f"{line if are_commands else for_log(line)}\n")
     stream.flush()
