@@ -49,7 +49,7 @@ class ResumeError(GepaError):
 
 
 class HookError(GepaError):
-    """A hook of another plugin raised, or returned what will not do; the message names hook and plugin."""
+    """A hook of another plugin raised, or returned what is not valid; the message names hook and plugin."""
 
 
 class SetupError(GepaError):

@@ -19,7 +19,7 @@ class Gepa:
         """Give the case a score in [0, 1] in place of 1 for passed and 0 for failed.
 
         With a `name` it is the score of one objective, and the case's score is the mean of all of them. A later call
-        of the same name replaces the earlier one. `feedback` is read by the reflecting model. Numbers of any type
+        of the same name replaces the earlier one. `feedback` is read by the reflection model. Numbers of any type
         will do; True is 1. Raises `ValueError` for anything else, and where scores with and without a name meet.
         """
         number = _in_unit_interval(value)
@@ -37,7 +37,7 @@ class Gepa:
             self._recorder.score(number, "" if feedback is None else str(feedback), name)
 
     def log(self, name: str, value: Any) -> None:
-        """Add a step to the trajectory: an intermediate result that the reflecting model should see."""
+        """Add a step to the trajectory: an intermediate result that the reflection model should see."""
         if self._recorder is not None:
             self._recorder.log(name, value)
 

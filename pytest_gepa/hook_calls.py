@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gepa.cut import cut
 from pytest_gepa.errors import HookError
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def call_hook(hooks: HookRelay, name: str, **arguments: object) -> Any:
         raise
     except BaseException as error:  # `pytest.fail` and `sys.exit` are no exceptions
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        said = said if len(said) <= MOST_SAID else f"{said[: MOST_SAID - 3]}..."
-        raise HookError(f"the hook {name} of {_blamed(caller, error)} raised {said}") from error
+        raise HookError(
+            f"the hook {name} of {_blamed(caller, error)} raised {cut(said, MOST_SAID)}"
+        ) from error
 
 
 def names_of(caller: HookCaller) -> str:

@@ -46,7 +46,7 @@ def pytest_gepa_propose(
     discarded: Sequence[Mapping[str, str]],
     attempt: int,
 ) -> str | None:
-    """Return a new text of a component, in place of asking the reflecting model; the same text for no change.
+    """Return a new text of a component, in place of asking the reflection model; the same text for no change.
 
     `text` is the one that the parent has; `failing` and `neighbours` are cases and what they did under it. `discarded`
     are earlier edits of the component ("summary") that came to nothing, and why ("reason"). `attempt` counts the

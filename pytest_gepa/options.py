@@ -3,18 +3,49 @@
 from __future__ import annotations
 
 import argparse
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Setting(NamedTuple):
     """One setting: an option `--gepa-<name>` and, unless it is a mode, an ini key `gepa_<name>`.
 
-    A mode with a `metavar` may have a value, behind `=` only; those of `BASELINES` must have one, as any option.
+    A `list` may be given several times, and has one a line in the ini file; a `flag` takes no value on the command
+    line, and on or off in the ini file. A mode with a `metavar` may have a value, behind `=` only; those of `BASELINES`
+    must have one, as any option.
     """
 
     name: str
     metavar: str
     help: str
+    kind: Literal["text", "list", "flag"] = "text"
+
+    @property
+    def key(self) -> str:
+        """The ini key; options are kept under the same name."""
+        return f"gepa_{self.name.replace('-', '_')}"
+
+
+class BehindEqualsSign(argparse.Action):
+    """An option with a value behind `=`, or none: with `nargs="?"` argparse would take the next word for it.
+
+    To argparse each spelling, `--gepa-check` and `--gepa-check=main`, is an option of its own without a value.
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None, **_: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=None, help=help)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Note the value, "" where there is none."""
+        setattr(namespace, self.dest, (option_string or "").partition("=")[2])
 
 
 BASELINES = (
@@ -35,6 +66,7 @@ MODES = (
         "optimize",
         "",
         "improve the prompts with the collected cases; writes patches, touches no file of yours",
+        "flag",
     ),
     Setting(
         "check",
@@ -49,7 +81,10 @@ MODES = (
         "not paid for again",
     ),
     Setting(
-        "audit", "", "find out how much of each prompt the cases notice, by leaving out a piece at a time"
+        "audit",
+        "",
+        "find out how much of each prompt the cases notice, by leaving out a piece at a time",
+        "flag",
     ),
     *BASELINES,
     Setting(
@@ -57,9 +92,17 @@ MODES = (
         "",
         "print what --gepa-optimize (or --gepa-audit, --gepa-baseline, --gepa-save-baseline) would run, and spend "
         "nothing",
+        "flag",
     ),
 )
 SETTINGS = (
+    Setting(
+        "prompts",
+        "GLOB",
+        "prompts to improve: globs of files, or file::place for a text inside one; may be repeated, in the ini file "
+        "one a line (default: prompts/**/* with the usual suffixes)",
+        "list",
+    ),
     Setting(
         "reflection-model",
         "NAME",
@@ -68,7 +111,8 @@ SETTINGS = (
     Setting(
         "budget",
         "ROLLOUTS",
-        "most rollouts to pay for, all phases together (default: 20 x cases + repeats + confirm)",
+        "most rollouts to pay for, all phases together (default: 20 x cases + repeats + confirm; "
+        "--gepa-audit: its longest course)",
     ),
     Setting(
         "max-cost", "USD", "most that the run may cost, all calls together, never passed (default: no cap)"
@@ -83,7 +127,8 @@ SETTINGS = (
         "trials",
         "N",
         "repetitions of each case in the confirm run (default: 3, 1 if answers repeat exactly); with --gepa-check and "
-        "--gepa-baseline the most on either side, with --gepa-save-baseline those that are saved (default: 32)",
+        "--gepa-baseline the most on either side, with --gepa-save-baseline those that are saved (default: 32); with "
+        "--gepa-audit those of its first step (default: 2)",
     ),
     Setting(
         "holdout",
@@ -100,6 +145,13 @@ SETTINGS = (
         "fell by more than X, proven), none; --gepa-optimize: not-proven (no gain is proven)",
     ),
     Setting(
+        "fail-on-trouble",
+        "",
+        "--gepa-check, --gepa-baseline: exit with 1 also when a case gave no evidence (an error, a timeout); in the "
+        "ini file on or off (default: off)",
+        "flag",
+    ),
+    Setting(
         "ancestor",
         "REV",
         "with --gepa-optimize: take the prompts of this commit into the search beside today's",
@@ -111,10 +163,18 @@ SETTINGS = (
     ),
 )
 INI_ONLY = (
+    Setting("redact", "", "regular expressions of secrets that no file and no model may see, one a line", "list"),
+    Setting(
+        "prices",
+        "",
+        "prices of models, one a line: gpt-5 input=1.25 output=10 cached=0.125 max_output=128000 (USD per million)",
+        "list",
+    ),
     Setting(
         "isolation",
         "",
-        "how child sessions are made: auto, fork, spawn, or strict (Linux: programs of any kind see the candidate)",
+        "how child sessions are made: auto, fork, spawn, or strict (Linux: programs of any kind see the candidate; "
+        "default: auto, which is fork on Linux, else spawn)",
     ),
     Setting(
         "confirm",
@@ -133,6 +193,11 @@ INI_ONLY = (
 
 
 def asked_modes(options: argparse.Namespace) -> list[str]:
-    """The modes that were asked for, the last of `MODES` first; the first is the one that goes."""
-    given = {mode.name: getattr(options, f"gepa_{mode.name.replace('-', '_')}", None) for mode in MODES}
+    """The modes that were asked for, the last of `MODES` first."""
+    given = {mode.name: getattr(options, mode.key, None) for mode in MODES}
     return [name for name in reversed(given) if given[name] not in (None, False)]
+
+
+def mode_of(options: argparse.Namespace) -> str:
+    """The mode that is to run, or to be planned: an optimization where a plan alone was asked for."""
+    return next((mode for mode in asked_modes(options) if mode != "plan"), "optimize")

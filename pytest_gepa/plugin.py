@@ -5,15 +5,14 @@ Loaded with every pytest session, so it imports the standard library and pytest 
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
 
 from pytest_gepa.fixture import Gepa
-from pytest_gepa.options import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
+from pytest_gepa.options import BASELINES, INI_ONLY, MODES, SETTINGS, BehindEqualsSign, Setting, asked_modes
 from pytest_gepa.stash import (
     closing_key,
     exit_status_key,
@@ -23,27 +22,13 @@ from pytest_gepa.stash import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-
-class BehindEqualsSign(argparse.Action):
-    """An option with a value behind `=`, or none: with `nargs="?"` argparse would take the next word for it.
-
-    To argparse each spelling, `--gepa-check` and `--gepa-check=main`, is an option of its own without a value.
-    """
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None, **_: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=None, help=help)
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        """Note the value, "" where there is none."""
-        setattr(namespace, self.dest, (option_string or "").partition("=")[2])
+_INI_TYPES: Final[dict[str, Literal["linelist", "bool"] | None]] = {
+    "text": None,
+    "list": "linelist",
+    "flag": "bool",
+}
 
 
 def _command_line(pluginmanager: pytest.PytestPluginManager) -> list[str]:
@@ -65,43 +50,25 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group = parser.getgroup("gepa", "prompt optimization (pytest-gepa)")
     words = _command_line(pluginmanager)
     for mode in MODES:
-        name = f"--gepa-{mode.name}"
-        if mode in BASELINES:
-            group.addoption(name, metavar=mode.metavar, help=mode.help)
-        elif mode.metavar:
+        if mode.metavar and mode not in BASELINES:
+            name = f"--gepa-{mode.name}"
             spellings = dict.fromkeys([name, *(word for word in words if word.startswith(f"{name}="))])
-            group.addoption(*spellings, action=BehindEqualsSign, dest=f"gepa_{mode.name}", help=mode.help)
+            group.addoption(*spellings, action=BehindEqualsSign, dest=mode.key, help=mode.help)
         else:
-            group.addoption(name, action="store_true", default=False, help=mode.help)
-    group.addoption(
-        "--gepa-prompts",
-        action="append",
-        metavar="GLOB",
-        help="prompts to improve: globs of files, or file::place for a text inside one; may be repeated "
-        "(default: prompts/**/* with the usual suffixes)",
-    )
-    group.addoption(
-        "--gepa-fail-on-trouble",
-        action="store_true",
-        default=False,
-        help="--gepa-check, --gepa-baseline: exit with 1 also when a case gave no evidence (an error, a timeout)",
-    )
-    parser.addini("gepa_fail_on_trouble", "on or off: the same (default: off)", type="bool")
-    parser.addini("gepa_prompts", "prompts to improve: globs, or file::place, one a line", type="linelist")
-    parser.addini(
-        "gepa_redact",
-        "regular expressions of secrets that no file and no model may see, one a line",
-        type="linelist",
-    )
-    parser.addini(
-        "gepa_prices",
-        "prices of models, one a line: gpt-5 input=1.25 output=10 cached=0.125 max_output=128000 (USD per million)",
-        type="linelist",
-    )
+            _add_option(group, mode)
     for setting in SETTINGS:
-        group.addoption(f"--gepa-{setting.name}", metavar=setting.metavar, help=setting.help)
+        _add_option(group, setting)
     for setting in (*SETTINGS, *INI_ONLY):
-        parser.addini(f"gepa_{setting.name.replace('-', '_')}", setting.help)
+        parser.addini(setting.key, setting.help, type=_INI_TYPES[setting.kind])
+
+
+def _add_option(group: pytest.OptionGroup, setting: Setting) -> None:
+    name = f"--gepa-{setting.name}"
+    if setting.kind == "flag":
+        group.addoption(name, action="store_true", default=False, help=setting.help)
+    else:
+        action = "append" if setting.kind == "list" else "store"
+        group.addoption(name, action=action, metavar=setting.metavar, help=setting.help)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -111,9 +78,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
-def _mode(config: pytest.Config) -> str:
-    """The mode that was asked for, "" if none; xdist workers and child sessions have none."""
-    return "" if hasattr(config, "workerinput") else next(iter(asked_modes(config.option)), "")
+def _has_mode(config: pytest.Config) -> bool:
+    """Whether a mode was asked for; xdist workers and child sessions have none."""
+    return not hasattr(config, "workerinput") and bool(asked_modes(config.option))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -133,12 +100,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "gepa(trials=None, threshold=None, split='search', weight=1): how pytest-gepa runs and counts this case",
     )
-    mode = _mode(config)
-    if not mode:
+    if not _has_mode(config):
         return
+    from pytest_gepa.errors import GepaError
     from pytest_gepa.resolve import resolve
 
-    config.stash[settings_key] = resolve(config, mode)
+    try:
+        config.stash[settings_key] = resolve(config)
+    except GepaError as error:
+        raise pytest.UsageError(f"gepa: {error}") from error
 
 
 @pytest.hookimpl(trylast=True)
@@ -148,7 +118,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if settings is not None and settings.replay == "only":
         from pytest_gepa.run.recording import stand_in
 
-        stand_in(settings.rootdir, os.environ, "optimize" if settings.mode == "plan" else settings.mode)
+        stand_in(settings.rootdir, os.environ, settings.mode)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import SettingsError
-from pytest_gepa.options import BASELINES, INI_ONLY, MODES, SETTINGS, asked_modes
+from pytest_gepa.options import INI_ONLY, MODES, SETTINGS, asked_modes, mode_of
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.settings import (
     DEFAULT_CACHE_MEGABYTES,
@@ -46,30 +46,25 @@ FAIL_RULES = {
 """What `--gepa-fail-on` may say, by mode; for a check, also against a baseline, `score:X` besides."""
 
 
-def resolve(config: pytest.Config, mode: str) -> Settings:
-    """Read and check every setting, and prepare the session for a mode.
+def resolve(config: pytest.Config) -> Settings:
+    """Read and check every setting, and prepare the session for the mode that was asked for.
 
-    Raises `pytest.UsageError`, naming the mend, for a setting that cannot be.
+    Raises `SettingsError`, naming the mend, for a setting that cannot be.
     """
-    known = [
-        "gepa_prompts",
-        *(f"gepa_{s.name.replace('-', '_')}" for s in (*SETTINGS, *INI_ONLY)),
-        "gepa_redact",
-        "gepa_prices",
-        "gepa_fail_on_trouble",
-    ]
-    _check_ini_keys(config, known)
+    _check_ini_keys(config, [setting.key for setting in (*SETTINGS, *INI_ONLY)])
     _check_options(config)
+    mode = mode_of(config.option)
     workers = _prepare(config)
     prompts, base = _prompts(config)
     replay = _choice(config, "replay", REPLAY_MODES) or "auto"
     if mode == "resume" and replay != "auto":
-        raise pytest.UsageError(
+        raise SettingsError(
             f"--gepa-resume goes on from stored answers and asks for the rest; {_raw(config, 'replay')[1]} is "
             f"{replay}, leave it out"
         )
     return Settings(
         mode=mode,
+        is_plan="plan" in asked_modes(config.option),
         rootdir=config.rootpath,
         prompts=prompts,
         prompts_base=base,
@@ -120,7 +115,7 @@ def _baseline(config: pytest.Config, mode: str) -> str:
     """The name that was given to one of `BASELINES`, "" where it was not asked for."""
     name = config.getoption(f"gepa_{mode.replace('-', '_')}")
     if name is not None and not BASELINE_NAME.fullmatch(name):
-        raise pytest.UsageError(
+        raise SettingsError(
             f"--gepa-{mode}: {name!r} is no name of a baseline; give one of letters, digits, '.', '-' and '_' that "
             f"begins with a letter or a digit, as --gepa-{mode} nightly"
         )
@@ -130,8 +125,6 @@ def _baseline(config: pytest.Config, mode: str) -> str:
 def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     """The rule of this mode. One in the ini file may be meant for another mode; one that was typed may not."""
     text, label = _raw(config, "fail-on")
-    # A plan of a comparison takes what the comparison takes.
-    mode = next((asked for asked in asked_modes(config.option) if asked in FAIL_RULES), mode)
     rules = FAIL_RULES.get(mode, FAIL_RULES["optimize"])
     has_scores = rules is _CHECK_RULES
     if text is None or text in rules:
@@ -142,11 +135,11 @@ def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     if elsewhere and label != "--gepa-fail-on":
         return None
     if not rules:
-        raise pytest.UsageError(
+        raise SettingsError(
             f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out"
         )
     every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if has_scores else rules
-    raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(every)}")
+    raise SettingsError(f"{label}: {text!r} is none of {', '.join(every)}")
 
 
 def _is_share(text: str) -> bool:
@@ -160,30 +153,28 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
     for key in unknown_ini_keys(config, "gepa_", known):
         name = key.removeprefix("gepa_").replace("_", "-")
         if name in [mode.name for mode in MODES]:
-            raise pytest.UsageError(
-                f"{config.inipath}: {key} is a mode, not a setting; give --gepa-{name} when you want it"
+            raise SettingsError(
+                f"{_ini_label(config, key)} is a mode, not a setting; give --gepa-{name} when you want it"
             )
         import difflib
 
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        raise pytest.UsageError(f"{config.inipath}: there is no setting {key}; {hint}")
+        raise SettingsError(f"{_ini_label(config, key)}: there is no such setting; {hint}")
 
 
 def _check_options(config: pytest.Config) -> None:
-    alone = {"check", *(setting.name for setting in BASELINES)}
     for one, other in combinations(asked_modes(config.option), 2):
-        if {one, other} == {"resume", "optimize"}:
-            continue
-        if {"check", "resume"} & {one, other} or (one != "plan" and alone & {one, other}):
-            raise pytest.UsageError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
+        may_be_planned = one == "plan" and other not in ("check", "resume")
+        if not may_be_planned and {one, other} != {"resume", "optimize"}:
+            raise SettingsError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
     if config.option.collectonly:
-        raise pytest.UsageError(
+        raise SettingsError(
             "--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run"
         )
     for name, flag in (("usepdb", "--pdb"), ("trace", "--trace")):
         if getattr(config.option, name, False):
-            raise pytest.UsageError(
+            raise SettingsError(
                 f"{flag} needs a terminal that child sessions lack; debug the case with plain pytest"
             )
 
@@ -207,7 +198,7 @@ def _edits(config: pytest.Config) -> tuple[str, ...]:
     given = text.replace(",", " ").split()
     unknown = [kind for kind in given if kind not in KINDS]
     if unknown or not given:
-        raise pytest.UsageError(f"{label}: {text!r} will not do; name some of {', '.join(KINDS)}")
+        raise SettingsError(f"{label}: {text!r} is not valid; expected some of {', '.join(KINDS)}")
     return tuple(kind for kind in KINDS if kind in given)
 
 
@@ -216,22 +207,22 @@ def _prices(config: pytest.Config) -> tuple[str, ...]:
     try:
         return PriceList(config.getini("gepa_prices")).lines
     except SettingsError as error:
-        raise pytest.UsageError(f"{config.inipath}: {error}") from None
+        raise SettingsError(f"{_ini_label(config, 'gepa_prices')}: {error}") from None
 
 
 def _patterns(config: pytest.Config) -> tuple[str, ...]:
     """The user's own patterns of secrets."""
-    patterns = tuple(config.getini("gepa_redact"))
+    patterns, label = tuple(config.getini("gepa_redact")), _ini_label(config, "gepa_redact")
     for pattern in patterns:
         try:
             matches_nothing = re.compile(pattern).search("")
         except re.error as error:
-            raise pytest.UsageError(
-                f"gepa_redact in {config.inipath}: {pattern!r} is no regular expression: {error}"
+            raise SettingsError(
+                f"{label}: {pattern!r} is no regular expression: {error}"
             ) from None
         if matches_nothing:
-            raise pytest.UsageError(
-                f"gepa_redact in {config.inipath}: {pattern!r} matches an empty text; make it match a secret"
+            raise SettingsError(
+                f"{label}: {pattern!r} matches an empty text; make it match a secret"
             )
     return patterns
 
@@ -245,7 +236,15 @@ def _raw(config: pytest.Config, name: str) -> tuple[str | None, str]:
             return str(value), f"--gepa-{name}"
     value = config.getini(f"gepa_{key}")
     text = str(value).strip() if value is not None else ""
-    return text or None, f"gepa_{key} in {config.inipath}"
+    return text or None, _ini_label(config, f"gepa_{key}")
+
+
+def _ini_label(config: pytest.Config, key: str) -> str:
+    """How to name an ini key in a message: with the file that has it, unless it was given by `-o` or by none."""
+    overridden = any(given.partition("=")[0] == key for given in config.getoption("override_ini") or ())
+    if config.inipath is None or overridden:
+        return key
+    return f"{key} ({config.inipath.name})"
 
 
 def _text(config: pytest.Config, name: str) -> str | None:
@@ -255,7 +254,7 @@ def _text(config: pytest.Config, name: str) -> str | None:
 def _choice(config: pytest.Config, name: str, options: tuple[str, ...]) -> str | None:
     text, label = _raw(config, name)
     if text is not None and text not in options:
-        raise pytest.UsageError(f"{label}: {text!r} is none of {', '.join(options)}")
+        raise SettingsError(f"{label}: {text!r} is none of {', '.join(options)}")
     return text
 
 
@@ -263,7 +262,7 @@ def _isolation(config: pytest.Config) -> str:
     """How child sessions are made. Forking needs what not every system has."""
     text = _choice(config, "isolation", ISOLATIONS) or "auto"
     if text == "fork" and not _can_fork():
-        raise pytest.UsageError(
+        raise SettingsError(
             f"{_raw(config, 'isolation')[1]}: fork cannot be had on this system, which lacks os.fork or Unix sockets "
             "that keep messages apart (SOCK_SEQPACKET); leave it out, or give spawn"
         )
@@ -298,9 +297,14 @@ def _number(
     except ValueError:
         value = None
     if value is None or not (value >= least and value > above and value < below):
-        bounds: list[str] = [f"of {least:g} or more"] if least > -math.inf else []
-        bounds += [f"above {above:g}"] if above > -math.inf else []
-        bounds += [f"below {below:g}"] if below < math.inf else []
-        noun = "a whole number" if kind is int else "a number"
-        raise pytest.UsageError(f"{label}: {text!r} will not do; give {' '.join([noun, *bounds])}")
+        raise SettingsError(f"{label}: {text!r} is not valid; expected {_wanted(kind, least, above, below)}")
     return value
+
+
+def _wanted(kind: Callable[[str], T], least: float, above: float, below: float) -> str:
+    """The numbers that are taken, in words."""
+    noun = "a whole number" if kind is int else "a number"
+    if above > -math.inf:
+        return f"{noun} above {above:g}"
+    bounds = [f"{least:g} or more"] * (least > -math.inf) + [f"below {below:g}"] * (below < math.inf)
+    return f"{noun}, {' and '.join(bounds)}" if bounds else noun

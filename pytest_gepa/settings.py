@@ -36,16 +36,16 @@ SCORE_RULE = "score:"
 class Settings:
     """All settings of one session.
 
-    `prompts` are globs, () for the default ones; they resolve against `prompts_base`. `budget` counts rollouts, None
-    for the default; `minutes` is None for no limit; `trials` None to choose by the suite's flakiness; `holdout` a share
-    in [0, 1); `timeout` seconds a case. `confirm` is the number of candidates that the confirm run judges. `shrinks`
-    says whether the winner is shrunk, `is_joint` whether all prompts that are to blame are edited in one reflection.
-    `edits` are the kinds of edit that are allowed. `redact` are regular expressions of the user's own. `cache_size` is
-    in bytes. `max_cost` is in USD, None for no cap; `prices` are the lines of the user's own table. `revision` is what
-    a check compares with, `ancestor` one whose prompts the search takes in, "" for none. `fails_on_trouble` lets a
-    check fail on cases without evidence. `baseline` is the name of the saved baseline that today is compared with,
-    `saved_baseline` of the one that is to be saved, "" for none. `resumed` names the run that is resumed, "" for the
-    newest.
+    `mode` is what is to run or, where `is_plan`, only to be told. `prompts` are globs, () for the default ones; they
+    resolve against `prompts_base`. `budget` counts rollouts, None for the default; `minutes` is None for no limit;
+    `trials` None to choose by the suite's flakiness; `holdout` a share in [0, 1); `timeout` seconds a case. `confirm`
+    is the number of candidates that the confirm run judges. `shrinks` says whether the winner is shrunk, `is_joint`
+    whether all prompts that are to blame are edited in one reflection. `edits` are the kinds of edit that are allowed.
+    `redact` are regular expressions of the user's own. `cache_size` is in bytes. `max_cost` is in USD, None for no cap;
+    `prices` are the lines of the user's own table. `revision` is what a check compares with, `ancestor` one whose
+    prompts the search takes in, "" for none. `fails_on_trouble` lets a check fail on cases without evidence. `baseline`
+    is the name of the saved baseline that today is compared with, `saved_baseline` of the one that is to be saved, ""
+    for none. `resumed` names the run that is resumed, "" for the newest.
     """
 
     mode: OwnName
@@ -78,6 +78,7 @@ class Settings:
     baseline: OwnName = ""
     saved_baseline: OwnName = ""
     resumed: OwnName = ""
+    is_plan: bool = False
 
     @property
     def headline(self) -> str:
@@ -91,5 +92,5 @@ class Settings:
             "baseline": f"comparing with the baseline {self.baseline}",
             "save-baseline": f"saving the baseline {self.saved_baseline}",
         }
-        job = jobs.get(self.mode, "plan only, nothing is run")
+        job = "plan only, nothing is run" if self.is_plan else jobs[self.mode]
         return f"gepa: {job}, seed {self.seed}"

@@ -94,6 +94,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {plural}"
 
 
+def mean_count(number: float, noun: str) -> str:
+    """A mean of numbers, to three digits: `1 call`, `2.33 calls`."""
+    shown = f"{number:.3g}"
+    return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
+
+
 def at_a_time(concurrency: int) -> str:
     """How many cases run at once, in words."""
     return f"up to {concurrency} at a time" if concurrency > 1 else "one case at a time"

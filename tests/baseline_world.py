@@ -34,11 +34,13 @@ SECRET = "hunter2-and-more"
 
 class ModelWorld:
     """`rates` are how often the cases pass under the model of the day. By their names some are of other kinds:
-    `graded...` have scores around their rate, `plain...` ask no model, `skipped...` and `down...` give no evidence.
+    `graded...` have scores around their rate, `exact...` always that score, `plain...` ask no model, `skipped...` and
+    `down...` give no evidence. `thresholds` are those of their markers.
     """
 
     def __init__(self, rates: Mapping[str, float], seed: int = 0, text: str = "Be brief.") -> None:
         self.rates = dict(rates)
+        self.thresholds: dict[str, float] = {}
         self.seed = seed
         self.component = Component(PROMPT, Path(PROMPT), text)
         self.suite = FakeSuite(self.rollout)
@@ -46,7 +48,12 @@ class ModelWorld:
     @property
     def cases(self) -> list[Case]:
         return [
-            Case(name, f"{name}[{SECRET}]" if name == "secretive" else name, source=name)
+            Case(
+                name,
+                f"{name}[{SECRET}]" if name == "secretive" else name,
+                source=name,
+                threshold=self.thresholds.get(name),
+            )
             for name in self.rates
         ]
 
@@ -59,7 +66,9 @@ class ModelWorld:
         score = float(draw < self.rates[case])
         if case.startswith("graded"):
             score = max(0.0, min(1.0, self.rates[case] + (draw - 0.5) / 4))
-        outcome = Outcome.passed if score >= 0.5 else Outcome.failed
+        elif case.startswith("exact"):
+            score = self.rates[case]
+        outcome = Outcome.passed if score >= self.thresholds.get(case, 0.5) else Outcome.failed
         if case.startswith(("skipped", "down")):
             outcome = Outcome.skipped if case.startswith("skipped") else Outcome.error
         calls = (Call(f"{case} {trial}", "small-model", (), Message("assistant", f"answer {score:g}")),)
@@ -97,7 +106,11 @@ class ModelWorld:
         journal = Journal(directory / "now.jsonl", str)
         settings = world_settings(mode="baseline", baseline="nightly", rootdir=directory, **changed)
         cases = self.cases
-        matched = match(baseline, {case.id: case_digest(case) for case in cases})
+        matched = match(
+            baseline,
+            {case.id: case_digest(case) for case in cases},
+            {case.id: case.threshold for case in cases},
+        )
         changes = prompt_changes(settings, baseline, [self.component])
         check = BaselineCheck(
             self.bench(settings, "now", journal), matched.known, [change.component for change in changes]

@@ -214,6 +214,24 @@ def test_ctrl_c_keeps_what_was_found(desk: Project):
     assert not desk.children()
 
 
+def test_the_plan_of_a_replay_takes_its_stand_in_variables_from_a_recorded_audit(project: Project):
+    """The clients of the test modules find the server that the audit had, as they do in the replay itself."""
+    head = {
+        "form": 2, "run": "2026-11-22-1.ab", "mode": "audit", "reflection_model": "", "settings": {},
+        "environment": {"MISTRAL_BASE_URL": "http://replay.invalid/of-the-audit"},
+    }  # fmt: skip
+    project.write(
+        {
+            "gepa_recording/recording.json": json.dumps(head),
+            "gepa_recording/order.json": json.dumps({"order": []}),
+            "gepa_recording/charged.jsonl": "",
+            "test_client.py": "import os\n\nassert os.environ['MISTRAL_BASE_URL'].endswith('of-the-audit')\n",
+        }
+    )
+    run = audited(project, "--gepa-plan", "--gepa-replay=only")
+    assert run.code == 0, run.everything
+
+
 def test_modes_that_exclude_each_other_say_so(project: Project):
     run = audited(project, "--gepa-optimize")
     assert run.code == 4

@@ -202,7 +202,7 @@ def test_a_rule_and_a_replay_in_the_ini_file_are_those_of_a_comparison(pytester:
     settings = pytester.parseconfigure("--gepa-save-baseline=nightly", *ALONE.split()).stash[settings_key]
     assert (settings.mode, settings.saved_baseline, settings.fail_on) == ("save-baseline", "nightly", None)
     pytester.makeini("[pytest]\ngepa_baseline = nightly\n")
-    with pytest.raises(pytest.UsageError, match="gepa_baseline is a mode, not a setting"):
+    with pytest.raises(pytest.UsageError, match=r"gepa_baseline \(tox.ini\) is a mode, not a setting"):
         pytester.parseconfigure("--gepa-baseline=nightly", *ALONE.split())
 
 

@@ -143,6 +143,17 @@ def test_scores_by_degrees_are_compared_as_they_are(tmp_path: Path) -> None:
     assert tiers(world.compare(tmp_path, baseline)) == {"graded": "regressed"}
 
 
+@pytest.mark.parametrize("score", [2 / 3, 1 / 7])
+def test_a_score_that_the_file_rounds_is_the_same_on_both_sides(tmp_path: Path, score: float) -> None:
+    world = ModelWorld({f"exact{number}": score for number in range(8)})
+    baseline, _ = world.save(tmp_path)
+    assert baseline.cases["exact0"].scores == {round(score, 6): 32}
+    result = world.compare(tmp_path, baseline, fail_on="score:0")
+    assert (result.effect, result.p_value, result.failed) == (0.0, 1.0, False)
+    world.rates = dict.fromkeys(world.rates, score - 0.05)
+    assert world.compare(tmp_path, baseline, fail_on="score:0").failed
+
+
 def test_an_improvement_is_told_and_does_not_gate(tmp_path: Path) -> None:
     world = ModelWorld({"mended": 0.0, **STEADY})
     baseline, _ = world.save(tmp_path)
@@ -173,6 +184,21 @@ def test_cases_that_came_went_or_were_edited_are_listed_and_not_run(tmp_path: Pa
         "- 1 case compared; not compared: 1 new, 1 edited, 1 not run in this session"
         in render_check_markdown(result)
     )
+
+
+def test_a_case_with_another_threshold_is_edited_and_not_compared(tmp_path: Path) -> None:
+    """The same answers, of which each threshold lets others pass: 32 of 32 then, none today."""
+    world = ModelWorld({"exact": 0.7, "same": 1.0})
+    for then, now in ((None, 0.8), (0.6, 0.8), (0.8, 0.6), (0.8, None)):
+        world.thresholds = {"same": 0.5, **({} if then is None else {"exact": then})}
+        baseline, _ = world.save(tmp_path)
+        assert tiers(world.compare(tmp_path, baseline)).keys() == {"exact", "same"}
+        world.thresholds = {"same": 0.5, **({} if now is None else {"exact": now})}
+        result = world.compare(tmp_path, baseline)
+        assert (tiers(result), result.failed) == ({"same": "stable"}, False)
+        assert result.baseline is not None
+        assert result.baseline.edited == ("exact",)
+        assert "not compared: 1 edited" in render_check_markdown(result)
 
 
 def test_prompts_that_changed_are_named_and_compared_all_the_same(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Held-out cases are shown to the reflecting model in no form: canaries in every place where a test keeps its data."""
+"""Held-out cases are shown to the reflection model in no form: canaries in every place where a test keeps its data."""
 
 from __future__ import annotations
 

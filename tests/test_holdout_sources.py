@@ -1,4 +1,4 @@
-"""Held-out cases are shown to the reflecting model in no form, wherever a suite keeps their data: in objects without
+"""Held-out cases are shown to the reflection model in no form, wherever a suite keeps their data: in objects without
 a repr, in modules, in files of data, in long values. Search cases print, log and show all of it."""
 
 from __future__ import annotations

@@ -208,9 +208,9 @@ def test_the_next_plan_knows_who_reads_what(project: Project):
     after = project.pytest("--gepa-plan", "--gepa-reflection-model=reflector")
     after.matches(
         "*who reads what*as run * showed",
-        "*prompts/loud.md: 6 cases (test_ask.py 6), 1 calls a case",
-        "*prompts/polite.md: 6 cases (test_ask.py 6), 1 calls a case",
-        "*a rollout*1 calls, * tokens in, * out*",
+        "*prompts/loud.md: 6 cases (test_ask.py 6), 1 call a case",
+        "*prompts/polite.md: 6 cases (test_ask.py 6), 1 call a case",
+        "*a rollout*1 call, * tokens in, * out*",
     )
 
 

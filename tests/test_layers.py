@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pytest_gepa"
 LAYERS = (
-    ("errors", "own"),
+    ("cut", "errors", "own"),
     ("codec", "redaction", "options", "stash", "hook_calls", "fixture"),
     ("cost", "prompts", "verdict"),
     ("wording", "settings"),

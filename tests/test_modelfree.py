@@ -170,12 +170,12 @@ def test_where_that_rule_helps_a_model_that_fails_at_its_first_request_is_told_a
     assert run.result["verdict"] == "proven"
     assert len(run.reflections) == 1
     (warning,) = run.result["warnings"]
-    assert warning.startswith("the reflecting model failed, so that no more edits were asked for: ")
+    assert warning.startswith("the reflection model failed, so that no more edits were asked for: ")
     assert "check OPENAI_API_KEY (status 401" in warning
-    run.matches("warning * the reflecting model failed, *check OPENAI_API_KEY*", "*git apply *best.patch")
+    run.matches("warning * the reflection model failed, *check OPENAI_API_KEY*", "*git apply *best.patch")
     assert "ERROR" not in run.everything
     assert KEY not in run.everything
-    assert "**Warning:** the reflecting model failed" in (run.directory / "report.md").read_text("utf-8")
+    assert "**Warning:** the reflection model failed" in (run.directory / "report.md").read_text("utf-8")
 
 
 @pytest.mark.thorough

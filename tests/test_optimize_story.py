@@ -251,7 +251,7 @@ def test_a_trial_for_which_there_is_no_time_is_given_up(
     assert result.warnings[0].startswith("the verdict goes by 1 trial a side: the 30 minutes")
 
 
-def test_what_the_replies_of_the_reflecting_model_have_shown_is_a_warning(
+def test_what_the_replies_of_the_reflection_model_have_shown_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ReflectionModel, "warning", "its server may cut what it is sent")

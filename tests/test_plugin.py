@@ -325,19 +325,19 @@ def test_settings_come_from_a_native_table_in_the_forms_that_the_page_names(pyte
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
-        ("--gepa-budget=many", "a whole number of 1 or more"),
-        ("--gepa-budget=0", "a whole number of 1 or more"),
-        ("--gepa-budget=1.5", "a whole number of 1 or more"),
+        ("--gepa-budget=many", "a whole number, 1 or more"),
+        ("--gepa-budget=0", "a whole number, 1 or more"),
+        ("--gepa-budget=1.5", "a whole number, 1 or more"),
         ("--gepa-max-minutes=0", "a number above 0"),
         ("--gepa-max-minutes=nan", "a number above 0"),
         ("--gepa-max-minutes=inf", "a number above 0"),
-        ("--gepa-concurrency=0", "a whole number of 1 or more"),
-        ("--gepa-trials=0", "a whole number of 1 or more"),
-        ("--gepa-holdout=1", "a number of 0 or more below 1"),
-        ("--gepa-holdout=-0.1", "a number of 0 or more below 1"),
+        ("--gepa-concurrency=0", "a whole number, 1 or more"),
+        ("--gepa-trials=0", "a whole number, 1 or more"),
+        ("--gepa-holdout=1", "a number, 0 or more and below 1"),
+        ("--gepa-holdout=-0.1", "a number, 0 or more and below 1"),
         ("--gepa-seed=x", "a whole number"),
         ("--gepa-timeout=0", "a number above 0"),
-        ("--gepa-max-broken=-1", "a whole number of 0 or more"),
+        ("--gepa-max-broken=-1", "a whole number, 0 or more"),
         ("--gepa-fail-on=never", "not-proven"),
     ],
 )
@@ -346,21 +346,21 @@ def test_a_bad_option_is_refused_with_what_would_do(pytester: pytest.Pytester, g
     with pytest.raises(pytest.UsageError) as caught:
         resolved(pytester, given)
     message = str(caught.value)
-    assert message.startswith(f"{option}: '{value}'")
+    assert message.startswith(f"gepa: {option}: '{value}'")
     assert wanted in message
 
 
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("gepa_budget = lots", "gepa_budget in {ini}: 'lots' will not do; give a whole number of 1 or more"),
-        ("gepa_isolation = docker", "gepa_isolation in {ini}: 'docker' is none of auto, fork, spawn, strict"),
-        ("gepa_budgt = 5", "{ini}: there is no setting gepa_budgt; did you mean gepa_budget?"),
+        ("gepa_budget = lots", "gepa_budget (tox.ini): 'lots' is not valid; expected a whole number, 1 or more"),
+        ("gepa_isolation = docker", "gepa_isolation (tox.ini): 'docker' is none of auto, fork, spawn, strict"),
+        ("gepa_budgt = 5", "gepa_budgt (tox.ini): there is no such setting; did you mean gepa_budget?"),
         (
             "gepa_optimize = true",
-            "{ini}: gepa_optimize is a mode, not a setting; give --gepa-optimize when you want",
+            "gepa_optimize (tox.ini) is a mode, not a setting; give --gepa-optimize when you want",
         ),
-        ("gepa_plan = true", "{ini}: gepa_plan is a mode, not a setting; give --gepa-plan when you want"),
+        ("gepa_plan = true", "gepa_plan (tox.ini) is a mode, not a setting; give --gepa-plan when you want"),
     ],
 )
 def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(
@@ -368,7 +368,7 @@ def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(
 ):
     with pytest.raises(pytest.UsageError) as caught:
         resolved(pytester, ini=line)
-    assert wanted.format(ini=pytester.path / "tox.ini") in str(caught.value)
+    assert wanted in str(caught.value)
 
 
 def test_fork_is_refused_where_the_system_has_it_not(
@@ -378,17 +378,27 @@ def test_fork_is_refused_where_the_system_has_it_not(
     monkeypatch.delattr(socket, "SOCK_SEQPACKET")
     with pytest.raises(pytest.UsageError) as caught:
         resolved(pytester, ini="gepa_isolation = fork")
-    assert f"gepa_isolation in {pytester.path / 'tox.ini'}: fork cannot be had on this system" in str(
-        caught.value
-    )
+    assert "gepa_isolation (tox.ini): fork cannot be had on this system" in str(caught.value)
     assert "give spawn" in str(caught.value)
 
 
 def test_an_ini_key_like_no_other_is_refused_with_all_that_are_known(pytester: pytest.Pytester):
-    with pytest.raises(
-        pytest.UsageError, match="no setting gepa_zzz; known are gepa_prompts, gepa_reflection_model"
-    ):
+    told = r"gepa_zzz \(tox.ini\): there is no such setting; known are gepa_prompts, gepa_reflection_model"
+    with pytest.raises(pytest.UsageError, match=told):
         resolved(pytester, ini="gepa_zzz = 5")
+
+
+@pytest.mark.parametrize("ini", ["", "gepa_trials = 2"])
+def test_a_value_of_the_command_line_is_not_laid_to_a_file(pytester: pytest.Pytester, ini: str):
+    if ini:
+        pytester.makeini(f"[pytest]\n{ini}\n")
+    for given, told in [
+        ("gepa_trials=abc", "gepa_trials: 'abc' is not valid; expected a whole number, 1 or more"),
+        ("gepa_redact=(", "gepa_redact: '(' is no regular expression"),
+        ("gepa_prices=m input=1", "gepa_prices: 'm input=1': input= and output= are needed"),
+    ]:
+        with pytest.raises(pytest.UsageError, match=re.escape(told)):
+            pytester.parseconfigure("--gepa-plan", *ALONE.split(), "-o", given)
 
 
 # What is refused before anything is sent
@@ -460,8 +470,8 @@ def test_a_budget_that_is_too_small_names_the_smallest_that_would_do(project: Pr
 @pytest.mark.parametrize(
     ("marker", "wanted"),
     [
-        ("trials=0", "@pytest.mark.gepa(trials=0): give a whole number of 1 or more"),
-        ("split='holdin'", "@pytest.mark.gepa(split='holdin'): give 'search' or 'holdout'"),
+        ("trials=0", "@pytest.mark.gepa(trials=0): expected a whole number, 1 or more"),
+        ("split='holdin'", "@pytest.mark.gepa(split='holdin'): expected 'search' or 'holdout'"),
         ("trails=3", "there is no such keyword; known are trials, threshold, split, weight"),
     ],
 )
@@ -572,7 +582,7 @@ def test_a_prompt_outside_of_the_rootdir_is_refused(nested: Project):
 def test_a_judges_prompt_is_left_out_unless_it_is_named(project: Project):
     project.write({"prompts/judge.md": "Say yes if the answer is kind.\n"})
     run = project.pytest(*PLAN)
-    run.matches("prompts              1", "left as today        prompts/judge.md: a judge's, by its name")
+    run.matches("prompts              1", "left unchanged       prompts/judge.md: named like a judge's prompt")
     run = project.pytest(*PLAN, "--gepa-prompts=prompts", "--gepa-prompts=prompts/judge.md")
     run.matches("prompts              2")
 

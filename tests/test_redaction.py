@@ -18,7 +18,7 @@ from pytest_gepa.front.audit import _clean as without_secrets_by_line
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.examples import Example
 from pytest_gepa.redaction import _hints, redact_between, without_secrets
-from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.reflect.propose import ProposedEdit
 from pytest_gepa.report.audit_result import AuditResult, PromptCoverage
 from pytest_gepa.run.journal import OWN_FIELDS, Journal, as_fields, read_journal, rollout_fields
 from pytest_gepa.suite.rollout import Case, Grade, Outcome, Rollout
@@ -128,7 +128,7 @@ RECORDS = {
     "proposal": {
         "id": "888888-1",
         **as_fields(
-            Proposal(
+            ProposedEdit(
                 "prompts/555555.md",
                 SAID,
                 SAID,
@@ -159,7 +159,7 @@ def test_a_journal_keeps_its_names_and_no_secret(tmp_path: Path, kind: str, patt
     assert {name for name in OURS if name in line} == told
 
 
-@pytest.mark.parametrize("kind", [Rollout, Decision, Proposal])
+@pytest.mark.parametrize("kind", [Rollout, Decision, ProposedEdit])
 def test_what_a_record_is_spread_of_keeps_its_own_names(kind: type) -> None:
     """A journal knows the fields of these by their names alone."""
     hints = _hints(kind)

@@ -41,7 +41,7 @@ USUAL = ("--gepa-reflection-model=reflector", "--gepa-concurrency=1")
 
 
 def requests(*runs: Run) -> Counter[str]:
-    """How often each request was made, of the task model and of the reflecting one."""
+    """How often each request was made, of the task model and of the reflection model."""
     return Counter(
         json.dumps(request, sort_keys=True)
         for run in runs
@@ -177,6 +177,34 @@ def test_a_run_whose_process_died_is_gone_on_with(project: Project) -> None:
 
 
 @pytest.mark.thorough
+def test_what_a_case_had_paid_for_before_it_was_run_again_counts(project: Project) -> None:
+    world = project.world
+    world.reflect = propose_one_rule
+    whole = project.copy("whole").optimize("--gepa-trials=1")
+    world.forget()
+
+    def task(request: Body) -> Answer:
+        is_down = len(world.task_requests) in (2, 5)
+        return (500, {"error": {"message": "try again"}}) if is_down else answer_by_rules(request)
+
+    def cut(request: Body) -> Answer:
+        if len(world.reflections) == 2:
+            project.interrupt()
+        return propose_one_rule(request)
+
+    world.task, world.reflect = task, cut
+    first = project.optimize("--gepa-trials=1")
+    world.task, world.reflect = answer_by_rules, propose_one_rule
+    retries = [record["event"] for record in first.records("event") if record["type"] == "Retried"]
+    assert sum(retry["charged"] for retry in retries) == 2
+    paid = first.result["spent"]["rollouts"]
+    second = resume(project)
+    assert second.result["resumed"]["paid"] == paid
+    assert paid + second.result["spent"]["rollouts"] == whole.result["spent"]["rollouts"] + 2
+    assert second.best_patch.read_bytes() == whole.best_patch.read_bytes()
+
+
+@pytest.mark.thorough
 def test_servers_may_have_moved_meanwhile(project: Project) -> None:
     """As one that a conftest starts for each session, at a port that is free."""
     project.world.reflect = propose_one_rule
@@ -234,7 +262,7 @@ def test_one_that_was_gone_on_with_and_cut_off_again_is_gone_on_with(project: Pr
         (["--gepa-seed=4"], "began with --gepa-seed 0"),
         (["--gepa-replay=off"], "--gepa-resume goes on from stored answers"),
         (["--gepa-check"], "exclude each other"),
-        (["-k", "fruit"], "9 cases are not as they were when it began: *(is gone)"),
+        (["-k", "fruit"], "9 cases are not as they were when the run began: *(is gone)"),
     ],
 )
 def test_what_would_have_it_go_another_way_is_refused(
@@ -385,10 +413,16 @@ def test_the_last_line_of_a_run_that_died_may_be_cut_off(tmp_path: Path) -> None
 
 
 def rollout(
-    journal: Journal, case: str, *, charged: bool, outcome: str = "passed", trial: str = "search/0"
+    journal: Journal,
+    case: str,
+    *,
+    charged: bool,
+    outcome: str = "passed",
+    trial: str = "search/0",
+    in_vain: int = 0,
 ) -> None:
     seconds = 0.5 if charged else None
-    about = {"candidate": "c", "case": case, "trial": trial, "outcome": outcome}
+    about = {"candidate": "c", "case": case, "trial": trial, "outcome": outcome, "in_vain": in_vain}
     journal.write("rollout", **about, charged=charged, model_seconds=seconds)
 
 
@@ -414,6 +448,30 @@ def test_charges_and_order_are_read_and_what_stopped_the_search_is_not_in_the_wa
     }
     assert found.history.course == ("Evaluated c", "Reflected p1")
     assert found.history.order == ("Evaluated c", "Closing the 2 minutes are over", "Reflected p1")
+
+
+def test_attempts_that_were_paid_for_and_run_again_are_counted_and_taken_from_run_to_run(
+    tmp_path: Path,
+) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    rollout(first, "a", charged=True, in_vain=1)
+    rollout(first, "b", charged=False, in_vain=2, trial="2026-11-22-1.abcd/confirm/0")
+    first.close()
+    assert find_earlier(tmp_path).paid == 4
+    second = begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1")
+    rollout(second, "a", charged=True, in_vain=1)
+    rollout(second, "c", charged=True, in_vain=1)
+    second.close()
+    found = find_earlier(tmp_path)
+    assert found.paid == 6
+    assert found.history.charges["c", "a", "search/0"].in_vain == 1
+
+
+def test_a_single_rollout_is_told_as_one(tmp_path: Path) -> None:
+    journal = begun(tmp_path)
+    rollout(journal, "a", charged=True)
+    journal.close()
+    assert "which has paid for 1 rollout; that counts against the budget" in find_earlier(tmp_path).note
 
 
 def test_a_search_that_was_over_is_not_taken_up_again(tmp_path: Path) -> None:
@@ -463,8 +521,11 @@ def test_the_rollouts_of_a_confirm_run_are_known_by_case_and_trial(tmp_path: Pat
     journal = begun(tmp_path)
     for trial in ("search/0", "2026-11-22-1.abcd/confirm/0", "2026-11-22-1.abcd/confirm/1"):
         rollout(journal, "a", charged=True, trial=trial)
+    # What the cap has stopped, or ended in trouble, has left none of its answers, or not all.
+    for case, outcome in (("b", "stopped"), ("c", "error"), ("d", "skipped"), ("e", "failed")):
+        rollout(journal, case, charged=True, outcome=outcome, trial="2026-11-22-1.abcd/confirm/0")
     journal.close()
-    assert find_earlier(tmp_path).confirmed == (("a", 0), ("a", 1))
+    assert find_earlier(tmp_path).confirmed == (("a", 0), ("a", 1), ("d", 0), ("e", 0))
 
 
 def test_what_it_has_cost_counts_against_the_cap(tmp_path: Path) -> None:
@@ -499,7 +560,9 @@ def test_the_same_cases_and_prompts_will_do(tmp_path: Path) -> None:
 
 
 def test_a_prompt_that_has_changed_since_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match=rf"1 prompt are not|1 prompt .*{PROMPT} \(has changed\)"):
+    with pytest.raises(
+        ResumeError, match=rf"as 1 prompt is not as it was when .*: {PROMPT} \(has changed\); give"
+    ):
         _check(earlier(tmp_path), text="Do it well.\n")
 
 
@@ -516,14 +579,15 @@ def test_a_commit_that_has_another_name_by_now_may_be_named_anew(tmp_path: Path)
     typed = world_settings(mode="resume", rootdir=tmp_path, ancestor="1a2b3c4")
     assert found.as_it_began(typed, lambda name: name == "ancestor").ancestor == "1a2b3c4"
     assert found.as_it_began(world_settings(mode="resume", rootdir=tmp_path), _untyped).ancestor == "HEAD~1"
-    with pytest.raises(ResumeError, match=r"1 ancestor are|1 ancestor .*name the commit"):
+    with pytest.raises(ResumeError, match=r"as 1 ancestor's prompt is not as it was .*name the commit"):
         _check(found)
 
 
 def test_cases_that_came_went_or_changed_are_told(tmp_path: Path) -> None:
     cases = [Case("t.py::a", "t.py::a", "def a(): pass"), Case("t.py::c", "t.py::c")]
     with pytest.raises(
-        ResumeError, match=r"t.py::a \(has changed\), t.py::b \(is gone\), t.py::c \(is new\)"
+        ResumeError,
+        match=r"as 3 cases are not as they were .*: t.py::a \(has changed\), t.py::b \(is gone\), t.py::c \(is new\)",
     ):
         _check(earlier(tmp_path), cases=cases)
 

@@ -164,7 +164,7 @@ def written(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_no_secret_reaches_disk_screen_or_the_reflecting_model(run: Run) -> None:
+def test_no_secret_reaches_disk_screen_or_the_reflection_model(run: Run) -> None:
     shown = {
         "stdout": run.out.encode(),
         "stderr": run.err.encode(),
@@ -215,5 +215,5 @@ def test_answers_that_hold_a_secret_are_not_stored(run: Run) -> None:
     rows = [data for name, data in written(run.rootdir).items() if "/cache/" in f"/{name}"]
 
     assert rows
-    assert any(b"chat.completion" in data for data in rows)  # those of the reflecting model
+    assert any(b"chat.completion" in data for data in rows)  # those of the reflection model
     assert not any(b"-FRU | " in data for data in rows)

@@ -1,4 +1,4 @@
-"""A whole run in which the reflecting model unites what two candidates have written into the same line."""
+"""A whole run in which the reflection model unites what two candidates have written into the same line."""
 
 from __future__ import annotations
 

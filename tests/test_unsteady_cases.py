@@ -25,7 +25,7 @@ SAMPLE, SET, SEEDED = "random.sample(ROWS, 8)", "set(ROWS)", "random.Random(0).s
 
 def tells(run: Run) -> None:
     assert run.code == 4
-    assert "cases are collected otherwise in each process: test_route.py::test_route[" in run.err
+    assert "cases differ from process to process: test_route.py::test_route[" in run.err
     assert "seed the sample" in run.err
     assert not run.reflections
 
@@ -48,7 +48,7 @@ def test_so_does_a_check(project: Project) -> None:
     run = project.pytest("--gepa-check")
 
     tells(run)
-    run.matches("verdict * not finished: cases are collected otherwise in each process*")
+    run.matches("verdict * not finished: cases differ from process to process*")
 
 
 @pytest.mark.thorough

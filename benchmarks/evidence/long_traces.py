@@ -1,4 +1,4 @@
-"""Long traces on their way: recorded in a child, redacted, sent, kept in the journal, and told to a reflecting model.
+"""Long traces on their way: recorded in a child, redacted, sent, kept in the journal, and told to a reflection model.
 
     python benchmarks/evidence/long_traces.py [SCENARIO ...]
 

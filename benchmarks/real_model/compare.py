@@ -2,7 +2,7 @@
 
     python benchmarks/real_model/compare.py results.jsonl --tasks dates --methods ours score-only gepa mipro --seeds 5
 
-Needs `serve.py` on port 8103 (0.5b: the task model, and the reflecting one) and, for `--reflectors 1.5b`, on 8104.
+Needs `serve.py` on port 8103 (0.5b: the task model, and the reflection model) and, for `--reflectors 1.5b`, on 8104.
 Each run appends one JSON line to the file; a run that stands there already is not made again, so that the command can
 be stopped and given once more. The other methods get as many rollouts as `ours` took with the same task, reflector and
 seed: that run comes first. `--table` only prints what the file holds.

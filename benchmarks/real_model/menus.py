@@ -5,7 +5,7 @@
 Each menu is asked for so many proposals for the seed prompt of `dates/`, each on a minibatch of failing cases of its
 own, with the requests, the reading of replies and the guards of the plugin; a refused reply is asked for once more.
 Under the shrunken menu the choice between rules and examples is the plugin's too. A valid proposal is then tried on
-its minibatch. The same model is task model (temperature 0) and reflecting model (as its server samples).
+its minibatch. The same model is task model (temperature 0) and reflection model (as its server samples).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pytest_gepa.prompts.guards import Guard, kind_of
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.reflect.menu import FULL, MenuChoice, ReplyOutcome
 from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel
-from pytest_gepa.reflect.propose import EvidenceBudget, Proposal, propose
+from pytest_gepa.reflect.propose import EvidenceBudget, ProposedEdit, propose
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.collect import function_source
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -124,7 +124,7 @@ class Desk:
 
 def ask(
     desk: Desk, model: ReflectionModel, guard: Guard, choice: MenuChoice, seed: int, size: int
-) -> Proposal:
+) -> ProposedEdit:
     failing = [exhibit for case in desk.cases if (exhibit := desk.run(SEED, case)).rollout.score != 1]
     chosen = random.Random(seed).sample(failing, min(size, len(failing)))
     return propose(
@@ -176,7 +176,7 @@ def measure(desk: Desk, model: ReflectionModel, args: argparse.Namespace, start:
     return tally
 
 
-def _counts(case: Case, proposal: Proposal) -> bool:
+def _counts(case: Case, proposal: ProposedEdit) -> bool:
     return case.id not in {example.case for example in proposal.examples}
 
 

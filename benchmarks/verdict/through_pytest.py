@@ -3,7 +3,7 @@
     python benchmarks/verdict/through_pytest.py --out FILE [--runs 20] [--cases 20] [--flaky 1.0] [--options "..."]
 
 A server on loopback plays both models. As a task model it answers a flaky case right half of the time whatever the
-prompt says, half of the others always and the rest never; as a reflecting model it adds a remark. Each run is a fresh
+prompt says, half of the others always and the rest never; as a reflection model it adds a remark. Each run is a fresh
 project and a line of JSON in FILE, so that a series that was cut off goes on.
 """
 

@@ -109,4 +109,6 @@ class BaselineSaving:
 def _recorded(case: Case, name: str, runs: Sequence[Rollout]) -> RecordedCase:
     scores = Counter(rounded(run.score or 0.0) for run in runs)
     passed = sum(run.outcome is Outcome.passed for run in runs)
-    return RecordedCase(case_digest(case), clipped_name(name), passed, dict(scores))
+    return RecordedCase(
+        case_digest(case), clipped_name(name), passed, dict(scores), case.threshold, knows_threshold=True
+    )

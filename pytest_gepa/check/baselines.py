@@ -39,12 +39,16 @@ class RecordedCase:
     """A case as it was. `digest` names it by what it does (`suite.usage.case_digest`), `name` is its nodeid.
 
     `scores` are the numbers of trials with evidence by score, in [0, 1], rounded; of these trials `passed` passed.
+    `threshold` is the score in [0, 1] from which on they did, None where the asserts alone decided. A file that was
+    saved before that was kept does not tell it, and so `knows_threshold` is False.
     """
 
     digest: OwnName
     name: str
     passed: int
     scores: Mapping[float, int]
+    threshold: float | None = None
+    knows_threshold: bool = False
 
     @property
     def trials(self) -> int:
@@ -150,7 +154,12 @@ def _recorded(name: str, entry: Any) -> RecordedCase:
     try:
         scores = {float(score): _count(number) for score, number in entry["scores"].items()}
         found = RecordedCase(
-            _text(entry["digest"]), _text(entry.get("name", name)), _count(entry["passed"]), scores
+            _text(entry["digest"]),
+            _text(entry.get("name", name)),
+            _count(entry["passed"]),
+            scores,
+            _threshold(entry.get("threshold")),
+            "threshold" in entry,
         )
         trials = _count(entry["trials"])
     except KeyError as error:
@@ -174,6 +183,14 @@ def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is no number of trials")
     return value
+
+
+def _threshold(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no threshold")
+    return float(value)
 
 
 # Writing
@@ -204,6 +221,8 @@ def _entry(case: str, recorded: RecordedCase) -> dict[str, object]:
         "scores": {f"{score:.{DIGITS}g}": number for score, number in recorded.scores.items()},
         "trials": recorded.trials,
     }
+    if recorded.knows_threshold:
+        entry["threshold"] = recorded.threshold
     return entry if recorded.name == case else {**entry, "name": recorded.name}
 
 
@@ -227,7 +246,8 @@ def clipped_name(nodeid: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Matched:
     """Cases of a session beside recorded ones: `known` by the id of today; the others are ids of today (`new`, and
-    `edited`, of which the test or its values are not as they were) and names of then (`gone`: not in this session).
+    `edited`, of which the test, its values or its threshold are not as they were) and names of then (`gone`: not in
+    this session).
     """
 
     known: Mapping[str, RecordedCase]
@@ -236,19 +256,34 @@ class Matched:
     gone: tuple[str, ...] = ()
 
 
-def match(baseline: Baseline, digests: Mapping[str, str]) -> Matched:
-    """Find the recorded trials of cases, given by id with the digests of today.
+def match(
+    baseline: Baseline, digests: Mapping[str, str], thresholds: Mapping[str, float | None] | None = None
+) -> Matched:
+    """Find the recorded trials of cases, given by id with the digests and the thresholds of today; a case that has no
+    entry among these is not judged by its threshold.
 
     A case that has another place among the parameters than it had is found again by what it does.
     """
+    known = thresholds or {}
+
+    def is_same(recorded: RecordedCase | None, case: str) -> bool:
+        if recorded is None or recorded.digest != digests[case] or recorded.digest == NOTHING:
+            return False
+        # Under another threshold other trials have passed, with the same answers.
+        is_told = recorded.knows_threshold and case in known
+        return not is_told or recorded.threshold == known[case]
+
     left = dict(baseline.cases)
-    found = {case: left.pop(case) for case, digest in digests.items() if _is_same(left.get(case), digest)}
+    found = {case: left.pop(case) for case in digests if is_same(left.get(case), case)}
     elsewhere: dict[tuple[str, str], list[str]] = {}
     for case, recorded in left.items():
         elsewhere.setdefault((_function(case), recorded.digest), []).append(case)
-    for case, digest in digests.items():
-        if case not in found and digest != NOTHING and (places := elsewhere.get((_function(case), digest))):
-            found[case] = left.pop(places.pop(0))
+    for case in [case for case in digests if case not in found]:
+        places = elsewhere.get((_function(case), digests[case]), [])
+        place = next((one for one in places if is_same(left[one], case)), None)
+        if place is not None:
+            places.remove(place)
+            found[case] = left.pop(place)
     rest = [case for case in digests if case not in found]
     return Matched(
         known={case: found[case] for case in digests if case in found},
@@ -258,17 +293,17 @@ def match(baseline: Baseline, digests: Mapping[str, str]) -> Matched:
     )
 
 
-def _is_same(recorded: RecordedCase | None, digest: str) -> bool:
-    return recorded is not None and recorded.digest == digest != NOTHING
-
-
 def _function(case: str) -> str:
     return case.partition("[")[0]
 
 
 def differences(before: Baseline, after: Baseline) -> list[str]:
     """What a baseline that is saved again says otherwise, a line each; [] where only the day is another."""
-    found = match(before, {case: recorded.digest for case, recorded in after.cases.items()})
+    found = match(
+        before,
+        {case: recorded.digest for case, recorded in after.cases.items()},
+        {case: recorded.threshold for case, recorded in after.cases.items() if recorded.knows_threshold},
+    )
     lines = _changes("prompt", before.prompts, after.prompts)
     if set(before.models) != set(after.models):
         lines.append(f"models: {_listed(before.models)} -> {_listed(after.models)}")
@@ -278,7 +313,10 @@ def differences(before: Baseline, after: Baseline) -> list[str]:
             lines.append(f"{other.name}: {recorded_words(one)} -> {recorded_words(other)}")
     for case in found.edited:
         one, other = before.cases[case], after.cases[case]
-        lines.append(f"{other.name}: {recorded_words(one)} -> {recorded_words(other)} (the test is another)")
+        what = "test" if one.digest != other.digest else "threshold"
+        lines.append(
+            f"{other.name}: {recorded_words(one)} -> {recorded_words(other)} (the {what} is another)"
+        )
     lines += [f"{after.cases[case].name}: new" for case in found.new]
     return lines + [f"{name}: no longer there" for name in found.gone]
 

@@ -79,7 +79,7 @@ class PriceList:
         for line in self.lines:
             name, price = _read(line)
             if name in self._own:
-                raise SettingsError(f"gepa_prices: {name} has two lines; leave one")
+                raise SettingsError(f"{name} has two lines; leave one")
             self._own[name] = price
         self._found: dict[str, Tariff | None] = {}
 
@@ -105,10 +105,10 @@ def _read(line: str) -> tuple[str, Price]:
     for pair in pairs:
         key, is_pair, text = pair.partition("=")
         if not is_pair or key not in known or key in given:
-            raise SettingsError(f"gepa_prices: {line!r}: {pair!r} will not do; a line is {FORM}")
+            raise SettingsError(f"{line!r}: {pair!r} is not valid; a line is {FORM}")
         given[key] = _number(line, pair, text, is_count=key in ("max_output", "context"))
     if "input" not in given or "output" not in given:
-        raise SettingsError(f"gepa_prices: {line!r}: input= and output= are needed; a line is {FORM}")
+        raise SettingsError(f"{line!r}: input= and output= are needed; a line is {FORM}")
     return name, Price(**given)
 
 
@@ -121,7 +121,7 @@ def _number(line: str, pair: str, text: str, *, is_count: bool) -> Decimal | int
         number = Decimal(-1)
     if is_count or not number.is_finite() or number < 0:
         kind = "a whole number of tokens" if is_count else "USD per million tokens, 0 or more"
-        raise SettingsError(f"gepa_prices: {line!r}: {pair!r} will not do; give {kind}")
+        raise SettingsError(f"{line!r}: {pair!r} is not valid; expected {kind}")
     return number
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -11,7 +11,7 @@ from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.minibatch import Minibatch
 from pytest_gepa.evolve.pool import Merge, Pool
 from pytest_gepa.evolve.problem import SearchSettings
-from pytest_gepa.evolve.proposal import Part, Proposal, unite, usable
+from pytest_gepa.evolve.proposal import Part, Proposal, Round, unite, usable, without_rival_rewrites
 from pytest_gepa.evolve.tasks import OtherVersion, Reflect
 from pytest_gepa.evolve.union import seen_apart, union
 from pytest_gepa.evolve.work import Luck, Work
@@ -56,12 +56,18 @@ class Children:
     def reflect(self, proposal: Proposal, parent: str) -> None:
         """Ask for edits of a candidate, each reflection about other failing cases."""
         results = self._pool.ledger.results[parent]
-        proposal.parent, proposal.child, proposal.parts = parent, None, []
+        proposal.round, proposal.at_gate = Round(parent), None
         for minibatch in self._showcase.minibatches(parent, self._luck.groups):
             used = {name for case in minibatch.failing for name in results[case].uses}
-            components = tuple(name for name in self._pool.seed.texts if name in used)
+            components = self._affordable(name for name in self._pool.seed.texts if name in used)
             self._ask(proposal, minibatch, components, self._rounds[parent])
         self._rounds[parent] += 1
+
+    def _affordable(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of the components of which a change can still be run on all cases; all, where there is none."""
+        components = tuple(names)
+        within = tuple(name for name in components if self._pool.cost(name) <= self._work.budget.remaining)
+        return within or components
 
     def reflect_on_both(self, proposal: Proposal, merge: Merge) -> bool:
         """Ask for the texts that both sides of a merge have changed, united; False if there is nothing to ask for."""
@@ -83,9 +89,9 @@ class Children:
     ) -> None:
         self._numbered += 1
         part = Part(f"p{self._numbered}", minibatch, components)
-        proposal.parts.append(part)
+        proposal.round.parts.append(part)
         self._work.reflecting[part.id] = proposal
-        parent, family = proposal.parent, self._pool.candidates
+        parent, family = proposal.round.parent, self._pool.candidates
         self._work.hand_out(
             Reflect(
                 part.id,
@@ -101,18 +107,20 @@ class Children:
 
     def child_of(self, proposal: Proposal) -> tuple[Candidate | None, str]:
         """The child that the replies make, or None and why there is none. Parts that it is not made of are dropped."""
-        parent = self._pool.candidates[proposal.parent]
-        useful = [part for part in proposal.parts if usable(parent, part.reply)]
+        round = proposal.round
+        parent = self._pool.candidates[round.parent]
+        useful = [part for part in round.parts if usable(parent, part.reply)]
         if not useful:
-            refusals = [reason for part in proposal.parts if part.reply for reason in part.reply.rejections]
+            refusals = [reason for part in round.parts if part.reply for reason in part.reply.rejections]
             return None, refusals[0] if refusals else "no edit was proposed"
-        if proposal.merge is not None:
-            child = union(proposal.merge.pair, useful[0])
+        if round.merge is not None:
+            child = union(round.merge.pair, useful[0])
             return (None, "the union is refused") if self.is_refused(child) else (child, "")
+        useful = without_rival_rewrites(parent, useful)
         child = unite(parent, useful)
         while len(useful) > 1 and self.is_refused(child):
             # Each alone was allowed.
             useful.pop()
             child = unite(parent, useful)
-        proposal.parts = useful
+        round.parts = useful
         return child, ""

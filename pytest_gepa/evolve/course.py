@@ -10,10 +10,11 @@ from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate
 from pytest_gepa.evolve.pool import Pool
-from pytest_gepa.evolve.problem import SearchSettings
-from pytest_gepa.evolve.proposal import Part, Proposal, gate_cases
+from pytest_gepa.evolve.problem import TIE, SearchSettings
+from pytest_gepa.evolve.proposal import AtGate, Part, Proposal, Repair, Round, Tip, gate_cases
 from pytest_gepa.evolve.repairs import Damage
 from pytest_gepa.evolve.repeats import Repeats
+from pytest_gepa.evolve.sift import next_alone
 from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.evolve.work import Luck, Work
@@ -22,6 +23,13 @@ OUT = "it can no longer reach the best, nor be the best on any case"
 GIVEN_UP = "it is not run on the cases that are left"
 ALL_EXAMPLES = "all cases shown are examples in it, and cannot judge it"
 NONE_DECIDABLE = "the cases shown end by chance, and cannot judge it"
+ONLY_A_STEP = "its cases fail at a later check, but none passes"
+REPAIRS_OF_LITTLE = 3
+"""Versions that a few broken cases among many mended ones are worth."""
+
+REPAIRS_AT_LAST = 16
+"""Versions of the best candidate that are tried before the search ends without it."""
+
 TOO_LITTLE = "taking this part of the edit back mends too little"
 
 
@@ -45,7 +53,7 @@ class Course:
         self._settings = settings
         self._children = children
         self._decisions = decisions
-        self._repaired: set[str] = set()
+        self._repaired: set[tuple[str, str, bool]] = set()
         self._repeats = Repeats(pool, work, settings)
         self._paused: list[Proposal] = []
 
@@ -60,8 +68,8 @@ class Course:
             self.fail(proposal, "duplicate", child, "these texts have been tried before")
         else:
             settings = self._settings
-            failing, passing = gate_cases(proposal.parts, settings.minibatch, settings.neighbours)
-            self.to_gate(proposal, child, (proposal.parent,), (*failing, *passing), len(failing))
+            failing, passing = gate_cases(proposal.round.parts, settings.minibatch, settings.neighbours)
+            self.to_gate(proposal, child, (proposal.round.parent,), (*failing, *passing), len(failing))
 
     # Its gate, and the way from there to the frontier
 
@@ -76,52 +84,88 @@ class Course:
         idle = {*left_out, *undecidable}
         first -= sum(case in idle for case in gate[:first])
         gate = tuple(case for case in gate if case not in idle)
-        proposal.child, proposal.rivals, proposal.gate = child, rivals, gate
+        proposal.at_gate = AtGate(child, rivals, gate)
         if gate:
             self.run(proposal, gate[: max(1, first)])
-        elif proposal.repairs is not None:
-            self._judge_repair(proposal, child, GateState("failed", 0.0, 0.0, ()))
+        elif proposal.repair is not None:
+            self._judge_repair(proposal, proposal.repair, child, GateState("failed", 0.0, 0.0, ()))
         else:
-            proposal.merge = None
+            proposal.round.merge = None
             told = ALL_EXAMPLES if left_out else NONE_DECIDABLE
             self.fail(proposal, "rejected", child, told)
 
-    def judge(self, proposal: Proposal, child: Candidate) -> None:
+    def judge(self, proposal: Proposal, gate: AtGate) -> None:
         """Decide on a child by what is known of it at its gate."""
+        child, ledger, repair = gate.child, self._pool.ledger, proposal.repair
         # Its own further trials may have shown that nobody can decide a case.
-        idle = {*self._pool.ledger.undecidable}
-        proposal.gate = tuple(case for case in proposal.gate if case not in idle)
-        state = judge_gate(self._pool.ledger, child, proposal.rivals, proposal.gate, self._decisions.accept)
+        idle = {*ledger.undecidable}
+        gate.cases = tuple(case for case in gate.cases if case not in idle)
+        state = judge_gate(ledger, child, gate.rivals, gate.cases, self._decisions.accept)
         if not state.verdict:
             # A repair takes a good part of the edit back as likely as not, and a few cases tell.
-            done = len(proposal.gate) - len(state.open)
-            self.run(proposal, state.open if proposal.repairs is None else state.open[: max(1, done)])
+            done = len(gate.cases) - len(state.open)
+            self.run(proposal, state.open if repair is None else state.open[: max(1, done)])
+        elif state.verdict == "passed" and self._repeats.of_leads(child, gate.rivals, gate.cases):
             return
-        if state.verdict == "passed" and self._repeats.of_leads(child, proposal.rivals, proposal.gate):
-            return
-        if proposal.repairs is not None:
-            self._judge_repair(proposal, child, state)
-            return
-        self._showcase.note_broken(proposal.parent, child.id, proposal.gate)
-        merge, proposal.merge = proposal.merge, None
-        scores = (state.before, state.after)
-        compared = f"mean score {state.after:.2f} on the cases shown, {state.before:.2f} before"
+        elif repair is not None:
+            self._judge_repair(proposal, repair, child, state)
+        else:
+            self._judge_child(proposal, gate, state)
+
+    def _judge_child(self, proposal: Proposal, gate: AtGate, state: GateState) -> None:
+        child, round, scores = gate.child, proposal.round, (state.before, state.after)
+        self._showcase.note_broken(round.parent, child.id, gate.cases)
+        merge, round.merge = round.merge, None
         if state.verdict == "not in effect":
             self.fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
         elif state.verdict == "no evidence":
-            self.fail(proposal, "rejected", child, self._why_no_evidence(child, proposal.gate))
-        elif state.verdict == "failed":
-            self.fail(proposal, "rejected", child, compared, *scores)
-            if merge is not None and merge.child is child:
-                self._pool.merge_failed(merge.pair)
-        else:
+            self.fail(proposal, "rejected", child, self._why_no_evidence(child, gate.cases))
+        elif state.verdict == "passed":
             # A plugin may take one that is no better.
             is_better = state.after > state.before
-            self._work.say("accepted", child, "better on the cases shown" if is_better else compared, *scores)
-            if len(proposal.parts) > 1:
+            told = "better on the cases shown" if is_better else state.compared
+            self._work.say("accepted", child, told, *scores)
+            if round.sifted is not None:
+                round.sifted = round.parts
+            elif len(round.parts) > 1:
                 self._luck.groups = min(self._settings.groups, self._luck.groups + 1)
-            proposal.tip, proposal.tip_parts, proposal.vain = child, proposal.parts, 0
+            proposal.tip = Tip(child, round.parts)
+            if not self._sift(proposal):
+                self.go_on(proposal)
+        elif later := self._steps(proposal, gate, state):
+            told = f"no case passes by it, but {later} fail at a later check"
+            self._work.say("step", child, told, *scores)
+            vain = 0 if proposal.tip is None else proposal.tip.vain
+            proposal.tip = Tip(child, round.parts, vain + 1, is_step=True)
             self.go_on(proposal)
+        else:
+            if len(round.parts) > 1 and round.sifted is None:
+                round.alone = list(round.parts)
+            self.fail(proposal, "rejected", child, state.compared, *scores)
+            if merge is not None and merge.child is child:
+                self._pool.merge_failed(merge.pair)
+
+    def _steps(self, proposal: Proposal, gate: AtGate, state: GateState) -> int:
+        """In how many cases a child that mended nothing has got further; 0 where it is not worth a reflection."""
+        round, tip = proposal.round, proposal.tip
+        is_harmful = state.after < state.before - TIE
+        # One that passes cases is better than any step, and would be lost.
+        has_better = tip is not None and (not tip.is_step or tip.vain + 1 >= self._settings.chain_tries)
+        if is_harmful or has_better or gate.child.origin == "merge" or not round.parts or round.sifted is not None:
+            return 0
+        return self._pool.ledger.further(round.parent, gate.child.id, gate.cases)
+
+    def _sift(self, proposal: Proposal) -> bool:
+        """Send the next of the edits that failed together to a gate of its own cases; False if there is none."""
+        settings, round = self._settings, proposal.round
+        parent = self._pool.candidates[round.parent]
+        while not self._work.done and (child := next_alone(round, parent)) is not None:
+            if self._children.is_new(child):
+                share = max(1, settings.minibatch // settings.groups)
+                failing, passing = gate_cases(round.parts[-1:], share, settings.neighbours)
+                self.to_gate(proposal, child, (parent.id,), (*failing, *passing), len(failing))
+                return True
+        return False
 
     def _why_no_evidence(self, child: Candidate, gate: Sequence[str]) -> str:
         """What was said by the first of the cases that came to nothing under a candidate."""
@@ -131,19 +175,28 @@ class Course:
 
     def go_on(self, proposal: Proposal) -> None:
         """Run the tip on more cases, or reflect on it again, or let it take its place."""
-        tip, ledger, settings = proposal.tip, self._pool.ledger, self._settings
-        assert tip is not None
-        proposal.child = None
+        assert proposal.tip is not None
+        tip, ledger, settings = proposal.tip.candidate, self._pool.ledger, self._settings
+        proposal.at_gate = None
         missing = ledger.missing(tip.id)
+        may_reflect = (
+            not self._work.done
+            and proposal.tip.vain < settings.chain_tries
+            and self._work.budget.remaining >= self._pool.least_cost(tip.id)
+        )
+        if proposal.tip.is_step:
+            if may_reflect:
+                self._children.reflect(proposal, tip.id)
+            else:
+                self.drop(proposal, ONLY_A_STEP)
+            return
         if not missing:
-            self._settle(proposal, tip)
+            self._settle(proposal, proposal.tip)
             return
         may_chain = (
-            not self._work.done
-            and proposal.vain < settings.chain_tries
+            may_reflect
             and len(missing) > settings.chain_share * len(ledger.active)
             and proposal.spent < settings.chain_cost * len(ledger.active)
-            and self._work.budget.remaining >= self._work.full_cost
         )
         lacking = max(1, settings.chain_least) - len(ledger.workable(tip.id))
         if may_chain and lacking <= 0:
@@ -161,19 +214,20 @@ class Course:
         )
         if cases := self._decisions.next_stage(stage):
             self.run(proposal, cases)
-        elif not (self._repeats.before_its_place(tip, proposal.base) or self._repair(proposal, tip)):
+        elif not (self._repeats.before_its_place(tip, proposal.base) or self._mend(proposal, tip)):
             # A plugin may give up one that could matter.
             self.drop(proposal, GIVEN_UP if run_what_can_matter(stage) else OUT)
 
-    def _settle(self, proposal: Proposal, tip: Candidate) -> None:
+    def _settle(self, proposal: Proposal, tip: Tip) -> None:
         """Give a tip that was run on every case its place; then repeat what is in doubt, which may move it."""
-        if tip.id not in self._pool.frontier.means:
+        candidate = tip.candidate
+        if candidate.id not in self._pool.frontier.means:
             # Whatever ends the search from here on, it is among those that may win.
-            proposal.is_gain = self._pool.enter(tip)
-            self._pool.unsettled.add(tip.id)
+            tip.is_gain = self._pool.enter(candidate)
+            self._pool.unsettled.add(candidate.id)
         if self._repeats.probe() or self._work.runs(self._pool.seed.id):
             self._paused.append(proposal)
-        elif not self._repeats.before_its_place(tip, proposal.base):
+        elif not self._repeats.before_its_place(candidate, proposal.base):
             self._enter(proposal, tip)
 
     def go_on_with_paused(self) -> None:
@@ -183,88 +237,118 @@ class Course:
             if proposal in self._work.proposals:
                 self.go_on(proposal)
 
-    def _enter(self, proposal: Proposal, tip: Candidate) -> None:
-        if self._pool.ledger.was_repeated(tip.id):
-            proposal.is_gain = self._pool.enter_again(tip)
-        self._pool.unsettled.discard(tip.id)
-        before = self._pool.best_but(tip.id)
-        stands = tip.id in self._pool.frontier.members
+    def _enter(self, proposal: Proposal, tip: Tip) -> None:
+        candidate, ledger = tip.candidate, self._pool.ledger
+        if ledger.was_repeated(candidate.id):
+            tip.is_gain = self._pool.enter_again(candidate)
+        self._pool.unsettled.discard(candidate.id)
+        self._showcase.note_broken(proposal.base, candidate.id, ledger.active)
+        before = self._pool.best_but(candidate.id)
+        stands = candidate.id in self._pool.frontier.members
         kind = "frontier" if stands else "dominated"
         reason = "among the best on some case" if stands else "others are as good on every case"
-        self._work.say(kind, tip, reason, before, self._pool.ledger.mean(tip.id))
-        if proposal.is_gain:
+        self._work.say(kind, candidate, reason, before, ledger.mean(candidate.id))
+        if tip.is_gain:
             self._luck.without_gain = self._luck.fresh_starts = 0
         else:
-            self._came_to_nothing(proposal, tip, reason)
-        if self._pool.ledger.solved(tip.id):
+            self._came_to_nothing(proposal, candidate, reason)
+        if ledger.solved(candidate.id):
             self._work.finish("every case passes")
-        if self._work.done or not self._repair(proposal, tip):
+        if self._work.done or not self._mend(proposal, candidate):
             self._work.proposals.remove(proposal)
 
-    def _repair(self, proposal: Proposal, tip: Candidate) -> bool:
+    # Repairs
+
+    def mend_barred(self) -> bool:
+        """Begin to take back parts of the best candidate where it breaks too many cases to be chosen, now of all that it
+        has changed in today's prompts: an earlier edit may have broken them. False if there is nothing to try.
+        """
+        barred, seed = self._pool.barred(self._settings.max_broken), self._pool.seed
+        if barred is None:
+            return False
+        proposal = Proposal(seed.id, Round(seed.id), tip=Tip(barred))
+        self._work.proposals.append(proposal)
+        if self._mend(proposal, barred, is_last=True):
+            return True
+        self._work.proposals.remove(proposal)
+        return False
+
+    def _mend(self, proposal: Proposal, tip: Candidate, *, is_last: bool = False) -> bool:
         """Begin to take back parts of a tip that mended cases and broke others; False if there is nothing to try."""
-        if self._work.done or tip.id in self._repaired or proposal.base == tip.id:
+        place = (proposal.base, tip.id, is_last)
+        if self._work.done or place in self._repaired or proposal.base == tip.id:
             return False
         mended, broken = self._pool.ledger.turned(proposal.base, tip.id)
         if not mended or not broken:
             return False
-        self._repaired.add(tip.id)
-        damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken)
+        self._repaired.add(place)
+        is_barred = len(self._pool.ledger.broken(tip.id)) > self._settings.max_broken
+        damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken, is_barred)
         versions = (derive(tip, texts, origin="repair") for texts in self._decisions.propose_repairs(damage))
         new = {child.id: child for child in versions if self._children.is_new(child)}
-        proposal.repairs = [*new.values()][: self._settings.repairs]
-        proposal.gate = (*broken, *mended)
-        proposal.rivals = (proposal.base, tip.id)
-        return self._next_repair(proposal)
+        usual = REPAIRS_OF_LITTLE if damage.is_small else self._settings.repairs
+        untried = [*new.values()][: REPAIRS_AT_LAST if is_last else usual]
+        proposal.repair = Repair(untried, (proposal.base, tip.id), (*broken, *mended))
+        return self._next_repair(proposal, proposal.repair)
 
-    def _next_repair(self, proposal: Proposal) -> bool:
+    def _next_repair(self, proposal: Proposal, repair: Repair) -> bool:
         """Send the next version to its gate: first it must mend what the tip has broken."""
-        untried = iter(()) if self._work.done else iter(proposal.repairs or ())
-        # Another proposal may have come to the same texts since the list was made.
-        child = next((one for one in untried if one.id not in self._pool.candidates), None)
-        if child is None:
-            proposal.repairs = None
-            return False
-        proposal.repairs = list(untried)
-        self.to_gate(proposal, child, proposal.rivals, proposal.gate, self._settings.repair_stage)
-        return True
+        while repair.untried and not self._work.done:
+            child = repair.untried.pop(0)
+            # Another proposal may have come to the same texts since the list was made.
+            if child.id not in self._pool.candidates:
+                self.to_gate(proposal, child, repair.rivals, repair.cases, self._settings.repair_stage)
+                return True
+        proposal.repair = None
+        return False
 
-    def _judge_repair(self, proposal: Proposal, child: Candidate, state: GateState) -> None:
+    def _judge_repair(self, proposal: Proposal, repair: Repair, child: Candidate, state: GateState) -> None:
         scores = (state.before, state.after)
         if state.verdict == "passed":
             self._work.say("accepted", child, "better where the edit before it had broken cases", *scores)
-            proposal.tip, proposal.repairs, proposal.taken_back = child, None, []
+            assert proposal.tip is not None
+            proposal.tip.candidate, proposal.repair = child, None
             self.go_on(proposal)
             return
         self._work.say("rejected", child, TOO_LITTLE, *scores)
-        proposal.taken_back.append(child)
-        if not self._next_repair(proposal):
-            self._leave_broken(proposal)
+        repair.failed.append(child)
+        if not self._next_repair(proposal, repair):
+            self._leave_broken(proposal, repair)
 
-    def _leave_broken(self, proposal: Proposal) -> None:
+    def _leave_broken(self, proposal: Proposal, repair: Repair) -> None:
         """End the repairs of a tip: it stays as it is, or is given up."""
         assert proposal.tip is not None
-        proposal.repairs = proposal.child = None
-        told = f"each tried alone: {TOO_LITTLE}"
-        self._showcase.discard(proposal.tip, (), told, proposal.taken_back)
-        proposal.taken_back = []
-        if proposal.tip.id in self._pool.frontier.means:
+        tip, proposal.repair, proposal.at_gate = proposal.tip.candidate, None, None
+        self._showcase.discard(tip, (), f"each tried alone: {TOO_LITTLE}", repair.failed)
+        if tip.id in self._pool.frontier.means:
             self._work.proposals.remove(proposal)
         else:
             self.drop(proposal, "it mends some cases and breaks others, and no part of it does better")
+
+    # What came to nothing
 
     def fail(
         self, proposal: Proposal, kind: str, child: Candidate | None, reason: str, *scores: float
     ) -> None:
         """Note that an attempt came to nothing; go on with the tip if there is one."""
-        self._work.note(Decision(kind, child.id if child else "", proposal.parent, reason, scores))
-        self._luck.without_gain += 1
-        self._luck.failures[proposal.parent] += 1
-        self._tell_of(proposal, proposal.parts, child, reason)
-        if len(proposal.parts) > 1:
-            self._luck.groups = max(1, self._luck.groups // 2)
-        proposal.vain += 1
-        if proposal.tip is None:
+        round, tip = proposal.round, proposal.tip
+        self._work.note(Decision(kind, child.id if child else "", round.parent, reason, scores))
+        if round.sifted is not None:  # the round has failed already, and is counted
+            self._tell_of(round, round.parts[-1:], child, reason)
+        else:
+            self._luck.without_gain += 1
+            self._luck.failures[round.parent] += 1
+            if tip is not None:
+                tip.vain += 1
+            if len(round.parts) > 1:
+                self._luck.groups = max(1, self._luck.groups // 2)
+                reason = f"tried together with other edits: {reason}"
+            told = [part for part in round.parts if part not in round.alone]
+            if told or not round.parts:
+                self._tell_of(round, told, child, reason)
+        if self._sift(proposal):
+            return
+        if tip is None:
             self._work.proposals.remove(proposal)
         else:
             self.go_on(proposal)
@@ -274,10 +358,10 @@ class Course:
         candidate = proposal.candidate
         assert candidate is not None
         self._work.say("stopped", candidate, reason)
-        if proposal.repairs is not None:
-            self._leave_broken(proposal)
-        elif proposal.child and proposal.tip:
-            proposal.vain = self._settings.chain_tries
+        if proposal.repair is not None:
+            self._leave_broken(proposal, proposal.repair)
+        elif proposal.at_gate and proposal.tip:
+            proposal.tip.vain = self._settings.chain_tries
             self.go_on(proposal)
         else:
             self._work.proposals.remove(proposal)
@@ -286,17 +370,16 @@ class Course:
     def _came_to_nothing(self, proposal: Proposal, candidate: Candidate, reason: str) -> None:
         self._luck.failures[proposal.base] += 1
         self._luck.without_gain += 1
-        if candidate is proposal.tip:
-            self._tell_of(proposal, proposal.tip_parts, candidate, reason)
-        elif not proposal.parts:
-            self._tell_of(proposal, (), candidate, reason)
+        tip, round = proposal.tip, proposal.round
+        if tip is not None and candidate is tip.candidate:
+            self._tell_of(round, tip.parts, candidate, reason)
+        elif not round.parts:
+            self._tell_of(round, (), candidate, reason)
 
-    def _tell_of(
-        self, proposal: Proposal, parts: Sequence[Part], child: Candidate | None, reason: str
-    ) -> None:
+    def _tell_of(self, round: Round, parts: Sequence[Part], child: Candidate | None, reason: str) -> None:
         """Remember what came to nothing, for the reflections to come: an edit, or what the search did itself."""
         if child is None:
-            self._showcase.discard(self._pool.candidates[proposal.parent], parts, reason)
+            self._showcase.discard(self._pool.candidates[round.parent], parts, reason)
             return
         if child.origin == "merge":
             reason = f"to unite it with another version came to nothing: {reason}"
@@ -324,7 +407,7 @@ class Course:
         chosen = tuple(cases[:room])
         self._work.budget.reserve(len(chosen))
         proposal.spent += len(chosen)
-        purpose = "rest" if proposal.child is None else "gate" if candidate.origin != "merge" else "merge"
+        purpose = "rest" if proposal.at_gate is None else "gate" if candidate.origin != "merge" else "merge"
         self._work.hand_out(Evaluate(candidate, chosen, purpose))
 
     def complete_all(self) -> None:
@@ -336,8 +419,8 @@ class Course:
                 self._complete(proposal)
 
     def _complete(self, proposal: Proposal) -> None:
-        tip = proposal.tip
-        proposal.child, proposal.repairs = None, None
+        proposal.at_gate = proposal.repair = None
+        tip = None if proposal.tip is None or proposal.tip.is_step else proposal.tip.candidate
         missing = () if tip is None else self._pool.ledger.missing(tip.id)
         if tip is None or not (self._work.closes and missing and self._has_room(proposal, tip)):
             self._work.proposals.remove(proposal)

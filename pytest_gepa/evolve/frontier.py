@@ -94,11 +94,19 @@ class Frontier:
         """Weighted mean of every candidate that was added, in the order of adding."""
         self._members: tuple[str, ...] = ()
 
-    def add(self, candidate: str, scores: Sequence[float], least: Sequence[int] = (), length: int = 0) -> int:
+    def add(
+        self,
+        candidate: str,
+        scores: Sequence[float],
+        least: Sequence[int] = (),
+        length: int = 0,
+        margin: float = 0.0,
+    ) -> int:
         """Take in a candidate with its score on every case, and its mean of every objective; return on how many it
-        beats all earlier ones. `least` are the savings of which it takes less than all, and so the place from another.
-        `length` is that of its texts.
+        beats all earlier ones by more than a `margin`. `least` are the savings of which it takes less than all, and so
+        the place from another. `length` is that of its texts.
         """
+        ahead = 0
         better: list[int] = []
         equal: list[int] = []
         for case, (score, best) in enumerate(zip(scores, self.best_scores, strict=True)):
@@ -106,6 +114,7 @@ class Frontier:
                 self.best_scores[case] = score
                 if case not in self._aside:
                     better.append(case)
+                    ahead += score > best + margin + TIE
             elif score >= best - TIE and case not in self._aside:
                 equal.append(case)
         lost = bits([*better, *(len(self.best_scores) + saving for saving in least)])
@@ -131,7 +140,7 @@ class Frontier:
             else:
                 del self._best_on[name], self._worth[name]
         self._members = tuple(reversed(self._worst_first()))
-        return len(better)
+        return ahead
 
     def _without_redundant(self) -> set[str]:
         """Drop, lowest mean first, each candidate that is on no score the only one left among the best; return

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.decisions import Accept, Gate, better_than_rivals
 from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.problem import TIE
 
 _VERDICTS = {"accept": "passed", "reject": "failed", "wait": ""}
 
@@ -25,6 +26,13 @@ class GateState:
     before: float
     after: float
     open: tuple[str, ...]
+
+    @property
+    def compared(self) -> str:
+        """The two means in words. What mended nothing may still be half of what is needed."""
+        if abs(self.after - self.before) <= TIE:
+            return f"by itself it made no difference: mean score {self.after:.2f} on the cases shown, as before"
+        return f"mean score {self.after:.2f} on the cases shown, {self.before:.2f} before"
 
 
 def judge_gate(

@@ -4,7 +4,6 @@ broken ones).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -14,13 +13,11 @@ from pytest_gepa.evolve.minibatch import FailedCase
 from pytest_gepa.evolve.problem import TIE, SearchCase
 from pytest_gepa.evolve.tasks import CaseResult
 
-_FALSE_SHARE = 0.15
-"""Of the failing cases, how many may be expected to fail by chance before they are run again."""
-
-_MOST_TRIALS = 5
-
 _SPLIT = 3
 """Under so many candidates the trials of a case must differ before it is set aside."""
+
+_LEAST_LACK = 0.1
+"""What is left to mend in a failing case, however near it has come."""
 
 
 class Mark(NamedTuple):
@@ -28,6 +25,13 @@ class Mark(NamedTuple):
 
     score: float
     passed: bool
+
+
+class _Asked(NamedTuple):
+    """Requests for one case by their keys, and whether the trials in which they were sent ended otherwise."""
+
+    keys: frozenset[str]
+    differ: bool
 
 
 class Ledger:
@@ -58,6 +62,9 @@ class Ledger:
         self._aside: tuple[str, ...] | None = ()
         self._compared = self._differing = 0
         self._was_noisy = False
+        self.jitter = 0.0
+        """How far apart the scores of two trials of a case were, at the most, under the seed, where both ended alike: in
+        [0, 1], 0.0 where no case is graded, or all are graded in the same way each time."""
 
     def record_seed(self, seed: str, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline; it decides which cases take part."""
@@ -96,6 +103,8 @@ class Ledger:
             if candidate == self._seed_id:
                 self._compared += 1
                 self._differing += differs
+                apart = 0.0 if differs else abs(result.score - (trials[0].score or 0.0))
+                self.jitter = max(self.jitter, apart)
             else:
                 self._was_noisy |= differs
             known[case] = self._median(case, trials)
@@ -117,8 +126,12 @@ class Ledger:
         return tuple(
             case
             for case in self.active
-            if self.trials(candidate, case) == 1 and (candidate, case) not in self._mute
+            if self.trials(candidate, case) == 1 and self.may_repeat(candidate, case)
         )
+
+    def may_repeat(self, candidate: str, case: str) -> bool:
+        """Whether another trial of a case may tell anything: of some only the first gave evidence."""
+        return (candidate, case) not in self._mute
 
     def is_settled(self, candidate: str, case: str) -> bool:
         """Whether the trials of a case, two or more, ended in one way more often than in the other."""
@@ -130,15 +143,16 @@ class Ledger:
     def undecidable(self) -> tuple[str, ...]:
         """The cases whose trials differed under several candidates, at least half of those under which they were
         repeated: no edit is to blame, and none can mend them.
+
+        Candidates whose requests for the case are the same count as one: the same answers serve them all.
         """
         if self._aside is None:
-            repeated: Counter[str] = Counter()
-            split: Counter[str] = Counter()
-            for (_, case), trials in self._trials.items():
-                repeated[case] += 1
-                split[case] += len({self._verdict(case, result) for result in trials}) > 1
-            enough = (case for case in self.active if split[case] >= max(_SPLIT, repeated[case] / 2))
-            self._aside = tuple(enough)
+            asked: dict[str, list[_Asked]] = {}
+            for (candidate, case), trials in self._trials.items():
+                keys = frozenset(result.keys or candidate for result in trials)
+                differ = len({self._verdict(case, result) for result in trials}) > 1
+                asked[case] = _with(asked.get(case, ()), _Asked(keys, differ))
+            self._aside = tuple(case for case in self.active if _is_split(asked.get(case, ())))
         return self._aside
 
     @property
@@ -251,65 +265,6 @@ class Ledger:
     def _passed(self, case: str, score: float, passed: bool | None) -> bool:
         return self.is_pass(case, score) if passed is None else passed
 
-    def unsettled(self, candidate: str) -> tuple[str, ...]:
-        """Return the failing cases that may well pass in another trial: those with the fewest trials among them.
-
-        Nothing, where trials end alike, or where so many fail that those which do by chance are few.
-        """
-        failing, passing = self.divide(candidate)
-        if self.noise * len(passing) < _FALSE_SHARE * len(failing):
-            return ()
-        return self.fewest_trials(candidate, failing)
-
-    def fewest_trials(self, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
-        """Return those of the cases that are not settled, and of these the ones with the fewest trials."""
-        idle = self.undecidable
-        counts = {
-            case: self.trials(candidate, case)
-            for case in cases
-            if case not in idle
-            and (candidate, case) not in self._mute
-            and not self.is_settled(candidate, case)
-        }
-        least = min(counts.values(), default=_MOST_TRIALS)
-        return tuple(case for case, count in counts.items() if count == least < _MOST_TRIALS)
-
-    def open_to_doubt(self, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
-        """Return those of the cases that may be run again under a candidate however their trials have ended so far, and
-        of these the ones with the fewest trials.
-        """
-        counts = {
-            case: self.trials(candidate, case)
-            for case in cases
-            if (candidate, case) not in self._mute and self.trials(candidate, case) < _MOST_TRIALS
-        }
-        least = min(counts.values(), default=0)
-        return tuple(case for case, count in counts.items() if count == least)
-
-    def leads_on_fewer_trials(
-        self, candidate: str, rivals: Iterable[str], cases: Iterable[str]
-    ) -> tuple[str, ...]:
-        """Return the cases where the candidate scores above a rival that has had more trials there; of these, the ones
-        with the fewest trials. Where trials differ, a lead counts only over equally many: a lucky first trial would be
-        the advantage of whoever was run less.
-
-        Cases whose further trials give no evidence are left as they are.
-        """
-        if not self.noise:
-            return ()
-        idle = self.undecidable
-        counts = {
-            case: self.trials(candidate, case)
-            for rival in rivals
-            for case in cases
-            if case not in idle
-            and (candidate, case) not in self._mute
-            and 0 < self.trials(candidate, case) < self.trials(rival, case)
-            and self.score(candidate, case) > self.score(rival, case) + TIE
-        }
-        least = min(counts.values(), default=0)
-        return tuple(case for case, count in counts.items() if count == least)
-
     def divide(self, candidate: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the cases with something left to mend under the candidate, and the others, of those that
         gave evidence.
@@ -327,7 +282,13 @@ class Ledger:
         results, idle = self.results.get(candidate, {}), {*self.left_out(candidate), *self.undecidable}
         failing, _ = self.divide(candidate)
         found = {case: results[case] for case in failing if results[case].uses and case not in idle}
-        return {case: FailedCase(one.likeness, one.uses, one.text) for case, one in found.items()}
+        return {
+            case: FailedCase(one.likeness, one.uses, one.text, self._lack(case, one.score))
+            for case, one in found.items()
+        }
+
+    def _lack(self, case: str, score: float | None) -> float:
+        return max(_LEAST_LACK, self.cases[case].threshold - (score or 0.0))
 
     def solved(self, candidate: str) -> bool:
         """Whether nothing is left to mend in any active case that can be decided and judges the candidate."""
@@ -339,18 +300,32 @@ class Ledger:
         )
 
     def turned(self, before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the cases with a better score under `after` than under `before`, and those with a worse one, of
-        those that can be decided, and on which both gave evidence and are judged.
+        """Return the cases with a better score under `after` than under `before`, by more than `jitter`, and those with a
+        worse one, of those that can be decided, and on which both gave evidence and are judged.
         """
         better: list[str] = []
         worse: list[str] = []
         left_out = {*self.left_out(before), *self.left_out(after), *self.undecidable}
         for case in self.active:
             old, new = self.evidence(before, case), self.evidence(after, case)
-            if old is None or new is None or case in left_out or abs(new - old) <= TIE:
+            if old is None or new is None or case in left_out or abs(new - old) <= self.jitter + TIE:
                 continue
             (better if new > old else worse).append(case)
         return tuple(better), tuple(worse)
+
+    def further(self, before: str, after: str, cases: Iterable[str]) -> int:
+        """Return how many of these cases fail under both candidates, and at a later check `after`: 0 when a case does
+        worse or fails at an earlier one.
+        """
+        later = 0
+        for case in cases:
+            old, new = (self.results.get(name, {}).get(case) for name in (before, after))
+            if old is None or new is None or old.score is None or new.score is None:
+                continue
+            if new.score < old.score - TIE or (old.reached and () < new.reached < old.reached):
+                return 0
+            later += bool(old.reached) and new.reached > old.reached
+        return later
 
     def broken(self, candidate: str) -> tuple[str, ...]:
         """Return the cases that the seed passed in every trial, and that the candidate failed in every one.
@@ -371,3 +346,19 @@ class Ledger:
         return all(
             self._verdict(case, result) is passed for result in self._trials.get((candidate, case), ())
         )
+
+
+def _with(known: Sequence[_Asked], new: _Asked) -> list[_Asked]:
+    """The known requests and new ones, those together that have any in common."""
+    apart = []
+    for one in known:
+        if one.keys.isdisjoint(new.keys):
+            apart.append(one)
+        else:
+            new = _Asked(one.keys | new.keys, one.differ or new.differ)
+    return [*apart, new]
+
+
+def _is_split(asked: Sequence[_Asked]) -> bool:
+    """Whether trials differ too often for any edit to be to blame."""
+    return sum(one.differ for one in asked) >= max(_SPLIT, len(asked) / 2)

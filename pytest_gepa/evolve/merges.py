@@ -6,7 +6,7 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.children import Children
 from pytest_gepa.evolve.course import Course
 from pytest_gepa.evolve.pool import Merge, Pool
-from pytest_gepa.evolve.proposal import Proposal
+from pytest_gepa.evolve.proposal import Proposal, Round
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.evolve.union import loses_a_side
 from pytest_gepa.evolve.work import Work
@@ -24,7 +24,7 @@ class Merges:
     def start(self) -> bool:
         """Begin the next merge that can be tried; False if there is none."""
         while (merge := self._pool.next_merge()) is not None:
-            proposal = Proposal(merge.pair.one.id, merge.pair.one.id, merge=merge)
+            proposal = Proposal(merge.pair.one.id, Round(merge.pair.one.id, merge=merge))
             child = merge.child if merge.child is not None and self._children.is_new(merge.child) else None
             is_whole = child is not None and not loses_a_side(merge.pair, child)
             is_asked = not is_whole and self._children.reflect_on_both(proposal, merge)
@@ -38,19 +38,19 @@ class Merges:
 
     def unite(self, proposal: Proposal) -> None:
         """Make one of both sides by what a reflection gave, line by line where it gave nothing new."""
-        merge, (child, problem) = proposal.merge, self._children.child_of(proposal)
+        merge, (child, problem) = proposal.round.merge, self._children.child_of(proposal)
         assert merge is not None
         if child is not None and child.id not in self._pool.candidates:
             self._to_gate(proposal, merge, child, f"with {merge.pair.other.id}, by a reflection on both")
         elif merge.child is not None and self._children.is_new(merge.child):
             # Better the wording of one side than neither. The pair has no other try.
-            proposal.merge, proposal.parts = None, []
+            proposal.round = Round(proposal.round.parent)
             self._to_gate(proposal, merge, merge.child, f"with {merge.pair.other.id}")
         elif child is not None:
             self._course.fail(proposal, "duplicate", child, "these texts have been tried before")
         else:
             # Proposals without an edit end a search; this one has only put a question that it need not have.
-            self._work.note(Decision("invalid", "", proposal.parent, problem))
+            self._work.note(Decision("invalid", "", proposal.round.parent, problem))
             self._work.proposals.remove(proposal)
 
     def _to_gate(self, proposal: Proposal, merge: Merge, child: Candidate, told: str) -> None:

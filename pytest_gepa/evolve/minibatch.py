@@ -40,11 +40,14 @@ class Minibatch:
 
 @dataclass(frozen=True, slots=True)
 class FailedCase:
-    """What tells which failures are alike: what the check `said`, the components that the case used, its own text."""
+    """What tells which failures are alike: what the check `said`, the components that the case used, its own text; and
+    how much of the score it `lacks`, in (0, 1].
+    """
 
     said: str
     uses: tuple[str, ...] = ()
     text: str = ""
+    lacks: float = 1.0
 
 
 @lru_cache(maxsize=20_000)
@@ -118,11 +121,12 @@ def group_failures(
     """Divide failing cases into at most `groups` groups of at most `size`,
     none twice.
 
-    Each group has an anchor, drawn at random with cases that were shown least often favoured; of its
+    Each group has an anchor, drawn at random with cases favoured that were shown least often and lack most; of its
     other places the share `alike` goes to the failures that are most like the anchor's, the rest to
-    any, least shown first.
+    any, in that order.
     """
-    order = weighted_order(list(failures), [1.0 / (1 + shown.get(case, 0)) ** 2 for case in failures], draw)
+    weights = [failed.lacks / (1 + shown.get(case, 0)) ** 2 for case, failed in failures.items()]
+    order = weighted_order(list(failures), weights, draw)
     pool = order[: max(POOL, size * groups)]
     likeness = FailureLikeness([failures[case] for case in pool])
     found: list[tuple[str, ...]] = []

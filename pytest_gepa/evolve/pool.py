@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pytest_gepa.evolve.candidate import Candidate, common_ancestor, derive
 from pytest_gepa.evolve.decisions import Finalist, Pair, Parent, ProposeMerge, merge_lines
+from pytest_gepa.evolve.doubt import open_to_doubt
 from pytest_gepa.evolve.frontier import Frontier, Standing
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.objectives import (
@@ -59,7 +60,8 @@ class Pool:
         self.unsettled: set[str] = set()
         """Candidates that have a place, while cases of theirs are run again."""
         self._broken: dict[str, int] = {}
-        self._workable: dict[str, bool] = {}
+        self._to_mend: dict[str, frozenset[str]] = {}
+        self._costs: dict[str, int] = {}
         self._objectives: tuple[str, ...] = ()
         self._savings: tuple[str, ...] = ()
         self._least: dict[str, str] = {}
@@ -72,6 +74,7 @@ class Pool:
     def begin(self, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline."""
         self.ledger.record_seed(self.seed.id, results)
+        self._costs = {name: self.ledger.cost((name,), self.ledger.active) for name in self.seed.texts}
         self._enter_all((self.seed.id,))
 
     def weigh_again(self) -> None:
@@ -107,15 +110,16 @@ class Pool:
     def enter(self, candidate: Candidate) -> bool:
         """Take in a candidate that has been run on every case; return whether it is a gain.
 
-        A gain is a mean above all others, or a case on which it is better than all others: that cannot
-        go on for ever.
+        A gain is a mean above all others, or a case on which it is better than all others, by more than the scores of
+        one candidate differ from trial to trial: that cannot go on for ever.
         """
         name, ledger, frontier = candidate.id, self.ledger, self.frontier
         before = self.best_mean
         means = objective_means(self._objectives, self._judged(self.seed.id), self._judged(name))
-        better = frontier.add(name, [*ledger.scores(name), *means], self._saved_by(name), candidate.length)
+        scores = [*ledger.scores(name), *means]
+        better = frontier.add(name, scores, self._saved_by(name), candidate.length, ledger.jitter)
         self._broken[name] = len(ledger.broken(name))
-        self._workable[name] = bool(ledger.workable(name))
+        self._to_mend[name] = self._used_by_failing(name)
         if name in frontier.members:
             pairs = [(name, other) for other in frontier.partners(name)[:_PARTNERS]]
             self._pairs += [pair for pair in pairs if frozenset(pair) not in self._tried]
@@ -235,6 +239,14 @@ class Pool:
             for name in sorted(found, key=lambda name: -means[name])
         )
 
+    def barred(self, max_broken: int) -> Candidate | None:
+        """Return the candidate with the highest mean, where it is above that of the best and breaks more than
+        `max_broken` cases; None where the best has it.
+        """
+        means = self.frontier.means
+        top = max(means, key=lambda name: means[name])
+        return self.candidates[top] if means[top] > means[self.best(max_broken).id] + TIE else None
+
     def in_doubt(self, max_broken: int) -> tuple[str, ...]:
         """Return cases to run again under the seed: those that the best candidates seem to have broken, of which the
         seed may have passed some by chance. They keep a better one from being chosen, as more than `max_broken`.
@@ -245,7 +257,7 @@ class Pool:
         barred = [name for name in settled if self._broken[name] > max_broken and means[name] > chosen + TIE]
         barred = sorted(barred, key=lambda name: -means[name])[:_DOUBTED]
         cases = dict.fromkeys(case for name in barred for case in self.ledger.broken(name))
-        return self.ledger.open_to_doubt(self.seed.id, cases)
+        return open_to_doubt(self.ledger, self.seed.id, cases)
 
     def _is_ahead(self, one: Candidate, other: Candidate) -> bool:
         """Whether a candidate is better than another on the cases that neither has as an example."""
@@ -258,7 +270,7 @@ class Pool:
         """Return the members of the frontier that an edit could help, best mean first; `failures` counts the
         proposals from each that came to nothing.
         """
-        names = [name for name in self.frontier.members if self._workable[name]]
+        names = [name for name in self.frontier.members if self._to_mend[name]]
         return tuple(
             Parent(name, self.frontier.means[name], share, failures.get(name, 0))
             for name, share in zip(names, self.frontier.shares(names), strict=True)
@@ -266,7 +278,26 @@ class Pool:
 
     def rule_out(self, name: str) -> None:
         """Draw a candidate no more: what it fails turned out to be undecidable."""
-        self._workable[name] = False
+        self._to_mend[name] = frozenset()
+
+    def least_cost(self, candidate: str | None = None) -> int:
+        """Return how many rollouts an edit takes on all cases, at the least: one of a prompt that a failing case uses,
+        under a candidate, or under any on the frontier. The cases that it does not reach are answered from the cache.
+        """
+        if candidate is None:
+            names = frozenset().union(*(self._to_mend[name] for name in self.frontier.members))
+        else:
+            names = self._to_mend.get(candidate) or self._used_by_failing(candidate)
+        return min((self._costs[name] for name in names), default=0)
+
+    def cost(self, component: str) -> int:
+        """Return how many rollouts an edit of a component takes on all cases."""
+        return self._costs[component]
+
+    def _used_by_failing(self, name: str) -> frozenset[str]:
+        return frozenset(
+            component for failed in self.ledger.workable(name).values() for component in failed.uses
+        )
 
     def next_merge(self) -> Merge | None:
         """Return a merge of two members of the frontier that could beat the best, None if there is none left.

@@ -1,15 +1,13 @@
-"""A proposal on its way: its reflections, the child made of them, and the attempts to take a line away.
-No decisions.
-"""
+"""A proposal on its way: its reflections, the child made of them, its gate, and what is tried of it. No decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.candidate import Candidate, derive
-from pytest_gepa.evolve.merge import added_pieces, merge_all
-from pytest_gepa.evolve.minibatch import Likeness, Minibatch
+from pytest_gepa.evolve.merge import merge_all
+from pytest_gepa.evolve.minibatch import Minibatch
 from pytest_gepa.evolve.pool import Merge
 from pytest_gepa.evolve.tasks import Reflected
 
@@ -25,39 +23,80 @@ class Part:
 
 
 @dataclass(slots=True)
+class Round:
+    """Reflections on one candidate, the `parent`, and what is to be made of them.
+
+    `alone` are those of its edits that failed together and are still to be tried one by one, `sifted` those that have
+    passed so, None where none is tried alone. `merge` is the one whose child is under way, or is to be made of the
+    reply.
+    """
+
+    parent: str
+    parts: list[Part] = field(default_factory=list)
+    alone: list[Part] = field(default_factory=list)
+    sifted: list[Part] | None = None
+    merge: Merge | None = None
+
+
+@dataclass(slots=True)
+class AtGate:
+    """A child on its way through the gate: it passes by being better than all `rivals` on the `cases`."""
+
+    child: Candidate
+    rivals: tuple[str, ...]
+    cases: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Tip:
+    """The last child that passed its gate, and the `parts` that it was made of.
+
+    `vain` counts attempts in a row to improve it without success. `is_gain` says whether it was a gain, once it was
+    run on every case. It `is_step` when no case passes by it, but some fail at a later check: it is only there to be
+    reflected on.
+    """
+
+    candidate: Candidate
+    parts: list[Part] = field(default_factory=list)
+    vain: int = 0
+    is_gain: bool = False
+    is_step: bool = False
+
+
+@dataclass(slots=True)
+class Repair:
+    """Versions of a tip that has broken cases, in which a part of its change is taken back: those still to be tried,
+    and those that did no better. They have to beat the `rivals` on the `cases`.
+    """
+
+    untried: list[Candidate]
+    rivals: tuple[str, ...]
+    cases: tuple[str, ...]
+    failed: list[Candidate] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Proposal:
     """One way from a candidate of the frontier, its `base`, to a new one.
 
-    `parent` is what the child under way is made from: the base, or the `tip`, the last child that
-    passed its gate and was made of `tip_parts`. The child passes by being better than all `rivals` on
-    the cases of `gate`. `vain` counts attempts in a row to improve the tip without success, `spent` the
-    rollouts handed out. `waiting` holds the cases of an evaluation for which the budget has no room
-    until others are settled. `repairs` are versions of the tip, still to be tried, in which a part of
-    its change is taken back, as it has broken cases, and `taken_back` those that did no better. `merge` is
-    the one whose child is under way, or is to be made of the reply. `is_gain` says whether the tip, once it was run on
-    every case, was a gain.
+    `spent` counts the rollouts handed out; `waiting` holds the cases of an evaluation for which the budget has no room
+    until others are settled.
     """
 
     base: str
-    parent: str
-    parts: list[Part] = field(default_factory=list)
-    child: Candidate | None = None
-    rivals: tuple[str, ...] = ()
-    gate: tuple[str, ...] = ()
-    tip: Candidate | None = None
-    tip_parts: list[Part] = field(default_factory=list)
-    vain: int = 0
+    round: Round
+    at_gate: AtGate | None = None
+    tip: Tip | None = None
+    repair: Repair | None = None
     spent: int = 0
     waiting: tuple[str, ...] = ()
-    repairs: list[Candidate] | None = None
-    taken_back: list[Candidate] = field(default_factory=list)
-    merge: Merge | None = None
-    is_gain: bool = False
 
     @property
     def candidate(self) -> Candidate | None:
         """The candidate that is being run: the child at its gate, else the tip."""
-        return self.child or self.tip
+        if self.at_gate is not None:
+            return self.at_gate.child
+        return None if self.tip is None else self.tip.candidate
 
 
 def usable(parent: Candidate, reply: Reflected | None) -> dict[str, str]:
@@ -88,6 +127,29 @@ def unite(parent: Candidate, parts: Sequence[Part]) -> Candidate:
     )
 
 
+def without_rival_rewrites(parent: Candidate, parts: Sequence[Part]) -> list[Part]:
+    """Leave out each reflection that rewrites a text which one before it has rewritten as well.
+
+    Two texts that share little with what they were made of cannot be united line by line: both would be told in turns.
+    """
+    rewritten: set[str] = set()
+    kept: list[Part] = []
+    for part in parts:
+        anew = {
+            name for name, text in usable(parent, part.reply).items() if _is_rewrite(parent.texts[name], text)
+        }
+        if anew.isdisjoint(rewritten):
+            rewritten |= anew
+            kept.append(part)
+    return kept
+
+
+def _is_rewrite(before: str, after: str) -> bool:
+    lines = [line for line in before.split("\n") if line.strip()]
+    still = {*after.split("\n")}
+    return len(lines) > 1 and sum(line in still for line in lines) < len(lines) / 2
+
+
 def gate_cases(parts: Sequence[Part], size: int, neighbours: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return at most `size` failing cases, an equal share from each part, and at most `neighbours`
     passing ones.
@@ -96,25 +158,3 @@ def gate_cases(parts: Sequence[Part], size: int, neighbours: int) -> tuple[tuple
     failing = [case for part in parts for case in part.minibatch.failing[:share]]
     passing = dict.fromkeys(case for part in parts for case in part.minibatch.neighbours)
     return tuple(failing), tuple(passing)[:neighbours]
-
-
-def prunings(candidate: Candidate, seed: Mapping[str, str]) -> list[Candidate]:
-    """Return children that lack one thing which the candidate added to the seed, a rule or an example, likely
-    repetitions first.
-
-    One that resembles another is likely to repeat or to contradict it.
-    """
-    ranked: list[tuple[float, Candidate]] = []
-    for name, text in candidate.texts.items():
-        old = set(seed[name].split("\n"))
-        lines = text.split("\n")
-        added = added_pieces(lines, old)
-        said = ["\n".join(lines[row] for row in rows) for rows in added]
-        likeness = Likeness(said)
-        for at, rows in enumerate(added):
-            others = [one for number, one in enumerate(said) if number != at]
-            nearest = max((likeness.between(said[at], other) for other in others), default=0.0)
-            rest = "\n".join(line for row, line in enumerate(lines) if row not in rows)
-            if rest.strip():
-                ranked.append((nearest, derive(candidate, {name: rest}, origin="pruning")))
-    return [child for _, child in sorted(ranked, key=lambda entry: -entry[0])]

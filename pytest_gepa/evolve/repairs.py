@@ -8,29 +8,35 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.hunks import find_hunks, with_hunks
 
 _FEW = 4
-"""One broken case for more than so many mended ones is left alone."""
+"""One broken case for more than so many mended ones is left alone, as long as it does not bar the candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
     """A candidate, `tip`, that does better than its `base` in the cases `mended` and worse in those `broken`: one of
-    each at least.
+    each at least. It `is_barred` when it breaks more of today's cases than the winner may.
     """
 
     base: Candidate
     tip: Candidate
     mended: tuple[str, ...]
     broken: tuple[str, ...]
+    is_barred: bool = False
+
+    @property
+    def is_small(self) -> bool:
+        """Whether few cases are broken for those that are mended."""
+        return len(self.broken) * _FEW < len(self.mended)
 
 
 def take_back_parts(damage: Damage) -> list[dict[str, str]]:
     """Return the tip's texts with a part of its change taken back, the most promising first; nothing for a few broken
-    cases among many mended ones, or for a change of one hunk, which has no parts.
+    cases among many mended ones, unless they bar it, or for a change of one hunk, which has no parts.
 
     First without all that removed something, then hunk by hunk: those that removed something, then those that only
     added, the last first.
     """
-    if len(damage.broken) * _FEW < len(damage.mended):
+    if damage.is_small and not damage.is_barred:
         return []
     base, tip = damage.base.texts, damage.tip.texts
     hunks = [(name, hunk) for name in base for hunk in find_hunks(base[name], tip[name])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.doubt import fewest_trials, leads_on_fewer_trials, unsettled
 from pytest_gepa.evolve.gate import judge_gate
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchSettings, spread
@@ -37,7 +38,7 @@ class Repeats:
     def of_leads(self, candidate: Candidate, rivals: Sequence[str], cases: Sequence[str]) -> bool:
         """Repeat the cases whose lead over a rival may be the luck of fewer trials, if it leads by them alone."""
         ledger = self._pool.ledger
-        doubted = ledger.leads_on_fewer_trials(candidate.id, rivals, cases)
+        doubted = leads_on_fewer_trials(ledger, candidate.id, rivals, cases)
         rest = [case for case in cases if case not in doubted]
         if not doubted or judge_gate(ledger, candidate, rivals, rest).verdict == "passed":
             return False
@@ -45,7 +46,7 @@ class Repeats:
 
     def of_failures(self, candidate: Candidate) -> bool:
         """Repeat the cases that fail, maybe by chance."""
-        return self._run(candidate, self._pool.ledger.unsettled(candidate.id))
+        return self._run(candidate, unsettled(self._pool.ledger, candidate.id))
 
     def before_its_place(self, candidate: Candidate, base: str) -> bool:
         """Repeat what its place hangs on: failures and leads that may be chance, then what it seems to have broken,
@@ -56,7 +57,7 @@ class Repeats:
             return True
         if not self._settings.probe:
             return False
-        cases = ledger.fewest_trials(candidate.id, ledger.turned(base, candidate.id)[1])
+        cases = fewest_trials(ledger, candidate.id, ledger.turned(base, candidate.id)[1])
         if not cases and ledger.noise and ledger.solved(candidate.id):
             cases = ledger.run_once(candidate.id)
         return self._run(candidate, cases)

@@ -27,7 +27,8 @@ from pytest_gepa.evolve.frontier import Standing
 from pytest_gepa.evolve.merges import Merges
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchCase, SearchSettings
-from pytest_gepa.evolve.proposal import Proposal, prunings, usable
+from pytest_gepa.evolve.proposal import Proposal, Round, Tip, usable
+from pytest_gepa.evolve.pruning import prunings
 from pytest_gepa.evolve.tasks import (
     CaseResult,
     Closing,
@@ -209,15 +210,13 @@ class Search:
         proposal = next(one for one in self._work.proposals if one.candidate is task.candidate)
         if len(results) < len(task.cases) and task.purpose != "repeat":
             self._course.drop(proposal, f"{len(task.cases) - len(results)} of its cases were not run")
-        elif proposal.child is not None:
-            self._course.judge(proposal, proposal.child)
+        elif proposal.at_gate is not None:
+            self._course.judge(proposal, proposal.at_gate)
         else:
             self._course.go_on(proposal)
 
     def _begin(self, results: Mapping[str, CaseResult]) -> None:
         self.pool.begin(results)
-        # Cases that use no component are answered from the cache.
-        self._work.full_cost = self.pool.ledger.cost(self.seed.texts.keys(), self.pool.ledger.active)
         active = len(self.pool.ledger.active)
         self._work.say("baseline", self.seed, f"{active} cases gave evidence", self.mean(self.seed))
         if self.pool.ledger.solved(self.seed.id):
@@ -228,7 +227,7 @@ class Search:
         if self.done or self._ancestor.id == self.seed.id:
             return
         self.pool.add(self._ancestor)
-        proposal = Proposal(self.seed.id, self.seed.id, tip=self._ancestor)
+        proposal = Proposal(self.seed.id, Round(self.seed.id), tip=Tip(self._ancestor))
         self._work.proposals.append(proposal)
         self._course.run(proposal, self.pool.ledger.missing(self._ancestor.id))
 
@@ -236,16 +235,16 @@ class Search:
         proposal = self._work.reflected(event.proposal)
         if self.done:
             return
-        parent = self.candidates[proposal.parent]
-        for part in proposal.parts:
+        parent = self.candidates[proposal.round.parent]
+        for part in proposal.round.parts:
             if part.id == event.proposal:
                 part.reply = event
                 if usable(parent, event):
                     self._without_edit = 0
-                elif proposal.merge is None and event.asked:
+                elif proposal.round.merge is None and event.asked:
                     self._without_edit += 1
-        if all(part.reply is not None for part in proposal.parts):
-            (self._merges if proposal.merge else self._course).unite(proposal)
+        if all(part.reply is not None for part in proposal.round.parts):
+            (self._merges if proposal.round.merge else self._course).unite(proposal)
 
     # New work
 
@@ -260,8 +259,9 @@ class Search:
         ):
             progress = self._progress()
             if reason := self._stop(progress) or stop_at_last(progress):
-                self._work.finish(reason, closes=True)
-            elif self.budget.remaining < self._work.full_cost:
+                if not self._course.mend_barred():
+                    self._work.finish(reason, closes=True)
+            elif self.budget.remaining < self.pool.least_cost():
                 # What is under way may give some of its reservation back.
                 if self._work.proposals or self.budget.reserved:
                     break
@@ -295,7 +295,12 @@ class Search:
             self._work.hand_out(Evaluate(self.seed, cases, "repeat", trial))
 
     def _start_from_frontier(self) -> bool:
-        number, parents = self._draw(), self.pool.parents(self._luck.failures)
+        number = self._draw()
+        parents = tuple(
+            one
+            for one in self.pool.parents(self._luck.failures)
+            if self.pool.least_cost(one.candidate) <= self.budget.remaining
+        )
         starts_due = 3 * self._luck.without_gain // self.settings.patience
         is_stuck = bool(parents) and starts_due > self._luck.fresh_starts
         if is_stuck:
@@ -312,26 +317,26 @@ class Search:
             if not self._work.proposals:
                 self._work.finish("no failing case is left that an edit of a prompt can mend")
             return False
-        proposal = Proposal(parent, parent)
+        proposal = Proposal(parent, Round(parent))
         self._work.proposals.append(proposal)
         stuck = self._luck.failures[parent] - self.settings.stuck_after
-        if stuck < 0 or stuck % 2 or not self._prune(proposal):
+        if stuck < 0 or stuck % 2 or not self._prune(proposal, parent):
             self._children.reflect(proposal, parent)
         return True
 
-    def _prune(self, proposal: Proposal) -> bool:
+    def _prune(self, proposal: Proposal, parent: str) -> bool:
         """Send the parent without one of its added lines to the gate; return False if every such text
         is known.
         """
         untried = (
             child
-            for child in prunings(self.candidates[proposal.parent], self.seed.texts)
+            for child in prunings(self.candidates[parent], self.seed.texts)
             if self._children.is_new(child)
         )
         child = next(untried, None)
         if child is None:
             return False
-        (minibatch,) = self._showcase.minibatches(proposal.parent, 1)
+        (minibatch,) = self._showcase.minibatches(parent, 1)
         gate = (*minibatch.failing, *minibatch.neighbours)
-        self._course.to_gate(proposal, child, (proposal.parent,), gate, len(minibatch.failing))
+        self._course.to_gate(proposal, child, (parent,), gate, len(minibatch.failing))
         return True

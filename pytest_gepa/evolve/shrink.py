@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, candidate_id, derive
 from pytest_gepa.evolve.changes import Need, changes
+from pytest_gepa.evolve.doubt import fewest_trials
 from pytest_gepa.evolve.drops import Attempt, AttemptResult, drops
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.search import Guard, allow_all
@@ -161,7 +162,7 @@ class Shrink:
         ledger, child = self._pool.ledger, self._child
         if not ledger.noise or child.id == self._pool.seed.id:
             return False
-        doubtful = ledger.fewest_trials(child.id, worse)
+        doubtful = fewest_trials(ledger, child.id, worse)
         is_settled = any(ledger.is_settled(child.id, case) for case in worse)
         if (
             not doubtful

@@ -36,13 +36,11 @@ class Work:
     """Tasks and rollouts that are out, proposals on their way, and the decisions taken on one event.
 
     `done` is the reason for which the search ended, in words, or "", and `closes` whether what has passed its gate by
-    then is still run to its end. `full_cost` is the number of rollouts that
-    another candidate takes at most.
+    then is still run to its end.
     """
 
     def __init__(self, rollouts: int) -> None:
         self.budget = Budget(rollouts)
-        self.full_cost = 0
         self.done = ""
         self.closes = False
         self.proposals: list[Proposal] = []

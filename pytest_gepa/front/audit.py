@@ -16,9 +16,16 @@ from pytest_gepa.audit.findings import evidence, notices
 from pytest_gepa.audit.plan import AuditPlan, plan_audit
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
-from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.front.feed import Feeder
-from pytest_gepa.front.session import end_steps, find_cases, find_prompts, print_lines
+from pytest_gepa.front.session import (
+    check_prices,
+    end_steps,
+    find_cases,
+    find_prompts,
+    keep_answers,
+    print_lines,
+    tell_plan,
+)
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.file_lines import file_lines
@@ -29,7 +36,7 @@ from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.report.audit_text import ablation_words, audit_closing, audit_opening, audit_plan_lines
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.run.begin import begin_run
-from pytest_gepa.run.directory import STATE_DIRECTORY
+from pytest_gepa.run.directory import STATE_DIRECTORY, write_text
 from pytest_gepa.run.interrupts import undisturbed
 from pytest_gepa.run.journal import Journal
 from pytest_gepa.run.last_steps import LastSteps
@@ -46,20 +53,13 @@ from pytest_gepa.trace.redact_lines import redact_by_line
 
 def run_audit(session: pytest.Session, settings: Settings) -> None:
     """Run an audit, or tell its plan. Raises `GepaError` for what the user can mend."""
-    others = [mode for mode in ("optimize", "check") if session.config.getoption(f"gepa_{mode}", None)]
-    if others:
-        raise SettingsError(
-            f"--gepa-audit and --gepa-{others[0]} exclude each other; run one after the other"
-        )
     components = find_prompts(settings)
     cases = find_cases(session, settings)
     texts = {component.id: component.text for component in components}
     usage = usage_today(settings.rootdir / STATE_DIRECTORY, cases, texts)
     plan = plan_audit(settings, cases, components, usage)
-    if settings.mode == "plan":
-        session.config.stash[closing_key] = audit_plan_lines(settings, plan, cases, usage)
-        session.config.stash[verdict_key] = "plan"
-        session.config.stash[exit_status_key] = 0
+    if settings.is_plan:
+        tell_plan(session.config, audit_plan_lines(settings, plan, cases, usage))
         return
     _run(session, settings, cases, components, plan)
 
@@ -89,9 +89,8 @@ def _run(
     audit = Audit(plan, texts, suite, journal, settings.concurrency, minutes, feeder.feed, lines.ablated)
     audit.state.spending = spending
     steps = LastSteps()
-    # Out of time or money a replay would go on where there are no answers any more.
-    if steps.take(audit.run) and not (audit.state.is_out_of_time or spending.stopped):
-        steps.take(partial(answers.keep, directory))
+    if steps.take(audit.run):
+        keep_answers(steps, answers, directory, audit.state, spending)
     # Whatever ended the audit: what was paid for is written down.
     with undisturbed():
         steps.take(feeder.flush)
@@ -144,8 +143,8 @@ def _finish(
         found = replace(found, spent=as_replayed(found.spent))
     result = _clean(found, journal.redact)
     text = json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n"
-    steps.take(partial(_write, directory / "audit.json", text))
-    steps.take(lambda: _write(directory / "audit.md", audit_markdown(result)))
+    steps.take(partial(write_text, directory / "audit.json", text))
+    steps.take(lambda: write_text(directory / "audit.md", audit_markdown(result)))
     steps.take(partial(journal.write_clean, "result", result=result))
     steps.take(partial(_keep_usage, directory, state, cases, components))
     shown = os.path.relpath(directory, config.invocation_params.dir)
@@ -153,8 +152,7 @@ def _finish(
     config.stash[verdict_key] = "audit"
     config.stash[exit_status_key] = 0
     steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "audit"))
-    if state.spending is not None and state.spending.has_met_the_unpriced:
-        raise GepaError(state.spending.stopped)
+    check_prices(state.spending)
 
 
 def _keep_usage(
@@ -170,9 +168,3 @@ def _clean(found: AuditResult, redact: Callable[[str], str]) -> AuditResult:
     """The result without secrets; the texts of the prompts keep their lines, which marks stand beside."""
     prompts = tuple(replace(one, text=redact_by_line(one.text, redact)) for one in found.prompts)
     return without_secrets(replace(found, prompts=prompts), redact)
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(text.encode("utf-8", "backslashreplace"))

@@ -19,7 +19,7 @@ from pytest_gepa.check.baselines import (
 )
 from pytest_gepa.check.rounds import most_trials
 from pytest_gepa.errors import SettingsError
-from pytest_gepa.front.session import find_cases, find_prompts
+from pytest_gepa.front.session import find_cases, find_prompts, tell_plan
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.patch import git_top, path_from
@@ -27,7 +27,6 @@ from pytest_gepa.report.baseline_text import comparing_plan, saving_plan
 from pytest_gepa.run.base_prompts import PromptChange
 from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.settings import Settings
-from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import case_digest, load_usage, still_true
 
@@ -46,9 +45,9 @@ def _save(session: pytest.Session, settings: Settings) -> None:
             "a baseline is saved of fresh answers, which --gepa-replay=only does not ask for; give --gepa-replay=auto"
         )
     components, cases = find_prompts(settings), find_cases(session, settings)
-    if settings.mode == "plan":
+    if settings.is_plan:
         usage = still_true(load_usage(_directory(settings)), cases)
-        _tell(session, saving_plan(settings, cases, _trials(settings, cases), usage))
+        tell_plan(session.config, saving_plan(settings, cases, _trials(settings, cases), usage))
         return
     from pytest_gepa.front.baseline_run import save
 
@@ -64,15 +63,15 @@ def _compare(session: pytest.Session, settings: Settings) -> None:
     if not matched.known:
         raise BaselineError(
             f"none of the {len(cases):,} cases of this session can be compared with the baseline {path}: "
-            f"{len(matched.new):,} are not in it, and {len(matched.edited):,} have another test or other values than "
-            f"when it was saved; save it again with --gepa-save-baseline {settings.baseline}"
+            f"{len(matched.new):,} are not in it, and {len(matched.edited):,} have another test, other values or "
+            f"another threshold than when it was saved; save it again with --gepa-save-baseline {settings.baseline}"
         )
     changes = prompt_changes(settings, baseline, components)
     compared = [case for case in cases if case.id in matched.known]
-    if settings.mode == "plan":
+    if settings.is_plan:
         trials = _trials(settings, compared)
         usage = still_true(load_usage(_directory(settings)), compared)
-        _tell(session, comparing_plan(settings, baseline, matched, changes, compared, trials, usage))
+        tell_plan(session.config, comparing_plan(settings, baseline, matched, changes, compared, trials, usage))
         return
     from pytest_gepa.front.baseline_run import compare
 
@@ -88,16 +87,14 @@ def _trials(settings: Settings, cases: Sequence[Case]) -> int:
     return sum(most_trials(case, settings) for case in cases)
 
 
-def _tell(session: pytest.Session, lines: list[str]) -> None:
-    session.config.stash[closing_key] = lines
-    session.config.stash[verdict_key] = "plan"
-    session.config.stash[exit_status_key] = 0
-
-
 def _matched(baseline: Baseline, cases: Sequence[Case]) -> Matched:
     """The recorded cases by the ids of today."""
     ids = {case.id: case for case in cases}
-    found = match(baseline, {name: case_digest(case) for name, case in ids.items()})
+    found = match(
+        baseline,
+        {name: case_digest(case) for name, case in ids.items()},
+        {name: case.threshold for name, case in ids.items()},
+    )
     return Matched(
         known=found.known,
         new=tuple(ids[name].nodeid for name in found.new),

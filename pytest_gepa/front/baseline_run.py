@@ -31,6 +31,7 @@ from pytest_gepa.report.baseline_text import comparing_opening, replaced_lines, 
 from pytest_gepa.report.check_build import build_check, spent_of, trouble_of
 from pytest_gepa.report.check_result import CheckResult, SavedBaseline
 from pytest_gepa.report.check_terminal import spent_line, trouble_lines
+from pytest_gepa.report.rows import row
 from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
 from pytest_gepa.run.directory import state_directory
 from pytest_gepa.settings import Settings
@@ -120,18 +121,18 @@ def _saved(
         config.stash[verdict_key] = "not saved"
         config.stash[exit_status_key] = 1
         kept = "what there was before is as it was" if path.exists() else "nothing was written"
-        return [f"not saved            {name}: {why}; {kept}"]
+        return [row("not saved", f"{name}: {why}; {kept}")]
     replaced = _replaced(path, baseline, redactor)
     write_baseline(path, baseline)
     config.stash[verdict_key] = "saved"
     config.stash[exit_status_key] = 0
     lines = [*saved_lines(name, baseline), *replaced]
     if state.untouched:
-        lines.append(f"left out             {count(len(state.untouched), 'case')} that reach no model")
+        lines.append(row("left out", f"{count(len(state.untouched), 'case')} that reach no model"))
     shown = shlex.quote(os.path.relpath(path, config.invocation_params.dir))
     return [
         *lines,
-        f"written              {shown}",
+        row("written", shown),
         f"`git add -f {shown}` keeps it for others and for CI; `pytest --gepa-baseline {name}` compares with it",
     ]
 
@@ -143,5 +144,5 @@ def _replaced(path: Path, baseline: Baseline, redactor: Redactor) -> list[str]:
     try:
         before = without_secrets(read_baseline(path), redactor.redact)
     except BaselineError as error:
-        return [f"replaces             a file that was no use: {error}"]
+        return [row("replaces", f"a file that was no use: {error}")]
     return replaced_lines(before, differences(before, baseline))

@@ -12,9 +12,8 @@ from pytest_gepa.check.rounds import Bench
 from pytest_gepa.check.state import TODAY, CheckState
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
-from pytest_gepa.errors import GepaError
 from pytest_gepa.front.feed import Feeder
-from pytest_gepa.front.session import end_steps, print_lines
+from pytest_gepa.front.session import check_prices, end_steps, keep_answers, print_lines
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties
@@ -87,9 +86,8 @@ class CheckSession:
         spending = Spending(self._run.temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
         story.state.spending = spending
         steps = LastSteps()
-        # Out of time or money a replay would go on where there are no answers any more.
-        if steps.take(story.run) and not (story.state.is_out_of_time or spending.stopped):
-            steps.take(partial(self._answers.keep, self.directory))
+        if steps.take(story.run):
+            keep_answers(steps, self._answers, self.directory, story.state, spending)
         # Whatever ended it: what was paid for is written down.
         with undisturbed():
             steps.take(self._screen.close)
@@ -109,7 +107,7 @@ class CheckSession:
             if result is not None:
                 told = to_json(result)
                 steps.take(partial(tell_finished, config.hook, told, str(self.directory), settings.mode))
-            steps.take(partial(_check_prices, spending))
+            steps.take(partial(check_prices, spending))
             steps.take(self._run.close)
         end_steps(steps, terminal_stream(config))
 
@@ -124,8 +122,3 @@ class CheckSession:
     def _keep_usage(self, state: CheckState) -> None:
         learned = usage_of(self.directory.name, state.today.texts, state.every_rollout(TODAY))
         save_usage(self.directory.parents[1], with_digests(learned, self._cases))
-
-
-def _check_prices(spending: Spending) -> None:
-    if spending.has_met_the_unpriced:
-        raise GepaError(spending.stopped)

@@ -10,6 +10,9 @@ import pytest
 from pytest_gepa.suite.pytest_internals import finish_progress
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 
+MOST_WAITING = 50
+"""Cases that wait for one before them: whoever looks on wants to see that they have ended."""
+
 
 class Feeder:
     """Feeds the baseline's reports into the user's session, so that it looks and counts like a pytest run.
@@ -27,13 +30,24 @@ class Feeder:
         order = [*searched, *(case.id for case in cases if case.split == "holdout")]
         self._order = [case for case in order if expected is None or case in expected]
         self._waiting: dict[str, Rollout] = {}
+        self._late: set[str] = set()
         self.properties: Mapping[str, Sequence[tuple[str, str]]] = {}
 
     def feed(self, rollout: Rollout) -> None:
-        """Hand on what has come in, in the order of collection: cases that run at once end in any order."""
+        """Hand on what has come in, in the order of collection: cases that run at once end in any order. One that many
+        others wait for, as it is run again, comes behind them.
+        """
+        if rollout.case in self._late:
+            self._late.discard(rollout.case)
+            self._hand_on(rollout)
+            return
         self._waiting[rollout.case] = rollout
-        while self._order and self._order[0] in self._waiting:
-            self._hand_on(self._waiting.pop(self._order.pop(0)))
+        while self._order and (self._order[0] in self._waiting or len(self._waiting) > MOST_WAITING):
+            case = self._order.pop(0)
+            if case in self._waiting:
+                self._hand_on(self._waiting.pop(case))
+            else:
+                self._late.add(case)
 
     def flush(self) -> None:
         """Hand on what still waits for a case that will not come."""

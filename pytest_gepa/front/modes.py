@@ -24,11 +24,11 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
 
 
 def _run(session: pytest.Session, settings: Settings) -> None:
-    if session.config.getoption("gepa_audit"):
+    if settings.mode == "audit":
         from pytest_gepa.front.audit import run_audit
 
         run_audit(session, settings)
-    elif settings.baseline or settings.saved_baseline:
+    elif settings.mode in ("baseline", "save-baseline"):
         from pytest_gepa.front.baseline import run_baseline
 
         run_baseline(session, settings)

@@ -16,7 +16,14 @@ from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.tasks import Decision
 from pytest_gepa.front.feed import Feeder
-from pytest_gepa.front.session import end_steps, find_cases, find_improvable, print_lines
+from pytest_gepa.front.session import (
+    check_prices,
+    end_steps,
+    find_cases,
+    find_improvable,
+    print_lines,
+    tell_plan,
+)
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.optimization import Optimization
@@ -30,9 +37,11 @@ from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
 from pytest_gepa.report.plan_text import plan_lines
 from pytest_gepa.report.result import Result
+from pytest_gepa.report.rows import row
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, prompt_notes
 from pytest_gepa.report.write import write_run
+from pytest_gepa.run.base_prompts import read_base
 from pytest_gepa.run.begin import begin_run
 from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.history import Resumed
@@ -80,7 +89,7 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
     if earlier is not None:
         redact = Redactor(os.environ, settings.redact).redact
         earlier.check(inputs.cases, inputs.components, inputs.ancestor, redact)
-    if settings.mode != "plan":
+    if not settings.is_plan:
         _optimize(session, settings, inputs, earlier)
         return
     state = settings.rootdir / STATE_DIRECTORY
@@ -93,10 +102,8 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         usage_today(state, inputs.cases, {one.id: one.text for one in inputs.components}),
         load_reflection(state),
     )
-    lines += [f"left as today        {name}: a judge's, by its name" for name in inputs.judges]
-    session.config.stash[closing_key] = lines
-    session.config.stash[verdict_key] = "plan"
-    session.config.stash[exit_status_key] = 0
+    lines += [row("left unchanged", f"{name}: named like a judge's prompt") for name in inputs.judges]
+    tell_plan(session.config, lines)
 
 
 def _is_typed(config: pytest.Config, name: str) -> bool:
@@ -114,10 +121,11 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     if endpoint is None:
         raise GepaError(
             "no reflection model; name one with --gepa-reflection-model NAME, gepa_reflection_model in the ini file, "
-            "or the environment variable GEPA_REFLECTION_MODEL; with none as its name the cases alone are read"
+            "or the environment variable GEPA_REFLECTION_MODEL; or give none to derive edits from the failing "
+            "checks alone"
         )
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
-    if is_asked and settings.mode != "plan":
+    if is_asked and not settings.is_plan:
         endpoint.check_key()  # else it were missed only when the baseline is paid for
     if settings.max_cost is not None and is_asked:
         check_reflection_price(PriceList(settings.prices), endpoint.model)
@@ -140,8 +148,6 @@ def _recorded_endpoint(model: str) -> ReflectionEndpoint:
 
 def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[str, str]:
     """The texts of the commit that the search is to begin with as well. Raises `GepaError` for an unknown one."""
-    from pytest_gepa.run.base_prompts import read_base
-
     found = read_base(
         settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor
     )
@@ -189,7 +195,13 @@ def _optimize(
     cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
     stored = earlier.confirmed if earlier else ()
     spending = Spending(
-        run.temp / "costs", PriceList(settings.prices), cap, inputs.budget, inputs.cases, stored
+        run.temp / "costs",
+        PriceList(settings.prices),
+        cap,
+        inputs.budget,
+        inputs.cases,
+        stored,
+        shares_answers=settings.replay != "off",
     )
     model = ReflectionModel(
         inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
@@ -228,7 +240,7 @@ def _optimize(
 
 
 def _withholder(session: pytest.Session, settings: Settings, inputs: Inputs) -> Withholder:
-    """What keeps the held-out cases from the reflecting model. Without any, no file is read for it."""
+    """What keeps the held-out cases from the reflection model. Without any, no file is read for it."""
     if inputs.searched == len(inputs.cases):
         return Withholder(inputs.cases)
     prompts = [component.text for component in inputs.components]
@@ -266,8 +278,7 @@ def _finish(
     steps.take(partial(_keep_usage, directory, state, inputs.cases))
     steps.take(partial(_conclude, config, settings, result, state, directory, base, components))
     steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "optimize"))
-    if state.spending is not None and state.spending.has_met_the_unpriced:
-        raise GepaError(state.spending.stopped)
+    check_prices(state.spending)
     has_winner = state.winner is not None and state.winner.id != state.search.seed.id
     if state.reflection_failed and not state.reflections and not has_winner:
         raise GepaError(state.reflection_failed)

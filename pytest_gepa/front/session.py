@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import IO
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -16,12 +18,19 @@ from pytest_gepa.prompts.protected import check_markers
 from pytest_gepa.prompts.stray_markers import check_comments
 from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.settings import Settings
+from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.collect import collect_cases
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.shown_case import shown_case
 from pytest_gepa.suite.split import hold_out
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.wording import for_log
+
+if TYPE_CHECKING:  # a check that has nothing to compare imports none of these
+    from pytest_gepa.audit.audit import AuditState
+    from pytest_gepa.check.state import CheckState
+    from pytest_gepa.run.answers import RunAnswers
+    from pytest_gepa.run.spending import Spending
 
 
 def find_prompts(settings: Settings) -> Sequence[Component]:
@@ -70,6 +79,28 @@ def end_steps(steps: LastSteps, stream: IO[str]) -> None:
     """Raise the first error of the last steps; those that came after it are told in a line each."""
     print_lines(stream, [f"gepa: also failed at the end: {line}" for line in steps.later])
     steps.raise_first()
+
+
+def keep_answers(
+    steps: LastSteps, answers: RunAnswers, directory: Path, state: AuditState | CheckState, spending: Spending
+) -> None:
+    """Record a run that has done all of its work."""
+    # Out of time or money a replay would go on where there are no answers any more.
+    if not (state.is_out_of_time or spending.stopped):
+        steps.take(partial(answers.keep, directory))
+
+
+def check_prices(spending: Spending | None) -> None:
+    """Raise `GepaError` where a request came whose price has no bound."""
+    if spending is not None and spending.has_met_the_unpriced:
+        raise GepaError(spending.stopped)
+
+
+def tell_plan(config: pytest.Config, lines: list[str]) -> None:
+    """End the session with a plan."""
+    config.stash[closing_key] = lines
+    config.stash[verdict_key] = "plan"
+    config.stash[exit_status_key] = 0
 
 
 def print_lines(stream: IO[str], lines: Sequence[str], *, are_commands: bool = False) -> None:

@@ -36,7 +36,7 @@ from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.reflect.propose import ProposedEdit
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
@@ -159,12 +159,13 @@ class SearchDriver:
         """Note the rollouts and replies that had come when the run was interrupted: they are paid for."""
         self._crew.keep_waiting()
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event) -> tuple[Decision, ...]:
         with self._lock:
             decisions = self._search.tell(event)
         self._journal_event(event)
         for decision in decisions:
             self._heed(decision)
+        return decisions
 
     def _journal_event(self, event: Event) -> None:
         self._journal.write("event", type=type(event).__name__, event=event)
@@ -173,7 +174,7 @@ class SearchDriver:
         self._state.decisions.append(decision)
         candidate = self._search.candidates.get(decision.candidate)
         record = {}
-        if decision.kind in ("accepted", "rejected", "merge", "duplicate", "not in effect") and candidate:
+        if decision.kind in ("accepted", "rejected", "step", "merge", "duplicate", "not in effect") and candidate:
             record = {
                 "changed": candidate.changed,
                 "origin": candidate.origin,
@@ -249,10 +250,12 @@ class SearchDriver:
 
     def _heed_reply(self, reply: Reflected) -> None:
         """Tell the search of a reply, or of what stands in for it, in the order in which replies were asked for."""
-        self._menus.heed_reply(self._state.asked[reply.proposal])
+        task = self._state.asked[reply.proposal]
+        self._menus.heed_reply(task)
         if not reply.texts and self._opening.of(reply.proposal) is None:
             reply = self._instead_of(reply)
-        self._tell(reply)
+        if any(decision.kind == "duplicate" for decision in self._tell(reply)):
+            self._menus.heed_duplicate(task)
 
     def _instead_of(self, reply: Reflected) -> Reflected:
         """A proposal that needs no model where the replies held no edit, else these as they are."""
@@ -262,7 +265,7 @@ class SearchDriver:
         otherwise = reply.rejections or (() if self._proposer.has_model else (NOTHING_LEFT,))
         return reply_of(task, self._stated(task), otherwise)
 
-    def _stated(self, task: Reflect) -> list[Proposal]:
+    def _stated(self, task: Reflect) -> list[ProposedEdit]:
         """What the checks of the failing cases state themselves, as a proposal; runs in the deciding thread."""
         proposal = self._proposer.stated(task)
         if proposal is None:
@@ -280,13 +283,13 @@ class SearchDriver:
 
     def _reflect_jointly(self, task: Reflect, menus: MenuChoice, turn: int) -> Reflected:
         ask = partial(self._proposer.propose_jointly, task, menus)
-        proposals = self._take_turn(turn, ask) or [Proposal(component, None) for component in task.components]
+        proposals = self._take_turn(turn, ask) or [ProposedEdit(component, None) for component in task.components]
         self._crew.tell(partial(self._keep_proposals, task, proposals))
         return reply_of(task, proposals)
 
-    def _propose(self, task: Reflect, component: str, menus: MenuChoice, turn: int) -> Proposal:
+    def _propose(self, task: Reflect, component: str, menus: MenuChoice, turn: int) -> ProposedEdit:
         ask = partial(self._proposer.propose, task, component, menus)
-        return self._take_turn(turn, ask) or Proposal(component, None)
+        return self._take_turn(turn, ask) or ProposedEdit(component, None)
 
     def _take_turn(self, turn: int, ask: Callable[[], T]) -> T | None:
         """What comes of asking when its turn has come; None where nothing may be sent any more."""
@@ -312,7 +315,7 @@ class SearchDriver:
             self._state.reflection_failed = reason
             self._tell(GivenUp(f"the reflection model cannot be used: {reason}"))
 
-    def _keep_proposals(self, task: Reflect, proposals: Sequence[Proposal]) -> None:
+    def _keep_proposals(self, task: Reflect, proposals: Sequence[ProposedEdit]) -> None:
         """Keep what the model said; runs in the deciding thread."""
         self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
         for proposal in proposals:

@@ -1,4 +1,4 @@
-"""What came of the reflecting model's replies, by which its next menu of edits is chosen."""
+"""What came of the reflection model's replies, by which its next menu of edits is chosen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.optimize.state import RunState
+from pytest_gepa.prompts.guards import kind_of
 from pytest_gepa.reflect.menu import MenuChoice, ReplyOutcome
+
+_LEAK = "leak"
+"""An edit that was refused for this could be read and made: another menu would not change what it says."""
 
 
 class MenuRecord:
@@ -16,6 +20,7 @@ class MenuRecord:
     def __init__(self, state: RunState, kinds: Sequence[str]) -> None:
         self._state = state
         self.choice = MenuChoice(kinds=tuple(kinds))
+        self._heeded: set[str] = set()
 
     def hand_out(self, task: Reflect) -> None:
         """Note the menu that a task is asked under."""
@@ -27,21 +32,30 @@ class MenuRecord:
         has_edit = any(proposal.text is not None for proposal in proposals)
         # "Not to blame" is an answer where another prompt was edited; where none was, the replies were of no use.
         useless = [one for one in proposals if one.text is None and (one.rejections or not has_edit)]
-        if any(one.origin == "model" for one in useless) and task.other is None:
-            self._record(task.proposal, "invalid")
+        mine = [one for one in useless if one.origin == "model"]
+        if mine and task.other is None:
+            is_readable = all(one.rejections and _LEAK == kind_of(one.rejections[-1]) for one in mine)
+            self._record(task.proposal, "no gain" if is_readable else "invalid")
+
+    def heed_duplicate(self, task: Reflect) -> None:
+        """Note that the reply to a task, the last of its round, made texts that had been tried before."""
+        proposals = self._state.proposals.get(task.proposal, {}).values()
+        if any(one.text is not None and one.origin == "model" for one in proposals):
+            self._record(task.proposal, "no gain")
 
     def heed_child(self, candidate: Candidate, *, gained: bool) -> None:
         """Note what came of a child, once for all the replies that it was made of: which of them was to blame when it
-        failed is not known.
+        failed is not known. That one of them then fails alone is nothing new.
         """
-        replies = (
+        replies = [
             name
             for name in candidate.proposal.split("+")
             for one in self._state.proposals.get(name, {}).values()
             if one.text is not None and one.origin == "model"
-        )
-        if (name := next(replies, None)) is not None:
-            self._record(name, "gain" if gained else "no gain")
+        ]
+        if replies and (gained or not self._heeded.issuperset(replies)):
+            self._record(replies[0], "gain" if gained else "no gain")
+        self._heeded.update(replies)
 
     def _record(self, proposal: str, outcome: ReplyOutcome) -> None:
         self.choice = self.choice.record(self._state.menus[proposal], outcome)

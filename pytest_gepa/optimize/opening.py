@@ -10,7 +10,7 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import Reflect, Task
 from pytest_gepa.optimize.proposer import Proposer
 from pytest_gepa.optimize.state import RunState
-from pytest_gepa.reflect.propose import MODEL_FREE, Proposal
+from pytest_gepa.reflect.propose import MODEL_FREE, ProposedEdit
 
 _MOST_OPENED = 2
 """So many rounds on one parent: one for what is likeliest, one for all that is stated."""
@@ -29,16 +29,16 @@ class Opening:
     def __init__(self, state: RunState, proposer: Proposer) -> None:
         self._state = state
         self._proposer = proposer
-        self._made: dict[str, list[Proposal]] = {}
+        self._made: dict[str, list[ProposedEdit]] = {}
         self._opened: Counter[str] = Counter()
-        self._tried: dict[str, list[Proposal]] = {}
+        self._tried: dict[str, list[ProposedEdit]] = {}
 
     def make(self, tasks: Sequence[Task]) -> None:
         """Make the proposals for tasks that are new; where a round has any, no model is asked in it."""
         if not self._proposer.has_model:
             return
         mine = [task for task in tasks if isinstance(task, Reflect) and self._is_mine(task)]
-        found: dict[str, Proposal] = {}
+        found: dict[str, ProposedEdit] = {}
         opened: set[str] = set()
         for task in mine:
             parent = task.parent
@@ -54,7 +54,7 @@ class Opening:
             if task.parent.id in opened:
                 self._made[task.proposal] = [found[task.proposal]] if task.proposal in found else []
 
-    def of(self, proposal: str) -> list[Proposal] | None:
+    def of(self, proposal: str) -> list[ProposedEdit] | None:
         """What stands in for a reply to a task, which may be no proposal; None where the model is to be asked."""
         return self._made.get(proposal)
 
@@ -73,7 +73,7 @@ class Opening:
         discarded = {(edit.component, edit.summary) for edit in task.discarded}
         return all((one.component, one.summary) in discarded for one in self._tried.get(parent.id, ()))
 
-    def _proposal(self, task: Reflect) -> Proposal | None:
+    def _proposal(self, task: Reflect) -> ProposedEdit | None:
         if task.attempt:
             return self._proposer.all_stated(task)
         search = self._state.search

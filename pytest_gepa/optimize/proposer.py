@@ -1,4 +1,4 @@
-"""Who proposes an edit: a plugin, else the reflecting model; and what the checks of the cases state themselves."""
+"""Who proposes an edit: a plugin, else the reflection model; and what the checks of the cases state themselves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
 from pytest_gepa.reflect.propose import (
     PLUGIN,
     EvidenceBudget,
-    Proposal,
+    ProposedEdit,
     proposal_of_plugin,
     propose,
 )
@@ -87,7 +87,7 @@ class Proposer:
         """Let what earlier reflections have shown of the model's context hold for those that are asked for next."""
         self._evidence.begin_round()
 
-    def propose(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+    def propose(self, task: Reflect, component: str, menus: MenuChoice) -> ProposedEdit:
         """What a plugin gives, else what the model replies. Called by any number of threads.
 
         Raises `ReflectionError` when the model gives no reply.
@@ -107,7 +107,7 @@ class Proposer:
         is_alone = not (self._extensions.has_proposer or self._extensions.has_trouble)
         return self._is_joint and is_plain and is_strong and is_alone and len(task.components) > 1
 
-    def propose_jointly(self, task: Reflect, menus: MenuChoice) -> list[Proposal]:
+    def propose_jointly(self, task: Reflect, menus: MenuChoice) -> list[ProposedEdit]:
         """What the model replies to one request for all prompts of a task. Raises `ReflectionError` for no reply."""
         parent, exhibits = task.parent, self._exhibits(task)
         made = propose_jointly(
@@ -130,23 +130,23 @@ class Proposer:
             for one in made
         ]
 
-    def _proposal(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+    def _proposal(self, task: Reflect, component: str, menus: MenuChoice) -> ProposedEdit:
         given = self._given(task, component)
         if given is not None:
             return given
         # A rule or an example, which is all that a weak model is asked for, unites nothing.
         cannot = task.other is not None and _menu(component, menus).name in ("rule", "example")
         if self._extensions.has_trouble or not self.has_model or cannot:
-            return Proposal(component, None, origin=PLUGIN)
+            return ProposedEdit(component, None, origin=PLUGIN)
         return self._ask(task, component, menus)
 
-    def stated(self, task: Reflect) -> Proposal | None:
+    def stated(self, task: Reflect) -> ProposedEdit | None:
         """What the checks of the failing cases state themselves. Called by one thread, in the order of the tasks."""
         if task.other is not None:
             return None  # two versions are to be united, which takes a reader
         return self._model_free.propose(task.parent, task.components, self._failing(task))
 
-    def likeliest(self, task: Reflect, *, or_example: bool) -> Proposal | None:
+    def likeliest(self, task: Reflect, *, or_example: bool) -> ProposedEdit | None:
         """The likeliest rule that the checks state themselves, to be tried before a model is paid for a reply; where
         there is none, an example if one may be. Called by one thread, in the order of the tasks. A plugin's proposals
         come before all others.
@@ -156,7 +156,7 @@ class Proposer:
         failing = self._failing(task)
         return self._model_free.likeliest(task.parent, task.components, failing, or_example=or_example)
 
-    def all_stated(self, task: Reflect) -> Proposal | None:
+    def all_stated(self, task: Reflect) -> ProposedEdit | None:
         """The same of all that the checks state, and an example."""
         if self._extensions.has_proposer:
             return None
@@ -166,7 +166,7 @@ class Proposer:
         shown = self._exhibits(task)
         return [shown[case] for case in task.failing if case in shown]
 
-    def _given(self, task: Reflect, component: str) -> Proposal | None:
+    def _given(self, task: Reflect, component: str) -> ProposedEdit | None:
         """What a plugin proposes, None where the model is to be asked: also where two versions are to be united."""
         if not self._extensions.has_proposer or task.other is not None:
             return None
@@ -183,7 +183,7 @@ class Proposer:
             return None
         return proposal_of_plugin(component, parent.texts[component], text, self._guard, parent.taken)
 
-    def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> Proposal:
+    def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> ProposedEdit:
         parent, (failing, neighbours) = task.parent, self._shown(task, component)
         return propose(
             component,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pytest_gepa.evolve.tasks import Reflect, Reflected
-from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.reflect.propose import ProposedEdit
 
 
 class Turns:
@@ -63,7 +63,7 @@ class RepliesInOrder:
 
 
 def reply_of(
-    task: Reflect, proposals: Sequence[Proposal], otherwise: Sequence[str] = (), *, asked: bool = True
+    task: Reflect, proposals: Sequence[ProposedEdit], otherwise: Sequence[str] = (), *, asked: bool = True
 ) -> Reflected:
     """The reply to a task; `otherwise` are the reasons why there is none, where there is no proposal."""
     rejections = [reason for proposal in proposals for reason in proposal.rejections]

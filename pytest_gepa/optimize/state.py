@@ -13,7 +13,7 @@ from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Reflect
 from pytest_gepa.reflect.menu import MenuName
-from pytest_gepa.reflect.propose import Proposal
+from pytest_gepa.reflect.propose import ProposedEdit
 from pytest_gepa.run.history import Resumed
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
@@ -42,7 +42,7 @@ class Screen(Protocol):
 class RunState:
     """What is known of a run so far; the result is made from it, however the run ends.
 
-    `warnings` tell what the baseline, or the reflecting model, has shown that the run cannot see to. `rollouts` are
+    `warnings` tell what the baseline, or the reflection model, has shown that the run cannot see to. `rollouts` are
     first trials, by candidate and case; `usual` is the trial that stands for all of a case that was run again.
     `resumed` is the run that this one resumes, and `paid_before` counts the rollouts that have come from there so far.
     `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were to show
@@ -52,14 +52,14 @@ class RunState:
 
     How it has ended, each in words that a user reads, "" where it was not so: `search_ended` is the search's own
     reason, `stopped` what has cut it short (time, money, an error), `reflection_failed` the error by which the
-    reflecting model fell silent. `confirm_stopped` has cut the confirm run off, `confirm_cut` left it fewer trials
+    reflection model fell silent. `confirm_stopped` has cut the confirm run off, `confirm_cut` left it fewer trials
     than planned, `unconfirmed` says why its trials are no evidence; `is_confirmed` that it came to its end.
     """
 
     search: Search
     rollouts: dict[tuple[str, str], Rollout] = field(default_factory=dict)
     usual: dict[tuple[str, str], Rollout] = field(default_factory=dict)
-    proposals: dict[str, Mapping[str, Proposal]] = field(default_factory=dict)
+    proposals: dict[str, Mapping[str, ProposedEdit]] = field(default_factory=dict)
     menus: dict[str, MenuName] = field(default_factory=dict)
     asked: dict[str, Reflect] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -146,10 +146,11 @@ class RunState:
         if rollout.score is not None:
             trials = self.trial_passes.setdefault((rollout.candidate, rollout.case), {})
             trials[rollout.trial] = rollout.outcome is Outcome.passed
-        self.charged += rollout.charged
-        if self.resumed and rollout.charged:
+        paid = rollout.charged + rollout.in_vain
+        self.charged += paid
+        if self.resumed and paid:
             asked = [call for call in calls if has_price(call)]
-            self.paid_before += bool(asked) and all(call.cached for call in asked)
+            self.paid_before += paid if asked and all(call.cached for call in asked) else 0
         self.cached += any(map(has_price, calls)) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
         self.input_tokens += sum(call.input_tokens for call in calls if call.sent and not call.cached)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.errors import GepaError
+from pytest_gepa.prompts.input_place import addition_place
 from pytest_gepa.prompts.protected import editable_end
 from pytest_gepa.prompts.sections import SectionError, section_body
 
@@ -30,10 +31,10 @@ class EditError(GepaError):
 class Edit:
     """One change to a component's text; `kind` is one of `KINDS`.
 
-    `add` puts `text` after the line that holds `find`, or at the end if `find` is empty. `example` does the same
-    with an example; `case` is then the failing case that it was taken from, as the model named it, "" for an
-    invented one. `replace` and `delete` act on `find`. `section` gives the section under the heading `find` a new
-    body. `rewrite` gives the whole text, and `find` is empty.
+    `add` puts `text` after the line that holds `find`, or at the end if `find` is empty (before an input that is
+    filled in there: `addition_place`). `example` does the same with an example; `case` is then the failing case that
+    it was taken from, as the model named it, "" for an invented one. `replace` and `delete` act on `find`. `section`
+    gives the section under the heading `find` a new body. `rewrite` gives the whole text, and `find` is empty.
     """
 
     kind: str
@@ -66,11 +67,12 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
     at_end = [edit for edit in edits if edit.kind in _ADDITIONS and not edit.find.strip()]
     result = _spliced(text, [_located(text, edit) for edit in edits if edit not in at_end])
     for edit in at_end:
-        # What is protected up to the end stays the end.
-        end = editable_end(result)
+        # What is protected up to the end stays the end, and so does the input that is filled in there.
+        limit = editable_end(result)
+        end = addition_place(result[:limit])
         before = _appended(result[:end], edit)
-        line_end = "\n" if end < len(result) and not before.endswith("\n") else ""
-        result = before + line_end + result[end:]
+        gap = "\n\n" if end < limit else "\n" if end < len(result) else ""
+        result = before + ("" if before.endswith("\n") else gap) + result[end:]
     return _with_end_of(text, result)
 
 

@@ -133,7 +133,7 @@ def _begins(piece: Sequence[str], line: str) -> bool:
     """Whether a line that follows a piece directly begins another."""
     first = next(one for one in piece if one.strip())
     last = piece[-1]
-    if _indent(line) > _indent(first):
+    if indent(line) > indent(first):
         return False
     if _ITEM.match(line):
         return True
@@ -146,5 +146,6 @@ def _begins(piece: Sequence[str], line: str) -> bool:
     return len(last) < _WRAPPED and last.rstrip()[-1] not in ",:;-"
 
 
-def _indent(line: str) -> int:
+def indent(line: str) -> int:
+    """By how many characters a line is indented."""
     return len(line) - len(line.lstrip())

@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.prompts import fragments
+from pytest_gepa.prompts.python_source import parse_expression, parse_module
 
 RUN = 6
 TELLING = 3
@@ -182,7 +183,8 @@ class Leaks:
                 yield " ".join(name)
         for run in fragments.runs(listed, RUN - 1, TELLING):
             whole = fragments.joined(list(run))
-            if whole not in today.joined and self._is_own(index.wholes.get(whole, 0), exempt):
+            # Today's prompts may be long, and hardly any run of words is all that a case says.
+            if self._is_own(index.wholes.get(whole, 0), exempt) and whole not in today.joined:
                 yield whole.strip()
         if self._held_out:
             strict = fragments.runs(listed, HELD_OUT_RUN, TELLING)
@@ -236,9 +238,8 @@ def case_values(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str
 
 def literals(shown: str) -> list[str]:
     """Return the strings and numbers inside a repr of plain data or of a record; none for another object's."""
-    try:
-        tree = ast.parse(shown, mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_expression(shown)
+    if tree is None:
         return []
     return [
         str(node.value)
@@ -250,9 +251,8 @@ def literals(shown: str) -> list[str]:
 
 
 def _strings_of_test(source: str) -> list[str]:
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_module(source)
+    if tree is None:
         return []
     found: list[str] = []
     waiting: list[ast.AST] = [tree]

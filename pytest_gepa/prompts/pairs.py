@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterable
+
+from pytest_gepa.prompts.python_source import plain_value
 
 READS_JSON = re.compile(r"\bjson\.loads\(|\bmodel_validate_json\(|\bparse_raw\(")
 """How a test, or what it calls, reads an answer as JSON. What a response's `.json()` gives is no answer of a model."""
@@ -30,11 +31,3 @@ def json_pair(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str, 
     except (TypeError, ValueError):
         return None
     return (texts[0] if len(texts) == 1 else "", wanted) if is_same else None
-
-
-def plain_value(shown: str) -> object:
-    """The value of which this is the repr, None where that is no plain data. Nothing of it is run."""
-    try:
-        return ast.literal_eval(shown)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return None

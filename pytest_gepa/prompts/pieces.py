@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.own import OwnName
+from pytest_gepa.prompts.hunks import indent
 from pytest_gepa.prompts.placeholders import EVERY, placeholders
 from pytest_gepa.prompts.sections import headings
 from pytest_gepa.prompts.templates import template_problems
@@ -175,7 +176,7 @@ def _end(lines: Sequence[str], row: int, kind: str, titles: Collection[int]) -> 
         return _fence_end(lines, row)
     if kind in ("comment", "element", "end of element"):
         return row + 1
-    margin = _indent(lines[row])
+    margin = indent(lines[row])
     end = at = row + 1
     while at < len(lines):
         line = lines[at]
@@ -183,7 +184,7 @@ def _end(lines: Sequence[str], row: int, kind: str, titles: Collection[int]) -> 
         if not line.strip():
             at += 1
             continue
-        is_inner = kind != "paragraph" and _indent(line) > margin
+        is_inner = kind != "paragraph" and indent(line) > margin
         if at in titles or (is_apart and not is_inner):
             break
         begun = _kind(line)
@@ -235,7 +236,3 @@ def _element_stop(lines: Sequence[str], piece: Piece, later: Sequence[Piece]) ->
         if not depth:
             return at + 1
     return 0
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())

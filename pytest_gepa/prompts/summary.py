@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 
+from pytest_gepa.cut import cut
+
 _CHARACTERS = 400
 _LINE = 160
 _INDENT = 24
@@ -49,4 +51,4 @@ def _indent(line: str) -> str:
 def one_line(text: str, most: int = 300) -> str:
     """The text for a heading or label: printable, on one line, not longer than `most` characters."""
     flat = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 2 * most]).split())
-    return flat if len(flat) <= most else f"{flat[: most - 3]}..."
+    return cut(flat, most)

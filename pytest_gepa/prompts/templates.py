@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from jinja2 import Environment, TemplateSyntaxError
 
+from pytest_gepa.cut import cut
 from pytest_gepa.prompts.placeholders import ANGLE, EVERY, FORMAT, JINJA, placeholders, syntax
 
 _SHOWN = 80
@@ -215,4 +216,4 @@ def _environment() -> Environment:
 
 
 def _shown(passage: str) -> str:
-    return repr(passage if len(passage) <= _SHOWN else passage[: _SHOWN - 3] + "...")
+    return repr(cut(passage, _SHOWN))

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pytest_gepa.prompts.leaks import literals
+from pytest_gepa.prompts.python_source import parse_module
 from pytest_gepa.reflect.datafiles import data_nodes
 from pytest_gepa.reflect.parametrized import positioned
 from pytest_gepa.reflect.tables import Table, Texts, beside, identifies, numbered, python_nodes, tables, whole
@@ -106,9 +107,8 @@ def _labels(cases: Iterable[Case]) -> Iterator[str]:
 
 def _strings(source: str) -> list[str]:
     """The string literals of a test function, its docstring too."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_module(source)
+    if tree is None:
         return []
     return [
         node.value

@@ -36,6 +36,6 @@ class CutShort:
             return ""
         about, counted = self._found
         return (
-            f"the reflecting model's server counted {counted:,} tokens of a request of about {about:,}: it may cut "
+            f"the reflection model's server counted {counted:,} tokens of a request of about {about:,}: it may cut "
             "what it is sent, and the model not see all of it; for Ollama set num_ctx (OLLAMA_CONTEXT_LENGTH)"
         )

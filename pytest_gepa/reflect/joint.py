@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
-from pytest_gepa.errors import ReflectionError
 from pytest_gepa.prompts.edits import EditError
 from pytest_gepa.prompts.examples import Example
 from pytest_gepa.prompts.guards import Guard
-from pytest_gepa.prompts.summary import one_line, summarize
+from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu, full_menu, joint_menu
-from pytest_gepa.reflect.model import ContextTooLong, RawReply
-from pytest_gepa.reflect.propose import (
-    Asking,
-    EvidenceBudget,
-    Proposal,
-    Reflector,
-    ask_fitting,
-)
-from pytest_gepa.reflect.reader import ReplyReader, nodeids_of
-from pytest_gepa.reflect.reply import Reply, ReplyError, read_object
-from pytest_gepa.reflect.request import Asked, ChatMessage, build_joint_request, correction
+from pytest_gepa.reflect.model import RawReply
+from pytest_gepa.reflect.propose import Asking, EvidenceBudget, ProposedEdit, Reflector, ask_until_read, proposed
+from pytest_gepa.reflect.reader import Read, ReplyReader
+from pytest_gepa.reflect.reply import ReplyError, read_object
+from pytest_gepa.reflect.request import Asked, build_joint_request
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.trace.redact_lines import HiddenLines
-
-_TRIES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What a reply makes of one prompt."""
-
-    reply: Reply
-    text: str | None
-    taken: tuple[Example, ...]
 
 
 def propose_jointly(
@@ -53,7 +35,7 @@ def propose_jointly(
     attempt: int = 0,
     examples: Sequence[Example] = (),
     redact: Callable[[str], str] = str,
-) -> list[Proposal]:
+) -> list[ProposedEdit]:
     """Ask for edits of all prompts in `asked`; a proposal for each, in their order.
 
     The arguments are those of `propose`. The first proposal has what was asked and replied, and what that took. Where
@@ -78,32 +60,18 @@ def propose_jointly(
         {name: redact(text) for name, text in components.items()},
         attempt=attempt,
     )
-    exchanges: list[Asking] = []
     refused: dict[str, list[str]] = {name: [] for name in names}
-    found: dict[str, _Read] = {}
-    follow_up: list[ChatMessage] = []
-    tokens = budget.tokens
-    for _ in range(_TRIES):
-        try:
-            messages, raw, taken_tokens = ask_fitting(build, follow_up, model, menu, tokens)
-        except ReflectionError as error:
-            if not exchanges and not isinstance(error, ContextTooLong):
-                raise
-            kind = "context too long" if isinstance(error, ContextTooLong) else "no reply"
-            refused[names[0]].append(f"{kind}: {error}")
-            break
-        if taken_tokens < tokens:
-            tokens = taken_tokens
-            budget.lower(tokens)
-        read, problems = _read(raw, menu, readers)
-        found.update(read)
+    found: dict[str, Read] = {}
+
+    def read(raw: RawReply) -> str:
+        usable, problems = _read(raw, menu, readers)
+        found.update(usable)
         for name, reason in problems.items():
             refused[name].append(reason)
-        said = "; ".join(f"{name}: {reason}" for name, reason in problems.items())
-        exchanges.append(Asking(tuple(messages), raw, said))
-        if not problems:
-            break
-        follow_up = correction(raw.text, redact(said))
+        return "; ".join(f"{name}: {reason}" for name, reason in problems.items())
+
+    exchanges, missing = ask_until_read(build, read, model, menu, budget, redact)
+    refused[names[0]] += missing
     return [
         _proposal(one, found.get(one.component), refused[one.component], exchanges, failing, at > 0)
         for at, one in enumerate(asked)
@@ -119,7 +87,7 @@ def _shown(one: Asked, masked: Masked, redact: Callable[[str], str]) -> Asked:
 
 def _read(
     raw: RawReply, menu: Menu, readers: Mapping[str, ReplyReader]
-) -> tuple[dict[str, _Read], dict[str, str]]:
+) -> tuple[dict[str, Read], dict[str, str]]:
     """What the reply makes of each prompt, and why its edits of a prompt cannot be used; of the first one, where none
     can be read.
     """
@@ -127,11 +95,11 @@ def _read(
         parts = _divided(raw, menu, tuple(readers))
     except ReplyError as error:
         return {}, {next(iter(readers)): error.reason}
-    found: dict[str, _Read] = {}
+    found: dict[str, Read] = {}
     problems: dict[str, str] = {}
     for name, part in parts.items():
         try:
-            found[name] = _Read(*readers[name].read(part))
+            found[name] = readers[name].read(part)
         except (ReplyError, EditError) as error:
             problems[name] = str(error)
     return found, problems
@@ -160,28 +128,12 @@ def _divided(raw: RawReply, menu: Menu, names: tuple[str, ...]) -> dict[str, Raw
 
 def _proposal(
     one: Asked,
-    read: _Read | None,
+    read: Read | None,
     refused: Sequence[str],
     exchanges: Sequence[Asking],
     failing: Sequence[Exhibit],
     is_shared: bool,
-) -> Proposal:
+) -> ProposedEdit:
     told = Asking((), RawReply(""), refused[-1] if read is None and refused else "", shared=True)
-    replies = (told,) if is_shared else tuple(exchanges)
-    if read is None:
-        return Proposal(one.component, None, rejections=tuple(refused), replies=replies)
-    diagnoses = tuple(
-        (nodeid, problem, cause)
-        for case, problem, cause in read.reply.case_diagnoses
-        for nodeid in nodeids_of(case, failing)
-    )
-    return Proposal(
-        one.component,
-        read.text,
-        read.reply.diagnosis,
-        diagnoses,
-        "" if read.text is None else summarize(one.text, read.text),
-        tuple(refused),
-        replies,
-        read.taken,
-    )
+    replies = (told,) if is_shared else exchanges
+    return proposed(one.component, one.text, read, refused, replies, failing)

@@ -1,4 +1,4 @@
-"""A prompt that holds a secret, as a reflecting model may see it, and the way back from the text that it edits."""
+"""A prompt that holds a secret, as a reflection model may see it, and the way back from the text that it edits."""
 
 from __future__ import annotations
 

@@ -112,6 +112,7 @@ PROGRAM = Menu("program", {}, ("rewrite",))
 _WINDOW = 4
 _INVALID_AT_MOST = 1
 _FRUITLESS_UNDER_FULL = 4
+_FRUITLESS_WHEN_ABLE = 12
 _FRUITLESS_UNDER: Mapping[MenuName, int] = {"rule": 4, "example": 3}
 
 
@@ -121,14 +122,16 @@ class MenuChoice:
 
     A model starts with the full menu. It gets a shrunken one when 2 of its last 4 replies were invalid or 4
     valid ones in a row gained nothing: rules, after 4 fruitless ones examples, and after 3 fruitless ones of
-    these the full menu again; so too when a full reply still under way at the change brings a gain. `kinds` are
-    the kinds of edit that are allowed; a menu whose kind is not is passed over.
+    these the full menu again; so too when a full reply still under way at the change brings a gain. A model that
+    `has_gained` under the full menu has shown that it can use it: then it is 12 fruitless replies that take it away.
+    `kinds` are the kinds of edit that are allowed; a menu whose kind is not is passed over.
     """
 
     current: MenuName = "full"
     recent: tuple[ReplyOutcome, ...] = ()
     fruitless: int = 0
     kinds: tuple[str, ...] = KINDS
+    has_gained: bool = False
 
     @property
     def menu(self) -> Menu:
@@ -139,11 +142,12 @@ class MenuChoice:
     def record(self, menu: MenuName, outcome: ReplyOutcome) -> MenuChoice:
         """The choice after a reply under `menu`.
 
-        "invalid": rejected before a rollout was spent. "no gain": tried and not accepted, or no prompt of the
-        request was held to blame: a model that always says so is of no use either.
+        "invalid": could not be read or applied. "no gain": tried and not accepted, tried before, or refused for what it
+        says; or no prompt of the request was held to blame: a model that always says so is of no use either.
         """
         if menu != self.current:
-            return self._at("full") if (menu, outcome) == ("full", "gain") else self
+            is_able = (menu, outcome) == ("full", "gain")
+            return replace(self._at("full"), has_gained=True) if is_able else self
         if menu != "full":
             fruitless = 0 if outcome == "gain" else self.fruitless + 1
             if fruitless >= _FRUITLESS_UNDER[menu]:
@@ -152,13 +156,15 @@ class MenuChoice:
         recent = (*self.recent, outcome)[-_WINDOW:]
         # An invalid reply is no evidence for or against what valid ones gain.
         fruitless = {"gain": 0, "no gain": self.fruitless + 1, "invalid": self.fruitless}[outcome]
-        if recent.count("invalid") > _INVALID_AT_MOST or fruitless >= _FRUITLESS_UNDER_FULL:
+        has_gained = self.has_gained or outcome == "gain"
+        most = _FRUITLESS_WHEN_ABLE if has_gained else _FRUITLESS_UNDER_FULL
+        if recent.count("invalid") > _INVALID_AT_MOST or fruitless >= most:
             return self._after("full")
-        return replace(self, recent=recent, fruitless=fruitless)
+        return replace(self, recent=recent, fruitless=fruitless, has_gained=has_gained)
 
     def _after(self, menu: MenuName) -> MenuChoice:
         order: list[MenuName] = ["full", *(menu.name for menu in shrunken_menus(self.kinds))]
         return self._at(order[(order.index(menu) + 1) % len(order)])
 
     def _at(self, menu: MenuName) -> MenuChoice:
-        return MenuChoice(menu, kinds=self.kinds)
+        return MenuChoice(menu, kinds=self.kinds, has_gained=self.has_gained)

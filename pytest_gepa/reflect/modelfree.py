@@ -13,7 +13,7 @@ from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.calls import answers_among
-from pytest_gepa.reflect.propose import MODEL_FREE, Proposal
+from pytest_gepa.reflect.propose import MODEL_FREE, ProposedEdit
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, example_text
 from pytest_gepa.reflect.rules import rules
 from pytest_gepa.reflect.transcript import Exhibit
@@ -52,7 +52,7 @@ class ModelFree:
         failing: Sequence[Exhibit],
         *,
         or_example: bool = False,
-    ) -> Proposal | None:
+    ) -> ProposedEdit | None:
         """The likeliest rule that the parent has not, in the component that had a part in the cases' answers, or if
         there is none, an example where one may be. None if it was made from this parent already: less likely ones would
         rather spoil it.
@@ -66,7 +66,7 @@ class ModelFree:
 
     def together(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
-    ) -> Proposal | None:
+    ) -> ProposedEdit | None:
         """The likeliest rules that the parent has not and an example, in one edit: each may help only beside the
         others, as a form does whose fields are spelt otherwise. None if there is no more than one of them.
         """
@@ -83,7 +83,7 @@ class ModelFree:
 
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
-    ) -> Proposal | None:
+    ) -> ProposedEdit | None:
         """The next proposal for one of the components that was not made from this parent yet, None if there is none.
 
         Rules come before examples; each is tried first in the component that had a part in the cases' answers.
@@ -93,7 +93,7 @@ class ModelFree:
 
     def _next(
         self, parent: Candidate, order: Sequence[str], edits: Iterable[tuple[_Idea, ...]]
-    ) -> Proposal | None:
+    ) -> ProposedEdit | None:
         for ideas in edits:
             for component in order:
                 texts = tuple(idea.edit.text for idea in ideas)
@@ -119,7 +119,7 @@ class ModelFree:
                     edit = Edit("example", "", example_text(*pair), exhibit.case.id)
                     yield _Idea(edit, "this case fails, and shows in what form others may want their answer.")
 
-    def _made(self, parent: Candidate, component: str, ideas: Sequence[_Idea]) -> Proposal | None:
+    def _made(self, parent: Candidate, component: str, ideas: Sequence[_Idea]) -> ProposedEdit | None:
         """The proposal, None when the guard refuses it."""
         before, edits = parent.texts[component], [idea.edit for idea in ideas]
         try:
@@ -130,7 +130,7 @@ class ModelFree:
         kept = still_kept((*parent.taken, *taken), {**parent.texts, component: text})
         if self._guard.check(component, before, text, cases_of(kept)) is not None:
             return None
-        return Proposal(
+        return ProposedEdit(
             component,
             text,
             " ".join(idea.reason for idea in ideas),

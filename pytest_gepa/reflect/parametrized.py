@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from pytest_gepa.prompts.python_source import parse_module
 from pytest_gepa.reflect.tables import Node, Row, Texts, node_of, tables
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.sources import Source
@@ -63,7 +64,7 @@ def _splits(cases: Iterable[Case]) -> Mapping[tuple[str, str], Mapping[int, set[
 
 
 def _listed(sources: Iterable[Source]) -> Iterator[Listed]:
-    trees = [(source, tree) for source in sources if (tree := _parsed(source.text)) is not None]
+    trees = [(source, tree) for source in sources if (tree := parse_module(source.text)) is not None]
     defined = {source.path: _assigned(tree) for source, tree in trees}
     for source, tree in trees:
         known = _known(source.path, tree, defined)
@@ -71,13 +72,6 @@ def _listed(sources: Iterable[Source]) -> Iterator[Listed]:
             where = f"{source.path}::{function}" if function else ""
             for rows, is_derived in _rows(given, known):
                 yield Listed(where, names, tuple(row.texts for row in rows), is_derived)
-
-
-def _parsed(text: str) -> ast.Module | None:
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _known(

@@ -20,7 +20,7 @@ from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu, choosing_menu, full_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
-from pytest_gepa.reflect.reader import ReplyReader, nodeids_of
+from pytest_gepa.reflect.reader import Read, ReplyReader, nodeids_of
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
 from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, Version, build_request, correction
 from pytest_gepa.trace.redact_lines import HiddenLines
@@ -84,7 +84,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class ProposedEdit:
     """What came of asking for an edit.
 
     `text` is the component's new text, or None if there is no edit. `rejections` says, for each reply that
@@ -102,11 +102,6 @@ class Proposal:
     replies: tuple[Asking, ...] = field(default=(), repr=False)
     examples: tuple[Example, ...] = ()
     origin: OwnName = "model"
-
-    @property
-    def not_to_blame(self) -> bool:
-        """Whether the model gave a valid reply and wants no change of this prompt."""
-        return self.text is None and bool(self.replies) and not self.replies[-1].rejection
 
     @property
     def input_tokens(self) -> int:
@@ -140,7 +135,7 @@ def propose(
     examples: Sequence[Example] = (),
     redact: Callable[[str], str] = str,
     other: Version | None = None,
-) -> Proposal:
+) -> ProposedEdit:
     """Ask for an edit of `component`, whose text is `parent_text` in the parent.
 
     `examples` are the cases that the parent's texts have taken whole. `redact` gives a text without its secrets: the
@@ -167,63 +162,62 @@ def propose(
         attempt=attempt,
         other=None if other is None else Version(*map(redact, other)),
     )
-    exchanges: list[Asking] = []
-    rejections: list[str] = []
-    follow_up: list[ChatMessage] = []
-    tokens = budget.tokens
-    for _ in range(_TRIES):
+    found: list[Read] = []
+
+    def read(raw: RawReply) -> str:
         try:
-            messages, raw, taken_tokens = ask_fitting(build, follow_up, model, menu, tokens)
-        except ContextTooLong as error:
-            rejections.append(f"context too long: {error}")
-            break
-        except ReflectionError as error:
-            if not exchanges:
-                raise
-            # What came before was paid for and is kept; if the trouble lasts, the next proposal meets it
-            # first.
-            rejections.append(f"no reply: {error}")
-            break
-        if taken_tokens < tokens:
-            tokens = taken_tokens
-            budget.lower(tokens)
-        try:
-            reply, text, taken = reader.read(raw)
+            found.append(reader.read(raw))
         except (ReplyError, EditError) as error:
-            rejections.append(str(error))
-            exchanges.append(Asking(tuple(messages), raw, str(error)))
-            follow_up = correction(raw.text, redact(str(error)))
-            continue
-        exchanges.append(Asking(tuple(messages), raw))
-        return Proposal(
-            component,
-            text,
-            reply.diagnosis,
-            tuple(
-                (nodeid, problem, cause)
-                for case, problem, cause in reply.case_diagnoses
-                for nodeid in nodeids_of(case, failing)
-            ),
-            "" if text is None else summarize(parent_text, text),
-            tuple(rejections),
-            tuple(exchanges),
-            taken,
-        )
-    return Proposal(component, None, rejections=tuple(rejections), replies=tuple(exchanges))
+            return str(error)
+        return ""
+
+    exchanges, missing = ask_until_read(build, read, model, menu, budget, redact)
+    rejections = [asking.rejection for asking in exchanges if asking.rejection]
+    return proposed(
+        component, parent_text, found[0] if found else None, [*rejections, *missing], exchanges, failing
+    )
+
+
+def proposed(
+    component: str,
+    parent_text: str,
+    read: Read | None,
+    rejections: Sequence[str],
+    replies: Sequence[Asking],
+    failing: Sequence[Exhibit],
+) -> ProposedEdit:
+    """The proposal of what was read of the replies, None where that is nothing."""
+    if read is None:
+        return ProposedEdit(component, None, rejections=tuple(rejections), replies=tuple(replies))
+    diagnoses = tuple(
+        (nodeid, problem, cause)
+        for case, problem, cause in read.reply.case_diagnoses
+        for nodeid in nodeids_of(case, failing)
+    )
+    return ProposedEdit(
+        component,
+        read.text,
+        read.reply.diagnosis,
+        diagnoses,
+        "" if read.text is None else summarize(parent_text, read.text),
+        tuple(rejections),
+        tuple(replies),
+        read.taken,
+    )
 
 
 def proposal_of_plugin(
     component: str, parent_text: str, text: str, guard: Guard, examples: Sequence[Example] = ()
-) -> Proposal:
+) -> ProposedEdit:
     """What a plugin's text for `component` comes to; it stands before the same guard as a model's edit."""
     if text == parent_text:
-        return Proposal(component, None, origin=PLUGIN)
+        return ProposedEdit(component, None, origin=PLUGIN)
     here = [example for example in examples if example.component == component]
     kept = [example for example in examples if example.component != component]
     kept += still_kept(here, {component: text})
     if reason := guard.check(component, parent_text, text, cases_of(kept)):
-        return Proposal(component, None, rejections=(reason,), origin=PLUGIN)
-    return Proposal(component, text, summary=summarize(parent_text, text), origin=PLUGIN)
+        return ProposedEdit(component, None, rejections=(reason,), origin=PLUGIN)
+    return ProposedEdit(component, text, summary=summarize(parent_text, text), origin=PLUGIN)
 
 
 def _example_menu(menu: Menu, guard: Guard, failing: Sequence[Exhibit]) -> Menu:
@@ -232,6 +226,43 @@ def _example_menu(menu: Menu, guard: Guard, failing: Sequence[Exhibit]) -> Menu:
     if all(pair is not None and len("".join(pair)) <= MOST_EXAMPLE for pair in pairs):
         return choosing_menu(menu, len(pairs))
     return menu
+
+
+def ask_until_read(
+    build: Callable[..., list[ChatMessage]],
+    read: Callable[[RawReply], str],
+    model: Reflector,
+    menu: Menu,
+    budget: EvidenceBudget,
+    redact: Callable[[str], str],
+) -> tuple[list[Asking], list[str]]:
+    """Ask, and once more where a reply cannot be used; returns what was asked and replied, and why a reply is missing.
+
+    `read` takes a reply, and says why it cannot be used, "" if it can. Raises `ReflectionError` if not even a first
+    reply comes.
+    """
+    exchanges: list[Asking] = []
+    follow_up: list[ChatMessage] = []
+    tokens = budget.tokens
+    for _ in range(_TRIES):
+        try:
+            messages, raw, taken_tokens = ask_fitting(build, follow_up, model, menu, tokens)
+        except ContextTooLong as error:
+            return exchanges, [f"context too long: {error}"]
+        except ReflectionError as error:
+            if not exchanges:
+                raise
+            # What came before was paid for and is kept; if the trouble lasts, the next proposal meets it first.
+            return exchanges, [f"no reply: {error}"]
+        if taken_tokens < tokens:
+            tokens = taken_tokens
+            budget.lower(tokens)
+        problem = read(raw)
+        exchanges.append(Asking(tuple(messages), raw, problem))
+        if not problem:
+            break
+        follow_up = correction(raw.text, redact(problem))
+    return exchanges, []
 
 
 def ask_fitting(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pytest_gepa.prompts.edits import Edit, apply_edits
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
@@ -21,6 +22,14 @@ _BETWEEN = re.compile(r"\s*(?:,|;|&|\band\b)\s*(?:and\b\s*)?")
 _RANGE = re.compile(r"(\d{1,4})\s*(?:-|\u2013|\bto\b)\s*(\d{1,4})")
 
 
+class Read(NamedTuple):
+    """What a reply makes of a prompt: the new text (None: no change is wanted), and the cases that it has taken in."""
+
+    reply: Reply
+    text: str | None
+    taken: tuple[Example, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ReplyReader:
     """Reads replies to one request: applies their edits, and has the guard look at what comes of it."""
@@ -33,14 +42,11 @@ class ReplyReader:
     failing: Sequence[Exhibit]
     examples: Sequence[Example]
 
-    def read(self, raw: RawReply) -> tuple[Reply, str | None, tuple[Example, ...]]:
-        """The reply, the new text (None if no change is wanted) and the cases that were taken into it.
-
-        Raises `ReplyError` and `EditError`.
-        """
+    def read(self, raw: RawReply) -> Read:
+        """What the reply makes of the prompt. Raises `ReplyError` and `EditError`."""
         reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu)
         if not reply.edits:
-            return reply, None, ()
+            return Read(reply, None, ())
         reply = replace(reply, edits=tuple(map(self._written, reply.edits)))
         taken = tuple(example for edit in reply.edits if (example := self._taken(edit)) is not None)
         text = self.masked.restore(apply_edits(self.masked.shown, reply.edits))
@@ -49,7 +55,7 @@ class ReplyReader:
         kept = still_kept([*here, *taken], {self.component: text})
         if reason := self.guard.check(self.component, self.parent_text, text, cases_of([*elsewhere, *kept])):
             raise ReplyError(reason)
-        return reply, text, taken
+        return Read(reply, text, taken)
 
     def _written(self, edit: Edit) -> Edit:
         """The edit, with the text of the case where a model has only chosen one."""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from pytest_gepa.cut import cut
 from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.edits import KINDS, Edit
 from pytest_gepa.reflect.fence import Fence, UnclosedFenceError, find_fences
@@ -344,5 +345,4 @@ def _wrong_shape(detail: str) -> NoReturn:
 
 
 def _shortened(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= _MOST_DIAGNOSIS else f"{text[:_MOST_DIAGNOSIS]}..."
+    return cut(text.strip(), _MOST_DIAGNOSIS)

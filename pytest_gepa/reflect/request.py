@@ -25,13 +25,11 @@ _RULE_TOKENS = 1_500
 SHOWN_TO_WEAK = 3
 """Failing cases in a request under a shrunken menu."""
 
-_DISCARDED: Mapping[MenuName, tuple[int, int]] = {
-    "full": (6, 500),
-    "rule": (3, 200),
-    "example": (3, 200),
-    "program": (4, 1_500),
-}
-"""How many discarded edits are shown, and bytes of each."""
+_DISCARDED_BYTES: Mapping[MenuName, int] = {"full": 500, "rule": 200, "example": 200, "program": 1_500}
+"""Of each discarded edit that is shown. The full menu shows all that the search tells of."""
+
+_LATEST: Mapping[MenuName, int] = {"rule": 3, "example": 3, "program": 4}
+"""So many discarded edits are shown under the other menus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def build_request(
     block of the user message and stands nowhere else in a block of its own.
     """
     known = {**components, component_id: text}
-    shown, summary_bytes = _DISCARDED[menu.name]
+    latest = discarded[-_LATEST.get(menu.name, len(discarded)) :]
     if menu.name in ("rule", "example"):
         # No neighbours: small models take an answer that passed for the one that is wanted everywhere.
         evidence = gather_briefly(
@@ -88,8 +86,8 @@ def build_request(
         "others": [one_line(name) for name in sorted(known) if name != component_id],
         "evidence": evidence,
         "discarded": [
-            (cut_middle(scrub(summary), summary_bytes), one_line(reason))
-            for summary, reason in discarded[-shown:]
+            (cut_middle(scrub(summary), _DISCARDED_BYTES[menu.name]), one_line(reason))
+            for summary, reason in latest
         ],
         "attempt": attempt,
         "version": other,
@@ -111,7 +109,6 @@ def build_joint_request(
 ) -> list[ChatMessage]:
     """The same for several prompts at once, whose evidence is told once. The prompts are the first fenced blocks."""
     known = {**components, **{one.component: one.text for one in asked}}
-    shown, summary_bytes = _DISCARDED["full"]
     return _messages(
         menu,
         {
@@ -125,11 +122,11 @@ def build_joint_request(
             "evidence": gather(asked[0].component, known, failing, neighbours, token_budget),
             "discarded": [
                 (
-                    cut_middle(scrub(summary), summary_bytes),
+                    cut_middle(scrub(summary), _DISCARDED_BYTES["full"]),
                     f"{one_line(one.component)}: {one_line(reason)}",
                 )
                 for one in asked
-                for summary, reason in one.discarded[-shown:]
+                for summary, reason in one.discarded
             ],
             "attempt": attempt,
             "version": None,

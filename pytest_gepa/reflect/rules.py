@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_gepa.prompts.pairs import plain_value
+from pytest_gepa.prompts.python_source import parse_module, plain_value
 from pytest_gepa.reflect.stated import (
     Series,
     answer_object,
@@ -92,13 +92,12 @@ def _wanted_keys(source: str, cases: Sequence[Case]) -> tuple[str, ...]:
     found = keys([value for value in values if value])
     if found:
         return found
-    try:
-        nodes = list(ast.walk(ast.parse(source)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_module(source)
+    if tree is None:
         return ()
     read = [
         node.slice.value
-        for node in nodes
+        for node in ast.walk(tree)
         if isinstance(node, ast.Subscript)
         and isinstance(node.slice, ast.Constant)
         and isinstance(node.slice.value, str)

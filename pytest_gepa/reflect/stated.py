@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.prompts.pairs import READS_JSON
+from pytest_gepa.prompts.python_source import parse_expression, parse_module, plain_value
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
@@ -43,7 +44,7 @@ def statements(exhibit: Exhibit) -> Iterator[ast.expr]:
     """The conditions of the asserts that failed, as they stand in the test; of `a and b` each."""
     for line in _said(exhibit):
         if line.startswith("> "):
-            for node in ast.walk(_parsed(line[2:], "exec") or ast.Module([], [])):
+            for node in ast.walk(parse_module(line[2:].strip()) or ast.Module([], [])):
                 if isinstance(node, ast.Assert):
                     yield from node.test.values if isinstance(node.test, ast.BoolOp) else [node.test]
 
@@ -52,7 +53,7 @@ def members(exhibit: Exhibit) -> tuple[str, ...]:
     """The texts among which a failing case looked for its value in vain, as pytest shows them."""
     for compared in _introspected(exhibit):
         if isinstance(compared.ops[0], ast.In):
-            found = _value(compared.comparators[0])
+            found = plain_value(compared.comparators[0])
             if isinstance(found, (tuple, list, set, frozenset, dict)) and all(
                 isinstance(one, str) for one in found
             ):
@@ -68,7 +69,7 @@ def comparisons(exhibits: Iterable[Exhibit]) -> list[Comparison]:
     for exhibit in exhibits:
         parameters = [value for _, value in _parameters(exhibit.case)]
         for compared in _introspected(exhibit):
-            left, right = _value(compared.left), _value(compared.comparators[0])
+            left, right = plain_value(compared.left), plain_value(compared.comparators[0])
             if not isinstance(compared.ops[0], ast.Eq) or left is None or right is None:
                 continue
             is_turned = left in parameters and right not in parameters
@@ -165,37 +166,15 @@ def _introspected(exhibit: Exhibit) -> Iterator[ast.Compare]:
     """The comparisons that pytest shows with their values: `assert 'x' == 'billing'`."""
     for line in read_failure(exhibit.rollout.trajectory.failure).printed.split("\n")[:_TRIED]:
         _, word, shown = line.partition("assert ")
-        tree = _parsed(shown, "eval") if word else None
-        if (
-            isinstance(tree, ast.Expression)
-            and isinstance(tree.body, ast.Compare)
-            and len(tree.body.ops) == 1
-        ):
-            yield tree.body
+        found = parse_expression(shown.strip()) if word else None
+        if isinstance(found, ast.Compare) and len(found.ops) == 1:
+            yield found
 
 
 def _parameters(case: Case) -> list[tuple[str, object]]:
     found = []
     for name, shown in case.parameters:
-        tree = _parsed(shown, "eval")
-        value = _value(tree.body) if isinstance(tree, ast.Expression) else None
+        value = plain_value(shown.strip())
         if value is not None:
             found.append((name, value))
     return found
-
-
-def _parsed(text: str, mode: str) -> ast.AST | None:
-    try:
-        tree: ast.AST = ast.parse(text.strip(), mode=mode)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return tree
-
-
-def _value(node: ast.expr) -> object:
-    """The value of a literal, None for anything else."""
-    try:
-        value: object = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return None
-    return value

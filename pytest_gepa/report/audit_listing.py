@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.audit_text import coverage_words, flaky_words, lines_of
+from pytest_gepa.report.foreign import code, line
 from pytest_gepa.report.phrases import price
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.wording import count, duration, printable
@@ -41,19 +42,19 @@ def audit_markdown(result: AuditResult) -> str:
         "## Spent",
         "",
         f"{count(spent.rollouts, 'rollout')}, {spent.cached} more answered from the cache, "
-        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}.",
+        f"{spent.input_tokens + spent.output_tokens:,} tokens, {line(price(spent))}, {duration(spent.seconds)}.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _prompt(prompt: PromptCoverage) -> Iterator[str]:
-    yield from (f"## {_code(prompt.component)}", "", f"{coverage_words(prompt)}.", "")
+    yield from (f"## {code(prompt.component)}", "", f"{line(coverage_words(prompt))}.", "")
     marks = _marks(prompt)
     wide = max(map(len, marks.values()), default=1)
-    for row, line in enumerate(prompt.text.rstrip("\n").split("\n"), 1):
+    for row, shown in enumerate(prompt.text.rstrip("\n").split("\n"), 1):
         number = prompt.file_lines[row - 1]
         # Indented code: nothing in the text can close it.
-        yield f"    {marks.get(row, ''):>{wide}} |{number:>4} | {printable(line)}".rstrip()
+        yield f"    {marks.get(row, ''):>{wide}} |{number:>4} | {printable(shown)}".rstrip()
     yield ""
     whole = prompt.whole.cases if prompt.whole is not None else ()
     if prompt.whole is not None:
@@ -84,43 +85,37 @@ def _told(piece: PieceCoverage, known: tuple[str, ...] = ()) -> str:
     if piece.state == "noticed" and piece.cases == known:
         return f"{len(piece.cases)} of {count(piece.measured, 'case')}, the same as all of it"
     if piece.state == "noticed":
-        names = ", ".join(map(_code, piece.cases))
+        names = ", ".join(map(code, piece.cases))
         return f"{len(piece.cases)} of {count(piece.measured, 'case')}: {names}"
     if piece.state == "unnoticed":
         return "no case notices"
-    return f"{piece.state}: {printable(piece.reason)}"
+    return f"{piece.state}: {line(piece.reason)}"
 
 
 def _cases(result: AuditResult) -> Iterator[str]:
     findings = {
         "Pass whatever a prompt says": [
-            f"{_code(one.case)}: with {', '.join(map(_code, one.prompts))} blanked"
+            f"{code(one.case)}: with {', '.join(map(code, one.prompts))} blanked"
             + (", every prompt that it uses" if one.is_every else "")
             for one in result.anyhow
         ],
         "Contradict each other": [
             "; ".join(
-                f"{_code(case)} expects {_code(told)}"
+                f"{code(case)} expects {code(told)}"
                 for case, told in zip(group.cases, group.expected, strict=True)
             )
             for group in result.contradictions
         ],
-        "Flaky": [flaky_words(_code(one.case), one.passed, one.trials, one.scores) for one in result.flaky],
+        "Flaky": [flaky_words(code(one.case), one.passed, one.trials, one.scores) for one in result.flaky],
         "Fail without a word": [
-            f"{_code(one.case)}: {_code(one.printed) if one.printed.strip() else 'no message'}"
+            f"{code(one.case)}: {code(one.printed, 1_000) if one.printed.strip() else 'no message'}"
             for one in result.says_nothing
         ],
-        "Fail today, and so can notice nothing": [_code(case) for case in result.failing],
+        "Fail today, and so can notice nothing": [code(case) for case in result.failing],
         "No evidence from": [
-            f"{_code(one.case)}: {one.outcome}: {_code(one.reason)}" for one in result.trouble
+            f"{code(one.case)}: {one.outcome}: {code(one.reason, 1_000)}" for one in result.trouble
         ],
     }
     for title, lines in findings.items():
         if lines:
-            yield from (f"## {title}", "", *(f"- {line}" for line in lines), "")
-
-
-def _code(text: str) -> str:
-    """Foreign text between backticks, on one line."""
-    flat = " ".join(printable(text).split()).replace("`", "'")
-    return f"`{flat}`"
+            yield from (f"## {title}", "", *(f"- {told}" for told in lines), "")

@@ -1,4 +1,4 @@
-"""An audit in words: its plan, what it says while it runs and when it has ended. Every sentence of it is here."""
+"""An audit in words: its plan, what it says while it runs and when it has ended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.phrases import price
+from pytest_gepa.report.rows import capped, row
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import Settings
@@ -28,23 +29,23 @@ def audit_plan_lines(
     """The lines of `--gepa-plan --gepa-audit`; `usage` is what earlier runs have shown, by case id."""
     known = all(prompt.is_known for prompt in plan.prompts)
     lines = [
-        f"baseline             {plan.cases * plan.trials} rollouts = {count(plan.cases, 'case')} x "
-        f"{count(plan.trials, 'trial')}; a rollout is one run of one case",
-        f"prompts              {len(plan.prompts)}, each blanked, then without one of its pieces; cases that use it"
+        row("baseline", f"{plan.cases * plan.trials} rollouts = {count(plan.cases, 'case')} x "
+        f"{count(plan.trials, 'trial')}; a rollout is one run of one case"),
+        row("prompts", f"{len(plan.prompts)}, each blanked, then without one of its pieces; cases that use it")
         + (", as earlier runs showed" if known else ": unknown until the baseline, so all of them"),
         *(f"  {_prompt_plan(prompt)}" for prompt in plan.prompts),
-        f"all                  at most {plan.needed:,} rollouts = {plan.cases * plan.trials:,} + {plan.ablated:,}; "
-        "cases that score nothing today are left out",
+        row("all", f"at most {plan.needed:,} rollouts = {plan.cases * plan.trials:,} + {plan.ablated:,}; "
+        "cases that score nothing today are left out"),
     ]
     if plan.trials > 1:
         lines.append(
-            "                     a case whose answers vary runs again with each text under which it does worse"
+            row("", "a case whose answers vary runs again with each text under which it does worse")
         )
     if settings.budget is not None:
-        lines.append(f"budget               {count(settings.budget, 'rollout')}: {_room(plan)}")
+        lines.append(row("budget", f"{count(settings.budget, 'rollout')}: {_room(plan)}"))
     if settings.max_cost is not None:
         lines.append(
-            f"cap                  {dollars(settings.max_cost)}; what has no room is told as not measured"
+            row("cap", f"{dollars(settings.max_cost)}; what has no room is told as not measured")
         )
     rollouts = min(plan.limit, plan.needed)
     budget = BudgetPlan(rollouts, rollouts, 0, 0, 1)
@@ -90,24 +91,22 @@ def audit_opening(settings: Settings, plan: AuditPlan) -> str:
 
 def audit_closing(result: AuditResult, directory: str) -> list[str]:
     """The closing section. `directory` is the run's, as seen from where the user is."""
-    lines = [] if result.is_finished else ["INTERRUPTED          what follows was found before"]
+    lines = [] if result.is_finished else [row("INTERRUPTED", "what follows was found before")]
     if result.simulated:
-        lines.append(f"model                {' and '.join(result.models)}, {WARNING}")
-    lines.append(f"prompt coverage      {_share(result.noticed, result.measured)}")
+        lines.append(row("model", f"{' and '.join(result.models)}, {WARNING}"))
+    lines.append(row("prompt coverage", _share(result.noticed, result.measured)))
     for prompt in result.prompts:
         lines += _prompt_lines(prompt)
     lines += _case_lines(result)
-    shown = result.trouble[:LISTED]
-    lines += [f"no evidence from     {one.case}: {one.outcome}: {one.reason}" for one in shown]
-    if len(result.trouble) > len(shown):
-        lines.append(f"                     and {len(result.trouble) - len(shown)} more, in audit.json")
-    lines += [f"trouble in recording {problem}" for problem in result.problems[:LISTED]]
+    trouble = [row("no evidence from", f"{one.case}: {one.outcome}: {one.reason}") for one in result.trouble]
+    lines += capped(trouble, LISTED, "audit.json")
+    lines += [row("trouble in recording", problem) for problem in result.problems[:LISTED]]
     spent = result.spent
     lines.append(
-        f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
+        row("spent", f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}")
     )
-    return [*map(printable, lines), f"listing              {directory}/audit.md"]
+    return [*map(printable, lines), row("listing", f"{directory}/audit.md")]
 
 
 def _share(noticed: int, measured: int) -> str:
@@ -157,23 +156,24 @@ def _prompt_lines(prompt: PromptCoverage) -> Iterator[str]:
 def _case_lines(result: AuditResult) -> Iterator[str]:
     every = [one.case for one in result.anyhow if one.is_every]
     if every:
-        yield f"pass anyhow          {count(len(every), 'case')}, whatever a prompt says: {_some(every)}"
+        yield row("pass anyhow", f"{count(len(every), 'case')}, whatever a prompt says: {_some(every)}")
     part = len(result.anyhow) - len(every)
     if part:
-        yield f"pass without         a prompt that they use: {count(part, 'case')}, and not without another"
+        yield row("pass without", f"a prompt that they use: {count(part, 'case')}, and not without another")
     for group in result.contradictions[:LISTED]:
         said = "; ".join(f"{case} ({told})" for case, told in zip(group.cases, group.expected, strict=True))
-        yield f"contradictory        alike inputs, different expectations: {said}"
-    for flaky in result.flaky[:LISTED]:
-        yield f"flaky                {flaky_words(flaky.case, flaky.passed, flaky.trials, flaky.scores)}"
-    if len(result.flaky) > LISTED:
-        yield f"                     and {len(result.flaky) - LISTED} more, in the listing"
-    for one in result.says_nothing[:LISTED]:
-        yield f"failure says nothing {one.case}: {' '.join(one.printed.split()) or 'no message'}"
-    if len(result.says_nothing) > LISTED:
-        yield f"                     and {len(result.says_nothing) - LISTED} more, in the listing"
+        yield row("contradictory", f"alike inputs, different expectations: {said}")
+    flaky = [
+        row("flaky", flaky_words(one.case, one.passed, one.trials, one.scores)) for one in result.flaky
+    ]
+    yield from capped(flaky, LISTED, "the listing")
+    says_nothing = [
+        row("failure says nothing", f"{one.case}: {' '.join(one.printed.split()) or 'no message'}")
+        for one in result.says_nothing
+    ]
+    yield from capped(says_nothing, LISTED, "the listing")
     if result.failing:
-        yield f"fail today           {count(len(result.failing), 'case')}, which can notice nothing"
+        yield row("fail today", f"{count(len(result.failing), 'case')}, which can notice nothing")
 
 
 def flaky_words(case: str, passed: int, trials: int, scores: Sequence[float]) -> str:

@@ -9,6 +9,7 @@ from pytest_gepa.check.baselines import Baseline, Matched
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.check_baseline import LISTED
 from pytest_gepa.report.expected import expected_lines
+from pytest_gepa.report.rows import row
 from pytest_gepa.report.simulated import WARNING, is_simulated
 from pytest_gepa.run.base_prompts import PromptChange
 from pytest_gepa.run.plan import BudgetPlan
@@ -40,9 +41,9 @@ def saving_plan(
 ) -> list[str]:
     """The plan of a baseline that would be saved."""
     return [
-        f"baseline             {settings.saved_baseline} would be saved",
-        f"cases                {len(cases):,}",
-        f"rollouts             at most {trials:,}, {settings.trials or CAP} a case; those that reach no model run once",
+        row("baseline", f"{settings.saved_baseline} would be saved"),
+        row("cases", f"{len(cases):,}"),
+        row("rollouts", f"at most {trials:,}, {settings.trials or CAP} a case; those that reach no model run once"),
         *_price(settings, cases, trials, usage),
         "nothing was run",
     ]
@@ -73,11 +74,11 @@ def comparing_plan(
         ", ..." if len(changes) > LISTED else ""
     )
     return [
-        f"baseline             {settings.baseline}, saved on {baseline.saved} by pytest-gepa {baseline.version}, "
-        f"models {', '.join(baseline.models) or 'none'}",
-        f"prompts              {f'not as then: {named}' if changes else 'all as then'}",
-        f"cases                {len(cases):,} compared{f'; not compared: {apart}' if apart else ''}",
-        f"rollouts             {least:,} where nothing differs ({CLEAN} a case), at most {most:,}",
+        row("baseline", f"{settings.baseline}, saved on {baseline.saved} by pytest-gepa {baseline.version}, "
+        f"models {', '.join(baseline.models) or 'none'}"),
+        row("prompts", f"not as then: {named}" if changes else "all as then"),
+        row("cases", f"{len(cases):,} compared{f'; not compared: {apart}' if apart else ''}"),
+        row("rollouts", f"{least:,} where nothing differs ({CLEAN} a case), at most {most:,}"),
         *_price(settings, cases, most, usage),
         "nothing was run",
     ]
@@ -88,7 +89,7 @@ def _price(
 ) -> list[str]:
     budget = BudgetPlan(rollouts, rollouts, 0, 0, 1)
     lines = expected_lines(replace(settings, max_cost=None), cases, NO_MODEL, budget, usage, None, FRESH)
-    return lines if settings.max_cost is None else [*lines, f"cap                  ${settings.max_cost:.2f}"]
+    return lines if settings.max_cost is None else [*lines, row("cap", f"${settings.max_cost:.2f}")]
 
 
 def saved_lines(name: str, baseline: Baseline) -> list[str]:
@@ -98,9 +99,9 @@ def saved_lines(name: str, baseline: Baseline) -> list[str]:
     passed = sum(case.passed for case in baseline.cases.values())
     trials = sum(case.trials for case in baseline.cases.values())
     return [
-        f"baseline             {name}: {count(len(baseline.cases), 'case')}, {each} trials each, {passed:,} of "
-        f"{trials:,} passed",
-        f"models               {', '.join(baseline.models) or 'none'}"
+        row("baseline", f"{name}: {count(len(baseline.cases), 'case')}, {each} trials each, {passed:,} of "
+        f"{trials:,} passed"),
+        row("models", ", ".join(baseline.models) or "none")
         + (f", {WARNING}" if is_simulated(baseline.models) else ""),
         _provable(numbers[0], len(baseline.cases)),
     ]
@@ -109,8 +110,8 @@ def saved_lines(name: str, baseline: Baseline) -> list[str]:
 def replaced_lines(before: Baseline, differences: Sequence[str]) -> list[str]:
     """What the baseline that was replaced said otherwise."""
     if not differences:
-        return [f"replaces             the one of {before.saved}: no difference but the day"]
-    lines = [f"replaces             the one of {before.saved}: {count(len(differences), 'difference')}"]
+        return [row("replaces", f"the one of {before.saved}: no difference but the day")]
+    lines = [row("replaces", f"the one of {before.saved}: {count(len(differences), 'difference')}")]
     lines += [f"  {line}" for line in differences[:LISTED_DIFFERENCES]]
     if len(differences) > LISTED_DIFFERENCES:
         lines.append(f"  and {len(differences) - LISTED_DIFFERENCES} more; git diff shows them all")
@@ -120,8 +121,8 @@ def replaced_lines(before: Baseline, differences: Sequence[str]) -> list[str]:
 def _provable(recorded: int, cases: int) -> str:
     most = most_provable(recorded, CAP, cases)
     if most is None:
-        return "provable             nothing: so few trials can prove no case worse; save more with --gepa-trials"
+        return row("provable", "nothing: so few trials can prove no case worse; save more with --gepa-trials")
     return (
-        f"provable             of a case that passed all of its {recorded} trials: that it is worse, when it passes at "
-        f"most {most} of {CAP}"
+        row("provable", f"of a case that passed all of its {recorded} trials: that it is worse, when it passes at "
+        f"most {most} of {CAP}")
     )

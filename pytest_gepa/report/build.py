@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping, Sequence
 
+from pytest_gepa.cut import cut
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.optimize.state import RunState
@@ -40,7 +41,10 @@ REASONS = {
     "not proven": "so small a difference may be chance",
     "worse": "the winner of the search did worse in the confirm run",
 }
-TOO_SMALL = "the difference is no chance, but below half a point in the cases that changed"
+TOO_SMALL = (
+    "the difference is statistically clear but too small: the cases that changed moved by less than half a point on "
+    "average"
+)
 
 
 def build_result(
@@ -151,7 +155,7 @@ def _warnings(state: RunState, reason: str, labels: Mapping[str, str]) -> tuple[
         told.append(failed_apart_warning([labels[case] for case in apart]))
     failed = state.reflection_failed
     if failed and failed not in reason:
-        told.append(f"the reflecting model failed, so that no more edits were asked for: {failed}")
+        told.append(f"the reflection model failed, so that no more edits were asked for: {failed}")
     if state.confirm_cut:
         told.append(f"the verdict goes by {count(state.trials, 'trial')} a side: {state.confirm_cut}")
     return tuple(told)
@@ -301,7 +305,7 @@ def _stray(stray: StrayCall, labels: Mapping[str, str]) -> str:
     """A call by its model and what it was asked last, and where it comes from if that is known."""
     call = stray.call
     said = " ".join(call.request[-1].content.split()) if call.request else ""
-    shown = said if len(said) <= STRAY_CHARACTERS else f"{said[:STRAY_CHARACTERS]} ..."
+    shown = cut(said, STRAY_CHARACTERS)
     origin = f", begun by {labels.get(stray.origin, stray.origin)}" if stray.origin else ""
     during = f", made while {labels.get(stray.during, stray.during)} ran" if stray.during else ""
     return f"{call.model or 'unknown model'}: {shown}{origin}{during}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pytest_gepa.report.check_result import CheckResult, SavedBaseline
 from pytest_gepa.report.fitting import ReportPart
 from pytest_gepa.report.foreign import code
+from pytest_gepa.report.rows import row
 from pytest_gepa.wording import count
 
 LISTED = 3
@@ -57,27 +58,27 @@ def compared_lines(result: CheckResult, saved: SavedBaseline) -> list[str]:
     then, today = ", ".join(saved.models) or "none", ", ".join(result.models.get("task", ())) or "none"
     models = f"{then} then and today" if then == today else f"{then} then, {today} today"
     lines = [
-        f"compared             trials of today with the counts of {result.base}, saved on {saved.saved} by pytest-gepa "
-        f"{saved.version}",
-        f"models               {models}",
+        row("compared", f"trials of today with the counts of {result.base}, saved on {saved.saved} by pytest-gepa "
+        f"{saved.version}"),
+        row("models", models),
     ]
     if result.changes:
         lines += [
-            f"prompt               {change.component}: {PROMPT_STATES.get(change.state, change.state)}"
+            row("prompt", f"{change.component}: {PROMPT_STATES.get(change.state, change.state)}")
             for change in result.changes
         ]
     else:
-        lines.append("prompts              every one has the text that it had then")
+        lines.append(row("prompts", "every one has the text that it had then"))
     for cases, words in _kinds(saved):
         named = ", ".join(cases[:LISTED]) + (", ..." if len(cases) > LISTED else "")
-        lines.append(f"not compared         {count(len(cases), 'case')} {words} ({named})")
+        lines.append(row("not compared", f"{count(len(cases), 'case')} {words} ({named})"))
     return lines
 
 
 def _kinds(saved: SavedBaseline) -> list[tuple[Sequence[str], str]]:
     kinds = [
         (saved.new, "not in the baseline"),
-        (saved.edited, "of which the test or its values are not as they were"),
+        (saved.edited, "of which the test, its values or its threshold are not as they were"),
         (saved.gone, "of the baseline that this session has not, or skips"),
     ]
     return [(cases, words) for cases, words in kinds if cases]

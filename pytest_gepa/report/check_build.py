@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from pytest_gepa.check.baselines import rounded
 from pytest_gepa.check.state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, SavedBaseline, Side
@@ -233,19 +234,17 @@ def _tied(state: CheckState) -> dict[str, str]:
 
 def _scores(state: CheckState, case: Case, group: str) -> CaseScore:
     if (recorded := state.recorded.get(case.id)) is not None:
-        # Recorded trials have no order, and are as many as they are: what is compared are the means of all.
-        today = _side(state, TODAY, case.id, None).score
-        scores = (
-            *recorded.scores,
-            *(run.score for _, run in state.side(TODAY, case.id) if run.score is not None),
-        )
+        # Recorded trials have no order, and are as many as they are: what is compared are the means of all. Today's
+        # are rounded as the file's are: 2/3 would be less than 0.666667, in every case that scores it.
+        runs = (run for _, run in state.side(TODAY, case.id) if run.outcome.is_evidence)
+        today = [rounded(run.score) for run in runs if run.score is not None]
         return CaseScore(
             case.id,
             seed=(recorded.mean,),
-            winner=(today,),
+            winner=(sum(today) / len(today) if today else None,),
             weight=case.weight,
             group=group,
-            is_graded=any(0 < score < 1 for score in scores),
+            is_graded=any(0 < score < 1 for score in (*recorded.scores, *today)),
         )
     sides = {side: dict(state.side(side, case.id)) for side in (BASE, TODAY)}
     number = 1 + max((trial for runs in sides.values() for trial in runs), default=-1)

@@ -56,8 +56,9 @@ class SavedBaseline:
     """The saved baseline that stood in for the base's side.
 
     `saved` is the day (ISO), `version` that of this package by which it was saved, `models` are the names that its
-    cases asked for. Not compared are cases of today that it has not (`new`), those of which the test or its values
-    are not as they were (`edited`), and its cases that this session has not, or skips (`gone`); all are nodeids.
+    cases asked for. Not compared are cases of today that it has not (`new`), those of which the test, its values or
+    its threshold are not as they were (`edited`), and its cases that this session has not, or skips (`gone`); all are
+    nodeids.
     """
 
     saved: OwnName

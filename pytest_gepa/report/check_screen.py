@@ -36,7 +36,7 @@ class CheckTerminal:
             return
         if self._status is None:
             self._console.print()
-            self._status = Status("", console=self._console)
+            self._status = Status("", console=self._console, spinner="line")
             self._status.start()
         elapsed = duration(time.monotonic() - state.started)
         self._status.update(f"gepa: {self._standing(state)}, {count(state.charged, 'rollout')}, {elapsed}")

@@ -11,6 +11,7 @@ from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, Side
 from pytest_gepa.report.check_wording import grouped_words, tier_words
 from pytest_gepa.report.phrases import price
 from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.rows import capped, row
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
 from pytest_gepa.wording import at_a_time, count, duration, p_words, points, printable
@@ -38,27 +39,27 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     if worst is not None:
         lines += [*_case_lines(worst, result), *_diff_lines(result, worst), ""]
     state = " - FAILED" if result.failed else ""
-    lines.append(f"verdict              {result.verdict}: {result.reason}{state}")
+    lines.append(row("verdict", f"{result.verdict}: {result.reason}{state}"))
     if result.cases:
         low, high = (100 * bound for bound in result.interval)
         lines.append(
-            f"mean score           {points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
-            f"{high:+.0f}, {p_words(result.p_value)}{grouped_words(result)}"
+            row("mean score", f"{points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
+            f"{high:+.0f}, {p_words(result.p_value)}{grouped_words(result)}")
         )
     if result.simulated:
         models = dict.fromkeys(name for names in result.models.values() for name in names)
-        lines.append(f"model                {' and '.join(models)}, {WARNING}")
+        lines.append(row("model", f"{' and '.join(models)}, {WARNING}"))
     for tier in LISTED_TIERS:
         lines += _tier_lines(result, tier)
     if stable := result.in_tier("stable"):
-        lines.append(f"stable               {count(len(stable), 'case')}")
+        lines.append(row("stable", count(len(stable), "case")))
     if result.untouched:
-        lines.append(f"untouched            {count(result.untouched, 'case')}, by every change")
+        lines.append(row("untouched", f"{count(result.untouched, 'case')}, by every change"))
     if result.on_new_prompts:
         named = ", ".join(result.on_new_prompts[:3]) + (", ..." if len(result.on_new_prompts) > 3 else "")
         lines.append(
-            f"new prompt           {count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
-            f"not compared, not gated ({named})"
+            row("new prompt", f"{count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
+            f"not compared, not gated ({named})")
         )
     lines += _deleted_lines(result)
     if result.baseline is None:
@@ -69,14 +70,14 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     if result.cases or result.spent.rollouts:
         if result.baseline is None:
             lines.append(
-                f"compared             prompts only: both sides ran the code of today, not of {result.base}"
+                row("compared", f"prompts only: both sides ran the code of today, not of {result.base}")
             )
         lines.append(spent_line(result.spent))
     gate = (
         f"{' and '.join(result.broken_rules)}, broken" if result.failed else f"--gepa-fail-on={result.gate}"
     )
-    lines.append(f"gate                 {'nothing was compared' if result.is_unmade else gate}")
-    lines.append(f"report               {directory}/check.md")
+    lines.append(row("gate", "nothing was compared" if result.is_unmade else gate))
+    lines.append(row("report", f"{directory}/check.md"))
     lines = [_without_commands(printable(line)) for line in lines]
     if result.command:
         how = ", with both versions of the prompts as ancestors" if result.baseline is None else ""
@@ -97,32 +98,29 @@ def _deleted_lines(result: CheckResult) -> list[str]:
         cases = result.on_deleted_prompts
         named = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")
         lines.append(
-            f"deleted prompt       {count(len(cases), 'case')} that used one before: not compared in this, as both "
-            f"sides ran without it ({named})"
+            row("deleted prompt", f"{count(len(cases), 'case')} that used one before: not compared in this, as both "
+            f"sides ran without it ({named})")
         )
     if result.not_collected:
         names = ", ".join(result.not_collected[:3]) + (", ..." if len(result.not_collected) > 3 else "")
         lines.append(
-            f"deleted prompt       {count(len(result.not_collected), 'case')} that used one before, and not among the "
-            f"cases of today ({names})"
+            row("deleted prompt", f"{count(len(result.not_collected), 'case')} that used one before, and not among the "
+            f"cases of today ({names})")
         )
     return lines
 
 
 def trouble_lines(trouble: Sequence[Trouble], problems: Sequence[str]) -> list[str]:
     """What gave no evidence, and what went wrong in the recording itself."""
-    shown = trouble[:LISTED]
-    lines = [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
-    if len(trouble) > len(shown):
-        lines.append(f"                     and {len(trouble) - len(shown)} more, in the report")
-    return lines + [f"trouble in recording {problem}" for problem in problems[:LISTED]]
+    lines = [row("no evidence from", f"{item.case}: {item.outcome}: {item.reason}") for item in trouble]
+    return capped(lines, LISTED) + [row("trouble in recording", problem) for problem in problems[:LISTED]]
 
 
 def spent_line(spent: Spent) -> str:
     """What it took."""
     return (
-        f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}"
+        row("spent", f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}")
     )
 
 
@@ -192,4 +190,4 @@ def _change_line(change: PromptChange) -> str:
         "deleted": "deleted; the code of today runs without it on both sides",
         "renamed": f"renamed from {change.before}, and edited",
     }
-    return f"prompt               {change.component}: {words.get(change.state, change.state)}"
+    return row("prompt", f"{change.component}: {words.get(change.state, change.state)}")

@@ -12,7 +12,7 @@ from pytest_gepa.redaction import without_secrets
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
-from pytest_gepa.run.directory import write_file
+from pytest_gepa.run.directory import write_text
 
 __all__ = ["annotation_lines", "write_check"]
 
@@ -24,13 +24,11 @@ def write_check(directory: Path, result: CheckResult, redact: Callable[[str], st
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = without_secrets(result, redact)
-    write_file(directory / "check.json", _json(to_json(result)))
-    write_file(directory / "check.md", render_check_markdown(result).encode("utf-8", "backslashreplace"))
-    write_file(directory / "gl-code-quality.json", _json(code_quality(result)))
+    write_text(directory / "check.json", _json(to_json(result)))
+    write_text(directory / "check.md", render_check_markdown(result))
+    write_text(directory / "gl-code-quality.json", _json(code_quality(result)))
     return result
 
 
-def _json(value: Any) -> bytes:
-    # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    return text.encode("utf-8", "backslashreplace")
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from pytest_gepa.cost.prices import NANO, PriceList, Tokens
 from pytest_gepa.reflect.modelfree import NO_MODEL
+from pytest_gepa.report.rows import row
 from pytest_gepa.run.plan import BudgetPlan, confirm_rollouts
 from pytest_gepa.run.spending import CONFIRM_PART, MARGIN, trials_within
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
-from pytest_gepa.wording import count, dollars
+from pytest_gepa.wording import count, dollars, mean_count
 
 UNKNOWN = "unknown before the first run: what a case takes has not been measured"
 
@@ -32,14 +33,14 @@ def expected_lines(
     known = [case for case in every if case.calls]
     calls = sum(case.calls for case in known)
     if not calls:
-        return [f"price                {UNKNOWN}", *_cap_lines(settings, cases, budget, None)]
+        return [row("price", UNKNOWN), *_cap_lines(settings, cases, budget, None)]
     each = len(known)
     into, out = sum(case.input_tokens for case in known), sum(case.output_tokens for case in known)
     share = budget.limit / each
     prices, lacking = PriceList(settings.prices), set[str]()
     lines = [
-        f"a rollout            {calls / each:.3g} calls, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
-        f"{sum(case.seconds for case in known) / each:.2g} s, as before",
+        row("a rollout", f"{mean_count(calls / each, 'call')}, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
+        f"{sum(case.seconds for case in known) / each:.2g} s, as before"),
     ]
     rollout = 0.0
     for name, used in sorted(_by_model(known).items()):
@@ -50,8 +51,9 @@ def expected_lines(
         rollout += paid or 0.0
         lines.append(f"  {name or 'no name'}: {_product(prices, name, tokens, paid)}")
     lines.append(
-        f"all of the budget    {share * calls:,.0f} calls, {share * into:,.0f} tokens in, {share * out:,.0f} out, "
-        f"{stored}{'' if model == NO_MODEL else '; reflections apart'}"
+        row("all of the budget", f"{count(round(share * calls), 'call')}, {share * into:,.0f} tokens in, "
+        f"{share * out:,.0f} out, "
+        f"{stored}{'' if model == NO_MODEL else '; reflections apart'}")
     )
     sums = [f"{count(budget.limit, 'rollout')} x {dollars(rollout)}"]
     total = budget.limit * rollout
@@ -61,13 +63,13 @@ def expected_lines(
         sums.append(found[1])
         total += found[2]
     if not any(used.calls for case in known for used in case.models.values()):
-        lines.append("price                unknown: the runs so far did not tell the tokens of each model")
+        lines.append(row("price", "unknown: the runs so far did not tell the tokens of each model"))
         return [*lines, *_cap_lines(settings, cases, budget, None)]
     if lacking:
         names = ", ".join(sorted(lacking))
-        lines.append(f"price                unknown: no price for {names}; add it to gepa_prices")
+        lines.append(row("price", f"unknown: no price for {names}; add it to gepa_prices"))
         return [*lines, *_cap_lines(settings, cases, budget, None)]
-    lines.append(f"price                at most about {dollars(total)} = {' + '.join(sums)}")
+    lines.append(row("price", f"at most about {dollars(total)} = {' + '.join(sums)}"))
     return [*lines, *_cap_lines(settings, cases, budget, rollout * each / len(every))]
 
 
@@ -108,7 +110,7 @@ def _reflections(
     """The line on reflections, the term of the sum, and its value in USD."""
     if reflection is None or not reflection.replies:
         lacking.update(() if prices.find(model) else {model})
-        return "reflections          unknown before the first run", "reflections, not known yet", 0.0
+        return row("reflections", "unknown before the first run"), "reflections, not known yet", 0.0
     tokens = Tokens(
         round(reflection.input_tokens / reflection.replies),
         round(reflection.output_tokens / reflection.replies),
@@ -120,8 +122,8 @@ def _reflections(
     said = _product(prices, model, tokens, paid)
     other = "" if model == reflection.model else f", as those of {reflection.model}"
     line = (
-        f"reflections          at most about {replies:,} = {ratio:.2g} a rollout of the search, as before; "
-        f"each {said}{other}"
+        row("reflections", f"at most about {replies:,} = {ratio:.2g} a rollout of the search, as before; "
+        f"each {said}{other}")
     )
     return line, f"{count(replies, 'reflection')} x {dollars(paid or 0.0)}", replies * (paid or 0.0)
 
@@ -134,7 +136,7 @@ def _cap_lines(
     if cap is None:
         return []
     if rollout is None:
-        return [f"cap                  {dollars(cap)}, {_kept('a share')}"]
+        return [row("cap", f"{dollars(cap)}, {_kept('a share')}")]
     each = rollout
 
     def price(trials: int) -> float:
@@ -144,15 +146,15 @@ def _cap_lines(
     trials = trials_within(price, budget.trials, CONFIRM_PART * (cap - baseline))
     if baseline + price(trials) >= cap:
         return [
-            f"cap                  {dollars(cap)}, which leaves nothing to search with: about {dollars(baseline)} for "
-            f"the baseline and {dollars(price(trials))} for a confirm run of {count(trials, 'trial')} a side"
+            row("cap", f"{dollars(cap)}, which leaves nothing to search with: about {dollars(baseline)} for "
+            f"the baseline and {dollars(price(trials))} for a confirm run of {count(trials, 'trial')} a side")
         ]
     fewer = (
         f" ({count(trials, 'trial')} a side, more if the search leaves enough)"
         if trials < budget.trials
         else ""
     )
-    return [f"cap                  {dollars(cap)}, {_kept(f'about {dollars(price(trials))}')}{fewer}"]
+    return [row("cap", f"{dollars(cap)}, {_kept(f'about {dollars(price(trials))}')}{fewer}")]
 
 
 def _kept(share: str) -> str:

@@ -10,6 +10,7 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.placeholders import declared, placeholders
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.phrases import groups_words, provable_words
+from pytest_gepa.report.rows import row
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
@@ -17,7 +18,7 @@ from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
 from pytest_gepa.verdict.judge import ALPHA, least_gain
 from pytest_gepa.verdict.power import SeenCase, provable_gain
-from pytest_gepa.wording import count, printable
+from pytest_gepa.wording import count, mean_count, printable
 
 LISTED_FILES = 4
 
@@ -34,16 +35,16 @@ def plan_lines(
     """The lines of `--gepa-plan`; `usage` is what earlier runs have shown, by case id, `reflection` of replies."""
     searched = sum(case.split == "search" for case in cases)
     held_out = len(cases) - searched
-    lines = [f"prompts              {len(components)}"]
+    lines = [row("prompts", str(len(components)))]
     for component in components:
         names = ", ".join(sorted(placeholders(component.text, declared(component.id))))
         keeps = f", placeholders {names}" if names else ""
         lines.append(f"  {component.id}: {len(component.text):,} characters{keeps}")
     lines += [
-        f"cases                {len(cases)} ({searched} search, {held_out} held out)",
+        row("cases", f"{len(cases)} ({searched} search, {held_out} held out)"),
         *_usage_lines(cases, components, usage),
-        f"reflection model     {model}",
-        f"budget               at most {count(budget.limit, 'rollout')}; a rollout is one run of one case",
+        row("reflection model", model),
+        row("budget", f"at most {count(budget.limit, 'rollout')}; a rollout is one run of one case"),
         f"  baseline           {searched} = {count(searched, 'search case')}",
         f"  search             at most {budget.search - searched}",
         f"  repeats            {budget.probe}, to see whether answers repeat exactly",
@@ -62,14 +63,14 @@ def plan_lines(
     if least is None:
         few = groups_words(units, searched) if is_grouped else count(searched, "case")
         lines.append(
-            f"provable             nothing: {few} are too few for {below} ({_would_do(alpha)} would do)"
+            row("provable", f"nothing: {few} are too few for {below} ({_would_do(alpha)} would do)")
         )
     else:
         apart = (
             f", each of another group ({groups_words(units, searched)}, as runs showed)" if is_grouped else ""
         )
         lines.append(
-            f"provable             from {count(least, 'case')} fixed with none broken ({below}){apart}"
+            row("provable", f"from {count(least, 'case')} fixed with none broken ({below}){apart}")
         )
         lines += _provable_lines(cases, budget, usage)
     lines.append(
@@ -89,18 +90,18 @@ def _provable_lines(cases: Sequence[Case], budget: BudgetPlan, usage: Mapping[st
     searched = [case for case in cases if case.split == "search"]
     known = [case for case in searched if case.id in usage and usage[case.id].scores]
     if not known:
-        return ["                     how flaky the cases are is unknown until the baseline"]
+        return [row("", "how flaky the cases are is unknown until the baseline")]
     seen = [
         SeenCase(usage[case.id].scores, case.trials or budget.trials, case.weight, usage[case.id].group)
         for case in known
     ]
     repeated = sum(len(case.scores) > 1 for case in seen)
     if not repeated:
-        return ["                     how flaky the cases are is unknown: earlier runs ran each of them once"]
+        return [row("", "how flaky the cases are is unknown: earlier runs ran each of them once")]
     flaky = f"{sum(case.is_flaky for case in seen)} of {count(repeated, 'case')} flaky"
     gain = provable_gain(seen, candidates=budget.candidates)
     rest = f", {len(searched) - len(known)} not known yet" if len(searched) > len(known) else ""
-    return [f"                     {provable_words(gain)} ({flaky} as runs showed{rest})"]
+    return [row("", f"{provable_words(gain)} ({flaky} as runs showed{rest})")]
 
 
 def _would_do(alpha: float) -> int:
@@ -123,15 +124,15 @@ def _usage_lines(
     """Which prompt reaches which cases, as far as runs have shown it."""
     known = [case for case in cases if case.id in usage]
     if not known:
-        return ["who reads what       unknown until the baseline"]
+        return [row("who reads what", "unknown until the baseline")]
     runs = sorted({usage[case.id].run for case in known})
     several = f"runs {runs[0]} to {runs[-1]}" if len(runs) > 1 else f"run {runs[0]}"
-    lines = [f"who reads what       as {several} showed"]
+    lines = [row("who reads what", f"as {several} showed")]
     for component in components:
         users = [case for case in known if component.id in usage[case.id].components]
         readers = [case for case in known if component.id in usage[case.id].reads and case not in users]
         calls = sum(usage[case.id].components[component.id] for case in users)
-        each = f", {calls / len(users):.3g} calls a case" if users else ""
+        each = f", {mean_count(calls / len(users), 'call')} a case" if users else ""
         lines.append(f"  {component.id}: {_where(users)}{each}")
         if readers:
             lines.append(f"    opened, and seen in no request: {_where(readers)}")

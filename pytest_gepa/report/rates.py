@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.report.phrases import case_rates_words
 from pytest_gepa.report.result import CaseRates, PassRate, Result
+from pytest_gepa.report.rows import capped, row
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.verdict.interval import wilson
 from pytest_gepa.wording import count
@@ -33,19 +34,17 @@ def rates_lines(result: Result) -> Iterator[str]:
     aside = [rates for rates in result.rates if rates.case in result.undecidable]
     if aside:
         verbs = "passes and fails" if len(aside) == 1 else "pass and fail"
-        yield f"set aside            {count(len(aside), 'case')} {verbs} by chance, whatever the prompt:"
+        yield row("set aside", f"{count(len(aside), 'case')} {verbs} by chance, whatever the prompt:")
         yield from _listed(aside)
     flaky = [rates for rates in result.rates if rates.case not in result.undecidable]
     if flaky:
         cases = count(len(flaky), "other case" if aside else "case")
-        yield f"flaky                {cases} did not always end alike:"
+        yield row("flaky", f"{cases} did not always end alike:")
         yield from _listed(flaky)
 
 
 def _listed(rates: Sequence[CaseRates]) -> Iterator[str]:
-    yield from (f"                     {case_rates_words(one)}" for one in rates[:LISTED_RATES])
-    if (more := len(rates) - LISTED_RATES) > 0:
-        yield f"                     and {more} more, in the report"
+    yield from capped([row("", case_rates_words(one)) for one in rates], LISTED_RATES)
 
 
 def _rate(state: RunState, candidate: str, case: str) -> PassRate:

@@ -47,7 +47,7 @@ class SplitScores:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the reflecting model wrote of one failing case."""
+    """What the reflection model wrote of one failing case."""
 
     case: str
     problem: str
@@ -81,7 +81,7 @@ class TakenCase:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that the reflecting model proposed for one component, and why.
+    """A change that the reflection model proposed for one component, and why.
 
     `summary` is the changed lines, `diagnosis` its words where it did not write them case by case in `findings`,
     `cases` the failing cases that it had read. `examples` are cases that the change takes whole into the text. `origin`
@@ -250,7 +250,9 @@ class Result:
     stray: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """Why a patch or a report is missing, or a patch refused by git; why the reflecting model was asked no more."""
+    """What the baseline, or the reflection model, has shown that the run cannot see to; cases that failed apart from
+    their prompts; why the reflection model was asked no more; why the verdict goes by fewer trials; why a patch or a
+    report is missing, or a patch refused by git."""
 
     patch: OwnName = ""
     resumed: Resumed | None = None

@@ -1,9 +1,12 @@
-"""What a run says on the terminal: live progress, decisions, the closing section. Every sentence of it is here."""
+"""What an optimization says on the terminal: live progress, decisions, the closing section.
+
+What stands in the report as well is worded where it is computed: `build`, `needs`, `phrases`, `rates`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
 from rich.console import Console
@@ -20,7 +23,8 @@ from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.needs import needs_words
 from pytest_gepa.report.phrases import drop_words, groups_words, price, provable_words, resumed_words
 from pytest_gepa.report.rates import rates_lines
-from pytest_gepa.report.result import Result
+from pytest_gepa.report.result import Result, Spent
+from pytest_gepa.report.rows import capped, row
 from pytest_gepa.report.section import encodable
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.suite.rollout import Rollout
@@ -37,6 +41,7 @@ PHASES = {
 SHOWN = (
     "accepted",
     "rejected",
+    "step",
     "merge",
     "frontier",
     "duplicate",
@@ -68,7 +73,7 @@ class Terminal:
         """Refresh the status line."""
         if self._console.is_terminal and self._baseline_over:
             if self._status is None:
-                self._status = Status("", console=self._console)
+                self._status = Status("", console=self._console, spinner="line")
                 self._status.start()
             self._status.update(encodable(self._console.file, self._progress_line(phase, state)))
 
@@ -128,12 +133,13 @@ def _style(decision: Decision) -> str:
 
 
 def prompt_notes(components: Sequence[Component], judges: Sequence[str]) -> list[str]:
-    """What the user may not have meant by his patterns: a judge left out, a program taken as a whole for its texts."""
+    """What users may not have meant by their patterns: a judge left out, a program taken whole for its texts."""
     lines = []
     if judges:
+        like = "a judge's prompt" if len(judges) == 1 else "judges' prompts"
         lines.append(
-            f"gepa: {some(judges)} {'is' if len(judges) == 1 else 'are'} left as today, a judge's by name; name the "
-            "file in --gepa-prompts to have it improved too"
+            f"gepa: {some(judges)}: named like {like}, so left unchanged; name the file in --gepa-prompts to have it "
+            "improved too"
         )
     for one in components:
         if is_program(one.id) and not one.id.endswith(SEPARATOR) and has_called_prompts(one):
@@ -176,87 +182,90 @@ def closing_lines(result: Result, directory: str, command: str, *, resumable: bo
 
     `command` is "" where there is no patch; `resumable` says that the run can be resumed.
     """
-    lines: list[str] = []
+    changes = [
+        row(change.component, f"{count(change.edits, 'edit')}, {change.after - change.before:+,} characters")
+        for change in result.changes
+    ]
+    lines = [*_verdict_lines(result), *changes, *rates_lines(result), *_trouble_lines(result)]
+    if result.rejections:
+        lines.append(row("rejected", _rejections(result.rejections)))
+    if result.resumed:
+        lines.append(row("resumed", resumed_words(result.resumed)))
+    lines.append(row("spent", _spent_words(result.spent)))
+    return [printable(line) for line in lines] + _last_lines(result, directory, command, resumable)
+
+
+def _verdict_lines(result: Result) -> Iterator[str]:
+    """What was found, on which cases."""
     broken = [*result.broken, *(result.holdout.broken if result.holdout else ())]
     if broken:
-        lines.append(f"BREAKS {count(len(broken), 'case')}: {', '.join(broken)}")
+        yield f"BREAKS {count(len(broken), 'case')}: {', '.join(broken)}"
     if result.simulated:
         models = dict.fromkeys(name for names in result.models.values() for name in names)
-        lines.append(f"model                {' and '.join(models)}, {WARNING}")
-    lines.append(f"verdict              {result.verdict}: {result.reason}")
+        yield row("model", f"{' and '.join(models)}, {WARNING}")
+    yield row("verdict", f"{result.verdict}: {result.reason}")
     where = "confirm run" if result.has_confirm else "search"
-    lines.append(f"search cases         {passed(result.baseline)} -> {passed(result.winner)} ({where})")
+    yield row("search cases", f"{passed(result.baseline)} -> {passed(result.winner)} ({where})")
     if result.has_confirm:
-        low, high = (100 * bound for bound in result.interval)
-        lines.append(
-            f"effect               {points(result.effect)}, 95 % interval {low:+.0f} to {high:+.0f}, "
-            f"{p_words(result.p_value)}, {count(result.trials, 'trial')} a side"
-        )
-        told = "broke none" if not result.broken else f"broke {len(result.broken)}"
-        if result.groups:
-            lines.append(
-                f"                     judged as {groups_words(result.groups, result.baseline.total)}, as some "
-                "share answers"
-            )
-        lines.append(f"                     fixed {count(len(result.fixed), 'case')}, {told}")
+        yield from _effect_lines(result)
     if result.judged > 1:
-        lines.append(
-            f"judged together      {result.judged} candidates, each p adjusted for the others (Holm)"
-        )
+        yield row("judged together", f"{result.judged} candidates, each p adjusted for the others (Holm)")
     if result.excluded:
         taken = f"{count(len(result.excluded), 'case')} taken into the prompts as examples"
-        lines.append(f"left out             {taken}: {', '.join(result.excluded)}")
-    if result.holdout:
+        yield row("left out", f"{taken}: {', '.join(result.excluded)}")
+    if held := result.holdout:
         drop = "" if result.drop is None else f", {drop_words(result.drop)}"
-        held = result.holdout
         groups = f"; {groups_words(held.groups, held.baseline.total)}" if held.groups else ""
-        lines.append(
-            f"held out             {passed(result.holdout.baseline)} -> {passed(result.holdout.winner)}{drop}{groups}"
-        )
+        yield row("held out", f"{passed(held.baseline)} -> {passed(held.winner)}{drop}{groups}")
     if result.verdict == "not proven":
-        lines.append(f"provable             {provable_words(result.provable)}")
+        yield row("provable", provable_words(result.provable))
     if result.needs:
-        lines.append(f"shrunk               {needs_words(result.needs)}")
-    for change in result.changes:
-        lines.append(
-            f"{change.component:<20} {count(change.edits, 'edit')}, {change.after - change.before:+,} characters"
-        )
-    lines += rates_lines(result)
-    shown = result.trouble[:LISTED_TROUBLE]
-    lines += [f"no evidence from     {item.case}: {item.outcome}: {item.reason}" for item in shown]
-    if len(result.trouble) > len(shown):
-        lines.append(f"                     and {len(result.trouble) - len(shown)} more, in the report")
+        yield row("shrunk", needs_words(result.needs))
+
+
+def _effect_lines(result: Result) -> Iterator[str]:
+    low, high = (100 * bound for bound in result.interval)
+    yield row(
+        "effect",
+        f"{points(result.effect)}, 95 % interval {low:+.0f} to {high:+.0f}, {p_words(result.p_value)}, "
+        f"{count(result.trials, 'trial')} a side",
+    )
+    if result.groups:
+        groups = groups_words(result.groups, result.baseline.total)
+        yield row("", f"judged as {groups}, as some share answers")
+    told = f"broke {len(result.broken)}" if result.broken else "broke none"
+    yield row("", f"fixed {count(len(result.fixed), 'case')}, {told}")
+
+
+def _trouble_lines(result: Result) -> Iterator[str]:
+    """What gave no evidence, and what went wrong beside the cases."""
+    trouble = [
+        row("no evidence from", f"{item.case}: {item.outcome}: {item.reason}") for item in result.trouble
+    ]
+    yield from capped(trouble, LISTED_TROUBLE)
     if result.stray:
-        lines.append(
-            f"calls of no case     {count(len(result.stray), 'request')} at import, in collection, in the teardown of "
-            f"a shared fixture or in the background; the first: {result.stray[0]}"
+        yield row(
+            "calls of no case",
+            f"{count(len(result.stray), 'request')} at import, in collection, in the teardown of a shared fixture or "
+            f"in the background; the first: {result.stray[0]}",
         )
-    lines += [f"trouble in recording {problem}" for problem in result.problems[:LISTED_PROBLEMS]]
-    if (more_problems := len(result.problems) - LISTED_PROBLEMS) > 0:
-        lines.append(f"                     and {more_problems} more, in the report")
-    lines += [f"warning              {warning}" for warning in result.warnings[:LISTED_PROBLEMS]]
-    if (more_warnings := len(result.warnings) - LISTED_PROBLEMS) > 0:
-        lines.append(f"                     and {more_warnings} more, in the report")
-    if result.rejections:
-        total = sum(result.rejections.values())
-        kinds = [f"{kind} ({times})" for kind, times in list(result.rejections.items())[:LISTED_KINDS]]
-        more = (
-            f" and {len(result.rejections) - LISTED_KINDS} more"
-            if len(result.rejections) > LISTED_KINDS
-            else ""
-        )
-        lines.append(
-            f"rejected             {count(total, 'reply')} of the reflection model: {', '.join(kinds)}{more}"
-        )
-    spent = result.spent
-    if result.resumed:
-        lines.append(f"resumed              {resumed_words(result.resumed)}")
-    lines.append(
-        f"spent                {count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
+    yield from capped([row("trouble in recording", told) for told in result.problems], LISTED_PROBLEMS)
+    yield from capped([row("warning", told) for told in result.warnings], LISTED_PROBLEMS)
+
+
+def _rejections(rejections: Mapping[str, int]) -> str:
+    kinds = [f"{kind} ({times})" for kind, times in list(rejections.items())[:LISTED_KINDS]]
+    more = f" and {len(rejections) - LISTED_KINDS} more" if len(rejections) > LISTED_KINDS else ""
+    total = count(sum(rejections.values()), "reply")
+    return f"{total} of the reflection model: {', '.join(kinds)}{more}"
+
+
+def _spent_words(spent: Spent) -> str:
+    return (
+        f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
         f"{count(spent.reflections, 'reflection')}, {spent.input_tokens + spent.output_tokens:,} tokens, "
         f"{price(spent)}, {duration(spent.seconds)}"
     )
-    return [printable(line) for line in lines] + _last_lines(result, directory, command, resumable)
 
 
 def _last_lines(result: Result, directory: str, command: str, resumable: bool) -> list[str]:
@@ -265,14 +274,13 @@ def _last_lines(result: Result, directory: str, command: str, resumable: bool) -
         entry.confirmed is not None and entry.confirmed.verdict == "proven" for entry in result.frontier
     )
     others += f", {proven} of them proven better too" if proven else ""
-    lines = [f"report               {directory}/report.html{others}"]
+    lines = [row("report", f"{directory}/report.html{others}")]
     if result.verdict == "proven" and command:
         return [*lines, "review the patch, then take it with:", command]
     if result.patch:
         place = f"{directory}/frontier/{result.patch.rsplit('/', 1)[-1]}"
-        lines.append(f"kept for reading     {place} ({result.verdict}, so not advised)")
+        lines.append(row("kept for reading", f"{place} ({result.verdict}, so not advised)"))
     if resumable:
-        lines.append(
-            "go on                with --gepa-resume in place of --gepa-optimize; what was paid for is not paid again"
-        )
+        instead = "with --gepa-resume in place of --gepa-optimize; what was paid for is not paid again"
+        lines.append(row("go on", instead))
     return lines

@@ -22,7 +22,7 @@ from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.page import build_page, render_page
 from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
 from pytest_gepa.report.result import Result
-from pytest_gepa.run.directory import write_file
+from pytest_gepa.run.directory import write_file, write_text
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact_lines import HiddenLines
 
@@ -109,8 +109,7 @@ def _write_tables(directory: Path, result: Result) -> list[str]:
 def _make(path: Path, text: Callable[[], str]) -> list[str]:
     """Write one file of a run; what is wrong with it costs no other, and is said."""
     try:
-        # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
-        write_file(path, text().encode("utf-8", "backslashreplace"))
+        write_text(path, text())
     except Exception as error:
         with suppress(OSError):
             path.unlink(missing_ok=True)

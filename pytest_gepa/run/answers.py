@@ -30,6 +30,7 @@ from pytest_gepa.suite.charges import Charges
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.replay import RESUMED, Stores
+from pytest_gepa.wording import count
 
 
 class RunAnswers:
@@ -151,14 +152,14 @@ class RunAnswers:
                 self._earlier.drop_answers()
 
     def _read(self) -> None:
-        recording = read_recording(find_recording(self._settings.rootdir, _recorded_mode(self._settings)))
+        recording = read_recording(find_recording(self._settings.rootdir, self._settings.mode))
         assert self._recording is not None
-        count = load_answers(recording.directory, self._recording)
+        answers = load_answers(recording.directory, self._recording)
         self.name, self.charges, self._order = recording.run, recording.charges, recording.order
         self.confirm_cut = None if recording.confirm_cut is None else ConfirmCut(*recording.confirm_cut)
         where = os.path.relpath(recording.directory, self._settings.rootdir)
         self.notes.append(
-            f"gepa: replaying {recording.directory_name} from {where}, {count} answers; nothing is sent"
+            f"gepa: replaying {recording.directory_name} from {where}, {count(answers, 'answer')}; nothing is sent"
         )
         differences = recording.differences(_shaping(self._settings, self._redact))
         model = self._redact(self._model)
@@ -172,11 +173,6 @@ def answers_place(settings: Settings, directory: Path, temp: Path) -> Path:
     """Where a run keeps its answers while it goes on: an optimization in its own directory, as it may be cut off."""
     is_resumable = settings.mode == "optimize" and settings.replay == "auto"
     return directory / UNFINISHED if is_resumable else temp / IN_RUN
-
-
-def _recorded_mode(settings: Settings) -> str:
-    """The mode whose recordings serve for a replay: a plan is one of an optimization."""
-    return "optimize" if settings.mode == "plan" else settings.mode
 
 
 def _shaping(settings: Settings, redact: Callable[[str], str]) -> dict[str, Any]:

@@ -69,3 +69,9 @@ def write_file(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text that only the user can read, in UTF-8."""
+    # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
+    write_file(path, text.encode("utf-8", "backslashreplace"))

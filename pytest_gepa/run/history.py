@@ -14,6 +14,7 @@ from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.rollout import Outcome
 
 _STOPS = tuple(f"{one.__name__} " for one in STOPS)
+_TROUBLE = {outcome.value for outcome in Outcome if outcome.is_trouble}
 _NAMES = {"Evaluated": "candidate", "Reflected": "proposal"} | {one.__name__: "reason" for one in STOPS}
 
 
@@ -93,5 +94,11 @@ def _history(records: Iterable[Mapping[str, Any]]) -> RunHistory:
 
 
 def _charge(record: Mapping[str, Any]) -> Charge:
-    is_stopped = record.get("outcome") == Outcome.stopped.value
-    return Charge(bool(record["charged"]), is_stopped, record.get("model_seconds"))
+    ended = record.get("outcome")
+    return Charge(
+        bool(record["charged"]),
+        stopped=ended == Outcome.stopped.value,
+        seconds=record.get("model_seconds"),
+        trouble=ended in _TROUBLE,
+        in_vain=int(record.get("in_vain", 0)),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import islice
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.suite.rollout import Rollout
@@ -62,7 +61,12 @@ def answers_to(names: Collection[str], runs: Iterable[Rollout]) -> tuple[str, ..
     the prompt's part in it on to later cases of its process, which show neither prompt nor request."""
     using = (run for run in runs if not set(names).isdisjoint(run.uses))
     answers = (answer for run in using for answer in answers_given(run.trajectory.calls))
-    return tuple(islice(dict.fromkeys(answers), MOST_ANSWERS))
+    found: dict[str, None] = {}
+    for answer in answers:
+        if len(found) == MOST_ANSWERS:
+            break
+        found[answer] = None
+    return tuple(found)
 
 
 def seen_to_arrive(runs: Iterable[Rollout]) -> frozenset[str]:

@@ -140,7 +140,10 @@ def read_recording(directory: Path) -> Recording:
     try:
         charges = {
             (line["candidate"], line["case"], str(line["trial"])): Charge(
-                bool(line["charged"]), bool(line.get("stopped")), _seconds(line.get("seconds"))
+                bool(line["charged"]),
+                bool(line.get("stopped")),
+                _seconds(line.get("seconds")),
+                in_vain=int(line.get("in_vain", 0)),
             )
             for line in _lines(directory / _CHARGES)
         }
@@ -275,7 +278,8 @@ def _charges(charges: Charges) -> Iterator[str]:
         place = {"candidate": candidate, "case": case, "trial": trial, "charged": charge.charged}
         stopped = {"stopped": True} if charge.stopped else {}
         seconds = {} if charge.seconds is None else {"seconds": charge.seconds}
-        yield _line({**place, **stopped, **seconds})
+        in_vain = {"in_vain": charge.in_vain} if charge.in_vain else {}
+        yield _line({**place, **stopped, **seconds, **in_vain})
 
 
 def _answers(store: ResponseCache, run: str, redact: Callable[[str], str]) -> dict[str, list[str]]:

@@ -22,12 +22,12 @@ from pytest_gepa.run.history import RunHistory, read_history
 from pytest_gepa.run.journal import cleaned, is_being_written, read_journal
 from pytest_gepa.run.recording import IN_RUN, UNFINISHED, load_answers, run_age
 from pytest_gepa.settings import SHAPING, Settings
-from pytest_gepa.suite.charges import Charge, Charges
+from pytest_gepa.suite.charges import Charges
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import case_digest
 from pytest_gepa.trace.cache import LACKING, ResponseCache
 from pytest_gepa.trace.redact import REDACTED
-from pytest_gepa.wording import dollars
+from pytest_gepa.wording import count, dollars
 
 NAMED = 3
 """Of cases and prompts that are not as they were, so many are named."""
@@ -64,17 +64,17 @@ class EarlierRun:
 
     @property
     def paid(self) -> int:
-        """Rollouts that it paid for."""
-        return sum(charge.charged for charge in self.history.charges.values())
+        """Rollouts that it paid for, those that were run again among them."""
+        return sum(charge.paid for charge in self.history.charges.values())
 
     @property
     def confirmed(self) -> tuple[tuple[str, int], ...]:
-        """The rollouts of its confirm run: case and number of the trial, for each side."""
+        """The rollouts of its confirm run whose answers are there: case and number of the trial, for each side."""
         prefix = f"{self.name}/confirm/"
         return tuple(
             (case, int(trial.removeprefix(prefix)))
-            for _, case, trial in self.history.charges
-            if trial.startswith(prefix)
+            for (_, case, trial), charge in self.history.charges.items()
+            if trial.startswith(prefix) and not (charge.stopped or charge.trouble)
         )
 
     @property
@@ -83,8 +83,8 @@ class EarlierRun:
         then = str(self.history.about.get("pytest_gepa", __version__))
         other = f" (it began under pytest-gepa {then}, this is {__version__}, which may take another course)"
         return (
-            f"gepa: going on with {self.directory_name}, which has paid for {self.paid} rollouts; they count against "
-            f"the budget, and are not paid for again{other * (then != __version__)}"
+            f"gepa: going on with {self.directory_name}, which has paid for {count(self.paid, 'rollout')}; that "
+            f"counts against the budget, and is not paid for again{other * (then != __version__)}"
         )
 
     def give_answers(self, store: ResponseCache) -> None:
@@ -144,17 +144,15 @@ class EarlierRun:
     ) -> None:
         """Raise `ResumeError` where cases or prompts are not those with which the run began."""
         texts = {component.id: component.text for component in components}
-        self._compare("prompt", texts, "give the same --gepa-prompts, and the prompts as they were", redact)
-        self._compare("ancestor", ancestor, "name the commit that --gepa-ancestor was then", redact)
+        before, now = self.history.about["components"], _written("components", texts, redact)
+        self._tell("prompt", before, now, "give the same --gepa-prompts, and the prompts as they were")
+        before, now = self.history.about["ancestor"], _written("ancestor", ancestor, redact)
+        self._tell("ancestor's prompt", before, now, "name the commit that --gepa-ancestor was then")
         then, now = (
             {case["id"]: (case_digest(from_json(Case, case)), case["split"]) for case in every}
             for every in (self.history.about["cases"], _written("cases", cases, redact))
         )
         self._tell("case", then, now, "give the same tests and options, and the tests as they were")
-
-    def _compare(self, kind: str, texts: Mapping[str, str], mend: str, redact: Callable[[str], str]) -> None:
-        field = "components" if kind == "prompt" else kind
-        self._tell(kind, self.history.about[field], _written(field, texts, redact), mend)
 
     def _tell(self, kind: str, then: Mapping[str, Any], now: Mapping[str, Any], mend: str) -> None:
         other = [name for name in {**then, **now} if then.get(name) != now.get(name)]
@@ -165,9 +163,10 @@ class EarlierRun:
             for name in other[:NAMED]
         )
         more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
+        were = "is not as it was" if len(other) == 1 else "are not as they were"
         raise ResumeError(
-            f"{self.directory_name} cannot be resumed, as {len(other)} {kind}{'s' * (len(other) > 1)} are not as "
-            f"they were when it began: {named}{more}; {mend}, or {_ANEW}"
+            f"{self.directory_name} cannot be resumed, as {count(len(other), kind)} {were} when the run began: "
+            f"{named}{more}; {mend}, or {_ANEW}"
         )
 
 
@@ -261,10 +260,11 @@ def can_go_on(history: RunHistory) -> bool:
 def _together(older: Charges, newer: Charges) -> Charges:
     """What two runs knew, of which the newer one has taken over from the older."""
     both = {
-        place: Charge(
-            older[place].charged or newer[place].charged,
-            newer[place].stopped,
-            newer[place].seconds if older[place].seconds is None else older[place].seconds,
+        place: replace(
+            newer[place],
+            charged=older[place].charged or newer[place].charged,
+            seconds=newer[place].seconds if older[place].seconds is None else older[place].seconds,
+            in_vain=max(older[place].in_vain, newer[place].in_vain),
         )
         for place in older.keys() & newer.keys()
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeAlias
 
 from pytest_gepa.cost.bill import Account
 from pytest_gepa.cost.estimate import Unbounded, most
@@ -24,6 +26,9 @@ MARGIN = 1.3
 CONFIRM_PART = 0.5
 """Of what the baseline has left of the cap, the confirm run's share takes so much at most, unless it is one trial's."""
 
+_Place: TypeAlias = tuple[object, ...]
+"""Where the answer to a call is found again, whichever case asks."""
+
 
 def trials_within(price: Callable[[int], float], trials: int, limit: float) -> int:
     """The most trials of a confirm run, up to so many, whose price is within a limit; at least 1."""
@@ -34,7 +39,8 @@ class Spending:
     """The costs of one run, in a new directory that its processes share.
 
     `cap` is in USD, None for none. `plan` and `cases` say what the confirm run will take; `stored` are rollouts of it,
-    by case and number of the trial, whose answers are there already.
+    by case and number of the trial, whose answers are there already. `shares_answers` is False where nothing is stored,
+    so that each case pays for what it asks.
     """
 
     def __init__(
@@ -45,8 +51,11 @@ class Spending:
         plan: BudgetPlan,
         cases: Sequence[Case],
         stored: Sequence[tuple[str, int]] = (),
+        *,
+        shares_answers: bool = True,
     ) -> None:
         self._stored = stored
+        self._shares_answers = shares_answers
         self.directory = directory
         self.prices = prices
         self._cap = None if cap is None else math.floor(Decimal(str(cap)) * NANO)
@@ -54,7 +63,7 @@ class Spending:
         self._account = Account(prices)
         self._plan = plan
         self._cases = cases
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, dict[_Place, int]] = {}
         self.shortage = ""
         """Why the cap leaves nothing to search with, in words, known when the confirm run's share is set aside."""
 
@@ -86,7 +95,16 @@ class Spending:
 
     def learn(self, rollout: Rollout) -> None:
         """Note what a case takes under today's prompts."""
-        self._seen[rollout.case] = sum(map(self._fresh_price, rollout.trajectory.calls))
+        asked: Counter[_Place] = Counter()
+        answers: dict[_Place, int] = {}
+        for number, call in enumerate(rollout.trajectory.calls):
+            place: _Place = (rollout.case, number)
+            if self._shares_answers and _is_kept(call):
+                request = (call.key, call.shared)
+                place = (*request, asked[request])
+                asked[request] += 1
+            answers[place] = self._fresh_price(call)
+        self._seen[rollout.case] = answers
 
     def keep_confirm_share(self) -> int:
         """Set aside what the confirm run will take, in billionths of a dollar; 0 without a cap.
@@ -125,17 +143,29 @@ class Spending:
         standing = self.standing
         if standing is None:
             return trials
-        return trials_within(self._confirm_price, trials, standing.left)
+        # As in the share: the last requests reserve the most that they can come to.
+        return trials_within(self._confirm_price, trials, standing.left - standing.largest)
 
     def _confirm_price(self, trials: int) -> float:
         most = {case.id: case.trials or trials for case in self._cases}
-        price = {case: self._seen.get(case, self._mean()) for case in most}
+        seen = self._trial_prices(most)
+        mean = sum(seen.values()) / len(seen) if seen else 0.0
+        price = {case: seen.get(case, mean) for case in most}
         whole = (1 + self._plan.candidates) * sum(most[case] * price[case] for case in most)
         stored = sum(price[case] for case, trial in self._stored if trial < most.get(case, 0))
         return MARGIN * max(0.0, whole - stored)
 
-    def _mean(self) -> float:
-        return sum(self._seen.values()) / len(self._seen) if self._seen else 0.0
+    def _trial_prices(self, trials: Mapping[str, int]) -> dict[str, int]:
+        """What each case that was seen adds to a trial. An answer that several have, of a fixture or to equal requests,
+        is paid for once: it is counted for the one with the most trials.
+        """
+        counted: set[_Place] = set()
+        prices: dict[str, int] = {}
+        for case in sorted(self._seen, key=lambda name: -trials.get(name, 0)):
+            answers = self._seen[case]
+            prices[case] = sum(price for place, price in answers.items() if place not in counted)
+            counted.update(answers)
+        return prices
 
     def list_price(self, calls: Sequence[Call]) -> float | None:
         """What calls cost in USD when no answer is stored, None where the price of one is not known."""
@@ -148,6 +178,11 @@ class Spending:
         """What a call costs when its answer is not stored."""
         tariff = self.prices.find(call.model) if has_price(call) else None
         return 0 if tariff is None else tariff.price(tokens_of(call))
+
+
+def _is_kept(call: Call) -> bool:
+    """Whether the answer to a call is stored for the next case that asks the same in the same trial."""
+    return bool(call.key) and call.answer is not None and call.kind != "other"
 
 
 def check_reflection_price(prices: PriceList, model: str) -> None:

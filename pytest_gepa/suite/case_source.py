@@ -7,7 +7,7 @@ import functools
 import hashlib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,16 @@ def function_source(function: object) -> str:
     Decorators go because parametrize lists hold the inputs and the expected values of every other case.
     """
     try:
-        lines, _ = inspect.getsourcelines(inspect.unwrap(function))  # type: ignore[arg-type]
+        return _own_source(inspect.unwrap(function))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return ""
+
+
+# All rows of a table have one function, and its decorators hold them all: read once for each, that would take minutes.
+@functools.lru_cache(maxsize=256)
+def _own_source(function: Callable[..., Any]) -> str:
+    try:
+        lines, _ = inspect.getsourcelines(function)
         margin = lines[0][: -len(lines[0].lstrip())]
         # A method is parsed inside a block: text at the left margin in it would keep it from being dedented.
         head = ["if True:\n"] if margin else []

@@ -53,9 +53,9 @@ def check_values(mine: Mapping[str, str], theirs: Mapping[str, str], names: Mapp
     if not other:
         return
     raise SetupError(
-        "cases are collected otherwise in each process: "
-        f"{some([names.get(case, case) for case in other])}; their parameters are others there, so that "
-        "no two runs of such a case can be compared; seed the sample (random.Random(0).sample), sort the set"
+        "cases differ from process to process: "
+        f"{some([names.get(case, case) for case in other])}; their parameters change each time they are collected, so "
+        "that no two runs of such a case can be compared; seed the sample (random.Random(0).sample), sort the set"
     )
 
 

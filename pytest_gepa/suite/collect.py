@@ -136,14 +136,14 @@ def _marker_problem(key: str, value: object) -> str:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if key == "trials":
         return (
-            "" if isinstance(value, int) and is_number and value >= 1 else "give a whole number of 1 or more"
+            "" if isinstance(value, int) and is_number and value >= 1 else "expected a whole number, 1 or more"
         )
     if key == "threshold":
-        return "" if is_number and 0 <= value <= 1 else "give a number from 0 to 1"  # type: ignore[operator]
+        return "" if is_number and 0 <= value <= 1 else "expected a number from 0 to 1"  # type: ignore[operator]
     if key == "weight":
-        return "" if is_number and 0 < value < math.inf else "give a number above 0"  # type: ignore[operator]
+        return "" if is_number and 0 < value < math.inf else "expected a number above 0"  # type: ignore[operator]
     if key == "split":
-        return "" if value in ("search", "holdout") else "give 'search' or 'holdout'"
+        return "" if value in ("search", "holdout") else "expected 'search' or 'holdout'"
     return f"there is no such keyword; known are {', '.join(MARKER_KEYS)}"
 
 

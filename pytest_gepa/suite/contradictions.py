@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_gepa.prompts.python_source import parse_expression, parse_module
 from pytest_gepa.suite.rollout import Case
 
 _EXPECTED = re.compile(
@@ -68,7 +69,7 @@ def _flat(parameters: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _members(shown: str) -> Iterator[tuple[str, str]]:
-    tree = _parsed(shown)
+    tree = parse_expression(shown)
     if isinstance(tree, ast.Dict):
         for key, value in zip(tree.keys, tree.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
@@ -84,9 +85,8 @@ def _expected_names(source: str, values: Mapping[str, str]) -> frozenset[str]:
     named = frozenset(name for name in values if _EXPECTED.search(name))
     if named:
         return named
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_module(source)
+    if tree is None:
         return frozenset()
     tests = [node.test for node in ast.walk(tree) if isinstance(node, ast.Assert)]
     handed = {name for node in ast.walk(tree) if isinstance(node, ast.Call) for name in _handed(node)}
@@ -104,13 +104,6 @@ def _names(tree: ast.AST) -> Iterator[str]:
 
 
 def _normalised(shown: str) -> str:
-    tree = _parsed(shown)
+    tree = parse_expression(shown)
     text = tree.value if isinstance(tree, ast.Constant) and isinstance(tree.value, str) else shown
     return " ".join(_AT_WORD_END.sub("", text).casefold().split())
-
-
-def _parsed(shown: str) -> ast.expr | None:
-    try:
-        return ast.parse(shown, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None

@@ -130,6 +130,10 @@ class Suite:
         if not cases:
             return Evaluation({}, {})
         first = self._attempt(candidate, texts, cases, trial, self._around.concurrency, on_rollout)
+        # What was tried again in the run that is resumed or replayed has its answers at once now, and was paid for.
+        retried = sum(rollout.in_vain for rollout in first.values())
+        if retried and allowance.reserve(retried):
+            allowance.settle(retried, retried)
         names = {case: known.nodeid for case, known in self.cases.items()}
         check_names(names, self._names)
         check_values({case: known.values for case, known in self.cases.items()}, self._values, names)
@@ -141,7 +145,7 @@ class Suite:
             if any(final[case].outcome is Outcome.error for case in again):
                 self._stopping.wait(pause)
             results = self._attempt(
-                candidate, texts, again, trial, max(1, self._around.concurrency // 4), on_rollout
+                candidate, texts, again, trial, max(1, self._around.concurrency // 4), on_rollout, final
             )
             allowance.settle(len(again), sum(rollout.charged for rollout in results.values()))
             final.update(results)
@@ -185,8 +189,11 @@ class Suite:
         trial: str,
         concurrency: int,
         on_rollout: Callable[[Rollout], None],
+        before: Mapping[str, Rollout] | None = None,
     ) -> dict[str, Rollout]:
-        """Run cases once; results that no retry will replace are handed on as they come."""
+        """Run cases once; results that no retry will replace are handed on as they come. `before` are the attempts that
+        these replace, by case.
+        """
         job = self._job(candidate, texts, cases, trial, concurrency)
         results: dict[str, Rollout] = {}
         broken: list[str] = []
@@ -198,6 +205,9 @@ class Suite:
                 rollout = replace(rollout, charged=is_paid)
                 if known.stopped and rollout.outcome is Outcome.unrecorded:
                     rollout = replace(rollout, outcome=Outcome.stopped)
+            last = (before or {}).get(rollout.case)
+            in_vain = self._known(rollout).in_vain if last is None else last.in_vain + last.charged
+            rollout = replace(rollout, in_vain=in_vain)
             is_new = rollout.case not in results
             # What is final is handed on whole now; what is kept for later need not be.
             results[rollout.case] = rollout if _is_retried(rollout) else condensed(rollout)
@@ -250,12 +260,11 @@ class Suite:
     ) -> Job:
         around = self._around
         name = f"job-{next(self._numbers)}"
+        by_path: dict[Path, dict[str, str]] = {}
+        for id, component in self.components.items():
+            by_path.setdefault(component.path, {})[id] = texts[id]
         prompts = tuple(
-            PromptFile.of(
-                str(path),
-                {id: texts[id] for id, component in self.components.items() if component.path == path},
-                data,
-            )
+            PromptFile.of(str(path), by_path[path], data)
             for path, data in compose(self.components.values(), texts).items()
         )
         files = dict.fromkeys(case.split("::", 1)[0] for case in cases)

@@ -147,9 +147,7 @@ class ForkRunner:
 
     def _open(self, job: Job) -> ForkedSession:
         with self._lock:
-            if self._server is None:
-                self._server = self._clean_server()
-            session = self._server.fork(self._temp / f"{job.id}.log", self._sessions, _patience(job))
+            session = self._fork(job)
         if self._stopped:  # `stop` came meanwhile, from another thread, and did not see this session
             session.kill()
         try:
@@ -159,6 +157,19 @@ class ForkRunner:
                 session.end()
                 raise RunnerError(f"the child session for job {job.id} died at once: {error}") from error
         return session
+
+    def _fork(self, job: Job) -> ForkedSession:
+        """Fork a session; from another server where the one that there was has ended, killed for want of memory, say."""
+        log, patience = self._temp / f"{job.id}.log", _patience(job)
+        if self._server is not None:
+            try:
+                return self._server.fork(log, self._sessions, patience)
+            except RunnerError:
+                if self._stopped:
+                    raise
+                self._retired.append(self._server)
+        self._server = self._clean_server()
+        return self._server.fork(log, self._sessions, patience)
 
     def _clean_server(self) -> _Server:
         """A server with all of the preload, less the packages that read a prompt or start a thread."""

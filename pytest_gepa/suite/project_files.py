@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pytest_gepa.prompts.python_source import parse_module
 from pytest_gepa.suite.modules import environment_roots
 
 TABLE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml", ".csv", ".tsv", ".txt")
@@ -75,11 +76,8 @@ def _text(path: Path) -> str:
 
 def _imports(text: str, path: Path) -> Iterator[str | Path]:
     """The dotted names that a source imports; relative ones as paths."""
-    try:
-        nodes = ast.walk(ast.parse(text))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in nodes:
+    tree = parse_module(text)
+    for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

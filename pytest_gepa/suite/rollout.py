@@ -101,7 +101,8 @@ class Rollout:
     module), at import or, those in `carried`, for earlier cases only. `unopened` are those whose own text reached a
     request though nothing in its process, nor what that started, had opened the file.
     `renderings` tell what the components' Jinja2 templates were rendered with. `reports` are pytest's own reports,
-    serialised, to be fed into the user's session.
+    serialised, to be fed into the user's session. `in_vain` counts the attempts before this one that were charged too:
+    they ended in trouble, so that the case was run again.
     """
 
     candidate: OwnName
@@ -121,6 +122,7 @@ class Rollout:
     renderings: tuple[Rendering, ...] = ()
     seconds: float = 0.0
     reports: tuple[dict[str, object], ...] = ()
+    in_vain: int = 0
 
     @property
     def shows_model(self) -> bool:

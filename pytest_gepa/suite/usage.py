@@ -176,8 +176,9 @@ def _usage(run: str, texts: Mapping[str, str], rollout: Rollout) -> CaseUsage:
 def _used(texts: Mapping[str, str], rollout: Rollout) -> dict[str, int]:
     """The calls of a rollout that held the text of a component, by component."""
     used: dict[str, int] = {}
+    wanted = {name: text for name, text in texts.items() if name in rollout.uses}
     for call in rollout.trajectory.calls:
-        for component in components_used(texts, [call]):
+        for component in components_used(wanted, [call]):
             used[component] = used.get(component, 0) + 1
     return {component: used.get(component, 1) for component in rollout.uses}
 

@@ -18,6 +18,9 @@ more, a wrong one 0.10 or less; branches of a template that a case does not take
 LEAST_REPEATED = 40
 """Characters of an answer, or of a prompt, that no request holds by chance."""
 
+_KEPT = 20_000
+"""Characters of the longest text of which it is kept how it reads without white space."""
+
 SHORT = 16
 """Components below this many characters, and pieces of text between placeholders, prove nothing when found
 inside a longer text."""
@@ -208,9 +211,9 @@ def _pieces_of(text: str) -> list[str]:
     return [piece for piece in _parts(text)[1] if len(piece) >= SHORT]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _parts(text: str) -> tuple[str, tuple[str, ...]]:
-    """A component's whole text and its literal segments, kept: the same few are asked for all the time."""
+    """A component's whole text and its literal segments, kept: the same ones are asked for in turn all the time."""
     return _squeeze(text), _distinct(literal_segments(text, SHORT))
 
 
@@ -242,4 +245,10 @@ def _distinct(segments: Iterable[str]) -> tuple[str, ...]:
 
 
 def _squeeze(text: str) -> str:
+    return _kept_squeeze(text) if len(text) <= _KEPT else " ".join(text.split())
+
+
+# Each call of an agent sends all messages before it again.
+@lru_cache(maxsize=1024)
+def _kept_squeeze(text: str) -> str:
     return " ".join(text.split())

@@ -96,11 +96,20 @@ class Database(diskcache.Cache):  # type: ignore[misc]
         if self.volume() <= limit:
             return 0
         while (excess := self.volume() - target) > 0:
-            count = self.expire(now=self._cutoff(excess))
+            # Where nothing has expired another process has trimmed meanwhile, or rows have no time: those are not ours.
+            count = self.expire(now=self._cutoff(excess)) or self._remove_strange()
             if not count:
-                # Rows whose time is none: not of our making.
-                return removed + int(self.clear())
+                return removed
             removed += count
+        return removed
+
+    def _remove_strange(self) -> int:
+        """Remove the rows that are not of our making, as they say nothing of when they were wanted; how many went."""
+        strange = "FROM Cache WHERE typeof(expire_time) != 'real'"
+        files = self._sql(f"SELECT filename {strange} AND filename IS NOT NULL").fetchall()
+        removed = int(self._sql(f"DELETE {strange}").rowcount)
+        for (name,) in files:
+            self._disk.remove(name)
         return removed
 
     def _life(self) -> float:

@@ -63,8 +63,10 @@ def install(
 
 
 def uninstall() -> None:
-    """Record no longer, and put back what was there before; a function that somebody has wrapped since stays,
-    idle."""
+    """Record no longer, and put back what was there before; a function that somebody has wrapped since stays, idle.
+
+    For tests, whose process goes on: a child session ends with what it has patched.
+    """
     _wire.target = None
     _watch.stop()
     _wire.patches.undo()

@@ -1,6 +1,6 @@
 """Trajectories cut to a size that can be kept: the middle of the longest texts goes first, and says so.
 
-What a reflecting model is then shown of a trajectory is decided in `reflect`.
+What a reflection model is then shown of a trajectory is decided in `reflect`.
 """
 
 from __future__ import annotations

@@ -129,7 +129,10 @@ def _first_count(data: Mapping[str, Any], *names: str) -> int:
 
 
 def read_usage(data: Any) -> Usage:
-    """Tokens under the names that OpenAI's protocols and their imitators give them, and Bedrock."""
+    """Tokens under the names that OpenAI's protocols and their imitators give them, and Bedrock.
+
+    Those of reasoning are among the output, also where a server counts them apart from it (xAI), as its total shows.
+    """
     usage = object_of(data)
     sent = object_of(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
     got = object_of(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
@@ -140,14 +143,19 @@ def read_usage(data: Any) -> Usage:
     # Bedrock counts these apart from the input, as Anthropic does; gateways that speak OpenAI's protocol do not.
     is_apart = "prompt_tokens" not in usage and not sent
     apart = read + written if is_apart else 0
+    entered = _first_count(usage, "prompt_tokens", "input_tokens", "inputTokens") + apart
+    answered = _first_count(usage, "completion_tokens", "output_tokens", "outputTokens")
+    reasoning = count_of(got.get("reasoning_tokens"))
+    if _first_count(usage, "total_tokens", "totalTokens") == entered + answered + reasoning:
+        answered += reasoning  # where they are among the output the total is less, or there are none
     return Usage(
-        input_tokens=_first_count(usage, "prompt_tokens", "input_tokens", "inputTokens") + apart,
-        output_tokens=_first_count(usage, "completion_tokens", "output_tokens", "outputTokens"),
+        input_tokens=entered,
+        output_tokens=answered,
         cache_read_tokens=count_of(sent.get("cached_tokens"))
         or count_of(usage.get("prompt_cache_hit_tokens"))
         or read,
         cache_write_tokens=count_of(sent.get("cache_write_tokens")) or written,
-        reasoning_tokens=count_of(got.get("reasoning_tokens")),
+        reasoning_tokens=reasoning,
     )
 
 

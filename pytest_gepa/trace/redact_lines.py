@@ -16,19 +16,13 @@ _SIGN = re.compile(r"[-+ ] ?")
 """What a change has before a line."""
 
 
-def redacted_lines(text: str, redact: Callable[[str], str]) -> list[str]:
-    """The lines of `text` without its secrets, as many as `text.splitlines()` has: of a secret that goes over several
-    lines, each is `[redacted]`.
-
-    `redact` gives a text with `[redacted]` in the place of each secret and all else as it was. Of another, the lines
-    are those of what it gives.
-    """
-    return redact_by_line(text, redact).splitlines()
-
-
 def redact_by_line(text: str, redact: Callable[[str], str]) -> str:
-    """The text without its secrets, and with all of its line ends, those inside of secrets too; see
-    `redacted_lines`."""
+    """The text without its secrets, and with all of its line ends, those inside of secrets too: of a secret that goes
+    over several lines, each is `[redacted]`.
+
+    `redact` gives a text with `[redacted]` in the place of each secret and all else as it was. Of another, the text is
+    what it gives.
+    """
     shown = redact(text)
     if shown == text:
         return text

@@ -107,7 +107,7 @@ def install(texts: Mapping[str, str], paths: Mapping[str, str]) -> None:
 
 
 def uninstall() -> None:
-    """Note nothing more; what is patched does what it did before."""
+    """Note nothing more; what is patched does what it did before. For tests, whose process goes on."""
     _State.watch = None
     _import_watch.stop()
     for owner, name, original in reversed(_State.originals):

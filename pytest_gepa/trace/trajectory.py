@@ -104,6 +104,7 @@ class Trajectory:
 
     def to_json_form(self) -> dict[str, Any]:
         """As JSON, where what calls repeat is written once."""
+        # Here, as packing builds calls and messages: the codec asks the class for its form, whoever has imported what.
         from pytest_gepa.trace.packing import pack
 
         return pack(self)

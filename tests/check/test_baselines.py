@@ -37,7 +37,10 @@ scores = st.dictionaries(st.floats(0, 1).map(rounded), st.integers(1, 50), min_s
 @st.composite
 def recorded_cases(draw: st.DrawFn) -> RecordedCase:
     found = draw(scores)
-    return RecordedCase(draw(texts), draw(texts), draw(st.integers(0, sum(found.values()))), found)
+    knows_threshold = draw(st.booleans())
+    threshold = draw(st.none() | st.floats(0, 1)) if knows_threshold else None
+    passed = draw(st.integers(0, sum(found.values())))
+    return RecordedCase(draw(texts), draw(texts), passed, found, threshold, knows_threshold)
 
 
 baselines = st.builds(
@@ -84,6 +87,15 @@ def test_the_file_is_sorted_and_has_a_line_for_each_case() -> None:
     )
 
 
+def test_the_threshold_by_which_trials_passed_is_in_the_line_of_its_case() -> None:
+    case = replace(recorded(), knows_threshold=True)
+    lines = baseline_text(baseline(a=case, b=replace(case, threshold=0.8))).splitlines()
+    assert [line.partition(', "threshold": ')[2] for line in lines[2:4]] == [
+        'null, "trials": 8},',
+        '0.8, "trials": 8}',
+    ]
+
+
 def in_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     assert [name for name, _ in pairs] == sorted(name for name, _ in pairs)
     return dict(pairs)
@@ -120,6 +132,7 @@ def test_names_are_kept_short() -> None:
         ({"cases": {"a": {"scores": {"good": 1}}}}, "is damaged: a: could not convert"),
         ({"cases": {"a": {"digest": "d", "passed": 1, "scores": {"2": 1}, "trials": 1}}}, "outside [0, 1]"),
         ({"cases": {"a": {"digest": "d", "passed": 1, "scores": {"nan": 1}, "trials": 1}}}, "outside [0, 1]"),
+        ({"cases": {"a": {"digest": "d", "passed": 1, "scores": {"1": 1}, "threshold": 2, "trials": 1}}}, "a: 2 is no"),
         ({"cases": {"a": {"digest": "d", "passed": 2, "scores": {"1": 1}, "trials": 1}}}, "do not agree"),
         ({"cases": {"a": {"digest": "d", "passed": 1, "scores": {"1": 1}, "trials": 3}}}, "do not agree"),
         ({"cases": {"a": {"digest": "d", "passed": 0, "scores": {}, "trials": 0}}}, "do not agree"),
@@ -210,6 +223,24 @@ def test_every_case_is_in_one_place(then: dict[str, str], today: dict[str, str])
     assert all(case.digest == today[name] for name, case in found.known.items())
 
 
+def test_of_rows_that_do_the_same_each_finds_the_one_with_its_threshold() -> None:
+    places = [f"t.py::test_x[{at}]" for at in range(3)]
+    then = {
+        place: replace(recorded(name=str(threshold)), threshold=threshold, knows_threshold=True)
+        for place, threshold in zip(places, (0.5, None, 0.8), strict=True)
+    }
+    digests = dict.fromkeys(places, "d")
+    found = match(baseline(**then), digests, dict(zip(places, (0.8, 0.9, None), strict=True)))
+    assert {case: one.name for case, one in found.known.items()} == {places[0]: "0.8", places[2]: "None"}
+    assert (found.edited, found.new, found.gone) == ((), (places[1],), ("0.5",))
+    assert match(baseline(**then), digests, {}).known == then
+
+
+def test_a_file_that_tells_no_thresholds_is_compared_by_those_of_today() -> None:
+    found = match(baseline(a=recorded()), {"a": "d"}, {"a": 0.8})
+    assert list(found.known) == ["a"]
+
+
 def test_an_address_in_a_parameter_makes_no_other_case() -> None:
     one, other = (
         Case("t", "t", "def test(): ...", (("order", f"<Order object at 0x{at:x}>"),))
@@ -245,6 +276,15 @@ def test_what_is_saved_again_says_what_is_otherwise() -> None:
         f"{name}: no longer there",
     ]
     assert differences(before, replace(before, saved="2026-02-01")) == []
+
+
+def test_another_threshold_is_a_difference_of_its_own() -> None:
+    known = replace(recorded(), knows_threshold=True)
+    before, after = baseline(a=known), baseline(a=replace(known, passed=3, threshold=0.8))
+    assert differences(before, after) == [
+        "test_a.py::test_x: 8/8 -> 3/8 (score 1.00) (the threshold is another)"
+    ]
+    assert differences(baseline(a=recorded()), before) == []
 
 
 def test_a_row_that_was_put_in_among_others_makes_one_difference() -> None:

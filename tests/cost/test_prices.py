@@ -59,14 +59,14 @@ def test_empty_lines_and_comments_are_passed_over() -> None:
     [
         ("gpt-5", "input= and output= are needed"),
         ("gpt-5 input=1", "input= and output= are needed"),
-        ("gpt-5 input=1 output=cheap", "'output=cheap' will not do; give USD per million tokens"),
-        ("gpt-5 input=-1 output=1", "'input=-1' will not do"),
-        ("gpt-5 input=nan output=1", "'input=nan' will not do"),
-        ("gpt-5 input=1 output=1 outptu=2", "'outptu=2' will not do; a line is a model"),
-        ("gpt-5 input=1 output=1 input=2", "'input=2' will not do"),
-        ("gpt-5 1.25 10", "'1.25' will not do"),
-        ("gpt-5 input=1 output=1 max_output=0", "'max_output=0' will not do; give a whole number of tokens"),
-        ("gpt-5 input=1 output=1 context=1.5", "'context=1.5' will not do"),
+        ("gpt-5 input=1 output=cheap", "'output=cheap' is not valid; expected USD per million tokens"),
+        ("gpt-5 input=-1 output=1", "'input=-1' is not valid"),
+        ("gpt-5 input=nan output=1", "'input=nan' is not valid"),
+        ("gpt-5 input=1 output=1 outptu=2", "'outptu=2' is not valid; a line is a model"),
+        ("gpt-5 input=1 output=1 input=2", "'input=2' is not valid"),
+        ("gpt-5 1.25 10", "'1.25' is not valid"),
+        ("gpt-5 input=1 output=1 max_output=0", "'max_output=0' is not valid; expected a whole number of tokens"),
+        ("gpt-5 input=1 output=1 context=1.5", "'context=1.5' is not valid"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_said_with_its_mend(line: str, told: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
 from pytest_gepa.evolve.evidence import Showcase
@@ -42,8 +43,8 @@ def test_a_case_that_nobody_can_decide_is_no_neighbour_and_broken_by_nobody() ->
     ledger = Ledger([SearchCase(case) for case in results])
     ledger.record_seed(SEED.id, results)
     for name in ("one", "two", "three"):
-        ledger.record(name, results)
-        ledger.repeat(name, {"coin": failed("a")})
+        ledger.record(name, {case: replace(result, keys=name) for case, result in results.items()})
+        ledger.repeat(name, {"coin": replace(failed("a"), keys=name)})
     assert ledger.undecidable == ("coin",)
     shelf = Showcase(ledger, SEED.id, SearchSettings(), random.Random(0).random)
     assert shelf.minibatches(SEED.id, 1) == [Minibatch(("bad",), ("near",))]

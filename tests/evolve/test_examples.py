@@ -13,7 +13,7 @@ from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
 from pytest_gepa.evolve.gate import judge_gate
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchCase
-from pytest_gepa.evolve.proposal import prunings
+from pytest_gepa.evolve.pruning import prunings
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Event, Reflect, Reflected
 from pytest_gepa.prompts.examples import Example
 from tests.evolve.world import World, words_world

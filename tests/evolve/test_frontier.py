@@ -160,3 +160,11 @@ def test_a_weight_that_is_next_to_nothing_beside_another_still_counts() -> None:
     frontier.add("light", [0.0] + [1.0] * 20)
     assert frontier.shares(["light"]) == [1.0]
     assert 0 < frontier.shares(["heavy", "light"])[1] < 0.001
+
+
+def test_a_lead_within_the_margin_counts_for_no_gain_but_for_a_place() -> None:
+    frontier = Frontier([1.0, 1.0])
+    frontier.add("old", [0.5, 0.5])
+    assert frontier.add("luck", [0.6, 0.4], margin=0.1) == 0
+    assert "luck" in frontier.members
+    assert frontier.add("better", [0.8, 0.4], margin=0.1) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_gepa.evolve.doubt import fewest_trials, leads_on_fewer_trials, unsettled
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.minibatch import FailedCase
 from pytest_gepa.evolve.problem import SearchCase
@@ -123,18 +124,21 @@ def test_two_cases_of_one_name_are_refused() -> None:
         Ledger([SearchCase("x"), SearchCase("x")])
 
 
-def trial(passed: bool) -> CaseResult:
-    return CaseResult(float(passed), ("a",), "" if passed else "no", True, "k", passed)
+def trial(passed: bool, keys: str = "k") -> CaseResult:
+    return CaseResult(float(passed), ("a",), "" if passed else "no", True, keys, passed)
 
 
-def repeated(**trials: str) -> Ledger:
-    """A ledger whose case "c" had these trials (`+` passed) under candidates of these names, "s" the seed."""
+def repeated(keys: str | None = None, **trials: str) -> Ledger:
+    """A ledger whose case "c" had these trials (`+` passed) under candidates of these names, "s" the seed. Each has
+    requests of its own where no `keys` are given.
+    """
     ledger = Ledger([SearchCase("c")])
     for name, outcomes in trials.items():
+        own = name if keys is None else keys
         record = ledger.record_seed if name == "s" else ledger.record
-        record(name, {"c": trial(outcomes[0] == "+")})
+        record(name, {"c": trial(outcomes[0] == "+", own)})
         for outcome in outcomes[1:]:
-            ledger.repeat(name, {"c": trial(outcome == "+")})
+            ledger.repeat(name, {"c": trial(outcome == "+", own)})
     return ledger
 
 
@@ -163,8 +167,31 @@ def test_a_case_whose_trials_differ_under_most_candidates_is_set_aside() -> None
     assert ledger.undecidable == ("c",)
     assert ledger.workable("z") == {}
     assert ledger.solved("z")
-    assert ledger.fewest_trials("z", ["c"]) == ()
+    assert fewest_trials(ledger, "z", ["c"]) == ()
     assert repeated(s="-+", x="+-", y="--", z="-").undecidable == ()
+
+
+def test_equal_requests_of_several_candidates_are_one_draw() -> None:
+    """The case uses nothing that they have changed: what differs is the answers that they share, again and again."""
+    assert repeated("k", s="-+", x="-+", y="-+", z="-+").undecidable == ()
+    assert repeated("", s="-+", x="-+", y="-+").undecidable == ("c",)  # nobody knows what they asked
+    ledger = repeated(s="-+", x="-+")
+    ledger.record("y", {"c": trial(False, "s")})  # as under the seed, and so is one of its own trials
+    ledger.repeat("y", {"c": trial(True, "more")})
+    ledger.record("z", {"c": trial(False, "more")})
+    ledger.repeat("z", {"c": trial(True, "more")})
+    assert ledger.undecidable == ()
+    ledger.record("u", {"c": trial(False, "u")})
+    ledger.repeat("u", {"c": trial(True, "u")})
+    assert ledger.undecidable == ("c",)
+
+
+def test_two_kinds_of_requests_that_a_third_candidate_joins_are_one() -> None:
+    ledger = repeated(s="-+", x="-+", y="-+")
+    assert ledger.undecidable == ("c",)
+    ledger.record("z", {"c": trial(False, "x")})
+    ledger.repeat("z", {"c": trial(True, "y")})
+    assert ledger.undecidable == ()
 
 
 def test_a_case_that_is_set_aside_counts_for_no_turn() -> None:
@@ -176,30 +203,30 @@ def test_a_case_that_is_set_aside_counts_for_no_turn() -> None:
 
 
 def test_a_lead_over_a_rival_with_more_trials_is_in_doubt_where_trials_differ() -> None:
-    assert repeated(s="-+-", x="+").leads_on_fewer_trials("x", ["s"], ["c"]) == ("c",)
-    assert repeated(s="-+-", x="++").leads_on_fewer_trials("x", ["s"], ["c"]) == ("c",)
-    assert repeated(s="-+-", x="+++").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
+    assert leads_on_fewer_trials(repeated(s="-+-", x="+"), "x", ["s"], ["c"]) == ("c",)
+    assert leads_on_fewer_trials(repeated(s="-+-", x="++"), "x", ["s"], ["c"]) == ("c",)
+    assert leads_on_fewer_trials(repeated(s="-+-", x="+++"), "x", ["s"], ["c"]) == ()
     # No lead, no doubt; and none where all trials have ended alike.
-    assert repeated(s="-+-", x="-").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
-    assert repeated(s="---", x="+").leads_on_fewer_trials("x", ["s"], ["c"]) == ()
+    assert leads_on_fewer_trials(repeated(s="-+-", x="-"), "x", ["s"], ["c"]) == ()
+    assert leads_on_fewer_trials(repeated(s="---", x="+"), "x", ["s"], ["c"]) == ()
 
 
 def test_a_case_whose_repetition_gives_no_evidence_is_not_asked_for_again() -> None:
     ledger = repeated(s="-+-", x="+")
     ledger.repeat("x", {"c": CaseResult(None, ("a",), "", True, "k")})
     assert ledger.trials("x", "c") == 1
-    assert ledger.leads_on_fewer_trials("x", ["s"], ["c"]) == ()
-    assert ledger.fewest_trials("x", ["c"]) == ()
+    assert leads_on_fewer_trials(ledger, "x", ["s"], ["c"]) == ()
+    assert fewest_trials(ledger, "x", ["c"]) == ()
 
 
 def test_few_failures_beside_many_passes_are_in_doubt_where_trials_differ() -> None:
     ledger = Ledger([SearchCase(str(n)) for n in range(20)])
     ledger.record_seed("s", {str(n): trial(n > 0) for n in range(20)})
-    assert ledger.unsettled("s") == ()
+    assert unsettled(ledger, "s") == ()
     ledger.repeat("s", {"5": trial(False), "6": trial(True)})
-    assert set(ledger.unsettled("s")) == {"0"}  # the fewest trials first
+    assert set(unsettled(ledger, "s")) == {"0"}  # the fewest trials first
     ledger.repeat("s", {"0": trial(True)})
-    assert set(ledger.unsettled("s")) == {"0", "5"}
+    assert set(unsettled(ledger, "s")) == {"0", "5"}
 
 
 def test_what_stands_without_evidence_is_what_all_trials_of_the_seed_come_to() -> None:
@@ -211,3 +238,25 @@ def test_what_stands_without_evidence_is_what_all_trials_of_the_seed_come_to() -
     assert ledger.mean("seed") == ledger.mean("child") == 0.0
     assert ledger.scores("child") == ledger.scores("seed")
     assert not ledger.passes("child", "x")
+
+
+def test_how_far_equal_trials_of_a_graded_case_lie_apart_is_known_from_the_seed() -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("y")])
+    ledger.record_seed("seed", {case: scored(0.5, passed=True) for case in "xy"})
+    assert ledger.jitter == 0.0
+    ledger.repeat("seed", {"x": scored(0.75, passed=True), "y": scored(0.0, passed=False)})
+    assert ledger.jitter == 0.25
+    ledger.record("child", {"x": scored(0.875, passed=True), "y": scored(0.75, passed=True)})
+    # x is at 0.625 today, the median of its trials, and y at 0.25.
+    assert ledger.turned("seed", "child") == (("y",), ())
+
+
+def test_a_case_that_lacks_more_of_its_score_is_more_worth_showing() -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("y", threshold=0.5), SearchCase("z")])
+    seed = {"x": scored(0.25), "y": scored(0.49), "z": scored(0.0)}
+    ledger.record_seed("seed", seed)
+    assert {case: one.lacks for case, one in ledger.workable("seed").items()} == {
+        "x": 0.75,
+        "y": 0.1,
+        "z": 1.0,
+    }

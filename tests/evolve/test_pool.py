@@ -19,13 +19,13 @@ def pool_of(seed: str) -> Pool:
     return pool
 
 
-def results(scores: str) -> dict[str, CaseResult]:
-    return {str(n): CaseResult(float(score), ("a", "b"), "", True, "k") for n, score in enumerate(scores)}
+def results(scores: str, keys: str = SEED.id) -> dict[str, CaseResult]:
+    return {str(n): CaseResult(float(score), ("a", "b"), "", True, keys) for n, score in enumerate(scores)}
 
 
 def add(pool: Pool, candidate: Candidate, scores: str) -> bool:
     pool.candidates[candidate.id] = candidate
-    pool.ledger.record(candidate.id, results(scores))
+    pool.ledger.record(candidate.id, results(scores, candidate.id))
     return pool.enter(candidate)
 
 
@@ -271,10 +271,10 @@ def test_a_case_that_turns_out_to_be_undecidable_gives_no_place_and_is_no_reason
     add(pool, steady, "1110")
     assert set(pool.frontier.members) == {lucky.id, steady.id}
     for name, again in ((SEED.id, 1.0), (lucky.id, 0.0)):
-        pool.ledger.repeat(name, {"3": CaseResult(again, ("a", "b"), "", True, "k")})
+        pool.ledger.repeat(name, {"3": CaseResult(again, ("a", "b"), "", True, name)})
         pool.heed_undecidable()
         assert lucky.id in pool.frontier.members
-    pool.ledger.repeat(steady.id, {"3": CaseResult(1.0, ("a", "b"), "", True, "k")})
+    pool.ledger.repeat(steady.id, {"3": CaseResult(1.0, ("a", "b"), "", True, steady.id)})
     pool.heed_undecidable()
     assert pool.ledger.undecidable == ("3",)
     assert pool.frontier.members == (steady.id,)

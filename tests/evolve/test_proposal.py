@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.minibatch import Minibatch
-from pytest_gepa.evolve.proposal import Part, gate_cases, prunings, unite, usable
+from pytest_gepa.evolve.proposal import Part, gate_cases, unite, usable, without_rival_rewrites
+from pytest_gepa.evolve.pruning import prunings
 from pytest_gepa.evolve.tasks import Reflected
 
 PARENT = seed_candidate({"a": "Intro.\n", "b": "Intro.\n"})
@@ -50,3 +51,18 @@ def test_a_pruning_lacks_one_added_line_likely_repetitions_first() -> None:
 
 def test_the_seeds_own_lines_are_not_pruned() -> None:
     assert prunings(PARENT, PARENT.texts) == []
+
+
+def test_of_several_rewrites_of_one_text_only_the_first_is_taken() -> None:
+    parent = seed_candidate({"a": "one\ntwo\nthree\n", "b": "one\ntwo\n"})
+    first = part(1, "x", a="uno\ndos\ntres\n")
+    second = part(2, "y", a="eins\nzwei\ndrei\n", b="one\ntwo\nmore\n")
+    adding = part(3, "z", a="one\ntwo\nthree\nfour\n")
+    other = part(4, "z", b="eins\nzwei\n")
+    kept = without_rival_rewrites(parent, [first, second, adding, other])
+    assert kept == [first, adding, other]
+
+
+def test_a_prompt_of_one_line_is_not_rewritten_by_an_addition() -> None:
+    parts = [part(1, "x", a="Intro. One.\n"), part(2, "y", a="Intro. Two.\n")]
+    assert without_rival_rewrites(PARENT, parts) == parts

@@ -7,10 +7,10 @@ BASE = seed_candidate({"a": "Intro.\nkeep\nmiddle\n", "b": "Other.\n"})
 
 
 def versions(
-    text: str, mended: str = "x", broken: str = "y", other: str = "Other.\n"
+    text: str, mended: str = "x", broken: str = "y", other: str = "Other.\n", *, is_barred: bool = False
 ) -> list[dict[str, str]]:
     tip = derive(BASE, {"a": text, "b": other})
-    return take_back_parts(Damage(BASE, tip, tuple(mended), tuple(broken)))
+    return take_back_parts(Damage(BASE, tip, tuple(mended), tuple(broken), is_barred))
 
 
 def test_a_repair_may_put_back_as_well_as_take_away() -> None:
@@ -31,3 +31,7 @@ def test_a_change_of_one_hunk_has_no_parts() -> None:
 def test_a_case_broken_among_many_mended_ones_is_left_alone() -> None:
     assert versions("Intro.\nmiddle\nadded\n", mended="stuvw") == []
     assert versions("Intro.\nmiddle\nadded\n", mended="stuv")
+
+
+def test_a_single_broken_case_that_bars_the_candidate_is_not_left_alone() -> None:
+    assert len(versions("Intro.\nmiddle\nadded\n", mended="stuvw", is_barred=True)) == 2

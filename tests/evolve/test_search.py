@@ -186,7 +186,9 @@ def test_the_next_try_is_told_what_was_discarded_and_how_often_it_was_tried() ->
     assert [task.attempt for task in asked] == list(range(8))
     # The reflection of this world says the same of every edit: it is told once.
     assert [len(task.discarded) for task in asked] == [0, 1, 1, 1, 1, 1, 1, 1]
-    assert asked[1].discarded[0].reason == "mean score 0.00 on the cases shown, 0.00 before"
+    assert asked[1].discarded[0].reason == (
+        "by itself it made no difference: mean score 0.00 on the cases shown, as before"
+    )
 
 
 def test_many_failures_are_shared_out_among_several_reflections_and_their_edits_united() -> None:
@@ -543,7 +545,9 @@ def test_a_pruning_that_came_to_nothing_is_told() -> None:
     search = world.run(world.search(minibatch=6, groups=1, patience=16))
     pruned = next(one for one in search.candidates.values() if one.origin == "pruning")
     assert pruned.parents == (search.best().id,)
-    assert ("- - mind the date", "mean score 0.00 on the cases shown, 0.00 before") in told(
+    assert ("- - mind the date", (
+        "by itself it made no difference: mean score 0.00 on the cases shown, as before"
+    )) in told(
         world, search.best().id
     )
 
@@ -816,3 +820,50 @@ def test_a_case_that_nobody_can_decide_is_in_no_gate_and_gives_no_place() -> Non
     for event in world.events:
         again.tell(event)
     assert (again.frontier(), again.done) == (search.frontier(), search.done)
+
+
+def test_a_search_goes_on_while_the_budget_holds_an_edit_of_the_prompt_that_fewest_cases_use() -> None:
+    """A change of `small` reaches two cases, one of `large` eight: the others answer as before, from the cache."""
+    needs = {f"l{n}": {"large": ("hopeless",)} for n in range(8)} | {
+        f"s{n}": {"small": ("word",)} for n in range(2)
+    }
+
+    def edit(world: World, task: Reflect, name: str) -> str | None:
+        return f"{task.parent.texts[name]}{task.proposal}\n" if name == "large" else add_rules(world, task, name)
+
+    class Cached(World):
+        def result(self, candidate: Candidate, case: str) -> CaseResult:
+            known = super().result(candidate, case)
+            return replace(known, charged=not candidate.parents or set(candidate.changed) >= set(known.uses))
+
+    world = Cached(needs, editor=edit)
+    search = world.run(world.search(rollouts=10 + 5))
+    assert {case: search.pool.ledger.score(search.best().id, case) for case in ("s0", "s1")} == {
+        "s0": 1.0,
+        "s1": 1.0,
+    }
+    # What cannot be run any more is not asked for.
+    assert all("large" not in task.components for task in reflections(world))
+
+
+def test_the_best_candidate_is_mended_at_the_end_where_an_earlier_edit_has_broken_a_case() -> None:
+    """The first edit breaks a case and mends three, which is let be; the second mends the rest."""
+
+    def one_after_the_other(world: World, task: Reflect, name: str) -> str | None:
+        text = task.parent.texts[name]
+        if not task.parent.parents:
+            return f"{text}- gap\n\nBe brief.\n- mind the date\n"
+        return None if "price" in text else f"{text}- mind the price\n"
+
+    needs = {f"date-{n}": {"p": ("date",)} for n in range(8)} | {f"price-{n}": {"p": ("price",)} for n in range(8)}
+    world = World(
+        {**needs, "old": {"p": ()}, "never": {"p": ("hopeless",)}},
+        spoils={"gap": ("old",)},
+        editor=one_after_the_other,
+    )
+    search = world.run(world.search(groups=1, neighbours=0, patience=6, invalid=99))
+    best = search.best()
+    assert best.origin == "repair"
+    assert search.broken(best) == ()
+    assert "gap" not in best.texts["p"]
+    assert search.mean(best) == 17 / 18

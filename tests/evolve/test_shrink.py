@@ -57,7 +57,7 @@ class Bench:
     def results(self, candidate: Candidate, cases: Sequence[str]) -> dict[str, CaseResult]:
         used = tuple(self.before)
         return {
-            case: CaseResult(self.score(candidate.texts, case), self.uses.get(case, used), keys="k")
+            case: CaseResult(self.score(candidate.texts, case), self.uses.get(case, used), keys=candidate.id)
             for case in cases
         }
 
@@ -326,7 +326,7 @@ def toss(found: Bench, case: str) -> None:
         found.add(other)
     for candidate in (found.seed, *others):
         known = found.pool.ledger.evidence(candidate.id, case)
-        again = CaseResult(1.0 - (known or 0.0), ("a",), keys="k")
+        again = CaseResult(1.0 - (known or 0.0), ("a",), keys=candidate.id)
         found.pool.ledger.repeat(candidate.id, {case: again})
     assert case in found.pool.ledger.undecidable
 

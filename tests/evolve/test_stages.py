@@ -59,7 +59,7 @@ def test_a_case_that_nobody_can_decide_is_worth_no_run_of_its_own() -> None:
     ledger.record("other", {"0": CaseResult(1.0, ("a",), "", True, "k")})
     for name in (SEED.id, CHILD.id, "other"):
         again = 1.0 - (ledger.evidence(name, "0") or 0.0)
-        ledger.repeat(name, {"0": CaseResult(again, ("a",), "", True, "k")})
+        ledger.repeat(name, {"0": CaseResult(again, ("a",), "", True, name)})
     assert ledger.undecidable == ("0",)
     assert stage(ledger, "0001111", 0.9) == ""
     # Nor is it run first because nobody has solved it.

@@ -1,4 +1,4 @@
-"""What the reflecting model is asked where two versions of a prompt are to be united."""
+"""What the reflection model is asked where two versions of a prompt are to be united."""
 
 from __future__ import annotations
 

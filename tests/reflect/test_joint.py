@@ -14,10 +14,10 @@ from pytest_gepa.prompts.guards import FormatProblem, Guard, no_format_problem
 from pytest_gepa.reflect.joint import propose_jointly
 from pytest_gepa.reflect.menu import joint_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
-from pytest_gepa.reflect.propose import EvidenceBudget, Proposal
+from pytest_gepa.reflect.propose import EvidenceBudget, ProposedEdit
 from pytest_gepa.reflect.request import Asked
 from tests.reflect.exhibits import COMPONENTS, REPLY_TEXT, ROUTE, ROUTE_TEXT, exhibit, passing
-from tests.reflect.test_propose import LONG, Script
+from tests.reflect.test_propose import LONG, Script, not_to_blame
 
 REPLY = "prompts/reply.md"
 BOTH = (Asked(ROUTE, ROUTE_TEXT, [("+ Be brief.", "no gain")]), Asked(REPLY, REPLY_TEXT, []))
@@ -39,7 +39,7 @@ def proposed(
     asked: Sequence[Asked] = BOTH,
     format_problem: FormatProblem = no_format_problem,
     **changes: Any,
-) -> dict[str, Proposal]:
+) -> dict[str, ProposedEdit]:
     arguments: dict[str, Any] = {
         "failing": [exhibit()],
         "neighbours": [passing()],
@@ -73,7 +73,7 @@ def test_each_prompt_gets_its_own_edits_and_the_reply_is_paid_for_once() -> None
 def test_a_prompt_without_edits_is_not_to_blame() -> None:
     made = proposed(Script(reply((REPLY, WARM))))
     assert made[ROUTE].text is None
-    assert made[ROUTE].not_to_blame
+    assert not_to_blame(made[ROUTE])
     assert made[REPLY].text is not None
 
 
@@ -111,7 +111,7 @@ def test_an_edit_that_cannot_be_applied_is_asked_for_once_more_and_the_others_st
 def test_where_it_is_refused_again_only_that_prompt_is_left_as_it_was() -> None:
     lost = ("replace", "no such passage", "x")
     made = proposed(Script(*[reply((ROUTE, lost), (REPLY, WARM))] * 2))
-    assert (made[ROUTE].text, len(made[ROUTE].rejections), made[ROUTE].not_to_blame) == (None, 2, False)
+    assert (made[ROUTE].text, len(made[ROUTE].rejections), not_to_blame(made[ROUTE])) == (None, 2, False)
     assert made[REPLY].text == "You write a warm reply to the customer.\n"
 
 

@@ -45,6 +45,23 @@ def test_the_record_decides(outcomes: list[ReplyOutcome], menu: Menu) -> None:
     assert after(*outcomes).menu is menu
 
 
+def test_a_model_that_has_gained_under_the_full_menu_is_given_it_longer() -> None:
+    able = after("gain")
+    assert after(*["no gain"] * 11, choice=able).menu is FULL
+    demoted = after(*["no gain"] * 12, choice=able)
+    assert demoted.menu is RULE
+    assert after("invalid", "invalid", choice=able).menu is RULE
+    # It is no other model when the full menu comes again.
+    again = after(*["no gain"] * 7, choice=demoted)
+    assert after(*["no gain"] * 11, choice=again).menu is FULL
+
+
+def test_a_gain_under_a_shrunken_menu_says_nothing_of_the_full_one() -> None:
+    again = after("gain", *["no gain"] * 7, choice=RULE_CHOICE)
+    assert again.menu is FULL
+    assert after(*["no gain"] * 4, choice=again).menu is RULE
+
+
 def test_four_fruitless_rules_make_way_for_examples_and_three_of_these_for_the_full_menu() -> None:
     assert after(*["no gain"] * 3, choice=RULE_CHOICE).menu is RULE
     examples = after(*["no gain", "invalid"] * 2, choice=RULE_CHOICE)
@@ -89,7 +106,7 @@ def test_the_schema_names_the_kinds_that_are_allowed() -> None:
 
 def test_replies_still_under_way_at_a_change_count_only_if_they_bring_a_gain() -> None:
     assert RULE_CHOICE.record("full", "invalid") == RULE_CHOICE
-    assert RULE_CHOICE.record("full", "gain") == MenuChoice()
+    assert RULE_CHOICE.record("full", "gain") == MenuChoice(has_gained=True)
     assert MenuChoice().record("rule", "no gain") == MenuChoice()
 
 

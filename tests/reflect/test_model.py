@@ -511,7 +511,7 @@ def test_a_server_that_counts_far_less_than_it_was_sent_is_told_of_once(serve: S
     server.reply = counting(2_047)
     model.ask([*LONG, MESSAGES[1]])
     assert model.warning == (
-        "the reflecting model's server counted 2,047 tokens of a request of about 4,251: it may cut what it is sent, "
+        "the reflection model's server counted 2,047 tokens of a request of about 4,251: it may cut what it is sent, "
         "and the model not see all of it; for Ollama set num_ctx (OLLAMA_CONTEXT_LENGTH)"
     )
 

@@ -11,7 +11,7 @@ from pytest_gepa.evolve.candidate import seed_candidate
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.reflect.modelfree import ModelFree
-from pytest_gepa.reflect.propose import MODEL_FREE, Proposal
+from pytest_gepa.reflect.propose import MODEL_FREE, ProposedEdit
 from pytest_gepa.reflect.rules import rules
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -229,7 +229,7 @@ def guard_of(cases: Sequence[Case]) -> Guard:
     return guard
 
 
-def every(maker: ModelFree, failing: Sequence[Exhibit]) -> list[Proposal]:
+def every(maker: ModelFree, failing: Sequence[Exhibit]) -> list[ProposedEdit]:
     seed = seed_candidate({PROMPT: TEXT})
     found = []
     while proposal := maker.propose(seed, [PROMPT], failing):

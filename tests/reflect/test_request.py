@@ -107,10 +107,12 @@ def test_protected_lines_are_told_where_there_are_some() -> None:
     assert "Protected" not in user_message()
 
 
-def test_of_many_discarded_edits_the_latest_are_shown() -> None:
-    text = user_message(discarded=[(f"+ rule {n}", "no gain") for n in range(9)])
-    assert "rule 2" not in text
-    assert "rule 8" in text
+def test_of_many_discarded_edits_a_shrunken_menu_shows_the_latest() -> None:
+    nine = [(f"+ rule {n}", "no gain") for n in range(9)]
+    text = user_message(RULE, discarded=nine)
+    assert "rule 5" not in text
+    assert "rule 6" in text
+    assert all(f"+ rule {n}" in user_message(discarded=nine) for n in range(9))
 
 
 @MENUS

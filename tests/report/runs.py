@@ -11,7 +11,7 @@ from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, R
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.reflect.model import RawReply
-from pytest_gepa.reflect.propose import Asking, Proposal
+from pytest_gepa.reflect.propose import Asking, ProposedEdit
 from pytest_gepa.report.result import Result
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Trajectory
@@ -166,10 +166,10 @@ class Desk:
         missing = [name.removeprefix("test_a.py::") for name in task.failing]
         text = self.edit(self, task) if self.edit else f"{before}- {missing[0]}\n"
         if text is None:
-            state.proposals[task.proposal] = {PROMPT: Proposal(PROMPT, None, rejections=("empty reply",))}
+            state.proposals[task.proposal] = {PROMPT: ProposedEdit(PROMPT, None, rejections=("empty reply",))}
             state.rejections.update(["empty reply"])
             return Reflected(task.proposal, rejections=("empty reply",))
-        proposal = Proposal(
+        proposal = ProposedEdit(
             PROMPT,
             text,
             diagnosis="The word is missing.",

@@ -123,6 +123,20 @@ def test_nothing_of_a_prompt_can_steer_the_terminal_or_end_the_listing():
         assert "\u202e" not in text
 
 
+def test_nobody_is_told_of_the_listing_of_an_audit():
+    named = "a note for @octocat on owner/repo#12"
+    whole = PieceCoverage("whole prompt", 1, 10, "not measured", reason=named)
+    result = replace(
+        RESULT,
+        prompts=(replace(PROMPT, component=named, whole=whole, pieces=(whole,)),),
+        says_nothing=(SaysNothing(named, named),),
+        contradictions=(Contradicting((named, named), (named, named)),),
+    )
+    listing = audit_markdown(result)
+    assert "octocat" in listing
+    assert not re.search(r"[@#]\w", re.sub(r"`[^`]*`", "", listing))
+
+
 def test_a_result_is_the_same_after_json():
     assert from_json(AuditResult, to_json(RESULT)) == RESULT
 

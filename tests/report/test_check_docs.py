@@ -18,7 +18,7 @@ from tests.report.checks import regressed, result
 DOCS = Path(__file__).parents[2] / "docs"
 CI = (DOCS / "ci.md").read_text(encoding="utf-8")
 CHECK = (DOCS / "check.md").read_text(encoding="utf-8")
-OPTIONS = {f"--gepa-{setting.name}" for setting in (*MODES, *SETTINGS)} | {"--gepa-fail-on-trouble"}
+OPTIONS = {f"--gepa-{setting.name}" for setting in (*MODES, *SETTINGS)}
 
 
 def recipes() -> list[object]:

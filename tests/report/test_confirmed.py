@@ -213,7 +213,10 @@ def test_a_difference_that_is_no_chance_and_yet_too_small_says_so():
             runs[place] = replace(run, score=0.5 + 0.001 * (run.score or 0.0))
     found = build_result("r", desk.state, desk.cases, 0, "m")
     assert (found.verdict, found.p_value < 0.05) == ("not proven", True)
-    assert found.reason == "the difference is no chance, but below half a point in the cases that changed"
+    assert found.reason == (
+        "the difference is statistically clear but too small: the cases that changed moved by less than half a point "
+        "on average"
+    )
 
 
 def test_a_proven_run_says_nothing_of_what_could_be_proven():

@@ -20,7 +20,7 @@ from pytest_gepa.report.result import (
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, result
 
-HOSTILE = "# A heading\n```\n</code><script>alert(1)</script> [link](http://x) `code` | cell |\n\n- item\x1b[2J\u202e"
+HOSTILE = "# A heading\n```\n</code><script>alert(1)</script> [link](http://x) `code` | cell |\n\n- item @octocat owner/repo#12\x1b[2J\u202e"
 
 
 def edit(**fields: object) -> EditRecord:
@@ -117,7 +117,8 @@ def test_foreign_text_cannot_pose_as_the_report():
     shown = [line for line in report.splitlines() if not line.startswith("    ")]
     assert not any(line.lstrip().startswith("```") for line in shown)
     for line in shown:
-        bare = re.sub(r"`[^`]*`", "", line)
+        bare = re.sub(r"`[^`]*`|<code>[^<]*</code>|<br>", "", line)
+        assert not re.search(r"[@#]\w", bare), f"somebody would be told of this: {line}"
         assert not re.search(r"(?<!\\)<", bare), line
         assert not re.search(r"(?<!\\)\[", bare), line
     assert not any(line.startswith("- item") for line in shown)

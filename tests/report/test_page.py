@@ -112,7 +112,7 @@ def test_an_edit_is_named_by_its_first_line_cut_visibly():
     desk = Desk(WORDS, edit=lambda desk, _: f"{desk.text}- {' '.join(WORDS)} {'long ' * 40}\n")
     page = Read(html_of(desk.search().choose().confirm()))
     named = f"+ - {' '.join(WORDS)} {'long ' * 40}"[:87]
-    assert f"prompts/route.md : {named}... by the reflecting model" in page.text
+    assert f"prompts/route.md : {named}... by the reflection model" in page.text
 
 
 def test_a_run_without_a_winner_says_so():

@@ -22,7 +22,8 @@ from tests.report.runs import case
 
 HERE = Path("/nowhere")
 SETTINGS = Settings(
-    mode="plan",
+    mode="optimize",
+    is_plan=True,
     rootdir=HERE,
     prompts=(),
     prompts_base=HERE,
@@ -165,7 +166,7 @@ def test_the_plan_tells_which_prompt_reaches_which_cases_as_runs_have_shown_it()
     }
     told = text(SETTINGS, chosen, usage)
     assert "who reads what       as runs 2026-01-31-1 to 2026-01-31-2 showed\n" in told
-    assert "  prompts/a.md: 2 cases (test_a.py 2), 1 calls a case\n" in told
+    assert "  prompts/a.md: 2 cases (test_a.py 2), 1 call a case\n" in told
     assert "  prompts/b.md: 1 case (test_a.py 1), 3 calls a case\n" in told
     assert "    opened, and seen in no request: 1 case (test_a.py 1)\n" in told
     assert "  none of these: 1 case (test_a.py 1)\n" in told

@@ -47,11 +47,11 @@ def python(name: str, text: str) -> Component:
 def test_what_the_patterns_may_not_have_meant_is_said():
     assert prompt_notes([python("app/kernel.py", "SIZE = 7\n")], []) == []
     assert prompt_notes([], ["prompts/judge.md"]) == [
-        "gepa: prompts/judge.md is left as today, a judge's by name; name the file in --gepa-prompts to have it "
-        "improved too"
+        "gepa: prompts/judge.md: named like a judge's prompt, so left unchanged; name the file in --gepa-prompts to "
+        "have it improved too"
     ]
     (line,) = prompt_notes([], ["a", "b", "c", "d"])
-    assert "a, b, c and 1 more are left as today" in line
+    assert "a, b, c and 1 more: named like judges' prompts, so left unchanged" in line
     prompts = 'SYSTEM_PROMPT = "Be brief and kind."\n'
     assert prompt_notes([python("app/prompts.py", prompts)], []) == [
         "gepa: app/prompts.py is taken as a program, all of its code; app/prompts.py::* takes the texts in it alone"

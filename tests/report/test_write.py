@@ -223,13 +223,16 @@ def test_a_page_that_cannot_be_made_costs_the_page_alone(tmp_path: Path, monkeyp
 def test_a_file_that_cannot_be_written_costs_that_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):
+    usual = run_directory.write_file
+
     def write_file(path: Path, data: bytes) -> None:
         if path.name == name:
             path.write_bytes(data[:10])
             raise OSError(errno.ENOSPC, "No space left on device")
-        run_directory.write_file(path, data)
+        usual(path, data)
 
-    monkeypatch.setattr(write, "write_file", write_file)
+    for module in (write, run_directory):
+        monkeypatch.setattr(module, "write_file", write_file)
     directory, result = written(tmp_path, Desk(WORDS).search().choose().confirm())
     (warning,) = (one for one in result.warnings if name in one)
     assert "could not be made: OSError: [Errno 28] No space left on device" in warning

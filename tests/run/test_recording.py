@@ -58,7 +58,7 @@ def write(tmp_path: Path) -> Iterator[Write]:
         journal.write("event", type="Evaluated", event={"candidate": "c1", "results": {}})
         journal.write("event", type="Retrying", event={"rollouts": 1})
         about = {"case": "t.py::a", "trial": "search/0"}
-        journal.write("rollout", **about, candidate="c1", charged=True, score=1, model_seconds=0.25)
+        journal.write("rollout", **about, candidate="c1", charged=True, in_vain=1, model_seconds=0.25)
         journal.write("rollout", **about, candidate="c2", charged=False, outcome="stopped")
         journal.write("event", type="Reflected", event={"proposal": "p1"})
         journal.write("event", type="Stopped", event={"reason": "enough"})
@@ -101,7 +101,7 @@ def test_a_recording_is_read_as_it_was_written(write: Write, tmp_path: Path) -> 
     assert (recording.run, recording.reflection_model, recording.settings) == (RUN, "reflector", {"seed": 7})
     assert recording.order == ("Evaluated c1", "Reflected p1", "Stopped enough")
     assert recording.charges == {
-        ("c1", "t.py::a", "search/0"): Charge(charged=True, seconds=0.25),
+        ("c1", "t.py::a", "search/0"): Charge(charged=True, seconds=0.25, in_vain=1),
         ("c2", "t.py::a", "search/0"): Charge(charged=False, stopped=True),
     }
     names = {path.name for path in (directory / "answers").iterdir()}

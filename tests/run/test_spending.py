@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ CASES = (Case("a", "a"), Case("b", "b", trials=5), Case("held", "held", split="h
 
 def rollout(case: str, *tokens: tuple[int, int], cached: bool = False) -> Rollout:
     calls = tuple(
-        Call("key", "task", (), Message("assistant", "ok"), input_tokens=i, output_tokens=o, cached=cached)
+        Call(case, "task", (), Message("assistant", "ok"), input_tokens=i, output_tokens=o, cached=cached)
         for i, o in tokens
     )
     return Rollout("seed", case, "search/0", Outcome.passed, 1.0, Trajectory(calls))
@@ -52,10 +53,48 @@ def test_confirm_rollouts_whose_answers_are_stored_cost_nothing_again(tmp_path: 
 
 def test_a_call_without_a_count_is_estimated_by_its_texts(tmp_path: Path) -> None:
     costs = spending(tmp_path, 1.0)
-    call = Call("key", "task", (Message("user", "x" * 300),), Message("assistant", "y" * 30))
     for case in CASES:
+        call = Call(case.id, "task", (Message("user", "x" * 300),), Message("assistant", "y" * 30))
         costs.learn(Rollout("seed", case.id, "search/0", Outcome.passed, 1.0, Trajectory((call,))))
     assert costs.keep_confirm_share() == round(2 * MARGIN * 11 * (100_000 + 20_000))
+
+
+def learn_alike(costs: Spending, *calls: Call) -> None:
+    """Every case asks for its own answer, of 200 millionths of a dollar, and makes these calls before."""
+    for case in CASES:
+        own = rollout(case.id, (100, 50))
+        costs.learn(replace(own, trajectory=Trajectory((*calls, *own.trajectory.calls))))
+
+
+SAME = Call("same", "task", (), Message("assistant", "ok"), input_tokens=1_000)
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_an_answer_that_several_cases_have_is_counted_once_a_trial(tmp_path: Path, is_shared: bool) -> None:
+    """Be it a fixture's or the same request of each: as often as the case has trials that has the most, which is 5."""
+    costs, call = spending(tmp_path, 1.0), replace(SAME, shared=is_shared)
+    for _ in range(2):  # what is learned again is not another answer
+        learn_alike(costs, call)
+    assert costs.keep_confirm_share() == round(2 * MARGIN * (11 * 200_000 + 5 * 1_000_000))
+
+
+def test_the_second_of_equal_requests_of_a_case_is_another_answer(tmp_path: Path) -> None:
+    costs = spending(tmp_path, 1.0)
+    learn_alike(costs, SAME, SAME, replace(SAME, shared=True))
+    assert costs.keep_confirm_share() == round(2 * MARGIN * (11 * 200_000 + 5 * 3_000_000))
+
+
+@pytest.mark.parametrize("change", [{"kind": "other"}, {"answer": None}])
+def test_an_answer_that_is_not_stored_is_paid_for_by_each_case(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    costs = spending(tmp_path, 1.0)
+    learn_alike(costs, replace(SAME, **change))  # type: ignore[arg-type]
+    everyone = round(2 * MARGIN * 11 * 1_200_000)
+    assert costs.keep_confirm_share() == everyone
+    without_store = Spending(tmp_path / "off", PRICES, 1.0, PLAN, CASES, shares_answers=False)
+    learn_alike(without_store, SAME)
+    assert without_store.keep_confirm_share() == everyone
 
 
 def test_room_for_the_largest_request_is_part_of_the_share(tmp_path: Path) -> None:
@@ -114,6 +153,21 @@ def test_trials_are_fewer_where_the_money_is_short(tmp_path: Path) -> None:
         costs.learn(rollout(case, (100, 100)))
     assert [costs.affordable_trials(trials) for trials in (1, 2, 3)] == [1, 2, 2]
     assert Spending(tmp_path / "free", PRICES, None, plan, CASES).affordable_trials(3) == 3
+
+
+def test_trials_leave_room_for_the_largest_request(tmp_path: Path) -> None:
+    """Two trials take 0.00312 USD, of which the last request may reserve 0.0005 where it costs a tenth of that."""
+    plan = BudgetPlan(400, 340, 18, 0, 3)
+    costs = Spending(tmp_path / "costs", PRICES, 0.0035, plan, [Case("a", "a"), Case("b", "b")])
+    for case in ("a", "b"):
+        costs.learn(rollout(case, (100, 100)))
+    assert costs.affordable_trials(3) == 2
+    purse = costs.reflection().purse
+    assert purse is not None
+    number = purse.reserve(500_000)
+    assert number is not None
+    purse.settle(number, 0)
+    assert costs.affordable_trials(3) == 1
 
 
 def test_without_a_cap_nothing_is_set_aside(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,3 +194,20 @@ def test_a_file_has_one_digest_whatever_its_newlines(tmp_path: Path) -> None:
 
     assert files.digest(tmp_path / "one") == files.digest(tmp_path / "other") != ""
     assert files.digest(tmp_path / "missing") == ""
+
+
+def test_a_table_of_many_rows_is_read_once(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    genuine = ast.parse
+
+    def parse(source: str, *arguments: Any, **named: Any) -> Any:
+        parsed.append(source)
+        return genuine(source, *arguments, **named)
+
+    monkeypatch.setattr("pytest_gepa.suite.case_source.ast.parse", parse)
+    rows = ", ".join(map(str, range(60)))
+    cases = collect({"test_it.py": f"import pytest\n@pytest.mark.parametrize('n', [{rows}])\ndef test_many(n): pass"})
+    assert {case.source for case in cases} == {"def test_many(n): pass"}
+    assert len(cases) == 60
+    own = [source for source in parsed if isinstance(source, str) and source.startswith("@")]
+    assert len(own) == 1

@@ -28,7 +28,7 @@ ROWS: list[dict[str, object]] = [{"row": {"text": text, "n": 1}} for text in ("a
 
 def test_rows_in_another_order_are_told_with_the_mend() -> None:
     said = told(ROWS, ROWS[::-1])
-    assert said.startswith("cases are collected otherwise in each process: test_a.py::test_it[the first], ")
+    assert said.startswith("cases differ from process to process: test_a.py::test_it[the first], ")
     assert "test_it[1], test_a.py::test_it[2] and 1 more; " in said
     assert "seed the sample" in said
 

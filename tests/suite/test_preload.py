@@ -187,3 +187,16 @@ def test_a_fork_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
     with pytest.raises(RunnerError):
         server.fork(tmp_path / "log", set(), 1.0)
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_server_that_was_killed_between_two_jobs_is_started_anew(
+    build: Build, modules: Path, tmp_path: Path
+) -> None:
+    with runner_of(tmp_path, "gepa_harmless") as runner:
+        suite = build(SUITE).suite(runner, CASES)
+        evaluate(suite)
+        assert runner._server is not None
+        runner._server.kill()
+        found = evaluate(suite)
+    assert outcomes(found) == {CASES[0]: "passed"}
+    assert found.rollouts[CASES[0]].trajectory.steps[0].value == "true"

@@ -553,6 +553,25 @@ def test_rows_without_a_time_cannot_keep_the_cache_above_its_bound(cache: Respon
     assert figures.entries == 0
 
 
+def test_what_another_process_has_trimmed_meanwhile_is_not_made_up_for_by_all_the_rest(
+    cache: ResponseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        cache.put(f"k{number}", b"x" * 30_000)
+    genuine, is_first = diskcache.Cache.expire, [True]
+
+    def expire(self: Any, *arguments: Any, **named: Any) -> Any:
+        if is_first.pop() if is_first else False:
+            other = ResponseCache(cache.directory)
+            assert other.trim(300_000) > 0
+            other.close()
+        return genuine(self, *arguments, **named)
+
+    monkeypatch.setattr(diskcache.Cache, "expire", expire)
+    cache.trim(300_000)
+    assert cache.get("k19") == b"x" * 30_000
+
+
 def test_an_answer_is_noted_as_wanted_once_a_day(
     cache: ResponseCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,26 @@ def test_usage_is_read_under_the_names_of_several_servers() -> None:
     assert read_usage(None) == read_usage({"prompt_tokens": math.inf}) == Usage()
 
 
+@pytest.mark.parametrize(
+    ("sent", "got", "details"),
+    [
+        ("prompt_tokens", "completion_tokens", "completion_tokens_details"),
+        ("input_tokens", "output_tokens", "output_tokens_details"),
+    ],
+)
+def test_reasoning_that_a_server_counts_apart_from_the_output_is_paid_for(
+    sent: str, got: str, details: str
+) -> None:
+    apart = {sent: 12, got: 2, "total_tokens": 331, details: {"reasoning_tokens": 317}}
+    assert read_usage(apart) == Usage(12, 319, 0, 317)
+    # OpenAI's rule: the total is that of input and output.
+    among = {sent: 12, got: 319, "total_tokens": 331, details: {"reasoning_tokens": 317}}
+    assert read_usage(among) == Usage(12, 319, 0, 317)
+    del among["total_tokens"]
+    assert read_usage(among) == Usage(12, 319, 0, 317)
+    assert read_usage({sent: 12, got: 2, "total_tokens": 14}) == Usage(12, 2)
+
+
 def test_any_value_is_told_without_the_data_in_it() -> None:
     assert tell([{"type": "text", "text": "a"}, "b", {"score": 0, "none": None, "image": LONG}]) == (
         'a\nb\n{"score": 0, "image": "[1000 characters of data]"}'

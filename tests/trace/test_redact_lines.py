@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 
 from pytest_gepa.prompts.summary import summarize
 from pytest_gepa.trace.redact import REDACTED, Redactor
-from pytest_gepa.trace.redact_lines import HiddenLines, redact_by_line, redacted_lines
+from pytest_gepa.trace.redact_lines import HiddenLines, redact_by_line
 
 redact = Redactor({}, [r"(?s)<private>.*?</private>", r"\d{6}"]).redact
 
 
 def test_a_text_without_secrets_is_divided_into_its_lines() -> None:
-    assert redacted_lines("one\n\ntwo\n", redact) == ["one", "", "two"]
+    assert redact_by_line("one\n\ntwo\n", redact).splitlines() == ["one", "", "two"]
 
 
 def test_a_secret_over_several_lines_is_marked_in_each_of_them() -> None:
     text = "Use <private>\nACME\n\nand partners\n</private> only.\nAccount 123456.\n"
 
-    assert redacted_lines(text, redact) == [
+    assert redact_by_line(text, redact).splitlines() == [
         "Use [redacted]",
         "[redacted]",
         "",
@@ -36,7 +36,7 @@ def test_marks_that_stand_there_already_stay(text: str) -> None:
 
 
 def test_of_what_is_not_only_marked_the_lines_are_shown_as_they_come() -> None:
-    assert redacted_lines("a\nb", lambda text: f"x{text}\ny") == ["xa", "b", "y"]
+    assert redact_by_line("a\nb", lambda text: f"x{text}\ny") == "xa\nb\ny"
 
 
 pieces = st.sampled_from(
@@ -46,7 +46,7 @@ pieces = st.sampled_from(
 
 @given(st.lists(pieces, max_size=14).map("".join))
 def test_it_shows_no_more_than_the_whole_text_redacted_and_as_many_lines(text: str) -> None:
-    lines = redacted_lines(text, redact)
+    lines = redact_by_line(text, redact).splitlines()
     flat = redact_by_line(text, redact)
 
     assert len(lines) == len(text.splitlines())
@@ -95,6 +95,6 @@ def test_no_line_of_a_text_shows_what_the_whole_text_hides(lines: list[str]) -> 
     text = "\n".join(lines)
     hidden = HiddenLines([text], redact)
 
-    for line, shown in zip(lines, redacted_lines(text, redact), strict=True):
+    for line, shown in zip(lines, redact_by_line(text, redact).splitlines(), strict=True):
         if shown == REDACTED:
             assert hidden.redact(f"+ {line}") == f"+ {REDACTED}"

@@ -1,0 +1,25 @@
+"""What a run has spent, as its rollouts tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.optimize.state import RunState
+from pytest_gepa.run.history import Resumed
+from pytest_gepa.suite.rollout import Outcome, Rollout
+from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+
+
+def test_what_came_from_the_run_that_is_resumed_is_told_apart_with_its_retries() -> None:
+    state = RunState(Search([SearchCase("a")], {"p": "Do it."}, SearchSettings(10)))
+    state.resumed = Resumed("2026-11-22-1", 3, 0.0)
+    call = Call("k", "model", (), Message("assistant", "yes"))
+    asked = Rollout("c", "a", "search/0", Outcome.passed, 1.0, Trajectory((call,)), charged=True, in_vain=1)
+    state.count(asked)
+    assert (state.spent, state.paid_before) == (2, 0)
+    stored = replace(asked, trajectory=Trajectory((replace(call, cached=True),)))
+    state.count(stored)
+    assert (state.spent, state.paid_before) == (4, 2)
+    state.count(replace(stored, charged=False))
+    assert (state.spent, state.paid_before) == (5, 3)

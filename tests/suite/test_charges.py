@@ -1,0 +1,101 @@
+"""What attempts that are run again have cost: told with the last one, and known to a run that is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_gepa.codec import to_json
+from pytest_gepa.suite.charges import Charge, Charges
+from pytest_gepa.suite.evaluate import Evaluation, Suite, Surroundings
+from pytest_gepa.suite.job import Job
+from pytest_gepa.suite.places import Limit
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.runner import Emit
+from tests.suite.world import Purse
+
+LOST, LOST_UNPAID, PASSED, STORED = (
+    (Outcome.timeout, True),
+    (Outcome.timeout, False),
+    (Outcome.passed, True),
+    (Outcome.passed, False),
+)
+
+
+class Scripted:
+    """A runner without processes, whose cases end attempt by attempt as they are told, and are charged or not."""
+
+    name = "scripted"
+
+    def __init__(self, ends: Mapping[str, Sequence[tuple[Outcome, bool]]]) -> None:
+        self.ends = {case: list(attempts) for case, attempts in ends.items()}
+
+    def run(self, job: Job, emit: Emit, limit: Limit) -> None:
+        for case in job.cases:
+            outcome, charged = self.ends[case].pop(0)
+            score = 1.0 if outcome.is_evidence else None
+            rollout = Rollout(job.candidate, case, job.trial, outcome, score, charged=charged)
+            emit({"event": "rollout", "rollout": to_json(rollout)})
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def run(
+    directory: Path,
+    purse: Purse,
+    ends: Mapping[str, Sequence[tuple[Outcome, bool]]],
+    charges: Charges | None = None,
+) -> tuple[Evaluation, dict[str, Rollout]]:
+    """The evaluation of these cases, and the rollouts that were heard of."""
+    around = Surroundings(
+        args=(),
+        cwd=str(directory),
+        rootdir=str(directory),
+        sys_path=(),
+        temp=directory,
+        cache="",
+        concurrency=1,
+        timeout=1.0,
+        charges=charges,
+    )
+    suite = Suite([Case(case, case) for case in ends], [], around, Scripted(ends))
+    heard: list[Rollout] = []
+    evaluation = suite.run("c", {}, list(ends), "search/0", allowance=purse, on_rollout=heard.append)
+    assert len(heard) == len(ends)
+    return evaluation, {rollout.case: rollout for rollout in heard}
+
+
+def test_attempts_that_were_paid_for_in_vain_are_told_with_the_last_one(tmp_path: Path) -> None:
+    purse = Purse(rollouts=10)
+    ends = {
+        "a": (LOST, LOST_UNPAID, PASSED),
+        "b": (PASSED,),
+        "c": (LOST_UNPAID, STORED),
+        "d": (LOST, LOST, LOST),
+    }
+    evaluation, heard = run(tmp_path, purse, ends)
+    assert {case: (one.charged, one.in_vain) for case, one in heard.items()} == {
+        "a": (True, 1),
+        "b": (True, 0),
+        "c": (False, 0),
+        "d": (True, 2),
+    }
+    spent = sum(evaluation.charged.values()) + sum(charged for _, charged in purse.settled)
+    assert sum(one.charged + one.in_vain for one in heard.values()) == spent == 6
+
+
+def test_a_resumed_run_pays_for_the_attempts_of_the_earlier_one(tmp_path: Path) -> None:
+    """Of an answer that is stored the first attempt is the last, and takes what all of them took then."""
+    purse = Purse(rollouts=10)
+    charges = {
+        ("c", "a", "search/0"): Charge(charged=True, in_vain=2),
+        ("c", "b", "search/0"): Charge(charged=False, in_vain=1),
+    }
+    evaluation, heard = run(tmp_path, purse, {"a": (STORED,), "b": (LOST, PASSED), "d": (PASSED,)}, charges)
+    assert evaluation.charged == {"a": True, "b": True, "d": True}
+    assert purse.settled == [(3, 3), (1, 1)]
+    assert {case: one.in_vain for case, one in heard.items()} == {"a": 2, "b": 2, "d": 0}
