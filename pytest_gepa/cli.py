@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except GepaError as error:
-        print(f"pytest-gepa {given.command}: {error}", file=sys.stderr)
+        from pytest_gepa.wording import for_log  # whose imports are not those of `--help`
+
+        print(for_log(f"pytest-gepa {given.command}: {error}"), file=sys.stderr)
         return REFUSED
     return code
 

@@ -12,11 +12,18 @@ from pytest_gepa.verdict.judge import Tally
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_COMMAND = re.compile(r"^(\s*)(?=::)|(?<=##)(?=\[|vso\[)", re.MULTILINE | re.IGNORECASE)
 
 
 def printable(text: str) -> str:
     """Text of a model or a test without what could steer a terminal or turn the direction of writing."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+
+
+def for_log(text: str) -> str:
+    """Printable text of which no line is a command to what runs a job and reads what it prints: `::error::` and
+    `##[error]` to GitHub's runner, `##vso[...]` to that of Azure."""
+    return _COMMAND.sub(lambda match: f"{match[1] or ''}\\", printable(text))
 
 
 def sentence(text: str) -> str:

@@ -54,6 +54,8 @@ PLANTED = {
     "an error": "tvly-ErrorErrorErrorError1234",
     "a header": "dXNlcjpCYXNpY1Bhc3N3b3JkMTIz",
     "a pattern": "zebra-4711",
+    "a named parameter": "swordfish-of-Jo-7",
+    "a named step": "tulips-in-May-8",
 }
 SECRETS = {**ENVIRON, "late": LATE, "fixture": "glpat-FixtureOutput12345678", **PLANTED}
 IN_PROMPT = "sk-InThePromptItself0123456789"
@@ -70,12 +72,15 @@ from app import route
 
 CASES = [(kind, word) for kind in ("fruit", "animal") for word in ("one", "two", "three")]
 KEY = "{PLANTED["a parameter"]}"
+PASSWORD, STEP = "{PLANTED["a named parameter"]}", "{PLANTED["a named step"]}"
 print("collected {PLANTED["collection"]}")
 
 
 @pytest.mark.parametrize("key", [KEY])
+@pytest.mark.parametrize("password", [PASSWORD])
 @pytest.mark.parametrize(("kind", "word"), CASES)
-def test_route(kind, word, key, gepa):
+def test_route(kind, word, password, key, gepa):
+    gepa.log("api_key", STEP)
     token = os.environ["BILLING_TOKEN"]
     late = os.environ["LATE_API_KEY"]
     print("{PLANTED["printed"]}", token)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.run.recording import COMMITTED, IN_RUN, read_recording
+from pytest_gepa.wording import for_log
 
 
 def run(given: argparse.Namespace) -> int:
@@ -31,13 +32,14 @@ def run(given: argparse.Namespace) -> int:
         shutil.rmtree(target)
     os.replace(scratch, target)
     mode = f"--gepa-{recording.mode}{' NAME' * (recording.mode == 'baseline')}"
-    print(
+    said = (
         f"Run {recording.directory_name} is recorded in {os.path.relpath(target)}; commit it, and\n"
         f"`pytest {mode} --gepa-replay=only` replays it without key or network."
     )
     if recording.left_out:
         names = ", ".join(recording.left_out)
-        print(f"Not in it, as the address holds a secret: {names}; a replay must be given the same.")
+        said += f"\nNot in it, as the address holds a secret: {names}; a replay must be given the same."
+    print(for_log(said))
     return DONE
 
 

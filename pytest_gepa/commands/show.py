@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.runs import REPORTS
-from pytest_gepa.wording import printable
+from pytest_gepa.wording import for_log
 
 
 def run(given: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def run(given: argparse.Namespace) -> int:
     project = find_project(given.rootdir)
     report = _find(project, given.run)
     for line in report.read_text(encoding="utf-8", errors="replace").splitlines():
-        print(printable(line))
+        print(for_log(line))
     return DONE
 
 

@@ -127,8 +127,8 @@ def originals(run: Path, project: Path) -> list[NewContent]:
         path = inside(project, project / entry["path"])
         if (path, entry["before"], entry["after"]) not in proposed:
             raise CommandError(
-                f"{entry['path']}: no patch of run {run.name} has made it what it is, and nothing was touched; what was "
-                f"kept of it is {run / KEPT / f'{number}.before'}"
+                f"{entry['path']}: no patch of run {run.name} has made it what it is, and nothing was touched; what "
+                f"was kept of it is {run / KEPT / f'{number}.before'}"
             )
         now = path.read_bytes()
         if blob_hash(now) == entry["after"]:

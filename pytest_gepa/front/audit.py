@@ -49,7 +49,6 @@ from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import save_usage, usage_of, usage_today, with_digests
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.redact_lines import redact_by_line
-from pytest_gepa.wording import printable
 
 
 def run_audit(session: pytest.Session, settings: Settings) -> None:
@@ -124,7 +123,7 @@ class _Progress:
         lines = None if made.is_whole else (numbers[cut.first - 1], numbers[cut.last - 1])
         words = ablation_words(made.component, lines, noticing, measured)
         line = f"gepa: [{state.tried}/{state.planned}] {words}"
-        print_lines(self._stream, [*([] if self._has_begun else [""]), printable(line)])
+        print_lines(self._stream, [*([] if self._has_begun else [""]), line])
         self._has_begun = True
 
 

@@ -20,7 +20,8 @@ def conclude(config: pytest.Config, result: CheckResult, directory: Path, redact
     """Write the result down, and say it; it comes back without secrets."""
     result = write_check(directory, result, redactor.redact)
     if os.environ.get("GITHUB_ACTIONS") == "true" and (lines := annotation_lines(result)):
-        print_lines(terminal_stream(config), ["", *lines])  # a command is one only at the start of a line
+        # A command is one only at the start of a line.
+        print_lines(terminal_stream(config), ["", *lines], are_commands=True)
     where = os.path.relpath(directory, config.invocation_params.dir)
     config.stash[closing_key] = check_lines(result, where)
     config.stash[verdict_key] = result.verdict

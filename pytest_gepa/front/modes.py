@@ -10,6 +10,7 @@ from pytest_gepa.run.interrupts import ended_as_by_ctrl_c
 from pytest_gepa.settings import Settings
 from pytest_gepa.stash import verdict_key
 from pytest_gepa.suite.pytest_internals import terminal_stream
+from pytest_gepa.wording import for_log
 
 
 def run_mode(session: pytest.Session, settings: Settings) -> bool:
@@ -18,7 +19,7 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
         with ended_as_by_ctrl_c():
             _run(session, settings)
     except GepaError as error:
-        raise pytest.UsageError(f"gepa: {error}") from error
+        raise pytest.UsageError(for_log(f"gepa: {error}")) from error
     return True
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -22,8 +21,10 @@ from pytest_gepa.settings import Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.collect import collect_cases
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.shown_case import shown_case
 from pytest_gepa.suite.split import hold_out
 from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.wording import for_log
 
 if TYPE_CHECKING:  # a check that has nothing to compare imports none of these
     from pytest_gepa.audit.audit import AuditState
@@ -69,16 +70,8 @@ def find_improvable(settings: Settings) -> tuple[Sequence[Component], tuple[str,
 def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
     """The cases of the session, divided, as others may see them."""
     redact = Redactor(os.environ, settings.redact).redact
-    return tuple(_redacted(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout))
-
-
-def _redacted(case: Case, redact: Callable[[str], str]) -> Case:
-    """The case as others may see it: a key may be among the parameters of a test."""
-    return replace(
-        case,
-        nodeid=redact(case.nodeid),
-        source=redact(case.source),
-        parameters=tuple((name, redact(value)) for name, value in case.parameters),
+    return tuple(
+        shown_case(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout)
     )
 
 
@@ -110,8 +103,8 @@ def tell_plan(config: pytest.Config, lines: list[str]) -> None:
     config.stash[exit_status_key] = 0
 
 
-def print_lines(stream: IO[str], lines: Sequence[str]) -> None:
-    """Print lines as they are, at once."""
+def print_lines(stream: IO[str], lines: Sequence[str], *, are_commands: bool = False) -> None:
+    """Print lines at once: as they are if they are commands of ours, else as what others may have had a part in."""
     for line in lines:
-        stream.write(f"{line}\n")
+        stream.write(f"{line if are_commands else for_log(line)}\n")
     stream.flush()

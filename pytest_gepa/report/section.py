@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import IO, TextIO
 
 from pytest_gepa.suite.pytest_internals import terminal_writer
-from pytest_gepa.wording import printable
+from pytest_gepa.wording import for_log
 
 WIDEST = 100
 STYLES = {"proven": {"bold": True, "green": True}, "worse": {"bold": True, "red": True}}
@@ -22,6 +22,6 @@ def print_section(stream: TextIO, title: str, lines: Sequence[str], verdict: str
 
 
 def encodable(stream: IO[str], text: str) -> str:
-    """Printable text that the stream's encoding can hold: a terminal in ASCII must not end a paid run."""
+    """Text of others that the stream's encoding can hold: a terminal in ASCII must not end a paid run."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
+    return for_log(text).encode(encoding, "backslashreplace").decode(encoding)

@@ -30,7 +30,8 @@ def stand_ins(environ: Mapping[str, str], redact: Callable[[str], str]) -> dict[
             found[name] = NO_KEY
         elif _SERVER.fullmatch(name):
             path = urlsplit(environ[name]).path
-            if _PATHS.fullmatch(path) and redact(path) == path:  # without a scheme the server stands in the path
+            # Without a scheme the server stands in the path.
+            if _PATHS.fullmatch(path) and redact(path) == path:
                 found[name] = _NO_SERVER + path
         elif _VERSION.fullmatch(name) and _VERSIONS.fullmatch(environ[name]):
             found[name] = environ[name]

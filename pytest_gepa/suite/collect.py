@@ -102,7 +102,7 @@ def _case(name: str, item: pytest.Item, files: FileTexts) -> Case:
         id=name,
         nodeid=item.nodeid,
         source=source,
-        parameters=tuple((key, _repr(value)) for key, value in values.items()),
+        parameters=told_parameters(item),
         split=marker.get("split", "search"),
         weight=float(marker.get("weight", 1.0)),
         trials=marker.get("trials"),
@@ -110,6 +110,11 @@ def _case(name: str, item: pytest.Item, files: FileTexts) -> Case:
         basis=case_basis(item, source, values, files),
         values=values_digest(values),
     )
+
+
+def told_parameters(item: pytest.Item) -> tuple[tuple[str, str], ...]:
+    """The item's own parameters as (name, repr) pairs."""
+    return tuple((name, _repr(value)) for name, value in parameters(item).items())
 
 
 def _marker(item: pytest.Item) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pytest_gepa.suite.case_values import values_digest
 from pytest_gepa.suite.case_watch import CaseWatch
 from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
-from pytest_gepa.suite.collect import case_id, identify, namesakes
+from pytest_gepa.suite.collect import case_id, identify, namesakes, told_parameters
 from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.generators import Generators
@@ -41,6 +41,7 @@ from pytest_gepa.suite.pytest_internals import (
     redirect_cache,
     run_phases,
 )
+from pytest_gepa.suite.shown_case import shown_nodeid
 from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
 from pytest_gepa.suite.worker_name import WorkerName, name_of
@@ -206,7 +207,7 @@ class ChildSession:
         found = {**unfiltered, **identify(items)}
         self.items = {case: found[case] for case in self.job.cases if case in found}
         self._names = {
-            case: self._redactor.redact(item.nodeid)
+            case: shown_nodeid(case, item.nodeid, told_parameters(item), self._redactor.redact)
             for case, item in self.items.items()
             if case_id(item) in shared
         }

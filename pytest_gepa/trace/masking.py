@@ -26,8 +26,8 @@ def masked(answer: StoredAnswer, redact: Callable[[str], str]) -> StoredAnswer |
     texts = map(without_stamps, (answer.body.decode("utf-8", "replace"), spelled, answer.content_type))
     if all(redact(text) == text for text in texts):
         return answer
-    body = redact(spelled)
-    if not is_json or type(read_json(body)) is not type(data) or redact(answer.content_type) != answer.content_type:
+    body, kind = redact(spelled), answer.content_type
+    if not is_json or type(read_json(body)) is not type(data) or redact(kind) != kind:
         return None
     # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
     return replace(answer, body=body.encode("utf-8", "backslashreplace"))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_gepa.trace.rewrite import rewrite_trajectory
 from pytest_gepa.trace.secret_values import SecretValues, may_hold_secret
 from pytest_gepa.trace.secrets import ALL, CERTAIN, Rules
-from pytest_gepa.trace.trajectory import Trajectory
+from pytest_gepa.trace.trajectory import Step, Trajectory
 
 REDACTED = "[redacted]"
+
+_NO_TEXT = frozenset({"", "null", "true", "false"})
 
 SHORT, MOST_SHORT = 40, 20_000
 """Texts of so many characters are remembered, so many of them."""
@@ -68,7 +71,9 @@ class Redactor:
 
     def redact_trajectory(self, trajectory: Trajectory) -> Trajectory:
         """The same trajectory with every text in it redacted."""
-        return rewrite_trajectory(trajectory, self.redact, self.redact)
+        steps = (redact_named(step.name, step.value, self.redact) for step in trajectory.steps)
+        told = replace(trajectory, steps=tuple(Step(name, value) for name, value in steps))
+        return rewrite_trajectory(told, self.redact, self.redact)
 
     def _without(self, text: str, rules: Rules) -> str:
         # A gap may let a pattern match that did not before, until nothing is left to find.
@@ -90,6 +95,23 @@ class Redactor:
         for pattern in self._patterns:
             group = "secret" if "secret" in pattern.groupindex else 0
             yield from (found.span(group) for found in pattern.finditer(text))
+
+
+def redact_named(
+    name: str, value: str, redact: Callable[[str], str], *, is_code: bool = False
+) -> tuple[str, str]:
+    """A name and its value without secrets, without one that nothing but the name tells of, too: whoever shows both
+    would join what were two texts without a secret. `is_code` says that the value is that of Python, by its `repr`.
+    """
+    shown = redact(name)
+    before = f"{shown} = "
+    for quote in "" if is_code or value in _NO_TEXT else "'\"":
+        # In quotes it is known to be all of the value, whatever words it is made of.
+        whole = f"{before}{quote}{value}{quote}"
+        if quote not in value and redact(whole) == f"{before}{quote}{REDACTED}{quote}":
+            return shown, REDACTED
+    told = redact(before + value)
+    return shown, told.removeprefix(before) if told.startswith(before) else REDACTED
 
 
 def prepare() -> None:

@@ -249,9 +249,11 @@ _NAMED = (
         rule
         for kind in ("access", "secret", "private", "signing")
         for word in _spelled(kind, "key")
-        # In HTML an access key is a letter.
-        for rule in _named(word, rf"{word}(?:[_-]?id)?", least=8 if word == "accesskey" else 1)
+        if word != "accesskey"
+        for rule in _named(word, rf"{word}(?:[_-]?id)?")
     ),
+    # In HTML an access key is a letter, and Azure's have a form of their own.
+    *_named("accesskey", r"(?<!shared)accesskey(?:[_-]?id)?", least=8),
     *(
         rule
         for kind in ("client", "webhook")

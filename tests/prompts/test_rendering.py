@@ -206,7 +206,7 @@ def test_plain_words_around_a_template_never_break_it(parent, words):
 
 
 def test_what_a_conversion_asks_for_is_not_made():
-    """Were it, the guard would ask the system for ten gigabytes: a stand-in takes any width, its `repr` is filled up."""
+    """Were it, the guard would ask for ten gigabytes: a stand-in takes any width, its `repr` is filled up."""
     assert problem("Say {x}.", "Say {x!r:9999999999} or {x!s:9999999999}.", component="p.md") is None
 
 

@@ -264,7 +264,7 @@ LINE = {"key": "aa", "trial": "search/0", "number": 0, "status": 200, "content_t
 def test_a_malformed_recording_is_refused(write: Write, name: str, text: str) -> None:
     directory = write({})
     (directory / name).write_text(text, encoding="utf-8")
-    with pytest.raises(ReplayError, match="recording|cannot be read|line 1"):
+    with pytest.raises(ReplayError, match=r"recording|cannot be read|line 1"):
         read_recording(directory)
 
 

@@ -13,7 +13,7 @@ from pytest_gepa.trace import embeddings
 from pytest_gepa.trace.exchange import describe
 from pytest_gepa.trace.fields import schema_text
 from pytest_gepa.trace.protocols import FALLBACK
-from pytest_gepa.trace.redact import Redactor, rewrite_tree
+from pytest_gepa.trace.redact import Redactor, redact_named, rewrite_tree
 from pytest_gepa.trace.secret_values import looks_secret
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 
@@ -358,3 +358,29 @@ def test_a_password_that_no_one_keeps_secret_is_a_word_like_any_other(environ: d
 @pytest.mark.parametrize("value", ["Password", "postgres1", "changeme-please", "correcthorse"])
 def test_what_is_merely_like_one_is_a_secret(value: str) -> None:
     assert value not in Redactor({"DB_PASSWORD": value}).redact(f"it is {value} here")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("password", "swordfish", "[redacted]"),
+        ("db_password", "correct horse 42 battery", "[redacted]"),
+        ("apiKey", "it's mine", "[redacted]"),
+        ("password", '{"user": "Jo", "code": "tulips"}', "[redacted]"),
+        ("password", "null", "null"),
+        ("password", "", ""),
+        ("answer", "the password is swordfish", "the password is swordfish"),
+        ("answer", f"it is {SECRET}", "it is [redacted]"),
+        ("token", "Paris", "Paris"),
+    ],
+)
+def test_a_step_without_what_its_name_tells_to_be_secret(name: str, value: str, expected: str) -> None:
+    told = Redactor({"A_KEY": SECRET}).redact_trajectory(Trajectory(steps=(Step(name, value),)))
+
+    assert told.steps == (Step(name, expected),)
+
+
+def test_a_pattern_that_begins_in_the_name_takes_the_whole_value() -> None:
+    redact = Redactor({}, [r"client = .*"]).redact
+
+    assert redact_named("client", "'Jo & Co'", redact, is_code=True) == ("client", "[redacted]")
