@@ -32,9 +32,7 @@ class Shown:
     def feed(self, *numbers: int) -> list[int]:
         """The numbers of all that was shown so far, after these have ended."""
         for number in numbers:
-            self.feeder.feed(
-                Rollout("c", f"test_it.py::test_{number}", "search/0", Outcome.passed, 1.0)
-            )
+            self.feeder.feed(Rollout("c", f"test_it.py::test_{number}", "search/0", Outcome.passed, 1.0))
         return self.shown()
 
     def shown(self) -> list[int]:

@@ -148,7 +148,13 @@ class Course:
         is_harmful = state.after < state.before - TIE
         # One that passes cases is better than any step, and would be lost.
         has_better = tip is not None and (not tip.is_step or tip.vain + 1 >= self._settings.chain_tries)
-        if is_harmful or has_better or gate.child.origin == "merge" or not round.parts or round.sifted is not None:
+        if (
+            is_harmful
+            or has_better
+            or gate.child.origin == "merge"
+            or not round.parts
+            or round.sifted is not None
+        ):
             return 0
         return self._pool.ledger.further(round.parent, gate.child.id, gate.cases)
 
@@ -256,8 +262,8 @@ class Course:
     # Repairs
 
     def mend_barred(self) -> bool:
-        """Begin to take back parts of the best candidate where it breaks too many cases to be chosen, now of all that it
-        has changed in today's prompts: an earlier edit may have broken them. False if there is nothing to try.
+        """Begin to take back parts of the best candidate where it breaks too many cases to be chosen: parts of all that
+        it has changed in today's prompts, as an earlier edit may be to blame. False if there is nothing to try.
         """
         barred, seed = self._pool.barred(self._settings.max_broken), self._pool.seed
         if barred is None:

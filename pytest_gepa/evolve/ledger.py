@@ -63,8 +63,8 @@ class Ledger:
         self._compared = self._differing = 0
         self._was_noisy = False
         self.jitter = 0.0
-        """How far apart the scores of two trials of a case were, at the most, under the seed, where both ended alike: in
-        [0, 1], 0.0 where no case is graded, or all are graded in the same way each time."""
+        """How far apart the scores of two trials of a case were, at the most, under the seed, where both ended alike:
+        in [0, 1], 0.0 where no case is graded, or all are graded in the same way each time."""
 
     def record_seed(self, seed: str, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline; it decides which cases take part."""
@@ -300,8 +300,8 @@ class Ledger:
         )
 
     def turned(self, before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the cases with a better score under `after` than under `before`, by more than `jitter`, and those with a
-        worse one, of those that can be decided, and on which both gave evidence and are judged.
+        """Return the cases with a better score under `after` than under `before`, by more than `jitter`, and those with
+        a worse one, of those that can be decided, and on which both gave evidence and are judged.
         """
         better: list[str] = []
         worse: list[str] = []

@@ -174,7 +174,10 @@ class SearchDriver:
         self._state.decisions.append(decision)
         candidate = self._search.candidates.get(decision.candidate)
         record = {}
-        if decision.kind in ("accepted", "rejected", "step", "merge", "duplicate", "not in effect") and candidate:
+        if (
+            decision.kind in ("accepted", "rejected", "step", "merge", "duplicate", "not in effect")
+            and candidate
+        ):
             record = {
                 "changed": candidate.changed,
                 "origin": candidate.origin,

@@ -34,7 +34,7 @@ class MenuRecord:
         useless = [one for one in proposals if one.text is None and (one.rejections or not has_edit)]
         mine = [one for one in useless if one.origin == "model"]
         if mine and task.other is None:
-            is_readable = all(one.rejections and _LEAK == kind_of(one.rejections[-1]) for one in mine)
+            is_readable = all(one.rejections and kind_of(one.rejections[-1]) == _LEAK for one in mine)
             self._record(task.proposal, "no gain" if is_readable else "invalid")
 
     def heed_duplicate(self, task: Reflect) -> None:

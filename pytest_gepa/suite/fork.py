@@ -159,7 +159,7 @@ class ForkRunner:
         return session
 
     def _fork(self, job: Job) -> ForkedSession:
-        """Fork a session; from another server where the one that there was has ended, killed for want of memory, say."""
+        """Fork a session, from another server where the one that there was has ended: for want of memory, say."""
         log, patience = self._temp / f"{job.id}.log", _patience(job)
         if self._server is not None:
             try:

@@ -545,11 +545,10 @@ def test_a_pruning_that_came_to_nothing_is_told() -> None:
     search = world.run(world.search(minibatch=6, groups=1, patience=16))
     pruned = next(one for one in search.candidates.values() if one.origin == "pruning")
     assert pruned.parents == (search.best().id,)
-    assert ("- - mind the date", (
-        "by itself it made no difference: mean score 0.00 on the cases shown, as before"
-    )) in told(
-        world, search.best().id
-    )
+    assert (
+        "- - mind the date",
+        ("by itself it made no difference: mean score 0.00 on the cases shown, as before"),
+    ) in told(world, search.best().id)
 
 
 def test_repairs_that_came_to_nothing_are_told_in_one_entry() -> None:
@@ -829,7 +828,9 @@ def test_a_search_goes_on_while_the_budget_holds_an_edit_of_the_prompt_that_fewe
     }
 
     def edit(world: World, task: Reflect, name: str) -> str | None:
-        return f"{task.parent.texts[name]}{task.proposal}\n" if name == "large" else add_rules(world, task, name)
+        return (
+            f"{task.parent.texts[name]}{task.proposal}\n" if name == "large" else add_rules(world, task, name)
+        )
 
     class Cached(World):
         def result(self, candidate: Candidate, case: str) -> CaseResult:
@@ -855,7 +856,9 @@ def test_the_best_candidate_is_mended_at_the_end_where_an_earlier_edit_has_broke
             return f"{text}- gap\n\nBe brief.\n- mind the date\n"
         return None if "price" in text else f"{text}- mind the price\n"
 
-    needs = {f"date-{n}": {"p": ("date",)} for n in range(8)} | {f"price-{n}": {"p": ("price",)} for n in range(8)}
+    needs = {f"date-{n}": {"p": ("date",)} for n in range(8)} | {
+        f"price-{n}": {"p": ("price",)} for n in range(8)
+    }
     world = World(
         {**needs, "old": {"p": ()}, "never": {"p": ("hopeless",)}},
         spoils={"gap": ("old",)},

@@ -66,7 +66,9 @@ def test_nothing_goes_into_a_protected_region() -> None:
     assert added(text) == text + "New.\n"
 
 
-PIECES = st.sampled_from(["{text}", "{{ x }}", "$x", "Text:", "- one", "# Head", "\n", "\n\n", "Say.", "---", " "])
+PIECES = st.sampled_from(
+    ["{text}", "{{ x }}", "$x", "Text:", "- one", "# Head", "\n", "\n\n", "Say.", "---", " "]
+)
 
 
 @given(st.lists(PIECES, max_size=12).map("".join))
