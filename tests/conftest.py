@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,9 @@ LONGEST = (
     "test_cost.py",
     "test_secrets.py",
 )
+LONG = (TESTS / "suite", TESTS / "verdict")
+MOST_SECONDS = 240
+"""A test that hangs must not hold up all others. The sessions that a test runs are given half of it each."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,15 +39,25 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whole runs first, the longest files before all, so that four processes end at about the same time."""
 
     def rank(item: pytest.Item) -> int:
         if item.path.parent == TESTS:
             return LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST)
-        return len(LONGEST) + (1 if item.path.parent == TESTS / "suite" else 2)
+        return len(LONGEST) + (1 if item.path.parent in LONG else 2)
 
     items.sort(key=rank)
+    if config.pluginmanager.hasplugin("timeout"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(MOST_SECONDS))
+
+
+def pytest_collection_finish() -> None:
+    # Sessions of pytester end in this process, each with collections of garbage: thousands of tests, and all that they
+    # have imported, need no looking through again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

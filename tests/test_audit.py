@@ -9,8 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -154,8 +152,12 @@ def test_an_audit_tells_what_no_case_notices_and_which_cases_are_no_judges(desk:
     usage = json.loads((desk.root / ".gepa/usage.json").read_text(encoding="utf-8"))["cases"]
     assert len(usage) == 6
     assert all(known["digest"] for known in usage.values()), "else a case that is edited would count as known"
+    assert desk.prompt() == PROMPTS
 
-    # A case for a line that none noticed; all else was paid for once.
+
+@pytest.mark.thorough
+def test_a_case_for_a_line_that_none_noticed_notices_it_and_all_else_was_paid_for_once(desk: Project):
+    audited(desk)
     desk.write({"test_route.py": TESTS.format(more='    ("tool", "one", "one-TOO"),\n')})
     again = audited(desk)
     assert again.code == 0, again.everything
@@ -201,8 +203,7 @@ def test_ctrl_c_keeps_what_was_found(desk: Project):
         nonlocal asked
         asked += 1
         if asked == 18:  # of the first piece: 12 for the baseline, 4 for the blank
-            threading.Thread(target=desk.interrupt).start()
-            time.sleep(0.5)
+            desk.interrupt()
         return usual(request)
 
     desk.world.task = task

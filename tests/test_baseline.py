@@ -20,20 +20,32 @@ from tests.test_check import GOOD, result, tiers
 FILE = ".gepa/baselines/nightly.json"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def passing(root: Path) -> Iterator[Project]:
     """Four cases, one of each kind, all of which pass under the prompt of today."""
-    for project in new_project(tmp_path / "project"):
+    for project in new_project(root):
         project.write({PROMPT: GOOD})
         project.cases(cases_of(words=("one",)))
         yield project
 
 
 @pytest.fixture
-def saved(project: Project) -> Project:
-    """The same with a baseline: one trial was run, and stands in the file 32 times."""
-    assert project.pytest("--gepa-save-baseline=nightly", "--gepa-trials=1").code == 0
-    edit(project, lambda case: {**case, "passed": 32, "scores": {"1": 32}, "trials": 32})
+def project(tmp_path: Path) -> Iterator[Project]:
+    yield from passing(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What a run leaves that has saved a baseline: one trial was run, and stands in the file 32 times."""
+    for project in passing(tmp_path_factory.mktemp("saved") / "project"):
+        assert project.pytest("--gepa-save-baseline=nightly", "--gepa-trials=1").code == 0
+        edit(project, lambda case: {**case, "passed": 32, "scores": {"1": 32}, "trials": 32})
+        yield project.root / ".gepa"
+
+
+@pytest.fixture
+def saved(project: Project, kept: Path) -> Project:
+    """The same with that baseline."""
+    shutil.copytree(kept, project.root / ".gepa")
     return project
 
 
@@ -81,18 +93,26 @@ def test_a_baseline_is_small_and_of_fresh_answers_and_changes_only_when_it_is_sa
     assert "city-one" in come
 
 
-def test_a_model_that_changed_under_unchanged_prompts_is_caught_and_named(saved: Project) -> None:
-    before = (saved.root / FILE).read_bytes()
+@pytest.mark.thorough
+def test_a_model_that_stayed_the_same_passes_and_a_later_run_has_none_of_its_answers(saved: Project) -> None:
     run = compare(saved)
     assert run.code == 0, run.everything
     assert len(run.task_requests) == 4 * 6
     run.matches("verdict*no regression: none of 4 cases is proven worse than in the baseline nightly")
     saved.world.task = without_cities
     shutil.rmtree(saved.root / ".gepa/runs")  # so that the next run has the same name
+    run = compare(saved)
+    assert run.code == 1, run.everything
+    assert len(run.task_requests) == 4 * 6
+
+
+def test_a_model_that_changed_under_unchanged_prompts_is_caught_and_named(saved: Project) -> None:
+    before = (saved.root / FILE).read_bytes()
+    saved.world.task = without_cities
     run = compare(saved, "--junitxml=junit.xml", env={"GITHUB_ACTIONS": "true"})
     assert run.code == 1, run.everything
     assert "Traceback" not in run.everything
-    assert len(run.task_requests) == 4 * 6  # none was answered from the other run's
+    assert len(run.task_requests) == 4 * 6
     assert tiers(run) == {"fruit": "stable", "animal": "stable", "city": "regressed", "tool": "stable"}
     run.matches(
         "test_route.py ..F.*",

@@ -23,6 +23,7 @@ from tests.baseline_world import PROMPT, SECRET, ModelWorld
 from tests.report.test_check_formats import SCHEMA, problems, read_command
 
 STEADY = {f"steady{number}": 1.0 for number in range(9)}
+SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(2, 5))]
 
 
 def tiers(result: CheckResult) -> dict[str, str]:
@@ -108,7 +109,7 @@ def test_a_budget_that_cannot_hold_the_sample_ends_it_after_one_trial(tmp_path: 
 # Comparing
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_model_that_got_worse_is_caught_and_named(seed: int, tmp_path: Path) -> None:
     world = ModelWorld({"slipped": 1.0, "halved": 1.0, **STEADY}, seed)
     baseline, _ = world.save(tmp_path)
@@ -124,7 +125,7 @@ def test_a_model_that_got_worse_is_caught_and_named(seed: int, tmp_path: Path) -
     assert result.effect == pytest.approx((-1 + result.cases[1].today.score - 1) / 11)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_model_that_stayed_the_same_passes(seed: int, tmp_path: Path) -> None:
     world = ModelWorld({**STEADY, "flaky": 0.5, "rare": 0.9, "bad": 0.0, "graded": 0.6}, seed)
     result = world.compare(tmp_path, world.save(tmp_path)[0])

@@ -18,6 +18,7 @@ from _pytest.config import get_config
 from pytest_gepa.suite.usage import CaseUsage, save_usage
 from tests.fake_openai import Answer, Body
 from tests.harness import (
+    ALONE,
     APART,
     APP,
     KINDS,
@@ -397,7 +398,7 @@ def test_where_only_cases_are_skipped_that_do_not_use_what_changed_nothing_is_am
     assert "no case uses a prompt that has changed" in run.out
 
 
-@pytest.mark.parametrize("way", ["interrupt", "terminate"])
+@pytest.mark.parametrize("way", [pytest.param("interrupt", marks=pytest.mark.thorough), "terminate"])
 def test_a_check_that_is_ended_keeps_what_it_found(project: Project, tmp_path: Path, way: str) -> None:
     temp = tmp_path / "temp"
     temp.mkdir()
@@ -546,7 +547,8 @@ def test_the_revision_stands_behind_an_equals_sign_only(
         (("--gepa-plan",), "--gepa-plan and --gepa-check exclude each other"),
     ],
 )
-def test_settings_that_do_not_go_with_a_check(project: Project, args: tuple[str, ...], said: str) -> None:
-    run = check(project, *args)
-    assert run.code == 4
-    assert said in run.err
+def test_settings_that_do_not_go_with_a_check(
+    pytester: pytest.Pytester, args: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(pytest.UsageError, match=re.escape(said)):
+        pytester.parseconfigure("--gepa-check", *args, *ALONE.split())

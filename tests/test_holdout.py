@@ -131,6 +131,7 @@ def test_the_winner_was_chosen_without_the_held_out_cases(run: Run) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_the_share_is_taken_of_each_module(tmp_path: Path) -> None:
     for project in new_project(tmp_path / "project"):
         project: Project

@@ -78,7 +78,11 @@ def test_a_listener_of_the_user_that_raises_loses_no_result(project: Project, te
 
 
 @pytest.mark.parametrize(
-    ("mode", "names"), [("check", ("check.json", "check.md")), ("audit", ("audit.json", "audit.md"))]
+    ("mode", "names"),
+    [
+        ("check", ("check.json", "check.md")),
+        pytest.param("audit", ("audit.json", "audit.md"), marks=pytest.mark.thorough),
+    ],
 )
 def test_nor_in_a_check_or_an_audit(project: Project, temp: Path, mode: str, names: tuple[str, ...]) -> None:
     project.cases(cases_of(["animal"]))

@@ -205,7 +205,7 @@ def spied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spied]:
         project.write({"conftest.py": SPY})
         project.world.reflect = propose_one_rule
         project.cases([(kind, word) for kind in KINDS for word in ("one", "two", "three", "four", "five")])
-        yield Spied(project, project.optimize())
+        yield Spied(project, project.optimize("--gepa-trials=1"))
 
 
 def test_all_hooks_are_called_and_only_the_proposer_outside_of_the_main_thread(spied: Spied):

@@ -108,6 +108,20 @@ def test_a_run_that_was_interrupted_says_how_to_go_on_with_it(story: Story) -> N
     assert "go on" not in story.whole.out
 
 
+def test_what_it_had_found_is_kept_as_not_confirmed(story: Story) -> None:
+    patches = story.first.patches
+    assert {path.parent.name for path in patches} == {"frontier"}
+    patch = story.project.root / story.first.result["patch"]
+    assert patch in patches
+    assert "NOT CONFIRMED" in patch.read_text(encoding="utf-8").partition("diff --git")[0]
+    assert "git apply" not in story.first.everything
+    assert story.project.children() == []
+    checked = story.project.copy("checked")
+    checked.commit()
+    checked.git("apply", "--check", str(patch))
+    assert story.first.journal[-1]["record"] == "result"
+
+
 def test_a_journal_tells_the_version_of_the_package(story: Story) -> None:
     assert story.first.records("run")[0]["pytest_gepa"] == __version__
 

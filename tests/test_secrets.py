@@ -146,7 +146,7 @@ def _plant(project: Project) -> None:
 
 @pytest.fixture(scope="module")
 def run(secretive: Project) -> Run:
-    return secretive.optimize("--gepa-timeout=30", env=ENVIRON)
+    return secretive.optimize("--gepa-timeout=30", "--gepa-trials=1", env=ENVIRON)
 
 
 def spellings(secret: str) -> set[bytes]:

@@ -10,7 +10,6 @@ import pytest
 from pytest_gepa.trace import capture
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
-from pytest_gepa.trace.replay import NotRecorded
 from pytest_gepa.trace.trajectory import Call
 from tests.clients.ways import Way
 from tests.fake_openai import FakeOpenAI
@@ -100,7 +99,7 @@ class ClientChecks:
         got, (call,) = session.run("t/1", replay="only")
         assert got == session.way.gets
         assert call.cached
-        # Not always as it was raised: asyncio hands it over as a result where it is asked to.
-        with pytest.raises((NotRecorded, Exception)):
+        # Not always as it was raised: asyncio hands it over as a result where it is asked to, and langchain reads that.
+        with pytest.raises(BaseException, match=r"no stored answer|'NotRecorded' object has no attribute"):
             session.run("t/2", replay="only")
         assert len(session.server.requests) == sent

@@ -20,7 +20,7 @@ from pytest_gepa.evolve.tasks import (
     Retrying,
     Stopped,
 )
-from tests.evolve.world import World, add_rules, words_world
+from tests.evolve.world import World, add_rules, until, words_world
 
 
 def reflections(world: World) -> list[Reflect]:
@@ -361,7 +361,7 @@ def test_when_the_time_is_over_what_has_passed_its_gate_is_run_to_its_end(at: st
     world = words_world(["date", "price", "queue", "tone", "name"], 4, editor=one_word_at_a_time)
     search = world.search(groups=1, minibatch=4, chain_least=1)
     is_closed = False
-    while not search.done or search.is_evaluating:
+    for _ in until(lambda: search.done and not search.is_evaluating):
         for task in search.ask():
             is_child = bool((task.candidate if isinstance(task, Evaluate) else task.parent).parents)
             is_here = isinstance(task, Evaluate) is (at == "its gate")
@@ -484,7 +484,7 @@ def test_a_proposal_waits_for_room_that_others_may_give_back() -> None:
     search, tasks = begin(world, rollouts=15, proposals_in_flight=2, groups=1, minibatch=3, alike=1.0)
     for task in tasks:
         world.tell(search, world.answer(task))
-    while not search.done:
+    for _ in until(lambda: search.done):
         for task in search.ask():
             event = world.answer(task)
             if isinstance(event, Evaluated):
@@ -654,7 +654,7 @@ def test_a_candidate_keeps_its_place_when_the_money_ends_in_its_second_trials() 
     world = FlakyUntilSolved({"luck": {"p": ()}} | {f"date-{n}": {"p": ("date",)} for n in range(3)})
     search = world.search(probe=4)
     is_cut = False
-    while not search.done or search.is_evaluating:
+    for _ in until(lambda: search.done and not search.is_evaluating):
         for task in search.ask():
             event = world.answer(task)
             if isinstance(task, Evaluate) and task.purpose == "repeat" and task.candidate.parents:
@@ -683,7 +683,7 @@ def test_a_candidate_that_was_run_on_every_case_may_win_before_the_repeats_are_o
     world = FlakyUntilSolved({"luck": {"p": ()}} | {f"date-{n}": {"p": ("date",)} for n in range(3)})
     search = world.search(probe=4)
     purposes: list[str] = []
-    while "repeat" not in purposes:
+    for _ in until(lambda: "repeat" in purposes):
         for task in search.ask():
             purposes.append(task.purpose if isinstance(task, Evaluate) else "reflect")
             if purposes[-1] != "repeat":
@@ -804,7 +804,7 @@ def test_a_case_that_nobody_can_decide_is_in_no_gate_and_gives_no_place() -> Non
     world = Tossed(needs, editor=dated, how=Decisions(select_parent=lambda choice: choice.seed))
     search = world.search(probe=7, patience=30, groups=1, chain_tries=0)
     was_set_aside = False
-    while not search.done:
+    for _ in until(lambda: search.done):
         for task in search.ask():
             if search.pool.ledger.undecidable:
                 was_set_aside = True

@@ -12,7 +12,7 @@ from pytest_gepa.evolve.problem import SearchCase, SearchSettings
 from pytest_gepa.evolve.proposal import Part
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Reflect, Reflected
 from pytest_gepa.evolve.union import loses_a_side, seen_apart, union
-from tests.evolve.world import Editor, World
+from tests.evolve.world import Editor, World, until
 
 TEXTS = {"p": "You do p.\n- mind nothing\n"}
 
@@ -168,7 +168,7 @@ def test_where_a_plugin_wants_no_merge_nothing_is_asked() -> None:
 def test_a_question_is_put_again_when_a_search_is_told_its_events_anew() -> None:
     world = two_lines()
     search = world.search(groups=1, alike=1.0, chain_tries=0)
-    while not asked(world):
+    for _ in until(lambda: asked(world)):
         for task in search.ask():
             world.tasks.append(task)
             if not (isinstance(task, Reflect) and task.other):

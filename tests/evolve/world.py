@@ -4,7 +4,7 @@ component.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -99,3 +99,12 @@ def words_world(words: Iterable[str], cases_per_word: int = 3, **settings: objec
     """One component, and for every word some cases that need it."""
     needs = {f"{word}-{number}": {"prompt": (word,)} for word in words for number in range(cases_per_word)}
     return World(needs, **settings)  # type: ignore[arg-type]
+
+
+def until(is_over: Callable[[], object], most: int = 500) -> Iterator[None]:
+    """Go round until it is over; fail where that does not come."""
+    for _ in range(most):
+        if is_over():
+            return
+        yield
+    raise AssertionError("it does not end")

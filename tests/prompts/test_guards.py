@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.prompts.guards import Guard, count_kinds, growth_limit, kind_of, text_problems
@@ -252,13 +252,18 @@ def test_what_the_baseline_showed_is_learnt():
     )
 
 
+LIMIT = growth_limit("Today's text of the prompt.\n")
+
+
 @given(PIECES, PIECES)
+@example("a", LIMIT * "b")
+@example("a", (LIMIT + 1) * "b")
 def test_whatever_passes_keeps_to_the_limits(parent, text):
     one = Guard({"p.md": "Today's text of the prompt.\n"})
     if parent.strip() and one.check("p.md", parent, text) is None:
         assert text.strip()
         assert text != parent
-        assert 2 < len(text) <= growth_limit("Today's text of the prompt.\n")
+        assert 2 < len(text) <= LIMIT
 
 
 def test_the_growth_limit_is_taken_from_the_original():
@@ -269,10 +274,24 @@ def test_the_growth_limit_is_taken_from_the_original():
     assert growth_limit("short") == 1_505
 
 
+KINDS = {
+    "empty text",
+    "no change",
+    "too long",
+    "too short",
+    "unseen character",
+    "hidden text",
+    "front matter",
+    "placeholder lost",
+    "new placeholder",
+    "template broken",
+    "template code",
+}
+
+
 @given(PIECES, PIECES)
-def test_any_two_texts_can_be_checked(parent, text):
-    reason = first_problem(parent, parent, text)
-    assert not reason or reason.strip()
+def test_whatever_is_told_of_two_texts_is_of_a_kind_that_is_counted(parent, text):
+    assert {kind_of(reason) for reason in text_problems(parent, parent, text)} <= KINDS
 
 
 @given(PIECES.filter(str.strip), st.text("abc xyz.,", min_size=1))

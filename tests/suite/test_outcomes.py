@@ -534,16 +534,16 @@ MODEL_OUTCOMES = {
 
 
 @pytest.fixture(scope="module")
-def plain(build: Build, runner: Runner) -> dict[str, Rollout]:
+def plain(build: Build, usual_runner: Runner) -> dict[str, Rollout]:
     project = build({"test_plain.py": PLAIN})
-    suite = project.suite(runner, [f"test_plain.py::{name}" for name in PLAIN_OUTCOMES])
+    suite = project.suite(usual_runner, [f"test_plain.py::{name}" for name in PLAIN_OUTCOMES])
     return _by_name(evaluate(suite))
 
 
 @pytest.fixture(scope="module")
-def unittests(build: Build, runner: Runner) -> dict[str, Rollout]:
+def unittests(build: Build, usual_runner: Runner) -> dict[str, Rollout]:
     project = build({"test_unittest.py": UNITTEST})
-    suite = project.suite(runner, [f"test_unittest.py::{name}" for name in UNITTEST_OUTCOMES])
+    suite = project.suite(usual_runner, [f"test_unittest.py::{name}" for name in UNITTEST_OUTCOMES])
     return _by_name(evaluate(suite))
 
 

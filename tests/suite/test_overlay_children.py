@@ -254,8 +254,8 @@ def project(build: Build) -> Project:
 
 
 @pytest.fixture(scope="module")
-def seen(project: Project, runner: Runner) -> Evaluation:
-    return evaluate(project.suite(runner, [f"test_seen.py::{name}" for name in names(SEEN)]), CANDIDATE)
+def seen(project: Project, usual_runner: Runner) -> Evaluation:
+    return evaluate(project.suite(usual_runner, [f"test_seen.py::{name}" for name in names(SEEN)]), CANDIDATE)
 
 
 @pytest.mark.parametrize("case", names(SEEN))
@@ -280,10 +280,15 @@ def test_a_program_that_reads_the_file_itself_makes_an_error(
     assert f"not in effect: {PROMPT} was read past the overlay" in rollout.trajectory.failure
 
 
-def test_the_error_of_a_program_names_it_and_the_line(project: Project, spawn_runner: Runner) -> None:
-    (rollout,) = evaluate(project.suite(spawn_runner, ["test_unseen.py::test_cat"])).rollouts.values()
+def test_in_a_new_interpreter_a_child_sees_the_candidate_and_the_error_of_a_program_names_it_and_the_line(
+    project: Project, spawn_runner: Runner
+) -> None:
+    suite = project.suite(spawn_runner, ["test_seen.py::test_script", "test_unseen.py::test_cat"])
 
-    assert "the program 'cat' was given its path (test_unseen.py:9)" in rollout.trajectory.failure
+    script, cat = evaluate(suite, CANDIDATE).rollouts.values()
+
+    assert logged(script) == CANDIDATE
+    assert "the program 'cat' was given its path (test_unseen.py:9)" in cat.trajectory.failure
 
 
 def test_the_file_itself_keeps_its_bytes(project: Project, seen: Evaluation) -> None:

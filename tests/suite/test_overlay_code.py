@@ -135,9 +135,9 @@ def project(build: Build) -> Project:
 
 
 @pytest.fixture(scope="module")
-def seen(project: Project, runner: Runner) -> Evaluation:
+def seen(project: Project, usual_runner: Runner) -> Evaluation:
     cases = [f"test_ways.py::{name}" for name in names(WAYS)]
-    return evaluate(project.suite(runner, cases, prompts=[KERNEL]), CANDIDATE, prompt=KERNEL)
+    return evaluate(project.suite(usual_runner, cases, prompts=[KERNEL]), CANDIDATE, prompt=KERNEL)
 
 
 @pytest.mark.parametrize("case", names(WAYS))
@@ -145,8 +145,8 @@ def test_code_is_the_candidate_although_a_valid_compiled_form_is_there(seen: Eva
     assert logged(seen.rollouts[f"test_ways.py::{case}"]) == "other"
 
 
-def test_code_with_rewritten_asserts_is_the_candidate_too(project: Project, runner: Runner) -> None:
-    suite = project.suite(runner, ["test_helper.py::test_helper"], prompts=["src/helper.py"])
+def test_code_with_rewritten_asserts_is_the_candidate_too(project: Project, usual_runner: Runner) -> None:
+    suite = project.suite(usual_runner, ["test_helper.py::test_helper"], prompts=["src/helper.py"])
     text = HELPER.replace("today", "other")
 
     (rollout,) = evaluate(suite, text, prompt="src/helper.py").rollouts.values()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,18 +31,27 @@ CASES = tuple(f"test_asks.py::test_asks[{number}]" for number in range(4))
 
 
 class Busy:
-    """A server that notes how many requests are in flight at most."""
+    """A server that answers when as many requests are in flight as are to be, and notes how many were at most."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._now = 0
+        self._too_many = threading.Event()
         self.most = 0
+        self.expect(1)
+
+    def expect(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._meeting = threading.Barrier(at_once)
 
     def reply(self, _request: dict[str, Any]) -> str:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
-        time.sleep(0.05)
+            if self._now > self._at_once:
+                self._too_many.set()
+        self._meeting.wait(60)
+        self._too_many.wait(0.05)  # the time for one too many to come
         with self._lock:
             self._now -= 1
         return "done"
@@ -64,11 +72,12 @@ def both(suite: Suite) -> list[Evaluation]:
     def run(text: str) -> None:
         found.append(evaluate(suite, text, trial=text))
 
-    threads = [threading.Thread(target=run, args=(text,)) for text in (TODAY, "Other.\n")]
+    threads = [threading.Thread(target=run, args=(text,), daemon=True) for text in (TODAY, "Other.\n")]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(120)
+    assert not any(thread.is_alive() for thread in threads)
     return found
 
 
@@ -77,10 +86,11 @@ def both(suite: Suite) -> list[Evaluation]:
 def test_evaluations_at_once_share_the_places(
     build: Build, fork_runner: Runner, busy: Busy, concurrency: int, before: str
 ) -> None:
+    busy.expect(concurrency)
     project = build({"test_asks.py": TESTS.format(before=before)})
     found = both(project.suite(fork_runner, CASES, concurrency=concurrency))
     assert [set(outcomes(one).values()) for one in found] == [{"passed"}] * 2
-    assert 1 <= busy.most <= concurrency
+    assert busy.most == concurrency
 
 
 def test_so_do_those_in_new_interpreters(build: Build, spawn_runner: Runner, busy: Busy) -> None:

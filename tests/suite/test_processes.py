@@ -155,13 +155,21 @@ def test_a_subprocess_collects_for_itself(
             "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
             marks=pytest.mark.thorough,
         ),
-        "import openai\n"
-        "client = openai.OpenAI(base_url='http://127.0.0.1:9', api_key='none', max_retries=0)\n"
+        pytest.param(
+            "import openai\n"
+            "client = openai.OpenAI(base_url='http://127.0.0.1:9', api_key='none', max_retries=0)\n"
+            "try:\n"
+            "    client.chat.completions.create(model='m', messages=[])\n"
+            "except openai.APIConnectionError:\n"
+            "    pass\n",
+            marks=pytest.mark.thorough,
+        ),
+        "import urllib.request\n"
         "try:\n"
-        "    client.chat.completions.create(model='m', messages=[])\n"
-        "except openai.APIConnectionError:\n"
+        '    urllib.request.urlopen(\'http://127.0.0.1:9/v1/chat/completions\', b\'{"model": "m", "messages": []}\')\n'
+        "except OSError:\n"
         "    pass\n",
-        pytest.param("import socket\ndatabase, server = socket.socketpair()\n", marks=pytest.mark.thorough),
+        "import socket\ndatabase, server = socket.socketpair()\n",
         pytest.param(
             "import ctypes\n"
             "c = ctypes.CDLL(None)\n"
@@ -171,6 +179,7 @@ def test_a_subprocess_collects_for_itself(
     ],
     ids=[
         "a thread was started",
+        "a model was called through its SDK",
         "a model was called",
         "a connection was opened",
         "a library has started a thread",

@@ -83,9 +83,9 @@ CANDIDATES = ("Greet them warmly.\n", "Greet nobody. Ümläut.\n")
 
 
 @pytest.fixture(scope="module")
-def suite(build: Build, runner: Runner) -> Suite:
+def suite(build: Build, usual_runner: Runner) -> Suite:
     project = build({"app.py": APP, "test_ways.py": TESTS})
-    return project.suite(runner, [f"test_ways.py::{way}" for way in WAYS])
+    return project.suite(usual_runner, [f"test_ways.py::{way}" for way in WAYS])
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +139,11 @@ LATER = """
 
 
 def test_what_is_read_once_for_a_process_is_known_to_be_there_for_its_later_cases(
-    build: Build, runner: Runner
+    build: Build, usual_runner: Runner
 ) -> None:
     project = build({"test_it.py": LATER, "kernel.py": "def answer():\n    return 42 * '.'\n"})
     cases = [f"test_it.py::test_unseen[{number}]" for number in range(2)]
-    suite = project.suite(runner, cases, prompts=["prompts/*.md", "kernel.py"])
+    suite = project.suite(usual_runner, cases, prompts=["prompts/*.md", "kernel.py"])
 
     first, later = evaluate(suite).rollouts.values()
 

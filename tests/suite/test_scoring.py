@@ -251,8 +251,8 @@ def scored(build: Build, fork_runner: Runner) -> dict[str, Rollout]:
 
 
 @pytest.fixture(scope="module")
-def subtested(build: Build, runner: Runner) -> dict[str, Rollout]:
-    return run(build, runner, SUBTESTS, SUBTESTED)
+def subtested(build: Build, usual_runner: Runner) -> dict[str, Rollout]:
+    return run(build, usual_runner, SUBTESTS, SUBTESTED)
 
 
 def run(

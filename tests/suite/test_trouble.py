@@ -16,6 +16,9 @@ from pytest_gepa.suite.runner import Runner
 from pytest_gepa.suite.supervise import Supervisor
 from tests.suite.world import Build, Project, Purse, evaluate, outcomes
 
+PATIENCE = 3.0
+"""Seconds for a case: enough to pass on a busy machine, and less than a fixture of `SLOW_TO_SET_UP` takes."""
+
 DEADLY = """
     import multiprocessing, os, signal, subprocess, sys, threading
 
@@ -67,7 +70,7 @@ SLOW_TO_SET_UP = """
     @pytest.fixture(scope="session")
     def model(request):
         request.getfixturevalue("gauge")
-        time.sleep(2.5)
+        time.sleep(4)
 
     @pytest.fixture(scope="session")
     def gauge():
@@ -187,7 +190,7 @@ def test_a_case_that_takes_its_process_down_is_lost_alone(project: Project, runn
 
 
 def test_a_case_that_hangs_is_lost_alone(project: Project, runner: Runner) -> None:
-    evaluation = evaluate(project.suite(runner, names(HANGING, "test_hanging.py"), timeout=1.5))
+    evaluation = evaluate(project.suite(runner, names(HANGING, "test_hanging.py"), timeout=PATIENCE))
 
     assert outcomes(evaluation) == {
         "test_first": "passed",
@@ -197,13 +200,15 @@ def test_a_case_that_hangs_is_lost_alone(project: Project, runner: Runner) -> No
     }
     rollout = evaluation.rollouts["test_hanging.py::test_hangs"]
     assert (rollout.score, rollout.charged) == (None, True)
-    assert rollout.trajectory.failure == "no answer within 1.5 seconds"
+    assert rollout.trajectory.failure == "no answer within 3 seconds"
 
 
 def test_what_many_cases_share_may_take_longer_to_set_up_than_a_case(
     project: Project, usual_runner: Runner
 ) -> None:
-    evaluation = evaluate(project.suite(usual_runner, names(SLOW_TO_SET_UP, "test_slow.py"), timeout=1.5))
+    evaluation = evaluate(
+        project.suite(usual_runner, names(SLOW_TO_SET_UP, "test_slow.py"), timeout=PATIENCE)
+    )
 
     assert outcomes(evaluation) == {
         "test_first": "passed",
@@ -212,7 +217,7 @@ def test_what_many_cases_share_may_take_longer_to_set_up_than_a_case(
         "test_last": "passed",
     }
     told = {rollout.trajectory.failure for rollout in evaluation.rollouts.values()}
-    assert told == {"", "no answer within 1.5 seconds"}
+    assert told == {"", "no answer within 3 seconds"}
 
 
 def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,17 +283,19 @@ class _Silent:
         return "ended"
 
 
-def test_a_process_that_a_case_leaves_behind_holds_nothing_up(project: Project, runner: Runner) -> None:
-    evaluation = evaluate(project.suite(runner, names(LEAVES_A_CHILD, "test_leaving.py")))
+def test_a_process_that_a_case_leaves_behind_holds_nothing_up(project: Project, usual_runner: Runner) -> None:
+    evaluation = evaluate(project.suite(usual_runner, names(LEAVES_A_CHILD, "test_leaving.py")))
 
     assert outcomes(evaluation) == {"test_leaves_a_child_behind": "passed", "test_last": "passed"}
 
 
-def test_a_case_that_is_not_there_under_the_candidate_has_vanished(project: Project, runner: Runner) -> None:
+def test_a_case_that_is_not_there_under_the_candidate_has_vanished(
+    project: Project, usual_runner: Runner
+) -> None:
     cases = [f"test_shrinking.py::test_line[{number}]" for number in range(3)] + [
         "test_shrinking.py::test_other"
     ]
-    suite = project.suite(runner, cases)
+    suite = project.suite(usual_runner, cases)
 
     assert set(outcomes(evaluate(suite, "One.\nTwo.\nThree.\n")).values()) == {"passed"}
     fewer = evaluate(suite, "One.\n")
@@ -303,35 +310,41 @@ def test_a_case_that_is_not_there_under_the_candidate_has_vanished(project: Proj
 
 
 def test_a_module_that_breaks_under_the_candidate_has_vanished_for_its_reason(
-    project: Project, runner: Runner
+    project: Project, usual_runner: Runner
 ) -> None:
     inside, healthy = names(BROKEN, "test_broken.py"), "test_healthy.py::test_healthy"
 
-    rollouts = evaluate(project.suite(runner, [*inside, healthy]), "Never.\n").rollouts
+    rollouts = evaluate(project.suite(usual_runner, [*inside, healthy]), "Never.\n").rollouts
 
     assert [rollouts[case].outcome.value for case in inside] == ["vanished", "vanished"]
     assert all("where is today?" in rollouts[case].trajectory.failure for case in inside)
     assert rollouts[healthy].outcome.value == "passed"
 
 
-def test_each_vanished_case_is_told_the_reason_of_its_own_file(project: Project, runner: Runner) -> None:
+def test_each_vanished_case_is_told_the_reason_of_its_own_file(
+    project: Project, usual_runner: Runner
+) -> None:
     gone = "test_shrinking.py::test_line[1]"
 
-    rollouts = evaluate(project.suite(runner, ["test_broken.py::test_inside", gone]), "Never.\n").rollouts
+    rollouts = evaluate(
+        project.suite(usual_runner, ["test_broken.py::test_inside", gone]), "Never.\n"
+    ).rollouts
 
     assert "where is today?" not in rollouts[gone].trajectory.failure
     assert "where is today?" in rollouts["test_broken.py::test_inside"].trajectory.failure
 
 
 def test_a_conftest_that_breaks_under_the_candidate_is_told_for_every_case(
-    build: Build, runner: Runner
+    build: Build, usual_runner: Runner
 ) -> None:
     broken = BROKEN.split("def test_")[0]
     project = build(
         {"conftest.py": broken, "test_healthy.py": "def test_one(): pass\ndef test_two(): pass\n"}
     )
 
-    suite = project.suite(runner, ["test_healthy.py::test_one", "test_healthy.py::test_two"], concurrency=2)
+    suite = project.suite(
+        usual_runner, ["test_healthy.py::test_one", "test_healthy.py::test_two"], concurrency=2
+    )
     rollouts = evaluate(suite, "Never.\n").rollouts
 
     assert {rollout.outcome.value for rollout in rollouts.values()} == {"vanished"}

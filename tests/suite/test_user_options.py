@@ -32,51 +32,49 @@ FILES = {"app.py": "def double(x):\n    return 2 * x\n", "test_app.py": TESTS}
 CASES = ("test_app.py::test_fails", "test_app.py::test_fails_too", "test_app.py::test_passes")
 OUTCOMES = {"test_fails": "failed", "test_fails_too": "failed", "test_passes": "passed"}
 PLUGINS = {"xdist": "xdist", "cov": "pytest_cov", "timeout": "pytest_timeout", "asyncio": "pytest_asyncio"}
+# Those of one line go together; alone they are tried among the thorough tests.
 OPTIONS = (
-    "-x",
-    "--maxfail=1",
-    "-m 'not llm'",
-    "-k test_fails_too",
-    "--lf",
-    "--ff",
-    "--nf",
-    "--sw",
-    "--sw-skip",
-    "--cache-clear",
-    "-n 2",
-    "-n auto --dist loadfile",
-    "--junitxml=junit.xml",
-    "--log-file=out.log",
-    "--basetemp=tmp",
-    "--durations=5",
-    "--setup-only",
-    "--setup-plan",
-    "--cov=app --cov-report=xml --cov-report=html",
-    "--cov --cov-append",
-    "--timeout=30",
-    "-p no:terminal",
-    "-p no:cacheprovider",
-    "-p no:gepa_unknown",
-    "-q",
-    "-qq --tb=no --no-header --no-summary",
-    "-s",
-    "-vv --capture=sys",
-    "--deselect test_app.py::test_passes",
-    "--strict-markers --strict-config",
-    "-W error -o asyncio_default_fixture_loop_scope=function",
-    "-x -- test_app.py",
-    "--import-mode=importlib",
-    "-rA --color=yes --showlocals",
-    "test_app.py::test_fails",
-    "--pdb",
-    "--trace",
-    "--gepa-optimize --gepa-budget=3 --gepa-reflection-model=none",
+    (
+        "-x",
+        "-m 'not llm'",
+        "-n 2",
+        "--junitxml=junit.xml",
+        "--basetemp=tmp",
+        "--durations=5",
+        "-s",
+    ),
+    (
+        "--maxfail=1",
+        "-k test_fails_too",
+        "-n auto --dist loadfile",
+        "--log-file=out.log",
+        "--timeout=30",
+        "-q",
+    ),
+    ("--lf", "--ff", "--nf", "--sw", "-vv --capture=sys", "-rA --color=yes --showlocals"),
+    (
+        "--sw-skip",
+        "--cache-clear",
+        "--deselect test_app.py::test_passes",
+        "--strict-markers --strict-config",
+        "-W error -o asyncio_default_fixture_loop_scope=function",
+        "--import-mode=importlib",
+    ),
+    (
+        "--setup-only",
+        "--setup-plan",
+        "--cov=app --cov-report=xml --cov-report=html",
+        "-qq --tb=no --no-header --no-summary",
+    ),
+    ("--cov --cov-append", "--pdb", "--trace", "-x -- test_app.py"),
+    ("-p no:terminal", "-p no:cacheprovider", "-p no:gepa_unknown", "test_app.py::test_fails"),
+    ("--gepa-optimize --gepa-budget=3 --gepa-reflection-model=none",),
 )
 
 
 def is_installed(options: str) -> bool:
     needed = {name for option, name in PLUGINS.items() if f"--{option}" in options}
-    needed |= {"xdist"} if options.startswith("-n") else set()
+    needed |= {"xdist"} if " -n " in f" {options}" else set()
     return all(importlib.util.find_spec(name) for name in needed)
 
 
@@ -86,7 +84,18 @@ def project(build: Build) -> Project:
     return build({"pytest.ini": ini, ".pytest_cache/v/app/value": "0", **FILES})
 
 
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        *map(" ".join, OPTIONS),
+        *(
+            pytest.param(one, marks=pytest.mark.thorough)
+            for together in OPTIONS
+            for one in together
+            if len(together) > 1
+        ),
+    ],
+)
 def test_what_a_user_asks_of_his_own_session_does_not_reach_the_cases(
     project: Project, fork_runner: Runner, options: str
 ) -> None:
@@ -321,14 +330,3 @@ def test_a_plugin_that_runs_the_tests_itself_is_told_of_and_its_cases_end(
     evaluation = evaluate(project.suite(runner, ["test_app.py::test_first", "test_app.py::test_second"]))
     assert outcomes(evaluation) == {"test_first": "crashed", "test_second": "passed"}
     assert "another plugin runs" in evaluation.rollouts["test_app.py::test_first"].trajectory.failure
-
-
-@pytest.mark.skipif(importlib.util.find_spec("pytest_retry") is None, reason="pytest-retry is not installed")
-@pytest.mark.parametrize("options", ["--retries=2", "-o retries=2"])
-def test_pytest_retry_retries_nothing_in_a_case(build: Build, fork_runner: Runner, options: str) -> None:
-    project = build({"test_app.py": FLAKY})
-    suite = project.suite(
-        fork_runner, ["test_app.py::test_passes_the_second_time"], args=shlex.split(options)
-    )
-
-    assert outcomes(evaluate(suite)) == {"test_passes_the_second_time": "failed"}

@@ -278,7 +278,7 @@ def test_a_whole_stream_costs_what_the_server_counted_last(shop: Shop, ask: Ask,
 
 def test_where_no_connection_came_about_nothing_is_spent(shop: Shop, ask: Ask) -> None:
     shop.server.close()
-    with pytest.raises(Exception):  # noqa: B017
+    with pytest.raises(Exception, match=r"refused|[Cc]annot connect|connection attempts failed"):
         ask(shop.url, body())
     assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
 
@@ -290,7 +290,7 @@ def test_where_a_servers_name_is_not_known_nothing_is_spent(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    with pytest.raises(Exception):  # noqa: B017
+    with pytest.raises(Exception, match="not known"):
         ask("http://nowhere.invalid:1/v1/chat/completions", body())
     assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
 
@@ -304,7 +304,7 @@ def test_where_connecting_takes_too_long_nothing_is_spent(
     if ask is through_http_client:
         pytest.skip("it raises the same while it waits for an answer")
     monkeypatch.setattr(socket.socket, "connect", connect)
-    with pytest.raises(Exception):  # noqa: B017
+    with pytest.raises(Exception, match=r"timed out|Connection timeout|connection attempts failed"):
         ask(shop.url, body())
     monkeypatch.undo()
     assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
@@ -335,7 +335,7 @@ def test_a_second_server_was_asked_though_the_first_could_not_be(shop: Shop, ask
     try:
         ask(shop.url, body())
     except Exception:
-        with pytest.raises(Exception):  # noqa: B017
+        with pytest.raises(Exception, match=r"closed|disconnected|reset|aborted"):
             ask(silent, body())
     standing = shop.purse.standing()
     assert (standing.spent, standing.reserved) == (standing.largest, 0)

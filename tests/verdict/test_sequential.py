@@ -34,7 +34,7 @@ def run_check(rates: list[Rates], seed: int, cap: int = CAP) -> tuple[tuple[Tier
     """One check of cases with these pass rates before and today, as `pytest_gepa.check.check` runs it."""
     draw = random.Random(seed).random
     cases = [Trials(str(number), cap=cap) for number in range(len(rates))]
-    while True:
+    for _ in range(len(looks(cap)) + 1):
         tiers = judge_cases(cases)
         due = [at for at, tier in enumerate(tiers) if not tier.decided]
         if not due:
@@ -50,6 +50,7 @@ def run_check(rates: list[Rates], seed: int, cap: int = CAP) -> tuple[tuple[Tier
                     handed_out=next_look(one),
                 )
             )
+    raise AssertionError("the check does not end")
 
 
 def trials(base: str, today: str, cap: int = CAP) -> Trials:
@@ -256,7 +257,7 @@ def compare(rates: list[Rates], seed: int, size: int = CAP, cap: int = CAP) -> t
         )
         for number, (then, _) in enumerate(rates)
     ]
-    while True:
+    for _ in range(len(looks(cap)) + 1):
         tiers = judge_cases(cases)
         due = [at for at, tier in enumerate(tiers) if not tier.decided]
         if not due:
@@ -266,6 +267,7 @@ def compare(rates: list[Rates], seed: int, size: int = CAP, cap: int = CAP) -> t
             more = range(next_look(one) - one.handed_out)
             today = one.today + tuple(float(draw() < rate) for _ in more)
             cases[at] = look_at(replace(one, today=today, handed_out=next_look(one)))
+    raise AssertionError("the comparison does not end")
 
 
 @pytest.mark.parametrize("size", [4, 16, 32])
