@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.edits import KINDS, Edit, EditError, apply_edits
+from pytest_gepa.prompts.input_place import addition_place
 
 LINES = st.lists(
     st.sampled_from(["", "- a", "- b", "1. one", "para", "  deep", "---", "{x}", "Ünï", "end."])
@@ -199,11 +200,13 @@ def test_edits_are_made_or_refused_and_keep_the_end_of_the_file(text, edits):
 
 @given(TEXTS, TEXTS.filter(str.strip))
 def test_an_addition_leaves_every_line_as_it_was(text, added):
-    result = apply_edits(text, [Edit("add", "", added)])
-    before, after = text.rstrip().split("\n"), result.split("\n")
-    if text.strip():
+    result, place = apply_edits(text, [Edit("add", "", added)]), addition_place(text)
+    above, input_ = text[:place].rstrip(), text[place:].rstrip("\n")
+    before, after = above.split("\n"), result.split("\n")
+    if above.strip():
         assert [line.rstrip() for line in after[: len(before)]] == [line.rstrip() for line in before]
         assert after[: len(before) - 1] == before[:-1]
+    assert result.rstrip("\n").endswith(input_)
     assert added.strip("\n").split("\n")[-1].strip() in result
 
 

@@ -198,5 +198,5 @@ def test_a_server_that_was_killed_between_two_jobs_is_started_anew(
         assert runner._server is not None
         runner._server.kill()
         found = evaluate(suite)
-    assert outcomes(found) == {CASES[0]: "passed"}
+    assert outcomes(found) == {"test_one": "passed"}
     assert found.rollouts[CASES[0]].trajectory.steps[0].value == "true"
