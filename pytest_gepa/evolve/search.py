@@ -267,8 +267,16 @@ class Search:
                     break
                 left = self.budget.remaining
                 self._work.finish(f"{left} rollouts are left, too few to run another candidate on every case")
-            elif not (self._merges.start() or self._start_from_frontier()):
+            elif not (self._mend_when_stuck() or self._merges.start() or self._start_from_frontier()):
                 break
+
+    def _mend_when_stuck(self) -> bool:
+        """Begin to mend the best candidate, where nothing that was tried lately is better and it may not be chosen.
+
+        Where trials end differently much seems broken that is not: there this is left for the end.
+        """
+        is_stuck = self._luck.without_gain >= self.settings.stuck_after
+        return is_stuck and not self.pool.ledger.noise and self._course.mend_barred()
 
     def _progress(self) -> Progress:
         return Progress(
