@@ -24,8 +24,8 @@ GIVEN_UP = "it is not run on the cases that are left"
 ALL_EXAMPLES = "all cases shown are examples in it, and cannot judge it"
 NONE_DECIDABLE = "the cases shown end by chance, and cannot judge it"
 ONLY_A_STEP = "its cases fail at a later check, but none passes"
-REPAIRS_AT_LAST = 16
-"""Versions of the best candidate that are tried before the search ends without it."""
+REPAIRS_AT_LAST = 24
+"""Versions of the best candidate that are tried where it may not be chosen: each costs one rollout if it is none."""
 
 TOO_LITTLE = "taking this part of the edit back mends too little"
 
@@ -288,7 +288,8 @@ class Course:
         versions = (derive(tip, texts, origin="repair") for texts in self._decisions.propose_repairs(damage))
         new = {child.id: child for child in versions if self._children.is_new(child)}
         untried = [*new.values()][: REPAIRS_AT_LAST if is_last else self._settings.repairs]
-        proposal.repair = Repair(untried, (proposal.base, tip.id), (*broken, *mended))
+        first = 1 if is_last else self._settings.repair_stage
+        proposal.repair = Repair(untried, (proposal.base, tip.id), (*broken, *mended), first)
         return self._next_repair(proposal, proposal.repair)
 
     def _next_repair(self, proposal: Proposal, repair: Repair) -> bool:
@@ -297,7 +298,7 @@ class Course:
             child = repair.untried.pop(0)
             # Another proposal may have come to the same texts since the list was made.
             if child.id not in self._pool.candidates:
-                self.to_gate(proposal, child, repair.rivals, repair.cases, self._settings.repair_stage)
+                self.to_gate(proposal, child, repair.rivals, repair.cases, repair.first)
                 return True
         proposal.repair = None
         return False

@@ -66,12 +66,13 @@ class Tip:
 @dataclass(slots=True)
 class Repair:
     """Versions of a tip that has broken cases, in which a part of its change is taken back: those still to be tried,
-    and those that did no better. They have to beat the `rivals` on the `cases`.
+    and those that did no better. They have to beat the `rivals` on the `cases`, and are run on the `first` ones first.
     """
 
     untried: list[Candidate]
     rivals: tuple[str, ...]
     cases: tuple[str, ...]
+    first: int
     failed: list[Candidate] = field(default_factory=list)
 
 
