@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_gepa.evolve.candidate import Candidate, derive
+from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.children import Children
 from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate
+from pytest_gepa.evolve.mending import Mending
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import TIE, SearchSettings
 from pytest_gepa.evolve.proposal import AtGate, Part, Proposal, Repair, Round, Tip, gate_cases
-from pytest_gepa.evolve.repairs import Damage
 from pytest_gepa.evolve.repeats import Repeats
 from pytest_gepa.evolve.sift import next_alone
 from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
@@ -24,10 +24,6 @@ GIVEN_UP = "it is not run on the cases that are left"
 ALL_EXAMPLES = "all cases shown are examples in it, and cannot judge it"
 NONE_DECIDABLE = "the cases shown end by chance, and cannot judge it"
 ONLY_A_STEP = "its cases fail at a later check, but none passes"
-REPAIRS_AT_LAST = 24
-"""Versions of the best candidate that are tried where it may not be chosen: each costs one rollout if it is none."""
-
-TOO_LITTLE = "taking this part of the edit back mends too little"
 
 
 class Course:
@@ -50,7 +46,8 @@ class Course:
         self._settings = settings
         self._children = children
         self._decisions = decisions
-        self._repaired: set[tuple[str, str, bool]] = set()
+        shared = (pool, work, showcase, settings, children)
+        self._mending = Mending(*shared, decisions.propose_repairs, self.to_gate)
         self._repeats = Repeats(pool, work, settings)
         self._paused: list[Proposal] = []
 
@@ -217,7 +214,7 @@ class Course:
         )
         if cases := self._decisions.next_stage(stage):
             self.run(proposal, cases)
-        elif not (self._repeats.before_its_place(tip, proposal.base) or self._mend(proposal, tip)):
+        elif not (self._repeats.before_its_place(tip, proposal.base) or self._mending.begin(proposal, tip)):
             # A plugin may give up one that could matter.
             self.drop(proposal, GIVEN_UP if run_what_can_matter(stage) else OUT)
 
@@ -256,7 +253,7 @@ class Course:
             self._came_to_nothing(proposal, candidate, reason)
         if ledger.solved(candidate.id):
             self._work.finish("every case passes")
-        if self._work.done or not self._mend(proposal, candidate):
+        if self._work.done or not self._mending.begin(proposal, candidate):
             self._work.proposals.remove(proposal)
 
     # Repairs
@@ -270,58 +267,23 @@ class Course:
             return False
         proposal = Proposal(seed.id, Round(seed.id), tip=Tip(barred))
         self._work.proposals.append(proposal)
-        if self._mend(proposal, barred, is_last=True):
+        if self._mending.begin(proposal, barred, is_barred=True):
             return True
         self._work.proposals.remove(proposal)
         return False
 
-    def _mend(self, proposal: Proposal, tip: Candidate, *, is_last: bool = False) -> bool:
-        """Begin to take back parts of a tip that mended cases and broke others; False if there is nothing to try."""
-        place = (proposal.base, tip.id, is_last)
-        if self._work.done or place in self._repaired or proposal.base == tip.id:
-            return False
-        mended, broken = self._pool.ledger.turned(proposal.base, tip.id)
-        if not mended or not broken:
-            return False
-        self._repaired.add(place)
-        damage = Damage(self._pool.candidates[proposal.base], tip, mended, broken, is_last)
-        versions = (derive(tip, texts, origin="repair") for texts in self._decisions.propose_repairs(damage))
-        new = {child.id: child for child in versions if self._children.is_new(child)}
-        untried = [*new.values()][: REPAIRS_AT_LAST if is_last else self._settings.repairs]
-        first = 1 if is_last else self._settings.repair_stage
-        proposal.repair = Repair(untried, (proposal.base, tip.id), (*broken, *mended), first)
-        return self._next_repair(proposal, proposal.repair)
-
-    def _next_repair(self, proposal: Proposal, repair: Repair) -> bool:
-        """Send the next version to its gate: first it must mend what the tip has broken."""
-        while repair.untried and not self._work.done:
-            child = repair.untried.pop(0)
-            # Another proposal may have come to the same texts since the list was made.
-            if child.id not in self._pool.candidates:
-                self.to_gate(proposal, child, repair.rivals, repair.cases, repair.first)
-                return True
-        proposal.repair = None
-        return False
-
     def _judge_repair(self, proposal: Proposal, repair: Repair, child: Candidate, state: GateState) -> None:
-        scores = (state.before, state.after)
-        if state.verdict == "passed":
-            self._work.say("accepted", child, "better where the edit before it had broken cases", *scores)
-            assert proposal.tip is not None
-            proposal.tip.candidate, proposal.repair = child, None
-            self.go_on(proposal)
+        if not self._mending.judge(proposal, repair, child, state):
             return
-        self._work.say("rejected", child, TOO_LITTLE, *scores)
-        repair.failed.append(child)
-        if not self._next_repair(proposal, repair):
+        if state.verdict == "passed":
+            self.go_on(proposal)
+        else:
             self._leave_broken(proposal, repair)
 
     def _leave_broken(self, proposal: Proposal, repair: Repair) -> None:
         """End the repairs of a tip: it stays as it is, or is given up."""
-        assert proposal.tip is not None
-        tip, proposal.repair, proposal.at_gate = proposal.tip.candidate, None, None
-        self._showcase.discard(tip, (), f"each tried alone: {TOO_LITTLE}", repair.failed)
-        if tip.id in self._pool.frontier.means:
+        self._mending.give_up(proposal, repair)
+        if proposal.candidate is not None and proposal.candidate.id in self._pool.frontier.means:
             self._work.proposals.remove(proposal)
         else:
             self.drop(proposal, "it mends some cases and breaks others, and no part of it does better")

@@ -14,7 +14,7 @@ _FEW = 4
 @dataclass(frozen=True, slots=True)
 class Damage:
     """A candidate, `tip`, that does better than its `base` in the cases `mended` and worse in those `broken`: one of
-    each at least. It `is_barred` when the search ends without it for what it breaks.
+    each at least. It `is_barred` when it may not be chosen for what it breaks.
     """
 
     base: Candidate

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from pytest_gepa.prompts.python_source import plain_value
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact import redact_named
 
@@ -45,10 +45,7 @@ def shown_nodeid(
 def _as_label(code: str) -> Iterator[str]:
     """How pytest writes a value, given by its `repr`, in a nodeid; nothing for objects, which it names by the
     parameter."""
-    try:
-        value = ast.literal_eval(code)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return
+    value = plain_value(code)
     if isinstance(value, str) and value:
         yield value
         yield value.encode("unicode_escape").decode("ascii")

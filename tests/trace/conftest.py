@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 from collections.abc import Iterator
@@ -20,17 +21,25 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
     return importlib.import_module(request.param)
 
 
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    """A recorder with capture on and a case running; it must have noted no problem of its own at the end."""
+@contextlib.contextmanager
+def capturing(*settings: Any, **named: Any) -> Iterator[Recorder]:
+    """A recorder with capture on (`settings` are those of `capture.install`) and a case running; it must have noted no
+    problem of its own at the end."""
     recorder = Recorder()
-    capture.install(recorder, None, None)
+    capture.install(recorder, *settings, **named)
     recorder.begin("case")
     try:
         yield recorder
     finally:
         capture.uninstall()
     assert recorder.problems == ()
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """See `capturing`; nothing is stored."""
+    with capturing(None, None) as recorder:
+        yield recorder
 
 
 def ask(content: str = "Capital of France?", **fields: Any) -> dict[str, Any]:

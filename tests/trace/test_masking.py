@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_gepa.trace import capture
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.masking import masked
 from pytest_gepa.trace.recorder import Recorder
@@ -19,6 +18,7 @@ from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import WITHHELD
 from pytest_gepa.trace.stored import StoredAnswer, decode
 from tests.fake_openai import Body, FakeOpenAI
+from tests.trace.conftest import capturing
 
 TOKEN = "2YotnFZFEjr1zCsicMWpAA"
 """Nothing in it tells that it is one."""
@@ -99,11 +99,9 @@ def test_what_cannot_be_had_without_its_secrets_is_not_recorded(body: bytes) -> 
 # Through the capture
 
 
-@contextlib.contextmanager
-def captured(recording: ResponseCache, replay: str) -> Iterator[Recorder]:
-    recorder, redactor = Recorder(), Redactor({})
-    capture.install(
-        recorder,
+def captured(recording: ResponseCache, replay: str) -> AbstractContextManager[Recorder]:
+    redactor = Redactor({})
+    return capturing(
         None,
         "t",
         replay,
@@ -112,12 +110,6 @@ def captured(recording: ResponseCache, replay: str) -> Iterator[Recorder]:
         holds_prompt=lambda asked: any(PROMPT in text for text in asked.texts),
         mask=redactor.redact,
     )
-    recorder.begin("case")
-    try:
-        yield recorder
-    finally:
-        capture.uninstall()
-    assert recorder.problems == ()
 
 
 @pytest.fixture
