@@ -19,6 +19,7 @@ from pytest_gepa.report.check_terminal import check_lines
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.wording import for_log
 from tests.baseline_world import PROMPT, SECRET, ModelWorld
 from tests.report.test_check_formats import SCHEMA, problems, read_command
 
@@ -303,9 +304,10 @@ def test_what_models_have_said_is_shown_as_text(worse: CheckResult) -> None:
     cases = tuple(replace(case, today=replace(case.today, answer=hostile)) for case in worse.cases)
     saved = replace(worse.baseline, models=(hostile,), gone=(hostile,), new=(hostile,))  # type: ignore[type-var]
     worse = replace(worse, cases=cases, baseline=saved)
-    for text in (render_check_markdown(worse), "".join(check_lines(worse, ".")), *annotation_lines(worse)):
+    closing = [for_log(line) for line in check_lines(worse, ".")]
+    for text in (render_check_markdown(worse), "".join(closing), *annotation_lines(worse)):
         assert "\x1b" not in text
     # A line that begins so, or holds the second of these anywhere, is a command to the runner of a workflow.
-    lines = [line for said in check_lines(worse, ".") for line in said.split("\n")]
+    lines = [line for said in closing for line in said.split("\n")]
     assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]
     assert all("\n" not in line for line in annotation_lines(worse))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -57,17 +57,14 @@ class Children:
         """Ask for edits of a candidate, each reflection about other failing cases."""
         results = self._pool.ledger.results[parent]
         proposal.round, proposal.at_gate = Round(parent), None
-        for minibatch in self._showcase.minibatches(parent, self._luck.groups):
+        within = self._pool.affordable(self._work.budget.remaining)
+        for minibatch in self._showcase.minibatches(parent, self._luck.groups, within):
             used = {name for case in minibatch.failing for name in results[case].uses}
-            components = self._affordable(name for name in self._pool.seed.texts if name in used)
+            components = tuple(name for name in self._pool.seed.texts if name in used)
+            # What can no longer be run on all cases is not asked for, unless there is nothing else.
+            components = tuple(name for name in components if name in within) or components
             self._ask(proposal, minibatch, components, self._rounds[parent])
         self._rounds[parent] += 1
-
-    def _affordable(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of the components of which a change can still be run on all cases; all, where there is none."""
-        components = tuple(names)
-        within = tuple(name for name in components if self._pool.cost(name) <= self._work.budget.remaining)
-        return within or components
 
     def reflect_on_both(self, proposal: Proposal, merge: Merge) -> bool:
         """Ask for the texts that both sides of a merge have changed, united; False if there is nothing to ask for."""

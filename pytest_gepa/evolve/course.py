@@ -11,10 +11,10 @@ from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate
 from pytest_gepa.evolve.mending import Mending
 from pytest_gepa.evolve.pool import Pool
-from pytest_gepa.evolve.problem import TIE, SearchSettings
+from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.evolve.proposal import AtGate, Part, Proposal, Repair, Round, Tip, gate_cases
 from pytest_gepa.evolve.repeats import Repeats
-from pytest_gepa.evolve.sift import next_alone
+from pytest_gepa.evolve.sift import next_alone, unchecked
 from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.evolve.work import Luck, Work
@@ -101,6 +101,8 @@ class Course:
             self.run(proposal, state.open if repair is None else state.open[: max(1, done)])
         elif state.verdict == "passed" and self._repeats.of_leads(child, gate.rivals, gate.cases):
             return
+        elif state.verdict == "passed" and (kept := unchecked(ledger, proposal, child)):
+            self.run(proposal, kept)
         elif repair is not None:
             self._judge_repair(proposal, repair, child, state)
         else:
@@ -114,7 +116,7 @@ class Course:
             self.fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
         elif state.verdict == "no evidence":
             self.fail(proposal, "rejected", child, self._why_no_evidence(child, gate.cases))
-        elif state.verdict == "passed":
+        elif state.verdict == "passed" and not self._undoes(proposal, child):
             # A plugin may take one that is no better.
             is_better = state.after > state.before
             told = "better on the cases shown" if is_better else state.compared
@@ -126,7 +128,7 @@ class Course:
             proposal.tip = Tip(child, round.parts)
             if not self._sift(proposal):
                 self.go_on(proposal)
-        elif later := self._steps(proposal, gate, state):
+        elif later := self._steps(proposal, gate):
             told = f"no case passes by it, but {later} fail at a later check"
             self._work.say("step", child, told, *scores)
             vain = 0 if proposal.tip is None else proposal.tip.vain
@@ -139,24 +141,24 @@ class Course:
             if merge is not None and merge.child is child:
                 self._pool.merge_failed(merge.pair)
 
-    def _steps(self, proposal: Proposal, gate: AtGate, state: GateState) -> int:
+    def _undoes(self, proposal: Proposal, child: Candidate) -> bool:
+        """Whether an edit that is tried behind others undoes something of theirs."""
+        kept = proposal.tip if proposal.round.sifted else None
+        return kept is not None and bool(self._pool.ledger.turned(kept.candidate.id, child.id)[1])
+
+    def _steps(self, proposal: Proposal, gate: AtGate) -> int:
         """In how many cases a child that mended nothing has got further; 0 where it is not worth a reflection."""
         round, tip = proposal.round, proposal.tip
-        is_harmful = state.after < state.before - TIE
         # One that passes cases is better than any step, and would be lost.
         has_better = tip is not None and (not tip.is_step or tip.vain + 1 >= self._settings.chain_tries)
-        if (
-            is_harmful
-            or has_better
-            or gate.child.origin == "merge"
-            or not round.parts
-            or round.sifted is not None
-        ):
+        if has_better or gate.child.origin == "merge" or not round.parts or round.sifted is not None:
             return 0
         return self._pool.ledger.further(round.parent, gate.child.id, gate.cases)
 
     def _sift(self, proposal: Proposal) -> bool:
-        """Send the next of the edits that failed together to a gate of its own cases; False if there is none."""
+        """Send the next of the edits that failed together, behind those that have passed since, to a gate of its own
+        cases; False if there is none.
+        """
         settings, round = self._settings, proposal.round
         parent = self._pool.candidates[round.parent]
         while not self._work.done and (child := next_alone(round, parent)) is not None:
@@ -185,7 +187,8 @@ class Course:
             and self._work.budget.remaining >= self._pool.least_cost(tip.id)
         )
         if proposal.tip.is_step:
-            if may_reflect:
+            # Repeats may have shown that nobody can decide what it fails.
+            if may_reflect and ledger.workable(tip.id):
                 self._children.reflect(proposal, tip.id)
             else:
                 self.drop(proposal, ONLY_A_STEP)
@@ -306,9 +309,8 @@ class Course:
             if len(round.parts) > 1:
                 self._luck.groups = max(1, self._luck.groups // 2)
                 reason = f"tried together with other edits: {reason}"
-            told = [part for part in round.parts if part not in round.alone]
-            if told or not round.parts:
-                self._tell_of(round, told, child, reason)
+            if not round.alone:
+                self._tell_of(round, round.parts, child, reason)
         if self._sift(proposal):
             return
         if tip is None:
@@ -331,9 +333,12 @@ class Course:
             self._came_to_nothing(proposal, candidate, reason)
 
     def _came_to_nothing(self, proposal: Proposal, candidate: Candidate, reason: str) -> None:
+        tip, round = proposal.tip, proposal.round
+        if tip is None and round.sifted is not None:  # the round has failed already, and is counted
+            self._tell_of(round, [*round.parts[-1:], *round.alone], candidate, reason)
+            return
         self._luck.failures[proposal.base] += 1
         self._luck.without_gain += 1
-        tip, round = proposal.tip, proposal.round
         if tip is not None and candidate is tip.candidate:
             self._tell_of(round, tip.parts, candidate, reason)
         elif not round.parts:

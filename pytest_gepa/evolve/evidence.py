@@ -5,7 +5,7 @@ came to nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate, ancestors
 from pytest_gepa.evolve.decisions import ChooseMinibatches
@@ -40,9 +40,16 @@ class Showcase:
         self._discarded: dict[str, list[tuple[int, Discarded]]] = {}
         self._discards = 0
 
-    def minibatches(self, parent: str, groups: int) -> list[Minibatch]:
-        """Divide the parent's failing cases into at most `groups` minibatches, each with neighbours."""
+    def minibatches(
+        self, parent: str, groups: int, components: Collection[str] | None = None
+    ) -> list[Minibatch]:
+        """Divide the parent's failing cases into at most `groups` minibatches, each with neighbours: those of them that
+        use one of the `components`, if any does.
+        """
         failures = self._ledger.workable(parent)
+        if components is not None:
+            within = {case: one for case, one in failures.items() if {*one.uses} & {*components}}
+            failures = within or failures
         settings = self._settings
         found = self._choose(failures, self._shown, settings.minibatch, groups, settings.alike, self._draw)
         for group in found:

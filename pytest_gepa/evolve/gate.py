@@ -31,9 +31,7 @@ class GateState:
     def compared(self) -> str:
         """The two means in words. What mended nothing may still be half of what is needed."""
         if abs(self.after - self.before) <= TIE:
-            return (
-                f"by itself it made no difference: mean score {self.after:.2f} on the cases shown, as before"
-            )
+            return f"it made no difference: mean score {self.after:.2f} on the cases shown, as before"
         return f"mean score {self.after:.2f} on the cases shown, {self.before:.2f} before"
 
 

@@ -103,8 +103,9 @@ class Ledger:
             if candidate == self._seed_id:
                 self._compared += 1
                 self._differing += differs
-                apart = 0.0 if differs else abs(result.score - (trials[0].score or 0.0))
-                self.jitter = max(self.jitter, apart)
+                verdict = self._verdict(case, result)
+                alike = [one.score or 0.0 for one in trials[:-1] if self._verdict(case, one) is verdict]
+                self.jitter = max([self.jitter, *(abs(result.score - score) for score in alike)])
             else:
                 self._was_noisy |= differs
             known[case] = self._median(case, trials)

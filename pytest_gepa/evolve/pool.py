@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from pytest_gepa.evolve.candidate import Candidate, common_ancestor, derive
 from pytest_gepa.evolve.decisions import Finalist, Pair, Parent, ProposeMerge, merge_lines
@@ -110,8 +111,9 @@ class Pool:
     def enter(self, candidate: Candidate) -> bool:
         """Take in a candidate that has been run on every case; return whether it is a gain.
 
-        A gain is a mean above all others, or a case on which it is better than all others, by more than the scores of
-        one candidate differ from trial to trial: that cannot go on for ever.
+        A gain is a mean above all others, or a case on which it is better than all others: that cannot go on for ever.
+        It is one by more than the scores of one candidate differ from trial to trial, which in the mean over many cases
+        they do less.
         """
         name, ledger, frontier = candidate.id, self.ledger, self.frontier
         before = self.best_mean
@@ -123,7 +125,8 @@ class Pool:
         if name in frontier.members:
             pairs = [(name, other) for other in frontier.partners(name)[:_PARTNERS]]
             self._pairs += [pair for pair in pairs if frozenset(pair) not in self._tried]
-        return better > 0 or frontier.means[name] > before + TIE
+        by_chance = ledger.jitter / sqrt(max(1, len(ledger.active)))
+        return better > 0 or frontier.means[name] > before + by_chance + TIE
 
     def enter_again(self, candidate: Candidate) -> bool:
         """Give a candidate its place anew, after further trials of it; return whether it is a gain over all others."""
@@ -290,9 +293,9 @@ class Pool:
             names = self._to_mend.get(candidate) or self._used_by_failing(candidate)
         return min((self._costs[name] for name in names), default=0)
 
-    def cost(self, component: str) -> int:
-        """Return how many rollouts an edit of a component takes on all cases."""
-        return self._costs[component]
+    def affordable(self, rollouts: int) -> frozenset[str]:
+        """Return the components of which an edit takes no more than so many rollouts on all cases."""
+        return frozenset(name for name, cost in self._costs.items() if cost <= rollouts)
 
     def _used_by_failing(self, name: str) -> frozenset[str]:
         return frozenset(

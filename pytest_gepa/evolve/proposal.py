@@ -26,8 +26,8 @@ class Part:
 class Round:
     """Reflections on one candidate, the `parent`, and what is to be made of them.
 
-    `alone` are those of its edits that failed together and are still to be tried one by one, `sifted` those that have
-    passed so, None where none is tried alone. `merge` is the one whose child is under way, or is to be made of the
+    `alone` are those of its edits that failed together and are still to be tried, one at a time, `sifted` those that
+    have passed so, None where none is tried. `merge` is the one whose child is under way, or is to be made of the
     reply.
     """
 

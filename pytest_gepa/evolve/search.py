@@ -310,7 +310,8 @@ class Search:
             if self.pool.least_cost(one.candidate) <= self.budget.remaining
         )
         starts_due = 3 * self._luck.without_gain // self.settings.patience
-        is_stuck = bool(parents) and starts_due > self._luck.fresh_starts
+        has_room = self.pool.least_cost(self.seed.id) <= self.budget.remaining
+        is_stuck = bool(parents) and has_room and starts_due > self._luck.fresh_starts
         if is_stuck:
             self._luck.fresh_starts = starts_due
         choice = ParentChoice(parents, self.seed.id, is_stuck, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -12,7 +13,7 @@ from pytest_gepa.check.rounds import Bench
 from pytest_gepa.check.state import TODAY, CheckState
 from pytest_gepa.codec import to_json
 from pytest_gepa.cost.prices import PriceList
-from pytest_gepa.front.feed import Feeder
+from pytest_gepa.front.feed import MOST_WAITING, Feeder
 from pytest_gepa.front.session import check_prices, end_steps, keep_answers, print_lines
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.prompts.components import Component
@@ -77,9 +78,10 @@ class CheckSession:
         a request came whose price has no bound.
         """
         config, settings = self._session.config, self._settings
-        feeder = Feeder(self._session, self._cases, story.first_cases)
         # A JUnit file takes a case's properties with its last report, so that the reports have to wait for the tiers.
         held: list[Rollout] | None = [] if config.getoption("xmlpath", None) else None
+        most_waiting = MOST_WAITING if held is None else math.inf  # all will be there
+        feeder = Feeder(self._session, self._cases, story.first_cases, most_waiting)
         self._screen.feed = feeder.feed if held is None else held.append
         print_lines(terminal_stream(config), [*opening, *self._answers.notes])
         cap = None if settings.replay == "only" else settings.max_cost

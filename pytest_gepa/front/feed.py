@@ -22,8 +22,13 @@ class Feeder:
     """
 
     def __init__(
-        self, session: pytest.Session, cases: Sequence[Case], expected: Collection[str] | None = None
+        self,
+        session: pytest.Session,
+        cases: Sequence[Case],
+        expected: Collection[str] | None = None,
+        most_waiting: float = MOST_WAITING,
     ) -> None:
+        self._most_waiting = most_waiting
         self._config = session.config
         self._items = dict(zip((case.id for case in cases), session.items, strict=True))
         searched = [case.id for case in cases if case.split == "search"]
@@ -34,15 +39,15 @@ class Feeder:
         self.properties: Mapping[str, Sequence[tuple[str, str]]] = {}
 
     def feed(self, rollout: Rollout) -> None:
-        """Hand on what has come in, in the order of collection: cases that run at once end in any order. One that many
-        others wait for, as it is run again, comes behind them.
+        """Hand on what has come in, in the order of collection: cases that run at once end in any order. One for which
+        more than `most_waiting` others wait, as it is slow or run again, comes behind them.
         """
         if rollout.case in self._late:
             self._late.discard(rollout.case)
             self._hand_on(rollout)
             return
         self._waiting[rollout.case] = rollout
-        while self._order and (self._order[0] in self._waiting or len(self._waiting) > MOST_WAITING):
+        while self._order and (self._order[0] in self._waiting or len(self._waiting) > self._most_waiting):
             case = self._order.pop(0)
             if case in self._waiting:
                 self._hand_on(self._waiting.pop(case))

@@ -16,6 +16,7 @@ from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components, named
 from pytest_gepa.prompts.judges import without_judges
 from pytest_gepa.prompts.protected import check_markers
 from pytest_gepa.prompts.stray_markers import check_comments
+from pytest_gepa.report.section import encodable
 from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.settings import Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
@@ -24,7 +25,6 @@ from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.shown_case import shown_case
 from pytest_gepa.suite.split import hold_out
 from pytest_gepa.trace.redact import Redactor
-from pytest_gepa.wording import for_log
 
 if TYPE_CHECKING:  # a check that has nothing to compare imports none of these
     from pytest_gepa.audit.audit import AuditState
@@ -106,5 +106,5 @@ def tell_plan(config: pytest.Config, lines: list[str]) -> None:
 def print_lines(stream: IO[str], lines: Sequence[str], *, are_commands: bool = False) -> None:
     """Print lines at once: as they are if they are commands of ours, else as what others may have had a part in."""
     for line in lines:
-        stream.write(f"{line if are_commands else for_log(line)}\n")
+        stream.write(f"{line if are_commands else encodable(stream, line)}\n")
     stream.flush()

@@ -53,6 +53,11 @@ NOTHING_LEFT = (
 )
 
 
+def is_of_one_round(one: Reflect, other: Reflect) -> bool:
+    """Whether two reflections were asked for together, for one child."""
+    return (one.parent.id, one.attempt, one.other) == (other.parent.id, other.attempt, other.other)
+
+
 class SearchDriver:
     """Runs one search to its end.
 
@@ -258,7 +263,8 @@ class SearchDriver:
         if not reply.texts and self._opening.of(reply.proposal) is None:
             reply = self._instead_of(reply)
         if any(decision.kind == "duplicate" for decision in self._tell(reply)):
-            self._menus.heed_duplicate(task)
+            asked = self._state.asked.values()
+            self._menus.heed_duplicate([one for one in asked if is_of_one_round(one, task)])
 
     def _instead_of(self, reply: Reflected) -> Reflected:
         """A proposal that needs no model where the replies held no edit, else these as they are."""

@@ -37,11 +37,13 @@ class MenuRecord:
             is_readable = all(one.rejections and kind_of(one.rejections[-1]) == _LEAK for one in mine)
             self._record(task.proposal, "no gain" if is_readable else "invalid")
 
-    def heed_duplicate(self, task: Reflect) -> None:
-        """Note that the reply to a task, the last of its round, made texts that had been tried before."""
-        proposals = self._state.proposals.get(task.proposal, {}).values()
-        if any(one.text is not None and one.origin == "model" for one in proposals):
-            self._record(task.proposal, "no gain")
+    def heed_duplicate(self, tasks: Sequence[Reflect]) -> None:
+        """Note that the replies of a round made texts that had been tried before, once for all of them."""
+        for task in tasks:
+            proposals = self._state.proposals.get(task.proposal, {}).values()
+            if any(one.text is not None and one.origin == "model" for one in proposals):
+                self._record(task.proposal, "no gain")
+                return
 
     def heed_child(self, candidate: Candidate, *, gained: bool) -> None:
         """Note what came of a child, once for all the replies that it was made of: which of them was to blame when it

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_gepa.cut import cut
 from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.input_place import addition_place
 from pytest_gepa.prompts.protected import editable_end
@@ -324,4 +325,4 @@ def _first_difference(lines: list[str], wanted: list[str]) -> tuple[int, str] | 
 
 
 def _shown(passage: str) -> str:
-    return repr(passage if len(passage) <= _SHOWN else passage[: _SHOWN - 3] + "...")
+    return repr(cut(passage, _SHOWN))

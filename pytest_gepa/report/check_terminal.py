@@ -84,18 +84,11 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     )
     lines.append(row("gate", "nothing was compared" if result.is_unmade else gate))
     lines.append(row("report", f"{directory}/check.md"))
-    lines = [_without_commands(printable(line)) for line in lines]
     if result.command:
         how = ", with both versions of the prompts as ancestors" if result.baseline is None else ""
         lines += [f"to mend exactly the regressed cases{how}:"]
-        lines.append(printable(result.command))
+        lines.append(result.command)
     return lines
-
-
-def _without_commands(line: str) -> str:
-    """A line that the runner of a workflow takes for no command, whatever a model or a test has said."""
-    parts = line.replace("##[", "## [").split("\n")
-    return "\n".join(f"| {part}" if part.lstrip().startswith("::") else part for part in parts)
 
 
 def _deleted_lines(result: CheckResult) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pytest_gepa import __version__
 from pytest_gepa.errors import RecordingError, ReplayError
+from pytest_gepa.run.directory import write_text
 from pytest_gepa.run.history import read_history
 from pytest_gepa.run.stand_ins import NO_KEY, is_stand_in, left_out, stand_ins
 from pytest_gepa.suite.charges import Charge, Charges
@@ -45,9 +46,9 @@ class Recording:
     """A recorded run, less its answers. `settings` are those that shape a run, by name.
 
     `order` names the results of the search as they came in. `environment` are variables that stand in for missing
-    ones in a replay, `left_out` those that cannot, as their value holds a secret. `mode` is that of the run.
-    `confirm_cut` is how many trials of the confirm run the time has left, and why. `version` is that of pytest-gepa, ""
-    in one that does not tell.
+    ones in a replay, `left_out` those that cannot, as their value holds a secret or is no address. `mode` is that of
+    the run. `confirm_cut` is how many trials of the confirm run the time has left, and why. `version` is that of
+    pytest-gepa, "" in one that does not tell.
     """
 
     directory: Path
@@ -330,8 +331,4 @@ def _line(record: Any) -> str:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    data = "".join(f"{line}\n" for line in lines)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        # Half of a surrogate pair, which UTF-8 cannot hold, becomes the escape by which JSON spells it.
-        stream.write(data.encode("utf-8", "backslashreplace"))
+    write_text(path, "".join(f"{line}\n" for line in lines))

@@ -199,13 +199,14 @@ class Suite:
         broken: list[str] = []
 
         def keep(rollout: Rollout) -> None:
+            last = (before or {}).get(rollout.case)
             if self._around.charges is not None:
                 known = self._known(rollout)
-                is_paid = known.charged or (rollout.charged and not self._is_replay)
+                # What was paid for it then is counted with the first attempt, and those in vain with it.
+                is_paid = (known.charged and last is None) or (rollout.charged and not self._is_replay)
                 rollout = replace(rollout, charged=is_paid)
                 if known.stopped and rollout.outcome is Outcome.unrecorded:
                     rollout = replace(rollout, outcome=Outcome.stopped)
-            last = (before or {}).get(rollout.case)
             in_vain = self._known(rollout).in_vain if last is None else last.in_vain + last.charged
             rollout = replace(rollout, in_vain=in_vain)
             is_new = rollout.case not in results
@@ -234,12 +235,12 @@ class Suite:
             self.runner.run(job, hear, self._limit)
         finally:
             shutil.rmtree(job.temp, ignore_errors=True)
-        if not self._stopping.is_set():
+        missing = [case for case in cases if case not in results]
+        if missing and not self._stopping.is_set():
             reason = broken[0] if broken else self._last_words(job)
-            for case in cases:
-                if case not in results:
-                    outcome = Outcome.vanished if broken else Outcome.crashed
-                    keep(_lost(job, case, outcome, reason))
+            outcome = Outcome.vanished if broken else Outcome.crashed
+            for case in missing:
+                keep(_lost(job, case, outcome, reason))
         return {case: results[case] for case in cases if case in results}
 
     def _last_words(self, job: Job) -> str:
@@ -249,8 +250,8 @@ class Suite:
         except OSError:
             output = ""
         redact = Redactor(job.environ, job.redact).redact
-        # Redacted whole and cut then: of a key that was cut in two, the rest would not be known for one.
-        lines = redact(output)[-LOG_CHARACTERS:].strip().splitlines()
+        # Redacted before the cut: of a key that was cut in two, the rest would not be known for one.
+        lines = redact(output[-16 * LOG_CHARACTERS :])[-LOG_CHARACTERS:].strip().splitlines()
         return "the child session ended early" + (
             f"; its last words: {' / '.join(lines[-3:])}" if lines else ""
         )

@@ -71,9 +71,9 @@ class Redactor:
 
     def redact_trajectory(self, trajectory: Trajectory) -> Trajectory:
         """The same trajectory with every text in it redacted."""
-        steps = (redact_named(step.name, step.value, self.redact) for step in trajectory.steps)
-        told = replace(trajectory, steps=tuple(Step(name, value) for name, value in steps))
-        return rewrite_trajectory(told, self.redact, self.redact)
+        steps = tuple(Step(*redact_named(step.name, step.value, self.redact)) for step in trajectory.steps)
+        told = rewrite_trajectory(replace(trajectory, steps=()), self.redact, self.redact)
+        return replace(told, steps=steps)
 
     def _without(self, text: str, rules: Rules) -> str:
         # A gap may let a pattern match that did not before, until nothing is left to find.

@@ -214,7 +214,7 @@ def _spelled(*words: str) -> tuple[str, ...]:
 
 def _to(literal: str) -> str:
     """What stands between a name and its value: of a name with dashes, which is one of a header, also a comma."""
-    return _PAIR if literal in ("api-key", "subscription-key", "auth-token") else _TO
+    return _PAIR if "-" in literal else _TO
 
 
 def _word(name: str) -> str:
@@ -244,13 +244,13 @@ _NAMED = (
         for rule in _named(word, word, to=_to(word))
     ),
     *_named("id_token", "id_token"),
-    *(rule for word in ("id-token", "idtoken") for rule in _named(word, _word(word))),
+    *(rule for word in ("id-token", "idtoken") for rule in _named(word, _word(word), to=_to(word))),
     *(
         rule
         for kind in ("access", "secret", "private", "signing")
         for word in _spelled(kind, "key")
         if word != "accesskey"
-        for rule in _named(word, rf"{word}(?:[_-]?id)?")
+        for rule in _named(word, rf"{word}(?:[_-]?id)?", to=_to(word))
     ),
     # In HTML an access key is a letter, and Azure's have a form of their own.
     *_named("accesskey", r"(?<!shared)accesskey(?:[_-]?id)?", least=8),

@@ -260,3 +260,29 @@ def test_a_case_that_lacks_more_of_its_score_is_more_worth_showing() -> None:
         "y": 0.1,
         "z": 1.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("other", "later"),
+    [
+        ({"reached": (5,)}, 1),
+        ({"reached": (6, 1)}, 2),
+        ({"reached": (4,)}, 0),
+        ({"score": 1.0, "reached": ()}, 1),
+        ({"score": None, "reached": ()}, 1),
+    ],
+)
+def test_failing_at_a_later_check_counts_where_no_case_does_worse(
+    other: dict[str, object], later: int
+) -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("y")])
+    ledger.record_seed("seed", {case: scored(0.0, reached=(5,)) for case in "xy"})
+    ledger.record("child", {"x": scored(0.0, reached=(7,)), "y": scored(**{"score": 0.0, **other})})  # type: ignore[arg-type]
+    assert ledger.further("seed", "child", "xy") == later
+
+
+def test_a_case_that_does_worse_is_no_step() -> None:
+    ledger = Ledger([SearchCase("x"), SearchCase("y")])
+    ledger.record_seed("seed", {"x": scored(0.0, reached=(5,)), "y": scored(1.0)})
+    ledger.record("child", {"x": scored(0.0, reached=(7,)), "y": scored(0.0, reached=(9,))})
+    assert ledger.further("seed", "child", "xy") == 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.search import Search
-from pytest_gepa.evolve.tasks import Closing, Evaluate, Reflect
+from pytest_gepa.evolve.tasks import CaseResult, Closing, Evaluate, Event, Reflect, Reflected
 from tests.evolve.world import Editor, World
 
 GOOD = "- mind the {}\n"
@@ -29,10 +32,34 @@ def harmful(world: World, task: Reflect, name: str) -> str:
     return task.parent.texts[name] + (BAD if is_bad else GOOD.format(word))
 
 
-def begin(editor: Editor, *names: str, patience: int = 9) -> tuple[World, Search]:
+def harmful_twice(world: World, task: Reflect, name: str) -> str:
+    """Of the first edits only the one for the queues is good; later ones bring nothing."""
+    word = lacking(world, task)
+    is_good = word == "queue" and not task.parent.parents
+    return f"{task.parent.texts[name]}{GOOD.format(word) if is_good else f'- gap {task.proposal}'}\n"
+
+
+class Clashing(World):
+    """Two words together spoil cases."""
+
+    def result(self, candidate: Candidate, case: str) -> CaseResult:
+        said = {*candidate.texts["p"].split()}
+        clashes = any({*words.split()} <= said and case in spoilt for words, spoilt in self.spoils.items())
+        known = super().result(candidate, case)
+        return replace(known, score=0.0, likeness="a clash") if clashes else known
+
+
+def harmful_third(world: World, task: Reflect, name: str) -> str | None:
+    if task.parent.parents:
+        return None
+    word = lacking(world, task)
+    return task.parent.texts[name] + (BAD if word == "queue" else GOOD.format(word))
+
+
+def begin(editor: Editor, *names: str, patience: int = 9, kind: type[World] = World) -> tuple[World, Search]:
     """Three groups of four cases, one for each word; an edit with a gap in it spoils them all."""
     needs = words(*names)
-    world = World(needs, spoils={"gap": tuple(needs)}, editor=editor)
+    world = kind(needs, spoils={"gap": tuple(needs)}, editor=editor)
     settings = {"minibatch": 4, "groups": len(names), "alike": 1.0, "patience": patience, "stuck_after": 99}
     return world, world.run(world.search(**settings))
 
@@ -63,12 +90,47 @@ def test_one_round_that_fails_is_one_attempt_however_many_edits_are_tried_alone(
     assert world.kinds() == ["baseline", *["rejected"] * 4, "done"]
 
 
-def test_what_failed_with_others_and_alone_is_told_once_by_what_it_did_alone() -> None:
-    world, _ = begin(vain, "date", "price", patience=2)
-    later = [task for task in world.tasks if isinstance(task, Reflect)][-1]
-    assert later.attempt == 1
-    assert later.discarded
-    assert all("with other edits" not in one.reason for one in later.discarded)
+class Named(World):
+    """Every edit has a summary of its own."""
+
+    def answer(self, task: Evaluate | Reflect) -> Event:
+        event = super().answer(task)
+        if isinstance(event, Reflected):
+            return replace(event, summaries=dict.fromkeys(event.summaries, f"edit {event.proposal}"))
+        return event
+
+
+def test_only_what_came_to_nothing_alone_is_told() -> None:
+    world, search = begin(harmful_twice, "date", "price", "queue", patience=3, kind=Named)
+    told = {
+        one.summary: one.reason for task in world.tasks if isinstance(task, Reflect) for one in task.discarded
+    }
+    accepted = next(one.candidate for one in world.decisions if one.kind == "accepted")
+    passed = search.candidates[accepted].proposal
+    failed = {"p1", "p2", "p3"} - {passed}
+    assert {f"edit {name}" for name in failed} <= told.keys()
+    assert f"edit {passed}" not in told
+    assert not any("with other edits" in reason for reason in told.values())
+
+
+def test_what_undoes_an_edit_that_has_passed_is_not_kept() -> None:
+    """The first two pass their cases each, but the dates fail beside the prices. The third spoils all."""
+    needs = words("date", "price", "queue")
+    dates = tuple(case for case in needs if case.startswith("date"))
+    undone: list[str] = []
+    for seed in range(6):  # in which order they come is drawn
+        world = Clashing(needs, spoils={"gap": tuple(needs), "date price": dates}, editor=harmful_third)
+        settings = {"minibatch": 4, "groups": 3, "alike": 1.0, "patience": 2, "stuck_after": 99}
+        search = world.run(world.search(seed=seed, **settings))
+        judged = [one for one in world.decisions if one.kind in ("accepted", "rejected")]
+        kept = [search.candidates[one.candidate] for one in judged if one.kind == "accepted"]
+        assert kept
+        assert not any({"date", "price"} <= {*one.texts["p"].split()} for one in kept)
+        undone += [
+            one.candidate for one in judged if one.kind == "rejected" and one.scores[1] > one.scores[0]
+        ]
+    # Where that for the prices comes later it passes the cases that were drawn for it, and is out all the same.
+    assert undone
 
 
 def test_a_search_that_ends_meanwhile_tries_no_more_of_them() -> None:
@@ -77,6 +139,9 @@ def test_a_search_that_ends_meanwhile_tries_no_more_of_them() -> None:
     while "rejected" not in world.kinds():
         for task in search.ask():
             world.tell(search, world.answer(task))
+    (alone,) = search.ask()
     world.tell(search, Closing("the time is over"))
+    known = len(search.candidates)
+    world.tell(search, world.answer(alone))
     assert search.ask() == ()
-    assert search.done == "the time is over"
+    assert len(search.candidates) == known

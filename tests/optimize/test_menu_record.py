@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_gepa.evolve.candidate import Candidate, derive
@@ -57,8 +59,9 @@ def test_replies_that_cannot_be_read_bring_a_smaller_menu_and_leaks_do_not() -> 
 def test_a_model_that_repeats_itself_is_asked_in_another_way(origin: str, menu: str) -> None:
     asked = Asked()
     for number in range(4):
-        (task,) = asked.reply(f"p{number}", text="Find dates. Be brief.\n", origin=origin)
-        asked.record.heed_duplicate(task)
+        tasks = asked.reply(f"p{number}", text="Find dates. Be brief.\n", origin=origin)
+        tasks.append(replace(tasks[0], proposal=f"q{number}"))  # the last of the round held no edit
+        asked.record.heed_duplicate(tasks)
     assert asked.menu == menu
 
 
