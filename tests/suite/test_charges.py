@@ -99,3 +99,12 @@ def test_a_resumed_run_pays_for_the_attempts_of_the_earlier_one(tmp_path: Path) 
     assert evaluation.charged == {"a": True, "b": True, "d": True}
     assert purse.settled == [(3, 3), (1, 1)]
     assert {case: one.in_vain for case, one in heard.items()} == {"a": 2, "b": 2, "d": 0}
+
+
+def test_a_case_that_was_lost_in_every_attempt_costs_a_replay_what_it_cost_then(tmp_path: Path) -> None:
+    purse = Purse(rollouts=10)
+    charges = {("c", "a", "search/0"): Charge(charged=True, in_vain=2)}
+    evaluation, heard = run(tmp_path, purse, {"a": [LOST_UNPAID] * 3}, charges)
+    assert heard["a"].outcome is Outcome.timeout
+    spent = sum(evaluation.charged.values()) + sum(charged for _, charged in purse.settled)
+    assert heard["a"].charged + heard["a"].in_vain == spent == 3
