@@ -56,4 +56,4 @@ def test_an_edit_that_only_gets_the_tests_further_is_gone_on_from(project: Proje
     assert run.result["verdict"] == "proven", run.everything
     kinds = [one["kind"] for one in run.records("decision")]
     assert kinds.index("step") < kinds.index("accepted")
-    run.matches("gepa: * step: * no case passes by it, but 8 fail at a later check")
+    run.matches("gepa: * step: * no case passes by it, but 8 got further before failing")

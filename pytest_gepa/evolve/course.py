@@ -23,7 +23,7 @@ OUT = "it can no longer reach the best, nor be the best on any case"
 GIVEN_UP = "it is not run on the cases that are left"
 ALL_EXAMPLES = "all cases shown are examples in it, and cannot judge it"
 NONE_DECIDABLE = "the cases shown end by chance, and cannot judge it"
-ONLY_A_STEP = "its cases fail at a later check, but none passes"
+ONLY_A_STEP = "its cases got further before they failed, but none passes"
 
 
 class Course:
@@ -129,7 +129,7 @@ class Course:
             if not self._sift(proposal):
                 self.go_on(proposal)
         elif later := self._steps(proposal, gate):
-            told = f"no case passes by it, but {later} fail at a later check"
+            told = f"no case passes by it, but {later} got further before failing"
             self._work.say("step", child, told, *scores)
             vain = 0 if proposal.tip is None else proposal.tip.vain
             proposal.tip = Tip(child, round.parts, vain + 1, is_step=True)

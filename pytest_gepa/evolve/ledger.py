@@ -315,8 +315,8 @@ class Ledger:
         return tuple(better), tuple(worse)
 
     def further(self, before: str, after: str, cases: Iterable[str]) -> int:
-        """Return how many of these cases fail under both candidates, and at a later check `after`: 0 when a case does
-        worse or fails at an earlier one.
+        """Return how many of these cases fail under both candidates, and get further `after`: 0 when a case does worse
+        or gets less far.
         """
         later = 0
         for case in cases:

@@ -52,8 +52,8 @@ class Tip:
     """The last child that passed its gate, and the `parts` that it was made of.
 
     `vain` counts attempts in a row to improve it without success. `is_gain` says whether it was a gain, once it was
-    run on every case. It `is_step` when no case passes by it, but some fail at a later check: it is only there to be
-    reflected on.
+    run on every case. It `is_step` when no case passes by it, but some get further before they fail: it is only there
+    to be reflected on.
     """
 
     candidate: Candidate

@@ -80,8 +80,8 @@ class CaseResult:
     `passed` is how it ended, None to go by the score and the case's threshold. `depends` says that its
     result may hang on a prompt although nothing of one was seen to reach it. `objectives` are the named
     scores in [0, 1] that it is made of, `seconds` (None when unknown) and `tokens` what its calls took, `usd` their
-    list price (None when unknown). `reached` are the lines of the test at which it failed, from the test inwards, ()
-    when it passed or nothing is known: greater ones are those of a later check.
+    list price (None when unknown). `reached` is how far the test got, () when it passed or nothing is known: a
+    greater one has got further before it failed.
     """
 
     score: float | None
@@ -174,7 +174,7 @@ class Decision:
     "baseline"       the seed has been measured
     "accepted"       the candidate did better than its parent on its minibatch; the other cases are run next
     "rejected"       it did not
-    "step"           no case passes by it, but some fail at a later check: it is reflected on, and not run on others
+    "step"           no case passes by it, but some get further: it is reflected on, and not run on others
     "duplicate"      the proposal's texts have been tried before
     "invalid"        the proposal held no edit that could be used
     "not in effect"  the edit reached no request of the minibatch

@@ -12,7 +12,7 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Stopped
 from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.reflect.conversation import last_asked
-from pytest_gepa.reflect.failure import failing_lines, read_failure
+from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.run.blind_spots import prompts_without_calls, unseen_calls_warning
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import may_know, modelless, seen_to_arrive, untouched
@@ -208,7 +208,7 @@ def _case_result(
         tokens=sum(call.input_tokens + call.output_tokens for call in calls),
         text=text_of(case, rollout) if has_failed else "",
         usd=price,
-        reached=failing_lines(rollout.trajectory.failure, case.id.partition("::")[0]) if has_failed else (),
+        reached=rollout.reached if has_failed else (),
     )
 
 

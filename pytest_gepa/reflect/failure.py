@@ -6,11 +6,9 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import PurePosixPath
 
 _ERROR_LINE = re.compile(r"E(?: {3,}.*| *)")
 _PLACE = re.compile(r"\S.{0,400}?:\d+: \S.*")
-_ENTRY = re.compile(r"^(\S.{0,400}?):(\d+):(?: .*)?$", re.MULTILINE)
 _RULER = re.compile(r"(?:_ ){3,}_?|_{10,}.*")
 
 
@@ -53,16 +51,6 @@ def read_failure(text: str, known_lines: Iterable[str] = ()) -> Failure:
             elif _tells_more(line, known):
                 around.append(line)
     return Failure(*("\n".join(part).strip("\n") for part in (printed, said, around)))
-
-
-def failing_lines(text: str, file: str) -> tuple[int, ...]:
-    """Return the lines of a test's own file that a failure went through, from the test inwards; () if it tells none.
-
-    Of two failures of one test, the one whose lines are greater has got further.
-    """
-    name = PurePosixPath(file).name
-    entries = ((re.split(r"[\\/]", path)[-1], int(line)) for path, line in _ENTRY.findall(text))
-    return tuple(line for entry, line in entries if entry == name)
 
 
 def _tells_more(line: str, known: Collection[str]) -> bool:

@@ -57,10 +57,11 @@ class RolloutMaker:
         leak: str,
         before_failure: Iterable[Call] = (),
         *,
+        reached: tuple[int, ...],
         hears_all: bool,
     ) -> Rollout:
         """The rollout of a case that has ended. `leak` says why its candidate was not in effect, "" if it was;
-        `hears_all` whether every read of a prompt was heard of.
+        `reached` how far the test got, `hears_all` whether every read of a prompt was heard of.
 
         `before_failure` are the calls of the wider fixture that failed to be set up, and of those that it is built on.
         """
@@ -113,6 +114,7 @@ class RolloutMaker:
             carried=recorded.carried,
             unopened=tuple(name for name in arrived.unopened if not is_program(name)),
             renderings=renderings.taken(redact),
+            reached=reached,
             seconds=seconds,
             reports=tuple(
                 self._redacted(report) for report in _serialised(item.config, watch.reports, scored.below)

@@ -100,9 +100,10 @@ class Rollout:
     that it uses; `imported` of those that its process had opened before it and may have kept (a constant, a cache, a
     module), at import or, those in `carried`, for earlier cases only. `unopened` are those whose own text reached a
     request though nothing in its process, nor what that started, had opened the file.
-    `renderings` tell what the components' Jinja2 templates were rendered with. `reports` are pytest's own reports,
-    serialised, to be fed into the user's session. `in_vain` counts the attempts before this one that were charged too:
-    they ended in trouble, so that the case was run again.
+    `renderings` tell what the components' Jinja2 templates were rendered with. `reached` is how far a test got before
+    it failed, greater when it got further (see `Progress`), () when that is not known. `reports` are pytest's own
+    reports, serialised, to be fed into the user's session. `in_vain` counts the attempts before this one that were
+    charged too: they ended in trouble, so that the case was run again.
     """
 
     candidate: OwnName
@@ -120,6 +121,7 @@ class Rollout:
     carried: tuple[OwnName, ...] = ()
     unopened: tuple[OwnName, ...] = ()
     renderings: tuple[Rendering, ...] = ()
+    reached: tuple[int, ...] = ()
     seconds: float = 0.0
     reports: tuple[dict[str, object], ...] = ()
     in_vain: int = 0

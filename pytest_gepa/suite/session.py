@@ -31,6 +31,7 @@ from pytest_gepa.suite.modules import environment_modules
 from pytest_gepa.suite.neighbours import Neighbours
 from pytest_gepa.suite.overlay import BoundOverlay, Overlay
 from pytest_gepa.suite.places import PlacesOfParent
+from pytest_gepa.suite.progress import Progress
 from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
@@ -139,11 +140,12 @@ class ChildSession:
         self._checks = SoftChecks(recorder.add_problem)
         self._watch = CaseWatch(self._checks)
         self._fixtures = FixtureWatch(recorder)
+        self._progress = Progress()
 
     @property
     def watches(self) -> tuple[object, ...]:
         """The plugins that listen beside this one."""
-        return self._checks, self._watch, self._fixtures
+        return self._checks, self._watch, self._fixtures, self._progress
 
     def emit(self, message: Mapping[str, Any]) -> None:
         """Send one event to whoever gave the job; an absent parent ends the process, as nobody waits for it."""
@@ -312,6 +314,7 @@ class ChildSession:
     def _run_one(self, item: pytest.Item) -> None:
         case = next(name for name, known in self.items.items() if known is item)
         self._watch.begin()
+        self._progress.begin()
         self._neighbours.begin()
         self.recorder.begin(case)
         self._generators.begin_case(case)
@@ -336,6 +339,7 @@ class ChildSession:
             seconds,
             self.overlay.problem() or self._neighbours.problem(),
             before_failure,
+            reached=self._progress.reached,
             hears_all=self.overlay.hears_all,
         )
         self.emit({"event": "rollout", "rollout": to_json(rollout)})

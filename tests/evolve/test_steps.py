@@ -48,7 +48,7 @@ def test_an_edit_after_which_the_tests_get_further_is_gone_on_from() -> None:
     assert search.done == "every case passes"
     assert world.kinds() == ["baseline", "step", "accepted", "frontier", "done"]
     step = next(one for one in world.decisions if one.kind == "step")
-    assert step.reason == "no case passes by it, but 6 fail at a later check"
+    assert step.reason == "no case passes by it, but 6 got further before failing"
     first, second = reflections(world)
     assert (first.parent, second.parent.id) == (search.seed, step.candidate)
     # It cost the cases that were shown, and no others.
@@ -75,7 +75,10 @@ def test_a_step_that_leads_nowhere_is_dropped_and_never_run_on_other_cases() -> 
     assert len(search.results[step]) == 6
     assert "frontier" not in world.kinds()
     stopped = next(one for one in world.decisions if one.kind == "stopped")
-    assert (stopped.candidate, stopped.reason) == (step, "its cases fail at a later check, but none passes")
+    assert (stopped.candidate, stopped.reason) == (
+        step,
+        "its cases got further before they failed, but none passes",
+    )
     later = reflections(world)[-1]
     assert later.parent == search.seed
     assert [one.reason for one in later.discarded] == [stopped.reason]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gepa.reflect.failure import failing_lines, read_failure
+from pytest_gepa.reflect.failure import read_failure
 from tests.reflect.exhibits import FAILURE, SOURCE
 
 
@@ -65,20 +65,3 @@ def test_what_pytest_prints_is_never_lost(pytester: pytest.Pytester, style: str)
     recorder = pytester.inline_run(f"--tb={style}", "-p", "no:cacheprovider", "-p", "no:asyncio")
     (report,) = recorder.getfailures()
     assert "ticket 17 went to sales" in read_failure(report.longreprtext).printed
-
-
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("E   AssertionError: no\n\ntests/test_a.py:12: AssertionError", (12,)),
-        (">   check('x')\n\ntests/test_a.py:9: \n_ _ _\ntests/test_a.py:4: AssertionError", (9, 4)),
-        ("tests/test_a.py:9:\n_ _ _\napp/answer.py:30: in answer\napp/json.py:2: ValueError", (9,)),
-        ("C:\\work\\tests\\test_a.py:7: in test_a\n    assert x", (7,)),
-        ("E   it said test_a.py:3: nothing\nother/best_a.py:3: AssertionError", ()),
-        ("", ()),
-    ],
-)
-def test_the_lines_of_the_tests_own_file_are_found_from_the_test_inwards(
-    text: str, lines: tuple[int, ...]
-) -> None:
-    assert failing_lines(text, "tests/test_a.py") == lines
