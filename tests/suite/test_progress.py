@@ -100,53 +100,63 @@ TESTS = {
 """By name the body of a test, and answers of which each gets it further than the one before."""
 
 
-def body(name: str) -> str:
-    return f"def test_it():\n{TESTS[name][0]}"
+CALLED = "    assert dict(said(), city='Rome') == dict(said(), city='Bonn')\n"
+METHOD = """\
+class TestIt(unittest.TestCase):
+    def test_it(self):
+        found = said()
+        self.assertEqual(found['name'], 'Ann')
+        self.assertEqual(found['city'], 'Rome')
+"""
+
+Reached = dict[tuple[str, str], tuple[int, ...]]
+"""How far each test got, by its name and the answer."""
 
 
-def reached(build: Build, runner: Runner, test: str, answers: Sequence[str]) -> list[tuple[int, ...]]:
+@pytest.fixture(scope="module")
+def reached(build: Build, fork_runner: Runner) -> Reached:
+    bodies = {name: test for name, (test, _) in TESTS.items()} | {"called": CALLED}
+    functions = {f"test_{at}": name for at, name in enumerate(bodies)}
+    tests = [f"def {function}():\n{bodies[name]}\n" for function, name in functions.items()]
+    found = run(build, fork_runner, "".join(tests) + METHOD, [*functions, "TestIt::test_it"])
+    names = {**functions, "TestIt::test_it": "method"}
+    return {(names[function], answer): got for (function, answer), got in found.items()}
+
+
+def run(build: Build, runner: Runner, tests: str, names: Sequence[str]) -> Reached:
+    """Every answer is given to each of the tests."""
     project = build({"test_it.py": "", "checks.py": "", "conftest.py": "pytest_plugins = ['checks']\n"})
-    (project.root / "test_it.py").write_text(HEAD + test, encoding="utf-8")
+    (project.root / "test_it.py").write_text(HEAD + tests, encoding="utf-8")
     (project.root / "checks.py").write_text(CHECKS, encoding="utf-8")
-    names = ["test_it.py::TestIt::test_it" if "class TestIt" in test else "test_it.py::test_it"]
-    suite = project.suite(runner, names)
-    found = [evaluate(suite, answer, trial=f"search/{at}") for at, answer in enumerate(answers)]
-    rollouts = [one.rollouts[names[0]] for one in found]
-    assert {rollout.outcome for rollout in rollouts} == {Outcome.failed}, rollouts[0].trajectory.failure
-    return [rollout.reached for rollout in rollouts]
+    suite = project.suite(runner, [f"test_it.py::{name}" for name in names])
+    return {
+        (case.partition("::")[2], answer): rollout.reached
+        for answer in dict.fromkeys(answer for _, answers in TESTS.values() for answer in answers)
+        for case, rollout in evaluate(suite, answer, trial=f"search/{answer}").rollouts.items()
+    }
 
 
 @pytest.mark.parametrize("name", TESTS)
-def test_a_better_answer_gets_a_test_further(build: Build, fork_runner: Runner, name: str) -> None:
-    found = reached(build, fork_runner, body(name), TESTS[name][1])
+def test_a_better_answer_gets_a_test_further(reached: Reached, name: str) -> None:
+    found = [reached[name, answer] for answer in TESTS[name][1]]
     assert found == sorted(set(found)), found
 
 
-def test_what_a_test_has_called_for_a_check_comes_before_the_check(build: Build, fork_runner: Runner) -> None:
-    test = "def test_it():\n    assert dict(said(), city='Rome') == dict(said(), city='Bonn')\n"
-    before, after = reached(build, fork_runner, test, [NO_JSON, NAME])
-    assert before < after
+def test_what_a_test_has_called_for_a_check_comes_before_the_check(reached: Reached) -> None:
+    assert reached["called", NO_JSON] < reached["called", NAME]
 
 
-def test_in_classes_of_unittest_and_parametrized_tests_it_is_the_same(
-    build: Build, fork_runner: Runner
-) -> None:
-    method = "class TestIt(unittest.TestCase):\n    def test_it(self):\n        found = said()\n"
-    checks = (
-        "        self.assertEqual(found['name'], 'Ann')\n        self.assertEqual(found['city'], 'Rome')\n"
-    )
-    found = reached(build, fork_runner, method + checks, [NO_JSON, "{}", NAME, WRONG_CITY])
-    assert found == sorted(found)
-    assert found[1] < found[2] == found[3]
+def test_in_classes_of_unittest_lines_tell(reached: Reached) -> None:
+    assert reached["method", NO_JSON] < reached["method", "{}"] < reached["method", NAME]
+    assert reached["method", CITY] == ()
 
 
-def test_a_change_above_the_test_moves_nothing(build: Build, fork_runner: Runner) -> None:
+def test_a_change_above_the_test_moves_nothing(build: Build, fork_runner: Runner, reached: Reached) -> None:
     """A prompt may be part of the module that holds its tests."""
-    (before,) = reached(build, fork_runner, body("a list of names"), [CITY])
-    (after,) = reached(
-        build, fork_runner, 'PROMPT = """One.\nTwo.\n"""\n\n' + body("a list of names"), [CITY]
-    )
-    assert before == after != ()
+    name = "a list of names"
+    moved = f'PROMPT = """One.\nTwo.\n"""\n\ndef test_it():\n{TESTS[name][0]}'
+    found = run(build, fork_runner, moved, ["test_it"])
+    assert [found["test_it", answer] for answer in GROWING] == [reached[name, answer] for answer in GROWING]
 
 
 def test_looking_at_it_runs_none_of_the_tests_code(build: Build, fork_runner: Runner) -> None:
