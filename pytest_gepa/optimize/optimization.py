@@ -28,6 +28,7 @@ from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.interrupts import undisturbed
 from pytest_gepa.run.journal import Journal
 from pytest_gepa.run.plan import BudgetPlan, confirm_rollouts, search_settings
+from pytest_gepa.run.replaced import filled_in_by_replace, project_sources
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
@@ -202,4 +203,5 @@ def make_guard(components: Sequence[Component], cases: Sequence[Case]) -> Guard:
         reason = format_problem(by_id[component], text)
         return None if reason is None else f"not for this format: {reason}"
 
-    return Guard(texts, Leaks(strings, texts.values()), problem)
+    replaced = filled_in_by_replace(texts, project_sources())
+    return Guard(texts, Leaks(strings, texts.values()), problem, replaced)

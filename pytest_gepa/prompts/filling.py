@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, PRINTF, declared, placeholders, syntax
+from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, PRINTF, placeholders, syntax
+from pytest_gepa.prompts.templates import is_for_format
 
 MOST_WIDTH = 10_000
 """Characters of a width or a precision in a placeholder. No prompt comes near."""
@@ -25,25 +26,25 @@ _ALIGNED = re.compile(r".?[<>=^][-+ ]?z?#?\d*[,_]?(?:\.\d+)?[a-z%]?", re.IGNOREC
 _PRINTF_SIZE = re.compile(r"[-+ #0]*(\d*)\*?(?:\.(\d*)\*?)?[hlL]?.?", re.DOTALL)
 
 
-def filling_error(component: str, parent: str, text: str) -> str:
-    """What goes wrong when `text` is filled in by a syntax that `parent`, which it is an edit of, has placeholders of
-    and can be filled in by; "" for nothing. `component` is its id.
-    """
-    within = declared(component)
-    used = {syntax(name) for name in placeholders(parent, within)}
-    if JINJA in used or "{%" in parent:
-        return ""
-    fillers: Sequence[tuple[str, Callable[[str, str], object]]] = (
-        (FORMAT, _format),
-        (DOLLAR, _substitute),
-        (PRINTF, _interpolate),
-    )
-    for name, fill in fillers:
-        if name in used and not _error(fill, parent, parent):
-            error = _error(fill, parent, text)
-            if error:
-                return f"{name}: {error}"
+def filling_error(parent: str, text: str, syntaxes: Iterable[str]) -> str:
+    """What goes wrong when `text`, an edit of `parent`, is filled in by one of these `syntaxes`; "" for nothing."""
+    for name in syntaxes:
+        if error := _error(_FILLERS[name], parent, text):
+            return f"{name}: {error}"
     return ""
+
+
+def filled_by(text: str, within: frozenset[str]) -> tuple[str, ...]:
+    """Return the syntaxes, of those `within`, that a text has placeholders of and can be filled in by."""
+    fields = placeholders(text, within)
+    used = {syntax(name) for name in fields}
+    if JINJA in used or "{%" in text:
+        return ()
+    if not is_for_format(text):
+        used.discard(FORMAT)
+    elif FORMAT in used and all(name.startswith("${") for name in fields if syntax(name) == DOLLAR):
+        used.discard(DOLLAR)  # `${price}` is a price in dollars
+    return tuple(name for name, fill in _FILLERS.items() if name in used and not _error(fill, text, text))
 
 
 def _error(fill: Callable[[str, str], object], parent: str, text: str) -> str:
@@ -159,3 +160,10 @@ def _behind_name(text: str, at: int) -> int:
         if depth == 0:
             return place + 1
     return len(text)
+
+
+_FILLERS: Mapping[str, Callable[[str, str], object]] = {
+    FORMAT: _format,
+    DOLLAR: _substitute,
+    PRINTF: _interpolate,
+}

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_gepa.prompts.escapes import escaped
+from pytest_gepa.prompts.filling import filled_by
 from pytest_gepa.prompts.leaks import Leaks
-from pytest_gepa.prompts.placeholders import EVERY, JINJA, declared
+from pytest_gepa.prompts.placeholders import EVERY, FORMAT, JINJA, declared, placeholders
 from pytest_gepa.prompts.programs import is_program, program_problem
 from pytest_gepa.prompts.protected import check_markers, protection_problem
 from pytest_gepa.prompts.rendering import Renderer
@@ -52,8 +54,9 @@ def no_format_problem(component: str, text: str) -> str | None:
 class Guard:
     """All the checks of one run, made once. Safe to ask from several threads.
 
-    `originals` are the components' texts in the working tree. Raises `PromptError`, naming the component, for
-    malformed markers of protected regions in one of them.
+    `originals` are the components' texts in the working tree; those of `replaced` are filled in by `str.replace`, where
+    braces are nothing but braces. Raises `PromptError`, naming the component, for malformed markers of protected
+    regions in one of them.
     """
 
     def __init__(
@@ -61,11 +64,13 @@ class Guard:
         originals: Mapping[str, str],
         leaks: Leaks | None = None,
         format_problem: FormatProblem = no_format_problem,
+        replaced: Collection[str] = (),
     ) -> None:
         check_markers(originals)
         self._originals = dict(originals)
         self._leaks = leaks
         self._format_problem = format_problem
+        self._replaced = frozenset(replaced)
         self._renderer = Renderer(originals)
 
     def learn(
@@ -85,6 +90,15 @@ class Guard:
         for the model that proposed the edit.
         """
         return next(self._reasons(component, parent, text, examples), None)
+
+    def escaped(self, component: str, parent: str, addition: str) -> str:
+        """Return what an edit adds to `parent` with the signs escaped by which its text is filled in, where it is plain
+        which they are.
+        """
+        syntaxes = self._filled_by(component, parent)
+        if len(syntaxes) != 1:
+            return addition
+        return escaped(addition, parent, placeholders(parent, self._within(component)), syntaxes[0])
 
     def holds_input(self, example: str, case: str) -> bool:
         """Whether a text is known to hold a case's input."""
@@ -111,16 +125,25 @@ class Guard:
         self, component: str, parent: str, text: str, examples: Collection[str]
     ) -> Iterator[str | None]:
         original = self._originals[component]
-        within = frozenset({JINJA}) if self._renderer.has_seen(component) else declared(component)
-        yield from text_problems(original, parent, text, within)
+        filled_by = self._filled_by(component, parent)
+        yield from text_problems(
+            original, parent, text, self._within(component), is_replaced=component in self._replaced
+        )
         found = (
             protection_problem(original, text),
             self._leaks.find(text, examples) if self._leaks is not None else None,
             self._format_problem(component, text),
             program_problem(component, text) if is_program(component) else None,
-            self._renderer.problem(component, parent, text),
+            self._renderer.problem(component, parent, text, filled_by),
         )
         yield from (reason for reason in found if reason is not None)
+
+    def _within(self, component: str) -> frozenset[str]:
+        return frozenset({JINJA}) if self._renderer.has_seen(component) else declared(component)
+
+    def _filled_by(self, component: str, parent: str) -> tuple[str, ...]:
+        without = {FORMAT} if component in self._replaced else set()
+        return filled_by(parent, self._within(component) - without)
 
 
 def kind_of(reason: str) -> str:
@@ -141,11 +164,13 @@ def growth_limit(original: str) -> int:
     return max(2 * len(original), len(original) + 1_500)
 
 
-def text_problems(original: str, parent: str, text: str, within: frozenset[str] = EVERY) -> Iterator[str]:
+def text_problems(
+    original: str, parent: str, text: str, within: frozenset[str] = EVERY, *, is_replaced: bool = False
+) -> Iterator[str]:
     """Why `text`, made by editing `parent`, must not be tried, as far as the texts alone tell.
 
     `original` is the component's text in the working tree, which the limits of size are taken from; `within` are the
-    template syntaxes that may be in use.
+    template syntaxes that may be in use, and the text `is_replaced` where braces are filled in by `str.replace`.
     """
     if not text.strip():
         yield "empty text: the edited text is empty"
@@ -161,7 +186,7 @@ def text_problems(original: str, parent: str, text: str, within: frozenset[str] 
             f"{LEAST_SHARE:.0%} of them"
         )
     yield from _unseen_characters(parent, text)
-    yield from template_problems(parent, text, within)
+    yield from template_problems(parent, text, within, is_replaced=is_replaced)
     yield from _hidden_text(parent, text)
 
 

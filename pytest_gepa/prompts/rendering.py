@@ -79,9 +79,11 @@ class Renderer:
         """Whether a component was rendered by Jinja2, so that no other syntax is in use in it."""
         return component in self._seen
 
-    def problem(self, component: str, parent: str, text: str) -> str | None:
-        """Return why `text`, an edit of `parent`, can no longer be rendered where `parent` can, or None."""
-        error = self._jinja_error(component, parent, text) or filling_error(component, parent, text)
+    def problem(self, component: str, parent: str, text: str, filled_by: Iterable[str] = ()) -> str | None:
+        """Return why `text`, an edit of `parent`, can no longer be rendered, or be `filled_by` these syntaxes, where
+        `parent` can, or None.
+        """
+        error = self._jinja_error(component, parent, text) or filling_error(parent, text, filled_by)
         return _reason(error) if error else None
 
     def _jinja_error(self, component: str, parent: str, text: str) -> str:

@@ -23,6 +23,7 @@ _FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*?\n)??---[ \t\r]*(?=\n|\Z)", re
 _REACHING_NAME = re.compile(r"\w*(?:\.\w+|\[[^\[\]]*\])+")
 _SIMPLE_NAME = re.compile(r"(?:[^\W\d]\w*|\d*)(?:\.\w+|\[[^\[\]]*\])*")
 _NESTED_FIELDS = re.compile(r"\{[^\W\d]\w*[^{}\s]{0,40}:\{[^\W\d]\w*[^{}\s]{0,40}:\{")
+_OF_TEMPLATE = re.compile(r"(?<!\$)\$\{[A-Za-z_]\w*\}")
 _FORMAT_LEVELS = 2  # a field may stand in another one's specification, but no deeper
 
 
@@ -31,11 +32,16 @@ class _Field(NamedTuple):
     written: str
 
 
-def template_problems(parent: str, text: str, within: frozenset[str] = EVERY) -> Iterator[str]:
-    """Yield what `text`, made by editing `parent`, does to the template that `parent` may be."""
+def template_problems(
+    parent: str, text: str, within: frozenset[str] = EVERY, *, is_replaced: bool = False
+) -> Iterator[str]:
+    """Yield what `text`, made by editing `parent`, does to the template that `parent` may be.
+
+    Where it `is_replaced`, its `{x}` are filled in by `str.replace`, and `str.format` never sees it.
+    """
     yield from _front_matter(parent, text)
     yield from _placeholder_changes(parent, text, within)
-    if FORMAT in within:
+    if FORMAT in within and not is_replaced:
         yield from _format_changes(parent, text)
     if JINJA in within:
         yield from _jinja_changes(parent, text)
@@ -81,8 +87,9 @@ def _format_changes(parent: str, text: str) -> Iterator[str]:
     before, after = _format_fields(parent), _format_fields(text)
     if before is None:
         return
-    if after is None and not before and "{{" not in parent and "}}" not in parent:
-        # Nothing is filled in here, as far as the text tells: braces are code, JSON, or a brace.
+    has_escapes = ("{{" in parent or "}}" in parent) and not _has_jinja_fields(parent)
+    if after is None and not before and not has_escapes:
+        # Nothing is filled in by it here, as far as the text tells: braces are code, JSON, or a brace.
         if _NESTED_FIELDS.search(text):
             yield "template broken: fields of str.format are nested too deep; leave them out"
         return
@@ -95,7 +102,7 @@ def _format_changes(parent: str, text: str) -> Iterator[str]:
     for field in sorted((after - before).elements()):
         if _REACHING_NAME.fullmatch(field.name):
             yield f"template code: the field {_shown(field.written)} reaches into its value; leave it out"
-    if not _is_for_format(parent):
+    if not is_for_format(parent):
         return
     for field in sorted((before - after).elements()):
         if field not in after or not field.name:
@@ -108,16 +115,20 @@ def _format_changes(parent: str, text: str) -> Iterator[str]:
             )
 
 
-def _is_for_format(text: str) -> bool:
+def is_for_format(text: str) -> bool:
     """Whether `text` has fields of `str.format`, and no braces that it could not fill in."""
     fields = _format_fields(text)
     return bool(fields) and all(_SIMPLE_NAME.fullmatch(field.name) for field in fields or ())
 
 
+def _has_jinja_fields(text: str) -> bool:
+    return any(syntax(name) == JINJA for name in placeholders(text))
+
+
 def _format_fields(text: str) -> Counter[_Field] | None:
     """Return the fields that `str.format` would fill in, nested ones too; None if it refuses the text."""
     fields: Counter[_Field] = Counter()
-    level = [text]
+    level = [_OF_TEMPLATE.sub("", text)]
     for _ in range(_FORMAT_LEVELS):
         specifications = []
         try:
@@ -144,7 +155,7 @@ def _jinja_changes(parent: str, text: str) -> Iterator[str]:
     before, after = _jinja_tags(parent), _jinja_tags(text)
     if before is None:
         return
-    has_escapes = _is_for_format(parent) and all(syntax(name) != JINJA for name in placeholders(parent))
+    has_escapes = is_for_format(parent) and not _has_jinja_fields(parent)
     if after is None:
         if before and not has_escapes:
             yield "template broken: the text is no longer well-formed Jinja2, a tag is broken or not closed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -58,8 +58,7 @@ class ModelFree:
         rather spoil it.
         """
         order = _order(parent, components, failing)[:1]
-        known = "".join(parent.texts[component] for component in order)
-        new = [idea for idea in self._rules(parent, failing) if idea.edit.text not in known][:1]
+        new = [*islice(self._new_rules(parent, order, failing), 1)]
         if not new and or_example:
             new = [*islice(self._examples(failing), 1)]
         return self._next(parent, order, ((idea,) for idea in new))
@@ -71,10 +70,7 @@ class ModelFree:
         others, as a form does whose fields are spelt otherwise. None if there is no more than one of them.
         """
         order = _order(parent, components, failing)[:1]
-        known = "".join(parent.texts[component] for component in order)
-        stated = [idea for idea in self._rules(parent, failing) if idea.edit.text not in known][
-            :MOST_TOGETHER
-        ]
+        stated = [*islice(self._new_rules(parent, order, failing), MOST_TOGETHER)]
         for ideas in ([*stated, *islice(self._examples(failing), 1)], stated):
             made = self._next(parent, order, [tuple(ideas)]) if len(ideas) > 1 else None
             if made is not None:
@@ -96,15 +92,29 @@ class ModelFree:
     ) -> ProposedEdit | None:
         for ideas in edits:
             for component in order:
-                texts = tuple(idea.edit.text for idea in ideas)
-                attempt = (parent.id, component, texts)
-                if attempt in self._tried or any(text in parent.texts[component] for text in texts):
+                attempt = (parent.id, component, tuple(idea.edit.text for idea in ideas))
+                if attempt in self._tried or any(self._has(parent, component, idea) for idea in ideas):
                     continue
                 self._tried.add(attempt)
                 proposal = self._made(parent, component, ideas)
                 if proposal is not None:
                     return proposal
         return None
+
+    def _new_rules(
+        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
+    ) -> Iterator[_Idea]:
+        for idea in self._rules(parent, failing):
+            if not any(self._has(parent, component, idea) for component in components):
+                yield idea
+
+    def _has(self, parent: Candidate, component: str, idea: _Idea) -> bool:
+        """Whether a component holds already what an idea would put in."""
+        return self._written(parent, component, idea.edit).text in parent.texts[component]
+
+    def _written(self, parent: Candidate, component: str, edit: Edit) -> Edit:
+        """The edit as it is written in a file whose text is filled in."""
+        return replace(edit, text=self._guard.escaped(component, parent.texts[component], edit.text))
 
     def _rules(self, parent: Candidate, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
         if "add" in self._kinds:
@@ -121,7 +131,8 @@ class ModelFree:
 
     def _made(self, parent: Candidate, component: str, ideas: Sequence[_Idea]) -> ProposedEdit | None:
         """The proposal, None when the guard refuses it."""
-        before, edits = parent.texts[component], [idea.edit for idea in ideas]
+        before = parent.texts[component]
+        edits = [self._written(parent, component, idea.edit) for idea in ideas]
         try:
             text = apply_edits(before, edits)
         except EditError:

@@ -48,7 +48,13 @@ class ReplyReader:
         if not reply.edits:
             return Read(reply, None, ())
         reply = replace(reply, edits=tuple(map(self._written, reply.edits)))
-        taken = tuple(example for edit in reply.edits if (example := self._taken(edit)) is not None)
+        examples = [self._taken(edit) for edit in reply.edits]
+        reply = replace(reply, edits=tuple(map(self._escaped, reply.edits)))
+        taken = tuple(
+            replace(example, text=edit.text)
+            for example, edit in zip(examples, reply.edits, strict=True)
+            if example is not None
+        )
         text = self.masked.restore(apply_edits(self.masked.shown, reply.edits))
         elsewhere = [example for example in self.examples if example.component != self.component]
         here = [example for example in self.examples if example.component == self.component]
@@ -62,6 +68,10 @@ class ReplyReader:
         number = number_of(edit.case, self.failing) if edit.kind == "example" and not edit.text else None
         pair = None if number is None else self.guard.pair(self.failing[number].case.id)
         return edit if pair is None else replace(edit, text=example_text(*pair))
+
+    def _escaped(self, edit: Edit) -> Edit:
+        """The edit as it is written in a file whose text is filled in."""
+        return replace(edit, text=self.guard.escaped(self.component, self.masked.shown, edit.text))
 
     def _taken(self, edit: Edit) -> Example | None:
         """The case that an edit has taken as an example, None if it has taken none.

@@ -1,0 +1,92 @@
+"""What an edit adds to a prompt that is filled in: its signs are escaped where, and only where, the text needs it."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gepa.prompts.guards import Guard
+
+FORMAT = "Read the amount.\nText: {text}\n"
+ESCAPED = 'Answer like this: {{"amount": 1}}\nText: {text}\n'
+DOLLAR = "Read the amount of $company.\nText: ${text}\n"
+PRINTF = "Read the amount.\nText: %s\n"
+JSON = 'Answer {"amount": {"value": 1}}.'
+DOUBLED = 'Answer {{"amount": {{"value": 1}}}}.'
+
+
+def written(parent: str, addition: str, component: str = "p.md", **options: object) -> str:
+    guard = Guard({component: parent}, **options)  # type: ignore[arg-type]
+    text = guard.escaped(component, parent, addition)
+    assert guard.check(component, parent, f"{text}\n{parent}") is None
+    return text
+
+
+@pytest.mark.parametrize(
+    ("parent", "addition", "expected"),
+    [
+        pytest.param(FORMAT, "Be brief.", "Be brief.", id="nothing to escape"),
+        pytest.param(FORMAT, JSON, DOUBLED, id="JSON"),
+        pytest.param(FORMAT, DOUBLED, DOUBLED, id="escaped already"),
+        pytest.param(FORMAT, '{\n  "a": {\n  }\n}', '{{\n  "a": {{\n  }}\n}}', id="over several lines"),
+        pytest.param(FORMAT, '{{\n  "a": 1\n}}', '{{\n  "a": 1\n}}', id="escaped, over several lines"),
+        pytest.param(FORMAT, "Answer {amount} {unit}.", "Answer {{amount}} {{unit}}.", id="a form, no field"),
+        pytest.param(FORMAT, 'Give {"a": 1} for {text}', 'Give {{"a": 1}} for {text}', id="beside the field"),
+        pytest.param(ESCAPED, f"{ESCAPED}{JSON}", f"{ESCAPED}{DOUBLED}", id="lines that stand there stay"),
+        pytest.param(DOLLAR, "As in $5 or $companys.", "As in $$5 or $$companys.", id="dollars"),
+        pytest.param(
+            DOLLAR, "As in $$5 for $company.", "As in $$5 for $company.", id="dollars, escaped already"
+        ),
+        pytest.param(DOLLAR, JSON, JSON, id="braces are nothing to string.Template"),
+        pytest.param(PRINTF, "As in 12 % of it.", "As in 12 %% of it.", id="percents"),
+        pytest.param(PRINTF, "100 %% sure", "100 %% sure", id="percents, escaped already"),
+        pytest.param("Read it.\n", JSON, JSON, id="a text that is not filled in"),
+        pytest.param('Like {"a": 1}, for {text}.\n', JSON, JSON, id="a text that str.format cannot fill in"),
+        pytest.param("Text: {{ text }}\n", JSON, JSON, id="Jinja2"),
+        pytest.param("Costs ${price}: {text}\n", f"$5 {JSON}", f"$5 {DOUBLED}", id="a price in dollars"),
+        pytest.param("Name $x: {text}\n", "As in 12 %.", "As in 12 %.", id="one of two syntaxes"),
+    ],
+)
+def test_signs_are_doubled_where_the_text_is_filled_in_by_them(
+    parent: str, addition: str, expected: str
+) -> None:
+    assert written(parent, addition) == expected
+
+
+def test_what_a_file_or_a_rendering_tells_of_the_syntax_is_heeded() -> None:
+    assert written(FORMAT, JSON, component="p.j2") == JSON
+    assert written(FORMAT, JSON, replaced=["p.md"]) == JSON
+    assert written(FORMAT, JSON, replaced=["other.md"]) == DOUBLED
+
+
+def test_where_braces_are_replaced_a_field_may_still_not_be_lost() -> None:
+    guard = Guard({"p.md": FORMAT}, replaced=["p.md"])
+    assert "{text} is lost" in (guard.check("p.md", FORMAT, "Read the amount.\n") or "").replace("'", "")
+    assert "new placeholder" in (guard.check("p.md", FORMAT, FORMAT + "Or: {other}\n") or "")
+
+
+def test_json_of_any_depth_may_stand_beside_fields_of_jinja2() -> None:
+    parent = "Text: {{ text }}\n"
+    deep = '{"a": {"b": {"c": {"d": 1}}}}\n'
+    assert Guard({"p.md": parent}).check("p.md", parent, deep + parent) is None
+
+
+@given(st.text(alphabet='{}ab": \n', max_size=40))
+def test_what_str_format_makes_of_it_is_what_was_meant(addition: str) -> None:
+    text = Guard({"p.md": FORMAT}).escaped("p.md", FORMAT, addition)
+    plain = addition.replace("{{", "").replace("}}", "")
+    is_raw = "{" in plain or "}" in plain
+    if is_raw:
+        assert text.format() == addition
+    else:
+        assert text == addition
+
+
+@given(st.text(alphabet="$ab5 \n", max_size=30))
+def test_what_string_template_makes_of_it_is_what_was_meant(addition: str) -> None:
+    text = Guard({"p.md": DOLLAR}).escaped("p.md", DOLLAR, addition)
+    is_raw = "$" in addition.replace("$$", "")
+    assert string.Template(text).substitute() == (addition if is_raw else addition.replace("$$", "$"))
