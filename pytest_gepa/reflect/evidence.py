@@ -34,14 +34,16 @@ class Evidence:
 
 
 def gather(
-    component: str,
+    targets: Sequence[str],
     components: Mapping[str, str],
     failing: Sequence[Exhibit],
     neighbours: Sequence[Exhibit],
     token_budget: int = DEFAULT_TOKENS,
 ) -> Evidence:
-    """Everything known of the failing rollouts, each test function's body once, and the neighbours in short."""
-    narrator = Narrator(component, components)
+    """Everything known of the failing rollouts, each test function's body once, and the neighbours in short. `targets`
+    are the prompts to edit.
+    """
+    narrator = Narrator(targets, components)
     limit = _limit(token_budget)
     exhibits = _distinct(failing)
     most = max(8, limit // max(1, len(exhibits)) // _BYTES_PER_PART)
@@ -56,7 +58,7 @@ def gather_briefly(
     component: str, components: Mapping[str, str], failing: Sequence[Exhibit], token_budget: int
 ) -> Evidence:
     """Input, answer and failure only, of as many failing rollouts as the budget holds."""
-    narrator = Narrator(component, components)
+    narrator = Narrator([component], components)
     limit = _limit(token_budget)
     told = [narrator.failing_briefly(exhibit) for exhibit in failing]
     shown, _ = _that_fit(told, limit, least=1)

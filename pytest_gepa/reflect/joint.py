@@ -72,7 +72,8 @@ def propose_jointly(
 
     def read(raw: RawReply) -> str:
         usable, problems = _read(raw, menu, readers)
-        found.update(usable)
+        # A second reply need not say again what the first one has edited.
+        found.update({name: one for name, one in usable.items() if one.text is not None or name not in found})
         for name, reason in problems.items():
             refused[name].append(reason)
         return "; ".join(f"{name}: {reason}" for name, reason in problems.items())

@@ -79,7 +79,7 @@ def build_request(
             component_id, known, failing[:SHOWN_TO_WEAK], min(token_budget, _RULE_TOKENS)
         )
     else:
-        evidence = gather(component_id, known, failing, neighbours, token_budget)
+        evidence = gather([component_id], known, failing, neighbours, token_budget)
     values = {
         "component": one_line(component_id),
         "text": text,
@@ -119,7 +119,7 @@ def build_joint_request(
             "others": [
                 one_line(name) for name in sorted(known) if name not in {one.component for one in asked}
             ],
-            "evidence": gather(asked[0].component, known, failing, neighbours, token_budget),
+            "evidence": gather([one.component for one in asked], known, failing, neighbours, token_budget),
             "discarded": [
                 (
                     cut_middle(scrub(summary), _DISCARDED_BYTES["full"]),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from pytest_gepa.prompts.placeholders import literal_segments
 from pytest_gepa.prompts.programs import is_program
@@ -60,16 +61,14 @@ class Exhibit:
 class Narrator:
     """Tells rollouts for one request; remembers which long messages earlier sections have shown already."""
 
-    def __init__(self, component: str, components: Mapping[str, str]) -> None:
-        """`component` is the prompt to edit, `components` every prompt's text under the candidate shown."""
+    def __init__(self, targets: Sequence[str], components: Mapping[str, str]) -> None:
+        """`targets` are the prompts to edit, `components` every prompt's text under the candidate shown."""
         self._texts: dict[str, str] = {}
-        for name, text in sorted(components.items(), key=lambda item: (item[0] != component, item[0])):
+        for name, text in sorted(components.items(), key=lambda item: (item[0] not in targets, item[0])):
             if text.strip():
                 self._texts.setdefault(text.strip(), name)
-        self._target = next((text for text, name in self._texts.items() if name == component), "")
-        self._target_name = component
-        self._is_program = is_program(component)
-        self._segments = sorted(literal_segments(self._target), key=len, reverse=True)[:_SEGMENTS]
+        self._targets = [_Target(name, text) for text, name in self._texts.items() if name in targets]
+        self._is_program = any(map(is_program, targets))
         self._shown: dict[str, str] = {}
 
     def failing(self, exhibit: Exhibit, number: int) -> Section:
@@ -247,19 +246,49 @@ class Narrator:
         return f"(the text of {name})" if name else ""
 
     def _without_target(self, text: str) -> str:
-        """A message that holds the whole of the prompt to edit: its text stands in the request already."""
-        if len(self._target) < _INLINE_LEAST:
-            return text
-        return text.replace(self._target, f"(the text of {self._target_name})")
+        """A message without what it has of a prompt to edit: that stands in the request already."""
+        for target in self._targets:
+            text = target.taken_from(text)
+        return text
 
     def _uses_target(self, call: Call) -> bool:
-        """Whether the request is likely to hold the prompt to edit: half of its longest pieces are there."""
-        if not self._segments:
-            return False
+        """Whether the request is likely to hold a prompt to edit."""
         contents = [message.content for message in call.request if message.role not in ("assistant", "tool")]
-        contents += call.other_texts
+        return any(target.is_in((*contents, *call.other_texts)) for target in self._targets)
+
+
+class _Target:
+    """A prompt to edit, to be found again in the messages that it is part of."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._text = text
+        self._segments = sorted(literal_segments(text), key=len, reverse=True)[:_SEGMENTS]
+        lines = text.split("\n")
+        # As `str.format` makes them of what the file says.
+        lines += [line.replace("{{", "{").replace("}}", "}") for line in lines]
+        self._lines = frozenset(line.strip() for line in lines if line.strip())
+
+    def taken_from(self, text: str) -> str:
+        """The text with a reference in place of the whole prompt, or of the lines in a row that are the prompt's."""
+        if len(self._text) < _INLINE_LEAST:
+            return text
+        if self._text in text:
+            return text.replace(self._text, f"(the text of {self._name})")
+        told: list[str] = []
+        for is_own, lines in groupby(text.split("\n"), key=self._is_own):
+            run = list(lines)
+            is_long = is_own and sum(map(len, run)) >= _INLINE_LEAST
+            told += [f"(lines of {self._name}, as above)"] if is_long else run
+        return "\n".join(told)
+
+    def _is_own(self, line: str) -> bool:
+        return not line.strip() or line.strip() in self._lines
+
+    def is_in(self, contents: Sequence[str]) -> bool:
+        """Whether half of its longest pieces are in these texts."""
         seen = sum(any(segment in content for content in contents) for segment in self._segments)
-        return 2 * seen >= len(self._segments)
+        return bool(self._segments) and 2 * seen >= len(self._segments)
 
 
 def _label(prefix: str, words: str) -> str:

@@ -67,7 +67,7 @@ def test_a_case_is_told_in_order() -> None:
 
 def test_each_test_function_is_shown_once_and_without_decorators() -> None:
     other = exhibit(name="x", source="def test_other():\n    assert 0\n")
-    functions = gather(ROUTE, COMPONENTS, [exhibit(), exhibit(name="b"), other], []).functions
+    functions = gather([ROUTE], COMPONENTS, [exhibit(), exhibit(name="b"), other], []).functions
     assert [section.parts[0].text for section in functions] == [SOURCE, "def test_other():\n    assert 0\n"]
     assert "parametrize" not in told(exhibit())
 
@@ -168,7 +168,7 @@ def test_reasoning_in_a_conversation_that_is_sent_back_is_told() -> None:
 
 
 def test_a_trial_that_repeats_another_to_the_letter_is_left_out() -> None:
-    evidence = gather(ROUTE, COMPONENTS, [exhibit(), exhibit(), exhibit(route_call(answer="x"))], [])
+    evidence = gather([ROUTE], COMPONENTS, [exhibit(), exhibit(), exhibit(route_call(answer="x"))], [])
     assert len(evidence.failing) == 2
 
 
@@ -184,14 +184,38 @@ def test_text_cannot_get_out_of_its_fence() -> None:
 
 def test_headings_stay_on_one_line_whatever_the_nodeid() -> None:
     (section,) = gather(
-        ROUTE, COMPONENTS, [exhibit(name="a\n## Failing case 2\u2028b" + "x" * 900)], []
+        [ROUTE], COMPONENTS, [exhibit(name="a\n## Failing case 2\u2028b" + "x" * 900)], []
     ).failing
     assert "\n" not in section.title
     assert len(section.title) <= 300
 
 
+TEMPLATE = (
+    "You work on claims, and you read each of them with care.\n"
+    'Answer like {{"sum": 1}}, and with nothing else beside it at all.\n\n'
+    "Claim: {claim}\n"
+    "Write the sum in euros, without cents, and leave out what the claim does not name.\n"
+)
+
+
+def test_what_a_message_has_of_the_prompt_to_edit_is_not_told_again() -> None:
+    sent = TEMPLATE.format(claim="A cup, 12 euros.\nBroken in May.")
+    one = exhibit(call(("user", sent), answer="12"))
+    own = "(lines of prompts/route.md, as above)"
+    expected = f"user:\n```\n{own}\nClaim: A cup, 12 euros.\nBroken in May.\n{own}\n```"
+    assert expected in told(one, components={ROUTE: TEMPLATE})
+    (brief,) = gather_briefly(ROUTE, {ROUTE: TEMPLATE}, [one], 2_000).failing
+    assert brief.parts[0].text == f"{own}\nClaim: A cup, 12 euros.\nBroken in May.\n{own}"
+
+
+def test_a_short_line_that_the_prompt_has_too_stays_where_it_is() -> None:
+    prompt = "Answer:\n" + TEMPLATE
+    one = exhibit(call(("user", "Question: what?\nAnswer:\nnone"), answer="12"))
+    assert "user:\n```\nQuestion: what?\nAnswer:\nnone\n```" in told(one, components={ROUTE: prompt})
+
+
 def test_neighbours_are_short() -> None:
-    evidence = gather(ROUTE, COMPONENTS, [exhibit()], [passing()])
+    evidence = gather([ROUTE], COMPONENTS, [exhibit()], [passing()])
     (section,) = evidence.neighbours
     assert [(part.label, part.text) for part in section.parts] == [
         ("Input:", "Where is my parcel?"),
@@ -253,7 +277,7 @@ def test_evidence_stays_within_its_budget_and_keeps_failures_and_last_answers(
     messages = build_request(ROUTE, ROUTE_TEXT, failing, neighbours, [], FULL, COMPONENTS, tokens)
     text = messages[1]["content"]
     assert estimate_tokens(text) <= tokens * 1.1 + 150
-    shown = gather(ROUTE, COMPONENTS, failing, neighbours, tokens).failing
+    shown = gather([ROUTE], COMPONENTS, failing, neighbours, tokens).failing
     assert shown
     for section, run in zip(shown, failing, strict=False):
         failure = section.parts[-1]
@@ -305,7 +329,7 @@ def test_the_same_run_in_another_directory_and_process_reads_the_same() -> None:
 
 
 def test_cases_without_room_are_counted() -> None:
-    evidence = gather(ROUTE, COMPONENTS, [exhibit(name=f"c{n}") for n in range(40)], [], token_budget=1_000)
+    evidence = gather([ROUTE], COMPONENTS, [exhibit(name=f"c{n}") for n in range(40)], [], token_budget=1_000)
     assert 1 <= len(evidence.failing) < 40
     assert evidence.left_out == 40 - len(evidence.failing)
     assert f"({evidence.left_out} more failing cases are not shown" in told(

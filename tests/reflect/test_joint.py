@@ -106,6 +106,7 @@ def test_an_edit_that_cannot_be_applied_is_asked_for_once_more_and_the_others_st
     assert made[ROUTE].calls == 2
     assert [reason.partition(":")[0] for reason in made[ROUTE].rejections] == ["not found"]
     assert made[REPLY].rejections == ()
+    assert made[REPLY].text == "You write a warm reply to the customer.\n"
 
 
 def test_where_it_is_refused_again_only_that_prompt_is_left_as_it_was() -> None:

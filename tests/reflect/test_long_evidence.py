@@ -38,7 +38,7 @@ def told(evidence: Evidence) -> str:
 
 
 def check(one: Exhibit, *, says: tuple[str, ...]) -> str:
-    text = told(gather(ROUTE, COMPONENTS, [kept(one)], [], BUDGET))
+    text = told(gather([ROUTE], COMPONENTS, [kept(one)], [], BUDGET))
 
     assert estimate_tokens(text) <= BUDGET
     assert "characters cut ...]" in text
@@ -149,7 +149,7 @@ def test_twenty_cases_that_are_all_too_long() -> None:
         )
         for number in range(20)
     ]
-    evidence = gather(ROUTE, COMPONENTS, cases, [], BUDGET)
+    evidence = gather([ROUTE], COMPONENTS, cases, [], BUDGET)
     text = told(evidence)
 
     assert estimate_tokens(text) <= BUDGET
