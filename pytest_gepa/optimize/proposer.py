@@ -10,7 +10,7 @@ from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
-from pytest_gepa.prompts.summary import all_changes, summarize
+from pytest_gepa.prompts.summary import CHARACTERS, all_changes, summarize
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.joint import propose_jointly
@@ -27,7 +27,10 @@ from pytest_gepa.reflect.propose import (
 from pytest_gepa.reflect.request import Asked, Version
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case, Rollout
-from pytest_gepa.trace.redact_lines import HiddenLines
+from pytest_gepa.trace.redact_lines import HiddenLines, redact_by_line
+
+_PROGRAM_SUMMARY = 1_500
+"""Characters by which an edit of a program is told, which is most often a new file."""
 
 
 class Proposer:
@@ -96,7 +99,7 @@ class Proposer:
         before, after = task.parent.texts[component], proposal.text
         if after is None:
             return proposal
-        return replace(proposal, summary=_summary(before, after, self._redact))
+        return replace(proposal, summary=_summary(component, before, after, self._redact))
 
     def asks_jointly(self, task: Reflect, menus: MenuChoice) -> bool:
         """Whether a model is asked for all prompts of a task at once: one that can use the full menu, and writes no
@@ -126,7 +129,9 @@ class Proposer:
         return [
             one
             if one.text is None
-            else replace(one, summary=_summary(parent.texts[one.component], one.text, self._redact))
+            else replace(
+                one, summary=_summary(one.component, parent.texts[one.component], one.text, self._redact)
+            )
             for one in made
         ]
 
@@ -240,6 +245,7 @@ def _menu(component: str, menus: MenuChoice) -> Menu:
     return PROGRAM if is_program(component) and "rewrite" in menus.kinds else menus.menu
 
 
-def _summary(before: str, after: str, redact: Callable[[str], str]) -> str:
+def _summary(component: str, before: str, after: str, redact: Callable[[str], str]) -> str:
     """The changed lines in short, without what they show of secrets in the whole texts."""
-    return HiddenLines((before, after), redact).redact(summarize(before, after))
+    characters = _PROGRAM_SUMMARY if is_program(component) else CHARACTERS
+    return summarize(redact_by_line(before, redact), redact_by_line(after, redact), characters, in_part=True)

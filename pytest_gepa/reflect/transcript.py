@@ -297,8 +297,8 @@ def _label(prefix: str, words: str) -> str:
 
 def _read_failure(exhibit: Exhibit) -> Failure:
     case = exhibit.case
-    known = [*case.source.split("\n"), *(f"{name} = {value}" for name, value in case.parameters)]
-    return read_failure(scrub(exhibit.rollout.trajectory.failure), known)
+    names = [name for name, _ in case.parameters]
+    return read_failure(scrub(exhibit.rollout.trajectory.failure), case.source.split("\n"), names)
 
 
 def _said(text: str, rollout: Rollout) -> str:

@@ -7,9 +7,7 @@ from tests.reflect.exhibits import FAILURE, SOURCE
 
 
 def test_a_report_is_divided_into_what_was_printed_and_where() -> None:
-    failure = read_failure(
-        FAILURE, ["ticket = 'My card was charged twice', queue = 'billing'", *SOURCE.split("\n")]
-    )
+    failure = read_failure(FAILURE, SOURCE.split("\n"), ["ticket", "queue"])
     assert (
         failure.printed
         == "AssertionError: assert 'Billing team' == 'billing'\n  \n  - billing\n  + Billing team"
@@ -65,3 +63,49 @@ def test_what_pytest_prints_is_never_lost(pytester: pytest.Pytester, style: str)
     recorder = pytester.inline_run(f"--tb={style}", "-p", "no:cacheprovider", "-p", "no:asyncio")
     (report,) = recorder.getfailures()
     assert "ticket 17 went to sales" in read_failure(report.longreprtext).printed
+
+
+COMPARED = """
+    import pytest
+
+    def test_short():
+        assert {"name": "Bob", "city": "Rome"} == {"name": "Ann", "city": "Rome"}
+
+    def test_long():
+        said = [{"name": "x" * 40, "at": at} for at in range(9)]
+        assert {"all": said, "city": "Rome"} == {"all": [*said[:8], {"name": "y"}], "city": "Rome"}
+
+    def test_other_keys():
+        assert {"name": "Ann", "town": "Rome"} == {"name": "Ann", "city": "Rome"}
+
+    def test_sets():
+        assert {1, 2} == {2, 3}
+
+    def test_lists():
+        assert ["a", "b"] == ["a", "c"]
+"""
+
+
+def test_what_differs_is_told_once(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(COMPARED)
+    recorder = pytester.inline_run("-vvv", "-p", "no:cacheprovider", "-p", "no:asyncio")
+    failures = recorder.getfailures()
+    said = {
+        one.location[2]: [line.strip() for line in read_failure(one.longreprtext).printed.split("\n")]
+        for one in failures
+    }
+    told = {name: [line for line in lines[1:] if line] for name, lines in said.items()}
+    assert told["test_short"] == ["Differing items:", "{'name': 'Bob'} != {'name': 'Ann'}"]
+    assert told["test_other_keys"] == [
+        "Left contains 1 more item:",
+        "{'town': 'Rome'}",
+        "Right contains 1 more item:",
+        "{'city': 'Rome'}",
+    ]
+    assert told["test_sets"] == ["Extra items in the left set:", "1", "Extra items in the right set:", "3"]
+    # Items that are long tell less than the diff, a list tells nothing but its first difference.
+    assert "-             'name': 'y'," in told["test_long"]
+    assert "Common items:" not in told["test_long"]
+    assert told["test_lists"][0] == "At index 1 diff: 'b' != 'c'"
+    assert "-     'c'," in told["test_lists"]
+    assert not any(line.startswith("?") for lines in told.values() for line in lines)
