@@ -99,8 +99,19 @@ class Children:
                 self._showcase.discarded(family, parent, components),
                 attempt,
                 other,
+                self._standing(parent, components),
             )
         )
+
+    def _standing(self, parent: str, components: tuple[str, ...]) -> tuple[int, int]:
+        """How many cases that use one of these components pass under a candidate, and how many do not."""
+        results = self._pool.ledger.results[parent]
+        failing, passing = self._pool.ledger.divide(parent)
+        passes, fails = (
+            sum(not {*components}.isdisjoint(results[case].uses) for case in cases if case in results)
+            for cases in (passing, failing)
+        )
+        return passes, fails
 
     def child_of(self, proposal: Proposal) -> tuple[Candidate | None, str]:
         """The child that the replies make, or None and why there is none. Parts that it is not made of are dropped."""

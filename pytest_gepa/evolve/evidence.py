@@ -97,9 +97,12 @@ class Showcase:
         With `parts` they are the edits of those reflections; without, what the `children` that the search itself made
         have changed, in one entry for each component.
         """
-        for component, summary in _edits(parent, parts, children):
+        edits = _edits(parent, parts, children)
+        for component, summary in edits:
             self._discards += 1
-            entry = (self._discards, Discarded(component, summary, reason))
+            others = dict.fromkeys(name for name, _ in edits if parts and name != component)
+            told = f"tried together with an edit of {', '.join(others)}: {reason}" if others else reason
+            entry = (self._discards, Discarded(component, summary, told))
             self._discarded.setdefault(parent.id, []).append(entry)
 
     def discarded(

@@ -34,8 +34,8 @@ class MenuRecord:
         useless = [one for one in proposals if one.text is None and (one.rejections or not has_edit)]
         mine = [one for one in useless if one.origin == "model"]
         if mine and task.other is None:
-            is_readable = all(one.rejections and kind_of(one.rejections[-1]) == _LEAK for one in mine)
-            self._record(task.proposal, "no gain" if is_readable else "invalid")
+            refused = [kind_of(one.rejections[-1]) for one in mine if one.rejections]
+            self._record(task.proposal, "no gain" if all(kind == _LEAK for kind in refused) else "invalid")
 
     def heed_duplicate(self, tasks: Sequence[Reflect]) -> None:
         """Note that the replies of a round made texts that had been tried before, once for all of them."""

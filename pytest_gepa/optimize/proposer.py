@@ -24,10 +24,14 @@ from pytest_gepa.reflect.propose import (
     proposal_of_plugin,
     propose,
 )
-from pytest_gepa.reflect.request import Asked, Version
+from pytest_gepa.reflect.request import Asked, Standing, Version
 from pytest_gepa.reflect.withhold import Withholder
-from pytest_gepa.suite.rollout import Case, Rollout
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.trace.redact_lines import HiddenLines, redact_by_line
+
+_CHANGED = 1_500
+"""Bytes of what the search has changed in a prompt so far, where the prompt is to be edited again."""
 
 _PROGRAM_SUMMARY = 1_500
 """Characters by which an edit of a program is told, which is most often a new file."""
@@ -62,6 +66,7 @@ class Proposer:
         self._withholder = withholder
         self._redact = redact
         self._evidence = EvidenceBudget()
+        self._passing: set[str] = set()
         searched = [case for case in cases.values() if case.split == "search"]
         self._model_free = ModelFree(searched, guard, kinds)
         self.has_model = model.settings.model != NO_MODEL
@@ -81,6 +86,7 @@ class Proposer:
         }
         seen = [one for run in runs.values() for one in run.renderings]
         self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen])
+        self._passing = {case for case, run in runs.items() if run.outcome is Outcome.passed}
 
     def end(self) -> None:
         """Ask the model no more: nothing that it says could change anything."""
@@ -114,7 +120,10 @@ class Proposer:
         """What the model replies to one request for all prompts of a task. Raises `ReflectionError` for no reply."""
         parent, exhibits = task.parent, self._exhibits(task)
         made = propose_jointly(
-            [Asked(name, parent.texts[name], self._discarded(task, name)) for name in task.components],
+            [
+                Asked(name, parent.texts[name], self._discarded(task, name), self._standing(task, name))
+                for name in task.components
+            ],
             self._guard,
             failing=[exhibits[case] for case in task.failing],
             neighbours=[exhibits[case] for case in task.neighbours if case in exhibits],
@@ -205,6 +214,7 @@ class Proposer:
             examples=parent.taken,
             redact=self._redact,
             other=self._other_version(task, component),
+            standing=self._standing(task, component),
         )
 
     def _other_version(self, task: Reflect, component: str) -> Version | None:
@@ -212,11 +222,18 @@ class Proposer:
         if task.other is None:
             return None
         base, text = task.other.base[component], task.other.candidate.texts[component]
-        theirs, ours = (
-            self._withholder.cut(HiddenLines((base, after), self._redact).redact(all_changes(base, after)))
-            for after in (text, task.parent.texts[component])
-        )
+        theirs, ours = (self._changes(base, after) for after in (text, task.parent.texts[component]))
         return Version(text, theirs, ours)
+
+    def _standing(self, task: Reflect, component: str) -> Standing:
+        before, now = self._guard.original(component), task.parent.texts[component]
+        changed = "" if before == now else cut_middle(self._changes(before, now), _CHANGED)
+        return Standing(self._guard.longest(component), changed, *task.standing)
+
+    def _changes(self, before: str, after: str) -> str:
+        """What was changed, without secrets, and without anything of the held-out cases."""
+        hidden = HiddenLines((before, after), self._redact)
+        return self._withholder.cut(hidden.redact(all_changes(before, after)))
 
     def _shown(self, task: Reflect, component: str) -> tuple[list[Exhibit], list[Exhibit]]:
         """The failing cases that are shown for a component, those that used it if there are any, and neighbours."""
@@ -233,12 +250,17 @@ class Proposer:
         ]
 
     def _exhibits(self, task: Reflect) -> dict[str, Exhibit]:
-        rollouts, parent = self._rollouts, task.parent
-        return {
-            case: self._withholder.exhibit(Exhibit(self._cases[case], rollouts[parent.id, case]))
-            for case in (*task.failing, *task.neighbours)
-            if (parent.id, case) in rollouts
-        }
+        known = [
+            case for case in (*task.failing, *task.neighbours) if (task.parent.id, case) in self._rollouts
+        ]
+        return {case: self._withholder.exhibit(self._exhibit(task, case)) for case in known}
+
+    def _exhibit(self, task: Reflect, case: str) -> Exhibit:
+        rollout = self._rollouts[task.parent.id, case]
+        other = self._rollouts.get((task.other.candidate.id, case)) if task.other is not None else None
+        was_passing = case in self._passing and rollout.outcome is Outcome.failed
+        pair = self._guard.pair(case)
+        return Exhibit(self._cases[case], rollout, was_passing, pair[1] if pair else "", other)
 
 
 def _menu(component: str, menus: MenuChoice) -> Menu:

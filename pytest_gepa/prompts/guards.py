@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pytest_gepa.prompts.escapes import escaped
@@ -20,6 +21,9 @@ from pytest_gepa.prompts.programs import is_program, program_problem
 from pytest_gepa.prompts.protected import check_markers, protection_problem
 from pytest_gepa.prompts.rendering import Renderer
 from pytest_gepa.prompts.templates import template_problems
+
+MOST_REASONS = 3
+"""So many reasons are told at once: a model that mends one of them only is refused again."""
 
 LEAST_SHARE = 0.1
 """Share of today's characters that an edited text must have: less is a rewrite to nothing."""
@@ -87,9 +91,10 @@ class Guard:
         """Return why `text`, made by editing `parent`, must not be tried, or None if nothing speaks against it.
 
         `examples` are the ids of the cases that were taken whole into the candidate's texts. The reason is written
-        for the model that proposed the edit.
+        for the model that proposed the edit; of several the first few are given.
         """
-        return next(self._reasons(component, parent, text, examples), None)
+        reasons = [*islice(self._reasons(component, parent, text, examples), MOST_REASONS)]
+        return "; ".join(reasons) or None
 
     def escaped(self, component: str, parent: str, addition: str) -> str:
         """Return what an edit adds to `parent` with the signs escaped by which its text is filled in, where it is plain
@@ -117,13 +122,15 @@ class Guard:
             "expected answer word for word, or invent an example and name no case"
         )
 
+    def original(self, component: str) -> str:
+        """Return the component's text in the working tree."""
+        return self._originals[component]
+
     def longest(self, component: str) -> int:
         """Return how many characters an edited text of this component may have."""
         return growth_limit(self._originals[component])
 
-    def _reasons(
-        self, component: str, parent: str, text: str, examples: Collection[str]
-    ) -> Iterator[str | None]:
+    def _reasons(self, component: str, parent: str, text: str, examples: Collection[str]) -> Iterator[str]:
         original = self._originals[component]
         filled_by = self._filled_by(component, parent)
         yield from text_problems(

@@ -22,7 +22,14 @@ from pytest_gepa.reflect.menu import Menu, choosing_menu, full_menu
 from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reader import Read, ReplyReader, nodeids_of
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
-from pytest_gepa.reflect.request import SHOWN_TO_WEAK, ChatMessage, Version, build_request, correction
+from pytest_gepa.reflect.request import (
+    SHOWN_TO_WEAK,
+    ChatMessage,
+    Standing,
+    Version,
+    build_request,
+    correction,
+)
 from pytest_gepa.trace.redact_lines import HiddenLines
 
 MODEL_FREE = "model-free"
@@ -135,6 +142,7 @@ def propose(
     examples: Sequence[Example] = (),
     redact: Callable[[str], str] = str,
     other: Version | None = None,
+    standing: Standing | None = None,
 ) -> ProposedEdit:
     """Ask for an edit of `component`, whose text is `parent_text` in the parent.
 
@@ -161,6 +169,7 @@ def propose(
         {name: redact(text) for name, text in components.items()},
         attempt=attempt,
         other=None if other is None else Version(*map(redact, other)),
+        standing=standing,
     )
     found: list[Read] = []
 

@@ -13,9 +13,10 @@ from pytest_gepa.prompts.protected import protected_lines, told
 from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit, gather, gather_briefly
 from pytest_gepa.reflect.fence import fence
+from pytest_gepa.reflect.fit import BYTES_PER_TOKEN, estimate_tokens
 from pytest_gepa.reflect.menu import Menu, MenuName
 from pytest_gepa.reflect.scrub import scrub
-from pytest_gepa.trace.cut import cut_middle
+from pytest_gepa.trace.cut import byte_length, cut_middle
 
 ChatMessage = dict[str, str]
 
@@ -28,8 +29,26 @@ SHOWN_TO_WEAK = 3
 _DISCARDED_BYTES: Mapping[MenuName, int] = {"full": 500, "rule": 200, "example": 200, "program": 1_500}
 """Of each discarded edit that is shown. The full menu shows all that the search tells of."""
 
+_SIBLING_BYTES = 1_500
+"""Of each other prompt that is shown beside the one to edit."""
+
+_SIBLINGS_SHARE = 0.2
+"""Of the evidence's room, for all of them."""
+
 _LATEST: Mapping[MenuName, int] = {"rule": 3, "example": 3, "program": 4}
 """So many discarded edits are shown under the other menus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the search stands with a prompt: what it has `changed` in today's text that helped, "" for nothing, and how
+    many characters it may have. `passes` and `fails` count the cases that use it, as far as they are known.
+    """
+
+    longest: int
+    changed: str = ""
+    passes: int = 0
+    fails: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +58,7 @@ class Asked:
     component: str
     text: str
     discarded: Sequence[tuple[str, str]]
+    standing: Standing | None = None
 
 
 class Version(NamedTuple):
@@ -62,28 +82,34 @@ def build_request(
     token_budget: int = DEFAULT_TOKENS,
     attempt: int = 0,
     other: Version | None = None,
+    standing: Standing | None = None,
 ) -> list[ChatMessage]:
     """One system and one user message that ask for an edit of the prompt `component_id`, whose text is `text`.
 
     `discarded` holds (summary, reason) of edits of this text that were tried, oldest first. `components` holds
     every prompt's text under the candidate that was run. `token_budget` bounds the evidence, not the prompt
     itself. `attempt` counts earlier requests that were otherwise the same, so that this one differs from them.
-    `other` is another version of the text with which it is to be united. The prompt's text is the first fenced
-    block of the user message and stands nowhere else in a block of its own.
+    `other` is another version of the text with which it is to be united, `standing` what the search knows of the
+    prompt. The prompt's text is the first fenced block of the user message and stands nowhere else in a block of its
+    own.
     """
     known = {**components, component_id: text}
-    latest = discarded[-_LATEST.get(menu.name, len(discarded)) :]
+    asked = Asked(component_id, text, discarded, standing)
+    tried = [one for one in discarded if menu.name not in ("rule", "example") or _is_addition(one[0])]
+    latest = tried[-_LATEST.get(menu.name, len(tried)) :]
+    siblings: list[tuple[str, str]] = []
     if menu.name in ("rule", "example"):
         # No neighbours: small models take an answer that passed for the one that is wanted everywhere.
         evidence = gather_briefly(
             component_id, known, failing[:SHOWN_TO_WEAK], min(token_budget, _RULE_TOKENS)
         )
     else:
-        evidence = gather([component_id], known, failing, neighbours, token_budget)
+        siblings = _siblings(known, [asked], failing, token_budget)
+        room = token_budget - estimate_tokens("".join(text for _, text in siblings))
+        evidence = gather([component_id], known, failing, neighbours, room)
     values = {
-        "component": one_line(component_id),
-        "text": text,
-        "others": [one_line(name) for name in sorted(known) if name != component_id],
+        **_told(asked),
+        **_others(known, [asked], siblings),
         "evidence": evidence,
         "discarded": [
             (cut_middle(scrub(summary), _DISCARDED_BYTES[menu.name]), one_line(reason))
@@ -93,7 +119,6 @@ def build_request(
         "version": other,
         "kinds": menu.kinds,
         "chooses": "case" in menu.schema.get("properties", {}),
-        "protected": _protected(text),
     }
     return _messages(menu, values)
 
@@ -109,17 +134,15 @@ def build_joint_request(
 ) -> list[ChatMessage]:
     """The same for several prompts at once, whose evidence is told once. The prompts are the first fenced blocks."""
     known = {**components, **{one.component: one.text for one in asked}}
+    siblings = _siblings(known, asked, failing, token_budget)
+    room = token_budget - estimate_tokens("".join(text for _, text in siblings))
     return _messages(
         menu,
         {
-            "prompts": [
-                {"component": one_line(one.component), "text": one.text, "protected": _protected(one.text)}
-                for one in asked
-            ],
-            "others": [
-                one_line(name) for name in sorted(known) if name not in {one.component for one in asked}
-            ],
-            "evidence": gather([one.component for one in asked], known, failing, neighbours, token_budget),
+            "prompts": [_told(one) for one in asked],
+            "standing": asked[0].standing,
+            **_others(known, asked, siblings),
+            "evidence": gather([one.component for one in asked], known, failing, neighbours, room),
             "discarded": [
                 (
                     cut_middle(scrub(summary), _DISCARDED_BYTES["full"]),
@@ -135,8 +158,47 @@ def build_joint_request(
     )
 
 
-def _protected(text: str) -> str:
-    return told(lines) if (lines := protected_lines(text)) else ""
+def _is_addition(summary: str) -> bool:
+    """Whether an edit has only added something, as a weak model is asked to."""
+    return all(line.startswith(("+ ", "(")) for line in summary.split("\n"))
+
+
+def _told(asked: Asked) -> dict[str, object]:
+    """What is said of a prompt to edit."""
+    lines = protected_lines(asked.text)
+    return {
+        "component": one_line(asked.component),
+        "text": asked.text,
+        "protected": told(lines) if lines else "",
+        "standing": asked.standing,
+    }
+
+
+def _siblings(
+    known: Mapping[str, str], asked: Sequence[Asked], failing: Sequence[Exhibit], token_budget: int
+) -> list[tuple[str, str]]:
+    """Other prompts that the failing cases used, with what a share of the evidence's room holds of their texts."""
+    names = {one.component for one in asked}
+    used = {name for exhibit in failing for name in exhibit.rollout.uses} - names
+    room = int(token_budget * BYTES_PER_TOKEN * _SIBLINGS_SHARE)
+    told: list[tuple[str, str]] = []
+    for name in sorted(used & known.keys()):
+        shown = cut_middle(scrub(known[name]), min(_SIBLING_BYTES, room))
+        room -= byte_length(shown)
+        if room < 0:
+            break
+        told.append((one_line(name), shown))
+    return told
+
+
+def _others(
+    known: Mapping[str, str], asked: Sequence[Asked], siblings: Sequence[tuple[str, str]]
+) -> dict[str, object]:
+    shown = {one.component for one in asked}.union(name for name, _ in siblings)
+    return {
+        "siblings": siblings,
+        "others": [one_line(name) for name in sorted(known) if one_line(name) not in shown],
+    }
 
 
 def _messages(menu: Menu, values: Mapping[str, object]) -> list[ChatMessage]:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
-from pytest_gepa.prompts.placeholders import literal_segments
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.calls import (
@@ -24,24 +22,25 @@ from pytest_gepa.reflect.calls import (
 from pytest_gepa.reflect.conversation import Conversation, collapsed, last_asked
 from pytest_gepa.reflect.failure import Failure, read_failure
 from pytest_gepa.reflect.fit import EvidencePart, Rank, Section
+from pytest_gepa.reflect.nearby import nearby
 from pytest_gepa.reflect.scrub import scrub, scrub_output
+from pytest_gepa.reflect.target import Target
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle, cut_report
 from pytest_gepa.trace.trajectory import Call, Message
 
 __all__ = ["Exhibit", "Narrator", "one_line"]
 
-_INLINE_LEAST = 60
-"""A shorter prompt is not looked for inside longer messages: it may stand there by chance."""
-
 _REPEATED_LEAST = 200
 """A message shorter than this is rather shown again than referred to."""
+
+_OFFERED = 2_000
+"""Bytes of what is said of tools and fields."""
 
 _TOLD_CALLS = 4
 """Of the calls that use the prompt to edit, so many, the last ones, keep their input and answer longest."""
 
-_SEGMENTS = 8
-"""So many pieces of the prompt, the longest, are looked for in a request."""
+_LAST_ANSWER = "Last answer of the program:"
 
 _BRIEF = {"input": 900, "answer": 500, "failure": 1200}
 """Bytes of each text in a short section."""
@@ -52,10 +51,17 @@ _Offer = tuple[tuple[str, ...], str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """A case and one rollout of it, shown to the reflection model."""
+    """A case and one rollout of it, shown to the reflection model.
+
+    It `was_passing` if it passed under today's prompts and fails now. `expected` is the answer that it wants, where
+    that is known; `other` is the same case under another version of the prompts.
+    """
 
     case: Case
     rollout: Rollout
+    was_passing: bool = False
+    expected: str = ""
+    other: Rollout | None = None
 
 
 class Narrator:
@@ -67,40 +73,64 @@ class Narrator:
         for name, text in sorted(components.items(), key=lambda item: (item[0] not in targets, item[0])):
             if text.strip():
                 self._texts.setdefault(text.strip(), name)
-        self._targets = [_Target(name, text) for text, name in self._texts.items() if name in targets]
+        self._targets = [Target(name, text) for text, name in self._texts.items() if name in targets]
         self._is_program = any(map(is_program, targets))
         self._shown: dict[str, str] = {}
+        self._about = ""
 
     def failing(self, exhibit: Exhibit, number: int) -> Section:
         """All that is known of a failing rollout, in order."""
         failure = _read_failure(exhibit)
         trajectory = exhibit.rollout.trajectory
+        self._about = "\n".join((*(value for _, value in exhibit.case.parameters), failure.printed))
         steps = ((f"Logged {one_line(step.name)!r}:", scrub(step.value)) for step in trajectory.steps)
         outputs = (
             (f"{one_line(title)}:", scrub_output(text).strip("\n")) for title, text in trajectory.output
         )
         around = [("Code on the way to the failure:", failure.around)]
+        before = EvidencePart("It passed under today's prompts, before they were changed.", "", Rank.middle)
         parts = [
+            *([before] if exhibit.was_passing else []),
             *self._parameters(exhibit.case),
             *self._calls(trajectory.calls, number),
             *(self._block(label, text, Rank.middle) for label, text in steps),
             *(self._block(label, text, Rank.output) for label, text in (*outputs, *around) if text),
             EvidencePart("Failure:", _said(failure.said, exhibit.rollout), Rank.failure),
+            *self._under_other(exhibit),
         ]
         return Section(one_line(exhibit.case.nodeid), tuple(parts))
 
     def failing_briefly(self, exhibit: Exhibit) -> Section:
-        """The input, the answer and the failure, for a model that takes in little."""
-        shown = self._input_and_answer(exhibit, (Rank.input, Rank.answer))
+        """The input, the answer, what is expected and the failure, for a model that takes in little."""
+        shown = [*self._input_and_answer(exhibit, (Rank.input, Rank.answer))]
+        # Of a prompt in the middle of a pipeline the test expects no answer.
+        if exhibit.expected and not any(part.label == _LAST_ANSWER for part in shown):
+            shown.append(
+                EvidencePart("Expected answer:", cut_middle(exhibit.expected, _BRIEF["answer"]), Rank.answer)
+            )
         said = _said(_read_failure(exhibit).printed, exhibit.rollout)
         failure = EvidencePart("Failure:", cut_report(said, _BRIEF["failure"]), Rank.failure)
         return Section(one_line(exhibit.case.nodeid), (*shown, failure))
 
     def passing(self, exhibit: Exhibit) -> Section:
         """The input and the answer that the check accepted."""
-        return Section(
-            one_line(exhibit.case.nodeid), tuple(self._input_and_answer(exhibit, (Rank.middle, Rank.middle)))
-        )
+        shown = [*self._input_and_answer(exhibit, (Rank.middle, Rank.middle)), *self._under_other(exhibit)]
+        called = [
+            made.name
+            for call in exhibit.rollout.trajectory.calls
+            if call.answer
+            for made in call.answer.tool_calls
+        ]
+        if called:
+            shown.append(EvidencePart(f"Tools called: {one_line(', '.join(called), 400)}", "", Rank.middle))
+        return Section(one_line(exhibit.case.nodeid), tuple(shown))
+
+    def _under_other(self, exhibit: Exhibit) -> Iterator[EvidencePart]:
+        """What the program answers under another version of the prompts."""
+        if exhibit.other is not None:
+            how = "passes" if exhibit.other.outcome is Outcome.passed else "fails"
+            answer = cut_middle(scrub(exhibit.other.trajectory.answer), _BRIEF["answer"])
+            yield EvidencePart(f"Under the other version it {how}, with the answer:", answer, Rank.middle)
 
     def _input_and_answer(self, exhibit: Exhibit, ranks: tuple[Rank, Rank]) -> Iterator[EvidencePart]:
         calls = exhibit.rollout.trajectory.calls
@@ -123,7 +153,7 @@ class Narrator:
             yield self._block("Answer:", cut_middle(text, _BRIEF["answer"]), ranks[1])
             if answered[-1] is not call and answered[-1].answer is not None:
                 text = said(answered[-1].answer)
-                yield self._block("Last answer of the program:", cut_middle(text, _BRIEF["answer"]), ranks[1])
+                yield self._block(_LAST_ANSWER, cut_middle(text, _BRIEF["answer"]), ranks[1])
 
     def _parameters(self, case: Case) -> Iterator[EvidencePart]:
         if case.parameters:
@@ -168,6 +198,10 @@ class Narrator:
         if names and texts != before[2]:
             where = "in the description of a tool or field"
             yield EvidencePart(f"{prefix}{where}: (the text of {', '.join(names)})", "", Rank.middle)
+        unknown = [text for text in texts if text.strip() and text.strip() not in self._texts]
+        if unknown and texts != before[2]:
+            told = cut_middle(scrub("\n".join(unknown)), _OFFERED)
+            yield EvidencePart(f"{prefix}descriptions of tools and fields:", told, Rank.middle)
         if form and form != before[1]:
             yield EvidencePart(f"{prefix}form that the answer must have:", scrub(form), Rank.middle)
 
@@ -209,7 +243,10 @@ class Narrator:
         yield from (
             EvidencePart(f"{label}, the server ran {name}:", text, Rank.middle) for name, text in ran(message)
         )
-        yield self._block(f"{label}:", self._without_target(said(message)), rank)
+        text = said(message)
+        if message.role == "tool" and (passages := nearby(text, self._about)):
+            yield EvidencePart(f"{label}, what is in it about this case:", passages, Rank.input)
+        yield self._block(f"{label}:", self._without_target(text), rank)
 
     def _outcome(self, call: Call, prefix: str, times: int, rank: Rank) -> Iterator[EvidencePart]:
         again = f" ({times} times the same)" if times > 1 else ""
@@ -255,40 +292,6 @@ class Narrator:
         """Whether the request is likely to hold a prompt to edit."""
         contents = [message.content for message in call.request if message.role not in ("assistant", "tool")]
         return any(target.is_in((*contents, *call.other_texts)) for target in self._targets)
-
-
-class _Target:
-    """A prompt to edit, to be found again in the messages that it is part of."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self._name = name
-        self._text = text
-        self._segments = sorted(literal_segments(text), key=len, reverse=True)[:_SEGMENTS]
-        lines = text.split("\n")
-        # As `str.format` makes them of what the file says.
-        lines += [line.replace("{{", "{").replace("}}", "}") for line in lines]
-        self._lines = frozenset(line.strip() for line in lines if line.strip())
-
-    def taken_from(self, text: str) -> str:
-        """The text with a reference in place of the whole prompt, or of the lines in a row that are the prompt's."""
-        if len(self._text) < _INLINE_LEAST:
-            return text
-        if self._text in text:
-            return text.replace(self._text, f"(the text of {self._name})")
-        told: list[str] = []
-        for is_own, lines in groupby(text.split("\n"), key=self._is_own):
-            run = list(lines)
-            is_long = is_own and sum(map(len, run)) >= _INLINE_LEAST
-            told += [f"(lines of {self._name}, as above)"] if is_long else run
-        return "\n".join(told)
-
-    def _is_own(self, line: str) -> bool:
-        return not line.strip() or line.strip() in self._lines
-
-    def is_in(self, contents: Sequence[str]) -> bool:
-        """Whether half of its longest pieces are in these texts."""
-        seen = sum(any(segment in content for content in contents) for segment in self._segments)
-        return bool(self._segments) and 2 * seen >= len(self._segments)
 
 
 def _label(prefix: str, words: str) -> str:

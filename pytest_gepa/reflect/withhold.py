@@ -12,7 +12,7 @@ from types import MappingProxyType
 from pytest_gepa.reflect.belongings import belongings
 from pytest_gepa.reflect.partial import LEAST, Pieces
 from pytest_gepa.reflect.transcript import Exhibit
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import Source
 from pytest_gepa.trace.rewrite import rewrite_trajectory
 
@@ -77,14 +77,18 @@ class Withholder:
         if not self._values and not self._words and not self._short:
             return exhibit
         case, rollout = exhibit.case, exhibit.rollout
-        return Exhibit(
-            replace(case, source=self.cut(case.source)),
-            replace(
-                rollout,
-                trajectory=rewrite_trajectory(rollout.trajectory, self.cut),
-                feedback=self.cut(rollout.feedback),
-            ),
+        other = None if exhibit.other is None else self._rollout(exhibit.other)
+        return replace(
+            exhibit,
+            case=replace(case, source=self.cut(case.source)),
+            rollout=self._rollout(rollout),
+            expected=self.cut(exhibit.expected),
+            other=other,
         )
+
+    def _rollout(self, rollout: Rollout) -> Rollout:
+        trajectory = rewrite_trajectory(rollout.trajectory, self.cut)
+        return replace(rollout, trajectory=trajectory, feedback=self.cut(rollout.feedback))
 
     def cut(self, text: str) -> str:
         """The text without anything of the held-out cases."""

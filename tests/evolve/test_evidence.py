@@ -101,6 +101,16 @@ def test_a_reflection_can_be_told_of_no_discarded_edit_at_all() -> None:
     assert shelf.discarded({SEED.id: SEED}, SEED.id, ("a",)) == ()
 
 
+def test_edits_of_several_prompts_in_one_child_are_each_told_with_the_others() -> None:
+    shelf = showcase({"x": failed("a")})
+    reply = Reflected("p1", {"a": "1", "b": "2"}, summaries={"a": "+ 1", "b": "+ 2"})
+    shelf.discard(SEED, [Part("p1", Minibatch(("x",), ()), ("a", "b"), reply)], "no gain")
+    assert shelf.discarded({SEED.id: SEED}, SEED.id, ("a", "b")) == (
+        Discarded("a", "+ 1", "tried together with an edit of b: no gain"),
+        Discarded("b", "+ 2", "tried together with an edit of a: no gain"),
+    )
+
+
 def test_what_the_search_tried_itself_is_told_by_what_it_changed_all_of_it_in_one_entry() -> None:
     parent = derive(SEED, {"a": "0\n- one\n- two"})
     shelf = showcase({"x": failed("a")})

@@ -55,6 +55,14 @@ def test_replies_that_cannot_be_read_bring_a_smaller_menu_and_leaks_do_not() -> 
     assert unread.menu == "rule"
 
 
+def test_that_no_prompt_is_to_blame_is_an_answer_which_brings_nothing() -> None:
+    asked = Asked()
+    asked.reply("p1", "p2", "p3")
+    assert asked.menu == "full"
+    asked.reply("p4")
+    assert asked.menu == "rule"
+
+
 @pytest.mark.parametrize(("origin", "menu"), [("model", "rule"), (MODEL_FREE, "full")])
 def test_a_model_that_repeats_itself_is_asked_in_another_way(origin: str, menu: str) -> None:
     asked = Asked()

@@ -19,7 +19,7 @@ from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.withhold import Withholder
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, Outcome
 from pytest_gepa.trace.redact import Redactor
 from tests.reflect.exhibits import COMPONENTS, ROUTE, ROUTE_TEXT, exhibit, passing
 from tests.reflect.test_propose import Script, full
@@ -79,6 +79,31 @@ def test_why_an_edit_came_to_nothing_is_told_without_what_held_out_cases_have() 
     proposer._withholder = Withholder([FAILING.case, PASSING.case, held])
     proposer.propose(task, ROUTE, MenuChoice())
     assert "no ticket [held out] in the table" in script.asked[0][1]["content"]
+
+
+def test_the_model_reads_what_has_helped_and_which_cases_passed_before() -> None:
+    script = Script(full(("add", "", "Be kind.")))
+    proposer = proposer_of(script)
+    seed_runs = {(SEED.id, FAILING.case.id): replace(FAILING.rollout, outcome=Outcome.passed)}
+    proposer._rollouts = {**proposer._rollouts, **seed_runs}
+    proposer.learn_baseline(SEED.id)
+    proposer.propose(replace(TASK, other=None, standing=(5, 9)), ROUTE, MenuChoice())
+    user = script.asked[0][1]["content"]
+    assert "and has helped:\n```\n- You route tickets" in user
+    assert "+ You route tickets of the Juniper desk to a queue, and fast." in user
+    assert "Of 14 cases that are known to use this prompt 5 pass." in user
+    assert "It passed under today's prompts" in user
+
+
+def test_the_model_reads_what_the_cases_do_under_the_other_version() -> None:
+    script = Script(full(("replace", "queue, and fast.", "queue, fast and well.")))
+    proposer = proposer_of(script)
+    theirs = {(OTHER.id, FAILING.case.id): replace(PASSING.rollout, outcome=Outcome.passed)}
+    proposer._rollouts = {**proposer._rollouts, **theirs}
+    proposer.propose(TASK, ROUTE, MenuChoice())
+    assert (
+        "Under the other version it passes, with the answer:\n```\nshipping" in script.asked[0][1]["content"]
+    )
 
 
 def test_the_model_reads_the_other_version_and_what_it_changed() -> None:

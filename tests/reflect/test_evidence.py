@@ -214,6 +214,33 @@ def test_a_short_line_that_the_prompt_has_too_stays_where_it_is() -> None:
     assert "user:\n```\nQuestion: what?\nAnswer:\nnone\n```" in told(one, components={ROUTE: prompt})
 
 
+def test_what_is_said_of_tools_is_told_once_and_the_tools_that_a_passing_case_called() -> None:
+    described = replace(
+        call(
+            ("user", "How many?"), answer=Message("assistant", "", tool_calls=(ToolCall("1", "stock", "{}"),))
+        ),
+        tools=("stock",),
+        other_texts=("The stock is gross: reservations are not taken off.",),
+    )
+    again = replace(described, request=(Message("user", "And now?"),))
+    text = told(exhibit(described, again))
+    assert text.count("The stock is gross: reservations are not taken off.") == 1
+    (section,) = gather([ROUTE], COMPONENTS, [exhibit()], [exhibit(described, route_call())]).neighbours
+    assert section.parts[-1].label == "Tools called: stock"
+
+
+def test_of_a_long_result_of_a_tool_the_row_that_the_case_is_about_is_told_first() -> None:
+    rows = "; ".join(f"SKU-{number:04d} has {number * 7}" for number in range(600))
+    asked = call(
+        ("user", "How many?"),
+        Message("assistant", "", tool_calls=(ToolCall("1", "stock", "{}"),)),
+        Message("tool", rows, tool_call_id="1"),
+    )
+    text = told(exhibit(asked, parameters=(("item", "'SKU-0233'"),)), tokens=1_000)
+    assert "tool (result of stock), what is in it about this case:" in text
+    assert "SKU-0233 has 1631" in text
+
+
 def test_neighbours_are_short() -> None:
     evidence = gather([ROUTE], COMPONENTS, [exhibit()], [passing()])
     (section,) = evidence.neighbours

@@ -88,7 +88,7 @@ def test_the_request_tells_the_evidence_once_and_all_the_prompts() -> None:
         assert user.count(f"# Prompt to edit: {one.component}\n```\n{one.text}```") == 1
     assert "Other prompts of the same program" not in user
     assert f"Discarded: {ROUTE}: no gain" in user
-    assert "This is proposal 2 for these prompts and these cases." in user
+    assert "This is request 2 about this version of the prompts." in user
     assert user.endswith(
         f"then edit the prompts that are to blame: {ROUTE}, {REPLY}. Answer with the JSON object."
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,8 @@ from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.menu import FULL, PROGRAM, Menu, full_menu
-from pytest_gepa.reflect.request import Version, build_request, correction
+from pytest_gepa.reflect.request import Standing, Version, build_request, correction
+from pytest_gepa.suite.rollout import Outcome
 from tests.reflect.exhibits import (
     COMPONENTS,
     EXAMPLE,
@@ -115,6 +118,66 @@ def test_of_many_discarded_edits_a_shrunken_menu_shows_the_latest() -> None:
     assert all(f"+ rule {n}" in user_message(discarded=nine) for n in range(9))
 
 
+def test_a_weak_model_is_told_only_of_additions_that_did_not_help() -> None:
+    tried = [("+ rule 1", "no gain"), ("- rule 2", "taken back in vain"), ("- a\n+ b", "no gain")]
+    text = user_message(RULE, discarded=tried)
+    assert "+ rule 1" in text
+    assert "rule 2" not in text
+    assert "- a" not in text
+
+
+def test_other_prompts_that_the_cases_used_are_shown_and_cut_to_their_share_of_the_room() -> None:
+    reply, other = "prompts/reply.md", "prompts/other.md"
+    one = exhibit()
+    one = replace(one, rollout=replace(one.rollout, uses=(ROUTE, reply)))
+    known = {**COMPONENTS, reply: "You reply.\n" + "Be kind to all of them. " * 400, other: "Unused.\n"}
+    text = user_message(failing=[one], components=known)
+    _, _, siblings = text.partition("# Other prompts of the same program, to read only")
+    siblings, _, _ = siblings.partition("# Tests")
+    assert "prompts/reply.md\n```\nYou reply.\nBe kind" in siblings
+    assert "characters cut" in siblings
+    assert len(siblings) < 2_000
+    assert "not to be edited now: prompts/other.md" in siblings
+    assert "Unused." not in text
+    assert "Be kind to all" not in user_message(failing=[one], components=known, token_budget=100)
+    assert "Be kind to all" not in user_message(RULE, failing=[one], components=known)
+
+
+def test_how_the_search_stands_with_a_prompt_is_told() -> None:
+    standing = Standing(1_700, "+ Answer in one word.", 28, 12)
+    text = user_message(standing=standing)
+    assert f"It has {len(ROUTE_TEXT)} characters, and may have at most 1700 after your edits." in text
+    assert "What has been changed in it so far, and has helped:\n```\n+ Answer in one word.\n```" in text
+    assert "Of 40 cases that are known to use this prompt 28 pass. Shown are 1 of the 12 others." in text
+    assert "so far" not in user_message(standing=replace(standing, changed=""))
+    assert "are known to use" not in user_message(standing=replace(standing, fails=1))
+
+
+def test_of_two_versions_to_be_united_the_other_ones_answers_are_told() -> None:
+    one, two = exhibit(), passing()
+    failing = replace(one, other=replace(two.rollout, outcome=Outcome.passed))
+    version = Version(ROUTE_TEXT, "+ theirs", "+ ours")
+    text = user_message(failing=[failing], neighbours=[replace(two, other=one.rollout)], other=version)
+    assert "Under the other version it passes, with the answer:\n```\nshipping\n```" in text
+    assert "Under the other version it fails, with the answer:\n```\nBilling team\n```" in text
+    assert "# Failing cases, in which the other version does better" in text
+    assert "# Passing cases, to be kept passing, in which this version does better" in text
+
+
+def test_a_case_that_passed_before_the_prompts_were_changed_is_told_so() -> None:
+    words = "It passed under today's prompts, before they were changed."
+    assert words in user_message(failing=[replace(exhibit(), was_passing=True)])
+    assert words not in user_message()
+
+
+@pytest.mark.parametrize("menu", [RULE, EXAMPLE], ids=lambda menu: menu.name)
+def test_a_weak_model_is_told_the_expected_answer_where_the_answer_is_the_programs(menu: Menu) -> None:
+    told = "Expected answer:\n```\nbilling\n```"
+    assert told in user_message(menu, failing=[replace(exhibit(), expected="billing")])
+    pipeline = exhibit(route_call(), call(("system", "You reply."), ("user", "x"), answer="Dear customer"))
+    assert told not in user_message(menu, failing=[replace(pipeline, expected="billing")])
+
+
 @MENUS
 def test_a_further_attempt_reads_differently(menu: Menu) -> None:
     texts = [user_message(menu, attempt=attempt) for attempt in range(3)]
@@ -151,7 +214,7 @@ def test_a_program_is_asked_for_whole_and_in_words_for_code():
     system, user = build_request("kernel.py", kernel, [], [], [], PROGRAM, {"kernel.py": kernel}, attempt=1)
     assert "whole new file in one fence" in system["content"]
     assert user["content"].startswith(f"# File to edit: kernel.py\n```\n{kernel}```\n")
-    assert "for this file and these cases" in user["content"]
+    assert "about this version of the file" in user["content"]
     assert user["content"].endswith("write the whole of kernel.py anew, in one fence.")
     assert "prompt" not in (system["content"] + user["content"]).lower()
 
