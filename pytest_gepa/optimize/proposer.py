@@ -85,7 +85,13 @@ class Proposer:
             for case, run in runs.items()
         }
         seen = [one for run in runs.values() for one in run.renderings]
-        self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen])
+        sent = {
+            text: None
+            for run in runs.values()
+            for call in run.trajectory.calls
+            for text in (*(message.content for message in call.request), *call.other_texts)
+        }
+        self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen], sent)
         self._passing = {case for case, run in runs.items() if run.outcome is Outcome.passed}
 
     def end(self) -> None:

@@ -35,15 +35,15 @@ def filling_error(parent: str, text: str, syntaxes: Iterable[str]) -> str:
 
 
 def filled_by(text: str, within: frozenset[str]) -> tuple[str, ...]:
-    """Return the syntaxes, of those `within`, that a text has placeholders of and can be filled in by."""
-    fields = placeholders(text, within)
-    used = {syntax(name) for name in fields}
+    """Return the syntaxes, of those `within`, that a text has placeholders of and can be filled in by: `str.format`
+    alone where it is one of them, as most signs of the others have a meaning of their own (`$HOME`, `${price}`, 5 %).
+    """
+    used = {syntax(name) for name in placeholders(text, within)}
     if JINJA in used or "{%" in text:
         return ()
-    if not is_for_format(text):
-        used.discard(FORMAT)
-    elif FORMAT in used and all(name.startswith("${") for name in fields if syntax(name) == DOLLAR):
-        used.discard(DOLLAR)  # `${price}` is a price in dollars
+    if FORMAT in within and is_for_format(text) and not _error(_format, text, text):
+        return (FORMAT,)
+    used.discard(FORMAT)
     return tuple(name for name, fill in _FILLERS.items() if name in used and not _error(fill, text, text))
 
 

@@ -20,7 +20,8 @@ from pytest_gepa.prompts.placeholders import EVERY, FORMAT, JINJA, declared, pla
 from pytest_gepa.prompts.programs import is_program, program_problem
 from pytest_gepa.prompts.protected import check_markers, protection_problem
 from pytest_gepa.prompts.rendering import Renderer
-from pytest_gepa.prompts.templates import template_problems
+from pytest_gepa.prompts.templates import format_fields, template_problems
+from pytest_gepa.prompts.unfilled import is_sent_unfilled
 
 MOST_REASONS = 3
 """So many reasons are told at once: a model that mends one of them only is refused again."""
@@ -75,17 +76,24 @@ class Guard:
         self._leaks = leaks
         self._format_problem = format_problem
         self._replaced = frozenset(replaced)
+        self._unfilled: frozenset[str] = frozenset()
         self._renderer = Renderer(originals)
 
     def learn(
         self,
         inputs: Mapping[str, Sequence[str]],
         renderings: Iterable[tuple[str, Mapping[str, Any]]] = (),
+        requests: Collection[str] = (),
     ) -> None:
-        """Take what the baseline showed: the cases' inputs, and the variables that templates were rendered with."""
+        """Take what the baseline showed: the cases' inputs, the variables that templates were rendered with, and the
+        texts that were sent to models.
+        """
         if self._leaks is not None:
             self._leaks.learn(inputs)
         self._renderer.learn(renderings)
+        self._unfilled = frozenset(
+            name for name, text in self._originals.items() if is_sent_unfilled(text, declared(name), requests)
+        )
 
     def check(self, component: str, parent: str, text: str, examples: Collection[str] = ()) -> str | None:
         """Return why `text`, made by editing `parent`, must not be tried, or None if nothing speaks against it.
@@ -96,14 +104,20 @@ class Guard:
         reasons = [*islice(self._reasons(component, parent, text, examples), MOST_REASONS)]
         return "; ".join(reasons) or None
 
-    def escaped(self, component: str, parent: str, addition: str) -> str:
-        """Return what an edit adds to `parent` with the signs escaped by which its text is filled in, where it is plain
-        which they are.
+    def escaped(
+        self, component: str, parent: str, text: str, *, is_addition: bool = False, is_raw: bool = False
+    ) -> str:
+        """Return what an edit puts into `parent` with the signs escaped by which its text is filled in, where it is
+        plain which they are.
+
+        In a mere addition a field is spoken of, as all of the parent's stay where they are: to fill it in there would
+        put the input in twice. What `is_raw`, as the text of a case is, has nothing escaped yet.
         """
         syntaxes = self._filled_by(component, parent)
         if len(syntaxes) != 1:
-            return addition
-        return escaped(addition, parent, placeholders(parent, self._within(component)), syntaxes[0])
+            return text
+        fields = placeholders(parent, self._within(component)) | format_fields(parent)
+        return escaped(text, parent, () if is_addition or is_raw else fields, syntaxes[0], is_raw=is_raw)
 
     def holds_input(self, example: str, case: str) -> bool:
         """Whether a text is known to hold a case's input."""
@@ -146,6 +160,8 @@ class Guard:
         yield from (reason for reason in found if reason is not None)
 
     def _within(self, component: str) -> frozenset[str]:
+        if component in self._unfilled:
+            return frozenset()
         return frozenset({JINJA}) if self._renderer.has_seen(component) else declared(component)
 
     def _filled_by(self, component: str, parent: str) -> tuple[str, ...]:

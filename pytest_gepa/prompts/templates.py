@@ -15,7 +15,16 @@ from typing import NamedTuple
 from jinja2 import Environment, TemplateSyntaxError
 
 from pytest_gepa.cut import cut
-from pytest_gepa.prompts.placeholders import ANGLE, EVERY, FORMAT, JINJA, placeholders, syntax
+from pytest_gepa.prompts.placeholders import (
+    ANGLE,
+    CAPITALS,
+    EVERY,
+    FORMAT,
+    JINJA,
+    SQUARE,
+    placeholders,
+    syntax,
+)
 
 _SHOWN = 80
 _FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*?\n)??---[ \t\r]*(?=\n|\Z)", re.DOTALL)
@@ -24,6 +33,7 @@ _REACHING_NAME = re.compile(r"\w*(?:\.\w+|\[[^\[\]]*\])+")
 _SIMPLE_NAME = re.compile(r"(?:[^\W\d]\w*|\d*)(?:\.\w+|\[[^\[\]]*\])*")
 _NESTED_FIELDS = re.compile(r"\{[^\W\d]\w*[^{}\s]{0,40}:\{[^\W\d]\w*[^{}\s]{0,40}:\{")
 _OF_TEMPLATE = re.compile(r"(?<!\$)\$\{[A-Za-z_]\w*\}")
+_FORMS = frozenset({ANGLE, SQUARE, CAPITALS})
 _FORMAT_LEVELS = 2  # a field may stand in another one's specification, but no deeper
 
 
@@ -55,12 +65,17 @@ def _front_matter(parent: str, text: str) -> Iterator[str]:
 
 
 def _placeholder_changes(parent: str, text: str, within: frozenset[str]) -> Iterator[str]:
+    fields = placeholders(parent, within)
+    is_filled = is_for_format(parent) and any(syntax(name) == FORMAT for name in fields)
+    if is_filled and not _has_jinja_fields(parent):
+        # Where it is known how the text is filled in, tags and capitals are a form for the answer.
+        within = within - _FORMS
     before, after = placeholders(parent, within), placeholders(text, within)
     for lost in sorted(before - after):
         # A tag that is closed now is markup, and stands there as it did.
         if syntax(lost) != ANGLE or lost not in text:
             yield _lost(lost)
-    syntaxes = {syntax(placeholder) for placeholder in before}
+    syntaxes = {FORMAT} if is_filled else {syntax(placeholder) for placeholder in before}
     for new in sorted(after - before):
         if syntax(new) in syntaxes and not _is_spoken_of(new, text):
             yield (
@@ -113,6 +128,11 @@ def _format_changes(parent: str, text: str) -> Iterator[str]:
                 f"new placeholder: {_shown(field.written)} would be a new placeholder, and nothing would fill it in; "
                 "double the braces, {{ and }}, or do without"
             )
+
+
+def format_fields(text: str) -> frozenset[str]:
+    """Return the fields of `str.format` as they are written, positional ones too; none if it refuses the text."""
+    return frozenset(field.written for field in _format_fields(text) or ())
 
 
 def is_for_format(text: str) -> bool:

@@ -114,7 +114,8 @@ class ModelFree:
 
     def _written(self, parent: Candidate, component: str, edit: Edit) -> Edit:
         """The edit as it is written in a file whose text is filled in."""
-        return replace(edit, text=self._guard.escaped(component, parent.texts[component], edit.text))
+        text = self._guard.escaped(component, parent.texts[component], edit.text, is_raw=True)
+        return replace(edit, text=text)
 
     def _rules(self, parent: Candidate, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
         if "add" in self._kinds:

@@ -47,9 +47,13 @@ class ReplyReader:
         reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu)
         if not reply.edits:
             return Read(reply, None, ())
-        reply = replace(reply, edits=tuple(map(self._written, reply.edits)))
-        examples = [self._taken(edit) for edit in reply.edits]
-        reply = replace(reply, edits=tuple(map(self._escaped, reply.edits)))
+        written = [self._written(edit) for edit in reply.edits]
+        examples = [self._taken(edit) for edit in written]
+        edits = [
+            self._escaped(edit, is_raw=edit is not given)
+            for edit, given in zip(written, reply.edits, strict=True)
+        ]
+        reply = replace(reply, edits=tuple(edits))
         taken = tuple(
             replace(example, text=edit.text)
             for example, edit in zip(examples, reply.edits, strict=True)
@@ -69,9 +73,13 @@ class ReplyReader:
         pair = None if number is None else self.guard.pair(self.failing[number].case.id)
         return edit if pair is None else replace(edit, text=example_text(*pair))
 
-    def _escaped(self, edit: Edit) -> Edit:
+    def _escaped(self, edit: Edit, *, is_raw: bool) -> Edit:
         """The edit as it is written in a file whose text is filled in."""
-        return replace(edit, text=self.guard.escaped(self.component, self.masked.shown, edit.text))
+        is_addition = edit.kind in ("add", "example")
+        text = self.guard.escaped(
+            self.component, self.masked.shown, edit.text, is_addition=is_addition, is_raw=is_raw
+        )
+        return replace(edit, text=text)
 
     def _taken(self, edit: Edit) -> Example | None:
         """The case that an edit has taken as an example, None if it has taken none.

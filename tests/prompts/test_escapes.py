@@ -47,7 +47,13 @@ def written(parent: str, addition: str, component: str = "p.md", **options: obje
         pytest.param('Like {"a": 1}, for {text}.\n', JSON, JSON, id="a text that str.format cannot fill in"),
         pytest.param("Text: {{ text }}\n", JSON, JSON, id="Jinja2"),
         pytest.param("Costs ${price}: {text}\n", f"$5 {JSON}", f"$5 {DOUBLED}", id="a price in dollars"),
-        pytest.param("Name $x: {text}\n", "As in 12 %.", "As in 12 %.", id="one of two syntaxes"),
+        pytest.param("Name $x: {text}\n", f"12 % {JSON}", f"12 % {DOUBLED}", id="one of two syntaxes"),
+        pytest.param("Translate {} into {}.\n", JSON, DOUBLED, id="fields without a name"),
+        pytest.param("Read $x, %s.\n", JSON, JSON, id="two others"),
+        pytest.param(ESCAPED, f"{DOUBLED}\nOr {JSON}", f"{DOUBLED}\nOr {DOUBLED}", id="escaped in part"),
+        pytest.param(
+            FORMAT, '{"a":\n {"b": 1\n}}', '{{"a":\n {{"b": 1\n}}}}', id="two ends of JSON in a line"
+        ),
     ],
 )
 def test_signs_are_doubled_where_the_text_is_filled_in_by_them(
@@ -56,10 +62,58 @@ def test_signs_are_doubled_where_the_text_is_filled_in_by_them(
     assert written(parent, addition) == expected
 
 
+def test_a_rule_that_speaks_of_a_field_does_not_put_the_input_in_twice() -> None:
+    guard = Guard({"p.md": FORMAT})
+    rule = "If {text} names no amount, answer {}."
+    assert guard.escaped("p.md", FORMAT, rule, is_addition=True).format() == rule
+    assert guard.escaped("p.md", FORMAT, "The text: {text}") == "The text: {text}"
+
+
+def test_a_text_of_a_case_is_meant_as_it_stands() -> None:
+    guard = Guard({"p.md": FORMAT})
+    assert guard.escaped("p.md", FORMAT, "Hello {{name}}", is_raw=True).format() == "Hello {{name}}"
+
+
 def test_what_a_file_or_a_rendering_tells_of_the_syntax_is_heeded() -> None:
     assert written(FORMAT, JSON, component="p.j2") == JSON
     assert written(FORMAT, JSON, replaced=["p.md"]) == JSON
     assert written(FORMAT, JSON, replaced=["other.md"]) == DOUBLED
+
+
+SENT = "Call GET /orders/{order_id} to look an order up. Paths begin at $HOME."
+
+
+def test_in_a_text_that_is_sent_as_it_stands_nothing_is_a_placeholder() -> None:
+    guard = Guard({"p.md": f"{SENT}\n", "q.md": f"{SENT}\nText: {{text}}\n"})
+    guard.learn({}, requests=[f"You help.\n{SENT}\nWhere is my order?", f"{SENT}\nText: a cup"])
+    addition = 'Answer {"status": "..."}, from $5 on, by /items/{item_id}.'
+    assert guard.escaped("p.md", f"{SENT}\n", addition) == addition
+    assert guard.check("p.md", f"{SENT}\n", f"{SENT}\n{addition}\n") is None
+    # The other one has a line that nobody was sent: it is filled in.
+    assert "{{item_id}}" in guard.escaped("q.md", f"{SENT}\nText: {{text}}\n", addition)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Ticket: {ticket}\nAnswer as {{"category": "..."}}.\n',
+        "Category: <category>\nReason: <reason>\n\nTicket: {ticket}\n",
+        "Category: <category>\nCost in [[currency]], with __MARKS__ and $5.\n\nTicket: {ticket}\n",
+    ],
+)
+def test_beside_fields_of_str_format_tags_are_a_form_that_may_change(text: str) -> None:
+    parent = "Category: <category>\n\nTicket: {ticket}\n"
+    assert Guard({"p.md": parent}).check("p.md", parent, text) is None
+
+
+def test_beside_fields_of_str_format_a_variable_may_be_named_and_none_may_be_lost() -> None:
+    parent = "Paths begin at $HOME.\n\nTask: {task}\n"
+    guard = Guard({"p.md": parent})
+    assert (
+        guard.check("p.md", parent, parent + "Name $project and ${FILE}.\n".replace("{FILE}", "{{FILE}}"))
+        is None
+    )
+    assert "lost" in (guard.check("p.md", parent, "Begin at home.\n\nTask: {task}\n") or "")
 
 
 def test_where_braces_are_replaced_a_field_may_still_not_be_lost() -> None:
