@@ -140,21 +140,10 @@ def test_nothing_goes_into_a_protected_region() -> None:
 
 
 PIECES = st.sampled_from(
-    [
-        "{text}",
-        "{{ x }}",
-        "$x",
-        "%s",
-        "{}",
-        "{% if x %}",
-        "{% endif %}",
-        "<t>",
-        "</t>",
-        "Text:",
-        "- one",
-        "# Head",
-    ]
-    + ["\n", "\n\n", "Say.", "---", " "]
+    (
+        *("{text}", "{{ x }}", "$x", "%s", "{}", "{% if x %}", "{% endif %}", "<t>", "</t>"),
+        *("Text:", "- one", "# Head", "\n", "\n\n", "Say.", "---", " "),
+    )
 )
 
 
