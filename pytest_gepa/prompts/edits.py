@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from pytest_gepa.cut import cut
 from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.input_place import addition_place
+from pytest_gepa.prompts.items import (
+    item_end,
+    item_like,
+    item_line,
+    line_end,
+    outermost_line,
+    whole_lines,
+    with_number,
+    without_second_mark,
+)
 from pytest_gepa.prompts.protected import editable_end
 from pytest_gepa.prompts.sections import SectionError, section_body
 
 KINDS = ("add", "example", "replace", "delete", "section", "rewrite")
 
-_BULLET = re.compile(
-    r"(?P<indent>[ \t]*)(?:(?P<mark>[-*+•])|(?P<number>\d{1,3})(?P<stop>[.)]))(?P<gap>[ \t]+)(?=\S)"
-)
-_RULE = re.compile(r"[ \t]*([-*_])(?:[ \t]*\1)+[ \t]*")
+_LABELLED = re.compile(r"[ \t]*[*_]{0,2}[^\W\d_][\w ()-]{0,30}[:：][*_]{0,2}[ \t]*(?!//)\S.*")
+_BLANK = re.compile(r"\n[ \t]*\n")
 _ADDITIONS = ("add", "example")
 _SEARCHED_LINES = 500
 _SHOWN = 60
@@ -66,7 +74,7 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
     if any(edit.kind == "rewrite" for edit in edits):
         return _rewritten(text, edits)
     at_end = [edit for edit in edits if edit.kind in _ADDITIONS and not edit.find.strip()]
-    result = _spliced(text, [_located(text, edit) for edit in edits if edit not in at_end])
+    result = _spliced(text, _numbered(_located(text, edit) for edit in edits if edit not in at_end))
     for edit in at_end:
         # What is protected up to the end stays the end, and so does the input that is filled in there.
         limit = editable_end(result)
@@ -136,7 +144,7 @@ def _located(text: str, edit: Edit) -> _Change:
         )
     start, end = places[0]
     if edit.kind == "replace" and edit.text.strip():
-        return _Change(start, end, edit.text.strip("\n"), edit)
+        return _Change(start, end, without_second_mark(text, start, edit.text.strip("\n")), edit)
     return _Change(*_deleted_span(text, start, end), "", edit)
 
 
@@ -167,8 +175,8 @@ def _places(text: str, find: str) -> list[tuple[int, int]]:
 
 
 def _after_line(text: str, places: list[tuple[int, int]], edit: Edit) -> _Change:
-    found = {_line_end(text, end) for _, end in places}
-    items = {_item_end(text, end): _item_line(text, end) for end in found}
+    found = {line_end(text, end) for _, end in places}
+    items = {item_end(text, end): item_line(text, end) for end in found}
     if len(items) > 1:
         raise EditError(
             f"ambiguous passage: {_shown(edit.find)} occurs on {len(items)} lines; copy a longer passage "
@@ -177,59 +185,25 @@ def _after_line(text: str, places: list[tuple[int, int]], edit: Edit) -> _Change
     ((end, line),) = items.items()
     addition = edit.text.strip("\n")
     if _is_block(edit):
-        addition = _set_off(line, addition, text[end + 1 : _line_end(text, end + 1)])
-    return _Change(end, end, "\n" + _as_item_like(line, addition), edit)
+        addition = _set_off(line, addition, text[end + 1 : line_end(text, end + 1)])
+    return _Change(end, end, "\n" + item_like(line, addition), edit)
 
 
-def _item_line(text: str, end: int) -> str:
-    """The line that ends there, or the first line of the list item that it goes on with."""
-    first = line = text[text.rfind("\n", 0, end) + 1 : end]
-    start = end - len(line)
-    while _goes_on(first) and start > 0:
-        first = text[text.rfind("\n", 0, start - 1) + 1 : start - 1]
-        start -= len(first) + 1
-    bullet = _BULLET.match(first)
-    is_its = bullet is not None and len(line) - len(line.lstrip()) > len(bullet["indent"])
-    return first if is_its else line
+def _numbered(changes: Iterable[_Change]) -> list[_Change]:
+    """Give additions behind the same item of a numbered list numbers that follow one another.
 
-
-def _outermost(text: str, end: int) -> str:
-    """The first line of the list item that ends there with all that belongs to it; the line itself where it is of none.
-
-    Behind an item of an inner list the next one of the outer list comes.
+    The items below keep theirs: a number that changes makes a changed line, by which two candidates that add to one
+    list could not be merged line by line, nor one rule be taken back without the other.
     """
-    line = _item_line(text, end)
-    found = _BULLET.match(line)
-    rows = text[:end].split("\n")
-    for row in reversed(rows):
-        bullet = _BULLET.match(row)
-        if found is None or (row.strip() and bullet is None and not row[:1].isspace()):
-            break
-        if bullet is not None and len(bullet["indent"]) < len(found["indent"]):
-            line, found = row, bullet
-    return line
-
-
-def _item_end(text: str, end: int) -> int:
-    """The end of the list item of which a line ends there, with all that belongs to it: items below it, paragraphs and
-    fenced blocks. The line's own where it is of none.
-    """
-    bullet = _BULLET.match(_item_line(text, end))
-    position = end
-    while bullet is not None and position < len(text):
-        following = text[position + 1 : _line_end(text, position + 1)]
-        position += 1 + len(following)
-        if not following.strip():
-            continue  # what comes behind it tells
-        if len(following) - len(following.lstrip()) <= len(bullet["indent"]):
-            break
-        end = position
-    return end
-
-
-def _goes_on(line: str) -> bool:
-    """Whether a line may go on with the item above: it is indented, and none itself."""
-    return line[:1] in (" ", "\t") and bool(line.strip()) and _BULLET.match(line) is None
+    least: dict[int, int] = {}
+    numbered: list[_Change] = []
+    for change in changes:
+        if change.edit.kind in _ADDITIONS:
+            text, number = with_number(change.text[1:], least.get(change.start, 0))
+            change = replace(change, text="\n" + text)
+            least[change.start] = number + 1
+        numbered.append(change)
+    return numbered
 
 
 def _is_block(edit: Edit) -> bool:
@@ -242,16 +216,15 @@ def _set_off(before: str, addition: str, after: str) -> str:
     return ("\n" if before.strip() else "") + addition + ("\n" if after.strip() else "")
 
 
-def _line_end(text: str, position: int) -> int:
-    end = text.find("\n", position)
-    return len(text) if end < 0 else end
-
-
 def _deleted_span(text: str, start: int, end: int) -> tuple[int, int]:
-    """Widen a span of whole lines by its line end, and by one of two blank lines that would then meet."""
-    opens_line = start == 0 or text[start - 1] == "\n"
-    if not opens_line or (end < len(text) and text[end] != "\n"):
+    """Widen a span of whole lines by its line end, and by one of two blank lines that would then meet.
+
+    The mark of an item goes with all that the item says.
+    """
+    lines = whole_lines(text, start, end)
+    if lines is None:
         return start, end
+    start, end = lines
     end = min(end + 1, len(text))
     follows_blank = start == 0 or text[:start].endswith("\n\n") or text[:start] == "\n"
     return start, end + 1 if follows_blank and text.startswith("\n", end) else end
@@ -279,21 +252,22 @@ def _spliced(text: str, changes: Sequence[_Change]) -> str:
 def _appended(text: str, edit: Edit) -> str:
     """Put an addition after the last line that is not blank, as a list item if that line is one."""
     addition = edit.text.strip("\n")
-    end = _line_end(text, len(text.rstrip()))
-    last = _outermost(text, end)
+    end = line_end(text, len(text.rstrip()))
+    last = outermost_line(text, end)
     if not last.strip():
         return addition + text[end:]
-    if _is_block(edit):
+    if _is_block(edit) or _is_below_pairs(text[:end], addition):
         addition = _set_off(last, addition, "")
-    return text[:end] + "\n" + _as_item_like(last, addition) + text[end:]
+    return text[:end] + "\n" + item_like(last, addition) + text[end:]
 
 
-def _as_item_like(line: str, addition: str) -> str:
-    bullet = _BULLET.match(line)
-    if bullet is None or _RULE.fullmatch(line) or "\n" in addition or _BULLET.match(addition):
-        return addition
-    mark = bullet["mark"] or f"{int(bullet['number']) + 1}{bullet['stop']}"
-    return f"{bullet['indent']}{mark}{bullet['gap']}{addition.strip()}"
+def _is_below_pairs(text: str, addition: str) -> bool:
+    """Whether an addition to the end of a text would be read as a part of the example there, whose lines have labels
+    (`Input: a`, `Output: b`), and is no further line of that form.
+    """
+    lines = _BLANK.split(text)[-1].split("\n")
+    is_pair = len(lines) > 1 and all(_LABELLED.fullmatch(line) for line in (lines[0], lines[-1]))
+    return is_pair and _LABELLED.fullmatch(addition) is None
 
 
 def _not_found(text: str, find: str) -> str:

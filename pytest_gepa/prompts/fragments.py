@@ -38,9 +38,11 @@ _COMMON = frozenset(
 )
 _TELLING_LENGTH = 4
 
-_NUMBER = re.compile(r"(?<![\w.,/:-])\d{1,20}(?:[.,'_]\d{1,20})*(?![\w/:-])")
+# A colon before it is that of a label or of JSON (`"total":48213`), unless digits make a time of day or a ratio of it.
+_NUMBER = re.compile(r"(?<![\w.,/-])(?<!\d:)\d{1,20}(?:[.,'_]\d{1,20})*(?![\w/:-])")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _THOUSANDS = re.compile(r"\d{1,3}(?:([.,'_])\d{3})(?:\1\d{3})*")
+_DECIMAL = re.compile(r"(?P<whole>\d+|\d{1,3}(?:([.,'_])\d{3})+)(?!\2)[.,](?P<places>\d+)")
 _CODE = re.compile(r"[^\W_]+(?:(?:://|[-_./:@#+])[^\W_]+)+|[^\W_]+")
 _SHORTEST_CODE = 5
 _SEPARATOR = re.compile(r"[-_./:#+]")
@@ -99,19 +101,27 @@ def numbers(text: str) -> dict[str, bool]:
     """Return the numbers of a text as bare digits, and whether each is long enough to be one case's own.
 
     Those have four significant digits, or three with a decimal mark, or five places; a year is none of them.
-    Numbers of fewer than three digits are left out.
+    Numbers of fewer than three digits are left out. One with zeros at the end of its decimal places is there without
+    them as well.
     """
     found: dict[str, bool] = {}
     for match in _NUMBER.finditer(_plain(text)):
         shown = match.group()
-        digits = re.sub(r"\D", "", shown).lstrip("0")
-        if len(digits) < 3:
-            continue
-        significant = len(digits.rstrip("0"))
         is_whole = shown.isdigit() or _THOUSANDS.fullmatch(shown) is not None
-        is_own = significant >= 4 or len(digits) >= 5 or (significant >= 3 and not is_whole)
-        found[digits] = found.get(digits, False) or (is_own and _YEAR.fullmatch(shown) is None)
+        for written in dict.fromkeys((shown, shown if is_whole else _without_last_zeros(shown))):
+            digits = re.sub(r"\D", "", written).lstrip("0")
+            if len(digits) < 3:
+                continue
+            significant = len(digits.rstrip("0"))
+            is_own = significant >= 4 or len(digits) >= 5 or (significant >= 3 and not is_whole)
+            found[digits] = found.get(digits, False) or (is_own and _YEAR.fullmatch(written) is None)
     return found
+
+
+def _without_last_zeros(number: str) -> str:
+    """A number as it is written without zeros at the end of its decimal places: `1875.5` for `1875.50`."""
+    decimal = _DECIMAL.fullmatch(number)
+    return number if decimal is None else f"{decimal['whole']}.{decimal['places'].rstrip('0')}".rstrip(".")
 
 
 def codes(text: str) -> set[str]:

@@ -6,41 +6,67 @@ import re
 from itertools import groupby
 
 from pytest_gepa.errors import PromptError
-from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, SQUARE, placeholders, syntax
+from pytest_gepa.prompts.items import BULLET
+from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, PRINTF, SQUARE, placeholders, syntax
 from pytest_gepa.prompts.protected import protected_regions
+from pytest_gepa.prompts.templates import is_for_format
 
-_FILLED_IN = frozenset({FORMAT, JINJA, DOLLAR, SQUARE})
-_BLOCK_TAGS = ("{%", "{{#", "{{/", "<%")
+_FILLED_IN = frozenset({FORMAT, JINJA, DOLLAR, SQUARE, PRINTF})
+_POSITIONAL = re.compile(r"(?<!\{)\{\d*\}(?!\})")
+_UNNAMED = re.compile(r"\{\d*\}|%[^(].*")
+# Whatever is filled in, block tags included, as far as one line shows it.
+_FIELD = re.compile(
+    r"\{{1,3}[^{}\n]*\}{1,3}|\[\[[^\[\]\n]*\]\]|\$(?:\w+|\{\w+\})|%(?:\([^()\n]*\))?[-+#.\d]{0,6}[a-zA-Z]"
+)
+_BLOCK_TAG = re.compile(r"\{%|\{\{\s*(?:[#/^]|else\b)")
+_JINJA_TAG = re.compile(r"\{%[-+~]?\s*(?P<name>\w+)(?P<rest>[^%]*)")
+_MUSTACHE_TAG = re.compile(r"\{\{~?(?P<mark>[#^/])~?\s*[\w>*@.]")
 # A line that belongs to what comes behind it: a heading, a name and a colon, a tag or a fence that opens.
-_LEADS_IN = re.compile(r"#{1,6}\s.*|.*:|<[^</>]+>|```.*|[-*_]{3,}|\"{3}|'{3}")
+_LEADS_IN = re.compile(r"#{1,6}\s.*|.*[:：]|<[^</>]+>|```.*|[-*_]{3,}|\"{3}|'{3}")
+_CODE = re.compile(r"\s*(?:```|~~~)\s*\w")
+_CLOSING = re.compile(r"</[^<>]+>|\{%[-+~]?\s*end\w*\s*[-+~]?%\}|\{\{~?/[^{}]*\}\}")
+# A heading that calls for rules and not for an answer.
+_AWAITS_RULES = re.compile(
+    r".*\b(?:rules|notes|guidelines|instructions|examples|hints|constraints|tips)\W*", re.IGNORECASE
+)
 
 
 def addition_place(text: str) -> int:
     """Return the position before which an addition to `text` goes: its end, or the start of the last paragraphs where
-    these are filled in (`Text: {text}`), with what leads in to them.
+    these are filled in (`Text: {text}`), with what leads in to them and calls for the answer (`Answer:`).
 
-    A single paragraph is added to at its end unless that calls for the answer (`Date:`). Nothing goes into a block of
-    template code or into a protected region.
+    A single paragraph is added to at its end unless that calls for the answer; a list of rules (`- Answer in
+    {language}.`) is no input. Nothing goes into a block of template code or into a protected region.
     """
-    names = {name for name in placeholders(text) if syntax(name) in _FILLED_IN}
+    names = filled_in(text)
     paragraphs = _paragraphs(text) if names else []
-    is_filled = [not names.isdisjoint(placeholders(paragraph)) for _, paragraph in paragraphs]
-    if not is_filled or not is_filled[-1]:
+    last = _last(paragraphs)
+    if last is None or not _is_input(paragraphs[last][1], {name for name in names if not _is_tag(name)}):
         return len(text)
-    first = len(paragraphs) - 1
-    while first and is_filled[first - 1]:
+    first = last
+    while first and _is_input(paragraphs[first - 1][1], names):
         first -= 1
     if not first:
-        first = len(paragraphs) - 1  # all are filled in: what the text is about stands above its last one
+        first = last  # all are filled in: what the text is about stands above its last one
+    is_parted = _parts_a_block(text, paragraphs[first][0])
+    while first and _parts_a_block(text, paragraphs[first][0]):
+        first -= 1
     start = first
     while first and _leads_in(paragraphs[first - 1][1]):
         first -= 1
-    calls = _leads_in(paragraphs[-1][1])
     place = paragraphs[first][0]
-    is_alone = first == 0 and start == 0 and not calls
-    if is_alone or text.startswith("---") or any(tag in text[place:] for tag in _BLOCK_TAGS):
+    is_alone = first == 0 and start == 0 and (is_parted or not _leads_in(paragraphs[-1][1]))
+    if is_alone or text.startswith("---") or "<%" in text[place:]:
         return len(text)
     return len(text) if _is_protected(text, place) else place
+
+
+def filled_in(text: str) -> frozenset[str]:
+    """Return the placeholders by which an input may get into `text`: the tags of blocks too, and fields without a name
+    where no brace speaks against `str.format`.
+    """
+    named = {name for name in placeholders(text) if syntax(name) in _FILLED_IN}
+    return frozenset(named.union(_POSITIONAL.findall(text)) if is_for_format(text) else named)
 
 
 def _paragraphs(text: str) -> list[tuple[int, str]]:
@@ -52,6 +78,77 @@ def _paragraphs(text: str) -> list[tuple[int, str]]:
         position += len(line) + 1
     groups = (list(group) for _, group in groupby(rows, key=lambda row: bool(row[1].strip())))
     return [(group[0][0], "\n".join(line for _, line in group)) for group in groups if group[0][1].strip()]
+
+
+def _last(paragraphs: list[tuple[int, str]]) -> int | None:
+    """The last paragraph but for those that do no more than to call for the answer; None where there is none.
+
+    They do so only below what is an input and nothing else: below `You help {name}.` a heading awaits a text.
+    """
+    last = len(paragraphs) - 1
+    while last > 0 and _calls(paragraphs[last][1]):
+        last -= 1
+    if last < len(paragraphs) - 1 and not any(map(_is_slot, paragraphs[last][1].split("\n"))):
+        return None
+    return last if last >= 0 else None
+
+
+def _calls(paragraph: str) -> bool:
+    """Whether a paragraph is only what leads in to the answer, or what closes the tag around the input."""
+    lines = [line.strip() for line in paragraph.split("\n")]
+    return all(
+        (_LEADS_IN.fullmatch(line) and not _AWAITS_RULES.fullmatch(line)) or _CLOSING.fullmatch(line)
+        for line in lines
+    )
+
+
+def _is_input(paragraph: str, names: frozenset[str] | set[str]) -> bool:
+    """Whether a paragraph is filled in with one of these placeholders, and is no list of rules."""
+    lines = paragraph.split("\n")
+    if _is_list_of_rules(lines):
+        return False
+    unnamed = {name for name in names if _UNNAMED.fullmatch(name)}
+    return _has_slot(lines, unnamed) or not placeholders(paragraph).isdisjoint(names - unnamed)
+
+
+def _has_slot(lines: list[str], unnamed: set[str]) -> bool:
+    """Whether one of these fields without a name stands where an input does: `{}` is an empty object as well, and `%d`
+    a part of a date.
+    """
+    if any(_CODE.match(line) for line in lines):
+        return False
+    return any(name in line for line in lines for name in unnamed if _is_slot(line) and not line[0].isspace())
+
+
+def _is_list_of_rules(lines: list[str]) -> bool:
+    """Whether a paragraph ends with a list whose items say more than what is filled in (`- Subject: {subject}`)."""
+    items = [row for row, line in enumerate(lines) if BULLET.match(line)]
+    if not items or any(not line[:1].isspace() for line in lines[items[-1] + 1 :]):
+        return False
+    return 2 * sum(_is_slot(lines[row]) for row in items) < len(items)
+
+
+def _is_slot(line: str) -> bool:
+    """Whether a line is nothing but a place to be filled in, with its label or its tags."""
+    before, *behind = _FIELD.split(BULLET.sub("", line, count=1))
+    if not behind or re.search(r"\w", _CLOSING.sub("", "".join(behind))):
+        return False
+    return not re.search(r"\w", before) or before.rstrip(" \t\"'`*_([").endswith((":", "：", ">", "="))
+
+
+def _is_tag(name: str) -> bool:
+    return _BLOCK_TAG.match(name) is not None
+
+
+def _parts_a_block(text: str, place: int) -> bool:
+    """Whether a block of template code is open at a place of a text."""
+    depth = sum({"/": -1}.get(tag["mark"], 1) for tag in _MUSTACHE_TAG.finditer(text, 0, place))
+    blocks = {tag["name"] for tag in _JINJA_TAG.finditer(text)}
+    for tag in _JINJA_TAG.finditer(text, 0, place):
+        name, is_assignment = tag["name"], tag["name"] == "set" and "=" in tag["rest"]
+        depth += f"end{name}" in blocks and not is_assignment
+        depth -= name.startswith("end")
+    return depth != 0
 
 
 def _leads_in(paragraph: str) -> bool:

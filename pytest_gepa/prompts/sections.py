@@ -1,22 +1,26 @@
 """Sections of a text: what stands under a heading, and the change that gives one a new body. Nothing is guarded here.
 
 Headings are those of Markdown (`## Title`, or a title underlined with `===` or `---`), whole lines in bold, and
-numbered lines (`2. Title`, `2.1 Title`). An XML element whose tags stand alone on their lines is a section too.
+numbered lines (`2. Title`, `2.1 Title`). An XML element whose tags stand alone on their lines is a section too; one
+that a section stands in ends it, and so does the input that is filled in at the end of the text.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.fenced import fenced_rows
+from pytest_gepa.prompts.input_place import addition_place, filled_in
 
 _HASHES = re.compile(r" {0,3}(?P<mark>#{1,6})[ \t]+(?P<title>\S.*?)(?:[ \t]+#+)?[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*")
 _BOLD = re.compile(r"(?P<mark>\*\*|__)(?P<title>[^\s*_](?:.*?[^\s*_:])?:?)(?P=mark):?[ \t]*")
 _NUMBERED = re.compile(r"(?P<number>\d{1,2}(?:\.\d{1,2}){0,4})[.)]?[ \t]+(?P<title>\S.*?)[ \t]*")
 _TAG = re.compile(r"[ \t]*<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?>[ \t]*")
+_ANY_TAG = re.compile(r"<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?(?<!/)>")
 _BOLD_DEPTH = 7
 _NUMBERED_DEPTH = 10
 _LISTED = 8
@@ -59,7 +63,8 @@ def section_body(text: str, heading: str, new: str) -> Body:
     """Return where the body of the section under `heading` stands, and `new` fitted in there.
 
     `heading` is the heading line as it stands, or its title alone. Headings of deeper levels, and what stands under
-    them, belong to the section. Blank lines around the body stay. `new` may open with the heading itself. Raises
+    them, belong to the section; the end of an element around it does not, nor does an input at the end of the text
+    that `new` does not hold. Blank lines around the body stay. `new` may open with the heading itself. Raises
     `SectionError` if the heading is not there once, or `new` holds a heading of the section's own level or higher.
     """
     lines = text.split("\n")
@@ -82,7 +87,40 @@ def section_body(text: str, heading: str, new: str) -> Body:
                 f"section too wide: the new body of {wanted!r} holds the heading {inner.title!r} of its own level "
                 "or higher; give the body alone, and edit other sections by themselves"
             )
-    return _fitted(lines, found.last + 1, min(rest, default=len(lines)), body)
+    stop = min(rest, default=len(lines))
+    closing = _closing_row(lines, found.last + 1, stop)
+    if closing < stop and body.rstrip().endswith(tag := lines[closing].strip()):
+        body = body.rstrip().removesuffix(tag).rstrip()  # a model has copied the section up to there
+    return _fitted(
+        lines, found.last + 1, min(closing, _input_row(text, lines, found.last + 1, stop, body)), body
+    )
+
+
+def _closing_row(lines: list[str], first: int, stop: int) -> int:
+    """The row from `first` on that closes an element which is opened above, `stop` where none before that does."""
+    fenced = fenced_rows(lines)
+    above: Counter[str] = Counter()
+    inside: Counter[str] = Counter()
+    for row, line in enumerate(lines[:stop]):
+        for tag in _ANY_TAG.finditer(line) if row not in fenced else ():
+            name, opened = tag["name"], inside if row >= first else above
+            if not tag["slash"]:
+                opened[name] += 1
+            elif opened[name]:
+                opened[name] -= 1
+            elif above[name] and _TAG.fullmatch(line):
+                return row
+    return stop
+
+
+def _input_row(text: str, lines: list[str], first: int, stop: int, new: str) -> int:
+    """The row from `first` on at which the input begins that is filled in at the end of the text; `stop` where there is
+    none, or the body that is to take its place has it too.
+    """
+    row = text.count("\n", 0, addition_place(text))
+    if not first <= row < stop:
+        return stop
+    return stop if filled_in("\n".join(lines[row:stop])) <= filled_in(new) else row
 
 
 def _fitted(lines: list[str], first: int, stop: int, new: str) -> Body:

@@ -103,8 +103,9 @@ def _format_changes(parent: str, text: str) -> Iterator[str]:
     if before is None:
         return
     has_escapes = ("{{" in parent or "}}" in parent) and not _has_jinja_fields(parent)
-    if after is None and not before and not has_escapes:
-        # Nothing is filled in by it here, as far as the text tells: braces are code, JSON, or a brace.
+    if after is None and not is_for_format(parent) and not has_escapes:
+        # Nothing is filled in by it here, as far as the text tells: braces are code, JSON (whose keys are no names of
+        # fields), or a brace.
         if _NESTED_FIELDS.search(text):
             yield "template broken: fields of str.format are nested too deep; leave them out"
         return

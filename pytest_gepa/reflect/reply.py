@@ -17,6 +17,12 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.edits import KINDS, Edit
 from pytest_gepa.reflect.fence import Fence, UnclosedFenceError, find_fences
 from pytest_gepa.reflect.menu import Menu
+from pytest_gepa.reflect.slips import (
+    is_diff,
+    leaves_parts_out,
+    with_whole_commands,
+    without_trailing_commas,
+)
 from pytest_gepa.reflect.thoughts import OBJECT, UnclosedThoughtError, behind_thoughts, without_thoughts
 
 _MOST_RULE = 600
@@ -28,13 +34,6 @@ EXAMPLE_ANSWER = "Example answer:"
 """Stands before the answer in an example of the example menu."""
 
 _NO_CASE = re.compile(r"(?:none|null|n/?a|invented|new|0|-)?\W{0,2}", re.IGNORECASE)
-_TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[\w"\]}])\s*,(?=\s*[}\]])', re.DOTALL)
-_DIFF = re.compile(r"^(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )", re.MULTILINE)
-_ELISION = re.compile(
-    r"^[ \t>*-]{0,10}(?:\.\.\.|…|\[|\(|<!--|//|#)\W{0,10}(?:the )?(?:rest|remainder)(?: of (?:the )?[\w ]{1,40}?)?"
-    r"(?: (?:is|are|stays?|remains?))? (?:unchanged|(?:the )?same|as before|as it is)\W{0,20}$",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
 class ReplyError(GepaError):
@@ -114,7 +113,8 @@ def _parsed(text: str, menu: Menu) -> Reply:
 
 def _complete_object_of(text: str, menu: Menu) -> dict[str, Any] | None:
     """The one object with all keys of the menu's JSON, None where there is none such."""
-    forms = dict.fromkeys((text, _without_trailing_commas(text)))
+    text = with_whole_commands(text)
+    forms = dict.fromkeys((text, without_trailing_commas(text)))
     return next((data for form in forms if menu.schema and (data := _only_reply_in(form, menu))), None)
 
 
@@ -156,11 +156,6 @@ def _broken_object(text: str) -> str:
     return ""
 
 
-def _without_trailing_commas(text: str) -> str:
-    """JSON with the commas left out that stand before a closing bracket: they mean nothing else."""
-    return _TRAILING_COMMA.sub(lambda found: found[0] if found[0].startswith('"') else "", text)
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
         raise ReplyError("malformed JSON: a key stands twice in one object")
@@ -187,7 +182,7 @@ def _from_fence(text: str, menu: Menu) -> Reply:
         raise ReplyError("empty fence")
     if data := _json_in(block, menu):
         return _from_json(data, menu)
-    _refuse_partial_text(block.content, block.info)
+    _refuse_partial_text(block.content, block.info, is_code=not menu.schema)
     _refuse_kind("rewrite", menu)
     around = f"{text[: block.start]}\n{text[block.end :]}"
     return Reply(_shortened(around), (), (Edit("rewrite", "", block.content.removesuffix("\n")),))
@@ -210,16 +205,18 @@ def _json_in(block: Fence, menu: Menu) -> dict[str, Any] | None:
     return data if set(menu.schema["required"]) <= set(data) else None
 
 
-def _refuse_partial_text(text: str, info: str = "") -> None:
-    if info.lower() in ("diff", "patch", "udiff") or _DIFF.search(text):
+def _refuse_partial_text(text: str, info: str = "", *, is_code: bool = False) -> None:
+    if is_diff(text, info):
         raise ReplyError("a diff instead of the text: use the edits of the JSON form")
-    if _ELISION.search(text):
+    if leaves_parts_out(text, is_code=is_code):
         raise ReplyError("parts of the text left out: use the edits of the JSON form, or write all of it")
 
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        data = json.loads(_without_trailing_commas(text), strict=False, object_pairs_hook=_unique)
+        data = json.loads(
+            without_trailing_commas(with_whole_commands(text)), strict=False, object_pairs_hook=_unique
+        )
     except ValueError as error:
         raise ReplyError(f"malformed JSON: {error}") from None
     except RecursionError:

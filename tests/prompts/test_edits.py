@@ -37,6 +37,13 @@ EDITS = st.builds(Edit, st.sampled_from((*KINDS, "mend")), TEXTS | st.just(""), 
         ("- - -\n", "y", "- - -\ny\n"),
         ("**Note** x\n", "y", "**Note** x\ny\n"),
         ("-5 degrees\n", "y", "-5 degrees\ny\n"),
+        ("  - x\n", "- y\n- z", "  - x\n  - y\n  - z\n"),
+        ("Input: a\nOutput: b\n", "Be brief.", "Input: a\nOutput: b\n\nBe brief.\n"),
+        ("Input: a\nb\n**Output:** c\n", "y", "Input: a\nb\n**Output:** c\n\ny\n"),
+        ("Input: a\nOutput: b\n", "Input: c\nOutput: d", "Input: a\nOutput: b\n\nInput: c\nOutput: d\n"),
+        ("billing: a\nsales: b\n", "refunds: c", "billing: a\nsales: b\nrefunds: c\n"),
+        ("Output: b\n", "y", "Output: b\ny\n"),
+        ("See\nhttps://a.b\n", "y", "See\nhttps://a.b\ny\n"),
     ],
 )
 def test_an_addition_goes_to_the_end(text, added, expected):
@@ -51,10 +58,43 @@ def test_an_addition_goes_to_the_end(text, added, expected):
         ("a\nb", "b", "x", "a\nb\nx"),
         ("a\nb\nc\n", "a\nb\n", "x", "a\nb\nx\nc\n"),
         ("- a a\n- b\n", "a", "x", "- a a\n- x\n- b\n"),
+        ("- a:\n  - b\n  - c\n- d\n", "b", "- x", "- a:\n  - b\n  - x\n  - c\n- d\n"),
+        ("- a:\n  - b\n  - c\n", "b", "- x\n- y", "- a:\n  - b\n  - x\n  - y\n  - c\n"),
+        ("1. a\n   1) b\n", "b", "- x", "1. a\n   1) b\n   - x\n"),
     ],
 )
 def test_an_addition_goes_after_the_line_that_holds_the_passage(text, find, added, expected):
     assert apply_edits(text, [Edit("add", find, added)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Never pay unless\nthe customer asks. Be kind.", ""),
+        ("Never pay unless the\ncustomer who wrote to\nus asks.", "\nThe end."),
+        ("Never pay without a word.", "the end"),
+        ("Never pay unless", "The customer asks."),
+        ("Never pay unless", "\nthe customer asks."),
+        ("# Never pay us", "the customer asks."),
+        ("Never pay anyone", "answer: no"),
+        ("Never pay anyone", "  code"),
+        ("Never pay", "billing\nsales"),
+        ("never pay any money", "be kind to all"),
+    ],
+)
+def test_an_addition_parts_no_sentence_that_is_wrapped(before, after):
+    text = "\n".join(filter(None, (before, after, "")))
+    new = text.replace(before, f"{before}\nX.")
+    assert apply_edits(text, [Edit("add", "ever pay", "X.")]) == new
+    item = f"- {before}\n- Last.\n"
+    assert apply_edits(item, [Edit("add", "ever pay", "X.")]) == f"- {before}\n- X.\n- Last.\n"
+
+
+def test_additions_behind_the_same_item_are_numbered_on():
+    text = "1. a\n2. b\n3. c\n"
+    for one, other in (("x", "y"), ("3. x", "3. y"), ("3. x", "4. y")):
+        made = apply_edits(text, [Edit("add", "2. b", one), Edit("add", "2. b", other)])
+        assert made == "1. a\n2. b\n3. x\n4. y\n3. c\n"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +127,12 @@ def test_an_example_is_added_like_a_rule_and_set_off_if_it_has_several_lines(tex
         ("a\nb\n", "a\nb", "x\ny\nz", "x\ny\nz\n"),
         ("ab\nb\n", "\nb", "\nx", "ab\nx\n"),
         ("a\nb\nc\n", "b", "", "a\nc\n"),
+        ("- a\n- b\n", "b", "- x", "- a\n- x\n"),
+        ("- a\n- b\n", "- b", "- x", "- a\n- x\n"),
+        ("1. a\n2. b c\n", "b", "2. x", "1. a\n2. x c\n"),
+        ("- a\n  - b\n", "b", "- x\n- y", "- a\n  - x\n  - y\n"),
+        ("- a: b\n", "b", "- x", "- a: - x\n"),
+        ("- a\n", "a", "-5 degrees", "- -5 degrees\n"),
     ],
 )
 def test_a_replacement_takes_the_place_of_the_passage_and_no_more(text, find, new, expected):
@@ -106,6 +152,13 @@ def test_a_replacement_takes_the_place_of_the_passage_and_no_more(text, find, ne
         ("a\n\nb\n", "a", "b\n"),
         ("a\n", "a", ""),
         ("a\n\nb\n\nc", "a\n\nb", "c"),
+        ("- a\n- b\n- c\n", "b", "- a\n- c\n"),
+        ("1. a\n2. b\n", "b", "1. a\n"),
+        ("- a\n  - b  \n- c\n", " b", "- a\n- c\n"),
+        ("  b \nc\n", "b", "c\n"),
+        ("- a b\n- c\n", "b", "- a \n- c\n"),
+        ("- a b\n- c\n", "a ", "- b\n- c\n"),
+        ("-5 degrees\n1.5 kg\n", "5 kg", "-5 degrees\n1.\n"),
     ],
 )
 def test_a_deletion_joins_no_lines_and_leaves_no_gap(text, find, expected):

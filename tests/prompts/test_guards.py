@@ -12,6 +12,7 @@ PLAIN = "Extract the date from the text.\n"
 FORMATTED = 'Read {text}.\nReply as {{"date": "..."}} in {language}.\n'
 JINJA = "{% if shout %}Loudly: {% endif %}Summarise {{ text }} in {{ n }} words.\n"
 JSON = 'Reply as {"date": "2026-01-31"}. The text is {text}.\n'
+RAW = 'Extract the invoice. Answer like {"total": 12.5}.\n'
 THINKING = "Put your reasoning in <thinking> tags, then answer.\n"
 ESCAPED = 'Reply as {{"label": "billing" | "tech", "reason": "..."}}.\nTicket: {ticket}\n'
 PIECES = st.lists(
@@ -53,6 +54,9 @@ def first_problem(*edit: str, within: frozenset[str] = EVERY) -> str:
         (ESCAPED, ESCAPED + "{{label? – don't guess}}\n"),
         (PLAIN, PLAIN + "Start your answer with `{`.\n"),
         (PLAIN, PLAIN + 'Reply as {"invoice": {"seller": {"name": "x"}}}.\n'),
+        (RAW, RAW + 'With a seller: {"invoice": {"seller": {"name": "x"}}}.\n'),
+        (RAW, RAW + "The first sign of the answer is {.\n"),
+        (RAW + "Text: {text}\n", RAW + "Open with {.\nText: {text}\n"),
         (PLAIN, PLAIN + "function f() { if (x) { y() } }\n"),
         ("Say it. <!-- by me -->\n", "Say it now. <!-- by me -->\n"),
         ("Say it. <!-- by me -->\n", "Say it now.\n"),
@@ -80,6 +84,8 @@ def test_an_edit_within_bounds_is_let_through(parent, text):
         (FORMATTED, FORMATTED + "{text: >9999999999}", "would be a new placeholder"),
         (FORMATTED, FORMATTED + "{text.__class__}", "new placeholder"),
         (PLAIN, PLAIN + "{text:{text:{text}}}", "nested too deep"),
+        (RAW, RAW + "{text:{text:{text}}}", "nested too deep"),
+        (RAW, RAW + "{text.owner}", "reaches into"),
         ("Width {text:{n}}\n", "Width {text:{m}}\n", "'{text:{n}}' is lost"),
         ("---\r\nmodel: x\r\n---\r\nHi\n", "Hi\n", "front matter"),
         (PLAIN, PLAIN + "{settings.api_key}", "reaches into"),

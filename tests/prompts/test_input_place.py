@@ -27,10 +27,59 @@ def added(text: str, kind: str = "add", addition: str = "New.") -> str:
         ("You help {name}.\n\nQuestion: {question}\n", "You help {name}.\nNew.\n\nQuestion: {question}\n"),
         ("Review: {text}\nSentiment:\n", "New.\n\nReview: {text}\nSentiment:\n"),
         ("Text:\n\n{text}\n", "New.\n\nText:\n\n{text}\n"),
+        ("Do it.\n\n问题：\n\n{question}\n", "Do it.\nNew.\n\n问题：\n\n{question}\n"),
+        (
+            "Rules:\n- Answer in {language}.\n\nTicket: {ticket}\n",
+            "Rules:\n- Answer in {language}.\n- New.\n\nTicket: {ticket}\n",
+        ),
+        (
+            "Do it.\n\nTicket:\n- Subject: {subject}\n- Body: {body}\n",
+            "Do it.\nNew.\n\nTicket:\n- Subject: {subject}\n- Body: {body}\n",
+        ),
     ],
 )
 def test_it_goes_before_the_input_at_the_end(text: str, after: str) -> None:
     assert added(text) == after
+
+
+@pytest.mark.parametrize(
+    "input_",
+    [
+        "Question: {question}\n\nAnswer:\n",
+        "### Input:\n{input}\n\n### Response:\n",
+        "Human: {text}\n\nAssistant:",
+        "<doc>{doc}</doc>\n\n<answer>\n",
+        "<doc>\n\n{doc}\n\n</doc>\n\n---\n\nLabel:",
+        "Text: %s\nSummary:\n",
+        "Text: %(text)s\n",
+        "Text: {}\nSummary:\n",
+        "Text: {0}\n",
+        "Translate this into French:\n\n{}\n",
+    ],
+)
+def test_it_goes_before_an_input_in_whatever_form_and_what_calls_for_the_answer(input_: str) -> None:
+    assert added(f"Do it.\n\n{input_}") == f"Do it.\nNew.\n\n{input_}"
+    assert added(input_) == (f"New.\n\n{input_}" if input_ not in ALONE else f"{input_}New.\n")
+
+
+ALONE = {"Text: %(text)s\n", "Text: {0}\n"}
+"""One paragraph that does not call for an answer: rules stand behind the input."""
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        "{% if text %}\nText: {{ text }}\n{% endif %}\n",
+        "{% if text %}\n\nText: {{ text }}\n\n{% endif %}\n",
+        "{% if h %}H: {{ h }}{% endif %}\n\nTicket: {{ t }}\nLabel:\n",
+        "{% for e in shots %}\nTicket: {{ e.t }}\nLabel: {{ e.l }}\n{% endfor %}\n\nTicket: {{ t }}\nLabel:\n",
+        "{% if h %}\nThat was said before:\n\nHello.\n\n{{ h }}\n{% endif %}\n\nTicket: {{ t }}\n",
+        "{% set n = 1 %}\nTicket {{ n }}: {{ t }}\n\nLabel:\n",
+        "{{#each shots}}\nQ: {{q}}\n{{/each}}\n\nQ: {{question}}\n",
+    ],
+)
+def test_it_goes_before_whole_blocks_of_template_code(blocks: str) -> None:
+    assert added(f"Do it.\n\n{blocks}") == f"Do it.\nNew.\n\n{blocks}"
 
 
 @pytest.mark.parametrize(
@@ -40,7 +89,17 @@ def test_it_goes_before_the_input_at_the_end(text: str, after: str) -> None:
         "What is the sentiment of this review? {text}\n",
         "Text: {text}\n\nFind the date in it.\n",
         'Answer as JSON.\n\n{"a": 1}\n',
-        "Do it.\n\n{% if text %}\nText: {{ text }}\n{% endif %}\n",
+        "{% if a %}\nDo it.\n\nText: {{ text }}\n{% endif %}\n",
+        "Do it.\n\n{% if brief %}\nBe brief.\n{% endif %}\n",
+        "Text: {text}\n\n{% if brief %}Be brief.{% endif %}\n",
+        "Do it.\n\n<% if text %>\nText: {text}\n<% end %>\n",
+        "You help {name}.\n\n## Rules\n",
+        "Text: {text}\n\nLearned rules:\n",
+        'Extract from {text}.\n\nAnswer with JSON:\n```json\n{"a": 1}\n```\n',
+        "Answer as JSON:\n\n```json\n{}\n```\n",
+        "Find it.\n\nIf there is none, return {}.\n",
+        "Find it.\n\nThey match \\d{4}.\n",
+        "Find it.\n\nA month is %m.\n",
         "---\nname: x\n---\n\n{text}\n",
         "Do it.\n\n<text>\n",
     ],
@@ -48,6 +107,20 @@ def test_it_goes_before_the_input_at_the_end(text: str, after: str) -> None:
 def test_elsewhere_it_goes_to_the_end(text: str) -> None:
     assert addition_place(text) == len(text)
     assert added(text) == text + "New.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("Rules:\n- Amounts in {currency}.\n- Be brief.\n", "- New."),
+        ("Extract totals.\n\nRules:\n- Amounts in {currency}.\n- Dates as YYYY-MM-DD.\n", "- New."),
+        ("You serve {company}.\n\n## Rules\n\n1. Answer in {language}.\n2. Be brief.\n", "3. New."),
+        ("- Answer in this language: {language}\n- Be brief.\n- Be kind.\n", "- New."),
+        ("Rules:\n- Answer in {language},\n  in a few words.\n", "- New."),
+    ],
+)
+def test_a_list_of_rules_is_no_input(text: str, after: str) -> None:
+    assert added(text) == f"{text}{after}\n"
 
 
 def test_an_example_stands_apart_from_the_input() -> None:
@@ -67,7 +140,10 @@ def test_nothing_goes_into_a_protected_region() -> None:
 
 
 PIECES = st.sampled_from(
-    ["{text}", "{{ x }}", "$x", "Text:", "- one", "# Head", "\n", "\n\n", "Say.", "---", " "]
+    (
+        *("{text}", "{{ x }}", "$x", "%s", "{}", "{% if x %}", "{% endif %}", "<t>", "</t>"),
+        *("Text:", "- one", "# Head", "\n", "\n\n", "Say.", "---", " "),
+    )
 )
 
 

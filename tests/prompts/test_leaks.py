@@ -71,6 +71,39 @@ def test_what_any_rule_may_say_is_none(rule):
     assert dates().find(TODAY + rule) is None
 
 
+@pytest.mark.parametrize(
+    ("own", "written"),
+    [
+        ("How many? 48213 units", '{"n":48213}'),
+        ("48213", "n:48213"),
+        ("48213", "数：48213"),
+        ("48213", "48213.0 of them"),
+        ("48213", "48,213.00"),
+        ("1875.5", "1875.50"),
+        ("1875.50", "1.875,5"),
+    ],
+)
+def test_a_number_is_one_in_whatever_form_it_is_written(own, written):
+    leaks = Leaks([CaseText("a", (own,)), CaseText("b", ("5",)), CaseText("c", ("7",))], [TODAY])
+    assert (leaks.find(f"{TODAY}{written}\n") or "").startswith("leak: ")
+
+
+@pytest.mark.parametrize(
+    ("own", "written"),
+    [
+        ("12304", "12:30, 4"),
+        ("at 12345", "10:12345"),
+        ("1500", "1.5"),
+        ("2019.0", "In 2019 it was."),
+        ("20201010", "version 2020.10.1"),
+        ("480", "48.0"),
+    ],
+)
+def test_what_is_another_number_is_none_of_a_case(own, written):
+    leaks = Leaks([CaseText("a", (own,)), CaseText("b", ("5",)), CaseText("c", ("7",))], [TODAY])
+    assert leaks.find(f"{TODAY}{written}\n") is None
+
+
 def test_what_stands_in_todays_prompts_may_stay():
     cases = [CaseText("c", ("the annual report of Pellworm Brauerei appeared on May 17, 2020",))]
     text = "For example: the annual report of Pellworm Brauerei appeared on May 17, 2020.\n"

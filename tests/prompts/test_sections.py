@@ -168,3 +168,33 @@ def test_a_body_that_comes_with_the_tags_of_its_element_is_understood():
     text = "<rules>\n- a\n</rules>\n"
     edit = Edit("section", "<rules>", "<rules>\n- a\n- b\n</rules>")
     assert apply_edits(text, [edit]) == "<rules>\n- a\n- b\n</rules>\n"
+
+
+TAGGED = (
+    "<instructions>\nYou route tickets.\n\n## Rules\n- a\n- b\n</instructions>\n\nAnswer with one word.\n"
+)
+ASKED = "Route tickets.\n\n## Rules\n- a\n- b\n\nTicket: {ticket}\nQueue:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "expected"),
+    [
+        (TAGGED, "- c", TAGGED.replace("- a\n- b", "- c")),
+        (TAGGED, "- c\n</instructions>", TAGGED.replace("- a\n- b", "- c")),
+        (TAGGED, "<x>\n- c\n</x>", TAGGED.replace("- a\n- b", "<x>\n- c\n</x>")),
+        ("<a>Do it.\n# Rules\n<b>\nx\n</b>\ny\n</a>\nEnd.\n", "z", "<a>Do it.\n# Rules\nz\n</a>\nEnd.\n"),
+        ("<a>\n</a>\n# Rules\nx\n</a>\ny\n", "z", "<a>\n</a>\n# Rules\nz\n"),
+        ("<a>\n# Rules\n```\n</a>\n```\nx\n</a>\ny\n", "z", "<a>\n# Rules\nz\n</a>\ny\n"),
+        ("<a>\n# Rules\n</a>\ny\n", "z", "<a>\n# Rules\nz\n</a>\ny\n"),
+        (ASKED, "- c", ASKED.replace("- a\n- b", "- c")),
+        (ASKED, "- c\n\nThe ticket: {ticket}", "Route tickets.\n\n## Rules\n- c\n\nThe ticket: {ticket}\n"),
+        ("Do.\n\n# Rules\n- a\n\nText: {}\nLabel:\n", "- c", "Do.\n\n# Rules\n- c\n\nText: {}\nLabel:\n"),
+        (
+            "Do.\n\n# Rules\n\nTicket: {ticket}\n",
+            "{ticket} comes first.",
+            "Do.\n\n# Rules\n\n{ticket} comes first.\n",
+        ),
+    ],
+)
+def test_a_section_ends_with_the_element_around_it_and_before_the_input_at_the_end(text, body, expected):
+    assert rewritten(text, "Rules", body) == expected

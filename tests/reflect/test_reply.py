@@ -185,6 +185,50 @@ def test_a_prompt_may_speak_of_thoughts() -> None:
     assert read(rule, RULE).edits[0].text == "The answer must not open with <think>."
 
 
+def rewrite(text: str) -> str:
+    return json.dumps({"diagnoses": [], "edits": [{"kind": "rewrite", "find": "", "text": text}]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Review it.\n\n```diff\n--- a/x.py\n+++ b/x.py\n@@ -1,2 +1,3 @@\n-a\n+b\n```\nVerdict: ok",
+        "```\ndiff --git a/x b/x\n```\nVerdict: ok",
+        "Write what a commit does.\n\ndiff --git a/x b/x",
+        "Shorten code with comments such as\n# rest of the code unchanged",
+        "Shorten it:\n```python\n# ... rest unchanged\n```\nOr not.",
+    ],
+)
+def test_a_prompt_may_show_a_diff_and_speak_of_code_that_is_left_out(text: str) -> None:
+    edits = (Edit("rewrite", "", text),)
+    assert read(rewrite(text)).edits == edits
+    assert read(f"Here:\n````\n{text}\n````").edits == edits
+
+
+def test_a_program_may_leave_nothing_out() -> None:
+    assert reason("```python\na = 1\n# rest of the code unchanged\n```", PROGRAM).startswith(
+        "parts of the text"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (
+            r"Write $a \times b$, $a \neq b$, \text{kg}, \frac{a}{b}.",
+            r"Write $a \times b$, $a \neq b$, \text{kg}, \frac{a}{b}.",
+        ),
+        (r"Write \\times, \\\\times and \\neq.", r"Write \times, \\times and \neq."),
+        (r"gt\neq\nnot\tab", "gt\neq\nnot\tab"),
+        (r"a:\n\textual\rights", "a:\n\textual\rights"),
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "Here it is:\n{}", "```json\n{}\n```"])
+def test_a_command_of_latex_with_one_backslash_is_no_tab(said: str, text: str, around: str) -> None:
+    reply = read(around.replace("{}", f'{{"diagnosis": "", "rule": "{said}"}}'), RULE)
+    assert reply.edits == (Edit("add", "", text),)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -202,6 +246,8 @@ def test_a_prompt_may_speak_of_thoughts() -> None:
         ("```diff\n-a\n+b\n```", "a diff instead of the text"),
         ("```\n--- a/prompts/x.md\n+++ b/prompts/x.md\n-a\n+b\n```", "a diff instead of the text"),
         ("```\n@@ -1,2 +1,3 @@\n-a\n+b\n```", "a diff instead of the text"),
+        ("```\n```diff\n-a\n+b\n```\n```", "a diff instead of the text"),
+        ("```\n# rest unchanged\n```", "parts of the text left out"),
         ("```\nRoute it.\n[... rest of the prompt unchanged ...]\n```", "parts of the text left out"),
         ("```\nRoute it.\n... (the rest stays the same)\n```", "parts of the text left out"),
         ('{"diagnoses": [', "malformed JSON"),
@@ -217,6 +263,9 @@ def test_a_prompt_may_speak_of_thoughts() -> None:
         ('{"diagnoses": [], "edits": [{"kind": "append", "find": "", "text": "x"}]}', "wrong shape"),
         ('{"diagnoses": [], "edits": [{"kind": "replace", "text": "x"}]}', "wrong shape"),
         ('{"diagnoses": [], "edits": [{"kind": "rewrite", "find": "", "text": "@@ -1 +1 @@"}]}', "a diff"),
+        (rewrite("```diff\n--- a/p.md\n+++ b/p.md\n-a\n+b\n```"), "a diff"),
+        (rewrite("Route it.\n(the rest of the rules stays the same)"), "parts of the text left out"),
+        (rewrite("```\nRoute it.\n... rest of the prompt unchanged\n```"), "parts of the text left out"),
         ('{"diagnoses": [], "edits": [{"kind": "add", "find": "", "text": "\\ud83d"}]}', "broken characters"),
         (json.dumps(RULE_JSON), "wrong shape"),
     ],
