@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.prompts import fragments
+from pytest_gepa.prompts.given import Today, as_words, in_order
 from pytest_gepa.prompts.python_source import parse_expression, parse_module
 
 RUN = 6
@@ -81,7 +82,7 @@ class Leaks:
         self._held_out = sum(1 << at for at, case in enumerate(self._cases) if case.is_held_out)
         searched = len(self._cases) - self._held_out.bit_count()
         self._shared = max(2, min(SHARED, searched))
-        self._today = _Today(f"\n{fragments.BREAK}\n".join(today))
+        self._today = Today(tuple(today))
         self._inputs: Mapping[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
         self._index: _Index | None = None
@@ -110,13 +111,13 @@ class Leaks:
         """Whether `text` holds the case's input word for word: what it sent to a model first, or what of its strings it
         sent at all. Where nothing is known of that, the longest of its strings is its input.
         """
-        given = _comparable(text)
+        given = as_words(text)
         sent, _, first = self._parts(case)
         return bool(first.strip() and first in given) or (bool(sent) and all(part in given for part in sent))
 
     def is_whole(self, text: str, case: str) -> bool:
         """Whether `text` holds the case's input, and something of its other strings, as the expected answer is."""
-        given = _comparable(text)
+        given = as_words(text)
         _, others, _ = self._parts(case)
         return self.holds_input(text, case) and (not others or any(part in given for part in others))
 
@@ -124,28 +125,55 @@ class Leaks:
         """The case's input and its expected answer, as they are written, None where it is not plain which they are.
 
         It is where the case has a single string that it does not send, or wants a JSON object that it does not send.
+        The input is never a prompt that it was filled in to: of that only the case's own strings are.
         """
         inputs = self._inputs.get(case, ())
         position = self._position.get(case)
-        if inputs and position is not None and (known := self._cases[position].pair) is not None:
+        if not inputs or position is None:
+            return None
+        sent, others, _ = self._parts(case)
+        known = self._cases[position].pair
+        if known is not None:
             given, wanted = known
             if wanted in inputs[0]:
                 return None
-            is_sent = given.strip() and _comparable(given) in _comparable(inputs[0])
-            return (given if is_sent else inputs[0]).strip(), wanted
-        sent, others, _ = self._parts(case)
-        if not inputs or len(others) != 1:
+            if given.strip() and as_words(given) in as_words(inputs[0]):
+                return given.strip(), wanted
+            expected = as_words(wanted)
+            told = self._told(case, [part for part in sent if part not in expected])
+            return (told, wanted) if told else None
+        if len(others) != 1:
             return None
-        values = {_comparable(value): value for value in self._cases[self._position[case]].values}
-        return (values[sent[0]] if len(sent) == 1 else inputs[0]).strip(), values[others[0]].strip()
+        values = self._values(case)
+        told = values[sent[0]].strip() if len(sent) == 1 else self._told(case, sent)
+        return (told, values[others[0]].strip()) if told else None
+
+    def _told(self, case: str, sent: Sequence[str]) -> str:
+        """What a case gives: what it sent first, or where that is a prompt filled in, its strings in their order, each
+        on a line of its own. "" where it has none.
+        """
+        first = self._inputs[case][0]
+        if not self._today.is_filled_in(as_words(first)):
+            return first.strip()
+        values = self._values(case)
+        return "\n".join(values[part].strip() for part in in_order(as_words(first), sent))
+
+    def _values(self, case: str) -> dict[str, str]:
+        return {as_words(value): value for value in self._cases[self._position[case]].values}
 
     def _parts(self, case: str) -> tuple[list[str], list[str], str]:
-        """The strings of a case that it sent, its others, and what it sent first, each as words."""
+        """The strings of a case that it sent, its others, and what it sent first, each as words.
+
+        What stands in today's prompts, as a label may, was not sent by the case where one of them was filled in.
+        """
         position = self._position.get(case)
         values = self._cases[position].values if position is not None else ()
-        own = [part for value in values if (part := _comparable(value)).strip()]
-        inputs = [_comparable(one) for one in self._inputs.get(case, ())]
+        own = [part for value in values if (part := as_words(value)).strip()]
+        inputs = [as_words(one) for one in self._inputs.get(case, ())]
         sent = [part for part in own if any(part in one for one in inputs)]
+        new = [part for part in sent if part not in self._today.joined]
+        if any(map(self._today.is_filled_in, inputs)):
+            sent = new or sent
         if not inputs and own:
             sent = [max(own, key=len)]
         return sent, [part for part in own if part not in sent], inputs[0] if inputs else ""
@@ -214,18 +242,6 @@ class Leaks:
         return is_long and searched.bit_count() < self._shared and not searched & exempt
 
 
-class _Today:
-    """The fragments of today's prompts, all together."""
-
-    def __init__(self, text: str) -> None:
-        listed = fragments.words(text)
-        self.words = frozenset(listed)
-        self.joined = fragments.joined(listed)
-        self.numbers = frozenset({*fragments.numbers(text), *fragments.numbers_in_codes(text)})
-        self.codes = frozenset(fragments.codes(text))
-        self.uncapitalised = frozenset(fragments.uncapitalised(text))
-
-
 def case_values(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str, ...]:
     """Return the strings of a case: those in the reprs of its parameters, and the literals of its test function.
 
@@ -284,10 +300,6 @@ def _told_children(node: ast.AST) -> Iterator[ast.AST]:
 
 def _name(function: ast.expr) -> str:
     return getattr(function, "attr", getattr(function, "id", ""))
-
-
-def _comparable(text: str) -> str:
-    return fragments.joined(fragments.words(text))
 
 
 def _cut(text: str) -> str:

@@ -1,31 +1,47 @@
-"""What the checks of failing cases state, read without a model: values that they want, statements that did not hold."""
+"""What the checks of failing cases state, read without a model: the values that they want."""
 
 from __future__ import annotations
 
 import ast
-import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_gepa.prompts.pairs import READS_JSON
-from pytest_gepa.prompts.python_source import parse_expression, parse_module, plain_value
+from pytest_gepa.prompts.python_source import plain_value
+from pytest_gepa.reflect.checks import checks
 from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.reflect.places import Path, answer_object, field, is_answer, names, places
+from pytest_gepa.reflect.reading import reading
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.wording import listed
 
-_TRIED = 40
-"""Lines of a failure that are looked at."""
+MOST_LABELS = 20
+_LABEL = re.compile(r"(?=.*\S)[^\n`]{1,60}")
+_NO_JSON = ("JSONDecodeError", "Invalid JSON")
+"""What json and pydantic say of a text that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule for a prompt, and the reason for it in words."""
+
+    text: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The texts that all search cases of one test want in one place: the answer, or the `field` of a JSON object.
+    """The texts that all search cases of one test want in one place: the answer, or a field of a JSON object, of which
+    `subject` speaks (`The value of ...`).
 
-    `got` are those that failing cases had there instead; `failing` is the number of these cases.
+    `is_alone` is whether such a text is all of an answer. `got` are those that failing cases had there instead;
+    `failing` is the number of these cases.
     """
 
-    field: str
+    subject: str
+    is_alone: bool
     wanted: tuple[str, ...]
     got: tuple[str, ...]
     failing: int
@@ -40,53 +56,39 @@ class Comparison:
     wanted: object
 
 
-def statements(exhibit: Exhibit) -> Iterator[ast.expr]:
-    """The conditions of the asserts that failed, as they stand in the test; of `a and b` each."""
-    for line in _said(exhibit):
-        if line.startswith("> "):
-            for node in ast.walk(parse_module(line[2:].strip()) or ast.Module([], [])):
-                if isinstance(node, ast.Assert):
-                    yield from node.test.values if isinstance(node.test, ast.BoolOp) else [node.test]
-
-
-def members(exhibit: Exhibit) -> tuple[str, ...]:
-    """The texts among which a failing case looked for its value in vain, as pytest shows them."""
-    for compared in _introspected(exhibit):
-        if isinstance(compared.ops[0], ast.In):
-            found = plain_value(compared.comparators[0])
-            if isinstance(found, (tuple, list, set, frozenset, dict)) and all(
-                isinstance(one, str) for one in found
-            ):
-                return tuple(sorted(found))
-    return ()
-
-
 def comparisons(exhibits: Iterable[Exhibit]) -> list[Comparison]:
     """What failing cases had and what they wanted: their asserts say so, or an answer was to be read as JSON and is no
     object, and then the one object among the case's parameters is what is wanted.
     """
     found = []
     for exhibit in exhibits:
-        parameters = [value for _, value in _parameters(exhibit.case)]
-        for compared in _introspected(exhibit):
+        own = dict(parameters(exhibit.case))
+        for compared in filter(None, (check.compared for check in checks(exhibit))):
             left, right = plain_value(compared.left), plain_value(compared.comparators[0])
             if not isinstance(compared.ops[0], ast.Eq) or left is None or right is None:
                 continue
-            is_turned = left in parameters and right not in parameters
+            is_turned = left in own.values() and right not in own.values()
             found.append(Comparison(exhibit, *((right, left) if is_turned else (left, right))))
             break
         else:
-            objects = [value for value in parameters if isinstance(value, dict)]
-            if len(objects) == 1 and wants_json(exhibit) and not isinstance(answer_object(exhibit), dict):
+            how = reading(exhibit.case)
+            objects = [own[name] for name in (*how.equal, *how.inside) if isinstance(own.get(name), dict)]
+            if len(objects) == 1 and wants_json(exhibit) and not answer_object(exhibit):
                 found.append(Comparison(exhibit, None, objects[0]))
     return found
 
 
 def wants_json(exhibit: Exhibit) -> bool:
     """Whether the check of a case reads JSON."""
-    return bool(READS_JSON.search(exhibit.case.source)) or (
-        "JSONDecodeError" in exhibit.rollout.trajectory.failure
-    )
+    return reading(exhibit.case).is_json or found_no_json(exhibit)
+
+
+def found_no_json(exhibit: Exhibit) -> bool:
+    """Whether a case failed as what it read was no JSON."""
+    printed = read_failure(
+        exhibit.rollout.trajectory.failure
+    ).printed  # an `except` around it names the error, too
+    return any(words in printed for words in _NO_JSON)
 
 
 def series(compared: Sequence[Comparison], cases: Sequence[Case]) -> list[Series]:
@@ -94,32 +96,74 @@ def series(compared: Sequence[Comparison], cases: Sequence[Case]) -> list[Series
     found: list[Series] = []
     for source in dict.fromkeys(one.exhibit.case.source for one in compared):
         mine = [one for one in compared if one.exhibit.case.source == source]
-        names = Counter(
-            name for one in mine for name, value in _parameters(one.exhibit.case) if value == one.wanted
+        named = Counter(
+            name for one in mine for name, value in parameters(one.exhibit.case) if value == one.wanted
         )
-        if not names:
+        if not named:
             continue
-        name = names.most_common(1)[0][0]
-        every = [
-            value
-            for case in cases
-            if case.source == source
-            for parameter, value in _parameters(case)
-            if parameter == name
-        ]
+        name = named.most_common(1)[0][0]
+        own = [dict(parameters(case)) for case in cases if case.source == source]
+        every = [values[name] for values in own if name in values]
         objects = [value for value in every if isinstance(value, dict)]
         if len(objects) == len(every):
-            for field in keys(objects):
-                pairs = [
-                    (one.got.get(field) if isinstance(one.got, dict) else None, one.wanted[field])
-                    for one in mine
-                    if isinstance(one.wanted, dict) and field in one.wanted
-                ]
-                found.append(_series(field, [value[field] for value in objects], pairs))
-        else:
-            field = _field(mine)
-            found.append(_series(field, every, [(one.got, one.wanted) for one in mine]))
+            found += _fields(mine, objects)
+        elif (place := _place(mine)) is not None:
+            found.append(_series(*place, every, [(one.got, one.wanted) for one in mine]))
     return [one for one in found if one.wanted and one.failing]
+
+
+def _fields(mine: Sequence[Comparison], objects: Sequence[dict[object, object]]) -> Iterator[Series]:
+    """The texts of each key that all of the objects have which are wanted."""
+    answers = [(answer, one.got) for one in mine if (answer := answer_object(one.exhibit))]
+    for key in keys(objects):
+        if answers and not any(key in answer or got == answer for answer, got in answers):
+            continue  # the application has named it
+        if not answers and not any(wants_json(one.exhibit) or names(one.exhibit, key) for one in mine):
+            continue
+        pairs = [
+            (one.got.get(key) if isinstance(one.got, dict) else None, one.wanted[key])
+            for one in mine
+            if isinstance(one.wanted, dict) and key in one.wanted
+        ]
+        yield _series(field((key,)), False, [value[key] for value in objects], pairs)
+
+
+def _place(mine: Sequence[Comparison]) -> tuple[str, bool] | None:
+    """Where in their answers these cases had what was compared: a field in words, else "", and whether it was the whole
+    answer. None where it is nowhere, or in an object and not always in the same place.
+    """
+    if any(one.wanted in call.tools for one in mine for call in one.exhibit.rollout.trajectory.calls):
+        return None  # the name of a tool, which is no answer
+    paths, is_alone, is_known = list[list[Path]](), True, False
+    for one in mine:
+        exhibit = one.exhibit
+        if not exhibit.rollout.trajectory.answer.strip() and not answer_object(exhibit):
+            is_known = True  # it was not seen: nothing speaks against it
+        elif is_answer(exhibit, one.got):
+            is_known = True
+        elif answer := answer_object(exhibit):
+            paths.append(list(places(answer, one.got)))
+        elif names(exhibit, one.got) or names(exhibit, one.wanted):
+            is_known, is_alone = True, False
+    if paths:
+        somewhere = [found for found in paths if found]  # elsewhere it is what stands for a missing one
+        common = (
+            [path for path in somewhere[0] if all(path in found for found in somewhere)] if somewhere else []
+        )
+        return (field(min(common, key=lambda path: (len(path), path))), False) if common else None
+    return ("", is_alone) if is_known else None
+
+
+def are_labels(texts: Collection[str]) -> bool:
+    """Whether texts may be the labels of which an answer is one: some, and each short."""
+    return 2 <= len(texts) <= MOST_LABELS and all(_LABEL.fullmatch(text) for text in texts)
+
+
+def exactly_one_of(labels: Sequence[str], subject: str = "", is_alone: bool = True) -> str:
+    """The rule that the answer, or what `subject` speaks of, is one of these labels."""
+    start = f"{subject} is" if subject else "Answer with"
+    end = ", and nothing else." if is_alone and not subject else "."
+    return f"{start} exactly one of {listed(labels)}, spelt as here{end}"
 
 
 def keys(objects: Sequence[object]) -> tuple[str, ...]:
@@ -129,52 +173,25 @@ def keys(objects: Sequence[object]) -> tuple[str, ...]:
     return found[0] if same else ()
 
 
-def answer_object(exhibit: Exhibit) -> object:
-    """The answer of a run as JSON, None where it is none."""
-    try:
-        return json.loads(exhibit.rollout.trajectory.answer)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _series(field: str, every: Sequence[object], pairs: Sequence[tuple[object, object]]) -> Series:
-    different = [(got, wanted) for got, wanted in pairs if got != wanted]
-    wanted = tuple(one for one in every if isinstance(one, str))
-    return Series(
-        field,
-        wanted if len(wanted) == len(every) else (),
-        tuple(got for got, _ in different if isinstance(got, str)),
-        len(different),
-    )
-
-
-def _field(compared: Sequence[Comparison]) -> str:
-    """The field of the answer, as a JSON object, that was compared: the first that always has the value in question."""
-    answers = [(answer_object(one.exhibit), one.got) for one in compared]
-    fields = [
-        {key for key, value in answer.items() if value == got} if isinstance(answer, dict) else set()
-        for answer, got in answers
-    ]
-    return min(set.intersection(*fields), default="") if fields else ""
-
-
-def _said(exhibit: Exhibit) -> list[str]:
-    return read_failure(exhibit.rollout.trajectory.failure).said.split("\n")[:_TRIED]
-
-
-def _introspected(exhibit: Exhibit) -> Iterator[ast.Compare]:
-    """The comparisons that pytest shows with their values: `assert 'x' == 'billing'`."""
-    for line in read_failure(exhibit.rollout.trajectory.failure).printed.split("\n")[:_TRIED]:
-        _, word, shown = line.partition("assert ")
-        found = parse_expression(shown.strip()) if word else None
-        if isinstance(found, ast.Compare) and len(found.ops) == 1:
-            yield found
-
-
-def _parameters(case: Case) -> list[tuple[str, object]]:
+def parameters(case: Case) -> list[tuple[str, object]]:
+    """The parameters of a case that are plain data, with their values."""
     found = []
     for name, shown in case.parameters:
         value = plain_value(shown.strip())
         if value is not None:
             found.append((name, value))
     return found
+
+
+def _series(
+    subject: str, is_alone: bool, every: Sequence[object], pairs: Sequence[tuple[object, object]]
+) -> Series:
+    different = [(got, wanted) for got, wanted in pairs if got != wanted]
+    wanted = tuple(one for one in every if isinstance(one, str))
+    return Series(
+        subject,
+        is_alone,
+        wanted if len(wanted) == len(every) else (),
+        tuple(got for got, _ in different if isinstance(got, str)),
+        len(different),
+    )

@@ -205,6 +205,42 @@ def test_input_and_answer_are_known_where_one_string_is_not_sent():
     assert several.pair("no such case") is None
 
 
+FILLED_IN = (
+    "Answer the question from the context in one word, seine-river or billing.\n\n"
+    "Context: {context}\n\nQuestion: {question}\nAnswer:"
+)
+CONTEXT, QUESTION = "The Seine flows through the old town.", "Which river is named?"
+SENT = FILLED_IN.format(context=CONTEXT, question=QUESTION)
+
+
+@pytest.mark.parametrize(
+    ("values", "sent", "told"),
+    [
+        ((QUESTION, CONTEXT, "harbour"), SENT, f"{CONTEXT}\n{QUESTION}"),
+        ((QUESTION, CONTEXT, "old town", "harbour"), SENT, f"{CONTEXT}\n{QUESTION}"),  # of the context
+        ((QUESTION, CONTEXT, "Context: ", "harbour"), SENT, None),  # which of the two is the answer?
+        ((CONTEXT, "harbour"), SENT, CONTEXT),
+        (("nobody sends this",), SENT, None),
+        ((QUESTION, CONTEXT, "harbour"), f"{CONTEXT} -- {QUESTION}", f"{CONTEXT} -- {QUESTION}"),
+    ],
+)
+def test_the_input_of_a_case_is_no_prompt_that_it_was_filled_in_to(values, sent, told):
+    leaks = Leaks([CaseText("c", values)], [TODAY, FILLED_IN])
+    leaks.learn({"c": [sent]})
+    pair = leaks.pair("c")
+    assert pair == (told and (told, values[-1]))
+    assert pair is None or leaks.is_whole("\n".join(pair), "c")
+
+
+def test_an_answer_that_the_prompt_names_was_not_sent_by_the_case():
+    leaks = Leaks([CaseText("c", (CONTEXT, QUESTION, "seine-river"))], [FILLED_IN])
+    leaks.learn({"c": [SENT]})
+    assert leaks.pair("c") == (f"{CONTEXT}\n{QUESTION}", "seine-river")
+    leaks = Leaks([CaseText("c", (CONTEXT, "which nobody sends", "billing"))], [FILLED_IN])
+    leaks.learn({"c": [SENT]})
+    assert leaks.pair("c") is None
+
+
 def test_a_case_of_which_only_the_input_is_known_is_whole_with_that():
     leaks = Leaks([CaseText("c", ("W1-003",))], [TODAY])
     leaks.learn({"c": ["Ticket W1-003: the kettle of my aunt"]})

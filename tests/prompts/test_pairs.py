@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.prompts.leaks import CaseText, Leaks
+from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.prompts.pairs import json_pair
 
 SOURCE = "def test_sum(text, wanted):\n    assert json.loads(answer(text)) == wanted\n"
@@ -88,3 +88,21 @@ def test_an_object_that_is_sent_is_not_what_is_wanted() -> None:
     known = leaks()
     known.learn({"c": [f"Check this: {json.dumps(WANTED)}"]})
     assert known.pair("c") is None
+
+
+PROMPT = "Sum up what was paid, as JSON with amount and currency.\nNote: {note}\nDate: {date}"
+NOTE, DATE = "Taxi to the fair, 40 in all", "the third of May"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [((DATE, NOTE), f"{NOTE}\n{DATE}"), ((DATE, "not sent"), DATE), (("neither", "nor this"), None)],
+)
+def test_of_a_prompt_that_is_filled_in_only_what_the_case_has_put_there_is_given(
+    values: tuple[str, str], told: str | None
+) -> None:
+    parameters = [("date", repr(values[0])), ("note", repr(values[1])), ("wanted", repr(WANTED))]
+    case = CaseText("c", case_values(parameters, SOURCE), pair=json_pair(parameters, SOURCE))
+    known = Leaks([case], [PROMPT])
+    known.learn({"c": [PROMPT.format(note=NOTE, date=DATE)]})
+    assert known.pair("c") == (None if told is None else (told, '{"amount": 40, "currency": "USD"}'))

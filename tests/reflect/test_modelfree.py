@@ -170,26 +170,6 @@ def test_the_fields_of_the_objects_that_are_wanted():
 
 
 @pytest.mark.parametrize(
-    ("statement", "rule"),
-    [
-        (
-            r'assert re.fullmatch(r"[A-Z]{2}\d", answer)',
-            r"The answer as a whole matches the regular expression `[A-Z]{2}\d`.",
-        ),
-        ('assert answer.startswith("Dear")', "The answer begins with `Dear`."),
-        ('assert answer.strip().endswith("regards")', "The answer ends with `regards`."),
-        ('assert "refund" in answer.lower()', "The answer holds `refund`."),
-        ('assert data["mood"] == "x" and "http" not in answer', "The answer does not hold `http`."),
-        ("assert len(answer) < 100", "The answer has at most 99 characters."),
-        ("assert len(answer.split()) <= 12", "The answer has at most 12 words."),
-        ('assert data["code"].isupper()', "The value of `code` is in capital letters."),
-    ],
-)
-def test_what_an_assert_demands_of_the_answer(statement: str, rule: str):
-    assert texts([shown(case(1), "no", "AssertionError: assert False", statement=statement)], []) == [rule]
-
-
-@pytest.mark.parametrize(
     "failure",
     [
         "",
@@ -371,9 +351,13 @@ def test_without_an_example_the_rules_are_put_together():
 def test_what_a_judge_of_the_test_should_have_said_is_no_rule_for_the_application():
     source = "def test_route(ticket):\n    assert judge(route(ticket)).startswith('yes')\n"
     cases = [case(n, ("ticket", f"ticket {n}"), source=source) for n in range(4)]
+    printed = (
+        "AssertionError: assert False",
+        " +  where False = <built-in method startswith of str object at 0x7f>('yes')",
+        " +    where <built-in method startswith of str object at 0x7f> = 'No, impolite.'.startswith",
+    )
     failing = [
-        shown(one, "No, impolite.", "AssertionError: assert False", statement=source.split("\n")[1].strip())
-        for one in cases
+        shown(one, "No, impolite.", *printed, statement=source.split("\n")[1].strip()) for one in cases
     ]
     model_free, parent = ModelFree(cases, guard_of(cases), ("add",)), seed_candidate({PROMPT: TEXT})
     assert model_free.propose(parent, [PROMPT], failing) is not None  # of the application's own answer

@@ -1,0 +1,134 @@
+"""Where in the answer of a run a value stands that its check speaks of: the whole, a field of an object, a part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from pytest_gepa.prompts.given import as_words
+from pytest_gepa.reflect.calls import answers_among
+from pytest_gepa.reflect.fence import UnclosedFenceError, find_fences
+from pytest_gepa.reflect.transcript import Exhibit
+
+ANSWER = "The answer"
+
+Path = tuple[str, ...]
+"""The keys by which a value is reached in an object; none for the object itself."""
+
+_DEEPEST = 5
+_LEAST_PART = 3
+"""A text of fewer words may stand in an answer by chance."""
+
+
+def answer_value(exhibit: Exhibit) -> object:
+    """The answer of a run as JSON, None where it is none."""
+    return _json(exhibit.rollout.trajectory.answer)
+
+
+def answer_object(exhibit: Exhibit) -> dict[str, object]:
+    """The object that the answer of a run is, or has in its only fence or in the only call of a tool; {} if none."""
+    calls = exhibit.rollout.trajectory.calls
+    answered = [calls[at].answer for at in answers_among(calls)][-1:]
+    texts = [exhibit.rollout.trajectory.answer]
+    texts += _fenced(texts[0])
+    texts += [
+        one.arguments
+        for message in answered
+        if message and len(message.tool_calls) == 1
+        for one in message.tool_calls
+    ]
+    objects = [value for text in texts if isinstance(value := _json(text), dict)]
+    return objects[0] if objects else {}
+
+
+def is_json_before(exhibit: Exhibit) -> bool:
+    """Whether an answer before the last one is an object or a list, which may be what the check reads."""
+    calls = exhibit.rollout.trajectory.calls
+    earlier = [calls[at].answer for at in answers_among(calls)][:-1]
+    return any(isinstance(_json(message.content), (dict, list)) for message in earlier if message)
+
+
+def subject(exhibit: Exhibit, value: object, keys: Path = ()) -> str:
+    """What a condition is about that speaks of `value`: the answer or a field of it, "" where it is neither, or not
+    plain which. `keys` are those by which the check has read it, as far as it tells them.
+    """
+    if value is None:
+        return ""
+    if is_answer(exhibit, value):
+        return ANSWER
+    paths = [path for path in places(answer_object(exhibit), value) if path[-1:] == (keys or path)[-1:]]
+    if len(paths) > 1 and len(keys) > 1:
+        paths = [path for path in paths if path == keys]
+    return field(paths[0]) if len(paths) == 1 else ""
+
+
+def told(exhibit: Exhibit) -> Iterator[tuple[str, str]]:
+    """The answer, and the texts in the fields of it, each with what it is in words."""
+    yield ANSWER, exhibit.rollout.trajectory.answer
+    for path, value in _walked(answer_object(exhibit)):
+        if isinstance(value, str):
+            yield field(path), value
+
+
+def is_answer(exhibit: Exhibit, value: object) -> bool:
+    """Whether a value is all of the answer, but for what is around its words."""
+    answer = exhibit.rollout.trajectory.answer
+    return isinstance(value, str) and bool(answer.strip()) and _same(value, answer)
+
+
+def is_part(exhibit: Exhibit, value: object) -> bool:
+    """Whether a text is a part of the answer, or the answer of it, that stands there not by chance."""
+    answer, words = (
+        as_words(exhibit.rollout.trajectory.answer),
+        as_words(value) if isinstance(value, str) else "",
+    )
+    inner, outer = sorted((answer, words), key=len)
+    return len(inner.split()) >= _LEAST_PART and inner in outer
+
+
+def names(exhibit: Exhibit, value: object) -> bool:
+    """Whether the answer has the words of a text."""
+    words = as_words(value) if isinstance(value, str) else ""
+    return bool(words.strip()) and words in as_words(exhibit.rollout.trajectory.answer)
+
+
+def places(value: object, wanted: object) -> Iterator[Path]:
+    """The paths by which `wanted` is reached in an object, however it is spelt."""
+    for path, inner in _walked(value):
+        is_text = isinstance(inner, str) and isinstance(wanted, str)
+        if inner == wanted or (is_text and _same(str(inner), str(wanted))):
+            yield path
+
+
+def field(path: Path) -> str:
+    """The value at a path in words: The value of `total` in `invoice`."""
+    return f"The value of {' in '.join(f'`{key}`' for key in reversed(path))}"
+
+
+def _same(text: str, other: str) -> bool:
+    if text.strip() == other.strip():
+        return True
+    words = as_words(text)
+    return bool(words.strip()) and words == as_words(other)
+
+
+def _walked(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
+    for key, inner in value.items() if isinstance(value, dict) and len(path) < _DEEPEST else ():
+        yield (*path, key), inner
+        yield from _walked(inner, (*path, key))
+
+
+def _fenced(text: str) -> Iterable[str]:
+    try:
+        found = find_fences(text)
+    except UnclosedFenceError:
+        return []
+    return [found[0].content] if len(found) == 1 else []
+
+
+def _json(text: str) -> object:
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value

@@ -1,0 +1,534 @@
+"""Rules that checks state: what is said of which answer, and where nothing is, as it might be false."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pytest_gepa.reflect.transcript import Exhibit
+from pytest_gepa.trace.trajectory import Message, ToolCall
+from tests.reflect.test_modelfree import case, compared, shown, suite, texts
+
+LETTER = "Thank you for your letter.\nWe will look into it soon.\n\nYours, the desk"
+FIELDS = {
+    "mood": "Happy",
+    "code": "ab",
+    "note": "all is well",
+    "tags": ["a", "b"],
+    "invoice": {"total": 5, "cur": "EUR"},
+    "cur": "EUR",
+}
+JSON = json.dumps(FIELDS)
+
+
+def where(*lines: str) -> list[str]:
+    return [f" +  {'  ' * depth}where {line}" for depth, line in enumerate(lines)]
+
+
+def method(value: object, name: str, arguments: str = "", gave: object = False) -> list[str]:
+    """How pytest shows a method of a text."""
+    bound = f"<built-in method {name} of str object at 0x7f1d>"
+    return where(f"{gave!r} = {bound}({arguments})", f"{bound} = {value!r}.{name}")
+
+
+def length(value: object, most: int, sign: str = "<=") -> list[str]:
+    number = len(value)  # type: ignore[arg-type]
+    return [f"AssertionError: assert {number} {sign} {most}", *where(f"{number} = len({value!r})")]
+
+
+def match(name: str, *arguments: object) -> list[str]:
+    function, shown = f"<function {name} at 0x7f1d>", ", ".join(map(repr, arguments))
+    return ["AssertionError: assert None", *where(f"None = {function}({shown})", f"{function} = re.{name}")]
+
+
+def stated(statement: str, answer: str, printed: list[str], source: str = "") -> list[str]:
+    return texts([shown(case(1, source=source), answer, *printed, statement=statement)], [])
+
+
+@pytest.mark.parametrize(
+    ("statement", "answer", "printed", "rule"),
+    [
+        (
+            r'assert re.fullmatch(r"[A-Z]{2}\d", out)',
+            "no",
+            match("fullmatch", r"[A-Z]{2}\d", "no"),
+            r"The answer as a whole matches the regular expression `[A-Z]{2}\d`.",
+        ),
+        (
+            'assert re.match("[A-Z]", data["code"])',
+            JSON,
+            match("match", "[A-Z]", "ab"),
+            "The value of `code` begins with a match of the regular expression `[A-Z]`.",
+        ),
+        (
+            'assert out.startswith("Dear")',
+            LETTER,
+            ["assert False", *method(LETTER, "startswith", "'Dear'")],
+            "The answer begins with `Dear`.",
+        ),
+        (
+            'assert out.strip().endswith("regards"), f"no regards: {out}"',
+            f"{LETTER}\n",
+            ["AssertionError: no regards: ...", "assert False", *method(LETTER, "endswith", "'regards'")],
+            "The answer ends with `regards`.",
+        ),
+        (
+            "assert out.isdigit()",
+            "no",
+            ["assert False", *method("no", "isdigit")],
+            "The answer consists of digits only.",
+        ),
+        (
+            'assert data["code"].isupper()',
+            JSON,
+            ["AssertionError: assert False", *method("ab", "isupper")],
+            "The value of `code` is in capital letters.",
+        ),
+        (
+            'assert "refund" in out.lower()',
+            LETTER,
+            [f"AssertionError: assert 'refund' in {LETTER.lower()!r}"],
+            "The answer holds `refund`.",
+        ),
+        (
+            'assert "letter" not in out',
+            LETTER,
+            [f"assert 'letter' not in {LETTER!r}", "  ", "  'letter' is contained here:"],
+            "The answer does not hold `letter`.",
+        ),
+        (
+            'assert "Thank" in out and "http" in out',
+            LETTER,
+            [f"assert ('Thank' in {LETTER!r} and 'http' in {LETTER!r})"],
+            "The answer holds `http`.",
+        ),
+        (
+            'assert "refund" in out or "credit" in out',
+            LETTER,
+            [f"assert ('refund' in {LETTER!r} or 'credit' in {LETTER!r})"],
+            "The answer holds at least one of `refund` and `credit`.",
+        ),
+        (
+            'assert "sad" in data.get("mood", "")',
+            JSON,
+            ["assert 'sad' in 'Happy'"],
+            "The value of `mood` holds `sad`.",
+        ),
+        (
+            'assert "USD" in data["invoice"]["cur"]',
+            JSON,
+            ["assert 'USD' in 'EUR'"],
+            "The value of `cur` in `invoice` holds `USD`.",
+        ),
+        ('assert "c" in data["tags"]', JSON, ["assert 'c' in ['a', 'b']"], "The value of `tags` holds `c`."),
+        (
+            'assert "total" in data',
+            '{"sum": 5, "cur": "EUR"}',
+            ["AssertionError: assert 'total' in {'sum': 5, 'cur': 'EUR'}"],
+            "The answer is a JSON object with the key `total`.",
+        ),
+        (
+            'assert "refund" in body',
+            LETTER,
+            ["assert 'refund' in 'We will look into it soon.'"],
+            "The answer holds `refund`.",
+        ),
+        ("assert len(out) < 20", LETTER, length(LETTER, 20, "<"), "The answer has at most 19 characters."),
+        (
+            "assert len(out.strip()) <= 20",
+            LETTER,
+            length(LETTER, 20),
+            "The answer has at most 20 characters.",
+        ),
+        (
+            'assert len(data["mood"]) <= 3',
+            JSON,
+            length("Happy", 3),
+            "The value of `mood` has at most 3 characters.",
+        ),
+        (
+            "assert len(out.split()) <= 12",
+            LETTER,
+            length(LETTER.split(), 12),
+            "The answer has at most 12 words.",
+        ),
+        (
+            "assert len(words) <= 12",
+            LETTER,
+            length(LETTER.lower().split(), 12),
+            "The answer has at most 12 words.",
+        ),
+        (
+            'assert len(data["note"].split()) <= 2',
+            JSON,
+            length(["all", "is", "well"], 2),
+            "The value of `note` has at most 2 words.",
+        ),
+        (
+            "assert len(out.splitlines()) <= 3",
+            LETTER,
+            length(LETTER.splitlines(), 3),
+            "The answer has at most 3 lines.",
+        ),
+        (
+            "assert len(lines) <= 2",
+            LETTER,
+            length([line for line in LETTER.splitlines() if line], 2),
+            "The answer has at most 2 lines.",
+        ),
+        (
+            'assert len(out.split("\\n\\n")) <= 1',
+            LETTER,
+            length(LETTER.split("\n\n"), 1),
+            "The answer has at most 1 paragraph.",
+        ),
+        (
+            'assert out in ("no", "yes")',
+            "maybe",
+            ["assert 'maybe' in ('no', 'yes')"],
+            "Answer with exactly one of `no` and `yes`, spelt as here, and nothing else.",
+        ),
+        (
+            "assert out.strip().lower() in OK",
+            "Maybe.",
+            ["assert 'maybe.' in frozenset({'no', 'yes'})"],
+            "Answer with exactly one of `no` and `yes`, spelt as here, and nothing else.",
+        ),
+        (
+            'assert data["mood"] in {"sad", "angry"}',
+            JSON,
+            ["AssertionError: assert 'Happy' in {'sad', ...}"],
+            "The value of `mood` is exactly one of `angry` and `sad`, spelt as here.",
+        ),
+    ],
+)
+def test_what_an_assert_demands_of_the_answer(statement: str, answer: str, printed: list[str], rule: str):
+    assert stated(statement, answer, printed) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("statement", "answer", "printed"),
+    [
+        # Another condition than it seems.
+        (
+            'assert out.startswith("Dear", 3)',
+            LETTER,
+            ["assert False", *method(LETTER, "startswith", "'Dear', 3")],
+        ),
+        (
+            'assert out.startswith(("Dear", "Hi"))',
+            LETTER,
+            ["assert False", *method(LETTER, "startswith", "('Dear', 'Hi')")],
+        ),
+        (
+            'assert not out.startswith("Thank")',
+            LETTER,
+            ["assert not True", *method(LETTER, "startswith", "'Thank'", True)],
+        ),
+        ('assert not "letter" in out', LETTER, [f"assert not 'letter' in {LETTER!r}"]),
+        ('assert ("refund" in out) == True', LETTER, [f"assert ('refund' in {LETTER!r}) == True"]),
+        ('assert re.match("y", out, re.I)', "no", match("match", "y", "no", 2)),
+        ('assert re.search("a", out) is None', "a", ["AssertionError: assert <re.Match object> is None"]),
+        ('assert page.search("invoices")', LETTER, ["assert None"]),
+        (
+            'assert "Dear Sir".startswith(out)',
+            LETTER,
+            ["assert False", *method("Dear Sir", "startswith", repr(LETTER))],
+        ),
+        ('assert out.startswith("A") or out.startswith("B")', LETTER, ["assert (False or False)"]),
+        ('assert len(out) <= 3 or "x" in out', LETTER, [f"assert (4 <= 3 or 'x' in {LETTER!r})"]),
+        (
+            "assert all(word in out for word in WORDS)",
+            LETTER,
+            ["assert False", " +  where False = all(<generator>)"],
+        ),
+        (
+            "assert isinstance(out, dict)",
+            LETTER,
+            ["assert False", f" +  where False = isinstance({LETTER!r}, dict)"],
+        ),
+        ("assert 1 <= len(out) <= 3", LETTER, ["assert 74 <= 3", f" +  where 74 = len({LETTER!r})"]),
+        ('assert out not in ("no", "yes")', "no", ["assert 'no' not in ('no', 'yes')"]),
+        (
+            'assert out == "b", "we assert 1 in (2,)"',
+            "a",
+            ["AssertionError: we assert 'a' in ('b', 'c')", "assert 'a' == 'b'"],
+        ),
+        # Another thing than the answer.
+        ("assert len(calls) <= 2", LETTER, length(["a", "b", "c"], 2)),
+        ('assert len(out.split(".")) <= 2', LETTER, length(LETTER.split("."), 2)),
+        ('assert len(out.split(",")) <= 2', "a,b,c", length(["a", "b", "c"], 2)),
+        ('assert len(data["tags"]) <= 1', JSON, length(["a", "b"], 1)),
+        ("assert len(page) <= 10", LETTER, length(f"<p>{LETTER} And more.</p>", 10)),
+        ('assert "search" in calls', LETTER, ["assert 'search' in ['lookup', 'reply']"]),
+        ("assert wanted in calls", "I did a lookup", ["assert 'lookup' in ['search', 'reply']"]),
+        ('assert "lookup" in calls', "lookup", ["assert 'lookup' in ['search', 'reply']"]),
+        ("assert calls[0] in ALLOWED", LETTER, ["assert 'search' in ('lookup', 'reply')"]),
+        ("assert out in PAGES", "maybe", ["assert 'maybe' in {'no': 1, 'yes': 2}"]),
+        ('assert "refund" in out.split()', LETTER, [f"assert 'refund' in {LETTER.split()!r}"]),
+        ("assert out[0].isupper()", LETTER, ["assert False", *method("t", "isupper")]),
+        (
+            'assert out.splitlines()[0].endswith("!")',
+            LETTER,
+            ["assert False", *method("Thank you for your letter.", "endswith", "'!'")],
+        ),
+        (
+            'assert line.startswith("- ")',
+            LETTER,
+            ["assert False", *method("Yours, the desk", "startswith", "'- '")],
+        ),
+        (
+            'assert os.environ["TENANT"].startswith("x")',
+            LETTER,
+            ["assert False", *method("acme", "startswith", "'x'")],
+        ),
+        (
+            'assert CASES["first"].startswith("x")',
+            LETTER,
+            ["assert False", *method("hello", "startswith", "'x'")],
+        ),
+        ('assert "Thank" in body', LETTER, ["assert 'Thank' in 'We will look into it soon.'"]),
+        ('assert "x" in cur', JSON, ["assert 'x' in 'EUR'"]),  # which of the two?
+        ('assert "x" in data["invoice"]', JSON, ["assert 'x' in {'total': 5, 'cur': 'EUR'}"]),
+        # Not shown.
+        ('assert out.startswith("Dear")', LETTER, ["AssertionError"]),
+        ("assert len(out) <= 3", LETTER, ["AssertionError: assert 74 <= 3"]),
+        ('assert "refund" in out', "", ["assert 'refund' in 'Thank you'"]),
+    ],
+)
+def test_where_something_else_is_checked_than_the_answer_nothing_is_said(
+    statement: str, answer: str, printed: list[str]
+):
+    assert stated(statement, answer, printed) == []
+
+
+def test_an_assert_on_several_lines_is_read_in_the_source():
+    source = 'def test(out):\n    assert (\n        "refund" in out\n        or "credit" in out\n    )\n'
+    printed = [f"AssertionError: assert ('refund' in {LETTER!r} or 'credit' in {LETTER!r})"]
+    rule = "The answer holds at least one of `refund` and `credit`."
+    assert stated("assert (", LETTER, printed, source) == [rule]
+    assert stated("assert (", LETTER, printed, source + source) == []  # which of the two?
+
+
+def test_labels_that_each_case_has_for_itself_are_no_labels_of_the_test():
+    cases = [case(n, ("ticket", f"t{n}"), ("allowed", [f"a{n}", "b"])) for n in range(2)]
+    failing = shown(cases[0], "c", "assert 'c' in ['a0', 'b']", statement="assert out in allowed")
+    assert texts([failing], cases) == []
+    alike = [case(n, ("ticket", f"t{n}"), ("allowed", ["a", "b"])) for n in range(2)]
+    failing = shown(alike[0], "c", "assert 'c' in ['a', 'b']", statement="assert out in allowed")
+    assert texts([failing], alike) == [
+        "Answer with exactly one of `a` and `b`, spelt as here, and nothing else."
+    ]
+
+
+# What the cases want
+
+
+@pytest.mark.parametrize(
+    ("got", "answer", "rules"),
+    [
+        (
+            "Billing",
+            "Queue: Billing\nReason: an invoice",
+            ["Answer with exactly one of `billing` and `sales`, spelt as here."],
+        ),
+        ("other", "It is for billing.", ["Answer with exactly one of `billing` and `sales`, spelt as here."]),
+        (
+            "Billing",
+            '{"result": {"queue": "Billing"}}',
+            ["The value of `queue` in `result` is exactly one of `billing` and `sales`, spelt as here."],
+        ),
+        (
+            "Billing",
+            '```json\n{"queue": "Billing"}\n```',
+            ["The value of `queue` is exactly one of `billing` and `sales`, spelt as here."],
+        ),
+        ("str", "Here you are.", []),
+        ("unknown", '{"queue": "Billing"}', []),
+    ],
+)
+def test_what_is_wanted_is_told_of_the_place_where_the_answer_has_it(got: str, answer: str, rules: list[str]):
+    cases = suite("billing", "sales", "billing", "sales")
+    assert texts([compared(cases[0], got, "billing", answer)], cases) == rules
+
+
+def test_a_form_is_that_of_the_value_alone_only_where_the_answer_is_nothing_else():
+    cases = suite("2024-05-01", "2023-12-24", "2022-01-31")
+    failing = compared(cases[0], "1 May 2024", "2024-05-01", "Date: 1 May 2024\nPlace: Lyon")
+    assert texts([failing], cases) == ["Give the value in the form YYYY-MM-DD."]
+
+
+def answering(exhibit: Exhibit, answer: Message, *tools: str) -> Exhibit:
+    """The run with another answer."""
+    (call,) = exhibit.rollout.trajectory.calls
+    calls = (replace(call, answer=answer, tools=tools),)
+    return replace(
+        exhibit, rollout=replace(exhibit.rollout, trajectory=replace(exhibit.rollout.trajectory, calls=calls))
+    )
+
+
+def test_the_name_of_a_tool_is_no_answer_and_its_arguments_may_be_one():
+    cases = suite("search", "lookup", "search", "lookup")
+    failing = compared(cases[0], "lookup", "search", "I shall search by a lookup")
+    assert texts([failing], cases)
+    offered = answering(failing, Message("assistant", "I shall search by a lookup"), "search", "lookup")
+    assert texts([offered], cases) == []
+    made = ToolCall("1", "final_result", '{"how": "lookup"}')
+    rule = "The value of `how` is exactly one of `lookup` and `search`, spelt as here."
+    assert texts([answering(failing, Message("assistant", "", tool_calls=(made,)))], cases) == [rule]
+
+
+def test_long_texts_and_empty_ones_are_no_labels():
+    for wanted in ("", "x" * 61, "a\nb"):
+        cases = suite("billing", wanted, "billing", wanted)
+        assert not any(
+            "exactly one of" in text for text in texts([compared(cases[0], "x", "billing")], cases)
+        )
+
+
+def test_of_digits_nothing_is_said_about_capitals():
+    cases = suite("12", "7", "9")
+    rule = "Answer with the value alone, without a sentence around it, quotation marks or a full stop."
+    assert rule in texts([compared(cases[0], "12.", "12")], cases)
+
+
+# JSON
+
+NO_JSON = "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"
+ORDER = {"amount": "1", "currency": "EUR"}
+MAIL = {"subject": "A parcel", "body": "Where is it?"}
+
+
+def form(noun: str = "one JSON object", keys: str = "") -> list[str]:
+    return [
+        f"Answer with {noun} and nothing else, no explanation and no code fence{keys and f', with {keys}'}."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted", "rules"),
+    [
+        (
+            "assert json.loads(ask(text)) == wanted",
+            ORDER,
+            form(keys="exactly the keys `amount` and `currency`"),
+        ),
+        (
+            "data = json.loads(ask(text))\n    assert wanted == data",
+            ORDER,
+            form(keys="exactly the keys `amount` and `currency`"),
+        ),
+        (
+            "data = json.loads(await ask(text))\n    assert set(data) == set(wanted)",
+            ORDER,
+            form(keys="exactly the keys `amount` and `currency`"),
+        ),
+        (
+            "data = json.loads(ask(text))\n    for k, v in wanted.items():\n        assert data[k] == v",
+            ORDER,
+            form(keys="the keys `amount` and `currency`"),
+        ),
+        (
+            "assert wanted.items() <= json.loads(ask(text)).items()",
+            ORDER,
+            form(keys="the keys `amount` and `currency`"),
+        ),
+        (
+            "data = json.loads(ask(text))\n    gepa.score(sum(data.get(k) == v for k, v in wanted.items()) / 2)",
+            ORDER,
+            form(keys="the keys `amount` and `currency`"),
+        ),
+        (
+            'data = json.loads(ask(text))\n    assert data["total"] == wanted',
+            "5",
+            form(keys="the key `total`"),
+        ),
+        (
+            'data = json.loads(ask(text))\n    assert data["invoice"]["total"] == wanted',
+            "5",
+            form(keys="the key `invoice`"),
+        ),
+        ('assert json.loads(ask(text))["total"] == CASES["first"]', "5", form(keys="the key `total`")),
+        (
+            'data = json.loads(ask(os.environ["TENANT"], text))\n    assert data["total"]',
+            "5",
+            form(keys="the key `total`"),
+        ),
+        (
+            'data = json.loads(ask(wanted["subject"]))\n    assert data["total"] == 5',
+            MAIL,
+            form(keys="the key `total`"),
+        ),
+        (
+            'for name, part in wanted.items():\n        assert tell(part)\n    assert json.loads(ask(text))["total"]',
+            MAIL,
+            form(keys="the key `total`"),
+        ),
+        ("check(json.loads(ask(text)), wanted)", ORDER, form("JSON")),
+        ("assert json.loads(ask(wanted)) == 5", MAIL, form("JSON")),
+        ("assert json.loads(ask(text)) == wanted", 5, form("JSON")),
+        ("assert json.loads(ask(text)) == wanted", ["a"], form("one JSON array")),
+        ('assert json.loads(ask(text))["tags"] == wanted', ["a"], form(keys="the key `tags`")),
+        ("assert [one.name for one in json.loads(ask(text))] == wanted", ["a"], form("JSON")),
+    ],
+)
+def test_the_form_of_json_is_told_as_far_as_the_test_tells_it(body: str, wanted: object, rules: list[str]):
+    source = f"async def test(text, wanted):\n    {body}\n"
+    cases = [case(n, ("text", f"t{n}"), ("wanted", wanted), source=source) for n in range(3)]
+    assert texts([shown(cases[0], "It is five.", NO_JSON, statement=body.split("\n")[0])], cases)[:1] == rules
+
+
+@pytest.mark.parametrize(
+    ("body", "answer", "wanted"),
+    [
+        ("assert json.loads(ask(text)) == wanted", '["b"]', ["a"]),
+        ('assert json.loads(ask(text))["amount"] == wanted', '{"amount": 1, "more": 2}', 2),
+        ('expected = json.loads(Path("e.json").read_text())\n    assert ask(text) == expected[text]', "x", 2),
+        ("assert ask(text) == json.loads(wanted)", "x", "[1]"),
+        ('assert json.loads(calls[0].arguments)["a"] == wanted', "Done.", 2),
+        (
+            'data = {**json.loads(ask(text)), "at": 1}\n    assert data == wanted',
+            '{"a": 2}',
+            {"a": 1, "at": 1},
+        ),
+    ],
+)
+def test_an_answer_of_the_form_that_is_read_and_one_that_is_not_read_give_no_rule(
+    body: str, answer: str, wanted: object
+):
+    source = f"def test(text, wanted):\n    {body}\n"
+    one = case(1, ("text", "t1"), ("wanted", wanted), source=source)
+    got = {**json.loads(answer), "at": 1} if isinstance(wanted, dict) else [1]
+    assert (
+        texts([shown(one, answer, f"assert {got!r} == {wanted!r}", statement="assert data == wanted")], [one])
+        == []
+    )
+
+
+def test_a_key_that_is_read_and_missing_is_told():
+    source = 'def test(text):\n    assert json.loads(ask(text))["total"] == 5\n'
+    failing = shown(case(1, ("text", "t"), source=source), '{"sum": 5}', "KeyError: 'total'")
+    assert texts([failing], [failing.case]) == form(keys="the key `total`")
+
+
+def test_a_helper_that_compares_the_whole_answer_tells_its_keys():
+    source = "def test(text, wanted):\n    check(json.loads(ask(text)), wanted)\n"
+    one = case(1, ("text", "t"), ("wanted", ORDER), source=source)
+    failing = shown(
+        one, '{"sum": "1"}', f"assert {{'sum': '1'}} == {ORDER!r}", statement="assert got == expected"
+    )
+    assert texts([failing], [one])[:1] == form(keys="exactly the keys `amount` and `currency`")
+
+
+def test_json_that_an_earlier_answer_was_is_no_form_of_the_last_one():
+    reads = "try:\n        data = json.loads(ask(text))\n    except ValueError:\n        data = None"
+    source = f'def test(text):\n    {reads}\n    assert tell(data) == "x"\n'
+    failing = shown(case(1, ("text", "t"), source=source), "Dear Sir", "assert 'Dear Sir' == 'x'")
+    assert texts([failing], [failing.case]) == form("JSON")
+    (call,) = failing.rollout.trajectory.calls
+    calls = (replace(call, answer=Message("assistant", '{"a": 1}')), call)
+    earlier = replace(failing.rollout.trajectory, calls=calls)
+    failing = replace(failing, rollout=replace(failing.rollout, trajectory=earlier))
+    assert texts([failing], [failing.case]) == []
