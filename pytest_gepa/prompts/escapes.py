@@ -17,32 +17,53 @@ _SIGNS = {FORMAT: "{}", DOLLAR: "$", PRINTF: "%"}
 def escaped(text: str, parent: str, fields: Collection[str], syntax: str, *, is_raw: bool = False) -> str:
     """Return `text`, which is to become part of `parent`, with the signs of its `syntax` doubled.
 
-    Left as they are: `fields` that it is to be filled in at, lines that stand in it already, and lines in which
-    each sign is doubled and each brace has its end, as whoever wrote them has seen to that; not so in what `is_raw`, as
-    a case's own text is.
+    Left as they are: `fields` that it is to be filled in at, lines that stand in it already, and lines in which each
+    sign is doubled and each brace has its end, as whoever wrote them has seen to that; not so in what `is_raw`, as a
+    case's own text is.
     """
-    known = {line.strip() for line in parent.split("\n")}
-    signs = f"[{re.escape(_SIGNS[syntax])}]"
-    own = re.compile("|".join([*map(_exactly, sorted(fields, key=len, reverse=True)), f"(?P<sign>{signs})"]))
-    lines = text.split("\n")
-    new = [number for number, line in enumerate(lines) if line.strip() not in known]
-    rest = "\n".join(own.sub(lambda found: found["sign"] or "", lines[number]) for number in new)
-    if is_raw or _has_single(rest, signs):
-        for number in new:
-            if is_raw or not _is_escaped(lines[number], signs, own):
-                lines[number] = own.sub(lambda found: 2 * (found["sign"] or "") or found[0], lines[number])
-    return "\n".join(lines)
+    known = frozenset() if is_raw else frozenset(line.strip() for line in parent.split("\n"))
+    lines = [_Line(line, _SIGNS[syntax], fields) for line in text.split("\n")]
+    new = [line for line in lines if line.text.strip() not in known]
+    if not is_raw and not _has_single("\n".join(line.rest for line in new), _SIGNS[syntax]):
+        return text
+    told = {id(line): line.doubled for line in new if is_raw or not _is_escaped(line.rest, _SIGNS[syntax])}
+    return "\n".join(told.get(id(line), line.text) for line in lines)
 
 
-def _is_escaped(line: str, signs: str, own: re.Pattern[str]) -> bool:
-    rest = own.sub(lambda found: found["sign"] or "", line)
+class _Line:
+    """A line of an edit, taken apart: `rest` is what it is without its fields, `doubled` has every other sign twice."""
+
+    def __init__(self, text: str, signs: str, fields: Collection[str]) -> None:
+        self.text = text
+        rest: list[str] = []
+        doubled: list[str] = []
+        at = 0
+        while at < len(text):
+            field = _field_at(text, at, signs, fields)
+            step = field or text[at]
+            doubled.append(2 * step if not field and step in signs else step)
+            rest.append("" if field else step)
+            at += len(step)
+        self.rest, self.doubled = "".join(rest), "".join(doubled)
+
+
+def _field_at(text: str, at: int, signs: str, fields: Collection[str]) -> str:
+    """The longest field that stands at a place, "" for none: behind a sign that stands alone it is escaped."""
+    sign = text[at]
+    before = len(text[:at]) - len(text[:at].rstrip(sign)) if sign in signs else 0
+    if sign not in signs or before % 2:
+        return ""
+    found = [field for field in fields if text.startswith(field, at)]
+    longest = max(found, key=len, default="")
+    # `$x` does not stand in `$xy`, nor `{x}` in `{x}` of a brace that is doubled.
+    after = text[at + len(longest) : at + len(longest) + 1]
+    return "" if longest[-1:].isalnum() and (after.isalnum() or after == "_") else longest
+
+
+def _is_escaped(rest: str, signs: str) -> bool:
     return not _has_single(rest, signs) and rest.count("{") == rest.count("}")
 
 
 def _has_single(text: str, signs: str) -> bool:
-    return re.search(signs, re.sub(rf"({signs})\1", "", text)) is not None
-
-
-def _exactly(field: str) -> str:
-    """A pattern for a field: `$x` does not stand in `$xy`."""
-    return re.escape(field) + (r"(?!\w)" if field[-1:].isalnum() else "")
+    one = f"[{re.escape(signs)}]"
+    return re.search(one, re.sub(rf"({one})\1", "", text)) is not None

@@ -68,7 +68,7 @@ def _length(lines: Sequence[str]) -> int:
 
 def _differing(before: list[str], after: list[str], longest: int) -> Iterator[tuple[str, str]]:
     """The lines taken out and put in, in order; of long ones that stand for each other the part that differs."""
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    matcher = difflib.SequenceMatcher(None, before, after)
     for tag, start, end, new_start, new_end in matcher.get_opcodes():
         if tag == "equal":
             continue

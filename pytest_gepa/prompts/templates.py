@@ -50,7 +50,7 @@ def template_problems(
     Where it `is_replaced`, its `{x}` are filled in by `str.replace`, and `str.format` never sees it.
     """
     yield from _front_matter(parent, text)
-    yield from _placeholder_changes(parent, text, within)
+    yield from _placeholder_changes(parent, text, within, is_replaced=is_replaced)
     if FORMAT in within and not is_replaced:
         yield from _format_changes(parent, text)
     if JINJA in within:
@@ -64,9 +64,11 @@ def _front_matter(parent: str, text: str) -> Iterator[str]:
         yield "front matter: what stands between the --- lines at the top is configuration, it must stay as it is"
 
 
-def _placeholder_changes(parent: str, text: str, within: frozenset[str]) -> Iterator[str]:
+def _placeholder_changes(
+    parent: str, text: str, within: frozenset[str], *, is_replaced: bool
+) -> Iterator[str]:
     fields = placeholders(parent, within)
-    is_filled = is_for_format(parent) and any(syntax(name) == FORMAT for name in fields)
+    is_filled = not is_replaced and is_for_format(parent) and any(syntax(name) == FORMAT for name in fields)
     if is_filled and not _has_jinja_fields(parent):
         # Where it is known how the text is filled in, tags and capitals are a form for the answer.
         within = within - _FORMS

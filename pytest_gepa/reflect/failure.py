@@ -58,7 +58,7 @@ def read_failure(text: str, known_lines: Iterable[str] = (), arguments: Iterable
                 said.append(f"> {line[1:].strip()}")
             elif _PLACE.fullmatch(line):
                 said.append(line)
-            elif _tells_more(line, known) and not line.startswith(given):
+            elif _tells_more(line, known) and (said or not line.startswith(given)):
                 around.append(line)
     return Failure(*("\n".join(part).strip("\n") for part in (printed, said, around)))
 

@@ -76,13 +76,14 @@ class Narrator:
         self._targets = [Target(name, text) for text, name in self._texts.items() if name in targets]
         self._is_program = any(map(is_program, targets))
         self._shown: dict[str, str] = {}
-        self._about = ""
+        self._telling: dict[str, str] = {}
 
     def failing(self, exhibit: Exhibit, number: int) -> Section:
         """All that is known of a failing rollout, in order."""
         failure = _read_failure(exhibit)
         trajectory = exhibit.rollout.trajectory
-        self._about = "\n".join((*(value for _, value in exhibit.case.parameters), failure.printed))
+        about = "\n".join((*(value for _, value in exhibit.case.parameters), failure.printed))
+        self._telling = _telling_results(trajectory.calls, about)
         steps = ((f"Logged {one_line(step.name)!r}:", scrub(step.value)) for step in trajectory.steps)
         outputs = (
             (f"{one_line(title)}:", scrub_output(text).strip("\n")) for title, text in trajectory.output
@@ -106,7 +107,9 @@ class Narrator:
         # Of a prompt in the middle of a pipeline the test expects no answer.
         if exhibit.expected and not any(part.label == _LAST_ANSWER for part in shown):
             shown.append(
-                EvidencePart("Expected answer:", cut_middle(exhibit.expected, _BRIEF["answer"]), Rank.answer)
+                EvidencePart(
+                    "Expected answer:", cut_middle(scrub(exhibit.expected), _BRIEF["answer"]), Rank.answer
+                )
             )
         said = _said(_read_failure(exhibit).printed, exhibit.rollout)
         failure = EvidencePart("Failure:", cut_report(said, _BRIEF["failure"]), Rank.failure)
@@ -201,7 +204,9 @@ class Narrator:
         unknown = [text for text in texts if text.strip() and text.strip() not in self._texts]
         if unknown and texts != before[2]:
             told = cut_middle(scrub("\n".join(unknown)), _OFFERED)
-            yield EvidencePart(f"{prefix}descriptions of tools and fields:", told, Rank.middle)
+            if told not in self._shown:
+                self._shown[told] = "the descriptions of tools above"
+                yield EvidencePart(f"{prefix}descriptions of tools and fields:", told, Rank.middle)
         if form and form != before[1]:
             yield EvidencePart(f"{prefix}form that the answer must have:", scrub(form), Rank.middle)
 
@@ -244,7 +249,7 @@ class Narrator:
             EvidencePart(f"{label}, the server ran {name}:", text, Rank.middle) for name, text in ran(message)
         )
         text = said(message)
-        if message.role == "tool" and (passages := nearby(text, self._about)):
+        if passages := self._telling.get(text):
             yield EvidencePart(f"{label}, what is in it about this case:", passages, Rank.input)
         yield self._block(f"{label}:", self._without_target(text), rank)
 
@@ -292,6 +297,18 @@ class Narrator:
         """Whether the request is likely to hold a prompt to edit."""
         contents = [message.content for message in call.request if message.role not in ("assistant", "tool")]
         return any(target.is_in((*contents, *call.other_texts)) for target in self._targets)
+
+
+def _telling_results(calls: Sequence[Call], about: str) -> dict[str, str]:
+    """What long results of tools say about a case, by the result: of the last few that say something."""
+    results = dict.fromkeys(
+        said(message) for call in calls for message in call.request if message.role == "tool"
+    )
+    found: dict[str, str] = {}
+    for result in reversed(results):
+        if len(found) < _TOLD_CALLS and (passages := nearby(result, about)):
+            found[result] = passages
+    return found
 
 
 def _label(prefix: str, words: str) -> str:

@@ -74,6 +74,31 @@ def test_a_text_of_a_case_is_meant_as_it_stands() -> None:
     assert guard.escaped("p.md", FORMAT, "Hello {{name}}", is_raw=True).format() == "Hello {{name}}"
 
 
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("Text: {{text}}", "Text: {text}"),
+        ("Never write {{text}}: {text}", "Never write {text}: A cup."),
+        ("{{{text}}}", "{A cup.}"),
+        ('{"of": "{text}"}', '{"of": "A cup."}'),
+    ],
+)
+def test_in_a_passage_that_is_replaced_fields_are_told_from_what_is_escaped(text: str, made: str) -> None:
+    assert Guard({"p.md": FORMAT}).escaped("p.md", FORMAT, text).format(text="A cup.") == made
+
+
+def test_an_input_that_is_escaped_by_mistake_is_lost() -> None:
+    guard = Guard({"p.md": FORMAT})
+    text = guard.escaped("p.md", FORMAT, "Read the amount.\nText: {{text}}\n")
+    assert "placeholder lost" in (guard.check("p.md", FORMAT, text) or "")
+
+
+def test_where_placeholders_are_replaced_tags_may_be_placeholders_too() -> None:
+    parent = "Context: <context>\nQuestion: {question}\nAnswer it well."
+    guard = Guard({"p.md": parent}, replaced=["p.md"])
+    assert "placeholder lost" in (guard.check("p.md", parent, "Question: {question}\nAnswer it well.") or "")
+
+
 def test_what_a_file_or_a_rendering_tells_of_the_syntax_is_heeded() -> None:
     assert written(FORMAT, JSON, component="p.j2") == JSON
     assert written(FORMAT, JSON, replaced=["p.md"]) == JSON
@@ -128,19 +153,42 @@ def test_json_of_any_depth_may_stand_beside_fields_of_jinja2() -> None:
     assert Guard({"p.md": parent}).check("p.md", parent, deep + parent) is None
 
 
-@given(st.text(alphabet='{}ab": \n', max_size=40))
-def test_what_str_format_makes_of_it_is_what_was_meant(addition: str) -> None:
-    text = Guard({"p.md": FORMAT}).escaped("p.md", FORMAT, addition)
-    plain = addition.replace("{{", "").replace("}}", "")
-    is_raw = "{" in plain or "}" in plain
-    if is_raw:
-        assert text.format() == addition
-    else:
+PIECES = st.lists(st.sampled_from(["{", "}", "{{", "}}", "{text}", "a", '"b": 1', " ", "\n"]), max_size=14)
+
+
+@given(PIECES.map("".join))
+def test_what_str_format_makes_of_a_rule_is_what_was_meant(addition: str) -> None:
+    text = Guard({"p.md": FORMAT}).escaped("p.md", FORMAT, addition, is_addition=True)
+    if not has_single(addition, "{}"):
         assert text == addition
+        return
+    meant = [line if is_meant(line) else unescaped(line) for line in addition.split("\n")]
+    assert text.format(text="TEXT").split("\n") == meant
+
+
+@given(PIECES.map("".join))
+def test_what_a_case_says_is_read_to_the_letter(addition: str) -> None:
+    guard = Guard({"p.md": FORMAT})
+    assert guard.escaped("p.md", FORMAT, addition, is_raw=True).format(text="TEXT") == addition
 
 
 @given(st.text(alphabet="$ab5 \n", max_size=30))
 def test_what_string_template_makes_of_it_is_what_was_meant(addition: str) -> None:
     text = Guard({"p.md": DOLLAR}).escaped("p.md", DOLLAR, addition)
-    is_raw = "$" in addition.replace("$$", "")
-    assert string.Template(text).substitute() == (addition if is_raw else addition.replace("$$", "$"))
+    lines = [line if has_single(line, "$") else line.replace("$$", "$") for line in addition.split("\n")]
+    assert string.Template(text).substitute() == "\n".join(lines)
+
+
+def has_single(text: str, signs: str) -> bool:
+    for sign in signs:
+        text = text.replace(2 * sign, "")
+    return any(sign in text for sign in signs)
+
+
+def is_meant(line: str) -> bool:
+    """Whether a line of a rule is what the model shall read, and not what the file has to say."""
+    return has_single(line, "{}") or line.count("{") != line.count("}")
+
+
+def unescaped(line: str) -> str:
+    return line.replace("{{", "{").replace("}}", "}")
