@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pytest_gepa.prompts.placeholders import placeholders
+from pytest_gepa.prompts.placeholders import literal_segments, placeholders
 
 
 def is_sent_unfilled(text: str, within: frozenset[str], sent: Collection[str]) -> bool:
-    """Whether every line of a text that has a placeholder, of the syntaxes `within`, was `sent` to a model as it is."""
+    """Whether a text has placeholders of the syntaxes `within`, and each message of those `sent` that shows any of its
+    other pieces has all of its lines with placeholders as they are. One message at least must do so.
+    """
     fields = placeholders(text, within)
     lines = dict.fromkeys(line.strip() for line in text.split("\n") if line.strip())
     held = [line for line in lines if not fields.isdisjoint(placeholders(line, within))]
-    return bool(held) and all(any(line in message for message in sent) for line in held)
+    segments = literal_segments(text)
+    showing = [message for message in sent if any(segment in message for segment in segments)]
+    return bool(held and showing) and all(line in message for message in showing for line in held)

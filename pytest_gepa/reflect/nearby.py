@@ -37,11 +37,10 @@ def nearby(text: str, about: str) -> str:
     passages: list[str] = []
     room = MOST
     for start, end in _joined(spans):
-        passage = text[start:end].strip("\n")
-        room -= len(passage)
-        if room < 0:
+        if room <= 0:
             break
-        passages.append(passage)
+        passages.append(text[start : min(end, start + room)].strip("\n"))
+        room -= end - start
     return "\n...\n".join(passages)
 
 

@@ -33,6 +33,9 @@ class _Count:
         ours, theirs = _parts(left), _parts(right)
         if not depth or (ours is None and theirs is None):
             return 0 if _is_equal(left, right) else 1
+        # What tells equality in its own way, as `pytest.approx` does, is asked.
+        if (_tells_equality(left) or _tells_equality(right)) and _is_equal(left, right):
+            return 0
         if ours is None or theirs is None or _kind(left) is not _kind(right):
             return max(self._size(left, depth), self._size(right, depth))
         found = 0
@@ -63,6 +66,11 @@ def _parts(value: object) -> Mapping[Any, object] | None:
         return {name: getattr(value, name, None) for name in names}
     own = getattr(value, "__dict__", None)
     return own if isinstance(own, dict) and own and not isinstance(value, type) else None
+
+
+def _tells_equality(value: object) -> bool:
+    kind = type(value)
+    return kind.__eq__ not in (object.__eq__, dict.__eq__, list.__eq__, tuple.__eq__)
 
 
 def _kind(value: object) -> type:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import linecache
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -22,6 +23,9 @@ LAST = 10**9
 
 MOST_FRAMES = 50
 MOST_TURNS = 100_000
+_SEQUENCES = (list, tuple, range, str)
+_BEFORE = -1
+"""The turn of a loop that has not begun."""
 
 _UNKNOWN = object()
 _ORDERS: Mapping[str, Callable[..., Iterable[object]]] = {
@@ -69,8 +73,9 @@ class Progress:
         if error is None:
             return
         places: list[int] = []
-        for frame, line in _frames_of_tests(error.__traceback__, item.path.name):
-            places += self._place(frame, line)
+        for frame, line, end in _frames_of_tests(error.__traceback__, item.path.name):
+            # Of two functions that a line calls, the one that is called inside of the other ends first.
+            places += [*self._place(frame, line), *end]
         compared = self._differences if isinstance(error, AssertionError) else MOST
         self.reached = (*places, LAST, -compared) if places else ()
 
@@ -80,6 +85,8 @@ class Progress:
         for loop in self._loops_of(frame):
             if first <= loop.lineno and loop.body[0].lineno <= line <= (loop.body[-1].end_lineno or 0):
                 found += [loop.lineno - first, turn_of(loop, {**frame.f_globals, **frame.f_locals})]
+            elif first <= loop.lineno <= line < loop.body[0].lineno:
+                found += [loop.lineno - first, _BEFORE]  # what it goes over could not be made
         return [*found, line - first]
 
     def _loops_of(self, frame: FrameType) -> list[Loop]:
@@ -95,8 +102,12 @@ class Progress:
         return self._loops[file]
 
 
-def _frames_of_tests(traceback: TracebackType | None, file: str) -> Iterator[tuple[FrameType, int]]:
-    """The frames of the test's own file and of modules with checks, from the test inwards, with their lines."""
+def _frames_of_tests(
+    traceback: TracebackType | None, file: str
+) -> Iterator[tuple[FrameType, int, tuple[int, ...]]]:
+    """The frames of the test's own file and of modules with checks, from the test inwards, with their lines and, where
+    they have called another function, the place where that call ends.
+    """
     is_inside, left = False, MOST_FRAMES
     while traceback is not None and left:
         frame = traceback.tb_frame
@@ -104,9 +115,21 @@ def _frames_of_tests(traceback: TracebackType | None, file: str) -> Iterator[tup
         is_own = os.path.basename(frame.f_code.co_filename) == file
         is_inside = is_inside or is_own
         if is_own or (is_inside and REWRITTEN in frame.f_globals):
-            yield frame, traceback.tb_lineno
+            is_called = traceback.tb_next is not None
+            yield frame, traceback.tb_lineno, _end_of_call(traceback) if is_called else ()
             left -= 1
         traceback = traceback.tb_next
+
+
+def _end_of_call(traceback: TracebackType) -> tuple[int, int]:
+    """The line, from the function's first, and the column at which the expression under way ends; zeros before Python
+    3.11, which does not tell.
+    """
+    code = traceback.tb_frame.f_code
+    if not hasattr(code, "co_positions"):
+        return 0, 0
+    _, line, _, column = next(islice(code.co_positions(), traceback.tb_lasti // 2, None), (None,) * 4)
+    return (line or code.co_firstlineno) - code.co_firstlineno, column or 0
 
 
 def turn_of(loop: Loop, names: Mapping[str, Any]) -> int:
@@ -116,12 +139,26 @@ def turn_of(loop: Loop, names: Mapping[str, Any]) -> int:
     """
     try:
         current, values = _current(loop.target, names), _values(loop.iter, names)
-        values = tuple(values) if isinstance(values, dict) else values
-        if current is _UNKNOWN or not isinstance(values, Sequence):
+        values = tuple(values) if type(values) is dict else values
+        # A variable that the loop itself sets tells nothing.
+        if current is _UNKNOWN or type(values) not in _SEQUENCES or _is_set_inside(loop):
             return 0
-        return next((turn for turn, value in enumerate(values) if value is current or value == current), 0)
+        rows = isinstance(loop.target, (ast.Tuple, ast.List))
+        for turn, value in enumerate(islice(values, MOST_TURNS)):
+            if value is current or (tuple(value) if rows else value) == current:
+                return turn
+        return 0
     except Exception:  # values that do not compare, say
         return 0
+
+
+def _is_set_inside(loop: Loop) -> bool:
+    targets = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+    return any(
+        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in targets
+        for statement in loop.body
+        for node in ast.walk(statement)
+    )
 
 
 def _current(target: ast.expr, names: Mapping[str, Any]) -> Any:

@@ -222,5 +222,5 @@ def test_the_round_that_rules_of_the_checks_have_opened_is_no_attempt_of_the_mod
     desk.search(patience=4)
     assert [one["origin"] for one in desk.records("proposal")[:2]] == ["model-free"] * 2
     first, *later = (said for said in desk.asked if "# Prompt to edit: route.md" in said)
-    assert "This is proposal" not in first
+    assert "This is request" not in first
     assert any("This is request 2 about this version" in said for said in later)

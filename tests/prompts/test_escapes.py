@@ -118,6 +118,14 @@ def test_in_a_text_that_is_sent_as_it_stands_nothing_is_a_placeholder() -> None:
     assert "{{item_id}}" in guard.escaped("q.md", f"{SENT}\nText: {{text}}\n", addition)
 
 
+def test_that_another_prompt_names_a_field_does_not_show_that_it_is_sent_so() -> None:
+    one, other = "Answer the question in full.\n{question}\n", "Rewrite it so that {question} stays.\n"
+    guard = Guard({"a.md": one, "b.md": other})
+    guard.learn({}, requests=["Answer the question in full.\nWhat is up?", other])
+    assert "lost" in (guard.check("a.md", one, "Answer the question in one word.\n") or "")
+    assert guard.check("b.md", other, "Rewrite it as you like, and well.\n") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.reflect.nearby import nearby
+from pytest_gepa.reflect.nearby import MOST, nearby
 
 ROWS = [f"SKU-{number:04d} | lamp, blue | {number * 7} in stock" for number in range(400)]
 
@@ -29,7 +29,18 @@ def test_a_short_text_and_what_stands_everywhere_are_not_looked_at() -> None:
     assert nearby("\n".join(ROWS), "which lamp is blue?") == ""
 
 
-@given(st.text(max_size=3_000), st.text(max_size=200))
-def test_nothing_is_told_that_is_not_there(text: str, about: str) -> None:
-    found = nearby(text, about)
-    assert all(passage in text for passage in found.split("\n...\n")) or "\n...\n" in text
+@given(st.lists(st.integers(0, 399), min_size=1, max_size=40), st.sampled_from(["\n", "; "]))
+def test_each_row_that_is_named_is_there_as_long_as_there_is_room(numbers: list[int], between: str) -> None:
+    table = between.join(ROWS)
+    found = nearby(table, " ".join(f"SKU-{number:04d}" for number in numbers))
+    assert f"SKU-{min(numbers):04d}" in found
+    assert all(passage in table for passage in found.split("\n...\n"))
+    assert len(found) <= MOST + len("\n...\n") * 10
+    if len(set(numbers)) <= 4:
+        assert all(f"SKU-{number:04d}" in found for number in numbers)
+
+
+def test_what_says_much_of_a_long_text_takes_no_time_to_speak_of() -> None:
+    invoices = [f"INV-{number:06d} 2024-01-02 {number}.57" for number in range(20_000)]
+    assert nearby("\n".join(invoices), "\n".join(invoices[:5_000])).startswith("INV-000000")
+    assert nearby("x" * 100_000, "A" * 100_000) == ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from pytest_gepa.suite.differences import MOST
 from pytest_gepa.suite.progress import LAST
 from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.suite.runner import Runner
@@ -92,6 +93,16 @@ TESTS = {
         "        assert name in found\n        assert found[name] == EXPECTED[name]\n",
         ["{}", '{"name": "Bob"}', NAME, WRONG_CITY, CITY, NO_TAGS],
     ),
+    "what a loop goes over": (
+        "    for name in list(said()):\n        assert said()[name] == EXPECTED.get(name), name\n",
+        [NO_JSON, '{"name": "Bob"}'],
+    ),
+    "one function called for another": ("    has_all(said(), EXPECTED)\n", [NO_JSON, "{}", NAME]),
+    "rows": (
+        "    found = said()\n    for name, value in [['name', 'Ann'], ['city', 'Rome'], ['tags', 1]]:\n"
+        "        assert found.get(name) == value\n",
+        ["{}", NAME, CITY],
+    ),
     "checks in a module": (
         "    has_all(said(), EXPECTED)\n",
         ["{}", NAME, CITY, NO_TAGS],
@@ -149,6 +160,13 @@ def test_what_a_test_has_called_for_a_check_comes_before_the_check(reached: Reac
 def test_in_classes_of_unittest_lines_tell(reached: Reached) -> None:
     assert reached["method", NO_JSON] < reached["method", "{}"] < reached["method", NAME]
     assert reached["method", CITY] == ()
+
+
+def test_a_variable_that_the_loop_sets_itself_tells_no_turn(build: Build, fork_runner: Runner) -> None:
+    loop = "    for name in ['name ', 'city']:\n        name = name.strip()\n        assert name in said()\n"
+    test = f"def test_it():\n{loop}"
+    found = run(build, fork_runner, test, ["test_it"])
+    assert found["test_it", "{}"] == found["test_it", NAME] == (1, 0, 3, LAST, -MOST)
 
 
 def test_a_change_above_the_test_moves_nothing(build: Build, fork_runner: Runner, reached: Reached) -> None:
