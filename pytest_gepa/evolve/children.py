@@ -99,11 +99,11 @@ class Children:
                 self._showcase.discarded(family, parent, components),
                 attempt,
                 other,
-                self._standing(parent, components),
+                self._tally(parent, components),
             )
         )
 
-    def _standing(self, parent: str, components: tuple[str, ...]) -> tuple[int, int]:
+    def _tally(self, parent: str, components: tuple[str, ...]) -> tuple[int, int]:
         """How many cases that use one of these components pass under a candidate, and how many do not."""
         results = self._pool.ledger.results[parent]
         failing, passing = self._pool.ledger.divide(parent)

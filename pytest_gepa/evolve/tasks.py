@@ -55,7 +55,7 @@ class Reflect:
     `discarded` are edits tried earlier, newest last. `attempt` counts the earlier rounds from this
     parent; the reflections of one round are asked together, about different cases, and their edits
     united. With `other` the task is to unite the parent with that version, under which the failing
-    cases do better and the neighbours worse. `standing` tells how many of the cases that use the components pass under
+    cases do better and the neighbours worse. `tally` tells how many of the cases that use the components pass under
     the parent, and how many do not, as far as that is known.
     """
 
@@ -67,7 +67,7 @@ class Reflect:
     discarded: tuple[Discarded, ...] = ()
     attempt: int = 0
     other: OtherVersion | None = None
-    standing: tuple[int, int] = (0, 0)
+    tally: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from pytest_gepa.reflect.propose import (
     proposal_of_plugin,
     propose,
 )
-from pytest_gepa.reflect.request import Asked, Standing, Version
+from pytest_gepa.reflect.request import Asked, Situation, Version
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
@@ -127,7 +127,7 @@ class Proposer:
         parent, exhibits = task.parent, self._exhibits(task)
         made = propose_jointly(
             [
-                Asked(name, parent.texts[name], self._discarded(task, name), self._standing(task, name))
+                Asked(name, parent.texts[name], self._discarded(task, name), self._situation(task, name))
                 for name in task.components
             ],
             self._guard,
@@ -220,7 +220,7 @@ class Proposer:
             examples=parent.taken,
             redact=self._redact,
             other=self._other_version(task, component),
-            standing=self._standing(task, component),
+            situation=self._situation(task, component),
         )
 
     def _other_version(self, task: Reflect, component: str) -> Version | None:
@@ -231,10 +231,10 @@ class Proposer:
         theirs, ours = (self._changes(base, after) for after in (text, task.parent.texts[component]))
         return Version(text, theirs, ours)
 
-    def _standing(self, task: Reflect, component: str) -> Standing:
+    def _situation(self, task: Reflect, component: str) -> Situation:
         before, now = self._guard.original(component), task.parent.texts[component]
         changed = "" if before == now else cut_middle(self._changes(before, now), _CHANGED)
-        return Standing(self._guard.longest(component), changed, *task.standing)
+        return Situation(self._guard.longest(component), changed, *task.tally)
 
     def _changes(self, before: str, after: str) -> str:
         """What was changed, without secrets, and without anything of the held-out cases."""

@@ -25,7 +25,7 @@ from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
 from pytest_gepa.reflect.request import (
     SHOWN_TO_WEAK,
     ChatMessage,
-    Standing,
+    Situation,
     Version,
     build_request,
     correction,
@@ -142,7 +142,7 @@ def propose(
     examples: Sequence[Example] = (),
     redact: Callable[[str], str] = str,
     other: Version | None = None,
-    standing: Standing | None = None,
+    situation: Situation | None = None,
 ) -> ProposedEdit:
     """Ask for an edit of `component`, whose text is `parent_text` in the parent.
 
@@ -169,7 +169,7 @@ def propose(
         {name: redact(text) for name, text in components.items()},
         attempt=attempt,
         other=None if other is None else Version(*map(redact, other)),
-        standing=standing,
+        situation=situation,
     )
     found: list[Read] = []
 

@@ -40,7 +40,7 @@ _LATEST: Mapping[MenuName, int] = {"rule": 3, "example": 3, "program": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Situation:
     """Where the search stands with a prompt: what it has `changed` in today's text that helped, "" for nothing, and how
     many characters it may have. `passes` and `fails` count the cases that use it, as far as they are known.
     """
@@ -58,7 +58,7 @@ class Asked:
     component: str
     text: str
     discarded: Sequence[tuple[str, str]]
-    standing: Standing | None = None
+    situation: Situation | None = None
 
 
 class Version(NamedTuple):
@@ -82,19 +82,19 @@ def build_request(
     token_budget: int = DEFAULT_TOKENS,
     attempt: int = 0,
     other: Version | None = None,
-    standing: Standing | None = None,
+    situation: Situation | None = None,
 ) -> list[ChatMessage]:
     """One system and one user message that ask for an edit of the prompt `component_id`, whose text is `text`.
 
     `discarded` holds (summary, reason) of edits of this text that were tried, oldest first. `components` holds
     every prompt's text under the candidate that was run. `token_budget` bounds the evidence, not the prompt
     itself. `attempt` counts earlier requests that were otherwise the same, so that this one differs from them.
-    `other` is another version of the text with which it is to be united, `standing` what the search knows of the
+    `other` is another version of the text with which it is to be united, `situation` what the search knows of the
     prompt. The prompt's text is the first fenced block of the user message and stands nowhere else in a block of its
     own.
     """
     known = {**components, component_id: text}
-    asked = Asked(component_id, text, discarded, standing)
+    asked = Asked(component_id, text, discarded, situation)
     tried = [one for one in discarded if menu.name not in ("rule", "example") or _is_addition(one[0])]
     latest = tried[-_LATEST.get(menu.name, len(tried)) :]
     siblings: list[tuple[str, str]] = []
@@ -140,7 +140,7 @@ def build_joint_request(
         menu,
         {
             "prompts": [_told(one) for one in asked],
-            "standing": asked[0].standing,
+            "situation": asked[0].situation,
             **_others(known, asked, siblings),
             "evidence": gather([one.component for one in asked], known, failing, neighbours, room),
             "discarded": [
@@ -170,7 +170,7 @@ def _told(asked: Asked) -> dict[str, object]:
         "component": one_line(asked.component),
         "text": asked.text,
         "protected": told(lines) if lines else "",
-        "standing": asked.standing,
+        "situation": asked.situation,
     }
 
 

@@ -51,6 +51,7 @@ def test_an_edit_after_which_the_tests_get_further_is_gone_on_from() -> None:
     assert step.reason == "no case passes by it, but 6 got further before failing"
     first, second = reflections(world)
     assert (first.parent, second.parent.id) == (search.seed, step.candidate)
+    assert (first.tally, second.tally) == ((0, 6), (0, 6))
     # It cost the cases that were shown, and no others.
     assert search.budget.spent == 3 * len(NEEDS)
 

@@ -87,7 +87,7 @@ def test_the_model_reads_what_has_helped_and_which_cases_passed_before() -> None
     seed_runs = {(SEED.id, FAILING.case.id): replace(FAILING.rollout, outcome=Outcome.passed)}
     proposer._rollouts = {**proposer._rollouts, **seed_runs}
     proposer.learn_baseline(SEED.id)
-    proposer.propose(replace(TASK, other=None, standing=(5, 9)), ROUTE, MenuChoice())
+    proposer.propose(replace(TASK, other=None, tally=(5, 9)), ROUTE, MenuChoice())
     user = script.asked[0][1]["content"]
     assert "and has helped:\n```\n- You route tickets" in user
     assert "+ You route tickets of the Juniper desk to a queue, and fast." in user

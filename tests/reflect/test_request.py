@@ -10,7 +10,7 @@ from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.menu import FULL, PROGRAM, Menu, full_menu
-from pytest_gepa.reflect.request import Standing, Version, build_request, correction
+from pytest_gepa.reflect.request import Situation, Version, build_request, correction
 from pytest_gepa.suite.rollout import Outcome
 from tests.reflect.exhibits import (
     COMPONENTS,
@@ -144,13 +144,13 @@ def test_other_prompts_that_the_cases_used_are_shown_and_cut_to_their_share_of_t
 
 
 def test_how_the_search_stands_with_a_prompt_is_told() -> None:
-    standing = Standing(1_700, "+ Answer in one word.", 28, 12)
-    text = user_message(standing=standing)
+    situation = Situation(1_700, "+ Answer in one word.", 28, 12)
+    text = user_message(situation=situation)
     assert f"It has {len(ROUTE_TEXT)} characters, and may have at most 1700 after your edits." in text
     assert "What has been changed in it so far, and has helped:\n```\n+ Answer in one word.\n```" in text
     assert "Of 40 cases that are known to use this prompt 28 pass. Shown are 1 of the 12 others." in text
-    assert "so far" not in user_message(standing=replace(standing, changed=""))
-    assert "are known to use" not in user_message(standing=replace(standing, fails=1))
+    assert "so far" not in user_message(situation=replace(situation, changed=""))
+    assert "are known to use" not in user_message(situation=replace(situation, fails=1))
 
 
 def test_of_two_versions_to_be_united_the_other_ones_answers_are_told() -> None:
