@@ -47,7 +47,7 @@ def addition_place(text: str) -> int:
     while first and _is_input(paragraphs[first - 1][1], names):
         first -= 1
     if not first:
-        first = last  # all are filled in: what the text is about stands above its last one
+        first = _first_slots(paragraphs, last)
     is_parted = _parts_a_block(text, paragraphs[first][0])
     while first and _parts_a_block(text, paragraphs[first][0]):
         first -= 1
@@ -91,6 +91,16 @@ def _last(paragraphs: list[tuple[int, str]]) -> int | None:
     if last < len(paragraphs) - 1 and not any(map(_is_slot, paragraphs[last][1].split("\n"))):
         return None
     return last if last >= 0 else None
+
+
+def _first_slots(paragraphs: list[tuple[int, str]], last: int) -> int:
+    """The first paragraph of the input where all are filled in: the last one, with those above it that have places of
+    their own to be filled in. What the text is about stands above them, in one at least (`You help {name}.`).
+    """
+    first = last
+    while first > 1 and any(map(_is_slot, paragraphs[first - 1][1].split("\n"))):
+        first -= 1
+    return first
 
 
 def _calls(paragraph: str) -> bool:
