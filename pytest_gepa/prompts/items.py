@@ -107,12 +107,17 @@ def without_second_mark(text: str, start: int, new: str) -> str:
 
 
 def whole_lines(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The span of the lines that a passage fills but for white space and the mark of an item, None if it does not."""
+    """The span of the lines that a passage fills but for white space and the mark of an item, None if it does not.
+
+    The mark of an item of which something is left below is not its own: what is left would join the item above.
+    """
     row, stop = text.rfind("\n", 0, start) + 1, line_end(text, end)
     while start < end and text[start] in " \t":
         start += 1
-    is_whole = _OPENING.fullmatch(text, row, start) is not None and not text[end:stop].strip()
-    return (row, stop) if is_whole else None
+    if _OPENING.fullmatch(text, row, start) is None or text[end:stop].strip():
+        return None
+    is_behind_mark = bool(text[row:start].strip())
+    return None if is_behind_mark and item_end(text, stop) > stop else (row, stop)
 
 
 def _goes_on(line: str) -> bool:

@@ -158,6 +158,11 @@ def test_a_replacement_takes_the_place_of_the_passage_and_no_more(text, find, ne
         ("  b \nc\n", "b", "c\n"),
         ("- a b\n- c\n", "b", "- a \n- c\n"),
         ("- a b\n- c\n", "a ", "- b\n- c\n"),
+        ("- a\n- b\n  c\n", "b", "- a\n- \n  c\n"),
+        ("- a\n- b\n  c\n", "b\n  c", "- a\n"),
+        ("- a\n- b\n  - c\n", "b", "- a\n- \n  - c\n"),
+        ("- a\n- b\n  c\n", "  c", "- a\n- b\n"),
+        ("1. a\n2. b\n\n   c\n", "2. b", "1. a\n\n   c\n"),
         ("-5 degrees\n1.5 kg\n", "5 kg", "-5 degrees\n1.\n"),
     ],
 )
