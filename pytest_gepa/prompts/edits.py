@@ -28,6 +28,9 @@ KINDS = ("add", "example", "replace", "delete", "section", "rewrite")
 _LABELLED = re.compile(r"[ \t]*[*_]{0,2}[^\W\d_][\w ()-]{0,30}[:：][*_]{0,2}[ \t]*(?!//)\S.*")
 _BLANK = re.compile(r"\n[ \t]*\n")
 _ADDITIONS = ("add", "example")
+_MOST_LINES = 50
+"""Lines of one item or sentence that a passage may be on for it to name that."""
+
 _SEARCHED_LINES = 500
 _SHOWN = 60
 
@@ -175,11 +178,13 @@ def _places(text: str, find: str) -> list[tuple[int, int]]:
 
 
 def _after_line(text: str, places: list[tuple[int, int]], edit: Edit) -> _Change:
-    found = {line_end(text, end) for _, end in places}
-    items = {item_end(text, end): item_line(text, end) for end in found}
-    if len(items) > 1:
+    found = sorted({line_end(text, end) for _, end in places})
+    # Where items end takes long to find for thousands of lines, and need not be known if all are not of the first one.
+    is_one = len(found) <= _MOST_LINES and item_end(text, found[0]) >= found[-1]
+    items = {item_end(text, end): item_line(text, end) for end in found} if is_one else {}
+    if len(items) != 1:
         raise EditError(
-            f"ambiguous passage: {_shown(edit.find)} occurs on {len(items)} lines; copy a longer passage "
+            f"ambiguous passage: {_shown(edit.find)} occurs on {len(found)} lines; copy a longer passage "
             "that is on one only"
         )
     ((end, line),) = items.items()

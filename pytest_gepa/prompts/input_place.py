@@ -140,7 +140,8 @@ def _is_list_of_rules(lines: list[str]) -> bool:
 
 def _is_slot(line: str) -> bool:
     """Whether a line is nothing but a place to be filled in, with its label or its tags."""
-    before, *behind = _FIELD.split(BULLET.sub("", line, count=1))
+    bullet = BULLET.match(line)
+    before, *behind = _FIELD.split(line[bullet.end() :] if bullet is not None else line)
     if not behind or re.search(r"\w", _CLOSING.sub("", "".join(behind))):
         return False
     return not re.search(r"\w", before) or before.rstrip(" \t\"'`*_([").endswith((":", "：", ">", "="))

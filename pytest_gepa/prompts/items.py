@@ -17,7 +17,8 @@ _NO_PROSE = re.compile(r"\s*(?:[#<|]|```|~~~)")
 _LABELLED = re.compile(r"\s*\w+(?: \w+)?[:：=]")
 _LETTER = re.compile(r"[^\W\d_]")
 _LEAST_WRAPPED = 3
-"""Words of a line that may go on in the next one; labels stand on lines of their own, too."""
+"""Words of a line that may go on in the next one, and of that one unless it ends the sentence; labels stand on lines of
+their own, too."""
 
 
 def item_line(text: str, end: int) -> str:
@@ -145,6 +146,8 @@ def _is_wrapped(line: str, following: str) -> bool:
     """Whether a line ends amid a sentence with which the following one goes on."""
     if len(line.split()) < _LEAST_WRAPPED or _SENTENCE_END.search(line) or _NO_PROSE.match(line):
         return False
+    if len(following.split()) < _LEAST_WRAPPED and not _SENTENCE_END.search(following):
+        return False
     is_its = following.lstrip()[:1].islower() and _LABELLED.match(following) is None
     return is_its and _indent(following) <= _indent(line)
 
@@ -154,11 +157,14 @@ def _opens_with_a_capital(text: str, end: int) -> bool:
     in others each line may be one.
     """
     first = ""
-    for row in reversed(text[:end].split("\n")):
+    while end >= 0:
+        start = text.rfind("\n", 0, end) + 1
+        row = text[start:end]
         if not row.strip():
             break
-        first = row
+        first, end = row, start - 1
         if BULLET.match(row):
             break
-    letter = _LETTER.search(BULLET.sub("", first, count=1))
+    bullet = BULLET.match(first)
+    letter = _LETTER.search(first, bullet.end() if bullet is not None else 0)
     return letter is not None and letter[0].isupper()

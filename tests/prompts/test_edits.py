@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +81,9 @@ def test_an_addition_goes_after_the_line_that_holds_the_passage(text, find, adde
         ("Never pay anyone", "answer: no"),
         ("Never pay anyone", "  code"),
         ("Never pay", "billing\nsales"),
+        ("Never pay one of these", "billing\nfault\nsales"),
+        ("Never pay one of these", "billing fault\nsales"),
+        ("Never pay unless he\nasks.", "sales"),
         ("never pay any money", "be kind to all"),
     ],
 )
@@ -88,6 +93,33 @@ def test_an_addition_parts_no_sentence_that_is_wrapped(before, after):
     assert apply_edits(text, [Edit("add", "ever pay", "X.")]) == new
     item = f"- {before}\n- Last.\n"
     assert apply_edits(item, [Edit("add", "ever pay", "X.")]) == f"- {before}\n- X.\n- Last.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Never pay the one unless\nthe other who wrote asks.\n" * 1000,
+        "Never pay the customer\n" + "unless the one who wrote\n" * 2000,
+        "- Never pay the customer\n" + "  unless the one who wrote\n" * 2000,
+    ],
+)
+def test_a_passage_on_thousands_of_lines_is_soon_refused(text):
+    start = time.process_time()
+    with pytest.raises(EditError, match=r"occurs on 200[01] lines"):
+        apply_edits(text, [Edit("add", "the", "x")])
+    assert time.process_time() - start < 0.5
+
+
+def test_blanks_amid_a_wrapped_line_cost_nothing():
+    text = f"Never{' ' * 10_000} pay the customer\nunless he asks it.\n"
+    start = time.process_time()
+    assert apply_edits(text, [Edit("add", "Never", "x")]) == f"{text}x\n"
+    assert time.process_time() - start < 0.5
+
+
+def test_a_passage_on_several_lines_of_one_sentence_names_it():
+    text = "Never pay the one unless\nthe other who wrote asks.\nBe brief.\n"
+    assert apply_edits(text, [Edit("add", "the", "x")]) == text.replace("asks.\n", "asks.\nx\n")
 
 
 def test_additions_behind_the_same_item_are_numbered_on():
