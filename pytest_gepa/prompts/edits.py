@@ -271,7 +271,10 @@ def _is_below_pairs(text: str, addition: str) -> bool:
     (`Input: a`, `Output: b`), and is no further line of that form.
     """
     lines = _BLANK.split(text)[-1].split("\n")
-    is_pair = len(lines) > 1 and all(_LABELLED.fullmatch(line) for line in (lines[0], lines[-1]))
+    *above, last = (_LABELLED.fullmatch(line) is not None for line in lines)
+    is_pair = last and any(
+        (*above[:1], *above[-1:])
+    )  # a heading may stand above the two, and text between them
     return is_pair and _LABELLED.fullmatch(addition) is None
 
 
