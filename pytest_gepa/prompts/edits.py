@@ -17,7 +17,7 @@ from pytest_gepa.prompts.items import (
     line_end,
     outermost_line,
     whole_lines,
-    with_number,
+    with_numbers,
     without_second_mark,
 )
 from pytest_gepa.prompts.protected import editable_end
@@ -204,9 +204,8 @@ def _numbered(changes: Iterable[_Change]) -> list[_Change]:
     numbered: list[_Change] = []
     for change in changes:
         if change.edit.kind in _ADDITIONS:
-            text, number = with_number(change.text[1:], least.get(change.start, 0))
+            text, least[change.start] = with_numbers(change.text[1:], least.get(change.start, 0))
             change = replace(change, text="\n" + text)
-            least[change.start] = number + 1
         numbered.append(change)
     return numbered
 

@@ -87,13 +87,24 @@ def item_like(line: str, addition: str) -> str:
     return f"{bullet['indent']}{mark}{bullet['gap']}{addition.strip()}"
 
 
-def with_number(item: str, least: int) -> tuple[str, int]:
-    """An item, and its number, which is made `least` where it is lower; one without a number as it is, and 0."""
-    found = BULLET.match(item)
-    if found is None or not found["number"]:
-        return item, 0
-    number = max(int(found["number"]), least)
-    return f"{item[: found.start('number')]}{number}{item[found.end('number') :]}", number
+def with_numbers(items: str, least: int) -> tuple[str, int]:
+    """One item or several of one list, and the number that comes next. The first has `least` at least, and the others
+    are as much higher. Without a number they stay as they are, and so does `least`.
+    """
+    first = BULLET.match(items)
+    if first is None or not first["number"]:
+        return items, least
+    higher = max(least - int(first["number"]), 0)
+    lines: list[str] = []
+    for line in items.split("\n"):
+        found = BULLET.match(line)
+        if found is None or not found["number"] or found["indent"] != first["indent"]:
+            lines.append(line)
+            continue
+        number = int(found["number"]) + higher
+        least = max(least, number + 1)
+        lines.append(f"{line[: found.start('number')]}{number}{line[found.end('number') :]}")
+    return "\n".join(lines), least
 
 
 def without_second_mark(text: str, start: int, new: str) -> str:

@@ -133,6 +133,21 @@ def test_additions_behind_the_same_item_are_numbered_on():
 
 
 @pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        (["3. x\n4. y", "z"], "3. x\n4. y\n5. z"),
+        (["z", "3. x\n4. y"], "3. z\n4. x\n5. y"),
+        (["3. x\n   1. in it\n4. y", "3. z"], "3. x\n   1. in it\n4. y\n5. z"),
+        (["3. x", "- y\n- y", "3. z"], "3. x\n- y\n- y\n4. z"),
+        (["1. x\n1. y"], "1. x\n1. y"),
+    ],
+)
+def test_additions_of_several_items_are_numbered_on_too(added, expected):
+    edits = [Edit("add", "2. b", one) for one in added]
+    assert apply_edits("1. a\n2. b\n", edits) == f"1. a\n2. b\n{expected}\n"
+
+
+@pytest.mark.parametrize(
     ("text", "find", "added", "expected"),
     [
         ("a\n", "", "x -> y", "a\nx -> y\n"),
