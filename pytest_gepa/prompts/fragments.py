@@ -38,8 +38,9 @@ _COMMON = frozenset(
 )
 _TELLING_LENGTH = 4
 
-# A colon before it is that of a label or of JSON (`"total":48213`), unless digits make a time of day or a ratio of it.
-_NUMBER = re.compile(r"(?<![\w.,/-])(?<!\d:)\d{1,20}(?:[.,'_]\d{1,20})*(?![\w/:-])")
+# A colon at its side is that of a label or of JSON (`"total":48213`), unless digits make a time of day or a ratio of it; a
+# dash before it is a minus, unless a word makes a code or a span of it.
+_NUMBER = re.compile(r"(?<![\w.,/])(?<!\w-)(?<!\d:)\d{1,20}(?:[.,'_]\d{1,20})*(?![\w/-]|:\d)")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _THOUSANDS = re.compile(r"\d{1,3}(?:([.,'_])\d{3})(?:\1\d{3})*")
 _DECIMAL = re.compile(r"(?P<whole>\d+|\d{1,3}(?:([.,'_])\d{3})+)(?!\2)[.,](?P<places>\d+)")
