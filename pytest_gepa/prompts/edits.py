@@ -17,7 +17,7 @@ from pytest_gepa.prompts.items import (
     line_end,
     outermost_line,
     whole_lines,
-    with_number,
+    with_numbers,
     without_second_mark,
 )
 from pytest_gepa.prompts.protected import editable_end
@@ -28,6 +28,9 @@ KINDS = ("add", "example", "replace", "delete", "section", "rewrite")
 _LABELLED = re.compile(r"[ \t]*[*_]{0,2}[^\W\d_][\w ()-]{0,30}[:：][*_]{0,2}[ \t]*(?!//)\S.*")
 _BLANK = re.compile(r"\n[ \t]*\n")
 _ADDITIONS = ("add", "example")
+_MOST_LINES = 50
+"""Lines of one item or sentence that a passage may be on for it to name that."""
+
 _SEARCHED_LINES = 500
 _SHOWN = 60
 
@@ -175,11 +178,13 @@ def _places(text: str, find: str) -> list[tuple[int, int]]:
 
 
 def _after_line(text: str, places: list[tuple[int, int]], edit: Edit) -> _Change:
-    found = {line_end(text, end) for _, end in places}
-    items = {item_end(text, end): item_line(text, end) for end in found}
-    if len(items) > 1:
+    found = sorted({line_end(text, end) for _, end in places})
+    # Where items end takes long to find for thousands of lines, and need not be known if all are not of the first one.
+    is_one = len(found) <= _MOST_LINES and item_end(text, found[0]) >= found[-1]
+    items = {item_end(text, end): item_line(text, end) for end in found} if is_one else {}
+    if len(items) != 1:
         raise EditError(
-            f"ambiguous passage: {_shown(edit.find)} occurs on {len(items)} lines; copy a longer passage "
+            f"ambiguous passage: {_shown(edit.find)} occurs on {len(found)} lines; copy a longer passage "
             "that is on one only"
         )
     ((end, line),) = items.items()
@@ -199,9 +204,8 @@ def _numbered(changes: Iterable[_Change]) -> list[_Change]:
     numbered: list[_Change] = []
     for change in changes:
         if change.edit.kind in _ADDITIONS:
-            text, number = with_number(change.text[1:], least.get(change.start, 0))
+            text, least[change.start] = with_numbers(change.text[1:], least.get(change.start, 0))
             change = replace(change, text="\n" + text)
-            least[change.start] = number + 1
         numbered.append(change)
     return numbered
 
@@ -266,7 +270,10 @@ def _is_below_pairs(text: str, addition: str) -> bool:
     (`Input: a`, `Output: b`), and is no further line of that form.
     """
     lines = _BLANK.split(text)[-1].split("\n")
-    is_pair = len(lines) > 1 and all(_LABELLED.fullmatch(line) for line in (lines[0], lines[-1]))
+    *above, last = (_LABELLED.fullmatch(line) is not None for line in lines)
+    is_pair = last and any(
+        (*above[:1], *above[-1:])
+    )  # a heading may stand above the two, and text between them
     return is_pair and _LABELLED.fullmatch(addition) is None
 
 

@@ -38,8 +38,9 @@ _COMMON = frozenset(
 )
 _TELLING_LENGTH = 4
 
-# A colon before it is that of a label or of JSON (`"total":48213`), unless digits make a time of day or a ratio of it.
-_NUMBER = re.compile(r"(?<![\w.,/-])(?<!\d:)\d{1,20}(?:[.,'_]\d{1,20})*(?![\w/:-])")
+# A colon at its side is that of a label or of JSON (`"total":48213`), unless digits make a time or a ratio of it.
+# A dash before it is a minus, unless a word makes a code or a span of it.
+_NUMBER = re.compile(r"(?<![\w.,/])(?<!\w-)(?<!\d:)\d{1,20}(?:[.,'_]\d{1,20})*(?![\w/-]|:\d)")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _THOUSANDS = re.compile(r"\d{1,3}(?:([.,'_])\d{3})(?:\1\d{3})*")
 _DECIMAL = re.compile(r"(?P<whole>\d+|\d{1,3}(?:([.,'_])\d{3})+)(?!\2)[.,](?P<places>\d+)")
@@ -107,15 +108,18 @@ def numbers(text: str) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for match in _NUMBER.finditer(_plain(text)):
         shown = match.group()
-        is_whole = shown.isdigit() or _THOUSANDS.fullmatch(shown) is not None
-        for written in dict.fromkeys((shown, shown if is_whole else _without_last_zeros(shown))):
+        for written in dict.fromkeys((shown, shown if _is_whole(shown) else _without_last_zeros(shown))):
             digits = re.sub(r"\D", "", written).lstrip("0")
             if len(digits) < 3:
                 continue
             significant = len(digits.rstrip("0"))
-            is_own = significant >= 4 or len(digits) >= 5 or (significant >= 3 and not is_whole)
+            is_own = significant >= 4 or len(digits) >= 5 or (significant >= 3 and not _is_whole(written))
             found[digits] = found.get(digits, False) or (is_own and _YEAR.fullmatch(written) is None)
     return found
+
+
+def _is_whole(number: str) -> bool:
+    return number.isdigit() or _THOUSANDS.fullmatch(number) is not None
 
 
 def _without_last_zeros(number: str) -> str:

@@ -47,7 +47,7 @@ def addition_place(text: str) -> int:
     while first and _is_input(paragraphs[first - 1][1], names):
         first -= 1
     if not first:
-        first = last  # all are filled in: what the text is about stands above its last one
+        first = _first_slots(paragraphs, last)
     is_parted = _parts_a_block(text, paragraphs[first][0])
     while first and _parts_a_block(text, paragraphs[first][0]):
         first -= 1
@@ -93,6 +93,16 @@ def _last(paragraphs: list[tuple[int, str]]) -> int | None:
     return last if last >= 0 else None
 
 
+def _first_slots(paragraphs: list[tuple[int, str]], last: int) -> int:
+    """The first paragraph of the input where all are filled in: the last one, with those above it that have places of
+    their own to be filled in. What the text is about stands above them, in one at least (`You help {name}.`).
+    """
+    first = last
+    while first > 1 and any(map(_is_slot, paragraphs[first - 1][1].split("\n"))):
+        first -= 1
+    return first
+
+
 def _calls(paragraph: str) -> bool:
     """Whether a paragraph is only what leads in to the answer, or what closes the tag around the input."""
     lines = [line.strip() for line in paragraph.split("\n")]
@@ -130,7 +140,8 @@ def _is_list_of_rules(lines: list[str]) -> bool:
 
 def _is_slot(line: str) -> bool:
     """Whether a line is nothing but a place to be filled in, with its label or its tags."""
-    before, *behind = _FIELD.split(BULLET.sub("", line, count=1))
+    bullet = BULLET.match(line)
+    before, *behind = _FIELD.split(line[bullet.end() :] if bullet is not None else line)
     if not behind or re.search(r"\w", _CLOSING.sub("", "".join(behind))):
         return False
     return not re.search(r"\w", before) or before.rstrip(" \t\"'`*_([").endswith((":", "：", ">", "="))

@@ -17,7 +17,8 @@ _NO_PROSE = re.compile(r"\s*(?:[#<|]|```|~~~)")
 _LABELLED = re.compile(r"\s*\w+(?: \w+)?[:：=]")
 _LETTER = re.compile(r"[^\W\d_]")
 _LEAST_WRAPPED = 3
-"""Words of a line that may go on in the next one; labels stand on lines of their own, too."""
+"""Words of a line that may go on in the next one, and of that one unless it ends the sentence; labels stand on lines of
+their own, too."""
 
 
 def item_line(text: str, end: int) -> str:
@@ -86,13 +87,24 @@ def item_like(line: str, addition: str) -> str:
     return f"{bullet['indent']}{mark}{bullet['gap']}{addition.strip()}"
 
 
-def with_number(item: str, least: int) -> tuple[str, int]:
-    """An item, and its number, which is made `least` where it is lower; one without a number as it is, and 0."""
-    found = BULLET.match(item)
-    if found is None or not found["number"]:
-        return item, 0
-    number = max(int(found["number"]), least)
-    return f"{item[: found.start('number')]}{number}{item[found.end('number') :]}", number
+def with_numbers(items: str, least: int) -> tuple[str, int]:
+    """One item or several of one list, and the number that comes next. The first has `least` at least, and the others
+    are as much higher. Without a number they stay as they are, and so does `least`.
+    """
+    first = BULLET.match(items)
+    if first is None or not first["number"]:
+        return items, least
+    higher = max(least - int(first["number"]), 0)
+    lines: list[str] = []
+    for line in items.split("\n"):
+        found = BULLET.match(line)
+        if found is None or not found["number"] or found["indent"] != first["indent"]:
+            lines.append(line)
+            continue
+        number = int(found["number"]) + higher
+        least = max(least, number + 1)
+        lines.append(f"{line[: found.start('number')]}{number}{line[found.end('number') :]}")
+    return "\n".join(lines), least
 
 
 def without_second_mark(text: str, start: int, new: str) -> str:
@@ -107,12 +119,17 @@ def without_second_mark(text: str, start: int, new: str) -> str:
 
 
 def whole_lines(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The span of the lines that a passage fills but for white space and the mark of an item, None if it does not."""
+    """The span of the lines that a passage fills but for white space and the mark of an item, None if it does not.
+
+    The mark of an item of which something is left below is not its own: what is left would join the item above.
+    """
     row, stop = text.rfind("\n", 0, start) + 1, line_end(text, end)
     while start < end and text[start] in " \t":
         start += 1
-    is_whole = _OPENING.fullmatch(text, row, start) is not None and not text[end:stop].strip()
-    return (row, stop) if is_whole else None
+    if _OPENING.fullmatch(text, row, start) is None or text[end:stop].strip():
+        return None
+    is_behind_mark = bool(text[row:start].strip())
+    return None if is_behind_mark and item_end(text, stop) > stop else (row, stop)
 
 
 def _goes_on(line: str) -> bool:
@@ -140,6 +157,8 @@ def _is_wrapped(line: str, following: str) -> bool:
     """Whether a line ends amid a sentence with which the following one goes on."""
     if len(line.split()) < _LEAST_WRAPPED or _SENTENCE_END.search(line) or _NO_PROSE.match(line):
         return False
+    if len(following.split()) < _LEAST_WRAPPED and not _SENTENCE_END.search(following):
+        return False
     is_its = following.lstrip()[:1].islower() and _LABELLED.match(following) is None
     return is_its and _indent(following) <= _indent(line)
 
@@ -149,11 +168,14 @@ def _opens_with_a_capital(text: str, end: int) -> bool:
     in others each line may be one.
     """
     first = ""
-    for row in reversed(text[:end].split("\n")):
+    while end >= 0:
+        start = text.rfind("\n", 0, end) + 1
+        row = text[start:end]
         if not row.strip():
             break
-        first = row
+        first, end = row, start - 1
         if BULLET.match(row):
             break
-    letter = _LETTER.search(BULLET.sub("", first, count=1))
+    bullet = BULLET.match(first)
+    letter = _LETTER.search(first, bullet.end() if bullet is not None else 0)
     return letter is not None and letter[0].isupper()

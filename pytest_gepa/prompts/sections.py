@@ -91,6 +91,8 @@ def section_body(text: str, heading: str, new: str) -> Body:
     closing = _closing_row(lines, found.last + 1, stop)
     if closing < stop and body.rstrip().endswith(tag := lines[closing].strip()):
         body = body.rstrip().removesuffix(tag).rstrip()  # a model has copied the section up to there
+    elif closing < stop and _closes(body, lines[closing]):
+        closing = stop  # or farther, with what stands behind the element
     return _fitted(
         lines, found.last + 1, min(closing, _input_row(text, lines, found.last + 1, stop, body)), body
     )
@@ -111,6 +113,12 @@ def _closing_row(lines: list[str], first: int, stop: int) -> int:
             elif above[name] and _TAG.fullmatch(line):
                 return row
     return stop
+
+
+def _closes(body: str, closing: str) -> bool:
+    """Whether a body has the tag, on a line of its own, of an element that is not opened in it."""
+    inner = [closing.replace("</", "<", 1), *body.split("\n")]
+    return _closing_row(inner, 1, len(inner)) < len(inner)
 
 
 def _input_row(text: str, lines: list[str], first: int, stop: int, new: str) -> int:

@@ -18,7 +18,11 @@ _ELISION = re.compile(
     r"(?: (?:is|are|stays?|remains?))? (?:unchanged|(?:the )?same|as before|as it is)\W{0,20}$",
     re.IGNORECASE | re.MULTILINE,
 )
-_CODE = re.compile(r"\b(?:code|file|function|class|method|module|script|program)s?\b", re.IGNORECASE)
+# What the rest is one of, by the last word: a "code review prompt" is a prompt, as a file may be.
+_CODE = re.compile(
+    r"(?!.*\b(?:prompt|instruction|rule|text|section)s?\b).*\b(?:code|function|class(?:es)?|method)s?",
+    re.IGNORECASE,
+)
 
 
 def with_whole_commands(text: str) -> str:
@@ -43,7 +47,7 @@ def leaves_parts_out(text: str, *, is_code: bool) -> bool:
     if is_code:
         return _ELISION.search(text) is not None
     found = _ELISION.finditer(_without_fences(text))
-    return any(not _CODE.search(one["of"] or "") for one in found)
+    return any(not _CODE.fullmatch(one["of"] or "") for one in found)
 
 
 def _only_fence(text: str) -> Fence | None:

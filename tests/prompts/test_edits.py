@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,9 @@ EDITS = st.builds(Edit, st.sampled_from((*KINDS, "mend")), TEXTS | st.just(""), 
         ("  - x\n", "- y\n- z", "  - x\n  - y\n  - z\n"),
         ("Input: a\nOutput: b\n", "Be brief.", "Input: a\nOutput: b\n\nBe brief.\n"),
         ("Input: a\nb\n**Output:** c\n", "y", "Input: a\nb\n**Output:** c\n\ny\n"),
+        ("Example:\nInput: a\nOutput: b\n", "y", "Example:\nInput: a\nOutput: b\n\ny\n"),
+        ("## Example\nQ: a\nA: b\n", "y", "## Example\nQ: a\nA: b\n\ny\n"),
+        ("Example:\nInput: a\nb\n", "y", "Example:\nInput: a\nb\ny\n"),
         ("Input: a\nOutput: b\n", "Input: c\nOutput: d", "Input: a\nOutput: b\n\nInput: c\nOutput: d\n"),
         ("billing: a\nsales: b\n", "refunds: c", "billing: a\nsales: b\nrefunds: c\n"),
         ("Output: b\n", "y", "Output: b\ny\n"),
@@ -79,6 +84,9 @@ def test_an_addition_goes_after_the_line_that_holds_the_passage(text, find, adde
         ("Never pay anyone", "answer: no"),
         ("Never pay anyone", "  code"),
         ("Never pay", "billing\nsales"),
+        ("Never pay one of these", "billing\nfault\nsales"),
+        ("Never pay one of these", "billing fault\nsales"),
+        ("Never pay unless he\nasks.", "sales"),
         ("never pay any money", "be kind to all"),
     ],
 )
@@ -90,11 +98,53 @@ def test_an_addition_parts_no_sentence_that_is_wrapped(before, after):
     assert apply_edits(item, [Edit("add", "ever pay", "X.")]) == f"- {before}\n- X.\n- Last.\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Never pay the one unless\nthe other who wrote asks.\n" * 1000,
+        "Never pay the customer\n" + "unless the one who wrote\n" * 2000,
+        "- Never pay the customer\n" + "  unless the one who wrote\n" * 2000,
+    ],
+)
+def test_a_passage_on_thousands_of_lines_is_soon_refused(text):
+    start = time.process_time()
+    with pytest.raises(EditError, match=r"occurs on 200[01] lines"):
+        apply_edits(text, [Edit("add", "the", "x")])
+    assert time.process_time() - start < 0.5
+
+
+def test_blanks_amid_a_wrapped_line_cost_nothing():
+    text = f"Never{' ' * 10_000} pay the customer\nunless he asks it.\n"
+    start = time.process_time()
+    assert apply_edits(text, [Edit("add", "Never", "x")]) == f"{text}x\n"
+    assert time.process_time() - start < 0.5
+
+
+def test_a_passage_on_several_lines_of_one_sentence_names_it():
+    text = "Never pay the one unless\nthe other who wrote asks.\nBe brief.\n"
+    assert apply_edits(text, [Edit("add", "the", "x")]) == text.replace("asks.\n", "asks.\nx\n")
+
+
 def test_additions_behind_the_same_item_are_numbered_on():
     text = "1. a\n2. b\n3. c\n"
     for one, other in (("x", "y"), ("3. x", "3. y"), ("3. x", "4. y")):
         made = apply_edits(text, [Edit("add", "2. b", one), Edit("add", "2. b", other)])
         assert made == "1. a\n2. b\n3. x\n4. y\n3. c\n"
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        (["3. x\n4. y", "z"], "3. x\n4. y\n5. z"),
+        (["z", "3. x\n4. y"], "3. z\n4. x\n5. y"),
+        (["3. x\n   1. in it\n4. y", "3. z"], "3. x\n   1. in it\n4. y\n5. z"),
+        (["3. x", "- y\n- y", "3. z"], "3. x\n- y\n- y\n4. z"),
+        (["1. x\n1. y"], "1. x\n1. y"),
+    ],
+)
+def test_additions_of_several_items_are_numbered_on_too(added, expected):
+    edits = [Edit("add", "2. b", one) for one in added]
+    assert apply_edits("1. a\n2. b\n", edits) == f"1. a\n2. b\n{expected}\n"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +208,11 @@ def test_a_replacement_takes_the_place_of_the_passage_and_no_more(text, find, ne
         ("  b \nc\n", "b", "c\n"),
         ("- a b\n- c\n", "b", "- a \n- c\n"),
         ("- a b\n- c\n", "a ", "- b\n- c\n"),
+        ("- a\n- b\n  c\n", "b", "- a\n- \n  c\n"),
+        ("- a\n- b\n  c\n", "b\n  c", "- a\n"),
+        ("- a\n- b\n  - c\n", "b", "- a\n- \n  - c\n"),
+        ("- a\n- b\n  c\n", "  c", "- a\n- b\n"),
+        ("1. a\n2. b\n\n   c\n", "2. b", "1. a\n\n   c\n"),
         ("-5 degrees\n1.5 kg\n", "5 kg", "-5 degrees\n1.\n"),
     ],
 )

@@ -36,6 +36,26 @@ def added(text: str, kind: str = "add", addition: str = "New.") -> str:
             "Do it.\n\nTicket:\n- Subject: {subject}\n- Body: {body}\n",
             "Do it.\nNew.\n\nTicket:\n- Subject: {subject}\n- Body: {body}\n",
         ),
+        (
+            "Help {company}.\n\nContext:\n{context}\n\nQuestion: {question}\nAnswer:",
+            "Help {company}.\nNew.\n\nContext:\n{context}\n\nQuestion: {question}\nAnswer:",
+        ),
+        (
+            "Help {company}.\n\nCustomer: {customer}\n\nTicket: {ticket}\n",
+            "Help {company}.\nNew.\n\nCustomer: {customer}\n\nTicket: {ticket}\n",
+        ),
+        (
+            "Review for {company}.\n\nFile: {path}\n\n```diff\n{diff}\n```\n",
+            "Review for {company}.\nNew.\n\nFile: {path}\n\n```diff\n{diff}\n```\n",
+        ),
+        (
+            "Help {{ company }}.\n\nContext:\n{{ context }}\n\nQuestion: {{ question }}\nAnswer:",
+            "Help {{ company }}.\nNew.\n\nContext:\n{{ context }}\n\nQuestion: {{ question }}\nAnswer:",
+        ),
+        (
+            "Help {company}.\n\nAnswer in {language}.\n\nContext: {context}\n\nQuestion: {question}\n",
+            "Help {company}.\n\nAnswer in {language}.\nNew.\n\nContext: {context}\n\nQuestion: {question}\n",
+        ),
     ],
 )
 def test_it_goes_before_the_input_at_the_end(text: str, after: str) -> None:

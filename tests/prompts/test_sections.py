@@ -173,6 +173,8 @@ def test_a_body_that_comes_with_the_tags_of_its_element_is_understood():
 TAGGED = (
     "<instructions>\nYou route tickets.\n\n## Rules\n- a\n- b\n</instructions>\n\nAnswer with one word.\n"
 )
+COPIED = TAGGED.replace("- a\n- b", "- c").replace("with one word", "briefly")
+INPUT = "<ticket>\n{ticket}\n</ticket>\n"
 ASKED = "Route tickets.\n\n## Rules\n- a\n- b\n\nTicket: {ticket}\nQueue:\n"
 
 
@@ -181,6 +183,14 @@ ASKED = "Route tickets.\n\n## Rules\n- a\n- b\n\nTicket: {ticket}\nQueue:\n"
     [
         (TAGGED, "- c", TAGGED.replace("- a\n- b", "- c")),
         (TAGGED, "- c\n</instructions>", TAGGED.replace("- a\n- b", "- c")),
+        (TAGGED, "- c\n</instructions>\n\nAnswer briefly.", COPIED),
+        (
+            TAGGED,
+            "<instructions>\n- c\n</instructions>\n- d",
+            TAGGED.replace("- a\n- b", "<instructions>\n- c\n</instructions>\n- d"),
+        ),
+        (f"{TAGGED}\n{INPUT}", "- c\n</instructions>\n\nAnswer briefly.", f"{COPIED}\n{INPUT}"),
+        (f"{TAGGED}\n{INPUT}", f"- c\n</instructions>\n\nAnswer briefly.\n\n{INPUT}", f"{COPIED}\n{INPUT}"),
         (TAGGED, "<x>\n- c\n</x>", TAGGED.replace("- a\n- b", "<x>\n- c\n</x>")),
         ("<a>Do it.\n# Rules\n<b>\nx\n</b>\ny\n</a>\nEnd.\n", "z", "<a>Do it.\n# Rules\nz\n</a>\nEnd.\n"),
         ("<a>\n</a>\n# Rules\nx\n</a>\ny\n", "z", "<a>\n</a>\n# Rules\nz\n"),

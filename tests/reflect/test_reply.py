@@ -196,6 +196,8 @@ def rewrite(text: str) -> str:
         "```\ndiff --git a/x b/x\n```\nVerdict: ok",
         "Write what a commit does.\n\ndiff --git a/x b/x",
         "Shorten code with comments such as\n# rest of the code unchanged",
+        "Shorten code with comments such as\n// ... rest of the parser class unchanged",
+        "Shorten it:\n```python\n# rest of the file unchanged\n```\nOr not.",
         "Shorten it:\n```python\n# ... rest unchanged\n```\nOr not.",
     ],
 )
@@ -250,6 +252,14 @@ def test_a_command_of_latex_with_one_backslash_is_no_tab(said: str, text: str, a
         ("```\n# rest unchanged\n```", "parts of the text left out"),
         ("```\nRoute it.\n[... rest of the prompt unchanged ...]\n```", "parts of the text left out"),
         ("```\nRoute it.\n... (the rest stays the same)\n```", "parts of the text left out"),
+        (
+            "```\nReview it.\n... rest of the code review prompt remains the same ...\n```",
+            "parts of the text",
+        ),
+        ("```\nReview it.\n[the rest of the code review instructions unchanged]\n```", "parts of the text"),
+        ("```\nReview it.\n[rest of the file unchanged]\n```", "parts of the text"),
+        ("```\nReview it.\n# rest of the prompt code unchanged\n```", "parts of the text"),
+        ("```\nReview it.\n# rest of the prompt file unchanged\n```", "parts of the text"),
         ('{"diagnoses": [', "malformed JSON"),
         ('{"diagnoses": [] "edits": []}', "malformed JSON"),
         ("```json\n{,}\n```", "malformed JSON"),
