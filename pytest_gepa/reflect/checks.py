@@ -30,6 +30,7 @@ class Check:
     test: ast.expr | None
     printed: ast.expr | None
     made: tuple[str, ...]
+    is_own: bool
 
     @property
     def compared(self) -> ast.Compare | None:
@@ -81,7 +82,7 @@ def _check(statement: str, printed: Sequence[str], source: str) -> Iterator[Chec
     test = _condition(statement, source)
     if test is not None or shown is not None:
         made = [match[1] for line in printed if (match := _MADE.fullmatch(line))]
-        yield Check(test, shown, tuple(made))
+        yield Check(test, shown, tuple(made), statement in map(str.strip, source.split("\n")))
 
 
 def _condition(statement: str, source: str) -> ast.expr | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.reflect.places import answer_object, answer_value, is_json_before
-from pytest_gepa.reflect.reading import reading
+from pytest_gepa.reflect.source import reading
 from pytest_gepa.reflect.stated import Rule, comparisons, found_no_json, keys, parameters, wants_json
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pytest_gepa.prompts.given import as_words
 from pytest_gepa.reflect.demands import member_rules, statement_rules
 from pytest_gepa.reflect.json_form import json_rules
-from pytest_gepa.reflect.stated import Rule, Series, are_labels, comparisons, exactly_one_of, series
+from pytest_gepa.reflect.stated import Rule, Series, Tests, are_labels, comparisons, exactly_one_of, series
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT
 from pytest_gepa.suite.rollout import Case
@@ -29,13 +29,13 @@ def rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> list[Rule]:
     `cases` are all search cases, of which what is wanted is read too.
     """
     compared = comparisons(failing)
-    wanted = series(compared, cases)
+    wanted, tests = series(compared, cases), Tests(failing, cases)
     found = [
         *json_rules(failing, cases),
         *(rule for one in wanted for rule in _label_rules(one)),
-        *member_rules(failing, cases),
+        *member_rules(failing, tests),
         *(rule for one in wanted for rule in _form_rules(one)),
-        *statement_rules(failing),
+        *statement_rules(failing, tests),
         *(rule for one in wanted for rule in _bare_rules(one)),
     ]
     by_text = {rule.text: rule for rule in reversed(found) if HELD_OUT not in rule.text}

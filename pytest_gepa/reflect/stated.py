@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from pytest_gepa.prompts.python_source import plain_value
 from pytest_gepa.reflect.checks import checks
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.reflect.places import Path, answer_object, field, is_answer, names, places
-from pytest_gepa.reflect.reading import reading
+from pytest_gepa.reflect.source import UNKNOWN, arguments, origins, reading
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.wording import listed
@@ -54,6 +54,33 @@ class Comparison:
     exhibit: Exhibit
     got: object
     wanted: object
+
+
+class Tests:
+    """What is told of each test by its cases: how many there are, and which parameters are not the same in all.
+
+    `cases` are all search cases; failing ones may not be among them.
+    """
+
+    def __init__(self, failing: Iterable[Exhibit], cases: Iterable[Case]) -> None:
+        self._number: Counter[str] = Counter()
+        self._values: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        every = {case.id: case for case in (*cases, *(one.case for one in failing))}
+        for case in every.values():
+            self._number[case.source] += 1
+            for name, value in case.parameters:
+                self._values[case.source, name].add(value)
+
+    def is_single(self, case: Case) -> bool:
+        """Whether the test of a case has no other one, so that what it looks for may be this case's own."""
+        return self._number[case.source] < 2
+
+    def is_shared(self, node: ast.expr, case: Case) -> bool:
+        """Whether an expression in the test of a case is of the test, so that no case has another value there."""
+        named, given = dict(case.parameters), arguments(case.source)
+        found = origins(node, case.source)
+        own = {name for name in found if len(self._values[case.source, name]) > 1}
+        return not own and UNKNOWN not in found and all(name in named for name in found & given)
 
 
 def comparisons(exhibits: Iterable[Exhibit]) -> list[Comparison]:

@@ -44,7 +44,10 @@ def match(name: str, *arguments: object) -> list[str]:
 
 
 def stated(statement: str, answer: str, printed: list[str], source: str = "") -> list[str]:
-    return texts([shown(case(1, source=source), answer, *printed, statement=statement)], [])
+    """The rules of a failing case, to whose test there is another case."""
+    source = source or f"def test(ticket):\n    out = ask(ticket)\n    {statement}\n"
+    one, other = (case(number, ("ticket", f"t{number}"), source=source) for number in (1, 2))
+    return texts([shown(one, answer, *printed, statement=statement)], [one, other])
 
 
 @pytest.mark.parametrize(
@@ -312,15 +315,77 @@ def test_an_assert_on_several_lines_is_read_in_the_source():
     assert stated("assert (", LETTER, printed, source + source) == []  # which of the two?
 
 
-def test_labels_that_each_case_has_for_itself_are_no_labels_of_the_test():
-    cases = [case(n, ("ticket", f"t{n}"), ("allowed", [f"a{n}", "b"])) for n in range(2)]
-    failing = shown(cases[0], "c", "assert 'c' in ['a0', 'b']", statement="assert out in allowed")
-    assert texts([failing], cases) == []
-    alike = [case(n, ("ticket", f"t{n}"), ("allowed", ["a", "b"])) for n in range(2)]
-    failing = shown(alike[0], "c", "assert 'c' in ['a', 'b']", statement="assert out in allowed")
-    assert texts([failing], alike) == [
-        "Answer with exactly one of `a` and `b`, spelt as here, and nothing else."
+YES_NO = "Answer with exactly one of `no` and `yes`, spelt as here, and nothing else."
+
+
+@pytest.mark.parametrize(
+    ("body", "right", "rules"),
+    [
+        ("assert out in OK", "('no', 'yes')", [YES_NO]),
+        ("ok = {'no', 'yes'}\n    assert out in ok", "{'no', 'yes'}", [YES_NO]),
+        ("assert out in {one.lower() for one in OK}", "{'no', 'yes'}", [YES_NO]),
+        ("assert out in same", "['no', 'yes']", [YES_NO]),
+        ("assert out in (want, 'unknown')", "('no', 'unknown')", []),
+        ("assert out in {want, want.upper()}", "{'no', 'NO'}", []),
+        ("assert out in want.split('|')", "['no', 'yes']", []),
+        ("ok = [want, want.upper()]\n    assert out in ok", "['no', 'NO']", []),
+        ("ok = ['yes']\n    ok.append(want)\n    assert out in ok", "['yes', 'no']", []),
+        ("ok = ['yes']\n    ok += [want]\n    assert out in ok", "['yes', 'no']", []),
+        ("ok = ['yes', '']\n    ok[1] = want\n    assert out in ok", "['yes', 'no']", []),
+        ("with known(want) as ok:\n        pass\n    assert out in ok", "['no', 'yes']", []),
+        ("assert out in fixture", "['no', 'yes']", []),
+        ("assert out in want['accepted']", "['no', 'yes']", []),
+        ("assert out in ACCEPTED[ticket]", "['no', 'yes']", []),
+        ("one_of(out, [want, 'yes'])", "['no', 'yes']", []),
+    ],
+)
+def test_labels_are_those_of_the_test_and_not_of_a_case(body: str, right: str, rules: list[str]):
+    source = f"def test(ticket, want, same, fixture):\n    out = ask(ticket)\n    {body}\n"
+    cases = [
+        case(n, ("ticket", f"t{n}"), ("want", f"w{n}"), ("same", ["no", "yes"]), source=source)
+        for n in range(2)
     ]
+    statement = body.split("\n")[-1].strip().replace("one_of(out, [want, 'yes'])", "assert out in options")
+    failing = shown(cases[0], "maybe", f"assert 'maybe' in {right}", statement=statement)
+    assert texts([failing], cases) == rules
+
+
+@pytest.mark.parametrize(
+    ("statement", "printed", "rule"),
+    [
+        ('assert "30 days" in out', ["assert '30 days' in 'In May'"], "The answer holds `30 days`."),
+        (
+            'assert out in ("Paris", "Paris.")',
+            ["assert 'In May' in ('Paris', 'Paris.')"],
+            "Answer with exactly one of `Paris` and `Paris.`, spelt as here, and nothing else.",
+        ),
+        (
+            'assert out.startswith("Paris")',
+            ["assert False", *method("In May", "startswith", "'Paris'")],
+            "The answer begins with `Paris`.",
+        ),
+    ],
+)
+def test_the_text_that_one_case_wants_is_its_own_answer_unless_another_test_wants_it_too(
+    statement: str, printed: list[str], rule: str
+):
+    def failing(name: str) -> Exhibit:
+        source = f"def {name}():\n    out = ask('When?')\n    {statement}\n"
+        one = case(1, source=source)
+        return shown(replace(one, id=f"{one.id}{name}"), "In May", *printed, statement=statement)
+
+    assert texts([failing("test_a")], []) == []
+    assert texts([failing("test_a"), failing("test_a")], []) == []
+    assert texts([failing("test_a"), failing("test_b")], []) == [rule]
+
+
+def test_a_length_and_a_kind_of_signs_may_be_stated_by_one_case():
+    for statement, printed in (
+        ("assert len(out) <= 3", length("In May", 3)),
+        ("assert out.isdigit()", ["assert False", *method("In May", "isdigit")]),
+    ):
+        source = f"def test():\n    out = ask('When?')\n    {statement}\n"
+        assert len(texts([shown(case(1, source=source), "In May", *printed, statement=statement)], [])) == 1
 
 
 # What the cases want

@@ -1,10 +1,10 @@
-"""What a test's source tells of the JSON that it reads: whether it reads an answer as JSON, and what is to be in it."""
+"""What a test's source tells: what its names come from, whether it reads an answer as JSON, what is to be in that."""
 
 from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +24,62 @@ _LOOKING |= {"get", "isinstance", "dumps", "print", "log", "score"}
 """Functions to which a test gives what it wants; what it gives to others may be an input."""
 
 _VIEWS = frozenset({"items", "keys"})
+
+UNKNOWN = ""
+"""Stands for what a name is bound to where no expression says so: by a loop, by `with`, one of several at once."""
+
+
+def origins(node: ast.expr, source: str) -> set[str]:
+    """The names that the value of an expression in a test is made of, those that the test binds traced back."""
+    nodes = list(ast.walk(parse_module(source) or ast.Module([], [])))
+    bound, changed = bindings(nodes), set(filter(None, map(_changed, nodes)))
+    found, seen, waiting = set[str](), set[str](), list[ast.expr | None]([node])
+    while waiting:
+        made = waiting.pop()
+        inner = [] if made is None else [one for one in ast.walk(made) if isinstance(one, ast.Name)]
+        own = {one.id for one in inner if isinstance(one.ctx, ast.Store)}  # of a comprehension
+        for name in {one.id for one in inner} - own - seen:
+            seen.add(name)
+            waiting += bound.get(name, [])
+            if name not in bound:
+                found.add(name)
+            if name in changed:
+                found.add(UNKNOWN)
+        if made is None:
+            found.add(UNKNOWN)
+    return found
+
+
+def arguments(source: str) -> set[str]:
+    """What the functions of a source are given, as a test its parameters and its fixtures."""
+    return {
+        node.arg for node in ast.walk(parse_module(source) or ast.Module([], [])) if isinstance(node, ast.arg)
+    }
+
+
+def bindings(nodes: Iterable[ast.AST]) -> defaultdict[str, list[ast.expr | None]]:
+    """What each name is bound to, None where no expression says so."""
+    nodes, known = list(nodes), set[int]()
+    bound: defaultdict[str, list[ast.expr | None]] = defaultdict(list)
+    for node in nodes:
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    known.add(id(target))
+                    bound[target.id].append(node.value)
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in known:
+            bound[node.id].append(None)
+    return bound
+
+
+def _changed(node: ast.AST) -> str:
+    """The name whose value a statement changes: `allowed.append(wanted)`."""
+    called = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
+    stored = node if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) else None
+    owner = called.value if isinstance(called, ast.Attribute) else stored and stored.value
+    return owner.id if isinstance(owner, ast.Name) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +125,7 @@ class _Test:
     def __init__(self, tree: ast.Module, parameters: Sequence[str]) -> None:
         self.nodes = list(ast.walk(tree))
         self._parameters = frozenset(parameters)
-        self._bound: defaultdict[str, list[ast.expr | None]] = defaultdict(list)
-        known: set[int] = set()
-        for node in self.nodes:
-            if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)):
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                for target in targets:
-                    if isinstance(target, ast.Name):
-                        known.add(id(target))
-                        self._bound[target.id].append(node.value)
-        for node in self.nodes:
-            # A name of a loop, or one of several that are bound at once.
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in known:
-                self._bound[node.id].append(None)
+        self._bound = bindings(self.nodes)
 
     def equal(self, node: ast.Compare) -> Iterator[str]:
         """The parameter that a comparison wants the whole of an answer to be equal to."""
