@@ -44,6 +44,7 @@ def member_rules(failing: Sequence[Exhibit], tests: Tests) -> Iterator[Rule]:
         _Said(text, one.case.source, tests.is_single(one.case))
         for one in failing
         for check in checks(one)
+        if check.is_always
         if (text := _members(one, check, tests))
     ]
     for text, number in _of_tests(found).items():
@@ -57,6 +58,7 @@ def statement_rules(failing: Sequence[Exhibit], tests: Tests) -> Iterator[Rule]:
         _Said(text, one.case.source, tests.is_single(one.case) and not _is_of_form(node))
         for one in failing
         for check in checks(one)
+        if check.is_always
         for node in _demanded(check.test)
         if (text := _demand(one, check, node))
     ]

@@ -25,6 +25,11 @@ _LOOKING |= {"get", "isinstance", "dumps", "print", "log", "score"}
 
 _VIEWS = frozenset({"items", "keys"})
 
+_ENDS = frozenset({"skip", "xfail"})
+_AWAITING = frozenset({"raises", "suppress", "assertRaises"})
+_OF_CHECKS = frozenset({"AssertionError", "KeyError", "LookupError", "Exception", "BaseException"})
+"""What is caught where an assert need not hold, or a key need not be there."""
+
 UNKNOWN = ""
 """Stands for what a name is bound to where no expression says so: by a loop, by `with`, one of several at once."""
 
@@ -55,6 +60,48 @@ def arguments(source: str) -> set[str]:
     return {
         node.arg for node in ast.walk(parse_module(source) or ast.Module([], [])) if isinstance(node, ast.arg)
     }
+
+
+@lru_cache(maxsize=64)
+def sometimes(source: str) -> frozenset[str]:
+    """The first lines of the statements that do not run in every case of a test."""
+    tree, lines = parse_module(source) or ast.Module([], []), source.split("\n")
+    run = {id(one) for one in (*tree.body, *_always_run(tree))}
+    return frozenset(
+        lines[node.lineno - 1].strip()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and id(node) not in run
+    )
+
+
+def _always_run(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements that run whenever a test does, of an `if` or a loop its head alone. After one that may have ended
+    the test early there are none, and none is where an error is awaited that may come of them.
+    """
+    for top in tree.body:
+        yield from _always(top.body if isinstance(top, (ast.FunctionDef, ast.AsyncFunctionDef)) else [top])
+
+
+def _always(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        yield statement
+        if isinstance(statement, (ast.With, ast.AsyncWith)):
+            if not any(_named(item.context_expr, _AWAITING) for item in statement.items):
+                yield from _always(statement.body)
+        elif isinstance(statement, ast.Try):
+            if all(one.type and not _named(one.type, _OF_CHECKS) for one in statement.handlers):
+                yield from _always(statement.body)
+            yield from _always(statement.finalbody)
+        if _may_end(statement):
+            return
+
+
+def _may_end(node: ast.AST) -> bool:
+    """Whether a statement may end a test that does not fail."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        return False
+    is_end = isinstance(node, ast.Return) or (isinstance(node, ast.Call) and _name(node.func) in _ENDS)
+    return is_end or any(map(_may_end, ast.iter_child_nodes(node)))
 
 
 def bindings(nodes: Iterable[ast.AST]) -> defaultdict[str, list[ast.expr | None]]:
@@ -228,6 +275,10 @@ def _downwards(node: ast.AST | None) -> Iterator[ast.AST]:
         yield node
         node = node.func if isinstance(node, ast.Call) else getattr(node, "value", None)
         node = node if isinstance(node, ast.AST) else None  # a constant has a value, too
+
+
+def _named(node: ast.AST, names: frozenset[str]) -> bool:
+    return any(_name(one) in names for one in ast.walk(node))
 
 
 def _name(node: ast.AST) -> str:

@@ -388,6 +388,60 @@ def test_a_length_and_a_kind_of_signs_may_be_stated_by_one_case():
         assert len(texts([shown(case(1, source=source), "In May", *printed, statement=statement)], [])) == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "is_stated"),
+    [
+        ('assert "Sie" in out', True),
+        ('if "x" in d:\n    pytest.fail("x")\nassert "Sie" in out', True),
+        ('with gepa.check():\n    assert "Sie" in out', True),
+        ('try:\n    assert "Sie" in out\nexcept ValueError:\n    pass', True),
+        ('def key(one):\n    return one\nassert "Sie" in out', True),
+        ('if lang == "de":\n    assert "Sie" in out\nelse:\n    assert "Sie" not in out', False),
+        ('if lang == "de": assert "Sie" in out', False),
+        ('if lang != "de":\n    return\nassert "Sie" in out', False),
+        ('if lang != "de":\n    pytest.skip("no")\nassert "Sie" in out', False),
+        ('for line in out.splitlines():\n    assert "Sie" in out', False),
+        ('while True:\n    assert "Sie" in out', False),
+        ('match lang:\n    case "de":\n        assert "Sie" in out', False),
+        ('try:\n    assert "Sie" in out\nexcept AssertionError:\n    retry()', False),
+        ('with pytest.raises(AssertionError):\n    assert "Sie" in out', False),
+        ('def check():\n    assert "Sie" in out\ncheck()', False),
+        ('assert "Sie" in out\nif lang == "de":\n    assert "Sie" in out', False),
+    ],
+)
+def test_what_is_not_demanded_in_every_case_is_no_rule(body: str, is_stated: bool):
+    source = "def test(ticket, lang):\n    out = ask(ticket)\n" + "".join(
+        f"    {line}\n" for line in body.split("\n")
+    )
+    statement = next(line.strip() for line in body.split("\n") if "Sie" in line)
+    found = stated(statement, LETTER, [f"assert 'Sie' in {LETTER!r}"], source)
+    assert found == (["The answer holds `Sie`."] if is_stated else [])
+
+
+@pytest.mark.parametrize(
+    ("call", "head", "is_stated"),
+    [
+        ("check(out, lang)", "", True),
+        ("check(out, lang)", "        with open(lang):\n", True),
+        ("check(out, lang)", '        if lang == "de":\n', False),
+        ("if lang: check(out, lang)", "", False),
+    ],
+)
+def test_what_a_helper_demands_only_sometimes_is_no_rule(call: str, head: str, is_stated: bool):
+    source = f"def test(ticket, lang):\n    out = ask(ticket)\n    {call}\n"
+    one, other = (case(number, ("ticket", f"t{number}"), source=source) for number in (1, 2))
+    failing = shown(one, LETTER, f"assert 'Sie' in {LETTER!r}", statement='    assert "Sie" in out')
+    trajectory = failing.rollout.trajectory
+    failure = (
+        f"    def test(ticket, lang):\n        out = ask(ticket)\n>       {call}\n\n"
+        f"test_route.py:9: \n_ _ _ _ _ _ _ _ _\n\nlang = 'x'\n\n    def check(out, lang):\n"
+        f"{head}{trajectory.failure}"
+    )
+    trajectory = replace(trajectory, failure=failure)
+    failing = replace(failing, rollout=replace(failing.rollout, trajectory=trajectory))
+    assert texts([failing], [one, other]) == (["The answer holds `Sie`."] if is_stated else [])
+
+
 # What the cases want
 
 
