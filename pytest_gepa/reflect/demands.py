@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pytest_gepa.prompts.python_source import plain_value
 from pytest_gepa.reflect.checks import Check, checks
 from pytest_gepa.reflect.places import ANSWER, Path, answer_object, is_part, subject, told
+from pytest_gepa.reflect.source import demanded
 from pytest_gepa.reflect.stated import Rule, Tests, are_labels, exactly_one_of
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.wording import count, listed
@@ -59,7 +60,7 @@ def statement_rules(failing: Sequence[Exhibit], tests: Tests) -> Iterator[Rule]:
         for one in failing
         for check in checks(one)
         if check.is_always
-        for node in _demanded(check.test)
+        for node in (demanded(check.test) if check.test is not None else ())
         if (text := _demand(one, check, node))
     ]
     for text, number in _of_tests(found).items():
@@ -90,15 +91,6 @@ def _is_of_form(node: ast.expr) -> bool:
     if isinstance(node, ast.Compare):
         return not isinstance(node.ops[0], (ast.In, ast.NotIn))
     return isinstance(node, ast.Call) and not node.args
-
-
-def _demanded(test: ast.expr | None) -> Iterator[ast.expr]:
-    """The conditions of which each is demanded: of `a and b` both, `a or b` as one."""
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        for value in test.values:
-            yield from _demanded(value)
-    elif test is not None:
-        yield test
 
 
 def _members(exhibit: Exhibit, check: Check, tests: Tests) -> str:

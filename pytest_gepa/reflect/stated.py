@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pytest_gepa.prompts.python_source import plain_value
 from pytest_gepa.reflect.checks import checks
 from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.reflect.json_reading import reading
 from pytest_gepa.reflect.places import Path, answer_object, field, is_answer, names, places
-from pytest_gepa.reflect.source import UNKNOWN, arguments, origins, reading
+from pytest_gepa.reflect.source import UNKNOWN, arguments, origins
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.wording import listed
@@ -107,15 +108,19 @@ def comparisons(exhibits: Iterable[Exhibit]) -> list[Comparison]:
 
 def wants_json(exhibit: Exhibit) -> bool:
     """Whether the check of a case reads JSON."""
-    return reading(exhibit.case).is_json or found_no_json(exhibit)
+    how = reading(exhibit.case)
+    return not how.is_divided and (how.is_json or found_no_json(exhibit))
 
 
 def found_no_json(exhibit: Exhibit) -> bool:
     """Whether a case failed as what it read was no JSON."""
-    printed = read_failure(
-        exhibit.rollout.trajectory.failure
-    ).printed  # an `except` around it names the error, too
-    return any(words in printed for words in _NO_JSON)
+    said = printed(exhibit)  # an `except` around it names the error, too
+    return any(words in said for words in _NO_JSON)
+
+
+def printed(exhibit: Exhibit) -> str:
+    """What the check of a case printed."""
+    return read_failure(exhibit.rollout.trajectory.failure).printed
 
 
 def series(compared: Sequence[Comparison], cases: Sequence[Case]) -> list[Series]:

@@ -599,6 +599,92 @@ def test_the_form_of_json_is_told_as_far_as_the_test_tells_it(body: str, wanted:
     assert texts([shown(cases[0], "It is five.", NO_JSON, statement=body.split("\n")[0])], cases)[:1] == rules
 
 
+READ = "data = json.loads(ask(text))"
+
+
+@pytest.mark.parametrize(
+    ("body", "rules"),
+    [
+        ('a = json.loads(f(text))\nb = json.loads(g(a))\nassert a["label"] and b["total"]', form("JSON")),
+        (
+            'out = f(text)\na = json.loads(out)["label"]\nout = g(a)\nassert json.loads(out)["b"]',
+            form("JSON"),
+        ),
+        (
+            'assert json.loads(out)["a"] == 1\nassert json.loads(out)["b"] == 2',
+            form(keys="the keys `a` and `b`"),
+        ),
+        (
+            'out = ask(text)\nout = out.strip()\nassert json.loads(out)["a"] == 1',
+            form(keys="the key `a`"),
+        ),
+        ('out, cost = ask(text)\nassert json.loads(out)["a"] == 1', form(keys="the key `a`")),
+        (f'{READ}\nif "error" in data:\n    pytest.fail(data["error"])', form("JSON")),
+        (
+            f'{READ}\nif "error" in data:\n    pytest.fail(data["error"])\nassert data["a"] == 1',
+            form(keys="the key `a`"),
+        ),
+        (f'{READ}\nif "error" in data:\n    return\nassert data["a"] == 1', form("JSON")),
+        (f'{READ}\nassert "a" not in data or data["a"] == 1', form("JSON")),
+        (f'{READ}\nassert data["a"] and data["b"], data["why"]', form(keys="the keys `a` and `b`")),
+        (f'{READ}\nwith pytest.raises(KeyError):\n    data["error"]', form("JSON")),
+        (f'{READ}\ntry:\n    a = data["a"]\nexcept KeyError:\n    a = 1', form("JSON")),
+        (f'{READ}\na = data["a"] if "a" in data else 1', form("JSON")),
+        (f'{READ}\nassert data.get("total") == wanted', form(keys="the key `total`")),
+        (f'{READ}\ntotal = data.get("total", "")\nassert wanted == total', form(keys="the key `total`")),
+        (f'{READ}\nassert "x" in data.get("mood", "").lower()', form(keys="the key `mood`")),
+        (f'{READ}\nassert data.get("a", {{}}).get("b") == wanted', form(keys="the key `a`")),
+        (f'{READ}\nassert data.get("error") == None', form()),
+        (f'{READ}\nassert data.get("errors", []) == []', form()),
+        (f'{READ}\nassert data.get("mood", "well") == "well"', form()),
+        (f'{READ}\nassert not data.get("error")', form()),
+        (f"{READ}\nassert isinstance(data, dict)", form()),
+        (f"{READ}\nif isinstance(data, dict):\n    data = [data]", form("JSON")),
+        (f"{READ}\nassert list(data.items())", form()),
+        (f"{READ}\nassert sorted(data.keys())", form()),
+        ("assert Invoice.model_validate_json(ask(text)).total == wanted", form()),
+        ('for line in ask(text).splitlines():\n    row = json.loads(line)\n    assert row["id"]', []),
+        ('rows = [json.loads(line.strip()) for line in ask(text).splitlines()]\nassert rows[0]["id"]', []),
+        ("rows = list(map(json.loads, ask(text).splitlines()))", []),
+    ],
+)
+def test_of_keys_only_those_are_told_that_every_answer_has(body: str, rules: list[str]):
+    lines = "".join(f"    {line}\n" for line in body.split("\n"))
+    source = f"def test(text, wanted):\n{lines}"
+    cases = [case(n, ("text", f"t{n}"), ("wanted", f"w{n}"), source=source) for n in range(3)]
+    failing = shown(cases[0], "It is five.", NO_JSON, statement=body.split("\n")[0])
+    assert texts([failing], cases)[:1] == rules
+
+
+@pytest.mark.parametrize(
+    ("body", "answer", "printed", "rules"),
+    [
+        (
+            f'{READ}\n    assert data.get("total") == wanted',
+            "12.50",
+            "AttributeError: 'float' object has no attribute 'get'",
+            form(keys="the key `total`"),
+        ),
+        (f'{READ}\n    assert data["reply"] == wanted', '{"text": "x"}', "assert 'x' == 'y'", []),
+        (f'{READ}\n    assert data["reply"] == wanted', '{"text": "x"}', "KeyError: 'text'", []),
+        (f'{READ}\n    assert data["reply"] == wanted', "12", "assert '12' == 'y'", []),
+        (f'{READ}\n    assert data.get("reply") == wanted', '{"text": "x"}', "assert None == 'y'", []),
+        (
+            'data = json.loads(client.post("/", json=text).data)\n    assert data["reply"]',
+            "It is x",
+            "KeyError: 'reply'",
+            [],
+        ),
+    ],
+)
+def test_an_object_without_a_key_that_is_read_is_of_another_form_only_where_the_key_was_missed(
+    body: str, answer: str, printed: str, rules: list[str]
+):
+    source = f"def test(text, wanted):\n    {body}\n"
+    one = case(1, ("text", "t1"), ("wanted", 5), source=source)
+    assert texts([shown(one, answer, printed, statement=body.split("\n")[-1].strip())], [one]) == rules
+
+
 @pytest.mark.parametrize(
     ("body", "answer", "wanted"),
     [
