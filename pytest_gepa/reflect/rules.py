@@ -20,6 +20,7 @@ __all__ = ["Rule", "rules"]
 _LEAST_DISTINCT = 3
 _MOST_PARTS = 12
 _PART = re.compile(r"\d+|[A-Z]+|[a-z]+|.", re.DOTALL)
+_ENDS = re.compile(r"\A\W+|\W+\Z")
 _DATE = r"\d{4}\-\d{2}\-\d{2}"
 
 
@@ -100,15 +101,23 @@ def _bare_rules(wanted: Series) -> Iterator[Rule]:
     if wanted.subject or not wanted.is_alone:
         return
     texts = set(wanted.wanted)
-    bare = {as_words(text) for text in texts} - {as_words("")}
-    spelt = [got for got in wanted.got if got not in texts and as_words(got) in bare]
-    inside = [got for got in wanted.got if any(words in as_words(got) for words in bare - {as_words(got)})]
+    if any(_bare(text) != text.strip() for text in texts):
+        return  # quotation marks, or a full stop, may be what is wanted
+    folded = {text.strip().casefold() for text in texts} - {""}
+    spelt = [got for got in wanted.got if got not in texts and _bare(got).casefold() in folded]
+    words = {as_words(text) for text in texts} - {as_words("")}
+    inside = [got for got in wanted.got if any(one in as_words(got) for one in words - {as_words(got)})]
     if spelt and "".join(texts).islower():
         yield _bare_rule("in lower case, without quotation marks or a full stop", len(spelt))
     elif spelt and "".join(texts).isupper():
         yield _bare_rule("in capital letters, without quotation marks or a full stop", len(spelt))
     elif spelt or inside:
         yield _bare_rule("without a sentence around it, quotation marks or a full stop", len(spelt or inside))
+
+
+def _bare(text: str) -> str:
+    """A text without the signs at its ends that are no part of a word."""
+    return _ENDS.sub("", text)
 
 
 def _bare_rule(how: str, number: int) -> Rule:

@@ -513,6 +513,23 @@ def test_of_digits_nothing_is_said_about_capitals():
     assert rule in texts([compared(cases[0], "12.", "12")], cases)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "got"),
+    [
+        (("APPROVED.", "DENIED."), "Approved."),
+        (("APPROVED.", "DENIED."), "It is APPROVED."),
+        (("'a b'", "'c d'"), "a b"),
+        (("Guten Tag.", "Hallo"), "guten tag"),
+        (("- a\n- b", "- c\n- d"), "a b"),
+        (("a b", "c d"), "a-b"),
+        (("a b", "c d"), "A, b"),
+    ],
+)
+def test_signs_that_are_wanted_are_not_forbidden(wanted: tuple[str, str], got: str):
+    cases = suite(*wanted)
+    assert not [text for text in texts([compared(cases[0], got, wanted[0])], cases) if "value alone" in text]
+
+
 # JSON
 
 NO_JSON = "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"
