@@ -150,7 +150,7 @@ def _held(exhibit: Exhibit, check: Check, left: ast.expr, sign: ast.cmpop, right
         is_key = isinstance(sign, ast.In) and value and value == answer_object(exhibit)
         return f"{ANSWER} is a JSON object with the key `{text}`." if is_key else ""
     if isinstance(sign, ast.NotIn):
-        about = subject(exhibit, value, _keys(right))
+        about = subject(exhibit, value, _keys(right), is_exact=True)
         return f"{about} does not hold `{text}`." if about else ""
     about = _holder(exhibit, value, right, [text])
     return f"{about} holds `{text}`." if about else ""
@@ -237,7 +237,8 @@ def _called(exhibit: Exhibit, check: Check, function: ast.Attribute, given: Sequ
 
 
 def _of_text(exhibit: Exhibit, value: object, node: ast.expr) -> str:
-    return subject(exhibit, value, _keys(node)) if isinstance(value, str) else ""
+    """What a demand on the form of a text is about."""
+    return subject(exhibit, value, _keys(node), is_exact=True) if isinstance(value, str) else ""
 
 
 def _text(node: ast.expr) -> str:

@@ -48,15 +48,17 @@ def is_json_before(exhibit: Exhibit) -> bool:
     return any(isinstance(_json(message.content), (dict, list)) for message in earlier if message)
 
 
-def subject(exhibit: Exhibit, value: object, keys: Path = ()) -> str:
+def subject(exhibit: Exhibit, value: object, keys: Path = (), *, is_exact: bool = False) -> str:
     """What a condition is about that speaks of `value`: the answer or a field of it, "" where it is neither, or not
-    plain which. `keys` are those by which the check has read it, as far as it tells them.
+    plain which. `keys` are those by which the check has read it, as far as it tells them. `is_exact` is whether every
+    sign counts, as where a form is demanded.
     """
     if value is None:
         return ""
-    if is_answer(exhibit, value):
+    if is_answer(exhibit, value, is_exact=is_exact):
         return ANSWER
-    paths = [path for path in places(answer_object(exhibit), value) if path[-1:] == (keys or path)[-1:]]
+    found = places(answer_object(exhibit), value, is_exact=is_exact)
+    paths = [path for path in found if path[-1:] == (keys or path)[-1:]]
     if len(paths) > 1 and len(keys) > 1:
         paths = [path for path in paths if path == keys]
     return field(paths[0]) if len(paths) == 1 else ""
@@ -70,10 +72,10 @@ def told(exhibit: Exhibit) -> Iterator[tuple[str, str]]:
             yield field(path), value
 
 
-def is_answer(exhibit: Exhibit, value: object) -> bool:
+def is_answer(exhibit: Exhibit, value: object, *, is_exact: bool = False) -> bool:
     """Whether a value is all of the answer, but for what is around its words."""
-    answer = exhibit.rollout.trajectory.answer
-    return isinstance(value, str) and bool(answer.strip()) and _same(value, answer)
+    answer, is_same = exhibit.rollout.trajectory.answer, _same_signs if is_exact else _same
+    return isinstance(value, str) and bool(answer.strip()) and is_same(value, answer)
 
 
 def is_part(exhibit: Exhibit, value: object) -> bool:
@@ -92,11 +94,12 @@ def names(exhibit: Exhibit, value: object) -> bool:
     return bool(words.strip()) and words in as_words(exhibit.rollout.trajectory.answer)
 
 
-def places(value: object, wanted: object) -> Iterator[Path]:
+def places(value: object, wanted: object, *, is_exact: bool = False) -> Iterator[Path]:
     """The paths by which `wanted` is reached in an object, however it is spelt."""
+    is_same = _same_signs if is_exact else _same
     for path, inner in _walked(value):
         is_text = isinstance(inner, str) and isinstance(wanted, str)
-        if inner == wanted or (is_text and _same(str(inner), str(wanted))):
+        if inner == wanted or (is_text and is_same(str(inner), str(wanted))):
             yield path
 
 
@@ -110,6 +113,10 @@ def _same(text: str, other: str) -> bool:
         return True
     words = as_words(text)
     return bool(words.strip()) and words == as_words(other)
+
+
+def _same_signs(text: str, other: str) -> bool:
+    return text.strip().casefold() == other.strip().casefold()
 
 
 def _walked(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:

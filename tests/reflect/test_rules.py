@@ -78,6 +78,12 @@ def stated(statement: str, answer: str, printed: list[str], source: str = "") ->
             "The answer ends with `regards`.",
         ),
         (
+            'assert out.strip().lower().startswith("dear")',
+            LETTER,
+            ["assert False", *method(LETTER.lower(), "startswith", "'dear'")],
+            "The answer begins with `dear`.",
+        ),
+        (
             "assert out.isdigit()",
             "no",
             ["assert False", *method("no", "isdigit")],
@@ -292,6 +298,18 @@ def test_what_an_assert_demands_of_the_answer(statement: str, answer: str, print
             LETTER,
             ["assert False", *method("hello", "startswith", "'x'")],
         ),
+        (
+            'assert out.endswith("%") and out.rstrip("%").isdigit()',
+            "12.5%",
+            ["assert (True and False)", *method("12.5", "isdigit")],
+        ),
+        (
+            'assert data["share"].rstrip("%").isdigit()',
+            '{"share": "12.5%"}',
+            ["assert False", *method("12.5", "isdigit")],
+        ),
+        (r'assert re.fullmatch(r"\d+", out.strip("%"))', "12.5%", match("fullmatch", r"\d+", "12.5")),
+        ('assert "." not in out.rstrip(".")', "a. b.", ["assert '.' not in 'a. b'"]),
         ('assert "Thank" in body', LETTER, ["assert 'Thank' in 'We will look into it soon.'"]),
         ('assert "x" in cur', JSON, ["assert 'x' in 'EUR'"]),  # which of the two?
         ('assert "x" in data["invoice"]', JSON, ["assert 'x' in {'total': 5, 'cur': 'EUR'}"]),
