@@ -17,7 +17,7 @@ from pytest_gepa.reflect.places import ANSWER, Path, answer_object, is_part, sub
 from pytest_gepa.reflect.source import demanded
 from pytest_gepa.reflect.stated import Rule, Tests, are_labels, exactly_one_of
 from pytest_gepa.reflect.transcript import Exhibit
-from pytest_gepa.wording import count, listed
+from pytest_gepa.wording import code, count, listed
 
 _METHODS = {
     "isupper": "is in capital letters",
@@ -35,6 +35,7 @@ _PATTERNS = {
 }
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
+_LINE_END = "\n"
 _OF_PATTERN = 2
 """Arguments: with flags the same pattern says something else."""
 
@@ -87,9 +88,9 @@ def _of_tests(found: Sequence[_Said]) -> Counter[str]:
 
 
 def _is_of_form(node: ast.expr) -> bool:
-    """Whether a condition names no text that is looked for: a length, or a method such as `isdigit`."""
+    """Whether a condition names no text that is looked for: a length, the end of a line, a method such as `isdigit`."""
     if isinstance(node, ast.Compare):
-        return not isinstance(node.ops[0], (ast.In, ast.NotIn))
+        return _text(node.left) == _LINE_END or not isinstance(node.ops[0], (ast.In, ast.NotIn))
     return isinstance(node, ast.Call) and not node.args
 
 
@@ -148,12 +149,14 @@ def _held(exhibit: Exhibit, check: Check, left: ast.expr, sign: ast.cmpop, right
         return ""
     if isinstance(value, dict):
         is_key = isinstance(sign, ast.In) and value and value == answer_object(exhibit)
-        return f"{ANSWER} is a JSON object with the key `{text}`." if is_key else ""
+        return f"{ANSWER} is a JSON object with the key {code(text)}." if is_key else ""
     if isinstance(sign, ast.NotIn):
         about = subject(exhibit, value, _keys(right), is_exact=True)
-        return f"{about} does not hold `{text}`." if about else ""
+        if about and text == _LINE_END:
+            return f"{about} is on one line."
+        return f"{about} does not hold {code(text)}." if about else ""
     about = _holder(exhibit, value, right, [text])
-    return f"{about} holds `{text}`." if about else ""
+    return f"{about} holds {code(text)}." if about else ""
 
 
 def _any_held(exhibit: Exhibit, check: Check, node: ast.BoolOp) -> str:
@@ -224,13 +227,13 @@ def _called(exhibit: Exhibit, check: Check, function: ast.Attribute, given: Sequ
     name, text = function.attr, _text(given[0]) if given else ""
     if name in _PATTERNS and isinstance(function.value, ast.Name) and function.value.id in ("re", "regex"):
         about = _of_text(exhibit, check.last_argument(name), given[-1]) if len(given) == _OF_PATTERN else ""
-        return f"{about} {_PATTERNS[name]} the regular expression `{text}`." if about and text else ""
+        return f"{about} {_PATTERNS[name]} the regular expression {code(text)}." if about and text else ""
     value = check.owner(name)
     about = _of_text(exhibit, value, function.value)
     if not isinstance(value, str) or not about:
         return ""
     if name in _BEGINNINGS and len(given) == 1 and text and not getattr(value, name)(text):
-        return f"{about} {_BEGINNINGS[name]} with `{text}`."
+        return f"{about} {_BEGINNINGS[name]} with {code(text)}."
     return (
         f"{about} {_METHODS[name]}." if name in _METHODS and not given and not getattr(value, name)() else ""
     )

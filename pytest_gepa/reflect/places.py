@@ -9,6 +9,7 @@ from pytest_gepa.prompts.given import as_words
 from pytest_gepa.reflect.calls import answers_among
 from pytest_gepa.reflect.fence import UnclosedFenceError, find_fences
 from pytest_gepa.reflect.transcript import Exhibit
+from pytest_gepa.wording import code
 
 ANSWER = "The answer"
 
@@ -105,7 +106,7 @@ def places(value: object, wanted: object, *, is_exact: bool = False) -> Iterator
 
 def field(path: Path) -> str:
     """The value at a path in words: The value of `total` in `invoice`."""
-    return f"The value of {' in '.join(f'`{key}`' for key in reversed(path))}"
+    return f"The value of {' in '.join(map(code, reversed(path)))}"
 
 
 def _same(text: str, other: str) -> bool:

@@ -13,7 +13,7 @@ from pytest_gepa.reflect.stated import Rule, Series, Tests, are_labels, comparis
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.wording import count
+from pytest_gepa.wording import code, count
 
 __all__ = ["Rule", "rules"]
 
@@ -39,8 +39,13 @@ def rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> list[Rule]:
         *statement_rules(failing, tests),
         *(rule for one in wanted for rule in _bare_rules(one)),
     ]
-    by_text = {rule.text: rule for rule in reversed(found) if HELD_OUT not in rule.text}
+    by_text = {rule.text: rule for rule in reversed(found) if _can_be_said(rule.text)}
     return [rule for rule in dict.fromkeys(found) if by_text.get(rule.text) is rule]
+
+
+def _can_be_said(text: str) -> bool:
+    """Whether a rule is one line, which a text that it names may break, and holds nothing that may not be shown."""
+    return HELD_OUT not in text and len(text.splitlines()) == 1
 
 
 def _label_rules(wanted: Series) -> Iterator[Rule]:
@@ -61,7 +66,7 @@ def _form_rules(wanted: Series) -> Iterator[Rule]:
     form = _form(distinct) if len(distinct) >= _LEAST_DISTINCT else ""
     if not form or all(re.fullmatch(form, got) for got in wanted.got):
         return
-    said = "the form YYYY-MM-DD" if form == _DATE else f"the form of the regular expression `{form}`"
+    said = "the form YYYY-MM-DD" if form == _DATE else f"the form of the regular expression {code(form)}"
     start = "Answer with the value alone, in" if wanted.is_alone else "Give the value in"
     yield Rule(
         f"{wanted.subject} has {said}." if wanted.subject else f"{start} {said}.",

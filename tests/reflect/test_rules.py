@@ -144,6 +144,30 @@ def stated(statement: str, answer: str, printed: list[str], source: str = "") ->
             ["assert 'refund' in 'We will look into it soon.'"],
             "The answer holds `refund`.",
         ),
+        (
+            'assert "`x`" in out',
+            LETTER,
+            [f"assert '`x`' in {LETTER!r}"],
+            "The answer holds `` `x` ``.",
+        ),
+        (
+            'assert "```" in out or "x" in out',
+            "no",
+            ["assert ('```' in 'no' or 'x' in 'no')"],
+            "The answer holds at least one of ```` ``` ```` and `x`.",
+        ),
+        (
+            'assert "x" in data["`a`"]',
+            '{"`a`": "b"}',
+            ["assert 'x' in 'b'"],
+            "The value of `` `a` `` holds `x`.",
+        ),
+        (
+            r'assert "\n" not in out',
+            LETTER,
+            [f"assert '\\n' not in {LETTER!r}"],
+            "The answer is on one line.",
+        ),
         ("assert len(out) < 20", LETTER, length(LETTER, 20, "<"), "The answer has at most 19 characters."),
         (
             "assert len(out.strip()) <= 20",
@@ -313,6 +337,10 @@ def test_what_an_assert_demands_of_the_answer(statement: str, answer: str, print
         ('assert "Thank" in body', LETTER, ["assert 'Thank' in 'We will look into it soon.'"]),
         ('assert "x" in cur', JSON, ["assert 'x' in 'EUR'"]),  # which of the two?
         ('assert "x" in data["invoice"]', JSON, ["assert 'x' in {'total': 5, 'cur': 'EUR'}"]),
+        # What no line can say.
+        (r'assert "\n\n" not in out', LETTER, [f"assert '\\n\\n' not in {LETTER!r}"]),
+        (r'assert "a\nb" in out', LETTER, [f"assert 'a\\nb' in {LETTER!r}"]),
+        (r'assert "\n" in out', "one", [r"assert '\n' in 'one'"]),
         # Not shown.
         ('assert out.startswith("Dear")', LETTER, ["AssertionError"]),
         ("assert len(out) <= 3", LETTER, ["AssertionError: assert 74 <= 3"]),
@@ -401,9 +429,11 @@ def test_a_length_and_a_kind_of_signs_may_be_stated_by_one_case():
     for statement, printed in (
         ("assert len(out) <= 3", length("In May", 3)),
         ("assert out.isdigit()", ["assert False", *method("In May", "isdigit")]),
+        (r'assert "\n" not in out', [r"assert '\n' not in 'In\nMay'"]),
     ):
         source = f"def test():\n    out = ask('When?')\n    {statement}\n"
-        assert len(texts([shown(case(1, source=source), "In May", *printed, statement=statement)], [])) == 1
+        answer = "In\nMay" if "not in" in statement else "In May"
+        assert len(texts([shown(case(1, source=source), answer, *printed, statement=statement)], [])) == 1
 
 
 @pytest.mark.parametrize(
