@@ -49,6 +49,15 @@ def is_json_before(exhibit: Exhibit) -> bool:
     return any(isinstance(_json(message.content), (dict, list)) for message in earlier if message)
 
 
+def is_earlier(exhibit: Exhibit, value: object) -> bool:
+    """Whether an answer before the last one has the words of a text, so that the text may come from there."""
+    words = as_words(value) if isinstance(value, str) else ""
+    calls = exhibit.rollout.trajectory.calls
+    earlier = [message for at in answers_among(calls)[:-1] if (message := calls[at].answer)]
+    told = [text for one in earlier for text in (one.content, *(made.arguments for made in one.tool_calls))]
+    return bool(words.strip()) and any(words in as_words(text) for text in told)
+
+
 def subject(exhibit: Exhibit, value: object, keys: Path = (), *, is_exact: bool = False) -> str:
     """What a condition is about that speaks of `value`: the answer or a field of it, "" where it is neither, or not
     plain which. `keys` are those by which the check has read it, as far as it tells them. `is_exact` is whether every

@@ -12,7 +12,7 @@ from pytest_gepa.prompts.python_source import plain_value
 from pytest_gepa.reflect.checks import checks
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.reflect.json_reading import reading
-from pytest_gepa.reflect.places import Path, answer_object, field, is_answer, names, places
+from pytest_gepa.reflect.places import Path, answer_object, field, is_answer, is_earlier, names, places
 from pytest_gepa.reflect.source import UNKNOWN, arguments, origins
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
@@ -162,7 +162,7 @@ def _fields(mine: Sequence[Comparison], objects: Sequence[dict[object, object]])
 
 def _place(mine: Sequence[Comparison]) -> tuple[str, bool] | None:
     """Where in their answers these cases had what was compared: a field in words, else "", and whether it was the whole
-    answer. None where it is nowhere, or in an object and not always in the same place.
+    answer. None where it is nowhere, in an earlier answer too, or in an object and not always in the same place.
     """
     if any(one.wanted in call.tools for one in mine for call in one.exhibit.rollout.trajectory.calls):
         return None  # the name of a tool, which is no answer
@@ -173,6 +173,8 @@ def _place(mine: Sequence[Comparison]) -> tuple[str, bool] | None:
             is_known = True  # it was not seen: nothing speaks against it
         elif is_answer(exhibit, one.got):
             is_known = True
+        elif is_earlier(exhibit, one.got) or is_earlier(exhibit, one.wanted):
+            return None  # another prompt may have been answered with it
         elif answer := answer_object(exhibit):
             paths.append(list(places(answer, one.got)))
         elif names(exhibit, one.got) or names(exhibit, one.wanted):

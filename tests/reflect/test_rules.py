@@ -547,6 +547,28 @@ def test_the_name_of_a_tool_is_no_answer_and_its_arguments_may_be_one():
     assert texts([answering(failing, Message("assistant", "", tool_calls=(made,)))], cases) == [rule]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "last", "got", "is_stated"),
+    [
+        ("Is this polite?", "It was passed to our Billing team.", "Billing team", True),
+        ("Billing team", "It was passed to our billing team.", "Billing team", False),
+        ('{"queue": "Billing"}', '{"queue": "Billing", "reply": "Soon."}', "Billing", False),
+        ("For billing, I think", "It was passed to our billing team.", "other", False),
+        ("Billing team", "Billing team", "Billing team", True),
+    ],
+)
+def test_what_an_earlier_prompt_was_answered_with_is_no_label_of_the_last_answer(
+    earlier: str, last: str, got: str, is_stated: bool
+):
+    cases = suite("billing", "sales", "billing", "sales")
+    failing = compared(cases[0], got, "billing", last)
+    (call,) = failing.rollout.trajectory.calls
+    calls = (replace(call, answer=Message("assistant", earlier)), call)
+    trajectory = replace(failing.rollout.trajectory, calls=calls)
+    failing = replace(failing, rollout=replace(failing.rollout, trajectory=trajectory))
+    assert any("exactly one of" in text for text in texts([failing], cases)) == is_stated
+
+
 def test_long_texts_and_empty_ones_are_no_labels():
     for wanted in ("", "x" * 61, "a\nb"):
         cases = suite("billing", wanted, "billing", wanted)
