@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_gepa.prompts.python_source import parse_expression, parse_module, plain_value
 from pytest_gepa.reflect.failure import read_failure
@@ -115,6 +116,7 @@ def _depth(line: str) -> int:
     return len(line) - len(line.removeprefix(">").lstrip())
 
 
+@lru_cache(maxsize=256)
 def _condition(statement: str, source: str) -> ast.expr | None:
     """What a statement asserts. Of one on several lines only the first is marked: the others are in the source."""
     found = _asserts(statement)

@@ -18,7 +18,8 @@ UNKNOWN = ""
 """Stands for what a name is bound to where no expression says so: by a loop, by `with`, one of several at once."""
 
 
-def origins(node: ast.expr, source: str) -> set[str]:
+@lru_cache(maxsize=64)
+def origins(node: ast.expr, source: str) -> frozenset[str]:
     """The names that the value of an expression in a test is made of, those that the test binds traced back."""
     nodes = list(ast.walk(parse_module(source) or ast.Module([], [])))
     bound, changed = bindings(nodes), set(filter(None, map(_changed, nodes)))
@@ -30,20 +31,21 @@ def origins(node: ast.expr, source: str) -> set[str]:
         for name in {one.id for one in inner} - own - seen:
             seen.add(name)
             waiting += bound.get(name, [])
-            if name not in bound:
+            if name not in bound or name in arguments(source):  # `wanted = wanted.lower()`
                 found.add(name)
             if name in changed:
                 found.add(UNKNOWN)
         if made is None:
             found.add(UNKNOWN)
-    return found
+    return frozenset(found)
 
 
-def arguments(source: str) -> set[str]:
+@lru_cache(maxsize=64)
+def arguments(source: str) -> frozenset[str]:
     """What the functions of a source are given, as a test its parameters and its fixtures."""
-    return {
+    return frozenset(
         node.arg for node in ast.walk(parse_module(source) or ast.Module([], [])) if isinstance(node, ast.arg)
-    }
+    )
 
 
 @lru_cache(maxsize=64)

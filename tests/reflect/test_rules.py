@@ -379,6 +379,7 @@ YES_NO = "Answer with exactly one of `no` and `yes`, spelt as here, and nothing 
         ("ok = ['yes']\n    ok += [want]\n    assert out in ok", "['yes', 'no']", []),
         ("ok = ['yes', '']\n    ok[1] = want\n    assert out in ok", "['yes', 'no']", []),
         ("with known(want) as ok:\n        pass\n    assert out in ok", "['no', 'yes']", []),
+        ("want = [want.lower(), 'yes']\n    assert out in want", "['no', 'yes']", []),
         ("assert out in fixture", "['no', 'yes']", []),
         ("assert out in want['accepted']", "['no', 'yes']", []),
         ("assert out in ACCEPTED[ticket]", "['no', 'yes']", []),
