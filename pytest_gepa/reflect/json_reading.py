@@ -67,7 +67,7 @@ def _reading(source: str, parameters: tuple[str, ...]) -> Reading:
         any(map(test.is_read, test.nodes)),
         tuple(name for name in wanted if name in equal),
         tuple(name for name in wanted if name in inside - equal),
-        tuple(dict.fromkeys(key for node in sure for key in test.keys(node))),
+        tuple(dict.fromkeys(key for statement in statements for key in test.keys(statement))),
         any(map(test.is_object, sure)) or any(map(test.is_told_object, statements)),
         any(map(test.is_divided, test.nodes)),
     )
@@ -91,19 +91,21 @@ class _Test:
                 if isinstance(side, ast.Name) and side.id in self._parameters and self._is_made(other):
                     yield side.id
 
-    def keys(self, node: ast.expr) -> Iterator[str]:
-        """The keys that are looked up in an answer: `data["total"]`, `data.get("total") == wanted`."""
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and self._reads(node.value):
-            yield from _constant(node.slice)
-        if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], (ast.Eq, ast.In)):
-            for side, other in (
-                (node.left, node.comparators[0]),
-                (node.comparators[0], node.left),
-            ):
-                for call in self._made_by(side):
-                    # What is nothing, or the default, is there without the key, too.
-                    if not _is_nothing(other) and ast.dump(other) not in map(ast.dump, call.args[1:]):
-                        yield from _constant(call.args[0])
+    def keys(self, statement: ast.stmt) -> Iterator[str]:
+        """The keys that a statement looks up in an answer: `data["total"]`, `assert data.get("total") == wanted`."""
+        for node in evaluated(statement):
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and self._reads(node.value):
+                yield from _constant(node.slice)
+        for condition in _graded(statement):
+            if isinstance(condition, ast.Compare) and len(condition.ops) == 1:
+                yield from self._got(condition.left, condition.ops[0], condition.comparators[0])
+
+    def _got(self, left: ast.expr, sign: ast.cmpop, right: ast.expr) -> Iterator[str]:
+        """The key by which one side of a comparison was got that does not hold without it."""
+        for side, other in ((left, right), (right, left)) if isinstance(sign, (ast.Eq, ast.In)) else ():
+            for call in self._made_by(side):
+                if not _may_be_nothing(other) and ast.dump(other) not in map(ast.dump, call.args[1:]):
+                    yield from _constant(call.args[0])
 
     def is_object(self, node: ast.expr) -> bool:
         """Whether an expression takes an answer for an object."""
@@ -216,12 +218,21 @@ def _constant(node: ast.expr) -> Iterator[str]:
         yield node.value
 
 
-def _is_nothing(node: ast.expr) -> bool:
-    """Whether an expression is None, or another constant that counts as false."""
+def _graded(statement: ast.stmt) -> Iterator[ast.expr]:
+    """The conditions of which a statement demands each, or gives points for it."""
+    if isinstance(statement, ast.Assert):
+        yield from demanded(statement.test)
+    elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        yield from statement.value.args if name_of(statement.value.func) == "score" else ()
+
+
+def _may_be_nothing(node: ast.expr) -> bool:
+    """Whether an expression is a constant that counts as false, or is one of several with such a one."""
     try:
-        return not ast.literal_eval(node)
+        value = ast.literal_eval(node)
     except (ValueError, TypeError):
         return False
+    return not value or (isinstance(value, (tuple, list, set)) and not all(value))
 
 
 def _unwrapped(node: ast.expr) -> ast.expr:

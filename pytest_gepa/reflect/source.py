@@ -21,7 +21,10 @@ UNKNOWN = ""
 @lru_cache(maxsize=64)
 def origins(node: ast.expr, source: str) -> frozenset[str]:
     """The names that the value of an expression in a test is made of, those that the test binds traced back."""
-    nodes = list(ast.walk(parse_module(source) or ast.Module([], [])))
+    tree = parse_module(source)
+    if tree is None:
+        return frozenset({UNKNOWN})
+    nodes = list(ast.walk(tree))
     bound, changed = bindings(nodes), set(filter(None, map(_changed, nodes)))
     found, seen, waiting = set[str](), set[str](), list[ast.expr | None]([node])
     while waiting:
