@@ -13,6 +13,7 @@ _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _COMMAND = re.compile(r"^(\s*)(?=::)|(?<=##)(?=\[|vso\[)", re.MULTILINE | re.IGNORECASE)
+_BACKTICKS = re.compile("`+")
 
 
 def printable(text: str) -> str:
@@ -82,8 +83,15 @@ def some(names: Sequence[str]) -> str:
 
 def listed(texts: Sequence[str]) -> str:
     """Texts between backticks: "`a`, `b` and `c`"."""
-    shown = [f"`{text}`" for text in texts]
+    shown = list(map(code, texts))
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def code(text: str) -> str:
+    """A text between backticks: more of them than stand in it one after another, as Markdown wants it."""
+    longest = max(map(len, _BACKTICKS.findall(text)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{text}{space}{fence}"
 
 
 def count(number: int, noun: str) -> str:

@@ -6,9 +6,11 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_gepa.prompts.python_source import parse_expression, parse_module, plain_value
 from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.reflect.source import sometimes
 from pytest_gepa.reflect.transcript import Exhibit
 
 _TRIED = 40
@@ -20,6 +22,8 @@ _LENGTH = re.compile(r"\d+ = len\((.+)\)")
 _METHOD = re.compile(r"<built-in method (\w+) of str object at [^>]*> = (.+)\.\1")
 _FUNCTION = re.compile(r"None = <function (\w+) at [^>]*>(\(.+\))")
 
+_BRANCH = re.compile(r"\s*(?:async\s+)?(?:if|elif|else|for|while|match|case|except)\b")
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -30,6 +34,8 @@ class Check:
     test: ast.expr | None
     printed: ast.expr | None
     made: tuple[str, ...]
+    is_own: bool
+    is_always: bool
 
     @property
     def compared(self) -> ast.Compare | None:
@@ -66,24 +72,51 @@ class Check:
 
 def checks(exhibit: Exhibit) -> Iterator[Check]:
     """The asserts that failed in a run, in the order in which they are told."""
+    failure, source = exhibit.rollout.trajectory.failure, exhibit.case.source
+    is_always = _is_always(failure.split("\n"), source)
     statement, printed = "", list[str]()
-    for line in [*read_failure(exhibit.rollout.trajectory.failure).said.split("\n")[:_TRIED], "> "]:
+    for line in [*read_failure(failure).said.split("\n")[:_TRIED], "> "]:
         if not line.startswith("> "):
             printed.append(line)
             continue
-        yield from _check(statement, printed, exhibit.case.source)
+        yield from _check(statement, printed, source, is_always)
         statement, printed = line[2:].strip(), []
 
 
-def _check(statement: str, printed: Sequence[str], source: str) -> Iterator[Check]:
+def _check(statement: str, printed: Sequence[str], source: str, is_always: bool) -> Iterator[Check]:
     found = (match[1] for line in printed if (match := _ASSERT.fullmatch(line.strip())))
     shown = next((tree for text in found if (tree := parse_expression(text)) is not None), None)
     test = _condition(statement, source)
     if test is not None or shown is not None:
-        made = [match[1] for line in printed if (match := _MADE.fullmatch(line))]
-        yield Check(test, shown, tuple(made))
+        made = tuple(match[1] for line in printed if (match := _MADE.fullmatch(line)))
+        is_own = statement in map(str.strip, source.split("\n"))
+        yield Check(test, shown, made, is_own, is_always)
 
 
+def _is_always(lines: Sequence[str], source: str) -> bool:
+    """Whether each statement on the way to an assert runs in every case: the source of the test tells it of its own,
+    and of others the code above them, as far as pytest shows that.
+    """
+    marked = [at for at, line in enumerate(lines) if line.startswith(">")]
+    some = sometimes(source)
+    return not any(lines[at][1:].strip() in some or _is_in_branch(lines, at) for at in marked)
+
+
+def _is_in_branch(lines: Sequence[str], at: int) -> bool:
+    depth = _depth(lines[at])
+    for line in reversed(lines[:at]):
+        if line.strip() and _depth(line) < depth:
+            depth = _depth(line)
+            if depth == 0 or _BRANCH.match(line):
+                return depth > 0
+    return False
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.removeprefix(">").lstrip())
+
+
+@lru_cache(maxsize=256)
 def _condition(statement: str, source: str) -> ast.expr | None:
     """What a statement asserts. Of one on several lines only the first is marked: the others are in the source."""
     found = _asserts(statement)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pytest_gepa.prompts.python_source import plain_value
 from pytest_gepa.reflect.checks import Check, checks
 from pytest_gepa.reflect.places import ANSWER, Path, answer_object, is_part, subject, told
-from pytest_gepa.reflect.stated import Rule, are_labels, exactly_one_of
+from pytest_gepa.reflect.source import demanded
+from pytest_gepa.reflect.stated import Rule, Tests, are_labels, exactly_one_of
 from pytest_gepa.reflect.transcript import Exhibit
-from pytest_gepa.suite.rollout import Case
-from pytest_gepa.wording import count, listed
+from pytest_gepa.wording import code, count, listed
 
 _METHODS = {
     "isupper": "is in capital letters",
@@ -33,51 +35,76 @@ _PATTERNS = {
 }
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
+_LINE_END = "\n"
 _OF_PATTERN = 2
 """Arguments: with flags the same pattern says something else."""
 
 
-def member_rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> Iterator[Rule]:
-    """The labels among which failing cases looked for their answer in vain. `cases` are all search cases."""
-    found = [text for one in failing for check in checks(one) if (text := _members(one, check, cases))]
-    for text in dict.fromkeys(found):
-        number = count(found.count(text), "failing case")
-        yield Rule(text, f"{number} had something else than one of the labels of the check")
-
-
-def statement_rules(failing: Sequence[Exhibit]) -> Iterator[Rule]:
-    """What asserts demand that did not hold, a sentence each."""
+def member_rules(failing: Sequence[Exhibit], tests: Tests) -> Iterator[Rule]:
+    """The labels among which failing cases looked for their answer in vain."""
     found = [
-        text
+        _Said(text, one.case.source, tests.is_single(one.case))
         for one in failing
         for check in checks(one)
-        for node in _demanded(check.test)
+        if check.is_always
+        if (text := _members(one, check, tests))
+    ]
+    for text, number in _of_tests(found).items():
+        cases = count(number, "failing case")
+        yield Rule(text, f"{cases} had something else than one of the labels of the check")
+
+
+def statement_rules(failing: Sequence[Exhibit], tests: Tests) -> Iterator[Rule]:
+    """What asserts demand that did not hold, a sentence each."""
+    found = [
+        _Said(text, one.case.source, tests.is_single(one.case) and not _is_of_form(node))
+        for one in failing
+        for check in checks(one)
+        if check.is_always
+        for node in (demanded(check.test) if check.test is not None else ())
         if (text := _demand(one, check, node))
     ]
-    for text in dict.fromkeys(found):
-        yield Rule(text, f"an assert that says so did not hold in {count(found.count(text), 'failing case')}")
+    for text, number in _of_tests(found).items():
+        yield Rule(text, f"an assert that says so did not hold in {count(number, 'failing case')}")
 
 
-def _demanded(test: ast.expr | None) -> Iterator[ast.expr]:
-    """The conditions of which each is demanded: of `a and b` both, `a or b` as one."""
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        for value in test.values:
-            yield from _demanded(value)
-    elif test is not None:
-        yield test
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a failing case demands. `is_alone` is whether it is the only case of its test and names a text, which may be
+    its own answer then.
+    """
+
+    text: str
+    source: str
+    is_alone: bool
 
 
-def _members(exhibit: Exhibit, check: Check, cases: Sequence[Case]) -> str:
+def _of_tests(found: Sequence[_Said]) -> Counter[str]:
+    """What is demanded and how often, without what may be the own answer of the one case that says it."""
+    sources: defaultdict[str, set[str]] = defaultdict(set)
+    for said in found:
+        sources[said.text].add(said.source)
+    return Counter(said.text for said in found if not said.is_alone or len(sources[said.text]) > 1)
+
+
+def _is_of_form(node: ast.expr) -> bool:
+    """Whether a condition names no text that is looked for: a length, the end of a line, a method such as `isdigit`."""
+    if isinstance(node, ast.Compare):
+        return _text(node.left) == _LINE_END or not isinstance(node.ops[0], (ast.In, ast.NotIn))
+    return isinstance(node, ast.Call) and not node.args
+
+
+def _members(exhibit: Exhibit, check: Check, tests: Tests) -> str:
     """The rule of a check that looks for what the program made among labels, "" for another check."""
     test, shown = check.test, check.compared
     if not isinstance(test, ast.Compare) or shown is None or not isinstance(shown.ops[0], ast.In):
         return ""
     right = test.comparators[0]
     # Of what is written out nothing is missing; of what is shown pytest may leave something out.
-    labels = _texts(right) or _texts(shown.comparators[0])
-    if not are_labels(labels) or isinstance(test.left, ast.Constant):
-        return ""
-    if _is_parameter(test.left, exhibit) or _differs(right, exhibit, cases):
+    labels = _texts(right)
+    if not labels and check.is_own and tests.is_shared(right, exhibit.case):
+        labels = _texts(shown.comparators[0])
+    if not are_labels(labels) or isinstance(test.left, ast.Constant) or _is_parameter(test.left, exhibit):
         return ""
     about = subject(exhibit, plain_value(shown.left), _keys(test.left))
     return exactly_one_of(labels, "" if about == ANSWER else about) if about else ""
@@ -102,14 +129,6 @@ def _is_parameter(node: ast.expr, exhibit: Exhibit) -> bool:
     return isinstance(node, ast.Name) and node.id in dict(exhibit.case.parameters)
 
 
-def _differs(node: ast.expr, exhibit: Exhibit, cases: Sequence[Case]) -> bool:
-    """Whether an expression is a parameter that is not the same in all cases of the test."""
-    if not isinstance(node, ast.Name):
-        return False
-    alike = (case for case in cases if case.source == exhibit.case.source)
-    return len({dict(case.parameters).get(node.id) for case in (exhibit.case, *alike)}) > 1
-
-
 def _demand(exhibit: Exhibit, check: Check, node: ast.expr) -> str:
     """What a condition demands of an answer, as a rule; "" for what is not understood."""
     if isinstance(node, ast.BoolOp):
@@ -130,12 +149,14 @@ def _held(exhibit: Exhibit, check: Check, left: ast.expr, sign: ast.cmpop, right
         return ""
     if isinstance(value, dict):
         is_key = isinstance(sign, ast.In) and value and value == answer_object(exhibit)
-        return f"{ANSWER} is a JSON object with the key `{text}`." if is_key else ""
+        return f"{ANSWER} is a JSON object with the key {code(text)}." if is_key else ""
     if isinstance(sign, ast.NotIn):
-        about = subject(exhibit, value, _keys(right))
-        return f"{about} does not hold `{text}`." if about else ""
+        about = subject(exhibit, value, _keys(right), is_exact=True)
+        if about and text == _LINE_END:
+            return f"{about} is on one line."
+        return f"{about} does not hold {code(text)}." if about else ""
     about = _holder(exhibit, value, right, [text])
-    return f"{about} holds `{text}`." if about else ""
+    return f"{about} holds {code(text)}." if about else ""
 
 
 def _any_held(exhibit: Exhibit, check: Check, node: ast.BoolOp) -> str:
@@ -206,20 +227,21 @@ def _called(exhibit: Exhibit, check: Check, function: ast.Attribute, given: Sequ
     name, text = function.attr, _text(given[0]) if given else ""
     if name in _PATTERNS and isinstance(function.value, ast.Name) and function.value.id in ("re", "regex"):
         about = _of_text(exhibit, check.last_argument(name), given[-1]) if len(given) == _OF_PATTERN else ""
-        return f"{about} {_PATTERNS[name]} the regular expression `{text}`." if about and text else ""
+        return f"{about} {_PATTERNS[name]} the regular expression {code(text)}." if about and text else ""
     value = check.owner(name)
     about = _of_text(exhibit, value, function.value)
     if not isinstance(value, str) or not about:
         return ""
     if name in _BEGINNINGS and len(given) == 1 and text and not getattr(value, name)(text):
-        return f"{about} {_BEGINNINGS[name]} with `{text}`."
+        return f"{about} {_BEGINNINGS[name]} with {code(text)}."
     return (
         f"{about} {_METHODS[name]}." if name in _METHODS and not given and not getattr(value, name)() else ""
     )
 
 
 def _of_text(exhibit: Exhibit, value: object, node: ast.expr) -> str:
-    return subject(exhibit, value, _keys(node)) if isinstance(value, str) else ""
+    """What a demand on the form of a text is about."""
+    return subject(exhibit, value, _keys(node), is_exact=True) if isinstance(value, str) else ""
 
 
 def _text(node: ast.expr) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_gepa.reflect.json_reading import reading
 from pytest_gepa.reflect.places import answer_object, answer_value, is_json_before
-from pytest_gepa.reflect.reading import reading
-from pytest_gepa.reflect.stated import Rule, comparisons, found_no_json, keys, parameters, wants_json
+from pytest_gepa.reflect.stated import Rule, comparisons, found_no_json, keys, parameters, printed, wants_json
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.wording import count, listed
@@ -15,13 +15,14 @@ from pytest_gepa.wording import count, listed
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What an answer is to be: an object or a list, None where that is not known; the keys of an object, and whether
-    these are all that it may have.
+    """What an answer is to be: an object or a list, None where that is not known; the keys of an object, whether these
+    are all that it may have, and whether they are those that the test looks up, perhaps in what was made of the answer.
     """
 
     kind: type[dict[str, object]] | type[list[object]] | None
     keys: tuple[str, ...] = ()
     is_all: bool = False
+    is_looked_up: bool = False
 
 
 def json_rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> Iterator[Rule]:
@@ -51,7 +52,8 @@ def _form(cases: Sequence[Case], failing: Sequence[Exhibit]) -> _Form:
             return _Form(list)
         if all(isinstance(one, dict) for one in wanted):
             return _Form(dict)
-    return _Form(dict, how.keys) if how.keys else _Form(None)
+    is_object = how.is_object or bool(how.keys)
+    return _Form(dict, how.keys, is_looked_up=True) if is_object else _Form(None)
 
 
 def _compared_whole(failing: Sequence[Exhibit]) -> Iterator[str]:
@@ -71,8 +73,12 @@ def _is_other(exhibit: Exhibit, form: _Form) -> bool:
     if form.kind is None:
         return value is None
     if not isinstance(value, form.kind):
-        return True
+        # What could be compared had been looked up, in what the application has made of the answer.
+        return value is None or not form.is_looked_up or not comparisons([exhibit])
     own = set(value) if isinstance(value, dict) else set()
+    if form.is_looked_up:
+        said = printed(exhibit)
+        return any(f"KeyError: {key!r}" in said for key in form.keys if key not in own)
     made = [one.got for one in comparisons([exhibit]) if isinstance(one.got, dict)]
     if made and made[0] != value:
         return False  # the application has made it anew, perhaps with other keys

@@ -9,6 +9,7 @@ from pytest_gepa.prompts.given import as_words
 from pytest_gepa.reflect.calls import answers_among
 from pytest_gepa.reflect.fence import UnclosedFenceError, find_fences
 from pytest_gepa.reflect.transcript import Exhibit
+from pytest_gepa.wording import code
 
 ANSWER = "The answer"
 
@@ -48,15 +49,26 @@ def is_json_before(exhibit: Exhibit) -> bool:
     return any(isinstance(_json(message.content), (dict, list)) for message in earlier if message)
 
 
-def subject(exhibit: Exhibit, value: object, keys: Path = ()) -> str:
+def is_earlier(exhibit: Exhibit, value: object) -> bool:
+    """Whether an answer before the last one has the words of a text, so that the text may come from there."""
+    words = as_words(value) if isinstance(value, str) else ""
+    calls = exhibit.rollout.trajectory.calls
+    earlier = [message for at in answers_among(calls)[:-1] if (message := calls[at].answer)]
+    told = [text for one in earlier for text in (one.content, *(made.arguments for made in one.tool_calls))]
+    return bool(words.strip()) and any(words in as_words(text) for text in told)
+
+
+def subject(exhibit: Exhibit, value: object, keys: Path = (), *, is_exact: bool = False) -> str:
     """What a condition is about that speaks of `value`: the answer or a field of it, "" where it is neither, or not
-    plain which. `keys` are those by which the check has read it, as far as it tells them.
+    plain which. `keys` are those by which the check has read it, as far as it tells them. `is_exact` is whether every
+    sign counts, as where a form is demanded.
     """
     if value is None:
         return ""
-    if is_answer(exhibit, value):
+    if is_answer(exhibit, value, is_exact=is_exact):
         return ANSWER
-    paths = [path for path in places(answer_object(exhibit), value) if path[-1:] == (keys or path)[-1:]]
+    found = places(answer_object(exhibit), value, is_exact=is_exact)
+    paths = [path for path in found if path[-1:] == (keys or path)[-1:]]
     if len(paths) > 1 and len(keys) > 1:
         paths = [path for path in paths if path == keys]
     return field(paths[0]) if len(paths) == 1 else ""
@@ -70,10 +82,10 @@ def told(exhibit: Exhibit) -> Iterator[tuple[str, str]]:
             yield field(path), value
 
 
-def is_answer(exhibit: Exhibit, value: object) -> bool:
+def is_answer(exhibit: Exhibit, value: object, *, is_exact: bool = False) -> bool:
     """Whether a value is all of the answer, but for what is around its words."""
-    answer = exhibit.rollout.trajectory.answer
-    return isinstance(value, str) and bool(answer.strip()) and _same(value, answer)
+    answer, is_same = exhibit.rollout.trajectory.answer, _same_signs if is_exact else _same
+    return isinstance(value, str) and bool(answer.strip()) and is_same(value, answer)
 
 
 def is_part(exhibit: Exhibit, value: object) -> bool:
@@ -92,17 +104,18 @@ def names(exhibit: Exhibit, value: object) -> bool:
     return bool(words.strip()) and words in as_words(exhibit.rollout.trajectory.answer)
 
 
-def places(value: object, wanted: object) -> Iterator[Path]:
+def places(value: object, wanted: object, *, is_exact: bool = False) -> Iterator[Path]:
     """The paths by which `wanted` is reached in an object, however it is spelt."""
+    is_same = _same_signs if is_exact else _same
     for path, inner in _walked(value):
         is_text = isinstance(inner, str) and isinstance(wanted, str)
-        if inner == wanted or (is_text and _same(str(inner), str(wanted))):
+        if inner == wanted or (is_text and is_same(str(inner), str(wanted))):
             yield path
 
 
 def field(path: Path) -> str:
     """The value at a path in words: The value of `total` in `invoice`."""
-    return f"The value of {' in '.join(f'`{key}`' for key in reversed(path))}"
+    return f"The value of {' in '.join(map(code, reversed(path)))}"
 
 
 def _same(text: str, other: str) -> bool:
@@ -110,6 +123,10 @@ def _same(text: str, other: str) -> bool:
         return True
     words = as_words(text)
     return bool(words.strip()) and words == as_words(other)
+
+
+def _same_signs(text: str, other: str) -> bool:
+    return text.strip().casefold() == other.strip().casefold()
 
 
 def _walked(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:

@@ -9,17 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pytest_gepa.prompts.given import as_words
 from pytest_gepa.reflect.demands import member_rules, statement_rules
 from pytest_gepa.reflect.json_form import json_rules
-from pytest_gepa.reflect.stated import Rule, Series, are_labels, comparisons, exactly_one_of, series
+from pytest_gepa.reflect.stated import Rule, Series, Tests, are_labels, comparisons, exactly_one_of, series
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT
 from pytest_gepa.suite.rollout import Case
-from pytest_gepa.wording import count
+from pytest_gepa.wording import code, count
 
 __all__ = ["Rule", "rules"]
 
 _LEAST_DISTINCT = 3
 _MOST_PARTS = 12
 _PART = re.compile(r"\d+|[A-Z]+|[a-z]+|.", re.DOTALL)
+_ENDS = re.compile(r"\A\W+|\W+\Z")
 _DATE = r"\d{4}\-\d{2}\-\d{2}"
 
 
@@ -29,17 +30,22 @@ def rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> list[Rule]:
     `cases` are all search cases, of which what is wanted is read too.
     """
     compared = comparisons(failing)
-    wanted = series(compared, cases)
+    wanted, tests = series(compared, cases), Tests(failing, cases)
     found = [
         *json_rules(failing, cases),
         *(rule for one in wanted for rule in _label_rules(one)),
-        *member_rules(failing, cases),
+        *member_rules(failing, tests),
         *(rule for one in wanted for rule in _form_rules(one)),
-        *statement_rules(failing),
+        *statement_rules(failing, tests),
         *(rule for one in wanted for rule in _bare_rules(one)),
     ]
-    by_text = {rule.text: rule for rule in reversed(found) if HELD_OUT not in rule.text}
+    by_text = {rule.text: rule for rule in reversed(found) if _can_be_said(rule.text)}
     return [rule for rule in dict.fromkeys(found) if by_text.get(rule.text) is rule]
+
+
+def _can_be_said(text: str) -> bool:
+    """Whether a rule is one line, which a text that it names may break, and holds nothing that may not be shown."""
+    return HELD_OUT not in text and len(text.splitlines()) == 1
 
 
 def _label_rules(wanted: Series) -> Iterator[Rule]:
@@ -60,7 +66,7 @@ def _form_rules(wanted: Series) -> Iterator[Rule]:
     form = _form(distinct) if len(distinct) >= _LEAST_DISTINCT else ""
     if not form or all(re.fullmatch(form, got) for got in wanted.got):
         return
-    said = "the form YYYY-MM-DD" if form == _DATE else f"the form of the regular expression `{form}`"
+    said = "the form YYYY-MM-DD" if form == _DATE else f"the form of the regular expression {code(form)}"
     start = "Answer with the value alone, in" if wanted.is_alone else "Give the value in"
     yield Rule(
         f"{wanted.subject} has {said}." if wanted.subject else f"{start} {said}.",
@@ -100,15 +106,23 @@ def _bare_rules(wanted: Series) -> Iterator[Rule]:
     if wanted.subject or not wanted.is_alone:
         return
     texts = set(wanted.wanted)
-    bare = {as_words(text) for text in texts} - {as_words("")}
-    spelt = [got for got in wanted.got if got not in texts and as_words(got) in bare]
-    inside = [got for got in wanted.got if any(words in as_words(got) for words in bare - {as_words(got)})]
+    if any(_bare(text) != text.strip() for text in texts):
+        return  # quotation marks, or a full stop, may be what is wanted
+    folded = {text.strip().casefold() for text in texts} - {""}
+    spelt = [got for got in wanted.got if got not in texts and _bare(got).casefold() in folded]
+    words = {as_words(text) for text in texts} - {as_words("")}
+    inside = [got for got in wanted.got if any(one in as_words(got) for one in words - {as_words(got)})]
     if spelt and "".join(texts).islower():
         yield _bare_rule("in lower case, without quotation marks or a full stop", len(spelt))
     elif spelt and "".join(texts).isupper():
         yield _bare_rule("in capital letters, without quotation marks or a full stop", len(spelt))
     elif spelt or inside:
         yield _bare_rule("without a sentence around it, quotation marks or a full stop", len(spelt or inside))
+
+
+def _bare(text: str) -> str:
+    """A text without the signs at its ends that are no part of a word."""
+    return _ENDS.sub("", text)
 
 
 def _bare_rule(how: str, number: int) -> Rule:

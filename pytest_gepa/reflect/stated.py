@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.prompts.python_source import plain_value
 from pytest_gepa.reflect.checks import checks
 from pytest_gepa.reflect.failure import read_failure
-from pytest_gepa.reflect.places import Path, answer_object, field, is_answer, names, places
-from pytest_gepa.reflect.reading import reading
+from pytest_gepa.reflect.json_reading import reading
+from pytest_gepa.reflect.places import Path, answer_object, field, is_answer, is_earlier, names, places
+from pytest_gepa.reflect.source import UNKNOWN, arguments, origins
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.wording import listed
@@ -56,6 +57,33 @@ class Comparison:
     wanted: object
 
 
+class Tests:
+    """What is told of each test by its cases: how many there are, and which parameters are not the same in all.
+
+    `cases` are all search cases; failing ones may not be among them.
+    """
+
+    def __init__(self, failing: Iterable[Exhibit], cases: Iterable[Case]) -> None:
+        self._number: Counter[str] = Counter()
+        self._values: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        every = {case.id: case for case in (*cases, *(one.case for one in failing))}
+        for case in every.values():
+            self._number[case.source] += 1
+            for name, value in case.parameters:
+                self._values[case.source, name].add(value)
+
+    def is_single(self, case: Case) -> bool:
+        """Whether the test of a case has no other one, so that what it looks for may be this case's own."""
+        return self._number[case.source] < 2
+
+    def is_shared(self, node: ast.expr, case: Case) -> bool:
+        """Whether an expression in the test of a case is of the test, so that no case has another value there."""
+        named, given = dict(case.parameters), arguments(case.source)
+        found = origins(node, case.source)
+        own = {name for name in found if len(self._values[case.source, name]) > 1}
+        return not own and UNKNOWN not in found and all(name in named for name in found & given)
+
+
 def comparisons(exhibits: Iterable[Exhibit]) -> list[Comparison]:
     """What failing cases had and what they wanted: their asserts say so, or an answer was to be read as JSON and is no
     object, and then the one object among the case's parameters is what is wanted.
@@ -80,15 +108,19 @@ def comparisons(exhibits: Iterable[Exhibit]) -> list[Comparison]:
 
 def wants_json(exhibit: Exhibit) -> bool:
     """Whether the check of a case reads JSON."""
-    return reading(exhibit.case).is_json or found_no_json(exhibit)
+    how = reading(exhibit.case)
+    return not how.is_divided and (how.is_json or found_no_json(exhibit))
 
 
 def found_no_json(exhibit: Exhibit) -> bool:
     """Whether a case failed as what it read was no JSON."""
-    printed = read_failure(
-        exhibit.rollout.trajectory.failure
-    ).printed  # an `except` around it names the error, too
-    return any(words in printed for words in _NO_JSON)
+    said = printed(exhibit)  # an `except` around it names the error, too
+    return any(words in said for words in _NO_JSON)
+
+
+def printed(exhibit: Exhibit) -> str:
+    """What the check of a case printed."""
+    return read_failure(exhibit.rollout.trajectory.failure).printed
 
 
 def series(compared: Sequence[Comparison], cases: Sequence[Case]) -> list[Series]:
@@ -130,7 +162,7 @@ def _fields(mine: Sequence[Comparison], objects: Sequence[dict[object, object]])
 
 def _place(mine: Sequence[Comparison]) -> tuple[str, bool] | None:
     """Where in their answers these cases had what was compared: a field in words, else "", and whether it was the whole
-    answer. None where it is nowhere, or in an object and not always in the same place.
+    answer. None where it is nowhere, in an earlier answer too, or in an object and not always in the same place.
     """
     if any(one.wanted in call.tools for one in mine for call in one.exhibit.rollout.trajectory.calls):
         return None  # the name of a tool, which is no answer
@@ -141,6 +173,8 @@ def _place(mine: Sequence[Comparison]) -> tuple[str, bool] | None:
             is_known = True  # it was not seen: nothing speaks against it
         elif is_answer(exhibit, one.got):
             is_known = True
+        elif is_earlier(exhibit, one.got) or is_earlier(exhibit, one.wanted):
+            return None  # another prompt may have been answered with it
         elif answer := answer_object(exhibit):
             paths.append(list(places(answer, one.got)))
         elif names(exhibit, one.got) or names(exhibit, one.wanted):

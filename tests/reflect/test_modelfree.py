@@ -92,10 +92,10 @@ def test_labels_of_a_field_are_told_with_the_field():
 
 
 def test_labels_that_the_check_itself_names():
-    failing = shown(
-        case(1), "maybe", "AssertionError: assert 'maybe' in ('no', 'yes')", statement="assert x in OK"
-    )
-    assert texts([failing], []) == [
+    source = "def test_route(ticket, queue):\n    x = route(ticket)\n    assert x in OK\n"
+    cases = suite("b", "c", source=source)
+    printed = "AssertionError: assert 'maybe' in ('no', 'yes')"
+    assert texts([shown(cases[0], "maybe", printed, statement="assert x in OK")], cases) == [
         "Answer with exactly one of `no` and `yes`, spelt as here, and nothing else."
     ]
 

@@ -44,7 +44,10 @@ def match(name: str, *arguments: object) -> list[str]:
 
 
 def stated(statement: str, answer: str, printed: list[str], source: str = "") -> list[str]:
-    return texts([shown(case(1, source=source), answer, *printed, statement=statement)], [])
+    """The rules of a failing case, to whose test there is another case."""
+    source = source or f"def test(ticket):\n    out = ask(ticket)\n    {statement}\n"
+    one, other = (case(number, ("ticket", f"t{number}"), source=source) for number in (1, 2))
+    return texts([shown(one, answer, *printed, statement=statement)], [one, other])
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,12 @@ def stated(statement: str, answer: str, printed: list[str], source: str = "") ->
             f"{LETTER}\n",
             ["AssertionError: no regards: ...", "assert False", *method(LETTER, "endswith", "'regards'")],
             "The answer ends with `regards`.",
+        ),
+        (
+            'assert out.strip().lower().startswith("dear")',
+            LETTER,
+            ["assert False", *method(LETTER.lower(), "startswith", "'dear'")],
+            "The answer begins with `dear`.",
         ),
         (
             "assert out.isdigit()",
@@ -134,6 +143,30 @@ def stated(statement: str, answer: str, printed: list[str], source: str = "") ->
             LETTER,
             ["assert 'refund' in 'We will look into it soon.'"],
             "The answer holds `refund`.",
+        ),
+        (
+            'assert "`x`" in out',
+            LETTER,
+            [f"assert '`x`' in {LETTER!r}"],
+            "The answer holds `` `x` ``.",
+        ),
+        (
+            'assert "```" in out or "x" in out',
+            "no",
+            ["assert ('```' in 'no' or 'x' in 'no')"],
+            "The answer holds at least one of ```` ``` ```` and `x`.",
+        ),
+        (
+            'assert "x" in data["`a`"]',
+            '{"`a`": "b"}',
+            ["assert 'x' in 'b'"],
+            "The value of `` `a` `` holds `x`.",
+        ),
+        (
+            r'assert "\n" not in out',
+            LETTER,
+            [f"assert '\\n' not in {LETTER!r}"],
+            "The answer is on one line.",
         ),
         ("assert len(out) < 20", LETTER, length(LETTER, 20, "<"), "The answer has at most 19 characters."),
         (
@@ -289,9 +322,25 @@ def test_what_an_assert_demands_of_the_answer(statement: str, answer: str, print
             LETTER,
             ["assert False", *method("hello", "startswith", "'x'")],
         ),
+        (
+            'assert out.endswith("%") and out.rstrip("%").isdigit()',
+            "12.5%",
+            ["assert (True and False)", *method("12.5", "isdigit")],
+        ),
+        (
+            'assert data["share"].rstrip("%").isdigit()',
+            '{"share": "12.5%"}',
+            ["assert False", *method("12.5", "isdigit")],
+        ),
+        (r'assert re.fullmatch(r"\d+", out.strip("%"))', "12.5%", match("fullmatch", r"\d+", "12.5")),
+        ('assert "." not in out.rstrip(".")', "a. b.", ["assert '.' not in 'a. b'"]),
         ('assert "Thank" in body', LETTER, ["assert 'Thank' in 'We will look into it soon.'"]),
         ('assert "x" in cur', JSON, ["assert 'x' in 'EUR'"]),  # which of the two?
         ('assert "x" in data["invoice"]', JSON, ["assert 'x' in {'total': 5, 'cur': 'EUR'}"]),
+        # What no line can say.
+        (r'assert "\n\n" not in out', LETTER, [f"assert '\\n\\n' not in {LETTER!r}"]),
+        (r'assert "a\nb" in out', LETTER, [f"assert 'a\\nb' in {LETTER!r}"]),
+        (r'assert "\n" in out', "one", [r"assert '\n' in 'one'"]),
         # Not shown.
         ('assert out.startswith("Dear")', LETTER, ["AssertionError"]),
         ("assert len(out) <= 3", LETTER, ["AssertionError: assert 74 <= 3"]),
@@ -312,15 +361,134 @@ def test_an_assert_on_several_lines_is_read_in_the_source():
     assert stated("assert (", LETTER, printed, source + source) == []  # which of the two?
 
 
-def test_labels_that_each_case_has_for_itself_are_no_labels_of_the_test():
-    cases = [case(n, ("ticket", f"t{n}"), ("allowed", [f"a{n}", "b"])) for n in range(2)]
-    failing = shown(cases[0], "c", "assert 'c' in ['a0', 'b']", statement="assert out in allowed")
-    assert texts([failing], cases) == []
-    alike = [case(n, ("ticket", f"t{n}"), ("allowed", ["a", "b"])) for n in range(2)]
-    failing = shown(alike[0], "c", "assert 'c' in ['a', 'b']", statement="assert out in allowed")
-    assert texts([failing], alike) == [
-        "Answer with exactly one of `a` and `b`, spelt as here, and nothing else."
+YES_NO = "Answer with exactly one of `no` and `yes`, spelt as here, and nothing else."
+
+
+@pytest.mark.parametrize(
+    ("body", "right", "rules"),
+    [
+        ("assert out in OK", "('no', 'yes')", [YES_NO]),
+        ("ok = {'no', 'yes'}\n    assert out in ok", "{'no', 'yes'}", [YES_NO]),
+        ("assert out in {one.lower() for one in OK}", "{'no', 'yes'}", [YES_NO]),
+        ("assert out in same", "['no', 'yes']", [YES_NO]),
+        ("assert out in (want, 'unknown')", "('no', 'unknown')", []),
+        ("assert out in {want, want.upper()}", "{'no', 'NO'}", []),
+        ("assert out in want.split('|')", "['no', 'yes']", []),
+        ("ok = [want, want.upper()]\n    assert out in ok", "['no', 'NO']", []),
+        ("ok = ['yes']\n    ok.append(want)\n    assert out in ok", "['yes', 'no']", []),
+        ("ok = ['yes']\n    ok += [want]\n    assert out in ok", "['yes', 'no']", []),
+        ("ok = ['yes', '']\n    ok[1] = want\n    assert out in ok", "['yes', 'no']", []),
+        ("with known(want) as ok:\n        pass\n    assert out in ok", "['no', 'yes']", []),
+        ("want = [want.lower(), 'yes']\n    assert out in want", "['no', 'yes']", []),
+        ("assert out in fixture", "['no', 'yes']", []),
+        ("assert out in want['accepted']", "['no', 'yes']", []),
+        ("assert out in ACCEPTED[ticket]", "['no', 'yes']", []),
+        ("one_of(out, [want, 'yes'])", "['no', 'yes']", []),
+    ],
+)
+def test_labels_are_those_of_the_test_and_not_of_a_case(body: str, right: str, rules: list[str]):
+    source = f"def test(ticket, want, same, fixture):\n    out = ask(ticket)\n    {body}\n"
+    cases = [
+        case(n, ("ticket", f"t{n}"), ("want", f"w{n}"), ("same", ["no", "yes"]), source=source)
+        for n in range(2)
     ]
+    statement = body.split("\n")[-1].strip().replace("one_of(out, [want, 'yes'])", "assert out in options")
+    failing = shown(cases[0], "maybe", f"assert 'maybe' in {right}", statement=statement)
+    assert texts([failing], cases) == rules
+
+
+@pytest.mark.parametrize(
+    ("statement", "printed", "rule"),
+    [
+        ('assert "30 days" in out', ["assert '30 days' in 'In May'"], "The answer holds `30 days`."),
+        (
+            'assert out in ("Paris", "Paris.")',
+            ["assert 'In May' in ('Paris', 'Paris.')"],
+            "Answer with exactly one of `Paris` and `Paris.`, spelt as here, and nothing else.",
+        ),
+        (
+            'assert out.startswith("Paris")',
+            ["assert False", *method("In May", "startswith", "'Paris'")],
+            "The answer begins with `Paris`.",
+        ),
+    ],
+)
+def test_the_text_that_one_case_wants_is_its_own_answer_unless_another_test_wants_it_too(
+    statement: str, printed: list[str], rule: str
+):
+    def failing(name: str) -> Exhibit:
+        source = f"def {name}():\n    out = ask('When?')\n    {statement}\n"
+        one = case(1, source=source)
+        return shown(replace(one, id=f"{one.id}{name}"), "In May", *printed, statement=statement)
+
+    assert texts([failing("test_a")], []) == []
+    assert texts([failing("test_a"), failing("test_a")], []) == []
+    assert texts([failing("test_a"), failing("test_b")], []) == [rule]
+
+
+def test_a_length_and_a_kind_of_signs_may_be_stated_by_one_case():
+    for statement, printed in (
+        ("assert len(out) <= 3", length("In May", 3)),
+        ("assert out.isdigit()", ["assert False", *method("In May", "isdigit")]),
+        (r'assert "\n" not in out', [r"assert '\n' not in 'In\nMay'"]),
+    ):
+        source = f"def test():\n    out = ask('When?')\n    {statement}\n"
+        answer = "In\nMay" if "not in" in statement else "In May"
+        assert len(texts([shown(case(1, source=source), answer, *printed, statement=statement)], [])) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "is_stated"),
+    [
+        ('assert "Sie" in out', True),
+        ('if "x" in d:\n    pytest.fail("x")\nassert "Sie" in out', True),
+        ('with gepa.check():\n    assert "Sie" in out', True),
+        ('try:\n    assert "Sie" in out\nexcept ValueError:\n    pass', True),
+        ('def key(one):\n    return one\nassert "Sie" in out', True),
+        ('if lang == "de":\n    assert "Sie" in out\nelse:\n    assert "Sie" not in out', False),
+        ('if lang == "de": assert "Sie" in out', False),
+        ('if lang != "de":\n    return\nassert "Sie" in out', False),
+        ('if lang != "de":\n    pytest.skip("no")\nassert "Sie" in out', False),
+        ('for line in out.splitlines():\n    assert "Sie" in out', False),
+        ('while True:\n    assert "Sie" in out', False),
+        ('match lang:\n    case "de":\n        assert "Sie" in out', False),
+        ('try:\n    assert "Sie" in out\nexcept AssertionError:\n    retry()', False),
+        ('with pytest.raises(AssertionError):\n    assert "Sie" in out', False),
+        ('def check():\n    assert "Sie" in out\ncheck()', False),
+        ('assert "Sie" in out\nif lang == "de":\n    assert "Sie" in out', False),
+    ],
+)
+def test_what_is_not_demanded_in_every_case_is_no_rule(body: str, is_stated: bool):
+    source = "def test(ticket, lang):\n    out = ask(ticket)\n" + "".join(
+        f"    {line}\n" for line in body.split("\n")
+    )
+    statement = next(line.strip() for line in body.split("\n") if "Sie" in line)
+    found = stated(statement, LETTER, [f"assert 'Sie' in {LETTER!r}"], source)
+    assert found == (["The answer holds `Sie`."] if is_stated else [])
+
+
+@pytest.mark.parametrize(
+    ("call", "head", "is_stated"),
+    [
+        ("check(out, lang)", "", True),
+        ("check(out, lang)", "        with open(lang):\n", True),
+        ("check(out, lang)", '        if lang == "de":\n', False),
+        ("if lang: check(out, lang)", "", False),
+    ],
+)
+def test_what_a_helper_demands_only_sometimes_is_no_rule(call: str, head: str, is_stated: bool):
+    source = f"def test(ticket, lang):\n    out = ask(ticket)\n    {call}\n"
+    one, other = (case(number, ("ticket", f"t{number}"), source=source) for number in (1, 2))
+    failing = shown(one, LETTER, f"assert 'Sie' in {LETTER!r}", statement='    assert "Sie" in out')
+    trajectory = failing.rollout.trajectory
+    failure = (
+        f"    def test(ticket, lang):\n        out = ask(ticket)\n>       {call}\n\n"
+        f"test_route.py:9: \n_ _ _ _ _ _ _ _ _\n\nlang = 'x'\n\n    def check(out, lang):\n"
+        f"{head}{trajectory.failure}"
+    )
+    trajectory = replace(trajectory, failure=failure)
+    failing = replace(failing, rollout=replace(failing.rollout, trajectory=trajectory))
+    assert texts([failing], [one, other]) == (["The answer holds `Sie`."] if is_stated else [])
 
 
 # What the cases want
@@ -380,6 +548,28 @@ def test_the_name_of_a_tool_is_no_answer_and_its_arguments_may_be_one():
     assert texts([answering(failing, Message("assistant", "", tool_calls=(made,)))], cases) == [rule]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "last", "got", "is_stated"),
+    [
+        ("Is this polite?", "It was passed to our Billing team.", "Billing team", True),
+        ("Billing team", "It was passed to our billing team.", "Billing team", False),
+        ('{"queue": "Billing"}', '{"queue": "Billing", "reply": "Soon."}', "Billing", False),
+        ("For billing, I think", "It was passed to our billing team.", "other", False),
+        ("Billing team", "Billing team", "Billing team", True),
+    ],
+)
+def test_what_an_earlier_prompt_was_answered_with_is_no_label_of_the_last_answer(
+    earlier: str, last: str, got: str, is_stated: bool
+):
+    cases = suite("billing", "sales", "billing", "sales")
+    failing = compared(cases[0], got, "billing", last)
+    (call,) = failing.rollout.trajectory.calls
+    calls = (replace(call, answer=Message("assistant", earlier)), call)
+    trajectory = replace(failing.rollout.trajectory, calls=calls)
+    failing = replace(failing, rollout=replace(failing.rollout, trajectory=trajectory))
+    assert any("exactly one of" in text for text in texts([failing], cases)) == is_stated
+
+
 def test_long_texts_and_empty_ones_are_no_labels():
     for wanted in ("", "x" * 61, "a\nb"):
         cases = suite("billing", wanted, "billing", wanted)
@@ -392,6 +582,23 @@ def test_of_digits_nothing_is_said_about_capitals():
     cases = suite("12", "7", "9")
     rule = "Answer with the value alone, without a sentence around it, quotation marks or a full stop."
     assert rule in texts([compared(cases[0], "12.", "12")], cases)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got"),
+    [
+        (("APPROVED.", "DENIED."), "Approved."),
+        (("APPROVED.", "DENIED."), "It is APPROVED."),
+        (("'a b'", "'c d'"), "a b"),
+        (("Guten Tag.", "Hallo"), "guten tag"),
+        (("- a\n- b", "- c\n- d"), "a b"),
+        (("a b", "c d"), "a-b"),
+        (("a b", "c d"), "A, b"),
+    ],
+)
+def test_signs_that_are_wanted_are_not_forbidden(wanted: tuple[str, str], got: str):
+    cases = suite(*wanted)
+    assert not [text for text in texts([compared(cases[0], got, wanted[0])], cases) if "value alone" in text]
 
 
 # JSON
@@ -478,6 +685,96 @@ def test_the_form_of_json_is_told_as_far_as_the_test_tells_it(body: str, wanted:
     source = f"async def test(text, wanted):\n    {body}\n"
     cases = [case(n, ("text", f"t{n}"), ("wanted", wanted), source=source) for n in range(3)]
     assert texts([shown(cases[0], "It is five.", NO_JSON, statement=body.split("\n")[0])], cases)[:1] == rules
+
+
+READ = "data = json.loads(ask(text))"
+
+
+@pytest.mark.parametrize(
+    ("body", "rules"),
+    [
+        ('a = json.loads(f(text))\nb = json.loads(g(a))\nassert a["label"] and b["total"]', form("JSON")),
+        (
+            'out = f(text)\na = json.loads(out)["label"]\nout = g(a)\nassert json.loads(out)["b"]',
+            form("JSON"),
+        ),
+        (
+            'assert json.loads(out)["a"] == 1\nassert json.loads(out)["b"] == 2',
+            form(keys="the keys `a` and `b`"),
+        ),
+        (
+            'out = ask(text)\nout = out.strip()\nassert json.loads(out)["a"] == 1',
+            form(keys="the key `a`"),
+        ),
+        ('out, cost = ask(text)\nassert json.loads(out)["a"] == 1', form(keys="the key `a`")),
+        (f'{READ}\nif "error" in data:\n    pytest.fail(data["error"])', form("JSON")),
+        (
+            f'{READ}\nif "error" in data:\n    pytest.fail(data["error"])\nassert data["a"] == 1',
+            form(keys="the key `a`"),
+        ),
+        (f'{READ}\nif "error" in data:\n    return\nassert data["a"] == 1', form("JSON")),
+        (f'{READ}\nassert "a" not in data or data["a"] == 1', form("JSON")),
+        (f'{READ}\nassert data["a"] and data["b"], data["why"]', form(keys="the keys `a` and `b`")),
+        (f'{READ}\nwith pytest.raises(KeyError):\n    data["error"]', form("JSON")),
+        (f'{READ}\ntry:\n    a = data["a"]\nexcept KeyError:\n    a = 1', form("JSON")),
+        (f'{READ}\na = data["a"] if "a" in data else 1', form("JSON")),
+        (f'{READ}\nassert data.get("total") == wanted', form(keys="the key `total`")),
+        (f'{READ}\ntotal = data.get("total", "")\nassert wanted == total', form(keys="the key `total`")),
+        (f'{READ}\nassert "x" in data.get("mood", "").lower()', form(keys="the key `mood`")),
+        (f'{READ}\nassert data.get("a", {{}}).get("b") == wanted', form(keys="the key `a`")),
+        (f'{READ}\ngepa.score(data.get("a") == wanted)', form(keys="the key `a`")),
+        (f'{READ}\nif data.get("kind") == "refund":\n    assert data["sum"]', form()),
+        (f'{READ}\nassert data.get("a") == 1 or data.get("b") == 2', form()),
+        (f'{READ}\nassert data.get("a") in (None, 1)', form()),
+        (f'{READ}\nassert data.get("error") == None', form()),
+        (f'{READ}\nassert data.get("errors", []) == []', form()),
+        (f'{READ}\nassert data.get("mood", "well") == "well"', form()),
+        (f'{READ}\nassert not data.get("error")', form()),
+        (f"{READ}\nassert isinstance(data, dict)", form()),
+        (f"{READ}\nif isinstance(data, dict):\n    data = [data]", form("JSON")),
+        (f"{READ}\nassert list(data.items())", form()),
+        (f"{READ}\nassert sorted(data.keys())", form()),
+        ("assert Invoice.model_validate_json(ask(text)).total == wanted", form()),
+        ('for line in ask(text).splitlines():\n    row = json.loads(line)\n    assert row["id"]', []),
+        ('rows = [json.loads(line.strip()) for line in ask(text).splitlines()]\nassert rows[0]["id"]', []),
+        ("rows = list(map(json.loads, ask(text).splitlines()))", []),
+    ],
+)
+def test_of_keys_only_those_are_told_that_every_answer_has(body: str, rules: list[str]):
+    lines = "".join(f"    {line}\n" for line in body.split("\n"))
+    source = f"def test(text, wanted):\n{lines}"
+    cases = [case(n, ("text", f"t{n}"), ("wanted", f"w{n}"), source=source) for n in range(3)]
+    failing = shown(cases[0], "It is five.", NO_JSON, statement=body.split("\n")[0])
+    assert texts([failing], cases)[:1] == rules
+
+
+@pytest.mark.parametrize(
+    ("body", "answer", "printed", "rules"),
+    [
+        (
+            f'{READ}\n    assert data.get("total") == wanted',
+            "12.50",
+            "AttributeError: 'float' object has no attribute 'get'",
+            form(keys="the key `total`"),
+        ),
+        (f'{READ}\n    assert data["reply"] == wanted', '{"text": "x"}', "assert 'x' == 'y'", []),
+        (f'{READ}\n    assert data["reply"] == wanted', '{"text": "x"}', "KeyError: 'text'", []),
+        (f'{READ}\n    assert data["reply"] == wanted', "12", "assert '12' == 'y'", []),
+        (f'{READ}\n    assert data.get("reply") == wanted', '{"text": "x"}', "assert None == 'y'", []),
+        (
+            'data = json.loads(client.post("/", json=text).data)\n    assert data["reply"]',
+            "It is x",
+            "KeyError: 'reply'",
+            [],
+        ),
+    ],
+)
+def test_an_object_without_a_key_that_is_read_is_of_another_form_only_where_the_key_was_missed(
+    body: str, answer: str, printed: str, rules: list[str]
+):
+    source = f"def test(text, wanted):\n    {body}\n"
+    one = case(1, ("text", "t1"), ("wanted", 5), source=source)
+    assert texts([shown(one, answer, printed, statement=body.split("\n")[-1].strip())], [one]) == rules
 
 
 @pytest.mark.parametrize(
