@@ -448,7 +448,11 @@ def test_the_budget_is_never_exceeded(project: Project, budget: str):
 
 def test_a_reply_without_a_usable_edit_becomes_no_candidate_and_is_told_once(project: Project):
     today = f"Write in the style {{style}}.\n{TODAY}"
-    project.write({PROMPT: today})
+    app = (project.root / "app.py").read_text("utf-8")
+    read = 'PROMPT.read_text(encoding="utf-8")'
+    assert read in app
+    project.write({PROMPT: today, "app.py": app.replace(read, f"{read}.format(style='plain')")})
+    sent = today.format(style="plain")
     project.cases(cases_of(["fruit", "animal"], ["one", "two", "three", "four", "five", "six"]))
     replies: list[Answer] = [
         {"content": None, "refusal": "I would rather not."},
@@ -462,7 +466,7 @@ def test_a_reply_without_a_usable_edit_becomes_no_candidate_and_is_told_once(pro
     run = project.optimize("--gepa-trials=1")
     assert run.result["verdict"] == "proven"
     assert len(run.reflections) == len(replies)
-    assert {system(request) for request in run.task_requests} == {today, f"{today}- {rule('animal')}\n"}
+    assert {system(request) for request in run.task_requests} == {sent, f"{sent}- {rule('animal')}\n"}
     assert run.result["rejections"] == {
         "refused": 1,
         "truncated": 1,

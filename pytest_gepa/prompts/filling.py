@@ -11,8 +11,8 @@ import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from pytest_gepa.prompts.format_fields import is_for_format
 from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, PRINTF, placeholders, syntax
-from pytest_gepa.prompts.templates import is_for_format
 
 MOST_WIDTH = 10_000
 """Characters of a width or a precision in a placeholder. No prompt comes near."""

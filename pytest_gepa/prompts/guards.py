@@ -15,12 +15,13 @@ from typing import Any
 
 from pytest_gepa.prompts.escapes import escaped
 from pytest_gepa.prompts.filling import filled_by
+from pytest_gepa.prompts.format_fields import format_fields
 from pytest_gepa.prompts.leaks import Leaks
 from pytest_gepa.prompts.placeholders import EVERY, FORMAT, JINJA, declared, placeholders
 from pytest_gepa.prompts.programs import is_program, program_problem
 from pytest_gepa.prompts.protected import check_markers, protection_problem
 from pytest_gepa.prompts.rendering import Renderer
-from pytest_gepa.prompts.templates import format_fields, template_problems
+from pytest_gepa.prompts.templates import template_problems
 from pytest_gepa.prompts.unfilled import is_sent_unfilled
 
 MOST_REASONS = 3

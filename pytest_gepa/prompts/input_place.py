@@ -6,10 +6,10 @@ import re
 from itertools import groupby
 
 from pytest_gepa.errors import PromptError
+from pytest_gepa.prompts.format_fields import is_for_format
 from pytest_gepa.prompts.items import BULLET
 from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, PRINTF, SQUARE, placeholders, syntax
 from pytest_gepa.prompts.protected import protected_regions
-from pytest_gepa.prompts.templates import is_for_format
 
 _FILLED_IN = frozenset({FORMAT, JINJA, DOLLAR, SQUARE, PRINTF})
 _POSITIONAL = re.compile(r"(?<!\{)\{\d*\}(?!\})")

@@ -6,15 +6,13 @@ Nothing here knows how the application fills a prompt in; `within` are the synta
 from __future__ import annotations
 
 import re
-import string
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from typing import NamedTuple
 
 from jinja2 import Environment, TemplateSyntaxError
 
 from pytest_gepa.cut import cut
+from pytest_gepa.prompts.format_fields import fields_of, is_for_format
 from pytest_gepa.prompts.placeholders import (
     ANGLE,
     CAPITALS,
@@ -30,16 +28,8 @@ _SHOWN = 80
 _FRONT_MATTER = re.compile(r"\A---[ \t\r]*\n(?:.*?\n)??---[ \t\r]*(?=\n|\Z)", re.DOTALL)
 # The name of a field that reaches into what it is given: `{x.y}`, `{0[key]}`.
 _REACHING_NAME = re.compile(r"\w*(?:\.\w+|\[[^\[\]]*\])+")
-_SIMPLE_NAME = re.compile(r"(?:[^\W\d]\w*|\d*)(?:\.\w+|\[[^\[\]]*\])*")
 _NESTED_FIELDS = re.compile(r"\{[^\W\d]\w*[^{}\s]{0,40}:\{[^\W\d]\w*[^{}\s]{0,40}:\{")
-_OF_TEMPLATE = re.compile(r"(?<!\$)\$\{[A-Za-z_]\w*\}")
 _FORMS = frozenset({ANGLE, SQUARE, CAPITALS})
-_FORMAT_LEVELS = 2  # a field may stand in another one's specification, but no deeper
-
-
-class _Field(NamedTuple):
-    name: str
-    written: str
 
 
 def template_problems(
@@ -101,7 +91,7 @@ def _lost(placeholder: str) -> str:
 
 def _format_changes(parent: str, text: str) -> Iterator[str]:
     """Refuse what `str.format` would stumble over, or would use to read what the prompt was never given."""
-    before, after = _format_fields(parent), _format_fields(text)
+    before, after = fields_of(parent), fields_of(text)
     if before is None:
         return
     has_escapes = ("{{" in parent or "}}" in parent) and not _has_jinja_fields(parent)
@@ -133,40 +123,8 @@ def _format_changes(parent: str, text: str) -> Iterator[str]:
             )
 
 
-def format_fields(text: str) -> frozenset[str]:
-    """Return the fields of `str.format` as they are written, positional ones too; none if it refuses the text."""
-    return frozenset(field.written for field in _format_fields(text) or ())
-
-
-def is_for_format(text: str) -> bool:
-    """Whether `text` has fields of `str.format`, and no braces that it could not fill in."""
-    fields = _format_fields(text)
-    return bool(fields) and all(_SIMPLE_NAME.fullmatch(field.name) for field in fields or ())
-
-
 def _has_jinja_fields(text: str) -> bool:
     return any(syntax(name) == JINJA for name in placeholders(text))
-
-
-def _format_fields(text: str) -> Counter[_Field] | None:
-    """Return the fields that `str.format` would fill in, nested ones too; None if it refuses the text."""
-    fields: Counter[_Field] = Counter()
-    level = [_OF_TEMPLATE.sub("", text)]
-    for _ in range(_FORMAT_LEVELS):
-        specifications = []
-        try:
-            parsed = [piece for part in level for piece in string.Formatter().parse(part)]
-        except ValueError:
-            return None
-        for _, name, specification, conversion in parsed:
-            if name is not None:
-                suffix = (f"!{conversion}" if conversion else "") + (
-                    f":{specification}" if specification else ""
-                )
-                fields[_Field(name, "{" + name + suffix + "}")] += 1
-                specifications.append(specification or "")
-        level = specifications
-    return None if any("{" in part for part in level) else fields
 
 
 def _jinja_changes(parent: str, text: str) -> Iterator[str]:
