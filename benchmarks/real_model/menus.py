@@ -14,7 +14,7 @@ import argparse
 import importlib.util
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -123,10 +123,22 @@ class Desk:
 
 
 def ask(
-    desk: Desk, model: ReflectionModel, guard: Guard, choice: MenuChoice, seed: int, size: int
+    desk: Desk,
+    model: ReflectionModel,
+    guard: Guard,
+    choice: MenuChoice,
+    seed: int,
+    size: int,
+    *,
+    tells_expected: bool,
 ) -> ProposedEdit:
     failing = [exhibit for case in desk.cases if (exhibit := desk.run(SEED, case)).rollout.score != 1]
     chosen = random.Random(seed).sample(failing, min(size, len(failing)))
+    if tells_expected:
+        pairs = [guard.pair(one.case.id) for one in chosen]
+        chosen = [
+            replace(one, expected=pair[1]) if pair else one for one, pair in zip(chosen, pairs, strict=True)
+        ]
     return propose(
         COMPONENT,
         SEED,
@@ -146,12 +158,14 @@ def measure(desk: Desk, model: ReflectionModel, args: argparse.Namespace, start:
     tally, guard = Tally(), desk.guard()
     choice = MenuChoice(start)  # type: ignore[arg-type]
     for number in range(args.number):
-        proposal = ask(desk, model, guard, choice, number, args.minibatch)
+        proposal = ask(
+            desk, model, guard, choice, number, args.minibatch, tells_expected=not args.without_expected
+        )
         tally.asked += 1
         tally.kinds[choice.current] += 1
         tally.refused.update(map(kind_of, proposal.rejections))
         outcome: ReplyOutcome = "invalid"
-        if proposal.text is None and proposal.not_to_blame:
+        if proposal.text is None and not proposal.rejections:
             tally.refused["no edit"] += 1
         if proposal.text is not None:
             tally.valid += 1
@@ -189,6 +203,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=20)
     parser.add_argument("--minibatch", type=int, default=4)
     parser.add_argument("--menus", nargs="+", default=["full", "rule"], help="where each choice starts")
+    parser.add_argument("--without-expected", action="store_true", help="do not tell the expected answers")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     client = OpenAI(base_url=args.base_url, api_key="none", timeout=600)
