@@ -26,7 +26,7 @@ from pytest_gepa.reflect.menu import FULL, MenuChoice, ReplyOutcome
 from pytest_gepa.reflect.model import ReflectionEndpoint, ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, ProposedEdit, propose
 from pytest_gepa.reflect.transcript import Exhibit
-from pytest_gepa.suite.collect import function_source
+from pytest_gepa.suite.case_source import function_source
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 
