@@ -248,6 +248,7 @@ def test_cases_that_use_no_changed_prompt_are_left_alone(project: Project) -> No
     again.matches("*1 passed*", "untouched*3 cases*")
 
 
+@pytest.mark.thorough
 def test_a_case_that_sends_one_section_of_a_file_which_another_sends_whole_is_compared(
     project: Project,
 ) -> None:
@@ -389,6 +390,7 @@ def test_a_check_in_which_every_case_was_skipped_is_no_pass(project: Project) ->
     assert check(project, "--gepa-fail-on=none").code == 0
 
 
+@pytest.mark.thorough
 def test_where_only_cases_are_skipped_that_do_not_use_what_changed_nothing_is_amiss(project: Project) -> None:
     project.write({"prompts/other.md": "Nobody reads this.\n"})
     project.commit()
@@ -438,6 +440,7 @@ if "GEPA_TRIAL" in os.environ:
 """
 
 
+@pytest.mark.thorough
 def test_answers_that_cannot_be_stored_are_told_and_leave_no_recording(project: Project) -> None:
     project.write({PROMPT: BAD, "conftest.py": FULL_DISK})
     run = check(project, "--gepa-trials=1")

@@ -77,6 +77,7 @@ def test_braces_of_an_edit_reach_the_model_as_braces(project: Project, filled: s
     assert line in added(run)
 
 
+@pytest.mark.thorough
 @FILLED
 def test_so_do_those_of_an_example_that_is_taken_without_a_model(
     project: Project, filled: str, line: str

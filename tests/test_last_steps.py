@@ -77,6 +77,7 @@ def test_a_listener_of_the_user_that_raises_loses_no_result(project: Project, te
     run.matches("*= gepa =*", "verdict * not confirmed: *")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("mode", "names"),
     [

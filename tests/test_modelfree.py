@@ -167,6 +167,7 @@ READ_OR_NOT = """\
 """
 
 
+@pytest.mark.thorough
 def test_where_such_a_rule_alone_is_no_gain_all_that_is_stated_is_tried_before_the_model_is_asked(
     labelled: Project,
 ):

@@ -339,6 +339,7 @@ def pytest_gepa_select_parent(parents):
 """
 
 
+@pytest.mark.thorough
 def test_a_hook_that_raises_ends_the_run_with_one_message_and_nothing_is_lost(project: Project):
     project.world.reflect = propose_one_rule
     project.write({"conftest.py": SECOND_TIME})

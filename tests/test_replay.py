@@ -174,6 +174,7 @@ def pipeline(project: Project) -> Project:
     return project
 
 
+@pytest.mark.thorough
 def test_a_candidate_that_changes_the_last_of_three_prompts_buys_one_request_in_three(
     pipeline: Project,
 ) -> None:
@@ -240,6 +241,7 @@ def test_a_recorded_run_gives_the_same_patch_elsewhere_without_server_key_or_cac
     assert_replayed(run, recorded)
 
 
+@pytest.mark.thorough
 def test_a_replay_needs_no_settings_of_the_environment(recorded: Recorded, clone: Project) -> None:
     run = clone.pytest("--gepa-optimize", "--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
     assert_replayed(run, recorded.run)

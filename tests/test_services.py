@@ -3,6 +3,8 @@ on without it."""
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_gepa.cli import main
 from tests.fake_openai import Answer, Body
 from tests.harness import APP, Project, Run, cases_of, no_request
@@ -34,6 +36,7 @@ socket.getaddrinfo = find
 """
 
 
+@pytest.mark.thorough
 def test_a_token_from_elsewhere_is_in_no_file_and_a_replay_goes_on_without(project: Project) -> None:
     asked: list[Body] = []
     world = project.world.reply

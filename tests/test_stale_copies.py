@@ -47,6 +47,7 @@ def tells(run: Run) -> None:
     assert "pip install -e ." in run.err
 
 
+@pytest.mark.thorough
 def test_no_reflection_is_paid_for_a_prompt_that_nobody_opens(installed: Project) -> None:
     run = installed.optimize()
 
