@@ -8,7 +8,7 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.children import Children
 from pytest_gepa.evolve.decisions import Decisions
 from pytest_gepa.evolve.evidence import Showcase
-from pytest_gepa.evolve.gate import GateState, judge_gate
+from pytest_gepa.evolve.gate import GateState, judge_gate, why_no_evidence
 from pytest_gepa.evolve.mending import Mending
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchSettings
@@ -115,7 +115,7 @@ class Course:
         if state.verdict == "not in effect":
             self.fail(proposal, "not in effect", child, "no request changed in the cases shown", *scores)
         elif state.verdict == "no evidence":
-            self.fail(proposal, "rejected", child, self._why_no_evidence(child, gate.cases))
+            self.fail(proposal, "rejected", child, why_no_evidence(self._pool.ledger, child.id, gate.cases))
         elif state.verdict == "passed" and not self._undoes(proposal, child):
             # A plugin may take one that is no better.
             is_better = state.after > state.before
@@ -168,12 +168,6 @@ class Course:
                 self.to_gate(proposal, child, (parent.id,), (*failing, *passing), len(failing))
                 return True
         return False
-
-    def _why_no_evidence(self, child: Candidate, gate: Sequence[str]) -> str:
-        """What was said by the first of the cases that came to nothing under a candidate."""
-        known = self._pool.ledger.results.get(child.id, {})
-        said = next((known[case].likeness for case in gate if case in known and known[case].likeness), "")
-        return f"no case shown gave evidence{f': {said.splitlines()[-1]}' if said else ''}"
 
     def go_on(self, proposal: Proposal) -> None:
         """Run the tip on more cases, or reflect on it again, or let it take its place."""
@@ -345,14 +339,7 @@ class Course:
             self._tell_of(round, (), candidate, reason)
 
     def _tell_of(self, round: Round, parts: Sequence[Part], child: Candidate | None, reason: str) -> None:
-        """Remember what came to nothing, for the reflections to come: an edit, or what the search did itself."""
-        if child is None:
-            self._showcase.discard(self._pool.candidates[round.parent], parts, reason)
-            return
-        if child.origin == "merge":
-            reason = f"to unite it with another version came to nothing: {reason}"
-        for parent in child.parents if not parts else child.parents[:1]:
-            self._showcase.discard(self._pool.candidates[parent], parts, reason, (child,))
+        self._showcase.came_to_nothing(self._pool.candidates, round.parent, parts, child, reason)
 
     # Evaluations
 

@@ -89,6 +89,25 @@ class Showcase:
             if before is not None and after is not None and case not in idle:
                 self.fragile[case] += ledger.passes(parent, case) and not ledger.passes(child, case)
 
+    def came_to_nothing(
+        self,
+        family: Mapping[str, Candidate],
+        parent: str,
+        parts: Sequence[Part],
+        child: Candidate | None,
+        reason: str,
+    ) -> None:
+        """Remember for the reflections to come what came to nothing: edits of a parent, or what the search made of
+        several candidates itself.
+        """
+        if child is None:
+            self.discard(family[parent], parts, reason)
+            return
+        if child.origin == "merge":
+            reason = f"to unite it with another version came to nothing: {reason}"
+        for one in child.parents if not parts else child.parents[:1]:
+            self.discard(family[one], parts, reason, (child,))
+
     def discard(
         self, parent: Candidate, parts: Sequence[Part], reason: str, children: Sequence[Candidate] = ()
     ) -> None:

@@ -83,3 +83,10 @@ def in_effect(ledger: Ledger, child: Candidate, cases: Sequence[str]) -> bool:
         case for case in cases if case in parents and changed & {*parents[case].uses, *own[case].uses}
     ]
     return any(not own[case].keys or own[case].keys != parents[case].keys for case in exercised)
+
+
+def why_no_evidence(ledger: Ledger, candidate: str, cases: Sequence[str]) -> str:
+    """What was said by the first of the cases that came to nothing under a candidate."""
+    known = ledger.results.get(candidate, {})
+    said = next((known[case].likeness for case in cases if case in known and known[case].likeness), "")
+    return f"no case shown gave evidence{f': {said.splitlines()[-1]}' if said else ''}"

@@ -27,7 +27,7 @@ KINDS = ("add", "example", "replace", "delete", "section", "rewrite")
 
 _LABELLED = re.compile(r"[ \t]*[*_]{0,2}[^\W\d_][\w ()-]{0,30}[:：][*_]{0,2}[ \t]*(?!//)\S.*")
 _BLANK = re.compile(r"\n[ \t]*\n")
-_ADDITIONS = ("add", "example")
+ADDITIONS = ("add", "example")
 _MOST_LINES = 50
 """Lines of one item or sentence that a passage may be on for it to name that."""
 
@@ -76,7 +76,7 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
         _check_shape(edit)
     if any(edit.kind == "rewrite" for edit in edits):
         return _rewritten(text, edits)
-    at_end = [edit for edit in edits if edit.kind in _ADDITIONS and not edit.find.strip()]
+    at_end = [edit for edit in edits if edit.kind in ADDITIONS and not edit.find.strip()]
     result = _spliced(text, _numbered(_located(text, edit) for edit in edits if edit not in at_end))
     for edit in at_end:
         # What is protected up to the end stays the end, and so does the input that is filled in there.
@@ -138,7 +138,7 @@ def _located(text: str, edit: Edit) -> _Change:
     places = _places(text, edit.find)
     if not places:
         raise EditError(_not_found(text, edit.find))
-    if edit.kind in _ADDITIONS:
+    if edit.kind in ADDITIONS:
         return _after_line(text, places, edit)
     if len(places) > 1:
         raise EditError(
@@ -203,7 +203,7 @@ def _numbered(changes: Iterable[_Change]) -> list[_Change]:
     least: dict[int, int] = {}
     numbered: list[_Change] = []
     for change in changes:
-        if change.edit.kind in _ADDITIONS:
+        if change.edit.kind in ADDITIONS:
             text, least[change.start] = with_numbers(change.text[1:], least.get(change.start, 0))
             change = replace(change, text="\n" + text)
         numbered.append(change)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pytest_gepa.prompts.pairs import READS_JSON
-from pytest_gepa.prompts.python_source import parse_module
+from pytest_gepa.prompts.python_source import parse_module, plain_value
 from pytest_gepa.reflect.source import always_run, bindings, demanded, evaluated, name_of, names
 from pytest_gepa.suite.rollout import Case
 
@@ -228,11 +228,12 @@ def _graded(statement: ast.stmt) -> Iterator[ast.expr]:
 
 def _may_be_nothing(node: ast.expr) -> bool:
     """Whether an expression is a constant that counts as false, or is one of several with such a one."""
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, TypeError):
-        return False
-    return not value or (isinstance(value, (tuple, list, set)) and not all(value))
+    if isinstance(node, ast.Constant):
+        return not node.value
+    value = plain_value(node)
+    if isinstance(value, dict):
+        return not value
+    return isinstance(value, (tuple, list, set)) and (not value or not all(value))
 
 
 def _unwrapped(node: ast.expr) -> ast.expr:

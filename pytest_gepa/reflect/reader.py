@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from pytest_gepa.prompts.edits import Edit, apply_edits
+from pytest_gepa.prompts.edits import ADDITIONS, Edit, apply_edits
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.summary import one_line
@@ -75,7 +75,7 @@ class ReplyReader:
 
     def _escaped(self, edit: Edit, *, is_raw: bool) -> Edit:
         """The edit as it is written in a file whose text is filled in."""
-        is_addition = edit.kind in ("add", "example")
+        is_addition = edit.kind in ADDITIONS
         text = self.guard.escaped(
             self.component, self.masked.shown, edit.text, is_addition=is_addition, is_raw=is_raw
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pytest_gepa.prompts.placeholders import FORMAT, declared, placeholders, syntax
+from pytest_gepa.prompts.python_source import parse_module
 from pytest_gepa.suite.modules import environment_roots
 
 MOST_BYTES = 1_000_000
@@ -18,33 +19,45 @@ _ANY = "{}"
 """What stands for a field of any name: `text.replace("{" + name + "}", value)`."""
 
 
+_OPENINGS = ('"{"', "'{'", "{{{")
+"""How a field of any name begins in a source."""
+
+
 def filled_in_by_replace(texts: Mapping[str, str], sources: Iterable[str]) -> frozenset[str]:
     """Return the components, of these `texts` by id, whose `{x}` the `sources` replace, and never give to `str.format`.
 
     Which prompt a call is about is told by the field's name alone: where both are done with it, nothing is said.
     """
+    fields = {
+        name: {field for field in placeholders(text, declared(name)) if syntax(field) == FORMAT}
+        for name, text in texts.items()
+    }
+    every = set().union(*fields.values())
     replaced: set[str] = set()
     formatted: set[str] = set()
-    for source in sources:
-        if ".replace(" in source or ".format" in source:
+    for source in sources if every else ():
+        if _may_tell(source, every):
             _read(source, replaced, formatted)
     if _ANY in formatted:
         return frozenset()
-    found: set[str] = set()
-    for name, text in texts.items():
-        fields = {field for field in placeholders(text, declared(name)) if syntax(field) == FORMAT}
-        if fields and fields.isdisjoint(formatted) and (_ANY in replaced or not fields.isdisjoint(replaced)):
-            found.add(name)
-    return frozenset(found)
+    return frozenset(
+        name
+        for name, own in fields.items()
+        if own and own.isdisjoint(formatted) and (_ANY in replaced or not own.isdisjoint(replaced))
+    )
+
+
+def _may_tell(source: str, fields: Iterable[str]) -> bool:
+    """Whether a module is worth parsing, which takes time where there are thousands."""
+    is_named = any(field in source or f"{field[1:-1]}=" in source for field in fields)
+    if ".replace(" in source and (is_named or any(mark in source for mark in _OPENINGS)):
+        return True
+    return ".format" in source and (is_named or "**" in source or "format_map" in source)
 
 
 def _read(source: str, replaced: set[str], formatted: set[str]) -> None:
     """Note the fields that a module replaces, and those that it formats."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return
-    for node in ast.walk(tree):
+    for node in ast.walk(parse_module(source) or ast.Module([], [])):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         if node.func.attr == "replace" and node.args and (field := _field(node.args[0])):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa.prompts.python_source import parse_module
 from pytest_gepa.suite.differences import MOST, count_differences
 from pytest_gepa.suite.pytest_internals import raised
 
@@ -93,10 +94,8 @@ class Progress:
         """The loops of a frame's file, outer ones first."""
         file = frame.f_code.co_filename
         if file not in self._loops:
-            try:
-                tree = ast.parse("".join(linecache.getlines(file, frame.f_globals)))
-            except (SyntaxError, ValueError, RecursionError):
-                tree = ast.Module([], [])
+            source = "".join(linecache.getlines(file, frame.f_globals))
+            tree = parse_module(source) or ast.Module([], [])
             loops = (node for node in ast.walk(tree) if isinstance(node, (ast.For, ast.AsyncFor)))
             self._loops[file] = sorted(loops, key=lambda loop: loop.lineno)
         return self._loops[file]

@@ -40,7 +40,7 @@ def test_each_row_that_is_named_is_there_as_long_as_there_is_room(numbers: list[
         assert all(f"SKU-{number:04d}" in found for number in numbers)
 
 
-def test_what_says_much_of_a_long_text_takes_no_time_to_speak_of() -> None:
+def test_of_much_that_is_said_of_a_long_text_the_first_is_told() -> None:
     invoices = [f"INV-{number:06d} 2024-01-02 {number}.57" for number in range(20_000)]
     assert nearby("\n".join(invoices), "\n".join(invoices[:5_000])).startswith("INV-000000")
     assert nearby("x" * 100_000, "A" * 100_000) == ""
