@@ -111,7 +111,7 @@ SETTINGS = (
     Setting(
         "budget",
         "ROLLOUTS",
-        "most rollouts to pay for, all phases together (default: 20 x cases + repeats + confirm; "
+        "most rollouts to pay for, all phases together (default: 20 x search cases + repeats + confirm; "
         "--gepa-audit: its longest course)",
     ),
     Setting(

@@ -110,7 +110,7 @@ def test_the_plan_after_a_run_tells_what_its_cases_can_prove(project: Project) -
     project.optimize()
     plan = project.pytest("--gepa-plan", "--gepa-reflection-model=m")
     plan.matches(
-        "provable * from 6 cases fixed with none broken*",
+        "provable * from 6 cases better and none worse, at the least +*",
         "* proves +46 points (6 cases mended) in 80 % of runs or more (0 of 13 cases flaky as runs showed)",
     )
     # Under other prompts the cases fare otherwise; which prompt they use is known all the same.

@@ -17,8 +17,8 @@ from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
 from pytest_gepa.verdict.judge import ALPHA, least_gain
-from pytest_gepa.verdict.power import SeenCase, provable_gain
-from pytest_gepa.wording import count, mean_count, printable
+from pytest_gepa.verdict.power import SeenCase, least_effect, provable_gain
+from pytest_gepa.wording import count, mean_count, points, printable
 
 LISTED_FILES = 4
 
@@ -52,23 +52,24 @@ def plan_lines(
         f"  confirm run        at most {budget.confirm} = {1 + budget.candidates} sides x {_sides(cases, budget)}",
         *expected_lines(settings, cases, model, budget, usage, reflection),
     ]
+    seen = [_seen(case, budget, usage.get(case.id)) for case in cases if case.split == "search"]
     groups = {case.id: usage[case.id].group for case in cases if case.id in usage and usage[case.id].group}
     units = group_count([case.id for case in cases if case.split == "search"], groups)
     alpha = ALPHA / budget.candidates
     below = f"p < {alpha:.2g}" + (
         f", as {budget.candidates} candidates are judged" if budget.candidates > 1 else ""
     )
-    least = least_gain(units, alpha)
+    least, effect = least_gain(units, alpha), least_effect(seen, alpha)
     is_grouped = units < searched
-    if least is None:
+    if least is None or effect is None:
         few = groups_words(units, searched) if is_grouped else count(searched, "case")
         lines.append(row("provable", f"nothing: {few} are too few for {below} ({_would_do(alpha)} would do)"))
     else:
         apart = (
             f", each of another group ({groups_words(units, searched)}, as runs showed)" if is_grouped else ""
         )
-        lines.append(row("provable", f"from {count(least, 'case')} fixed with none broken ({below}){apart}"))
-        lines += _provable_lines(cases, budget, usage)
+        told = f"from {count(least, 'case')} better and none worse, at the least {points(effect)} ({below}){apart}"
+        lines += [row("provable", told), *_provable_lines(seen, budget)]
     lines.append(
         f"seed {settings.seed}, concurrency {settings.concurrency}, {settings.timeout:g} s a case; nothing was run"
     )
@@ -81,21 +82,22 @@ def _shrink_lines(settings: Settings, budget: BudgetPlan) -> list[str]:
     return [f"  shrinking          at most {budget.shrink}, and what the search leaves"]
 
 
-def _provable_lines(cases: Sequence[Case], budget: BudgetPlan, usage: Mapping[str, CaseUsage]) -> list[str]:
+def _seen(case: Case, budget: BudgetPlan, usage: CaseUsage | None) -> SeenCase:
+    """The case as earlier runs have shown it, without scores where none has."""
+    scores, group = (usage.scores, usage.group) if usage else ((), "")
+    return SeenCase(scores, case.trials or budget.trials, case.weight, group)
+
+
+def _provable_lines(searched: Sequence[SeenCase], budget: BudgetPlan) -> list[str]:
     """The gain that would be proven in most runs, of cases as flaky as runs have shown them to be."""
-    searched = [case for case in cases if case.split == "search"]
-    known = [case for case in searched if case.id in usage and usage[case.id].scores]
+    known = [case for case in searched if case.scores]
     if not known:
         return [row("", "how flaky the cases are is unknown until the baseline")]
-    seen = [
-        SeenCase(usage[case.id].scores, case.trials or budget.trials, case.weight, usage[case.id].group)
-        for case in known
-    ]
-    repeated = sum(len(case.scores) > 1 for case in seen)
+    repeated = sum(len(case.scores) > 1 for case in known)
     if not repeated:
         return [row("", "how flaky the cases are is unknown: earlier runs ran each of them once")]
-    flaky = f"{sum(case.is_flaky for case in seen)} of {count(repeated, 'case')} flaky"
-    gain = provable_gain(seen, candidates=budget.candidates)
+    flaky = f"{sum(case.is_flaky for case in known)} of {count(repeated, 'case')} flaky"
+    gain = provable_gain(known, candidates=budget.candidates)
     rest = f", {len(searched) - len(known)} not known yet" if len(searched) > len(known) else ""
     return [row("", f"{provable_words(gain)} ({flaky} as runs showed{rest})")]
 

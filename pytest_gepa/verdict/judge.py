@@ -158,12 +158,12 @@ def judge(scores: Sequence[CaseScore], *, alpha: float = ALPHA, seed: int = 0) -
 
 
 def least_gain(n_cases: int, alpha: float = ALPHA) -> int | None:
-    """Return the fewest cases to fix, with none broken, for p < `alpha`; None if `n_cases` are too few.
+    """Return the fewest cases that must be better, with none worse, for p < `alpha`; None if `n_cases` are too few.
 
-    With all differences on one side the sign-flip test gives p = 2 / 2^k. Where cases share answers, `n_cases` is the
-    number of independent groups, and each of the cases to fix must be of another one.
+    With all differences on one side the sign-flip test gives p = 2 / 2^k, however large they are. Where cases share
+    answers, `n_cases` is the number of independent groups, and each of the better cases must be of another one.
     """
-    return next((fixed for fixed in range(1, n_cases + 1) if 2.0 * 0.5**fixed < alpha), None)
+    return next((better for better in range(1, n_cases + 1) if 2.0 * 0.5**better < alpha), None)
 
 
 def _pairs(score: CaseScore) -> _Pairs:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_gepa.verdict.judge import ALPHA, PROVEN, kind_of
+from pytest_gepa.verdict.judge import ALPHA, LEAST_CHANGE, PROVEN, kind_of, least_gain
 from pytest_gepa.verdict.signflip import exact_p
 
 POWER = 0.8
@@ -28,7 +28,7 @@ _EXACT_WORK = 3_000_000
 
 @dataclass(frozen=True, slots=True)
 class SeenCase:
-    """A case as it is known under today's prompts: the scores of its runs, in [0, 1], one at least.
+    """A case as it is known under today's prompts: the scores of its runs, in [0, 1], as far as there were any.
 
     `trials` is how often the confirm run would run it on each side, `weight` its weight in every mean. Cases of one
     `group` share answers of the model ("" stands alone): scores at the same place are taken to be of the same answer.
@@ -103,6 +103,24 @@ def provable_gain(
     gained = math.fsum(case.weight * (1 - case.mean) for case in order[:least])
     points = gained / math.fsum(case.weight for case in cases)
     return ProvableGain(least, points, share(least), candidates)
+
+
+def least_effect(cases: Sequence[SeenCase], alpha: float = ALPHA) -> float | None:
+    """Return the smallest effect, in (0, 1], that can reach p < `alpha`; None if no gain of these cases can.
+
+    It has one case of as few groups as will do (`least_gain`) better in a single trial, and none worse: by all of
+    that trial's score where a case passes or fails, by `LEAST_CHANGE` of its mean where its scores are graded.
+    """
+    steps: dict[tuple[str, int], float] = {}
+    for place, case in enumerate(cases):
+        is_graded = any(0 < score < 1 for score in case.scores)
+        step = case.weight * (min(LEAST_CHANGE, 1 / case.trials) if is_graded else 1 / case.trials)
+        unit = (case.group, -1 if case.group else place)
+        steps[unit] = min(step, steps.get(unit, step))
+    number = least_gain(len(steps), alpha)
+    if number is None:
+        return None
+    return math.fsum(sorted(steps.values())[:number]) / math.fsum(case.weight for case in cases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def test_a_plan_names_prompts_cases_and_costs():
     assert "who reads what       unknown until the baseline" in told
     assert "reflection model     large" in told
     assert "seed 3, concurrency 8, 120 s a case; nothing was run" in told
-    assert "from 6 cases fixed with none broken (p < 0.05)" in told
+    assert "from 6 cases better and none worse, at the least +6 points (p < 0.05)" in told
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, budget=200), replace(SETTINGS, trials=2)])
@@ -82,10 +82,11 @@ def test_the_parts_of_the_budget_add_up_to_its_limit(settings: Settings):
 
 
 def test_too_few_cases_to_prove_anything_are_said():
+    one_trial = replace(SETTINGS, trials=1)
     assert "provable             nothing: 5 cases are too few for p < 0.05 (6 would do)" in text(
         SETTINGS, cases(5)
     )
-    assert "from 6 cases fixed" in text(SETTINGS, cases(6))
+    assert "from 6 cases better and none worse, at the least +100 points" in text(one_trial, cases(6))
 
 
 # The budget itself
@@ -200,8 +201,11 @@ def test_cases_that_were_seen_to_share_answers_can_prove_less():
         case.id: replace(seen((0.0, 0.0)), group=chosen[at - at % 3].id) for at, case in enumerate(chosen)
     }
     told = text(SETTINGS, chosen, alike)
-    apart = "each of another group (8 independent groups of 24 cases, as runs showed)"
-    assert f"provable             from 6 cases fixed with none broken (p < 0.05), {apart}" in told
+    assert (
+        "provable             from 6 cases better and none worse, at the least +8 points (p < 0.05), each"
+        in told
+    )
+    assert "each of another group (8 independent groups of 24 cases, as runs showed)" in told
     assert "(16 cases mended)" in told
     fewer = {
         case.id: replace(one, group=chosen[at - at % 6].id)
@@ -232,7 +236,10 @@ def test_what_can_be_proven_pays_for_each_candidate_that_is_judged():
     settings, chosen = replace(SETTINGS, confirm=3), cases(20)
     steady = {case.id: seen((0.0, 0.0)) for case in chosen}
     told = text(settings, chosen, steady)
-    assert "from 7 cases fixed with none broken (p < 0.017, as 3 candidates are judged)" in told
+    assert (
+        "from 7 cases better and none worse, at the least +12 points (p < 0.017, as 3 candidates are judged)"
+        in told
+    )
     assert "+35 points (7 cases mended) in 80 % of runs or more, with 3 candidates judged (0 of 20" in told
     few = "nothing: 6 cases are too few for p < 0.017, as 3 candidates are judged (7 would do)"
     assert few in text(settings, cases(6))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gepa.verdict.judge import NOT_PROVEN, PROVEN, CaseScore, judge, least_gain
-from pytest_gepa.verdict.power import ProvableGain, SeenCase, provable_gain
+from pytest_gepa.verdict.judge import LEAST_CHANGE, NOT_PROVEN, PROVEN, CaseScore, Verdict, judge, least_gain
+from pytest_gepa.verdict.power import ProvableGain, SeenCase, least_effect, provable_gain
 
 FAILS, PASSES, FLAKY = (0.0, 0.0), (1.0, 1.0), (0.0, 1.0)
 
@@ -175,3 +175,35 @@ def test_the_gain_of_groups_is_the_share_of_confirm_runs_that_prove_it():
         ]
         proven += judge(scores).kind == PROVEN
     assert proven / 300 == pytest.approx(found.power, abs=0.08)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 5])
+@pytest.mark.parametrize("n_cases", [6, 9, 40])
+def test_the_least_effect_is_proven_by_one_trial_of_six_cases_and_by_no_less(n_cases: int, trials: int):
+    def found(better: int) -> Verdict:
+        one = tuple(float(trial == 0) for trial in range(trials))
+        none = (0.0,) * trials
+        scores = [CaseScore(str(n), none, one if n < better else none) for n in range(n_cases)]
+        return judge(scores)
+
+    least = least_effect([SeenCase((0.0,), trials)] * n_cases)
+    assert least == pytest.approx(6 / (trials * n_cases))
+    assert (found(6).kind, found(6).effect) == (PROVEN, pytest.approx(least))
+    assert found(5).kind == NOT_PROVEN
+
+
+def test_the_least_effect_goes_by_groups_weights_grades_and_the_number_of_candidates():
+    assert least_effect([SeenCase(())] * 5) is None
+    assert least_effect([SeenCase((), group=str(n % 5)) for n in range(30)]) is None
+    assert least_effect([SeenCase((), group=str(n % 6)) for n in range(30)]) == pytest.approx(6 / 30)
+    heavy = [SeenCase((), weight=4.0)] * 4 + [SeenCase(())] * 6
+    assert least_effect(heavy) == pytest.approx(6 / 22)
+    assert least_effect([SeenCase(())] * 10, 0.05 / 3) == pytest.approx(7 / 10)
+    assert least_effect([SeenCase((0.4, 0.6))] * 12) == pytest.approx(6 * LEAST_CHANGE / 12)
+
+
+def test_the_least_effect_of_graded_cases_is_proven_and_a_smaller_one_is_not():
+    def found(step: float) -> str:
+        return judge([CaseScore(str(n), (0.5,), (0.5 + step * (n < 6),)) for n in range(12)]).kind
+
+    assert (found(LEAST_CHANGE), found(0.9 * LEAST_CHANGE)) == (PROVEN, NOT_PROVEN)
