@@ -141,7 +141,6 @@ def test_what_the_cap_stops_is_no_failure_and_is_said(project: Project) -> None:
     assert "CostStop" not in run.out
 
 
-@pytest.mark.thorough
 def test_the_confirm_run_s_share_is_kept_from_the_search(project: Project) -> None:
     """The world never gets all cases right, so that the search goes on until its money ends."""
     till = Till(project.world)
@@ -175,7 +174,6 @@ def test_a_reflection_model_without_a_price_is_an_error_before_anything_is_sent(
     assert "gepa_prices: reflector input=... output=... max_output=..." in run.everything
 
 
-@pytest.mark.thorough
 def test_a_task_model_without_a_price_ends_the_run_before_its_first_request(project: Project) -> None:
     project.write({"pytest.ini": "[pytest]\ngepa_prices = reflector input=2 output=8 max_output=100\n"})
     run = project.optimize("--gepa-max-cost=1")

@@ -237,7 +237,6 @@ def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labe
     assert run.result["spent"]["reflections"] == len(run.reflections)
 
 
-@pytest.mark.thorough
 def test_held_out_cases_give_no_label(labelled: Project):
     secret = "zebra-crossing"
     marked = f'CASES.append(pytest.param("a striped ticket", {secret!r}, marks=pytest.mark.gepa(split="holdout")))\n'

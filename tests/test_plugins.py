@@ -77,6 +77,19 @@ def pytest_gepa_candidate_evaluated(candidate, texts, scores, mean, parents, ori
 def pytest_gepa_run_finished(result, directory):
     note("run_finished", verdict=result["verdict"], directory=directory)
 """
+HELD_OUT = """\
+import pytest
+
+from app import route
+
+WORDS = ["seen", pytest.param("CANARY", marks=pytest.mark.gepa(split="holdout"))]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_word(word):
+    print(WORDS)
+    assert route("animal", word) == f"{word}-ANI", WORDS
+"""
 
 
 def heard(project: Project, hook: str) -> list[dict[str, Any]]:
@@ -205,6 +218,7 @@ def spied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spied]:
         project.write({"conftest.py": SPY})
         project.world.reflect = propose_one_rule
         project.cases([(kind, word) for kind in KINDS for word in ("one", "two", "three", "four", "five")])
+        project.write({"test_word.py": HELD_OUT})
         yield Spied(project, project.optimize("--gepa-trials=1"))
 
 
@@ -283,6 +297,16 @@ def test_what_is_run_after_the_gate_is_what_the_usual_choice_was(spied: Spied):
     for one in told:
         assert set(one["stage"]) <= set(one["missing"])
         assert {*one["scores"], *one["missing"]} == set(one["best"])
+
+
+def test_no_hook_before_the_end_is_told_of_a_held_out_case(spied: Spied):
+    told = (spied.project.root / "hooks.jsonl").read_text(encoding="utf-8")
+    assert "CANARY" not in told
+    shown = [case for one in heard(spied.project, "propose") for case in one["failing"]]
+    (case,) = {json.dumps(case) for case in shown if case["nodeid"].endswith("test_word[seen]")}
+    assert "[held out]" in case
+    (held,) = (case for case in spied.run.records("run")[0]["cases"] if case["split"] == "holdout")
+    assert "CANARY" in held["nodeid"]
 
 
 # What hooks may do, and what not

@@ -91,7 +91,8 @@ class SearchDriver:
         self._screen = screen
         self._clock = clock
         self._crew = crew or Crew()
-        self._evaluator = Evaluator(state, cases, suite, journal, screen, self._crew, self)
+        withholder = withholder or Withholder(list(cases.values()))
+        self._evaluator = Evaluator(state, cases, suite, journal, screen, self._crew, self, withholder)
         # Retries are told to the search from the threads that wait for rollouts.
         self._lock = threading.Lock()
         self._menus = MenuRecord(state, kinds)
@@ -106,7 +107,7 @@ class SearchDriver:
             extensions,
             guard,
             kinds,
-            withholder or Withholder(list(cases.values())),
+            withholder,
             journal.redact,
             is_joint=is_joint,
         )

@@ -13,6 +13,7 @@ from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Stopped
 from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.failure import read_failure
+from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.blind_spots import prompts_without_calls, unseen_calls_warning
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import may_know, modelless, seen_to_arrive, untouched
@@ -42,7 +43,8 @@ TEXT_BYTES = 1_000
 class Evaluator:
     """Runs cases in trials of the search. Rollouts are noted in `state` and journal by the thread that reads the crew.
 
-    Retries are paid from `allowance`.
+    Retries are paid from `allowance`. What a failing case says, by which the search groups it and which plugins are
+    told, goes through `withholder` where it is given, so that nothing of a held-out case is in it.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Evaluator:
         screen: Screen,
         crew: Crew,
         allowance: Allowance,
+        withholder: Withholder | None = None,
     ) -> None:
         self._state = state
         self._cases = cases
@@ -62,6 +65,7 @@ class Evaluator:
         self._screen = screen
         self._crew = crew
         self._allowance = allowance
+        self._withholder = withholder
         self._sees_no_call = False
         self._trials: dict[tuple[str, str], list[Rollout]] = {}
 
@@ -111,7 +115,11 @@ class Evaluator:
         price = None if spending is None else spending.list_price(rollout.trajectory.calls)
         seconds = self._seconds(rollout)
         uses = rollout.uses or rollout.reads or (rollout.imported if self._sees_no_call else ())
-        return _case_result(self._cases[rollout.case], rollout, uses, charged, price, seconds, arrived)
+        found = _case_result(self._cases[rollout.case], rollout, uses, charged, price, seconds, arrived)
+        if self._withholder is None:
+            return found
+        cut = self._withholder.cut
+        return replace(found, likeness=cut(found.likeness), text=cut(found.text))
 
     def _seconds(self, rollout: Rollout) -> float | None:
         """How long its calls took, those with stored answers when these came; None where that is not known."""

@@ -67,6 +67,7 @@ class Withholder:
         longest = sorted(secrets, key=lambda value: (-len(value), value))
         self._blocks = tuple(block for value in longest if (block := _block(value)) is not None)
         self._short = _alternatives(value for value in secrets if len(value) < SHORTEST)
+        self._has_secrets = bool(secrets)
         self._pieces = Pieces(
             (value for value in self._values if len(value) >= LEAST),
             (today, *shown, *sorted({case.source for case in cases if case.split == "search"})),
@@ -74,7 +75,7 @@ class Withholder:
 
     def exhibit(self, exhibit: Exhibit) -> Exhibit:
         """The same exhibit without anything of the held-out cases."""
-        if not self._values and not self._words and not self._short:
+        if not self._has_secrets:
             return exhibit
         case, rollout = exhibit.case, exhibit.rollout
         other = None if exhibit.other is None else self._rollout(exhibit.other)
@@ -92,6 +93,8 @@ class Withholder:
 
     def cut(self, text: str) -> str:
         """The text without anything of the held-out cases."""
+        if not self._has_secrets:
+            return text
         for first, block in self._blocks:
             if first in text:
                 text = re.sub(block, HELD_OUT, text)

@@ -551,6 +551,29 @@ def test_a_pruning_that_came_to_nothing_is_told() -> None:
     ) in told(world, search.best().id)
 
 
+def test_every_second_proposal_of_one_that_is_stuck_takes_a_line_away_until_one_helps() -> None:
+    """A line that does no harm when it is added keeps a later rule from helping, and no edit takes it back."""
+
+    def editor(world: World, task: Reflect, name: str) -> str | None:
+        text = task.parent.texts[name]
+        if not task.parent.parents:
+            return f"{text}- mind the date\n\n- heed noise\n"
+        return text + ("- mind the price\n" if "price" not in text else f"Chatter {task.proposal}.\n")
+
+    needs = {f"{word}-{n}": {"p": (word,)} for word in ("date", "price") for n in range(3)}
+    world = World({**needs, "late": {"p": ("price",)}}, spoils={"noise": ("late",)}, editor=editor)
+    search = world.run(world.search(groups=1, patience=60, chain_tries=0))
+    best = search.best()
+    (stuck,) = best.parents
+    assert (best.origin, search.done) == ("pruning", "every case passes")
+    lines = best.texts["p"].splitlines()
+    lost = [line for line in search.candidates[stuck].texts["p"].splitlines() if line not in lines]
+    assert lost == ["- heed noise"]
+    tried = {task.candidate.id: task.candidate for task in evaluations(world, "gate")}
+    origins = [child.origin for child in tried.values() if child.parents == (stuck,)]
+    assert origins == [*["reflection"] * 3, "pruning", "reflection", "pruning"]
+
+
 def test_repairs_that_came_to_nothing_are_told_in_one_entry() -> None:
     """Of two rules that came together each mends cases, and both break the same ones."""
 
