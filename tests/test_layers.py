@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -125,3 +126,15 @@ def test_what_every_session_loads_is_the_standard_library_and_pytest():
             used |= {module.partition(".")[0] for module in found} - {"pytest_gepa"}
     assert seen > {"plugin"}
     assert used - {"pytest"} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE.parent / "benchmarks").rglob("*.py")), ids=lambda path: "/".join(path.parts[-2:])
+)
+def test_a_benchmark_imports_what_is_there(path: Path):
+    """Benchmarks are run seldom, and would else be found broken when their figures are wanted."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "pytest_gepa":
+            module = importlib.import_module(str(node.module))
+            for name in (alias.name for alias in node.names):
+                assert hasattr(module, name) or importlib.util.find_spec(f"{node.module}.{name}"), name

@@ -21,7 +21,6 @@ from pytest_gepa.run.stale_copies import refuse_stale_copies
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Outcome, Rollout
-from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.trace.rough import has_price
 
 
@@ -57,21 +56,20 @@ class AuditState:
     trouble: dict[str, Rollout] = field(default_factory=dict)
     planned: int = 0
     tried: int = 0
-    spent: int = 0
-    heard: int = 0
+    settled: int = 0
+    charged: int = 0
     cached: int = 0
     models: set[str] = field(default_factory=set)
     is_finished: bool = False
     is_out_of_time: bool = False
     spending: Spending | None = None
-    stray: tuple[StrayCall, ...] = ()
     problems: tuple[str, ...] = ()
     started: float = field(default_factory=time.monotonic)
 
     @property
-    def charged(self) -> int:
+    def spent(self) -> int:
         """Rollouts that were paid for: settled ones, and those heard of in a piece of work that was cut off."""
-        return max(self.spent, self.heard)
+        return max(self.settled, self.charged)
 
     def without_piece(self, component: str, cut: Cut) -> Ablation | None:
         """The ablation that leaves out a cut, None where there is none."""
@@ -241,7 +239,7 @@ class Audit:
         state = self.state
         self._in_flight -= 1
         calls = rollout.trajectory.calls
-        state.heard += rollout.charged
+        state.charged += rollout.charged
         state.cached += any(map(has_price, calls)) and not rollout.charged
         state.models.update(call.model for call in calls if call.model)
         self._journal.write("rollout", **rollout_fields(rollout))
@@ -260,7 +258,7 @@ class Audit:
     def _heed(self, work: _Work) -> list[_Work]:
         """What follows from a piece of work that has ended."""
         state, made = self.state, work.ablation
-        state.spent = self._budget.spent
+        state.settled = self._budget.spent
         if made is None:
             return []
         lacking = [case for case in work.cases if (work.candidate, case) not in state.ablated]

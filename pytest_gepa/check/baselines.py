@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_gepa.errors import GepaError
 from pytest_gepa.own import OwnName
+from pytest_gepa.suite.rollout import function_of
 from pytest_gepa.suite.usage import NOTHING
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.wording import passed
@@ -277,9 +278,9 @@ def match(
     found = {case: left.pop(case) for case in digests if is_same(left.get(case), case)}
     elsewhere: dict[tuple[str, str], list[str]] = {}
     for case, recorded in left.items():
-        elsewhere.setdefault((_function(case), recorded.digest), []).append(case)
+        elsewhere.setdefault((function_of(case), recorded.digest), []).append(case)
     for case in [case for case in digests if case not in found]:
-        places = elsewhere.get((_function(case), digests[case]), [])
+        places = elsewhere.get((function_of(case), digests[case]), [])
         place = next((one for one in places if is_same(left[one], case)), None)
         if place is not None:
             places.remove(place)
@@ -291,10 +292,6 @@ def match(
         edited=tuple(case for case in rest if case in left),
         gone=tuple(recorded.name for case, recorded in left.items() if case not in rest),
     )
-
-
-def _function(case: str) -> str:
-    return case.partition("[")[0]
 
 
 def differences(before: Baseline, after: Baseline) -> list[str]:

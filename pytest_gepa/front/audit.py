@@ -95,7 +95,6 @@ def _run(
     with undisturbed():
         steps.take(feeder.flush)
         steps.take(suite.runner.close)
-        audit.state.stray = suite.stray
         audit.state.problems = (*answers.problems, *suite.problems)
         steps.take(
             partial(_finish, steps, config, settings, directory, audit.state, cases, components, journal)

@@ -14,7 +14,7 @@ from pytest_gepa.prompts.python_source import parse_module
 from pytest_gepa.reflect.datafiles import data_nodes
 from pytest_gepa.reflect.parametrized import positioned
 from pytest_gepa.reflect.tables import Table, Texts, beside, identifies, numbered, python_nodes, tables, whole
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, function_of
 from pytest_gepa.suite.sources import Source
 from pytest_gepa.suite.values import tells
 
@@ -127,7 +127,7 @@ def _numbers(cases: Iterable[Case]) -> list[dict[int, str]]:
     for case in cases:
         for name, value in case.parameters:
             if value.isdecimal():
-                by_parameter[case.id.partition("[")[0], name][int(value)] = case.split
+                by_parameter[function_of(case.id), name][int(value)] = case.split
     return [splits for splits in by_parameter.values() if splits.keys() == set(range(len(splits)))]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from pathlib import PurePosixPath
 
 from pytest_gepa.prompts.python_source import parse_module
 from pytest_gepa.reflect.tables import Node, Row, Texts, node_of, tables
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import POSITIONS, Case
 from pytest_gepa.suite.sources import Source
 
-_POSITIONS = re.compile(r"\[([\d.]+)\](?:#\d+)?$")
 _DEEPEST = 8
 """Names that stand for names, and lists in lists, are followed so far."""
 
@@ -54,7 +52,7 @@ def _splits(cases: Iterable[Case]) -> Mapping[tuple[str, str], Mapping[int, set[
     """By test function and argument, the splits of the cases at each position."""
     found: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for case in cases:
-        match = _POSITIONS.search(case.id)
+        match = POSITIONS.search(case.id)
         names = sorted(name for name, _ in case.parameters)
         positions = match[1].split(".") if match else []
         if len(positions) == len(names):

@@ -51,7 +51,7 @@ def build_audit_result(
         says_nothing=tuple(_says_nothing(state, labels)),
         failing=tuple(labels[case] for case in labels if _is_at_zero(state, case)),
         trouble=tuple(_trouble(labels[case], run) for case, run in state.trouble.items()),
-        spent=with_bill(Spent(rollouts=state.charged, cached=state.cached), state.spending, state.started),
+        spent=with_bill(Spent(rollouts=state.spent, cached=state.cached), state.spending, state.started),
         models=tuple(sorted(state.models)),
         simulated=is_simulated(state.models),
         problems=state.problems,

@@ -13,7 +13,7 @@ from pytest_gepa.report.phrases import groups_words, provable_words
 from pytest_gepa.report.rows import row
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import Settings
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, file_of
 from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
 from pytest_gepa.verdict.judge import ALPHA, least_gain
@@ -143,7 +143,7 @@ def _usage_lines(
 
 def _where(cases: Sequence[Case]) -> str:
     """How many cases, and in which files."""
-    files = Counter(case.id.split("::", 1)[0] for case in cases)
+    files = Counter(file_of(case.id) for case in cases)
     if not files:
         return "no case"
     named = [f"{printable(file)} {number}" for file, number in files.most_common(LISTED_FILES)]

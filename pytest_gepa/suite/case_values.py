@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_gepa.errors import SetupError
+from pytest_gepa.suite.rollout import function_of
 from pytest_gepa.wording import some
 
 _GENERATED = re.compile(r"/|\\|\d|[0-9a-fA-F]{6}")
@@ -41,14 +42,14 @@ def check_values(mine: Mapping[str, str], theirs: Mapping[str, str], names: Mapp
     """
     here: dict[str, set[str]] = {}
     for case, digest in mine.items():
-        here.setdefault(_function(case), set()).add(digest)
+        here.setdefault(function_of(case), set()).add(digest)
     other = [
         case
         for case, digest in theirs.items()
         if mine.get(case)
         and digest
         and digest != mine[case]
-        and _is_other(digest, mine[case], here[_function(case)])
+        and _is_other(digest, mine[case], here[function_of(case)])
     ]
     if not other:
         return
@@ -75,10 +76,6 @@ def check_names(mine: Mapping[str, str], theirs: Mapping[str, str]) -> None:
 
 def _is_other(theirs: str, mine: str, here: set[str]) -> bool:
     return theirs in here or theirs.partition(".")[2] != mine.partition(".")[2]
-
-
-def _function(case: str) -> str:
-    return case.rpartition("[")[0] or case
 
 
 def _texts(value: Any) -> list[str] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_gepa.prompts.python_source import parse_expression, parse_module
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, function_of
 
 _EXPECTED = re.compile(
     r"(?:^|[_.])(?:expected|expect|want|wanted|label|target|gold|golden|truth|correct)(?:$|_)", re.I
@@ -16,7 +16,6 @@ _EXPECTED = re.compile(
 _EXPLAINS = re.compile(
     r"(?:^|[_.])(?:why|note|notes|reason|comment|description|id|name|title|msg|message|tags?)$", re.I
 )
-_POSITION = re.compile(r"\[[\d.]+\](?:#\d+)?$")
 _AT_WORD_END = re.compile(r"[.,;:!?\"'`]+(?=\s|$)|(?:(?<=\s)|^)[\"'`]+")
 
 
@@ -50,7 +49,7 @@ def find_contradictions(cases: Iterable[Case]) -> tuple[Contradiction, ...]:
         )
         if expected and given:
             shown = ", ".join(f"{name} = {' '.join(value.split())}" for name, value in expected)
-            groups.setdefault((_POSITION.sub("", case.id), given), []).append((case.id, shown))
+            groups.setdefault((function_of(case.id), given), []).append((case.id, shown))
     return tuple(
         Contradiction(tuple(case for case, _ in group), tuple(shown for _, shown in group))
         for group in groups.values()

@@ -19,7 +19,7 @@ from pytest_gepa.suite.charges import Charge, Charges
 from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.places import Limit
-from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout, file_of
 from pytest_gepa.suite.runner import Runner, child_environment
 from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.trace.redact import Redactor
@@ -268,7 +268,7 @@ class Suite:
             PromptFile.of(str(path), by_path[path], data)
             for path, data in compose(self.components.values(), texts).items()
         )
-        files = dict.fromkeys(case.split("::", 1)[0] for case in cases)
+        files = dict.fromkeys(map(file_of, cases))
         return Job(
             id=name,
             candidate=candidate,

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from pytest_gepa.suite.pytest_internals import active_fixtures
+from pytest_gepa.suite.pytest_internals import active_fixtures, fixtures_of
 from pytest_gepa.trace.record import Held
 from pytest_gepa.trace.recorder import Recorder
 
@@ -88,4 +88,4 @@ class FixtureWatch:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         """Note which fixtures the case has used, those that it asked for by `getfixturevalue` included."""
-        self._used += active_fixtures(getattr(item, "_request", None)).values()
+        self._used += fixtures_of(item).values()

@@ -193,6 +193,11 @@ def active_fixtures(request: object) -> dict[str, pytest.FixtureDef[Any]]:
     return dict(getattr(request, "_fixture_defs", {}))
 
 
+def fixtures_of(item: pytest.Item) -> dict[str, pytest.FixtureDef[Any]]:
+    """The fixtures that an item has in use by now, by name."""
+    return active_fixtures(getattr(item, "_request", None))
+
+
 def raised(item: pytest.Item, call: pytest.CallInfo[None]) -> BaseException | None:
     """What a phase or subtest has raised, asked before any plugin makes a report of it.
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 
 from pytest_gepa.own import OwnName
 from pytest_gepa.trace.renderings import Rendering
 from pytest_gepa.trace.trajectory import Trajectory
+
+POSITIONS = re.compile(r"\[([\d.]+)\](?:#\d+)?\Z")
+"""The end of a case's id that is its own among the cases of one test: its values' places in their parameter sets."""
+
+
+def file_of(case: str) -> str:
+    """The test file in a case's id, relative to pytest's rootdir."""
+    return case.partition("::")[0]
+
+
+def function_of(case: str) -> str:
+    """A case's id without the positions of its parameters: the same for all cases of one test."""
+    return POSITIONS.sub("", case)
 
 
 class Outcome(str, Enum):

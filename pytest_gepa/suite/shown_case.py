@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pytest_gepa.prompts.python_source import plain_value
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import POSITIONS, Case
 from pytest_gepa.trace.redact import redact_named
 
-_POSITION = re.compile(r"\[([\d.]+)\](?:#\d+)?\Z")
 _SHORT = 4
 """A text of fewer characters may stand in a nodeid by chance, but for the place of a value."""
 
@@ -34,7 +33,7 @@ def shown_nodeid(
     case: `test_login[password3]`. So pytest itself names values that it has no text for, and no two cases alike.
     """
     test, bracket, label = nodeid.partition("[")
-    place = _POSITION.search(case)
+    place = POSITIONS.search(case)
     for name, value in parameters:
         if redact_named(name, value, redact, is_code=True)[1] != redact(value):
             for text in sorted(set(_as_label(value)), key=len, reverse=True):

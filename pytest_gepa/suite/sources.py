@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gepa.suite.project_files import LARGEST, data_files, imported_modules
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, file_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def case_sources(rootdir: Path, cases: Iterable[Case]) -> list[Source]:
     cannot be read.
     """
     tests: dict[Path, None] = {}
-    for name in dict.fromkeys(case.id.partition("::")[0] for case in cases):
+    for name in dict.fromkeys(file_of(case.id) for case in cases):
         tests[rootdir / name] = None
         directories = Path(name).parents
         tests.update(dict.fromkeys(rootdir / directory / "conftest.py" for directory in directories))

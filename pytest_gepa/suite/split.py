@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, file_of
 
 
 def hold_out(cases: Sequence[Case], share: float) -> tuple[Case, ...]:
@@ -21,7 +21,7 @@ def hold_out(cases: Sequence[Case], share: float) -> tuple[Case, ...]:
     by_file: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         if case.split == "search":
-            by_file[case.id.split("::", 1)[0]].append(case)
+            by_file[file_of(case.id)].append(case)
     chosen: set[str] = set()
     for file, members in by_file.items():
         ranked = sorted(members, key=lambda case: _digest(case.id))
