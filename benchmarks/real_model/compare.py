@@ -2,7 +2,8 @@
 
     python benchmarks/real_model/compare.py results.jsonl --tasks dates --methods ours score-only gepa mipro --seeds 5
 
-Needs `serve.py` on port 8103 (0.5b: the task model, and the reflection model) and, for `--reflectors 1.5b`, on 8104.
+Needs a server of the 0.5b model on port 8103 (the task model, and the reflection model) and, for `--reflectors 1.5b`,
+of the larger one on 8104; `README.md` says which.
 Each run appends one JSON line to the file; a run that stands there already is not made again, so that the command can
 be stopped and given once more. The other methods get as many rollouts as `ours` took with the same task, reflector and
 seed: that run comes first. `--table` only prints what the file holds.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -47,7 +49,9 @@ def main() -> None:
     parser.add_argument("--reflectors", nargs="+", choices=("0.5b", "1.5b"), default=["0.5b"])
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 on")
     parser.add_argument("--rollouts", type=int, help="budget of `ours`; its own default if left out")
-    parser.add_argument("--minutes", type=float, default=20, help="of wall time for the search of one run")
+    parser.add_argument(
+        "--minutes", type=float, default=20, help="of wall time for the search of one run; 0: no bound"
+    )
     parser.add_argument("--work", type=Path, help="where projects and logs are kept; default: FILE.work")
     parser.add_argument("--table", action="store_true", help="print what the file holds, run nothing")
     parser.add_argument("--cell", nargs=5, help=argparse.SUPPRESS)
@@ -102,7 +106,9 @@ def run_apart(cell: Cell, limit: int, args: argparse.Namespace) -> dict[str, Any
         # A group of its own: pytest's children go with it.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         try:
-            said, _ = process.communicate(timeout=OVERTIME * args.minutes * 60 + 120)
+            said, _ = process.communicate(
+                timeout=OVERTIME * args.minutes * 60 + 120 if args.minutes else None
+            )
             note = f"ended with {process.returncode}: see {work}/log"
         except subprocess.TimeoutExpired:
             note = "ended by force: over time"
@@ -127,7 +133,7 @@ def run(cell: Cell, limit: int, args: argparse.Namespace) -> dict[str, Any]:
     sys.stdout, output = sys.stderr, sys.stdout
     if method in LIBRARIES:
         task = Task(name)
-        limits = Limits(limit, started + 60 * args.minutes)
+        limits = Limits(limit, started + 60 * args.minutes if args.minutes else math.inf)
         found = dataclasses.asdict(LIBRARIES[method](task, reflector, seed, limits))
     else:
         project = make_project(name, method == "score-only", directory(cell, args))

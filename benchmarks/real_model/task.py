@@ -19,7 +19,7 @@ import openai
 HERE = Path(__file__).parent
 TASKS = ("dates", "amounts", "sentiment")
 PORTS = {"0.5b": 8103, "1.5b": 8104}
-"""Where `serve.py` puts each model; the task model is the first."""
+"""Where each model is served; the task model is the first."""
 
 IN_FLIGHT = 2
 """Requests at once, for every method: the server has as many slots, and the machine as many cores."""

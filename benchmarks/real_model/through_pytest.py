@@ -18,7 +18,7 @@ SCORE_ONLY = HERE / "score_only"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the plugin is called. `rollouts` None is its default budget; `minutes` bounds the search."""
+    """How the plugin is called. `rollouts` None is its default budget; `minutes` bounds the search, 0 does not."""
 
     seed: int
     rollouts: int | None
@@ -56,10 +56,10 @@ def run_plugin(project: Path, reflector: str, options: Options) -> dict[str, Any
     # At temperature 0 answers repeat: one trial a side in the confirm run.
     budget = ["--gepa-trials", "1"]
     budget += [] if options.rollouts is None else ["--gepa-budget", str(options.rollouts)]
+    budget += ["--gepa-max-minutes", str(options.minutes)] if options.minutes else []
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--gepa-optimize", "--gepa-seed"),
-        *(str(options.seed), "--gepa-concurrency", str(IN_FLIGHT), "--gepa-max-minutes"),
-        *(str(options.minutes), *budget, *options.further),
+        *(str(options.seed), "--gepa-concurrency", str(IN_FLIGHT), *budget, *options.further),
     ]
     with (project.parent / "pytest.log").open("w") as log:
         done = subprocess.run(command, cwd=project, env=environ, stdout=log, stderr=subprocess.STDOUT)
