@@ -75,10 +75,10 @@ def duration(seconds: float) -> str:
 NAMED = 3
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], most: int = NAMED) -> str:
     """The first names of several, and how many more there are: `a, b, c and 4 more`."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def listed(texts: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
-from pytest_gepa.wording import count, dollars, duration, printable
+from pytest_gepa.wording import count, dollars, duration, printable, some
 
 LISTED = 5
 """So many cases, lines or reasons of a kind are named on the terminal; the listing has them all."""
@@ -163,7 +163,9 @@ def _prompt_lines(prompt: PromptCoverage) -> Iterator[str]:
 def _case_lines(result: AuditResult) -> Iterator[str]:
     every = [one.case for one in result.anyhow if one.is_every]
     if every:
-        yield row("pass anyhow", f"{count(len(every), 'case')}, whatever a prompt says: {_some(every)}")
+        yield row(
+            "pass anyhow", f"{count(len(every), 'case')}, whatever a prompt says: {some(every, LISTED)}"
+        )
     part = len(result.anyhow) - len(every)
     if part:
         yield row("pass without", f"a prompt that they use: {count(part, 'case')}, and not without another")
@@ -186,11 +188,6 @@ def flaky_words(case: str, passed: int, trials: int, scores: Sequence[float]) ->
     if passed in (0, trials):
         return f"{case}: scores {', '.join(f'{score:.2f}' for score in scores)}"
     return f"{case}: passed {passed} of {trials} trials"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def lines_of(prompt: PromptCoverage, piece: PieceCoverage) -> str:
