@@ -148,7 +148,7 @@ def _is_share(text: str) -> bool:
 
 
 def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
-    for key in unknown_ini_keys(config, "gepa_", known):
+    for key in unknown_ini_keys(config, known):
         name = key.removeprefix("gepa_").replace("_", "-")
         if name in [mode.name for mode in MODES]:
             raise SettingsError(

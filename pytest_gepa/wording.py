@@ -75,10 +75,10 @@ def duration(seconds: float) -> str:
 NAMED = 3
 
 
-def some(names: Sequence[str]) -> str:
+def some(names: Sequence[str], most: int = NAMED) -> str:
     """The first names of several, and how many more there are: `a, b, c and 4 more`."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def listed(texts: Sequence[str]) -> str:
@@ -102,10 +102,10 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {plural}"
 
 
-def mean_count(number: float, noun: str) -> str:
-    """A mean of numbers, to three digits: `1 call`, `2.33 calls`."""
+def mean_calls(number: float) -> str:
+    """A mean number of calls, to three digits: `1 call`, `2.33 calls`."""
     shown = f"{number:.3g}"
-    return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
+    return "1 call" if shown == "1" else f"{shown} calls"
 
 
 def at_a_time(concurrency: int) -> str:

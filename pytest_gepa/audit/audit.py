@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from pytest_gepa.audit.findings import Seen, can_notice, is_steady, is_worse, seen
+from pytest_gepa.audit.findings import Seen, can_notice, is_undecided, seen
 from pytest_gepa.audit.plan import AuditPlan
 from pytest_gepa.evolve.candidate import candidate_id, seed_candidate
 from pytest_gepa.prompts.pieces import WHOLE, Cut
@@ -264,21 +264,16 @@ class Audit:
         lacking = [case for case in work.cases if (work.candidate, case) not in state.ablated]
         if lacking and (reason := self._closed()):
             state.unmeasured[work.candidate] = reason
-        again = self._doubtful(work) if work.number == 0 and state.plan.trials > 1 else ()
-        if again:
-            return [_Work(made.candidate, made.texts, again, 1, made)]
+        if work.number == 0 and state.plan.trials > 1:
+            # A case whose answers vary by themselves runs once more before it counts that it did worse.
+            again = tuple(
+                case for case in work.cases if is_undecided(state.today[case], runs_of(state, made, case))
+            )
+            if again:
+                return [_Work(made.candidate, made.texts, again, 1, made)]
         state.tried += 1
         self._tell(made, state)
         return []
-
-    def _doubtful(self, work: _Work) -> tuple[str, ...]:
-        """The cases that did worse, and whose answers vary by themselves: once more before it counts."""
-
-        def is_doubtful(case: str) -> bool:
-            today, runs = self.state.today[case], self.state.ablated.get((work.candidate, case), [])
-            return not is_steady(today) and bool(runs) and is_worse(today, runs[0])
-
-        return tuple(filter(is_doubtful, work.cases))
 
 
 def runs_of(state: AuditState, made: Ablation, case: str) -> Sequence[Seen]:

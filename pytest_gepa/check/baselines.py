@@ -301,7 +301,7 @@ def differences(before: Baseline, after: Baseline) -> list[str]:
         {case: recorded.digest for case, recorded in after.cases.items()},
         {case: recorded.threshold for case, recorded in after.cases.items() if recorded.knows_threshold},
     )
-    lines = _changes("prompt", before.prompts, after.prompts)
+    lines = _changed_prompts(before.prompts, after.prompts)
     if set(before.models) != set(after.models):
         lines.append(f"models: {_listed(before.models)} -> {_listed(after.models)}")
     for case, one in found.known.items():
@@ -323,13 +323,13 @@ def recorded_words(case: RecordedCase) -> str:
     return passed(Tally(case.passed, case.trials, case.mean))
 
 
-def _changes(noun: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def _changed_prompts(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     words = {
         name: "new" if name not in before else "no longer there" if name not in after else "another text"
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     }
-    return [f"{noun} {name}: {word}" for name, word in words.items()]
+    return [f"prompt {name}: {word}" for name, word in words.items()]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -67,14 +67,14 @@ class Meter:
         self.role = role
 
     @classmethod
-    def found_in(cls, directory: str, role: str = "task") -> Meter | None:
-        """The meter of a run by the directory of its costs; None for "", by which nothing is counted."""
+    def found_in(cls, directory: str) -> Meter | None:
+        """The meter of a run's tasks by the directory of its costs; None for "", by which nothing is counted."""
         if not directory:
             return None
         place = Path(directory)
         lines = (place / PRICES).read_text(encoding="utf-8").splitlines()
         purse = Purse(place / PURSE) if (place / PURSE).exists() else None
-        return cls(Bill(place / BILL), PriceList(lines), purse, role)
+        return cls(Bill(place / BILL), PriceList(lines), purse)
 
     @classmethod
     def create(cls, directory: Path, prices: PriceList, cap: int | None) -> Meter:

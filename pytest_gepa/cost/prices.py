@@ -132,7 +132,6 @@ def _number(line: str, pair: str, text: str, *, is_count: bool) -> Decimal | int
 class Published:
     """A model that `genai-prices` knows. It tells the context only, which no answer can be longer than."""
 
-    model: Any
     prices: Any
     context: int | None
 
@@ -174,7 +173,7 @@ def published(model: str) -> Tariff | None:
             found = calc_price(Usage(input_tokens=1, output_tokens=1), **way)
         except (LookupError, ValueError):
             continue
-        return Published(found.model, found.model_price, getattr(found.model, "context_window", None))
+        return Published(found.model_price, getattr(found.model, "context_window", None))
     return None
 
 

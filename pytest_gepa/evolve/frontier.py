@@ -17,18 +17,13 @@ _DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A candidate's place on the frontier.
+    """A candidate's place on the frontier, with its weighted mean over the cases.
 
-    `mean` is its weighted mean over the cases; `best_on` counts the cases where it is among the best,
-    `alone_on` those where no other is; `share` is its chance to be drawn as a parent. One that is best on no
-    case is kept for a named score, or for what it saves: length, time, tokens or cost.
+    One that is best on no case is kept for a named score, or for what it saves: length, time, tokens or cost.
     """
 
     candidate: str
     mean: float
-    best_on: int
-    alone_on: int
-    share: float
 
 
 class Weights:
@@ -83,7 +78,6 @@ class Frontier:
         self._weights = Weights([*weights, *[one] * (objectives + savings)])
         self._case_weights = tuple(weights)
         self._aside = frozenset(aside)
-        self._cases = (1 << len(weights)) - 1
         self._scored = (1 << len(weights) + objectives) - 1
         self.best_scores = [-1.0] * (len(weights) + objectives)
         """The best score on each case and objective so far, -1 before the first candidate."""
@@ -192,17 +186,4 @@ class Frontier:
 
     def standings(self) -> tuple[Standing, ...]:
         """Describe the members, best mean first."""
-        once = twice = 0
-        for name in self._members:
-            twice |= once & self._best_on[name]
-            once |= self._best_on[name]
-        return tuple(
-            Standing(
-                name,
-                self.means[name],
-                (self._best_on[name] & self._cases).bit_count(),
-                (self._best_on[name] & self._cases & ~twice).bit_count(),
-                share,
-            )
-            for name, share in zip(self._members, self.shares(self._members), strict=True)
-        )
+        return tuple(Standing(name, self.means[name]) for name in self._members)

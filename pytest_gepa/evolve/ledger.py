@@ -209,10 +209,6 @@ class Ledger:
         wanted = set(components)
         return sum(not wanted.isdisjoint(self._seed_uses[case]) for case in cases)
 
-    def weight(self, cases: Iterable[str]) -> float:
-        """Return the sum of the cases' weights."""
-        return sum(self.cases[case].weight for case in cases)
-
     def evidence(self, candidate: str, case: str) -> float | None:
         """Return the candidate's own score on a case, None where there is none."""
         result = self.results.get(candidate, {}).get(case)

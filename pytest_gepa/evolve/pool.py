@@ -191,7 +191,7 @@ class Pool:
 
     def standings(self) -> tuple[Standing, ...]:
         """Describe the frontier, best mean first, and then the bargains."""
-        saving = tuple(Standing(name, self.frontier.means[name], 0, 0, 0.0) for name in self.bargains())
+        saving = tuple(Standing(name, self.frontier.means[name]) for name in self.bargains())
         return (*self.frontier.standings(), *saving)
 
     def _judged(self, name: str) -> dict[str, CaseResult]:

@@ -30,7 +30,7 @@ from pytest_gepa.redaction import without_secrets
 from pytest_gepa.report.baseline_text import comparing_opening, replaced_lines, saved_lines, saving_opening
 from pytest_gepa.report.check_build import build_check, spent_of, trouble_of
 from pytest_gepa.report.check_result import CheckResult, SavedBaseline
-from pytest_gepa.report.check_terminal import spent_line, trouble_lines
+from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import row
 from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
 from pytest_gepa.run.directory import state_directory

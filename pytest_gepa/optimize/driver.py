@@ -332,8 +332,6 @@ class SearchDriver:
         self._state.proposals[task.proposal] = {proposal.component: proposal for proposal in proposals}
         for proposal in proposals:
             self._state.reflections += proposal.calls
-            self._state.input_tokens += proposal.input_tokens
-            self._state.output_tokens += proposal.output_tokens
             self._state.rejections.update(proposal.rejections)
             self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
 

@@ -78,8 +78,6 @@ class RunState:
     rivals: tuple[Candidate, ...] = ()
     cached: int = 0
     reflections: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
     task_models: set[str] = field(default_factory=set)
     search_ended: str = ""
     reflection_failed: str = ""
@@ -153,8 +151,6 @@ class RunState:
             self.paid_before += paid if asked and all(call.cached for call in asked) else 0
         self.cached += any(map(has_price, calls)) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
-        self.input_tokens += sum(call.input_tokens for call in calls if call.sent and not call.cached)
-        self.output_tokens += sum(call.output_tokens for call in calls if call.sent and not call.cached)
 
 
 def _said(rollout: Rollout) -> tuple[Outcome, tuple[str, ...]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import textwrap
 
+from pytest_gepa.prompts.hunks import indent
+
 BULLET = re.compile(
     r"(?P<indent>[ \t]*)(?:(?P<mark>[-*+•])|(?P<number>\d{1,3})(?P<stop>[.)]))(?P<gap>[ \t]+)(?=\S)"
 )
@@ -29,7 +31,7 @@ def item_line(text: str, end: int) -> str:
         first = text[text.rfind("\n", 0, start - 1) + 1 : start - 1]
         start -= len(first) + 1
     bullet = BULLET.match(first)
-    is_its = bullet is not None and _indent(line) > len(bullet["indent"])
+    is_its = bullet is not None and indent(line) > len(bullet["indent"])
     return first if is_its else line
 
 
@@ -61,7 +63,7 @@ def item_end(text: str, end: int) -> int:
         position += 1 + len(following)
         if not following.strip():
             continue  # what comes behind it tells
-        if _indent(following) <= len(bullet["indent"]):
+        if indent(following) <= len(bullet["indent"]):
             break
         end = position
     return _wrapped_end(text, end)
@@ -137,10 +139,6 @@ def _goes_on(line: str) -> bool:
     return line[:1] in (" ", "\t") and bool(line.strip()) and BULLET.match(line) is None
 
 
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
 def _wrapped_end(text: str, end: int) -> int:
     """Where the lines end over which a sentence is wrapped that does not end in the line that ends there."""
     stop = end
@@ -160,7 +158,7 @@ def _is_wrapped(line: str, following: str) -> bool:
     if len(following.split()) < _LEAST_WRAPPED and not _SENTENCE_END.search(following):
         return False
     is_its = following.lstrip()[:1].islower() and _LABELLED.match(following) is None
-    return is_its and _indent(following) <= _indent(line)
+    return is_its and indent(following) <= indent(line)
 
 
 def _opens_with_a_capital(text: str, end: int) -> bool:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from pytest_gepa.prompts import fragments
 from pytest_gepa.prompts.given import Today, as_words, in_order
-from pytest_gepa.prompts.python_source import parse_expression, parse_module
+from pytest_gepa.prompts.python_source import name_of, parse_expression, parse_module
 
 RUN = 6
 TELLING = 3
@@ -286,7 +286,7 @@ def _told_children(node: ast.AST) -> Iterator[ast.AST]:
         return  # a docstring, or a string that stands for a comment
     if isinstance(node, ast.Assert):
         yield node.test
-    elif isinstance(node, ast.Call) and _name(node.func) in _TELLS:
+    elif isinstance(node, ast.Call) and name_of(node.func) in _TELLS:
         return
     elif isinstance(node, ast.Call):
         yield from (
@@ -296,10 +296,6 @@ def _told_children(node: ast.AST) -> Iterator[ast.AST]:
         )
     elif not isinstance(node, (ast.Raise, ast.arguments)):
         yield from ast.iter_child_nodes(node)
-
-
-def _name(function: ast.expr) -> str:
-    return getattr(function, "attr", getattr(function, "id", ""))
 
 
 def _cut(text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.hunks import indent
 from pytest_gepa.prompts.placeholders import EVERY, placeholders
-from pytest_gepa.prompts.sections import headings
+from pytest_gepa.prompts.sections import TAG, headings
 from pytest_gepa.prompts.templates import template_problems
 
 WHOLE = "whole prompt"
@@ -29,7 +29,6 @@ _NUMBERED = re.compile(r"[ \t]*\(?\d{1,3}[.)][ \t]+\S")
 _FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
 _FIELD = re.compile(r"[ \t]*(?:[\w\"'*`-]+ ?){1,3}:(?:[ \t]+\S|[ \t]*$)")
 _LINE_OF_MARKS = re.compile(r"[ \t]*([-=*_#~])(?:[ \t]*\1){2,}[ \t]*")
-_TAG = re.compile(r"[ \t]*<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?>[ \t]*")
 _OWN_COMMENT = re.compile(r"[ \t]*(?:<!--|\{#-?|\{\{!(?:--)?|<%#|/\*|#+|//+|;+|--+|%+)[ \t]*gepa:.*")
 _UNSEEN_COMMENT = re.compile(r"\s*\{#(?:(?!#\}).)*#\}\s*", re.DOTALL)
 
@@ -164,7 +163,7 @@ def _kind(line: str) -> str:
     """The kind of the piece that a line begins, where the line before does not go on with it."""
     if _OWN_COMMENT.fullmatch(line):
         return "comment"
-    if (tag := _TAG.fullmatch(line)) is not None:
+    if (tag := TAG.fullmatch(line)) is not None:
         return "end of element" if tag["slash"] else "element"
     kinds = ((_FENCE, "fenced block"), (_BULLET, "bullet"), (_NUMBERED, "numbered item"), (_FIELD, "field"))
     return next((kind for pattern, kind in kinds if pattern.match(line)), "paragraph")
@@ -226,11 +225,11 @@ def _with_reach(lines: Sequence[str], pieces: Sequence[Piece], text: str) -> Ite
 
 def _element_stop(lines: Sequence[str], piece: Piece, later: Sequence[Piece]) -> int:
     """How many of the later pieces are in the element; none of one that is not closed."""
-    opening = _TAG.fullmatch(lines[piece.first - 1])
+    opening = TAG.fullmatch(lines[piece.first - 1])
     name = opening["name"] if opening else ""
     depth = 1
     for at, one in enumerate(later):
-        tag = _TAG.fullmatch(lines[one.first - 1])
+        tag = TAG.fullmatch(lines[one.first - 1])
         if tag is not None and tag["name"] == name:
             depth += -1 if tag["slash"] else 1
         if not depth:

@@ -30,3 +30,8 @@ def plain_value(shown: str | ast.expr) -> object:
     except (*_UNREADABLE, TypeError):
         return None
     return value
+
+
+def name_of(node: ast.AST) -> str:
+    """The name of a function, also of one that belongs to something: `loads` of `json.loads`."""
+    return getattr(node, "attr", getattr(node, "id", ""))

@@ -15,11 +15,13 @@ from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.fenced import fenced_rows
 from pytest_gepa.prompts.input_place import addition_place, filled_in
 
+TAG = re.compile(r"[ \t]*<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?>[ \t]*")
+"""A line that is a tag and nothing else."""
+
 _HASHES = re.compile(r" {0,3}(?P<mark>#{1,6})[ \t]+(?P<title>\S.*?)(?:[ \t]+#+)?[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*")
 _BOLD = re.compile(r"(?P<mark>\*\*|__)(?P<title>[^\s*_](?:.*?[^\s*_:])?:?)(?P=mark):?[ \t]*")
 _NUMBERED = re.compile(r"(?P<number>\d{1,2}(?:\.\d{1,2}){0,4})[.)]?[ \t]+(?P<title>\S.*?)[ \t]*")
-_TAG = re.compile(r"[ \t]*<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?>[ \t]*")
 _ANY_TAG = re.compile(r"<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?(?<!/)>")
 _BOLD_DEPTH = 7
 _NUMBERED_DEPTH = 10
@@ -110,7 +112,7 @@ def _closing_row(lines: list[str], first: int, stop: int) -> int:
                 opened[name] += 1
             elif opened[name]:
                 opened[name] -= 1
-            elif above[name] and _TAG.fullmatch(line):
+            elif above[name] and TAG.fullmatch(line):
                 return row
     return stop
 
@@ -194,10 +196,10 @@ def _without_tags(new: str, opening: str, closing: str) -> str:
 
 def _element(lines: list[str], wanted: str) -> tuple[int, int] | None:
     """Return the lines inside the XML element that `wanted` names by its tag, None if there is not one such element."""
-    named = _TAG.fullmatch(wanted)
+    named = TAG.fullmatch(wanted)
     if named is None or named["slash"]:
         return None
-    tags = [(row, tag) for row, line in enumerate(lines) if (tag := _TAG.fullmatch(line)) is not None]
+    tags = [(row, tag) for row, line in enumerate(lines) if (tag := TAG.fullmatch(line)) is not None]
     opening = [row for row, tag in tags if tag["name"] == named["name"] and not tag["slash"]]
     closing = [row for row, tag in tags if tag["name"] == named["name"] and tag["slash"]]
     if len(opening) == len(closing) == 1 and opening[0] < closing[0]:

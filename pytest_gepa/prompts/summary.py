@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 
 from pytest_gepa.cut import cut
 
@@ -84,8 +83,8 @@ def _where_they_differ(old: str, new: str, longest: int) -> tuple[str, str]:
     """Two lines without most of what they begin and end with alike, where one of them is long."""
     if max(len(old), len(new)) <= longest:
         return old, new
-    start = _alike(old, new)
-    end = min(min(len(old), len(new)) - start, _alike(old[::-1], new[::-1]))
+    start = agreement(old, new)
+    end = min(min(len(old), len(new)) - start, agreement(old[::-1], new[::-1]))
     head = max(0, start - _AROUND)
     tail = max(0, end - _AROUND)
     shown = [
@@ -95,9 +94,10 @@ def _where_they_differ(old: str, new: str, longest: int) -> tuple[str, str]:
     return shown[0], shown[1]
 
 
-def _alike(one: str, other: str) -> int:
-    """How many characters two lines begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+def agreement(one: str, other: str) -> int:
+    """How many first characters two texts share."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _indent(line: str) -> str:

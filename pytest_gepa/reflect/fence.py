@@ -20,11 +20,7 @@ class Fence:
 
 
 class UnclosedFenceError(Exception):
-    """A fence is opened and never closed; `position` is where it opens."""
-
-    def __init__(self, position: int) -> None:
-        super().__init__(position)
-        self.position = position
+    """A fence is opened and never closed."""
 
 
 def fence(text: str, info: str = "") -> str:
@@ -60,7 +56,7 @@ def find_fences(text: str) -> tuple[Fence, ...]:
                 found.append(Fence(info, text[inside:position], start, end))
         position = end
     if open_runs:
-        raise UnclosedFenceError(start)
+        raise UnclosedFenceError
     return tuple(found)
 
 

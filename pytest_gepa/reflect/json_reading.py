@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pytest_gepa.prompts.pairs import READS_JSON
-from pytest_gepa.prompts.python_source import parse_module, plain_value
-from pytest_gepa.reflect.source import always_run, bindings, demanded, evaluated, name_of, names
+from pytest_gepa.prompts.python_source import name_of, parse_module, plain_value
+from pytest_gepa.reflect.source import always_run, bindings, demanded, evaluated, names
 from pytest_gepa.suite.rollout import Case
 
 _MODULES = frozenset({"json", "orjson", "ujson", "simplejson"})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from pytest_gepa.prompts.given import as_words
 from pytest_gepa.reflect.calls import answers_among
 from pytest_gepa.reflect.fence import UnclosedFenceError, find_fences
 from pytest_gepa.reflect.transcript import Exhibit
+from pytest_gepa.trace.fields import read_json
 from pytest_gepa.wording import code
 
 ANSWER = "The answer"
@@ -23,7 +23,7 @@ _LEAST_PART = 3
 
 def answer_value(exhibit: Exhibit) -> object:
     """The answer of a run as JSON, None where it is none."""
-    return _json(exhibit.rollout.trajectory.answer)
+    return read_json(exhibit.rollout.trajectory.answer)
 
 
 def answer_object(exhibit: Exhibit) -> dict[str, object]:
@@ -38,7 +38,7 @@ def answer_object(exhibit: Exhibit) -> dict[str, object]:
         if message and len(message.tool_calls) == 1
         for one in message.tool_calls
     ]
-    objects = [value for text in texts if isinstance(value := _json(text), dict)]
+    objects = [value for text in texts if isinstance(value := read_json(text), dict)]
     return objects[0] if objects else {}
 
 
@@ -46,7 +46,7 @@ def is_json_before(exhibit: Exhibit) -> bool:
     """Whether an answer before the last one is an object or a list, which may be what the check reads."""
     calls = exhibit.rollout.trajectory.calls
     earlier = [calls[at].answer for at in answers_among(calls)][:-1]
-    return any(isinstance(_json(message.content), (dict, list)) for message in earlier if message)
+    return any(isinstance(read_json(message.content), (dict, list)) for message in earlier if message)
 
 
 def is_earlier(exhibit: Exhibit, value: object) -> bool:
@@ -141,11 +141,3 @@ def _fenced(text: str) -> Iterable[str]:
     except UnclosedFenceError:
         return []
     return [found[0].content] if len(found) == 1 else []
-
-
-def _json(text: str) -> object:
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value

@@ -111,16 +111,6 @@ class ProposedEdit:
     origin: OwnName = "model"
 
     @property
-    def input_tokens(self) -> int:
-        """Tokens read by the model, all calls together."""
-        return sum(exchange.reply.input_tokens for exchange in self.replies)
-
-    @property
-    def output_tokens(self) -> int:
-        """Tokens written by the model, all calls together."""
-        return sum(exchange.reply.output_tokens for exchange in self.replies)
-
-    @property
     def calls(self) -> int:
         """Number of replies that were paid for."""
         return sum(not exchange.shared for exchange in self.replies)

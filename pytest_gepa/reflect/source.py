@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from pytest_gepa.prompts.python_source import parse_module
+from pytest_gepa.prompts.python_source import name_of, parse_module
 
 _ENDS = frozenset({"skip", "xfail"})
 _AWAITING = frozenset({"raises", "suppress", "assertRaises"})
@@ -163,8 +163,3 @@ def names(node: ast.AST) -> Iterator[str]:
 
 def _named(node: ast.AST, names: frozenset[str]) -> bool:
     return any(name_of(one) in names for one in ast.walk(node))
-
-
-def name_of(node: ast.AST) -> str:
-    """The name of a function, also of one that belongs to something: `loads` of `json.loads`."""
-    return getattr(node, "attr", getattr(node, "id", ""))

@@ -10,14 +10,14 @@ from pytest_gepa.audit.plan import AuditPlan, PromptPlan
 from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.expected import expected_lines
-from pytest_gepa.report.phrases import price
+from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import capped, row
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
-from pytest_gepa.wording import count, dollars, duration, printable
+from pytest_gepa.wording import count, dollars, printable, some
 
 LISTED = 5
 """So many cases, lines or reasons of a kind are named on the terminal; the listing has them all."""
@@ -102,17 +102,8 @@ def audit_closing(result: AuditResult, directory: str) -> list[str]:
     for prompt in result.prompts:
         lines += _prompt_lines(prompt)
     lines += _case_lines(result)
-    trouble = [row("no evidence from", f"{one.case}: {one.outcome}: {one.reason}") for one in result.trouble]
-    lines += capped(trouble, LISTED, "audit.json")
-    lines += [row("trouble in recording", problem) for problem in result.problems[:LISTED]]
-    spent = result.spent
-    lines.append(
-        row(
-            "spent",
-            f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-            f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}",
-        )
-    )
+    lines += trouble_lines(result.trouble, result.problems, LISTED, "audit.json")
+    lines.append(spent_line(result.spent))
     return [*map(printable, lines), row("listing", f"{directory}/audit.md")]
 
 
@@ -163,7 +154,9 @@ def _prompt_lines(prompt: PromptCoverage) -> Iterator[str]:
 def _case_lines(result: AuditResult) -> Iterator[str]:
     every = [one.case for one in result.anyhow if one.is_every]
     if every:
-        yield row("pass anyhow", f"{count(len(every), 'case')}, whatever a prompt says: {_some(every)}")
+        yield row(
+            "pass anyhow", f"{count(len(every), 'case')}, whatever a prompt says: {some(every, LISTED)}"
+        )
     part = len(result.anyhow) - len(every)
     if part:
         yield row("pass without", f"a prompt that they use: {count(part, 'case')}, and not without another")
@@ -186,11 +179,6 @@ def flaky_words(case: str, passed: int, trials: int, scores: Sequence[float]) ->
     if passed in (0, trials):
         return f"{case}: scores {', '.join(f'{score:.2f}' for score in scores)}"
     return f"{case}: passed {passed} of {trials} trials"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def lines_of(prompt: PromptCoverage, piece: PieceCoverage) -> str:

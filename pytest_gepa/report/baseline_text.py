@@ -128,7 +128,7 @@ def replaced_lines(before: Baseline, differences: Sequence[str]) -> list[str]:
 
 
 def _provable(recorded: int, cases: int) -> str:
-    most = most_provable(recorded, CAP, cases)
+    most = most_provable(recorded, cases)
     if most is None:
         return row("provable", "nothing: so few trials can prove no case worse; save more with --gepa-trials")
     return row(

@@ -192,8 +192,6 @@ def _spent(state: RunState) -> Spent:
         rollouts=state.spent - state.paid_before,
         cached=state.cached + state.paid_before,
         reflections=state.reflections,
-        input_tokens=state.input_tokens,
-        output_tokens=state.output_tokens,
     )
     before = state.resumed.usd if state.resumed else 0.0
     return with_bill(counted, state.spending, state.started, before)

@@ -8,7 +8,7 @@ from pytest_gepa.report.check_result import CheckResult, SavedBaseline
 from pytest_gepa.report.fitting import ReportPart
 from pytest_gepa.report.foreign import code
 from pytest_gepa.report.rows import row
-from pytest_gepa.wording import count
+from pytest_gepa.wording import count, some
 
 LISTED = 3
 PROMPT_STATES = {
@@ -26,9 +26,7 @@ def compared_markdown(result: CheckResult, saved: SavedBaseline) -> list[str]:
         f"- Models: {then} then and today" if then == today else f"- Models: {then} then, {today} today"
     )
     if result.changes:
-        named = [code(change.component, 100) for change in result.changes[:LISTED]]
-        more = len(result.changes) - LISTED
-        listed = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+        listed = some([code(change.component, 100) for change in result.changes], LISTED)
         lines.append(f"- {count(len(result.changes), 'prompt')} not as it was then: {listed}")
     else:
         lines.append("- Every prompt has the text that it had then")
@@ -97,5 +95,4 @@ def _apart(saved: SavedBaseline) -> str:
 
 
 def _models(names: Sequence[str]) -> str:
-    listed = ", ".join(code(name, 60) for name in names[:LISTED])
-    return (listed + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")) or "none"
+    return some([code(name, 60) for name in names], LISTED) or "none"

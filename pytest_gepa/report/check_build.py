@@ -74,7 +74,7 @@ def build_check(
         effect=judged.effect,
         interval=judged.interval,
         p_value=judged.p_value,
-        groups=judged.groups if judged.groups < judged.baseline.total else 0,
+        groups=judged.tied_groups,
         untouched=len(state.untouched),
         gate=rule,
         failed=bool(broken_rules) or (rule != "none" and bool(_why_unmade(state, checks, trouble))),

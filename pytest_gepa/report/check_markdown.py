@@ -21,7 +21,7 @@ from pytest_gepa.report.foreign import code, fence, line, markup
 from pytest_gepa.report.phrases import price
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.run.base_prompts import PromptChange
-from pytest_gepa.wording import count, duration, p_words, points
+from pytest_gepa.wording import count, duration, p_words, points, some
 
 MARKER = "<!-- pytest-gepa-check -->"
 """The first line, by which a comment is found again."""
@@ -80,9 +80,7 @@ def _compared(result: CheckResult) -> list[str]:
         f"- Today's prompts compared with those of {code(result.base, 100)}{revision}, both under today's code"
     ]
     if result.changes:
-        named = [code(change.component, 100) for change in result.changes[:NAMED]]
-        more = len(result.changes) - NAMED
-        listed = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+        listed = some([code(change.component, 100) for change in result.changes], NAMED)
         lines.append(f"- {count(len(result.changes), 'prompt')} changed: {listed}")
         lines.append(
             f"- {count(len(result.cases), 'case')} run under both, {result.untouched:,} not touched by the change"
@@ -227,9 +225,7 @@ def _row(case: CaseCheck, columns: Sequence[str]) -> str:
     if "p" in columns:
         cells.append(p_words(case.p_value).removeprefix("p ").removeprefix("= "))
     if "prompts" in columns:
-        more = len(case.components) - NAMED
-        named = ", ".join(code(component, 100) for component in case.components[:NAMED])
-        cells.append(named + (f" and {more} more" if more > 0 else ""))
+        cells.append(some([code(component, 100) for component in case.components], NAMED))
     return _cells(cells)
 
 

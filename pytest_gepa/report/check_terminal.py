@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Sequence
 
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, Side
 from pytest_gepa.report.check_wording import grouped_words, tier_words
-from pytest_gepa.report.phrases import price
-from pytest_gepa.report.result import Spent, Trouble
-from pytest_gepa.report.rows import capped, row
+from pytest_gepa.report.last_lines import spent_line, trouble_lines
+from pytest_gepa.report.rows import row
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
-from pytest_gepa.wording import at_a_time, count, duration, p_words, points, printable
+from pytest_gepa.wording import at_a_time, count, p_words, points, printable
 
 LISTED = 10
 SHOWN_LINES = 12
@@ -113,21 +111,6 @@ def _deleted_lines(result: CheckResult) -> list[str]:
             )
         )
     return lines
-
-
-def trouble_lines(trouble: Sequence[Trouble], problems: Sequence[str]) -> list[str]:
-    """What gave no evidence, and what went wrong in the recording itself."""
-    lines = [row("no evidence from", f"{item.case}: {item.outcome}: {item.reason}") for item in trouble]
-    return capped(lines, LISTED) + [row("trouble in recording", problem) for problem in problems[:LISTED]]
-
-
-def spent_line(spent: Spent) -> str:
-    """What it took."""
-    return row(
-        "spent",
-        f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}",
-    )
 
 
 def _case_lines(case: CaseCheck, result: CheckResult) -> list[str]:

@@ -72,13 +72,8 @@ def _confirmed(verdict: Verdict, holdout: SplitScores | None, labels: Mapping[st
         holdout=holdout,
         fixed=tuple(labels[case] for case in verdict.fixed),
         broken=tuple(labels[case] for case in verdict.broken),
-        groups=_groups(verdict),
+        groups=verdict.tied_groups,
     )
-
-
-def _groups(verdict: Verdict) -> int:
-    """How many independent groups the cases are, 0 where each stands alone."""
-    return verdict.groups if verdict.groups < verdict.baseline.total else 0
 
 
 def _held_out(
@@ -88,7 +83,7 @@ def _held_out(
         return None
     held = _judge(state, candidate, cases, "holdout", seed)
     broken = tuple(labels[case] for case in held.broken)
-    return SplitScores(held.baseline, held.winner, broken, _groups(held))
+    return SplitScores(held.baseline, held.winner, broken, held.tied_groups)
 
 
 def _judge(state: RunState, candidate: Candidate, cases: Sequence[Case], split: str, seed: int) -> Verdict:

@@ -12,7 +12,7 @@ from pytest_gepa.run.spending import CONFIRM_PART, MARGIN, trials_within
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
-from pytest_gepa.wording import count, dollars, mean_count
+from pytest_gepa.wording import count, dollars, mean_calls
 
 UNKNOWN = "unknown before the first run: what a case takes has not been measured"
 
@@ -41,7 +41,7 @@ def expected_lines(
     lines = [
         row(
             "a rollout",
-            f"{mean_count(calls / each, 'call')}, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
+            f"{mean_calls(calls / each)}, {into / each:,.0f} tokens in, {out / each:,.0f} out, "
             f"{sum(case.seconds for case in known) / each:.2g} s, as before",
         ),
     ]

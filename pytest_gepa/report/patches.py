@@ -32,7 +32,7 @@ from pytest_gepa.report.result import (
     TakenCase,
     by_cause,
 )
-from pytest_gepa.wording import count, name_without_file, named_models, p_words, passed, points
+from pytest_gepa.wording import count, name_without_file, named_models, p_words, passed, points, some
 
 LISTED_CASES = 40
 LISTED_FINDINGS = 4
@@ -195,12 +195,6 @@ def edit_lines(edits: Sequence[EditRecord]) -> list[PatchLine]:
     return lines
 
 
-def _names_without_files(cases: Sequence[str]) -> str:
-    left = len(cases) - LISTED_FINDINGS
-    names = ", ".join(map(name_without_file, cases[:LISTED_FINDINGS]))
-    return f"{names} and {left} more" if left > 0 else names
-
-
 def _why(change: Change) -> list[PatchLine]:
     """The first findings, each cause once: that a prompt is not to blame need not be read of every case."""
     causes = by_cause(change.findings)
@@ -208,7 +202,10 @@ def _why(change: Change) -> list[PatchLine]:
     told = [
         line
         for found in once[:LISTED_FINDINGS]
-        for line in (f"{_names_without_files(found.cases)}: {found.problem}", f"  {found.cause}")
+        for line in (
+            f"{some([*map(name_without_file, found.cases)], LISTED_FINDINGS)}: {found.problem}",
+            f"  {found.cause}",
+        )
         if line.strip()
     ]
     if not told:

@@ -18,7 +18,7 @@ from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage
 from pytest_gepa.verdict.judge import ALPHA, least_gain
 from pytest_gepa.verdict.power import SeenCase, least_effect, provable_gain
-from pytest_gepa.wording import count, mean_count, points, printable
+from pytest_gepa.wording import count, mean_calls, points, printable
 
 LISTED_FILES = 4
 
@@ -130,7 +130,7 @@ def _usage_lines(
         users = [case for case in known if component.id in usage[case.id].components]
         readers = [case for case in known if component.id in usage[case.id].reads and case not in users]
         calls = sum(usage[case.id].components[component.id] for case in users)
-        each = f", {mean_count(calls / len(users), 'call')} a case" if users else ""
+        each = f", {mean_calls(calls / len(users))} a case" if users else ""
         lines.append(f"  {component.id}: {_where(users)}{each}")
         if readers:
             lines.append(f"    opened, and seen in no request: {_where(readers)}")

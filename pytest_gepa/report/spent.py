@@ -11,7 +11,7 @@ from pytest_gepa.run.spending import Spending
 
 
 def with_bill(counted: Spent, spending: Spending | None, started: float, before: float = 0.0) -> Spent:
-    """What the run has counted, with the bill and the time since `started`; without a bill its own tokens stand.
+    """What the run has counted, with the bill and the time since `started`; tokens and money only where there is one.
 
     `before` are the USD of the cap that the run had spent with which this one went on.
     """

@@ -254,10 +254,9 @@ def _trouble_lines(result: Result) -> Iterator[str]:
 
 
 def _rejections(rejections: Mapping[str, int]) -> str:
-    kinds = [f"{kind} ({times})" for kind, times in list(rejections.items())[:LISTED_KINDS]]
-    more = f" and {len(rejections) - LISTED_KINDS} more" if len(rejections) > LISTED_KINDS else ""
+    kinds = [f"{kind} ({times})" for kind, times in rejections.items()]
     total = count(sum(rejections.values()), "reply")
-    return f"{total} of the reflection model: {', '.join(kinds)}{more}"
+    return f"{total} of the reflection model: {some(kinds, LISTED_KINDS)}"
 
 
 def _spent_words(spent: Spent) -> str:

@@ -238,7 +238,7 @@ def write_recording(
     settings: Mapping[str, Any],
     environ: Mapping[str, str],
     redact: Callable[[str], str],
-) -> Recording:
+) -> None:
     """Write the recording of a run that has ended, from its journal and the store in which its answers were kept.
 
     Raises `RecordingError` where some of them could not be: a replay would miss them.
@@ -270,7 +270,6 @@ def write_recording(
         _write(scratch / _ANSWERS / f"{name}.jsonl", sorted(lines))
     shutil.rmtree(directory, ignore_errors=True)
     os.replace(scratch, directory)
-    return read_recording(directory)
 
 
 def _charges(charges: Charges) -> Iterator[str]:

@@ -27,7 +27,7 @@ from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import case_digest
 from pytest_gepa.trace.cache import LACKING, ResponseCache
 from pytest_gepa.trace.redact import REDACTED
-from pytest_gepa.wording import count, dollars
+from pytest_gepa.wording import count, dollars, some
 
 NAMED = 3
 """Of cases and prompts that are not as they were, so many are named."""
@@ -158,15 +158,14 @@ class EarlierRun:
         other = [name for name in {**then, **now} if then.get(name) != now.get(name)]
         if not other:
             return
-        named = ", ".join(
+        named = [
             f"{name} ({'is new' if name not in then else 'is gone' if name not in now else 'has changed'})"
-            for name in other[:NAMED]
-        )
-        more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
+            for name in other
+        ]
         were = "is not as it was" if len(other) == 1 else "are not as they were"
         raise ResumeError(
             f"{self.directory_name} cannot be resumed, as {count(len(other), kind)} {were} when the run began: "
-            f"{named}{more}; {mend}, or {_ANEW}"
+            f"{some(named, NAMED)}; {mend}, or {_ANEW}"
         )
 
 

@@ -134,7 +134,7 @@ class RolloutMaker:
         }
 
     def _cut_and_redacted(self, text: str) -> str:
-        return _cut_and_redacted(text, CAPTURED_CHARACTERS, self._redactor.redact)
+        return _cut_and_redacted(text, self._redactor.redact)
 
 
 def trajectory_of(
@@ -146,15 +146,13 @@ def trajectory_of(
 ) -> Trajectory:
     """What a run of a case said, without secrets, and cut to what can be sent and kept."""
     redact = redactor.redact
-    sections = tuple(
-        (redact(title), _cut_and_redacted(text, CAPTURED_CHARACTERS, redact)) for title, text in output
-    )
+    sections = tuple((redact(title), _cut_and_redacted(text, redact)) for title, text in output)
     whole = condense(Trajectory(calls, steps, (), failure), ROUGHLY * WHOLE_BYTES)
     return condense(replace(redactor.redact_trajectory(whole), output=sections), WHOLE_BYTES)
 
 
-def _cut_and_redacted(text: str, limit: int, redact: Callable[[str], str]) -> str:
-    return cut_middle(redact(cut_middle(text, ROUGHLY * limit)), limit)
+def _cut_and_redacted(text: str, redact: Callable[[str], str]) -> str:
+    return cut_middle(redact(cut_middle(text, ROUGHLY * CAPTURED_CHARACTERS)), CAPTURED_CHARACTERS)
 
 
 def _serialised(

@@ -31,8 +31,6 @@ class ForkRunner:
     a session of its own.
     """
 
-    name = "fork server"
-
     def __init__(self, temp: Path, preload: Sequence[str], prompts: Sequence[str]) -> None:
         self._temp = temp
         self._preload = list(preload)

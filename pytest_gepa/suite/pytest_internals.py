@@ -254,12 +254,12 @@ def is_subtest(report: pytest.TestReport) -> bool:
     return type(report).__name__ in ("SubtestReport", "SubTestReport")
 
 
-def unknown_ini_keys(config: pytest.Config, prefix: str, known: Sequence[str]) -> list[str]:
-    """The ini keys of the user's configuration file that start with `prefix` and are not `known`."""
+def unknown_ini_keys(config: pytest.Config, known: Sequence[str]) -> list[str]:
+    """The ini keys of the user's configuration file that start with `gepa_` and are not `known`."""
     values = getattr(config, "_inicfg", None)
     if values is None:
         values = config.inicfg
-    return sorted(key for key in values if key.startswith(prefix) and key not in known)
+    return sorted(key for key in values if key.startswith("gepa_") and key not in known)
 
 
 def quieten(config: pytest.Config) -> None:

@@ -25,8 +25,6 @@ RUN_MODULE = (
 class Runner(Protocol):
     """Runs jobs in child sessions with a fresh interpreter state for each candidate."""
 
-    name: str
-
     def run(self, job: Job, emit: Emit, limit: Limit) -> None:
         """Run a job to its end, handing on the events of its sessions. Every process of cases takes a place of `limit`.
 

@@ -23,8 +23,6 @@ from pytest_gepa.suite.worker_name import name_of
 class SpawnRunner:
     """Runs the cases of a job on as many new interpreters as it may use at once."""
 
-    name = "subprocess"
-
     def __init__(self, temp: Path) -> None:
         self._temp = temp
         self._running: set[Supervisor] = set()

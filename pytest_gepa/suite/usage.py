@@ -146,31 +146,25 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
     for rollout in rollouts:
         if rollout.outcome.is_evidence or (rollout.case not in whole and rollout.trajectory.calls):
             shown.setdefault(rollout.case, []).append(rollout)
-    return {
-        case: replace(
-            _usage(run, texts, runs[-1]),
+    known: dict[str, CaseUsage] = {}
+    for case, runs in shown.items():
+        last = runs[-1]
+        calls = last.trajectory.calls
+        known[case] = CaseUsage(
             components=_most([_used(texts, one) for one in runs]),
             reads=tuple(sorted({name for one in runs for name in one.reads})),
-            is_partial=case not in whole,
+            calls=len(calls),
+            input_tokens=sum(call.input_tokens for call in calls),
+            output_tokens=sum(call.output_tokens for call in calls),
+            seconds=last.seconds,
+            run=run,
             scores=tuple(one.score for one in runs if one.score is not None),
+            models=_by_model(calls),
+            is_partial=case not in whole,
             group=groups.get(case, ""),
             prompts=digest,
         )
-        for case, runs in shown.items()
-    }
-
-
-def _usage(run: str, texts: Mapping[str, str], rollout: Rollout) -> CaseUsage:
-    calls = rollout.trajectory.calls
-    return CaseUsage(
-        components={},
-        calls=len(calls),
-        input_tokens=sum(call.input_tokens for call in calls),
-        output_tokens=sum(call.output_tokens for call in calls),
-        seconds=rollout.seconds,
-        run=run,
-        models=_by_model(calls),
-    )
+    return known
 
 
 def _used(texts: Mapping[str, str], rollout: Rollout) -> dict[str, int]:

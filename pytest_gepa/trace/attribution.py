@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pytest_gepa.prompts.placeholders import literal_segments
-from pytest_gepa.trace.trajectory import Call
+from pytest_gepa.trace.trajectory import Call, texts_of
 
 LEAST_SHARE = 0.3
 """Share of a component's literal characters that must be found. Measured: the right component has 0.73 or
@@ -120,16 +120,8 @@ def repeats(calls: Sequence[Call], answers: Iterable[str]) -> bool:
 
 def _messages(calls: Sequence[Call]) -> list[str]:
     """The texts of all requests, each once, without what white space there is between words."""
-    contents = {text for call in calls for text in _texts(call) if text}
+    contents = {text for call in calls for text in texts_of(call.request, call.other_texts) if text}
     return [_squeeze(content) for content in sorted(contents)]
-
-
-def _texts(call: Call) -> Iterator[str]:
-    """All that a request says: its messages, and the texts of tools and schemas beside them."""
-    for message in call.request:
-        yield message.content
-        yield from (made.arguments for made in message.tool_calls)
-    yield from call.other_texts
 
 
 def _is_touched(text: str, haystack: str) -> bool:

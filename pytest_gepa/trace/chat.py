@@ -30,7 +30,7 @@ from pytest_gepa.trace.fields import (
     schema_text,
     text_of,
 )
-from pytest_gepa.trace.trajectory import Message, ToolCall
+from pytest_gepa.trace.trajectory import Message, ToolCall, texts_of
 
 FILTERED = "stopped by the content filter of the server"
 """What an answer says that a filter has stopped before its first word."""
@@ -57,10 +57,7 @@ class ChatRequest:
     @property
     def texts(self) -> Iterator[str]:
         """All that the request says: its messages, and the texts of tools and schemas beside them."""
-        for message in self.messages:
-            yield message.content
-            yield from (made.arguments for made in message.tool_calls)
-        yield from self.other_texts
+        return texts_of(self.messages, self.other_texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_gepa.trace.chat import Answer, ChatRequest
-from pytest_gepa.trace.cut import beginning
+from pytest_gepa.trace.cut import beginning, mark
 from pytest_gepa.trace.fields import (
     DEEPEST,
     Usage,
@@ -62,7 +62,7 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
 
 def _cut(text: str) -> str:
     head = beginning(text, LONGEST_TEXT)
-    return text if head == text else f"{head}[... {len(text) - len(head):,} characters cut ...]"
+    return text if head == text else head + mark(len(text) - len(head))
 
 
 def read_answer(body: bytes) -> Answer | None:

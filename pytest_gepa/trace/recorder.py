@@ -73,11 +73,6 @@ class Recorder:
         self._cases = 0
 
     @property
-    def current(self) -> str | None:
-        """The id of the running case, None between cases."""
-        return self._case
-
-    @property
     def stray(self) -> tuple[StrayCall, ...]:
         """The calls of no case, in order of their start."""
         with self._lock:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
+from pytest_gepa.prompts.summary import agreement
+
 SHORTEST_SECRET = 8
 """Values of environment variables below this many characters are left: `1`, `true`, `test` are everywhere."""
 
@@ -85,17 +87,11 @@ class SecretValues:
             if not (value[:PIECE] in runs or value[-PIECE:] in runs or not _RUN.fullmatch(value)):
                 continue
             for at in _places(value[:PIECE], text):
-                yield at, at + _agreement(value, text[at : at + len(value)])
+                yield at, at + agreement(value, text[at : at + len(value)])
             for at in _places(value[-PIECE:], text):
                 end = at + PIECE
                 before = text[max(0, end - len(value)) : end]
-                yield end - _agreement(value[::-1], before[::-1]), end
-
-
-def _agreement(one: str, other: str) -> int:
-    """How many first characters two texts share."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+                yield end - agreement(value[::-1], before[::-1]), end
 
 
 def _places(piece: str, text: str) -> Iterator[int]:

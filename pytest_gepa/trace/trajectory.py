@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,14 @@ class Message:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+
+
+def texts_of(messages: Iterable[Message], others: Iterable[str]) -> Iterator[str]:
+    """All that a request says: its messages, and the texts of tools and schemas beside them."""
+    for message in messages:
+        yield message.content
+        yield from (made.arguments for made in message.tool_calls)
+    yield from others
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
-def holm_verdicts(verdicts: Sequence[Verdict], *, alpha: float = ALPHA) -> tuple[Verdict, ...]:
-    """Return the verdicts with p-values adjusted for one another; what is no longer below `alpha` is not proven."""
+def holm_verdicts(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """Return the verdicts with p-values adjusted for one another; what is no longer below `ALPHA` is not proven."""
     return tuple(
-        replace(verdict, p_value=p_value, kind=verdict.kind if p_value < alpha else NOT_PROVEN)
+        replace(verdict, p_value=p_value, kind=verdict.kind if p_value < ALPHA else NOT_PROVEN)
         for verdict, p_value in zip(verdicts, holm([one.p_value for one in verdicts]), strict=True)
     )

@@ -81,6 +81,11 @@ class Verdict:
     undecided: tuple[str, ...] = ()
     groups: int = 0
 
+    @property
+    def tied_groups(self) -> int:
+        """How many independent groups the cases are, 0 where each stands alone."""
+        return self.groups if self.groups < self.baseline.total else 0
+
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:

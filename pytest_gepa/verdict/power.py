@@ -68,11 +68,10 @@ def provable_gain(
     cases: Sequence[SeenCase],
     *,
     candidates: int = 1,
-    power: float = POWER,
     runs: int | None = None,
     seed: int = 0,
 ) -> ProvableGain | None:
-    """Return the least gain that at least the share `power` of confirm runs would prove; None if there is none.
+    """Return the least gain that at least the share `POWER` of confirm runs would prove; None if there is none.
 
     `candidates` are judged in each, which p pays for.
 
@@ -97,7 +96,7 @@ def provable_gain(
         return sum(_proves(gains, runners, groups, ALPHA / candidates) for gains in drawn) / number
 
     # The more is mended, the more runs prove it, but for chance.
-    least = bisect_left(range(1, len(order) + 1), power, key=share) + 1
+    least = bisect_left(range(1, len(order) + 1), POWER, key=share) + 1
     if least > len(order):
         return None
     gained = math.fsum(case.weight * (1 - case.mean) for case in order[:least])

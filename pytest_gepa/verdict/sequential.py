@@ -146,11 +146,11 @@ def look_at(trials: Trials) -> Trials:
     )
 
 
-def most_provable(recorded: int, cap: int, cases: int, *, alpha: float = ALPHA) -> int | None:
-    """The most of `cap` trials of today that may pass, so that a case which passed all of so many `recorded` ones is
+def most_provable(recorded: int, cases: int) -> int | None:
+    """The most of `CAP` trials of today that may pass, so that a case which passed all of so many `recorded` ones is
     called regressed among so many cases; None where even none would not do."""
-    level = alpha * share(cap, cap) / cases
-    return next((few for few in range(cap, -1, -1) if fisher_p(recorded, recorded, few, cap) <= level), None)
+    level = ALPHA * share(CAP, CAP) / cases
+    return next((few for few in range(CAP, -1, -1) if fisher_p(recorded, recorded, few, CAP) <= level), None)
 
 
 def next_look(trials: Trials) -> int:
@@ -158,22 +158,22 @@ def next_look(trials: Trials) -> int:
     return next((number for number in looks(trials.cap) if number > trials.handed_out), trials.cap)
 
 
-def judge_cases(cases: Sequence[Trials], *, alpha: float = ALPHA) -> tuple[Tier, ...]:
+def judge_cases(cases: Sequence[Trials]) -> tuple[Tier, ...]:
     """Sort cases into tiers by all their looks so far. `cases` must be all that use a changed prompt."""
     worse, better = holm([one.worse for one in cases]), holm([one.better for one in cases])
     return tuple(
-        _tier(one, p_worse, p_better, len(cases), alpha)
+        _tier(one, p_worse, p_better, len(cases))
         for one, p_worse, p_better in zip(cases, worse, better, strict=True)
     )
 
 
-def _tier(trials: Trials, p_worse: float, p_better: float, cases: int, alpha: float) -> Tier:
+def _tier(trials: Trials, p_worse: float, p_better: float, cases: int) -> Tier:
     at_cap = trials.handed_out >= trials.cap
     if not trials.has_evidence:
         return Tier(trials.case, "trouble", 1.0, at_cap or trials.handed_out >= FAILING)
-    if p_worse <= alpha:
+    if p_worse <= ALPHA:
         return Tier(trials.case, "regressed", p_worse, True)
-    if p_better <= alpha:
+    if p_better <= ALPHA:
         return Tier(trials.case, "improved", p_better, True)
     number = trials.number
     scores = {*trials.base, *trials.today}
@@ -186,7 +186,7 @@ def _tier(trials: Trials, p_worse: float, p_better: float, cases: int, alpha: fl
         name = "suspect"
     elif trials.is_graded and trials.as_is > NO_TREND:
         name = "stable"
-    return Tier(trials.case, name, p_worse, at_cap or _is_futile(trials, cases, alpha))
+    return Tier(trials.case, name, p_worse, at_cap or _is_futile(trials, cases))
 
 
 def _p_values(trials: Trials) -> tuple[float, float]:
@@ -214,7 +214,7 @@ def fisher_p(before: int, base: int, after: int, today: int) -> float:
     return float(Fraction(ways, math.comb(total, passed)))
 
 
-def _is_futile(trials: Trials, cases: int, alpha: float) -> bool:
+def _is_futile(trials: Trials, cases: int) -> bool:
     """Whether the trials that are left would hardly prove anything (predictive power, Spiegelhalter et al. 1986,
     Controlled Clinical Trials 7, 8-17). To stop by it can only lower the chance of a false alarm.
     """
@@ -226,7 +226,7 @@ def _is_futile(trials: Trials, cases: int, alpha: float) -> bool:
     if trials.is_graded:
         worse, better = _p_values(trials)
         return number >= CLEAN and min(worse, better) > NO_TREND
-    level = alpha * share(trials.cap, trials.cap) / cases
+    level = ALPHA * share(trials.cap, trials.cap) / cases
     left = trials.cap - trials.handed_out
     left_before = 0 if trials.is_recorded else left
     base = _outlook(round(sum(trials.base)), len(trials.base), left_before)

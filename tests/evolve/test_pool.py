@@ -132,9 +132,8 @@ def test_the_shortest_that_does_better_is_on_the_frontier_and_may_be_drawn() -> 
     add(pool, long, "1110")
     add(pool, short, "1100")
     assert pool.frontier.members == (long.id, short.id)
-    standing = pool.standings()[-1]
     # The longer one is as good on all 4 cases, so the short one has the share of one case.
-    assert (standing.candidate, standing.best_on, standing.share) == (short.id, 0, pytest.approx(1 / 5))
+    assert pool.frontier.shares(pool.frontier.members) == pytest.approx([4 / 5, 1 / 5])
     assert [parent.candidate for parent in pool.parents({})] == [long.id, short.id]
 
 

@@ -216,8 +216,9 @@ def test_without_chains_every_accepted_child_is_run_on_all() -> None:
     world = words_world(["date", "price"], 6, editor=one_word)
     search = world.run(world.search(minibatch=6, groups=1, chain_tries=0))
     assert world.kinds().count("accepted") == world.kinds().count("frontier") == 2
-    # The first is left for its length alone.
-    assert [one.best_on for one in search.frontier()] == [12, 0]
+    # The first is left for its length alone, which counts as one case does.
+    frontier = search.pool.frontier
+    assert frontier.shares(frontier.members) == pytest.approx([12 / 13, 1 / 13])
 
 
 def test_a_chain_that_fails_goes_on_with_what_passed() -> None:
@@ -837,11 +838,13 @@ def test_a_case_that_nobody_can_decide_is_in_no_gate_and_gives_no_place() -> Non
             world.tell(search, world.answer(task))
     assert was_set_aside
     assert search.pool.parents({}) or not search.pool.ledger.workable(search.seed.id)
-    assert all(standing.best_on <= 6 for standing in search.frontier())
     again = world.search(probe=7, patience=30, groups=1, chain_tries=0)
     for event in world.events:
         again.tell(event)
     assert (again.frontier(), again.done) == (search.frontier(), search.done)
+    # Who alone passes it, and by far, is ahead of nobody.
+    ahead = [2.0 if case == "coin" else 0.0 for case in search.pool.ledger.active]
+    assert search.pool.frontier.add("lucky", ahead) == 0
 
 
 def test_a_search_goes_on_while_the_budget_holds_an_edit_of_the_prompt_that_fewest_cases_use() -> None:

@@ -12,7 +12,7 @@ from pytest_gepa.options import MODES, SETTINGS
 from pytest_gepa.report.check_formats import junit_properties
 from pytest_gepa.report.check_markdown import MARKER
 from pytest_gepa.report.check_write import write_check
-from pytest_gepa.verdict.sequential import CAP, most_provable
+from pytest_gepa.verdict.sequential import most_provable
 from tests.report.checks import regressed, result
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -69,4 +69,4 @@ def test_what_the_docs_say_that_a_baseline_proves():
     assert len(rows) == 4
     for row in rows:
         recorded, alone, twenty = map(int, row)
-        assert (most_provable(recorded, CAP, 1), most_provable(recorded, CAP, 20)) == (alone, twenty)
+        assert (most_provable(recorded, 1), most_provable(recorded, 20)) == (alone, twenty)

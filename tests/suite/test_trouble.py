@@ -363,7 +363,7 @@ def test_a_session_that_never_collects_is_given_up(
 
     assert {rollout.score for rollout in rollouts} == {None}
     assert all(rollout.outcome.is_trouble for rollout in rollouts)
-    told = "silent" if runner.name == "fork server" else "no worker process could be started"
+    told = "silent" if isinstance(runner, fork.ForkRunner) else "no worker process could be started"
     assert all(told in rollout.trajectory.failure for rollout in rollouts)
 
 

@@ -321,7 +321,7 @@ def test_tiers_beside_a_recorded_sample(base: str, today: str, name: str, decide
 
 
 def test_most_provable_is_what_the_verdict_goes_by() -> None:
-    most = most_provable(32, CAP, 20)
+    most = most_provable(32, 20)
     assert most is not None
     others = [replace(recorded("+" * 32, "++++++"), case=str(number)) for number in range(19)]
     for passes, name in ((most, "regressed"), (most + 1, "suspect")):
@@ -329,7 +329,7 @@ def test_most_provable_is_what_the_verdict_goes_by() -> None:
         scores = (1.0,) * passes + (0.0,) * (CAP - passes)
         last = look_at(Trials("case", base=(1.0,) * 32, today=scores, handed_out=CAP, is_recorded=True))
         assert judge_cases([last, *others])[0].tier == name
-    assert most_provable(1, CAP, 20) is None
+    assert most_provable(1, 20) is None
 
 
 def test_a_model_that_stays_the_same_passes() -> None:

@@ -81,13 +81,6 @@ class Document:
     roles: Mapping[FieldPath, str]
     rest: object
 
-    def refusal(self, path: FieldPath) -> Refusal | None:
-        """Why `path`, or a place above it, was refused."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.refused:
-                return self.refused[path[:length]]
-        return None
-
 
 class Format(Protocol):
     """A kind of file that holds texts; each module of a format is one."""

@@ -45,12 +45,10 @@ class _Scan:
         self.fields: dict[FieldPath, Field] = {}
         self.refused: dict[FieldPath, Refusal] = {}
         self.rest: list[str] = []
-        self._content = content
         self._is_ascii = content.isascii() and "\\u" in content
         self._line = 1
         self._open: list[dict[str, None] | int] = []  # the keys met in an object, the place in a list
         self._path: list[str | int] = []
-        self._key = ""
         is_key = False
         for token in _TOKEN.finditer(content):
             word = token.group()
