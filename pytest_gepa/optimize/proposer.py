@@ -14,6 +14,7 @@ from pytest_gepa.prompts.summary import CHARACTERS, all_changes, summarize
 from pytest_gepa.reflect.conversation import last_asked
 from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.joint import propose_jointly
+from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import PROGRAM, Menu, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
@@ -28,6 +29,7 @@ from pytest_gepa.reflect.request import Asked, Situation, Version
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
+from pytest_gepa.trace.redact import REDACTED
 from pytest_gepa.trace.redact_lines import HiddenLines, redact_by_line
 
 _CHANGED = 1_500
@@ -67,7 +69,7 @@ class Proposer:
         self._redact = redact
         self._evidence = EvidenceBudget()
         self._passing: set[str] = set()
-        searched = [case for case in cases.values() if case.split == "search"]
+        searched = [self._withholder.case(case) for case in cases.values() if case.split == "search"]
         self._model_free = ModelFree(searched, guard, kinds)
         self.has_model = model.settings.model != NO_MODEL
 
@@ -91,8 +93,13 @@ class Proposer:
             for call in run.trajectory.calls
             for text in (*(message.content for message in call.request), *call.other_texts)
         }
-        self._guard.learn(inputs, [(one.component, json.loads(one.variables)) for one in seen], sent)
+        renderings = [(one.component, json.loads(one.variables)) for one in seen]
+        self._guard.learn(inputs, renderings, sent, self._may_be_shown)
         self._passing = {case for case, run in runs.items() if run.outcome is Outcome.passed}
+
+    def _may_be_shown(self, text: str) -> bool:
+        """Whether nothing of a held-out case stands in a text, and no mark in the place of a secret."""
+        return REDACTED not in text and self._withholder.cut(text) == text
 
     def end(self) -> None:
         """Ask the model no more: nothing that it says could change anything."""
@@ -201,7 +208,8 @@ class Proposer:
         )
         if text is None:
             return None
-        return proposal_of_plugin(component, parent.texts[component], text, self._guard, parent.taken)
+        masked = Masked.of(parent.texts[component], self._redact)
+        return proposal_of_plugin(component, parent.texts[component], text, self._guard, masked, parent.taken)
 
     def _ask(self, task: Reflect, component: str, menus: MenuChoice) -> ProposedEdit:
         parent, (failing, neighbours) = task.parent, self._shown(task, component)

@@ -57,6 +57,11 @@ def no_format_problem(component: str, text: str) -> str | None:
     return None
 
 
+def any_text(text: str) -> bool:
+    """Show any text: of a run that holds no cases out."""
+    return True
+
+
 class Guard:
     """All the checks of one run, made once. Safe to ask from several threads.
 
@@ -78,6 +83,7 @@ class Guard:
         self._format_problem = format_problem
         self._replaced = frozenset(replaced)
         self._unfilled: frozenset[str] = frozenset()
+        self._may_be_shown: Callable[[str], bool] = any_text
         self._renderer = Renderer(originals)
 
     def learn(
@@ -85,10 +91,12 @@ class Guard:
         inputs: Mapping[str, Sequence[str]],
         renderings: Iterable[tuple[str, Mapping[str, Any]]] = (),
         requests: Collection[str] = (),
+        may_be_shown: Callable[[str], bool] = any_text,
     ) -> None:
         """Take what the baseline showed: the cases' inputs, the variables that templates were rendered with, and the
-        texts that were sent to models.
+        texts that were sent to models. A case is an example only where `may_be_shown` says so of its texts.
         """
+        self._may_be_shown = may_be_shown
         if self._leaks is not None:
             self._leaks.learn(inputs)
         self._renderer.learn(renderings)
@@ -125,8 +133,9 @@ class Guard:
         return self._leaks is not None and self._leaks.holds_input(example, case)
 
     def pair(self, case: str) -> tuple[str, str] | None:
-        """A case's input and expected answer, None where it is not plain which they are."""
-        return None if self._leaks is None else self._leaks.pair(case)
+        """A case's input and expected answer, None where it is not plain which they are, or they may not be shown."""
+        pair = None if self._leaks is None else self._leaks.pair(case)
+        return pair if pair is not None and all(map(self._may_be_shown, pair)) else None
 
     def whole_problem(self, example: str, case: str) -> str | None:
         """Return why an `example` that names a case may not do so, or None: it must hold the case's input whole."""

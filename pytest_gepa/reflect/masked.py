@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pytest_gepa.reflect.reply import ReplyError
 from pytest_gepa.trace.redact import REDACTED
 
+LEAST_RUN = 8
+"""So many characters of a secret in a row are a piece of it, of a shorter one all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Masked:
@@ -38,6 +41,30 @@ class Masked:
             )
         parts = edited.split(REDACTED)
         return parts[0] + "".join(secret + part for secret, part in zip(self.secrets, parts[1:], strict=True))
+
+    def without_secrets(self, said: str) -> str:
+        """What is said of the restored text, without what it quotes of a secret: cut short, or escaped as by `repr`,
+        which no pattern for secrets knows again.
+        """
+        for secret in self.secrets:
+            for spelt in dict.fromkeys((secret, repr(secret)[1:-1])):
+                said = _without_runs(said, spelt)
+        return said
+
+
+def _without_runs(said: str, secret: str) -> str:
+    """The text with a mark for every run of characters that stands in the secret, and is more than chance."""
+    least = min(len(secret), LEAST_RUN)
+    made, at = "", 0
+    while at < len(said):
+        end = at + least
+        if not secret or said[at:end] not in secret or end > len(said):
+            made, at = made + said[at], at + 1
+            continue
+        while end < len(said) and said[at : end + 1] in secret:
+            end += 1
+        made, at = made + REDACTED, end
+    return made
 
 
 def _marked(text: str) -> list[str]:

@@ -206,16 +206,23 @@ def proposed(
 
 
 def proposal_of_plugin(
-    component: str, parent_text: str, text: str, guard: Guard, examples: Sequence[Example] = ()
+    component: str,
+    parent_text: str,
+    text: str,
+    guard: Guard,
+    masked: Masked,
+    examples: Sequence[Example] = (),
 ) -> ProposedEdit:
-    """What a plugin's text for `component` comes to; it stands before the same guard as a model's edit."""
+    """What a plugin's text for `component` comes to; it stands before the same guard as a model's edit. `masked` is the
+    parent's text, of whose secrets a refusal tells none.
+    """
     if text == parent_text:
         return ProposedEdit(component, None, origin=PLUGIN)
     here = [example for example in examples if example.component == component]
     kept = [example for example in examples if example.component != component]
     kept += still_kept(here, {component: text})
     if reason := guard.check(component, parent_text, text, cases_of(kept)):
-        return ProposedEdit(component, None, rejections=(reason,), origin=PLUGIN)
+        return ProposedEdit(component, None, rejections=(masked.without_secrets(reason),), origin=PLUGIN)
     return ProposedEdit(component, text, summary=summarize(parent_text, text), origin=PLUGIN)
 
 

@@ -64,7 +64,7 @@ class ReplyReader:
         here = [example for example in self.examples if example.component == self.component]
         kept = still_kept([*here, *taken], {self.component: text})
         if reason := self.guard.check(self.component, self.parent_text, text, cases_of([*elsewhere, *kept])):
-            raise ReplyError(reason)
+            raise ReplyError(self.masked.without_secrets(reason))
         return Read(reply, text, taken)
 
     def _written(self, edit: Edit) -> Edit:

@@ -13,6 +13,7 @@ from pytest_gepa.reflect.stated import Rule, Series, Tests, are_labels, comparis
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.trace.redact import REDACTED
 from pytest_gepa.wording import code, count
 
 __all__ = ["Rule", "rules"]
@@ -45,7 +46,7 @@ def rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> list[Rule]:
 
 def _can_be_said(text: str) -> bool:
     """Whether a rule is one line, which a text that it names may break, and holds nothing that may not be shown."""
-    return HELD_OUT not in text and len(text.splitlines()) == 1
+    return HELD_OUT not in text and REDACTED not in text and len(text.splitlines()) == 1
 
 
 def _label_rules(wanted: Series) -> Iterator[Rule]:

@@ -81,11 +81,15 @@ class Withholder:
         other = None if exhibit.other is None else self._rollout(exhibit.other)
         return replace(
             exhibit,
-            case=replace(case, source=self.cut(case.source)),
+            case=self.case(case),
             rollout=self._rollout(rollout),
             expected=self.cut(exhibit.expected),
             other=other,
         )
+
+    def case(self, case: Case) -> Case:
+        """A search case without anything of the held-out ones."""
+        return replace(case, source=self.cut(case.source))
 
     def _rollout(self, rollout: Rollout) -> Rollout:
         trajectory = rewrite_trajectory(rollout.trajectory, self.cut)

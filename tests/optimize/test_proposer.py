@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,10 +17,13 @@ from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.proposer import Proposer
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
+from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
+from pytest_gepa.prompts.pairs import json_pair
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.withhold import Withholder
-from pytest_gepa.suite.rollout import Case, Outcome
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.reflect.exhibits import COMPONENTS, ROUTE, ROUTE_TEXT, exhibit, passing
 from tests.reflect.test_propose import Script, full
 
@@ -174,3 +177,94 @@ def test_the_text_of_a_case_is_its_parameters_or_else_what_was_asked() -> None:
     assert text_of(bare, replace(rollout, trajectory=replace(rollout.trajectory, calls=()))) == ""
     long = replace(case, parameters=(("ticket", "word " * 10_000),))
     assert len(text_of(long, rollout).encode()) <= TEXT_BYTES + 100
+
+
+TICKETS = (
+    ("The parcel for Kim Mayer never came", "shipping"),
+    ("My card was charged twice today", "billing"),
+    ("Zora Quist cannot log in since May", "access"),
+)
+
+
+@pytest.mark.parametrize("is_held_out", [False, True])
+def test_a_case_whose_request_holds_a_held_out_text_is_no_example(is_held_out: bool) -> None:
+    """It is nowhere among its own values: the test has put all tickets into one request."""
+    one = "def test_one(ticket, queue):\n    assert route(ticket) == queue\n"
+    most = "def test_most(common):\n    assert route('\\n'.join(every(TICKETS))) == common\n"
+    cases = [
+        Case(
+            f"t.py::test_one[{at}]",
+            f"t.py::test_one[{at}]",
+            one,
+            (("ticket", repr(ticket)), ("queue", repr(queue))),
+            "holdout" if is_held_out and at == 2 else "search",
+        )
+        for at, (ticket, queue) in enumerate(TICKETS)
+    ]
+    batch = Case("t.py::test_most[0]", "t.py::test_most[0]", most, (("common", "'many things'"),))
+    cases.append(batch)
+    failure = ">       assert answer == common\nE       AssertionError: assert 'shipping and so on' == 'many things'\n"
+    run = run_of(batch.id, "\n".join(ticket for ticket, _ in TICKETS), "shipping and so on", failure)
+    texts = all_stated(cases, [run])
+    assert any("Zora Quist" in text for text in texts) is not is_held_out
+
+
+@pytest.mark.parametrize("held_out", ["nothing here", "outage"])
+def test_a_held_out_value_in_the_source_of_a_test_makes_no_rule_false(held_out: str) -> None:
+    """Cut out of a failing case's source, it would part that case from the others of its test."""
+    source = "def test_it(ticket, allowed):\n    print('outage')\n    got = route(ticket)\n    assert got in allowed\n"
+    labels = [("billing", "refund"), ("billing", "refund"), ("sales", "legal"), (held_out, "zz")]
+    cases = [
+        Case(
+            f"t.py::test_it[{at}]",
+            f"t.py::test_it[{at}]",
+            source,
+            (("ticket", f"'ticket {at}'"), ("allowed", repr(allowed))),
+            "holdout" if at == 3 else "search",
+        )
+        for at, allowed in enumerate(labels)
+    ]
+    failure = ">       assert got in allowed\nE       AssertionError: assert 'Billing team' in ('billing', 'refund')\n"
+    runs = [run_of(case.id, f"ticket {at}", "Billing team", failure) for at, case in enumerate(cases[:2])]
+    assert not [text for text in all_stated(cases, runs) if "exactly one of `billing` and `refund`" in text]
+
+
+def run_of(case: str, asked: str, answer: str, failure: str) -> Rollout:
+    call = Call(
+        "k", "m", (Message("system", ROUTE_TEXT), Message("user", asked)), Message("assistant", answer)
+    )
+    found = Trajectory((call,), failure=failure)
+    return Rollout(SEED.id, case, "search/0", Outcome.failed, 0.0, found, uses=(ROUTE,))
+
+
+def all_stated(cases: Sequence[Case], runs: Sequence[Rollout]) -> list[str]:
+    """All texts that are made without a model of these failing cases."""
+    manager = pytest.PytestPluginManager()
+    manager.add_hookspecs(hookspecs)
+    model = cast("Any", Script())
+    model.settings = SimpleNamespace(model="none")
+    strings = [
+        CaseText(
+            case.id,
+            case_values(case.parameters, case.source),
+            is_held_out=case.split == "holdout",
+            pair=json_pair(case.parameters, case.source),
+        )
+        for case in cases
+    ]
+    proposer = Proposer(
+        {case.id: case for case in cases},
+        {(SEED.id, run.case): run for run in runs},
+        model,
+        Extensions(manager.hook),
+        Guard(COMPONENTS, Leaks(strings, list(COMPONENTS.values()))),
+        KINDS,
+        Withholder(cases, [], list(COMPONENTS.values())),
+        str,
+    )
+    proposer.learn_baseline(SEED.id)
+    task = Reflect("p1", SEED, (ROUTE,), tuple(run.case for run in runs))
+    texts: list[str] = []
+    while made := proposer.stated(task):
+        texts.append(made.text or "")
+    return texts

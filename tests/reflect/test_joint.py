@@ -64,10 +64,7 @@ def test_each_prompt_gets_its_own_edits_and_the_reply_is_paid_for_once() -> None
     for one in made.values():
         assert one.case_diagnoses == ((case, "Not the queue's name.", "Names are not listed."),)
         assert not one.rejections
-    assert [(one.calls, one.input_tokens, one.output_tokens) for one in made.values()] == [
-        (1, 100, 10),
-        (0, 0, 0),
-    ]
+    assert [one.calls for one in made.values()] == [1, 0]
 
 
 def test_a_prompt_without_edits_is_not_to_blame() -> None:

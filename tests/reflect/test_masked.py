@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,3 +52,28 @@ def test_a_text_that_is_not_edited_comes_back_whole(parts: list[str]) -> None:
 
     assert masked.restore(masked.shown) == text
     assert ONE not in masked.shown
+
+
+BLOCK = "<private>\nACME Ltd pays late, its credit line is 40.\nAsk Zoe Quist first.\n</private>"
+hide = Redactor({"A_KEY": ONE}, [r"(?s)<private>.*?</private>"]).redact
+
+
+@pytest.mark.parametrize("quoted", [str, repr], ids=["plain", "escaped"])
+@pytest.mark.parametrize("length", [20, 40, 60, 200])
+def test_what_quotes_a_piece_of_a_secret_says_nothing_of_it(
+    length: int, quoted: Callable[[str], str]
+) -> None:
+    text = f"You route.\n{BLOCK}\nUse {ONE}."
+    masked = Masked.of(text, hide)
+    said = masked.without_secrets(f"hidden text: {quoted(text[11:][:length])} would be a comment")
+
+    assert said.startswith("hidden text: ")
+    assert said.endswith("would be a comment")
+    assert "[redacted]" in said
+    assert not [word for word in ("private", "ACME", "credit", "Zoe", ONE) if word in said]
+
+
+def test_what_speaks_of_something_else_stays() -> None:
+    told = "too long: the edited text has 4711 characters"
+    assert Masked.of(f"Key: {ONE}.", redact).without_secrets(told) == told
+    assert Masked("Key.").without_secrets(told) == told

@@ -19,6 +19,7 @@ from pytest_gepa.reflect.menu import FULL, Menu, full_menu, shrunken_menus
 from pytest_gepa.reflect.model import ContextTooLong, RawReply, ReflectionModel
 from pytest_gepa.reflect.propose import EvidenceBudget, ProposedEdit, propose
 from pytest_gepa.reflect.request import ChatMessage
+from pytest_gepa.trace.redact import Redactor
 from tests.fake_openai import FakeOpenAI
 from tests.reflect.exhibits import (
     COMPONENTS,
@@ -428,3 +429,18 @@ def test_what_the_settings_forbid_is_refused_in_every_form() -> None:
     assert "add, replace" in proposal.rejections[0]
     (rule, *_) = shrunken_menus(("add",))
     assert proposed(Script("```\nAll new.\n```", "```\nAll new.\n```"), rule).text is None
+
+
+def test_a_refusal_that_quotes_a_secret_part_of_the_prompt_tells_nothing_of_it() -> None:
+    redact = Redactor({}, ["(?s)<private>.*?</private>"]).redact
+    text = f"You route.\n\n<private>\nACME Ltd pays late; ask Zoe Quist.\n</private>\n\n{ROUTE_TEXT}"
+    hidden = f"You route.\n\n<!--\n[redacted]\n-->\n\n{ROUTE_TEXT}"
+    script = Script(full(("rewrite", "", hidden)), full(("add", "", "Be kind.")))
+    proposal = proposed(script, text=text, redact=redact)
+    (rejection,) = proposal.rejections
+    assert rejection.startswith("hidden text: ")
+    for said in (rejection, script.asked[-1][-1]["content"]):
+        assert "ACME" not in said
+        assert "<private>" not in said
+    assert proposal.text is not None
+    assert "ACME Ltd" in proposal.text
