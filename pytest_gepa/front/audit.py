@@ -100,7 +100,7 @@ def _run(
             partial(_finish, steps, config, settings, directory, audit.state, cases, components, journal)
         )
         steps.take(run.close)
-    end_steps(steps, stream)
+    end_steps(steps, stream, journal.redact)
 
 
 class _Progress:

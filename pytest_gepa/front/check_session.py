@@ -111,7 +111,7 @@ class CheckSession:
                 steps.take(partial(tell_finished, config.hook, told, str(self.directory), settings.mode))
             steps.take(partial(check_prices, spending))
             steps.take(self._run.close)
-        end_steps(steps, terminal_stream(config))
+        end_steps(steps, terminal_stream(config), self.journal.redact)
 
     def _properties(self, result: CheckResult | None) -> dict[str, list[tuple[str, str]]]:
         """What a JUnit file is to say of cases, by their ids."""

@@ -236,7 +236,7 @@ def _optimize(
         optimization.state.problems = (*answers.problems, *suite.problems)
         steps.take(partial(_finish, steps, config, settings, inputs, directory, optimization.state, journal))
         steps.take(run.close)
-    end_steps(steps, stream)
+    end_steps(steps, stream, journal.redact)
 
 
 def _withholder(session: pytest.Session, settings: Settings, inputs: Inputs) -> Withholder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -75,9 +75,11 @@ def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
     )
 
 
-def end_steps(steps: LastSteps, stream: IO[str]) -> None:
-    """Raise the first error of the last steps; those that came after it are told in a line each."""
-    print_lines(stream, [f"gepa: also failed at the end: {line}" for line in steps.later])
+def end_steps(steps: LastSteps, stream: IO[str], redact: Callable[[str], str]) -> None:
+    """Raise the first error of the last steps; those that came after it are told in a line each, without secrets."""
+    # A secret may go over several lines.
+    later = [" ".join(redact(said).split()) for said in steps.later]
+    print_lines(stream, [f"gepa: also failed at the end: {line}" for line in later])
     steps.raise_first()
 
 
