@@ -189,7 +189,7 @@ def _optimize(
     print_lines(stream, prompt_notes(inputs.components, inputs.judges))
     feeder = Feeder(session, inputs.cases)
     extensions = Extensions(config.hook)
-    terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
+    terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed, journal.redact)
     print_lines(stream, answers.notes)
     before = earlier.usd if earlier else 0.0
     cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
@@ -320,9 +320,14 @@ class HookedTerminal(Terminal):
     """The terminal, which also calls the hook for candidates whose score is known on every search case, once each."""
 
     def __init__(
-        self, extensions: Extensions, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
+        self,
+        extensions: Extensions,
+        stream: IO[str],
+        budget: int,
+        feed: Callable[[Rollout], None],
+        redact: Callable[[str], str],
     ) -> None:
-        super().__init__(stream, budget, feed)
+        super().__init__(stream, budget, feed, redact)
         self._extensions = extensions
         self._told: set[str] = set()
 

@@ -56,12 +56,18 @@ LISTED_KINDS = 4
 
 
 class Terminal:
-    """Shows a run while it goes on: a status line on a terminal, a line for each decision everywhere."""
+    """Shows a run while it goes on: a status line on a terminal, a line for each decision everywhere.
 
-    def __init__(self, stream: IO[str], budget: int, feed: Callable[[Rollout], None]) -> None:
+    `redact` is made to what is said in words: it may quote a model, a prompt or a test.
+    """
+
+    def __init__(
+        self, stream: IO[str], budget: int, feed: Callable[[Rollout], None], redact: Callable[[str], str]
+    ) -> None:
         self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
         self._budget = budget
         self._feed = feed
+        self._redact = redact
         self._status: Status | None = None
         self._baseline_over = False
 
@@ -87,7 +93,7 @@ class Terminal:
             self._console.print(Text(line, style=_style(decision)))
         if decision.kind == "baseline":
             shortage = state.spending.shortage if state.spending is not None else ""
-            for warning in (*state.warnings, *([shortage] if shortage else [])):
+            for warning in (*map(self._redact, state.warnings), *([shortage] if shortage else [])):
                 self._console.print(Text(f"gepa: {encodable(self._console.file, warning)}", style="yellow"))
 
     def confirming(self, trials: int) -> None:
@@ -117,8 +123,10 @@ class Terminal:
         if len(decision.scores) == 2:
             scores = f" {100 * decision.scores[0]:.0f} % -> {100 * decision.scores[1]:.0f} %"
         spent = f"[{state.spent}/{self._budget}]"
+        # Before its lines are joined, as a secret may go over several.
+        reason = self._redact(decision.reason)
         return " ".join(
-            f"gepa: {spent} {decision.kind}: {decision.candidate} {what}{scores} {decision.reason}".split()
+            f"gepa: {spent} {decision.kind}: {decision.candidate} {what}{scores} {reason}".split()
         )
 
 
