@@ -188,7 +188,7 @@ def _optimize(
     )
     print_lines(stream, prompt_notes(inputs.components, inputs.judges))
     feeder = Feeder(session, inputs.cases)
-    extensions = Extensions(config.hook)
+    extensions = Extensions(config.hook, journal.redact)
     terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed, journal.redact)
     print_lines(stream, answers.notes)
     before = earlier.usd if earlier else 0.0
@@ -277,7 +277,8 @@ def _finish(
     steps.take(partial(journal.write_clean, "result", result=result))
     steps.take(partial(_keep_usage, directory, state, inputs.cases))
     steps.take(partial(_conclude, config, settings, result, state, directory, base, components))
-    steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "optimize"))
+    told = to_json(result)
+    steps.take(partial(tell_finished, config.hook, told, str(directory), "optimize", journal.redact))
     check_prices(state.spending)
     has_winner = state.winner is not None and state.winner.id != state.search.seed.id
     if state.reflection_failed and not state.reflections and not has_winner:
