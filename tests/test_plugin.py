@@ -383,7 +383,9 @@ def test_a_setting_that_is_refused_is_told_without_secrets(
     """By the patterns of the user's own, too, as far as they can be read."""
     monkeypatch.setenv("BILLING_TOKEN", "t0pS3cret-of-billing")
     with pytest.raises(pytest.UsageError) as caught:
-        resolved(pytester, "--gepa-budget=ACME-7 t0pS3cret-of-billing", ini="gepa_redact =\n    (\n    ACME-\\d")
+        resolved(
+            pytester, "--gepa-budget=ACME-7 t0pS3cret-of-billing", ini="gepa_redact =\n    (\n    ACME-\\d"
+        )
     assert "--gepa-budget: '[redacted] [redacted]' is not valid" in str(caught.value)
 
 

@@ -225,7 +225,9 @@ def test_so_is_what_failed_at_its_end() -> None:
     steps.take(lambda: fail(OSError(f"no\nspace for {TOKEN}, <private>\nACME\n</private>")))
 
     with pytest.raises(ValueError, match="the first"):
-        end_steps(steps, stream, Redactor({"BILLING_TOKEN": TOKEN}, [r"(?s)<private>\n.*?\n</private>"]).redact)
+        end_steps(
+            steps, stream, Redactor({"BILLING_TOKEN": TOKEN}, [r"(?s)<private>\n.*?\n</private>"]).redact
+        )
 
     assert stream.getvalue() == (
         "gepa: also failed at the end: OSError: no space for [redacted], [redacted]\n"

@@ -204,7 +204,7 @@ def _optimize(
         shares_answers=settings.replay != "off",
     )
     model = ReflectionModel(
-        inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
+        inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection(), journal.redact
     )
     optimization = Optimization(
         settings,

@@ -71,8 +71,7 @@ def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
     """The cases of the session, divided, as others may see them."""
     redact = Redactor(os.environ, settings.redact).redact
     return tuple(
-        shown_case(case, redact)
-        for case in hold_out(collect_cases(session.items, redact), settings.holdout)
+        shown_case(case, redact) for case in hold_out(collect_cases(session.items, redact), settings.holdout)
     )
 
 
