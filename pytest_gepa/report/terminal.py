@@ -168,15 +168,19 @@ def opening_lines(
     cap: float | None = None,
     shrink: int = 0,
     concurrency: int = 1,
+    *,
+    redact: Callable[[str], str],
 ) -> list[str]:
-    """What will be done, before it is; `confirm` and `shrink` are kept of the `budget` of rollouts."""
+    """What will be done, before it is; `confirm` and `shrink` are kept of the `budget` of rollouts. `redact` is made to
+    the name of the reflection `model`.
+    """
     kept = f"{confirm} of them kept for the confirm run{f', {shrink} for shrinking' if shrink else ''}"
     cases = count(searched + held_out, "case")
     split = f" ({searched} search, {held_out} held out)" if held_out else ""
     model = (
         "no reflection model (rules and examples are taken from the cases)"
         if model == NO_MODEL
-        else f"reflection model {model}"
+        else f"reflection model {redact(model)}"
     )
     return [
         f"gepa: {count(prompts, 'prompt')}, {cases}{split}, {model}, "

@@ -30,15 +30,23 @@ def closing(found: Result) -> list[str]:
 
 
 def test_the_opening_names_what_is_about_to_be_spent():
-    (line,) = opening_lines(1, 31, 10, "large", 700, 246, 7)
+    (line,) = opening_lines(1, 31, 10, "large", 700, 246, 7, redact=str)
     assert line == (
         "gepa: 1 prompt, 41 cases (31 search, 10 held out), reflection model large, "
         "budget 700 rollouts (246 of them kept for the confirm run), seed 7, one case at a time"
     )
-    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0)
+    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0, redact=str)
     assert "3 prompts, 31 cases, reflection" in line
-    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0, shrink=93)
+    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0, shrink=93, redact=str)
     assert "(186 of them kept for the confirm run, 93 for shrinking)" in line
+
+
+def test_it_names_the_model_without_secrets():
+    redact = Redactor({}, [r"ACME-\w+", "none"]).redact
+    (line,) = opening_lines(1, 31, 10, "ft:ACME-corp", 700, 246, 7, redact=redact)
+    assert "reflection model ft:[redacted], " in line
+    (line,) = opening_lines(1, 31, 10, "none", 700, 246, 7, redact=redact)
+    assert "no reflection model (rules and " in line
 
 
 def python(name: str, text: str) -> Component:
