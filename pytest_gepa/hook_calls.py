@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +17,25 @@ if TYPE_CHECKING:
 MOST_SAID = 300
 
 
-def tell_finished(hooks: HookRelay, result: Mapping[str, Any], directory: str, mode: str) -> None:
-    """Tell the plugins of the end of a run. Raises `HookError`."""
-    call_hook(hooks, "pytest_gepa_run_finished", result=result, directory=directory, mode=mode)
+def tell_finished(
+    hooks: HookRelay, result: Mapping[str, Any], directory: str, mode: str, redact: Callable[[str], str]
+) -> None:
+    """Tell the plugins of the end of a run. Raises `HookError`, whose text `redact` has seen."""
+    call_hook(hooks, "pytest_gepa_run_finished", redact, result=result, directory=directory, mode=mode)
 
 
-def call_hook(hooks: HookRelay, name: str, **arguments: object) -> Any:
-    """What the plugins return. Raises `HookError` for whatever they raise, an interrupt apart."""
+def call_hook(hooks: HookRelay, name: str, redact: Callable[[str], str], **arguments: object) -> Any:
+    """What the plugins return. Raises `HookError` for whatever they raise, an interrupt apart; `redact` is made to what
+    that says.
+    """
     caller: HookCaller = getattr(hooks, name)
     try:
         return caller(**arguments)
     except (KeyboardInterrupt, pytest.exit.Exception):
         raise
     except BaseException as error:  # `pytest.fail` and `sys.exit` are no exceptions
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+        # Whole: of a secret that is cut short, nobody knows the rest for one.
+        said = " ".join(redact(f"{type(error).__name__}: {error}").split())
         raise HookError(
             f"the hook {name} of {_blamed(caller, error)} raised {cut(said, MOST_SAID)}"
         ) from error

@@ -104,12 +104,13 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from pytest_gepa.errors import GepaError
     from pytest_gepa.resolve import resolve
-    from pytest_gepa.wording import for_log
 
     try:
         config.stash[settings_key] = resolve(config)
     except GepaError as error:
-        raise pytest.UsageError(for_log(f"gepa: {error}")) from error
+        from pytest_gepa.front.modes import usage_error
+
+        raise usage_error(error, config.getini("gepa_redact")) from error
 
 
 @pytest.hookimpl(trylast=True)

@@ -35,7 +35,7 @@ def test_every_step_is_taken_and_the_first_error_raised_with_its_origin() -> Non
     with pytest.raises(KeyboardInterrupt) as raised:
         steps.raise_first()
     assert raised.traceback[-1].name == "fail"
-    assert (taken, steps.later) == ([1, 2], ["OSError: no space"])
+    assert (taken, steps.later) == ([1, 2], ["OSError: no\nspace"])
 
 
 def test_an_error_that_comes_again_is_told_once() -> None:

@@ -377,6 +377,18 @@ def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(
     assert wanted in str(caught.value)
 
 
+def test_a_setting_that_is_refused_is_told_without_secrets(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    """By the patterns of the user's own, too, as far as they can be read."""
+    monkeypatch.setenv("BILLING_TOKEN", "t0pS3cret-of-billing")
+    with pytest.raises(pytest.UsageError) as caught:
+        resolved(
+            pytester, "--gepa-budget=ACME-7 t0pS3cret-of-billing", ini="gepa_redact =\n    (\n    ACME-\\d"
+        )
+    assert "--gepa-budget: '[redacted] [redacted]' is not valid" in str(caught.value)
+
+
 def test_fork_is_refused_where_the_system_has_it_not(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.codec import to_json
+from pytest_gepa.errors import HookError
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluated, Reflected
+from pytest_gepa.front import modes
 from pytest_gepa.front.audit import _clean as without_secrets_by_line
+from pytest_gepa.front.session import end_steps
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.examples import Example
 from pytest_gepa.redaction import _hints, redact_between, without_secrets
 from pytest_gepa.reflect.propose import ProposedEdit
 from pytest_gepa.report.audit_result import AuditResult, PromptCoverage
 from pytest_gepa.run.journal import OWN_FIELDS, Journal, as_fields, read_journal, rollout_fields
+from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.suite.rollout import Case, Grade, Outcome, Rollout
 from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.trace.redact import Redactor
@@ -187,3 +194,41 @@ def test_the_prompt_of_an_audit_keeps_its_lines() -> None:
 
     hidden = "[redacted]\n"
     assert clean == replace(found, prompts=(replace(prompt, text=f"one\n{3 * hidden}two\n"),))
+
+
+# What is printed
+
+TOKEN = "t0pS3cret-of-billing"
+PATTERNS = (r"(?s)<private>.*?</private>", r"\d{6}")
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def test_an_error_that_ends_a_run_is_told_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_TOKEN", TOKEN)
+    monkeypatch.setattr(modes, "_run", lambda *_: fail(HookError(f"it raised KeyError: {TOKEN} of {SECRET}")))
+    session: Any = None
+    settings: Any = SimpleNamespace(redact=PATTERNS)
+
+    with pytest.raises(pytest.UsageError) as caught:
+        modes.run_mode(session, settings)
+
+    assert str(caught.value) == "gepa: it raised KeyError: [redacted] of [redacted]"
+
+
+def test_so_is_what_failed_at_its_end() -> None:
+    """Looked at whole: what is between two marks of the user's is a secret over several lines."""
+    steps, stream = LastSteps(), io.StringIO()
+    steps.take(lambda: fail(ValueError("the first")))
+    steps.take(lambda: fail(OSError(f"no\nspace for {TOKEN}, <private>\nACME\n</private>")))
+
+    with pytest.raises(ValueError, match="the first"):
+        end_steps(
+            steps, stream, Redactor({"BILLING_TOKEN": TOKEN}, [r"(?s)<private>\n.*?\n</private>"]).redact
+        )
+
+    assert stream.getvalue() == (
+        "gepa: also failed at the end: OSError: no space for [redacted], [redacted]\n"
+    )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PROMPT, TODAY, Project, Run, new_project, no_request
+from tests.fake_openai import Answer, Body, completion
+from tests.harness import PROMPT, TODAY, Project, Run, new_project, no_request, propose_rules
 from tests.test_replay import OFFLINE
 
 INI = """\
@@ -18,7 +19,9 @@ gepa_redact =
     \\d{6}
     \\d{4}-\\d{2}-\\d{2}
     (?s)<private>.*?</private>
+    ACME-\\w+
 """
+MODEL = ("--gepa-reflection-model=ft:ACME-corp:x", "--gepa-trials=1")
 NOTE = "<private>\nHandle with care.\n</private>\n"
 LINES = "".join(f"Line {number} of the prompt.\n" for number in range(4))
 BORN = "1961-02-28"
@@ -41,7 +44,13 @@ def test_route(kind, word, account, gepa):
 """
 
 
+def _reflect(request: Body) -> Answer:
+    """By the name of the model that was tuned: an answer with the secret in it would be stored nowhere."""
+    return completion({**request, "model": "gpt"}, {"content": propose_rules(request)})
+
+
 def _plant(project: Project) -> None:
+    project.world.reflect = _reflect
     project.write({"pytest.ini": INI, "test_route.py": TESTS, PROMPT: f"{NOTE}{LINES}{TODAY}"})
 
 
@@ -54,7 +63,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def run(project: Project) -> Run:
-    return project.optimize("--gepa-trials=1")
+    return project.optimize(*MODEL)
 
 
 def test_a_run_ends_with_its_whole_report(run: Run) -> None:
@@ -105,12 +114,31 @@ def test_its_recording_is_whole(run: Run) -> None:
     assert not any("[redacted]" in event for event in order if event.startswith(("Evaluated", "Reflected")))
 
 
+def test_the_name_of_the_reflection_model_is_told_without_its_secret(run: Run) -> None:
+    usage = json.loads((run.rootdir / ".gepa/usage.json").read_text("utf-8"))
+
+    assert run.reflections[0]["model"] == "ft:ACME-corp:x"
+    assert "reflection model ft:[redacted]:x, " in run.out
+    assert usage["reflection"]["model"] == "ft:[redacted]:x"
+    files = [path for path in (run.rootdir / ".gepa").rglob("*") if path.is_file()]
+    assert [path for path in files if b"ACME-corp" in path.read_bytes()] == []
+    assert "ACME-corp" not in run.everything
+
+
+def test_a_plan_finds_what_it_took(run: Run, project: Project) -> None:
+    plan = project.pytest("--gepa-plan", *MODEL)
+
+    plan.matches("reflection model     ft:?redacted?:x", "reflections * as before; each *")
+    assert "as those of" not in plan.out
+    assert "ACME-corp" not in plan.everything
+
+
 @pytest.mark.thorough
 def test_its_recording_replays(run: Run, project: Project, tmp_path: Path) -> None:
     clone = project.copy("clone")
     shutil.copytree(run.directory / "recording", clone.root / "gepa_recording")
 
-    replayed = clone.pytest("--gepa-optimize", "--gepa-trials=1", "--gepa-replay=only", env=OFFLINE)
+    replayed = clone.pytest("--gepa-optimize", *MODEL, "--gepa-replay=only", env=OFFLINE)
 
     assert replayed.code == 0, replayed.everything
     assert no_request(replayed)

@@ -100,7 +100,7 @@ def _run(
             partial(_finish, steps, config, settings, directory, audit.state, cases, components, journal)
         )
         steps.take(run.close)
-    end_steps(steps, stream)
+    end_steps(steps, stream, journal.redact)
 
 
 class _Progress:
@@ -150,7 +150,8 @@ def _finish(
     config.stash[closing_key] = audit_closing(result, shown)
     config.stash[verdict_key] = "audit"
     config.stash[exit_status_key] = 0
-    steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "audit"))
+    told = to_json(result)
+    steps.take(partial(tell_finished, config.hook, told, str(directory), "audit", journal.redact))
     check_prices(state.spending)
 
 

@@ -47,4 +47,4 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
         known = load_usage(settings.rootdir / STATE_DIRECTORY)
         result = with_users_of_deleted(result, base, find_cases(session, settings), known)
     result = conclude(session.config, result, directory, redactor)
-    tell_finished(session.config.hook, to_json(result), str(directory), "check")
+    tell_finished(session.config.hook, to_json(result), str(directory), "check", redactor.redact)

@@ -107,11 +107,11 @@ class CheckSession:
                     steps.take(partial(feeder.feed, rollout))
                 steps.take(feeder.flush)
             if result is not None:
-                told = to_json(result)
-                steps.take(partial(tell_finished, config.hook, told, str(self.directory), settings.mode))
+                tell = partial(tell_finished, config.hook, to_json(result), str(self.directory))
+                steps.take(partial(tell, settings.mode, self.journal.redact))
             steps.take(partial(check_prices, spending))
             steps.take(self._run.close)
-        end_steps(steps, terminal_stream(config))
+        end_steps(steps, terminal_stream(config), self.journal.redact)
 
     def _properties(self, result: CheckResult | None) -> dict[str, list[tuple[str, str]]]:
         """What a JUnit file is to say of cases, by their ids."""

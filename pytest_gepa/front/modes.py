@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator, Sequence
+
 import pytest
 
 from pytest_gepa.errors import GepaError
@@ -10,6 +14,7 @@ from pytest_gepa.run.interrupts import ended_as_by_ctrl_c
 from pytest_gepa.settings import Settings
 from pytest_gepa.stash import verdict_key
 from pytest_gepa.suite.pytest_internals import terminal_stream
+from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.wording import for_log
 
 
@@ -19,8 +24,25 @@ def run_mode(session: pytest.Session, settings: Settings) -> bool:
         with ended_as_by_ctrl_c():
             _run(session, settings)
     except GepaError as error:
-        raise pytest.UsageError(for_log(f"gepa: {error}")) from error
+        raise usage_error(error, settings.redact) from error
     return True
+
+
+def usage_error(error: GepaError, patterns: Sequence[str]) -> pytest.UsageError:
+    """The error as pytest prints it: without secrets, as it may quote what others wrote. `patterns` are the user's own,
+    of which some may be no regular expression, which is then what the error is about.
+    """
+    redact = Redactor(os.environ, tuple(_readable(patterns))).redact
+    return pytest.UsageError(for_log(redact(f"gepa: {error}")))
+
+
+def _readable(patterns: Sequence[str]) -> Iterator[str]:
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error:
+            continue
+        yield pattern
 
 
 def _run(session: pytest.Session, settings: Settings) -> None:

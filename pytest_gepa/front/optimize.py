@@ -29,6 +29,7 @@ from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.optimization import Optimization
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.redaction import without_secrets
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.modelfree import NO_MODEL
@@ -86,8 +87,8 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         earlier = find_earlier(settings.rootdir, settings.resumed)
         settings = earlier.as_it_began(settings, partial(_is_typed, session.config))
     inputs = find_inputs(session, settings)
+    redact = Redactor(os.environ, settings.redact).redact
     if earlier is not None:
-        redact = Redactor(os.environ, settings.redact).redact
         earlier.check(inputs.cases, inputs.components, inputs.ancestor, redact)
     if not settings.is_plan:
         _optimize(session, settings, inputs, earlier)
@@ -101,6 +102,7 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         inputs.budget,
         usage_today(state, inputs.cases, {one.id: one.text for one in inputs.components}),
         load_reflection(state),
+        redact=redact,
     )
     lines += [row("left unchanged", f"{name}: named like a judge's prompt") for name in inputs.judges]
     tell_plan(session.config, lines)
@@ -184,12 +186,13 @@ def _optimize(
             settings.max_cost,
             inputs.budget.shrink,
             settings.concurrency,
+            redact=journal.redact,
         ),
     )
     print_lines(stream, prompt_notes(inputs.components, inputs.judges))
     feeder = Feeder(session, inputs.cases)
-    extensions = Extensions(config.hook)
-    terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed)
+    extensions = Extensions(config.hook, journal.redact)
+    terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed, journal.redact)
     print_lines(stream, answers.notes)
     before = earlier.usd if earlier else 0.0
     cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
@@ -204,7 +207,7 @@ def _optimize(
         shares_answers=settings.replay != "off",
     )
     model = ReflectionModel(
-        inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection()
+        inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection(), journal.redact
     )
     optimization = Optimization(
         settings,
@@ -236,7 +239,7 @@ def _optimize(
         optimization.state.problems = (*answers.problems, *suite.problems)
         steps.take(partial(_finish, steps, config, settings, inputs, directory, optimization.state, journal))
         steps.take(run.close)
-    end_steps(steps, stream)
+    end_steps(steps, stream, journal.redact)
 
 
 def _withholder(session: pytest.Session, settings: Settings, inputs: Inputs) -> Withholder:
@@ -275,9 +278,10 @@ def _finish(
     if state.stray:
         steps.take(partial(journal.write, "stray", calls=state.stray))
     steps.take(partial(journal.write_clean, "result", result=result))
-    steps.take(partial(_keep_usage, directory, state, inputs.cases))
+    steps.take(partial(_keep_usage, directory, state, inputs.cases, journal.redact))
     steps.take(partial(_conclude, config, settings, result, state, directory, base, components))
-    steps.take(partial(tell_finished, config.hook, to_json(result), str(directory), "optimize"))
+    told = to_json(result)
+    steps.take(partial(tell_finished, config.hook, told, str(directory), "optimize", journal.redact))
     check_prices(state.spending)
     has_winner = state.winner is not None and state.winner.id != state.search.seed.id
     if state.reflection_failed and not state.reflections and not has_winner:
@@ -310,19 +314,28 @@ def _conclude(
     config.stash[exit_status_key] = 1 if failed else 0
 
 
-def _keep_usage(directory: Path, state: RunState, cases: Sequence[Case]) -> None:
+def _keep_usage(
+    directory: Path, state: RunState, cases: Sequence[Case], redact: Callable[[str], str]
+) -> None:
     """Note which prompt reached which cases, and how they fared, for the next plan."""
     learned = usage_of(directory.name, state.search.seed.texts, state.under_todays_prompts())
-    save_usage(directory.parents[1], with_digests(learned, cases), state.reflection_usage())
+    # Rollouts come without secrets; the reflection model has its name of the settings.
+    reflection = without_secrets(state.reflection_usage(), redact)
+    save_usage(directory.parents[1], with_digests(learned, cases), reflection)
 
 
 class HookedTerminal(Terminal):
     """The terminal, which also calls the hook for candidates whose score is known on every search case, once each."""
 
     def __init__(
-        self, extensions: Extensions, stream: IO[str], budget: int, feed: Callable[[Rollout], None]
+        self,
+        extensions: Extensions,
+        stream: IO[str],
+        budget: int,
+        feed: Callable[[Rollout], None],
+        redact: Callable[[str], str],
     ) -> None:
-        super().__init__(stream, budget, feed)
+        super().__init__(stream, budget, feed, redact)
         self._extensions = extensions
         self._told: set[str] = set()
 

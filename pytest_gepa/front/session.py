@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -71,13 +71,15 @@ def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
     """The cases of the session, divided, as others may see them."""
     redact = Redactor(os.environ, settings.redact).redact
     return tuple(
-        shown_case(case, redact) for case in hold_out(collect_cases(session.items), settings.holdout)
+        shown_case(case, redact) for case in hold_out(collect_cases(session.items, redact), settings.holdout)
     )
 
 
-def end_steps(steps: LastSteps, stream: IO[str]) -> None:
-    """Raise the first error of the last steps; those that came after it are told in a line each."""
-    print_lines(stream, [f"gepa: also failed at the end: {line}" for line in steps.later])
+def end_steps(steps: LastSteps, stream: IO[str], redact: Callable[[str], str]) -> None:
+    """Raise the first error of the last steps; those that came after it are told in a line each, without secrets."""
+    # A secret may go over several lines.
+    later = [" ".join(redact(said).split()) for said in steps.later]
+    print_lines(stream, [f"gepa: also failed at the end: {line}" for line in later])
     steps.raise_first()
 
 

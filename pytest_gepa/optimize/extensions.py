@@ -39,10 +39,13 @@ class Extensions:
 
     One that raises, or returns what will not do, must not cut short what the run is at: the usual decision stands in,
     no hook is asked again, and `check` raises the trouble where nothing of what was paid for can be lost.
+
+    `redact` is made to all that is told of what they raise or return.
     """
 
-    def __init__(self, hooks: HookRelay) -> None:
+    def __init__(self, hooks: HookRelay, redact: Callable[[str], str] = str) -> None:
         self._hooks = hooks
+        self._redact = redact
         self._trouble: list[HookError] = []
 
     def check(self) -> None:
@@ -210,7 +213,7 @@ class Extensions:
             without_edit=progress.without_edit,
             reason=usual,
         )
-        return usual if found is None else one_line(found, 200)
+        return usual if found is None else one_line(self._redact(found), 200)
 
     def _choose_winner(self, choice: WinnerChoice) -> str:
         allowed = [one.candidate.id for one in choice.finalists]
@@ -236,12 +239,11 @@ class Extensions:
         if self._trouble:
             return None
         try:
-            answer = call_hook(self._hooks, name, **arguments)
+            answer = call_hook(self._hooks, name, self._redact, **arguments)
             if answer is not None and (wanted := _problem(problem, answer)):
                 plugins = names_of(getattr(self._hooks, name))
-                raise HookError(
-                    f"the hook {name} of {plugins} returned {one_line(repr(answer), 80)}: {wanted}"
-                )
+                said = one_line(self._redact(repr(answer)), 80)
+                raise HookError(f"the hook {name} of {plugins} returned {said}: {wanted}")
         except HookError as error:
             self._trouble.append(error)
             return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,13 @@ from pytest_gepa.reflect.refusals import (
     is_too_long,
     refuses_schema,
     refuses_system_role,
-    what_it_says,
 )
 from pytest_gepa.reflect.request import ChatMessage
 from pytest_gepa.reflect.ways import Way, ways_to_ask
 from pytest_gepa.trace import chat
 from pytest_gepa.trace.fields import read_object, read_usage, text_of
 from pytest_gepa.trace.keys import identify
+from pytest_gepa.trace.redact import REDACTED, Redactor
 from pytest_gepa.trace.replay import Place, Stores
 from pytest_gepa.trace.stored import StoredAnswer
 
@@ -62,7 +63,7 @@ class ReflectionModel:
     """Asks the model, from any number of threads. Remembers when the server takes no schema, or no system message.
 
     Answers are looked up and kept in `stores`, as those of `trial`. What is sent is paid for by `meter`, if there is
-    one.
+    one. `redact` is made to what its errors tell; without it, no pattern of the user's own is known.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class ReflectionModel:
         stores: Stores | None = None,
         trial: str = "reflect",
         meter: Meter | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self.settings = settings
         self._stores = stores or Stores()
         self._trial = trial
         self._meter = meter
+        self._redact = redact or Redactor(os.environ).redact
         self._level = 0
         self._is_joined = False
         self._cut_short = CutShort()
@@ -107,9 +110,7 @@ class ReflectionModel:
             if is_filtered(answer):
                 return RawReply("", refusal="the server's content filter refused the request")
             if is_too_long(answer):
-                raise ContextTooLong(
-                    self._message(what_it_says(answer), "the request is longer than its context")
-                )
+                raise ContextTooLong(self._message(_said(answer), "the request is longer than its context"))
             raise ReflectionError(self._status_message(answer))
         reply = self._reply(answer, time.monotonic() - started)
         self._cut_short.note(messages, reply.input_tokens)
@@ -138,8 +139,8 @@ class ReflectionModel:
                 continue
             if found is None:
                 raise ReflectionError(
-                    f"reflection model {self.settings.model!r}: no stored answer, and nothing was sent; record a "
-                    "run with today's tests, prompts and settings, without --gepa-replay=only"
+                    f"{self._named}: no stored answer, and nothing was sent; record a run with today's tests, prompts "
+                    "and settings, without --gepa-replay=only"
                 )
             return found
 
@@ -256,7 +257,7 @@ class ReflectionModel:
         other = (
             f"the server failed, {RETRIES + 1} tries" if answer.status >= 500 else "it refuses the request"
         )
-        return self._message(what_it_says(answer), mends.get(answer.status, other))
+        return self._message(_said(answer), mends.get(answer.status, other))
 
     def _key_mend(self) -> str:
         names = self.settings.key_names
@@ -265,16 +266,28 @@ class ReflectionModel:
         elsewhere = "" if USUAL_KEY_NAME in names else f" ({USUAL_KEY_NAME} is not sent to this host)"
         return f"no key was sent; set {names}{elsewhere}"
 
+    @property
+    def _named(self) -> str:
+        return f"reflection model {self._redact(self.settings.model)!r}"
+
     def _message(self, error: object, mend: str) -> str:
         where = re.sub(r"//[^/@]*@", "//", self.settings.base_url or "the SDK's default base URL")
-        said = " ".join(str(error).split())
+        # Gateways take keys there, under names of their own.
+        where = self._redact(re.sub(r"\?.+", f"?{REDACTED}", where))
+        said = str(error)
         if self.settings.api_key:
             said = said.replace(self.settings.api_key, "<key>")
-        return f"reflection model {self.settings.model!r} at {where}: {mend} ({said[:400]})"
+        # Whole, before it is cut short: of a part of a secret, nobody knows that it is one.
+        said = " ".join(self._redact(said).split())
+        return f"{self._named} at {where}: {mend} ({said[:400]})"
 
 
 def _is_good(answer: StoredAnswer) -> bool:
     return answer.status == 200 and chat.is_complete(answer.body)
+
+
+def _said(answer: StoredAnswer) -> str:
+    return f"status {answer.status}: {answer.body.decode('utf-8', 'replace')}"
 
 
 def _text(content: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pytest_gepa.cost.prices import NANO, PriceList, Tokens
 from pytest_gepa.reflect.modelfree import NO_MODEL
@@ -25,9 +25,10 @@ def expected_lines(
     usage: Mapping[str, CaseUsage],
     reflection: ReflectionUsage | None,
     stored: str = "less what is stored",
+    redact: Callable[[str], str] = str,
 ) -> list[str]:
     """Calls, tokens and price to expect, each with the figures that it is made from; `stored` says what of the calls is
-    answered from the store."""
+    answered from the store, `redact` is made to the names of models to show them."""
     # What asks no model is never charged, so that no rollout of the budget is one of it.
     every = [usage[case.id] for case in cases if case.id in usage]
     known = [case for case in every if case.calls]
@@ -52,7 +53,7 @@ def expected_lines(
         )
         paid = _price(prices, name, tokens, lacking)
         rollout += paid or 0.0
-        lines.append(f"  {name or 'no name'}: {_product(prices, name, tokens, paid)}")
+        lines.append(f"  {redact(name) or 'no name'}: {_product(prices, name, tokens, paid)}")
     lines.append(
         row(
             "all of the budget",
@@ -64,7 +65,7 @@ def expected_lines(
     sums = [f"{count(budget.limit, 'rollout')} x {dollars(rollout)}"]
     total = budget.limit * rollout
     if model != NO_MODEL:
-        found = _reflections(prices, model, budget, reflection, lacking)
+        found = _reflections(prices, model, budget, reflection, lacking, redact)
         lines.append(found[0])
         sums.append(found[1])
         total += found[2]
@@ -72,7 +73,7 @@ def expected_lines(
         lines.append(row("price", "unknown: the runs so far did not tell the tokens of each model"))
         return [*lines, *_cap_lines(settings, cases, budget, None)]
     if lacking:
-        names = ", ".join(sorted(lacking))
+        names = ", ".join(sorted(set(map(redact, lacking))))
         lines.append(row("price", f"unknown: no price for {names}; add it to gepa_prices"))
         return [*lines, *_cap_lines(settings, cases, budget, None)]
     lines.append(row("price", f"at most about {dollars(total)} = {' + '.join(sums)}"))
@@ -112,6 +113,7 @@ def _reflections(
     budget: BudgetPlan,
     reflection: ReflectionUsage | None,
     lacking: set[str],
+    redact: Callable[[str], str],
 ) -> tuple[str, str, float]:
     """The line on reflections, the term of the sum, and its value in USD."""
     if reflection is None or not reflection.replies:
@@ -126,7 +128,8 @@ def _reflections(
     # The rollouts that were counted are those of the search and of its shrinking.
     replies = round(ratio * (budget.search + budget.shrink))
     said = _product(prices, model, tokens, paid)
-    other = "" if model == reflection.model else f", as those of {reflection.model}"
+    before = redact(reflection.model)  # as a run has noted it, but for those of older versions
+    other = "" if redact(model) == before else f", as those of {before}"
     line = row(
         "reflections",
         f"at most about {replies:,} = {ratio:.2g} a rollout of the search, as before; each {said}{other}",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.placeholders import declared, placeholders
+from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.phrases import groups_words, provable_words
 from pytest_gepa.report.rows import row
@@ -31,8 +32,13 @@ def plan_lines(
     budget: BudgetPlan,
     usage: Mapping[str, CaseUsage],
     reflection: ReflectionUsage | None = None,
+    *,
+    redact: Callable[[str], str],
 ) -> list[str]:
-    """The lines of `--gepa-plan`; `usage` is what earlier runs have shown, by case id, `reflection` of replies."""
+    """The lines of `--gepa-plan`; `usage` is what earlier runs have shown, by case id, `reflection` of replies.
+
+    `model` is the name by which its price is found; `redact` is made to it, and to those of the usage, to show them.
+    """
     searched = sum(case.split == "search" for case in cases)
     held_out = len(cases) - searched
     lines = [row("prompts", str(len(components)))]
@@ -43,14 +49,14 @@ def plan_lines(
     lines += [
         row("cases", f"{len(cases)} ({searched} search, {held_out} held out)"),
         *_usage_lines(cases, components, usage),
-        row("reflection model", model),
+        row("reflection model", model if model == NO_MODEL else redact(model)),
         row("budget", f"at most {count(budget.limit, 'rollout')}; a rollout is one run of one case"),
         f"  baseline           {searched} = {count(searched, 'search case')}",
         f"  search             at most {budget.search - searched}",
         f"  repeats            {budget.probe}, to see whether answers repeat exactly",
         *_shrink_lines(settings, budget),
         f"  confirm run        at most {budget.confirm} = {1 + budget.candidates} sides x {_sides(cases, budget)}",
-        *expected_lines(settings, cases, model, budget, usage, reflection),
+        *expected_lines(settings, cases, model, budget, usage, reflection, redact=redact),
     ]
     seen = [_seen(case, budget, usage.get(case.id)) for case in cases if case.split == "search"]
     groups = {case.id: usage[case.id].group for case in cases if case.id in usage and usage[case.id].group}

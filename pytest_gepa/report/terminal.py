@@ -56,12 +56,18 @@ LISTED_KINDS = 4
 
 
 class Terminal:
-    """Shows a run while it goes on: a status line on a terminal, a line for each decision everywhere."""
+    """Shows a run while it goes on: a status line on a terminal, a line for each decision everywhere.
 
-    def __init__(self, stream: IO[str], budget: int, feed: Callable[[Rollout], None]) -> None:
+    `redact` is made to what is said in words: it may quote a model, a prompt or a test.
+    """
+
+    def __init__(
+        self, stream: IO[str], budget: int, feed: Callable[[Rollout], None], redact: Callable[[str], str]
+    ) -> None:
         self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
         self._budget = budget
         self._feed = feed
+        self._redact = redact
         self._status: Status | None = None
         self._baseline_over = False
 
@@ -87,7 +93,7 @@ class Terminal:
             self._console.print(Text(line, style=_style(decision)))
         if decision.kind == "baseline":
             shortage = state.spending.shortage if state.spending is not None else ""
-            for warning in (*state.warnings, *([shortage] if shortage else [])):
+            for warning in (*map(self._redact, state.warnings), *([shortage] if shortage else [])):
                 self._console.print(Text(f"gepa: {encodable(self._console.file, warning)}", style="yellow"))
 
     def confirming(self, trials: int) -> None:
@@ -117,8 +123,10 @@ class Terminal:
         if len(decision.scores) == 2:
             scores = f" {100 * decision.scores[0]:.0f} % -> {100 * decision.scores[1]:.0f} %"
         spent = f"[{state.spent}/{self._budget}]"
+        # Before its lines are joined, as a secret may go over several.
+        reason = self._redact(decision.reason)
         return " ".join(
-            f"gepa: {spent} {decision.kind}: {decision.candidate} {what}{scores} {decision.reason}".split()
+            f"gepa: {spent} {decision.kind}: {decision.candidate} {what}{scores} {reason}".split()
         )
 
 
@@ -160,15 +168,19 @@ def opening_lines(
     cap: float | None = None,
     shrink: int = 0,
     concurrency: int = 1,
+    *,
+    redact: Callable[[str], str],
 ) -> list[str]:
-    """What will be done, before it is; `confirm` and `shrink` are kept of the `budget` of rollouts."""
+    """What will be done, before it is; `confirm` and `shrink` are kept of the `budget` of rollouts. `redact` is made to
+    the name of the reflection `model`.
+    """
     kept = f"{confirm} of them kept for the confirm run{f', {shrink} for shrinking' if shrink else ''}"
     cases = count(searched + held_out, "case")
     split = f" ({searched} search, {held_out} held out)" if held_out else ""
     model = (
         "no reflection model (rules and examples are taken from the cases)"
         if model == NO_MODEL
-        else f"reflection model {model}"
+        else f"reflection model {redact(model)}"
     )
     return [
         f"gepa: {count(prompts, 'prompt')}, {cases}{split}, {model}, "

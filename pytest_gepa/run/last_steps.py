@@ -8,7 +8,7 @@ from collections.abc import Callable
 class LastSteps:
     """Takes steps one by one; the first error is kept, to be raised when all are taken.
 
-    `later` tells of the errors that came after it, each in a line.
+    `later` tells of the errors that came after it, each as it was worded.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class LastSteps:
             if self._first is None:
                 self._first = error
             elif not (type(error) is type(self._first) and str(error) == str(self._first)):
-                self.later.append(" ".join(f"{type(error).__name__}: {error}".split()))
+                self.later.append(f"{type(error).__name__}: {error}")
             return False
         return True
 

@@ -77,7 +77,7 @@ class RolloutMaker:
             recorded.scores,
             watch.units,
             body_failed=watch.body_failed,
-            threshold=threshold(item),
+            threshold=threshold(item, self._redactor.redact),
         )
         failure = failure_text(watch.reports) or scored.below
         if leak:

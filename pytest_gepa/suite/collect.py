@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pytest_gepa.suite.case_source import FileTexts, case_basis, case_source
 from pytest_gepa.suite.case_values import values_digest
 from pytest_gepa.suite.pytest_internals import parameter_positions, parameters
 from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.shown_case import shown_nodeid
 
 PARAMETER_CHARACTERS = 20_000
 MARKER_KEYS = ("trials", "threshold", "split", "weight")
@@ -59,15 +60,16 @@ def namesakes(items: Sequence[pytest.Item]) -> set[str]:
     return {name for name, count in counts.items() if count > 1}
 
 
-def collect_cases(items: Sequence[pytest.Item]) -> tuple[Case, ...]:
-    """The cases of the user's session, in collection order.
+def collect_cases(items: Sequence[pytest.Item], redact: Callable[[str], str] = str) -> tuple[Case, ...]:
+    """The cases of the user's session, in collection order, as they are.
 
-    Raises `SettingsError` for a marker that is malformed, and for a test file that no child session could collect.
+    Raises `SettingsError` for a marker that is malformed, whose case it names by what `redact` leaves of it, and for a
+    test file that no child session could collect.
     """
     for path, item in {item.path: item for item in items}.items():
         _check_place(path, item)
     files = FileTexts()
-    return tuple(_case(name, item, files) for name, item in identify(items).items())
+    return tuple(_case(name, item, files, redact) for name, item in identify(items).items())
 
 
 def _check_place(path: Path, item: pytest.Item) -> None:
@@ -84,9 +86,12 @@ def _check_place(path: Path, item: pytest.Item) -> None:
         )
 
 
-def threshold(item: pytest.Item) -> float | None:
-    """The score in [0, 1] below which the item counts as failed, None unless its marker names one."""
-    return _threshold(_marker(item))
+def threshold(item: pytest.Item, redact: Callable[[str], str] = str) -> float | None:
+    """The score in [0, 1] below which the item counts as failed, None unless its marker names one.
+
+    Raises `SettingsError` for a marker that is malformed.
+    """
+    return _threshold(_marker(item, redact))
 
 
 def _threshold(marker: Mapping[str, Any]) -> float | None:
@@ -94,8 +99,8 @@ def _threshold(marker: Mapping[str, Any]) -> float | None:
     return None if value is None else float(value)
 
 
-def _case(name: str, item: pytest.Item, files: FileTexts) -> Case:
-    marker = _marker(item)
+def _case(name: str, item: pytest.Item, files: FileTexts, redact: Callable[[str], str]) -> Case:
+    marker = _marker(item, redact)
     values = parameters(item)
     source = case_source(item)
     return Case(
@@ -117,19 +122,24 @@ def told_parameters(item: pytest.Item) -> tuple[tuple[str, str], ...]:
     return tuple((name, _repr(value)) for name, value in parameters(item).items())
 
 
-def _marker(item: pytest.Item) -> dict[str, Any]:
+def _marker(item: pytest.Item, redact: Callable[[str], str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for mark in reversed(list(item.iter_markers("gepa"))):  # the closest last, so that it wins
         if mark.args:
             raise SettingsError(
-                f"{item.nodeid}: the gepa marker takes keywords only: {', '.join(MARKER_KEYS)}"
+                f"{_shown(item, redact)}: the gepa marker takes keywords only: {', '.join(MARKER_KEYS)}"
             )
         values.update(mark.kwargs)
     for key, value in values.items():
         problem = _marker_problem(key, value)
         if problem:
-            raise SettingsError(f"{item.nodeid}: @pytest.mark.gepa({key}={value!r}): {problem}")
+            raise SettingsError(f"{_shown(item, redact)}: @pytest.mark.gepa({key}={value!r}): {problem}")
     return values
+
+
+def _shown(item: pytest.Item, redact: Callable[[str], str]) -> str:
+    """The nodeid as others may see it: what a parameter's name tells to be secret is told by nothing in the nodeid."""
+    return shown_nodeid(case_id(item), item.nodeid, told_parameters(item), redact)
 
 
 def _marker_problem(key: str, value: object) -> str:

@@ -462,4 +462,35 @@ def test_after_the_first_trouble_no_hook_is_asked_again() -> None:
 
 def test_the_last_hook_raises_at_once() -> None:
     with pytest.raises(HookError, match=r"pytest_gepa_run_finished of tests\.plugged.* raised LookupError"):
-        tell_finished(hooks(run_finished=lambda result: refuse()), {}, "somewhere", "check")
+        tell_finished(hooks(run_finished=lambda result: refuse()), {}, "somewhere", "check", str)
+
+
+# Secrets, of which a text that was cut short would leave a part that nobody knows for one
+
+KEY = "opening-words-of-the-key-" + 300 * "7" + "-and-its-end"
+
+
+def redact(text: str) -> str:
+    return text.replace(KEY, "[redacted]").replace("<b>\nACME\n</b>", "[redacted]")
+
+
+def test_what_a_hook_raises_is_told_without_secrets() -> None:
+    def raise_it() -> None:
+        raise LookupError(f"no {KEY}\nfor <b>\nACME\n</b>")
+
+    with pytest.raises(HookError) as caught:
+        tell_finished(hooks(run_finished=raise_it), {}, "somewhere", "check", redact)
+    assert str(caught.value).endswith(" raised LookupError: no [redacted] for [redacted]")
+
+    found = Extensions(hooks(select_parent=raise_it), redact)
+    found.decisions.select_parent(CHOICE)
+    with pytest.raises(HookError, match=r"raised LookupError: no \[redacted\] for \[redacted\]$"):
+        found.check()
+
+
+def test_so_is_what_a_hook_returns() -> None:
+    found = Extensions(hooks(select_parent=lambda: KEY, stop=lambda: f"{KEY} is used up"), redact)
+    assert found.decisions.stop(ON_ITS_WAY) == "[redacted] is used up"
+    found.decisions.select_parent(CHOICE)
+    with pytest.raises(HookError, match=r"of tests\.plugged returned '\[redacted\]': give the id"):
+        found.check()

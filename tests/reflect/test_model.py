@@ -21,6 +21,7 @@ from pytest_gepa.reflect.model import (
     ReflectionModel,
 )
 from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import Stores
 from tests.fake_openai import Answer, Body, FakeOpenAI, completion
 from tests.reflect.exhibits import RULE
@@ -244,6 +245,43 @@ def test_a_server_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch)
     assert url in str(caught.value)
     assert "pass@" not in str(caught.value)
     model.close()
+
+
+JWT = f"eyJhbGciOiJIUzI1NiJ9.{300 * 'aB3d'}.{40 * 'x'}"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("https://gw.example/v1", "https://gw.example/v1"),
+     ("https://gw.example/v1?api-key=Zx81kQ22pLm09aaB", "https://gw.example/v1?[redacted]"),
+     ("https://me:pass@gw.example/v1?code=Zx81kQ22&v=2", "https://gw.example/v1?[redacted]")],
+)  # fmt: skip
+def test_a_message_tells_no_secret_of_the_base_url(address: str, said: str) -> None:
+    model = ReflectionModel(ReflectionEndpoint("reflector", address, ""))
+    assert model._message("gone", "check it") == f"reflection model 'reflector' at {said}: check it (gone)"
+
+
+def test_nor_of_the_model_s_name_nor_of_what_a_server_echoes(serve: Serve) -> None:
+    """What is cut short holds nothing of a secret: of a part nobody knows that it is one."""
+    server, _ = serve(lambda request: error(401, f"{'why: ' * 50}no {JWT} of sk-secret\nfor <b>\nACME\n</b>"))
+    endpoint = ReflectionEndpoint("ft:ACME-corp", server.base_url, "sk-secret", 10.0)
+    redact = Redactor({}, [r"(?s)<b>.*?</b>", r"ACME-\w+"]).redact
+    model = ReflectionModel(endpoint, redact=redact)
+    with pytest.raises(ReflectionError) as caught:
+        model.ask(MESSAGES)
+    model.close()
+    told = str(caught.value)
+    assert told.startswith(f"reflection model 'ft:[redacted]' at {server.base_url}: check ")
+    assert "why: no [redacted] of <key>\\nfor [redacted]" in told
+
+
+def test_the_name_of_a_model_without_a_stored_answer_is_told_without_secrets() -> None:
+    stores = Stores(None, None, "only")
+    model = ReflectionModel(
+        ReflectionEndpoint("ft:ACME-corp"), stores, redact=Redactor({}, [r"ACME-\w+"]).redact
+    )
+    with pytest.raises(ReflectionError, match=r"reflection model 'ft:\[redacted\]': no stored answer"):
+        model.ask(MESSAGES)
 
 
 def test_an_answer_that_does_not_come_in_time_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pytest_gepa.run.plan import plan_budget
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
+from pytest_gepa.trace.redact import Redactor
 from tests.report.runs import case
 
 HERE = Path("/nowhere")
@@ -55,9 +56,12 @@ def text(
     chosen: Sequence[Case],
     usage: Mapping[str, CaseUsage] | None = None,
     reflection: ReflectionUsage | None = None,
+    model: str = "large",
+    redact: Callable[[str], str] = str,
 ) -> str:
     budget = plan_budget(settings, chosen)
-    return "\n".join(plan_lines(settings, chosen, COMPONENTS, "large", budget, usage or {}, reflection))
+    told = plan_lines(settings, chosen, COMPONENTS, model, budget, usage or {}, reflection, redact=redact)
+    return "\n".join(told)
 
 
 def test_a_plan_names_prompts_cases_and_costs():
@@ -287,6 +291,34 @@ def test_a_plan_tells_the_price_with_its_arithmetic():
     assert (
         "price                at most about $3.38 = 400 rollouts x $0.0056 + 38 reflections x $0.03\n" in told
     )
+
+
+def test_a_model_whose_name_holds_a_secret_has_its_price_and_what_it_took_before():
+    """It stands in usage.json as it is shown."""
+    chosen, model, shown = cases(12), "ft:gpt-4o:ACME-corp:x", "ft:gpt-4o:[redacted]:x"
+    redact = Redactor({}, [r"ACME-\w+"]).redact
+    priced = replace(SETTINGS, budget=400, trials=1, prices=(*TABLE, f"{model} input=5 output=20"))
+    for known in (shown, model):
+        told = text(
+            priced,
+            chosen,
+            measured(chosen),
+            ReflectionUsage(known, 10, 100, 40_000, 5_000),
+            model,
+            redact,
+        )
+        assert f"reflection model     {shown}\n" in told
+        assert "as before; each 4,000 tokens in, 500 out: $0.02 + $0.01 = $0.03\n" in told
+        assert "ACME" not in told
+    unpriced = replace(priced, prices=TABLE[:1])
+    for reflection in (None, ReflectionUsage(shown, 10, 100, 40_000, 5_000)):
+        told = text(unpriced, chosen, measured(chosen), reflection, "ACME-1", redact)
+        assert "no price for [redacted]; add it to gepa_prices" in told
+        assert "ACME" not in told
+    other = text(
+        priced, chosen, measured(chosen), ReflectionUsage("ACME-2", 10, 100, 40_000, 5_000), model, redact
+    )
+    assert "$0.03, as those of [redacted]\n" in other
 
 
 def test_a_cap_is_told_with_the_share_of_the_confirm_run():

@@ -17,6 +17,7 @@ from pytest_gepa.report.terminal import PHASES, Terminal, closing_lines, opening
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
+from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.verdict.judge import Tally
 from tests.report.runs import PROMPT, Desk, result
 
@@ -29,15 +30,23 @@ def closing(found: Result) -> list[str]:
 
 
 def test_the_opening_names_what_is_about_to_be_spent():
-    (line,) = opening_lines(1, 31, 10, "large", 700, 246, 7)
+    (line,) = opening_lines(1, 31, 10, "large", 700, 246, 7, redact=str)
     assert line == (
         "gepa: 1 prompt, 41 cases (31 search, 10 held out), reflection model large, "
         "budget 700 rollouts (246 of them kept for the confirm run), seed 7, one case at a time"
     )
-    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0)
+    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0, redact=str)
     assert "3 prompts, 31 cases, reflection" in line
-    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0, shrink=93)
+    (line,) = opening_lines(3, 31, 0, "large", 700, 186, 0, shrink=93, redact=str)
     assert "(186 of them kept for the confirm run, 93 for shrinking)" in line
+
+
+def test_it_names_the_model_without_secrets():
+    redact = Redactor({}, [r"ACME-\w+", "none"]).redact
+    (line,) = opening_lines(1, 31, 10, "ft:ACME-corp", 700, 246, 7, redact=redact)
+    assert "reflection model ft:[redacted], " in line
+    (line,) = opening_lines(1, 31, 10, "none", 700, 246, 7, redact=redact)
+    assert "no reflection model (rules and " in line
 
 
 def python(name: str, text: str) -> Component:
@@ -173,7 +182,7 @@ def test_the_section_keeps_long_lines_whole_so_that_they_can_be_copied():
 
 def screen() -> tuple[Terminal, io.StringIO, list[Rollout]]:
     stream, fed = io.StringIO(), []
-    return Terminal(stream, 320, fed.append), stream, fed
+    return Terminal(stream, 320, fed.append, str), stream, fed
 
 
 def test_baseline_rollouts_are_fed_to_pytest():
@@ -201,6 +210,23 @@ def test_decisions_are_shown_in_a_line_each_with_what_is_spent():
     assert second == rf"gepa: [{state.spent}/320] invalid: empty reply \x1b[2J"
 
 
+def test_what_others_wrote_is_shown_without_secrets():
+    """Names of ours stay, whatever a pattern of the user's matches."""
+    stream = io.StringIO()
+    redact = Redactor({}, [r"(?s)<private>\n.*?\n</private>", "[0-9a-f]{12}"]).redact
+    terminal = Terminal(stream, 320, lambda rollout: None, redact)
+    desk = Desk(["ant", "bee"]).search()
+    state = desk.state
+    accepted = next(name for name in state.search.candidates if name != desk.seed.id)
+    key = "sk-live1234567890abcdefgh"
+    state.warnings.append(f"the model says {key}")
+    terminal.decision(Decision("accepted", accepted, "", f"{key} of\n<private>\nACME\n</private>"), state)
+    terminal.decision(Decision("baseline", accepted, "", ""), state)
+    first, _, warning = stream.getvalue().splitlines()
+    assert first == f"gepa: [{state.spent}/320] accepted: {accepted} {PROMPT} [redacted] of [redacted]"
+    assert warning == "gepa: the model says [redacted]"
+
+
 def test_without_a_terminal_there_is_no_status_line():
     terminal, stream, _ = screen()
     state = Desk(["ant", "bee"]).search().state
@@ -219,7 +245,7 @@ def test_the_confirm_run_is_announced():
 
 def test_a_stream_that_cannot_hold_every_sign_breaks_nothing():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
-    terminal = Terminal(stream, 320, lambda _rollout: None)
+    terminal = Terminal(stream, 320, lambda _rollout: None, str)
     desk = Desk(["ant"])
     terminal.decision(Decision("invalid", "", desk.seed.id, "Größe"), desk.state)
     print_section(stream, "gepa", ["Größe \N{SNOWMAN}"], "proven")
@@ -230,7 +256,7 @@ def test_a_stream_that_cannot_hold_every_sign_breaks_nothing():
 def test_that_the_cap_leaves_nothing_to_search_with_is_said_after_the_baseline(tmp_path: Path):
     desk = Desk(["ant"])
     stream = io.StringIO()
-    terminal = Terminal(stream, 100, lambda rollout: None)
+    terminal = Terminal(stream, 100, lambda rollout: None, str)
     spending = Spending(tmp_path / "costs", PriceList([]), 1.0, BudgetPlan(9, 6, 3, 0, 1), desk.cases)
     desk.state.spending = spending
     terminal.decision(Decision("baseline", desk.seed.id, "", ""), desk.state)

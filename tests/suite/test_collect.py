@@ -17,6 +17,7 @@ from pytest_gepa.suite.collect import (
     repr_in_order,
     threshold,
 )
+from pytest_gepa.trace.redact import Redactor
 
 
 def decorated(*_arguments: object) -> Callable[[Any], Any]:
@@ -108,6 +109,26 @@ def test_a_marker_that_is_malformed_is_refused_by_name(
         collect_cases([item])
 
     assert item.nodeid in str(caught.value)
+
+
+@pytest.mark.parametrize("marker", ["weight=-1", "0.5"])
+def test_the_case_of_a_malformed_marker_is_named_without_what_its_parameters_tell_to_be_secret(
+    pytester: pytest.Pytester, marker: str
+) -> None:
+    """The nodeid alone does not tell that a value is one."""
+    items = pytester.getitems(
+        "import pytest\n"
+        "@pytest.mark.parametrize(('password', 'account'), [('Jo', 'none'), ('Hunter2-hunter2', 'no 7')])\n"
+        f"@pytest.mark.gepa({marker})\n"
+        "def test_func(password, account): pass"
+    )
+    redact = Redactor({}, [r"account = (?P<secret>.+)"]).redact
+
+    for read in (lambda: collect_cases(items[1:], redact), lambda: threshold(items[1], redact)):
+        with pytest.raises(SettingsError) as caught:
+            read()
+
+        assert str(caught.value).partition(": ")[0].endswith("::test_func[password1.1-account1.1]")
 
 
 def test_the_closest_marker_wins_for_each_keyword(pytester: pytest.Pytester) -> None:
