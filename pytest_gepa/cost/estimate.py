@@ -25,6 +25,9 @@ ANSWERS = ("n", "best_of", "candidateCount")
 HOLDERS = ("generationConfig", "generation_config", "inferenceConfig", "options", "parameters")
 """Objects in which some protocols keep the like."""
 
+BATCHED = ("params", "body", "request")
+"""Objects in which a batch keeps what each of its `requests` asks: Anthropic's, Mistral's, Gemini's."""
+
 _ELSEWHERE = re.compile(
     rb'"(?:previous_response_id|conversation|file_ids?|file_url|file_uri|fileUri|fileData|file_data|image_url'
     rb"|input_audio|inline_?[dD]ata|cached_?[cC]ontent|container|vector_store_ids|server_url|document_url)"
@@ -43,6 +46,24 @@ _WORDS = b'"input_text"'
 
 class Unbounded(Exception):
     """A request whose price has no bound that is known; the message names the mend."""
+
+
+def requests_in(model: str, body: bytes) -> list[tuple[str, bytes]]:
+    """The requests that a body makes, each with its model: those of a batch, else the body itself, of `model`."""
+    listed = None
+    if b'"requests"' in body:  # few bodies are worth a second parser
+        listed = _read(body).get("requests")
+    held = [_held(one) for one in listed] if isinstance(listed, list) else []
+    if not any(one is not None for one in held):
+        return [(model, body)]
+    parts = [one or {} for one in held]
+    # As JSON escapes them, letters have no fewer bytes than they came in.
+    return [(str(part.get("model") or model), json.dumps(part).encode()) for part in parts]
+
+
+def _held(request: Any) -> dict[str, Any] | None:
+    holders = (request.get(name) for name in BATCHED) if isinstance(request, dict) else ()
+    return next((held for held in holders if isinstance(held, dict)), None)
 
 
 def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> int:
@@ -71,11 +92,7 @@ def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> in
 
 
 def _most_output(model: str, tariff: Tariff, body: bytes) -> int:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
-    asked: dict[str, Any] = data if isinstance(data, dict) else {}
+    asked = _read(body)
     settings = [asked, *(asked[name] for name in HOLDERS if isinstance(asked.get(name), dict))]
     limits = [count for one in settings for name in OUTPUT_LIMITS if (count := _count(one.get(name)))]
     limit = max(limits, default=0) or tariff.max_output
@@ -93,6 +110,15 @@ def _most_output(model: str, tariff: Tariff, body: bytes) -> int:
     if isinstance(prompts, list) and prompts and isinstance(prompts[0], (str, list)):
         several *= len(prompts)  # a legacy completion for each
     return limit * several
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    """The object that a body is; an empty one for anything else."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _count(value: Any) -> int:

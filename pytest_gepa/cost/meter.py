@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_gepa.cost.bill import Bill
-from pytest_gepa.cost.estimate import Unbounded, most
+from pytest_gepa.cost.estimate import Unbounded, most, requests_in
 from pytest_gepa.cost.prices import PriceList, Tokens
 from pytest_gepa.cost.purse import CostStop, Purse
 
@@ -85,19 +85,24 @@ class Meter:
         return cls(Bill(directory / BILL), prices, purse)
 
     def bound(self, model: str, body: bytes, *, answers: bool = True) -> int:
-        """The most that a request can cost; 0 without a cap. Raises `CostStop` where that cannot be known."""
+        """The most that a request can cost, or a batch of them; 0 without a cap. Raises `CostStop` where that cannot be
+        known."""
         if self.purse is None:
             return 0
+        parts = requests_in(model, body)
+        return sum(self._bound_of_one(self.purse, name, part, answers=answers) for name, part in parts)
+
+    def _bound_of_one(self, purse: Purse, model: str, body: bytes, *, answers: bool) -> int:
         tariff = self.prices.find(model)
         if tariff is None:
-            raise self.purse.refuse(
+            raise purse.refuse(
                 f"the price of {model} is not known, so --gepa-max-cost cannot be kept; add a line to gepa_prices: "
                 f"{model} input=... output=... (USD per million tokens, 0 for what costs nothing)"
             )
         try:
             return most(model, tariff, body, answers=answers)
         except Unbounded as error:
-            raise self.purse.refuse(f"{error}, as --gepa-max-cost cannot be kept otherwise") from None
+            raise purse.refuse(f"{error}, as --gepa-max-cost cannot be kept otherwise") from None
 
     def reserve(self, model: str, amount: int) -> Ticket | None:
         """Set the amount aside for a request, which may then be sent and is to be settled.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.cost.estimate import OVERHEAD, Unbounded, most
+from pytest_gepa.cost.estimate import OVERHEAD, Unbounded, most, requests_in
 from pytest_gepa.cost.prices import Price, PriceList, Tokens, published
 from pytest_gepa.errors import SettingsError
 
@@ -218,6 +218,54 @@ def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fie
 def test_words_refer_to_nothing(fields: dict[str, Any]) -> None:
     asked = json.dumps({"model": "m", "max_tokens": 1, **fields}).encode()
     assert most("m", ONE, asked) == ONE.price(Tokens(len(asked) + OVERHEAD, 1))
+
+
+# A batch of requests
+
+
+def batch(holder: str, *asked: Any, **fields: Any) -> bytes:
+    return json.dumps(
+        {"requests": [{"custom_id": str(at), holder: one} for at, one in enumerate(asked)], **fields}
+    ).encode()
+
+
+@pytest.mark.parametrize("holder", ["params", "body", "request"])
+def test_a_batch_is_all_of_its_requests(holder: str) -> None:
+    one, two = ({"model": "m", "max_tokens": count, "messages": []} for count in (7, 11))
+    parts = requests_in("first", batch(holder, one, two))
+    assert [(model, json.loads(part)) for model, part in parts] == [("m", one), ("m", two)]
+    assert sum(most(model, ONE, part) for model, part in parts) >= ONE.price(Tokens(2 * OVERHEAD, 18))
+
+
+def test_a_batch_may_leave_the_model_to_what_stands_for_it() -> None:
+    parts = requests_in("m", batch("body", {"max_tokens": 7}, {}, None, model="m"))
+    assert [(model, json.loads(part)) for model, part in parts] == [
+        ("m", {"max_tokens": 7}),
+        ("m", {}),
+        ("m", {}),
+    ]
+
+
+def test_text_of_a_batch_has_no_fewer_bytes_than_it_came_in() -> None:
+    asked = {"model": "m", "system": "Grüße, 世界 \U0001f600"}
+    ((_, part),) = requests_in("m", batch("params", asked))
+    assert len(part) >= len(json.dumps(asked, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        body(max_tokens=7),
+        body(text='"requests"'),
+        b'{"requests": [], "model": "m"}',
+        b'{"requests": [{"model": "m", "content": {"parts": []}}]}',
+        b'{"requests": {"params": {}}}',
+        b'{"requests": ',
+        b'["requests"]',
+    ],
+)
+def test_any_other_request_is_one(asked: bytes) -> None:
+    assert requests_in("m", asked) == [("m", asked)]
 
 
 prices = st.decimals(0, 100, places=4)

@@ -416,6 +416,37 @@ def test_what_is_only_counted_or_looked_over_has_no_price(shop: Shop, ask: Ask, 
     assert len(shop.recorder.end().calls) == 1
 
 
+def a_batch(*models: str) -> bytes:
+    asked = [{"custom_id": name, "params": json.loads(body(model=name))} for name in models]
+    return json.dumps({"requests": asked}).encode()
+
+
+def test_a_batch_is_reserved_as_all_of_its_requests(tmp_path: Path) -> None:
+    """What it came to is told elsewhere, and later: it counts with all that was reserved."""
+    with opened(Shop(tmp_path)) as shop:
+        shop.meter.prices = PriceList(["m input=0 output=1", "dear input=0 output=9"])
+        through_httpx(shop.url.replace("/chat/completions", "/messages/batches"), a_batch("m", "dear", "m"))
+        standing = shop.purse.standing()
+    assert standing.largest == 50 * (1000 + 9000 + 1000)
+    assert (standing.spent, standing.reserved) == (standing.largest, 0)
+    assert shop.billed == [None]
+
+
+def test_a_batch_that_could_pass_the_cap_is_not_sent(shop: Shop) -> None:
+    room = ROOM // (1000 * (len(body()) + OVERHEAD + 50))
+    with pytest.raises(CostStop, match="has no room for a request"):
+        through_httpx(
+            shop.url.replace("/chat/completions", "/messages/batches"), a_batch(*["m"] * (room + 1))
+        )
+    assert shop.server.requests == []
+
+
+def test_a_batch_with_a_model_without_a_price_is_not_sent(shop: Shop) -> None:
+    with pytest.raises(CostStop, match="the price of other is not known"):
+        through_httpx(shop.url.replace("/chat/completions", "/messages/batches"), a_batch("m", "other"))
+    assert shop.server.requests == []
+
+
 TELLING = [
     "/v1/traces/ingest",
     "/v1/traces",
