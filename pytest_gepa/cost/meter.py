@@ -35,6 +35,9 @@ UNSENT = frozenset(
 TIMEOUTS = (408, 504, 524)
 """Statuses with which somebody between gave up waiting: the model may have worked all the same."""
 
+ELSEWHERE = (307, 308)
+"""Statuses by which a server has the same request made of another, and has done nothing about it."""
+
 
 def pauses() -> Iterator[float]:
     """Seconds between two tries to reserve, without end: whoever has reserved settles, or dies."""
@@ -136,7 +139,7 @@ class Meter:
         """
         told: Tokens | None = tokens
         if not (tokens.input or tokens.output):
-            may_cost = not _was_not_sent(error) if status is None else status < 400 or status in TIMEOUTS
+            may_cost = not _was_not_sent(error) if status is None else _may_cost(status)
             told = None if may_cost else tokens
         tariff = self.prices.find(ticket.model) if self.purse is not None else None
         cost = ticket.most if told is None or tariff is None else tariff.price(told)
@@ -156,6 +159,10 @@ class Meter:
         # A fork has a copy of what is under way in its parent, which settles it.
         if self.purse is not None and ticket.number is not None and ticket.owner == os.getpid():
             self.purse.settle(ticket.number, cost)
+
+
+def _may_cost(status: int) -> bool:
+    return status in TIMEOUTS or (status < 400 and status not in ELSEWHERE)
 
 
 def _was_not_sent(error: BaseException | None) -> bool:
