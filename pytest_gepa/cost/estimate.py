@@ -30,9 +30,12 @@ BATCHED = ("params", "body", "request")
 
 _ELSEWHERE = re.compile(
     rb'"(?:previous_response_id|conversation|file_ids?|file_url|file_uri|fileUri|fileData|file_data|image_url'
-    rb"|input_audio|inline_?[dD]ata|cached_?[cC]ontent|container|vector_store_ids|server_url|document_url)"
+    rb"|audio_url|video_url|input_audio|inline_?[dD]ata|cached_?[cC]ontent|container|vector_store_ids|server_url"
+    rb"|document_url)"
     rb'"\s*:(?!\s*(?:null|""|\[\]|\{\}|\{\s*"(?:type|description|title|anyOf|allOf|oneOf|\$ref|enum|const)"))|'
     rb'"type"\s*:\s*"(?:image|document|audio|video|file|(?:input_|web_|file_|code_|computer|mcp)[a-z_0-9]*)"|'
+    # What a model has spoken before, by its number.
+    rb'"audio"\s*:\s*\{\s*"id"\s*:|'
     # Gemini declares its tools by a key, whose value may be empty; so does OpenAI's search in a chat completion.
     rb'"(?i:google_?search(?:_?retrieval)?|url_?context|code_?execution|google_?maps|(?:enterprise_?)?web_?search|'
     rb"web_search_options|file_?search|computer_?use|vertex_?ai_?search|vertex_?rag_?store|external_?api|mcp_?servers)"
@@ -42,6 +45,13 @@ _ELSEWHERE = re.compile(
 stands on the server, and tools that the server runs and reads. A property of that name in a schema is none of these."""
 
 _WORDS = b'"input_text"'
+
+_SOUND = re.compile(
+    rb'"(?:data:)?[a-z_]{0,20}(?:audio|video|file)|"(?:previous_response_id|conversation|cached_?content)"',
+    re.IGNORECASE,
+)
+"""How a string or a name begins without which nothing is heard: what is larger than its body has images or pages in it
+then. Not anywhere, as encoded images hold any letters."""
 
 
 class Unbounded(Exception):
@@ -73,7 +83,7 @@ def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> in
     A token is at least a byte, so the input has no more tokens than the body has bytes, unless it refers to more.
     Raises `Unbounded`.
     """
-    entered = len(body) + OVERHEAD
+    entered, heard = len(body) + OVERHEAD, 0
     if _ELSEWHERE.search(body.replace(_WORDS, b"")):
         if tariff.context is None and _has_price(tariff, Tokens(input=1)):
             raise Unbounded(
@@ -81,12 +91,16 @@ def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> in
                 "is known; give the model's context= in gepa_prices"
             )
         entered = max(entered, tariff.context or 0)
+        heard = entered if _SOUND.search(body) else 0
     output = _most_output(model, tariff, body) if answers else 0
-    # Whichever way the server's cache is used, it is no more than this.
+    # Whichever way the server's cache is used, and whatever is heard or spoken, it is no more than this.
+    asked = [
+        Tokens(entered, cached=cached, written=written, input_audio=audio, cached_audio=min(audio, cached))
+        for cached, written in ((0, 0), (entered, 0), (0, entered))
+        for audio in {0, heard}
+    ]
     kinds = (
-        Tokens(entered, output),
-        Tokens(entered, output, cached=entered),
-        Tokens(entered, output, written=entered),
+        tokens._replace(output=output, output_audio=spoken) for tokens in asked for spoken in {0, output}
     )
     return max(map(tariff.price, kinds))
 

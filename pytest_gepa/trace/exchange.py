@@ -13,7 +13,7 @@ from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
-from pytest_gepa.trace.fields import read_object, read_usage
+from pytest_gepa.trace.fields import Usage, read_object, read_usage
 from pytest_gepa.trace.outermost import asking_an_application, sending
 from pytest_gepa.trace.protocols import Protocol, counts_all, is_whole
 from pytest_gepa.trace.record import Ordinal
@@ -328,13 +328,9 @@ class Exchange:
             answer=answer.message,
             error=answer.error or (UNREADABLE if answer.message is None else ""),
             finish_reason=answer.finish_reason,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
             alternatives=answer.alternatives,
             logprob=answer.logprob,
-            cache_read_tokens=answer.cache_read_tokens,
-            cache_write_tokens=answer.cache_write_tokens,
-            reasoning_tokens=answer.reasoning_tokens,
+            **{name: getattr(answer, name) for name in Usage._fields},
         )
 
     def _end(self, call: Call, cause: BaseException | None = None, *, has_counted: bool = True) -> None:
