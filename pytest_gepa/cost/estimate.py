@@ -25,11 +25,17 @@ ANSWERS = ("n", "best_of", "candidateCount")
 HOLDERS = ("generationConfig", "generation_config", "inferenceConfig", "options", "parameters")
 """Objects in which some protocols keep the like."""
 
+BATCHED = ("params", "body", "request")
+"""Objects in which a batch keeps what each of its `requests` asks: Anthropic's, Mistral's, Gemini's."""
+
 _ELSEWHERE = re.compile(
     rb'"(?:previous_response_id|conversation|file_ids?|file_url|file_uri|fileUri|fileData|file_data|image_url'
-    rb"|input_audio|inline_?[dD]ata|cached_?[cC]ontent|container|vector_store_ids|server_url|document_url)"
+    rb"|audio_url|video_url|input_audio|inline_?[dD]ata|cached_?[cC]ontent|container|vector_store_ids|server_url"
+    rb"|document_url)"
     rb'"\s*:(?!\s*(?:null|""|\[\]|\{\}|\{\s*"(?:type|description|title|anyOf|allOf|oneOf|\$ref|enum|const)"))|'
     rb'"type"\s*:\s*"(?:image|document|audio|video|file|(?:input_|web_|file_|code_|computer|mcp)[a-z_0-9]*)"|'
+    # What a model has spoken before, by its number.
+    rb'"audio"\s*:\s*\{\s*"id"\s*:|'
     # Gemini declares its tools by a key, whose value may be empty; so does OpenAI's search in a chat completion.
     rb'"(?i:google_?search(?:_?retrieval)?|url_?context|code_?execution|google_?maps|(?:enterprise_?)?web_?search|'
     rb"web_search_options|file_?search|computer_?use|vertex_?ai_?search|vertex_?rag_?store|external_?api|mcp_?servers)"
@@ -40,9 +46,34 @@ stands on the server, and tools that the server runs and reads. A property of th
 
 _WORDS = b'"input_text"'
 
+_SOUND = re.compile(
+    rb'"(?:data:)?[a-z_]{0,20}(?:audio|video|file)|"(?:previous_response_id|conversation|cached_?content)"',
+    re.IGNORECASE,
+)
+"""How a string or a name begins without which nothing is heard: what is larger than its body has images or pages in it
+then. Not anywhere, as encoded images hold any letters."""
+
 
 class Unbounded(Exception):
     """A request whose price has no bound that is known; the message names the mend."""
+
+
+def requests_in(model: str, body: bytes) -> list[tuple[str, bytes]]:
+    """The requests that a body makes, each with its model: those of a batch, else the body itself, of `model`."""
+    listed = None
+    if b'"requests"' in body:  # few bodies are worth a second parser
+        listed = _read(body).get("requests")
+    held = [_held(one) for one in listed] if isinstance(listed, list) else []
+    if not any(one is not None for one in held):
+        return [(model, body)]
+    parts = [one or {} for one in held]
+    # As JSON escapes them, letters have no fewer bytes than they came in.
+    return [(str(part.get("model") or model), json.dumps(part).encode()) for part in parts]
+
+
+def _held(request: Any) -> dict[str, Any] | None:
+    holders = (request.get(name) for name in BATCHED) if isinstance(request, dict) else ()
+    return next((held for held in holders if isinstance(held, dict)), None)
 
 
 def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> int:
@@ -52,7 +83,7 @@ def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> in
     A token is at least a byte, so the input has no more tokens than the body has bytes, unless it refers to more.
     Raises `Unbounded`.
     """
-    entered = len(body) + OVERHEAD
+    entered, heard = len(body) + OVERHEAD, 0
     if _ELSEWHERE.search(body.replace(_WORDS, b"")):
         if tariff.context is None and _has_price(tariff, Tokens(input=1)):
             raise Unbounded(
@@ -60,22 +91,22 @@ def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> in
                 "is known; give the model's context= in gepa_prices"
             )
         entered = max(entered, tariff.context or 0)
+        heard = entered if _SOUND.search(body) else 0
     output = _most_output(model, tariff, body) if answers else 0
-    # Whichever way the server's cache is used, it is no more than this.
+    # Whichever way the server's cache is used, and whatever is heard or spoken, it is no more than this.
+    asked = [
+        Tokens(entered, cached=cached, written=written, input_audio=audio, cached_audio=min(audio, cached))
+        for cached, written in ((0, 0), (entered, 0), (0, entered))
+        for audio in {0, heard}
+    ]
     kinds = (
-        Tokens(entered, output),
-        Tokens(entered, output, cached=entered),
-        Tokens(entered, output, written=entered),
+        tokens._replace(output=output, output_audio=spoken) for tokens in asked for spoken in {0, output}
     )
     return max(map(tariff.price, kinds))
 
 
 def _most_output(model: str, tariff: Tariff, body: bytes) -> int:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
-    asked: dict[str, Any] = data if isinstance(data, dict) else {}
+    asked = _read(body)
     settings = [asked, *(asked[name] for name in HOLDERS if isinstance(asked.get(name), dict))]
     limits = [count for one in settings for name in OUTPUT_LIMITS if (count := _count(one.get(name)))]
     limit = max(limits, default=0) or tariff.max_output
@@ -93,6 +124,15 @@ def _most_output(model: str, tariff: Tariff, body: bytes) -> int:
     if isinstance(prompts, list) and prompts and isinstance(prompts[0], (str, list)):
         several *= len(prompts)  # a legacy completion for each
     return limit * several
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    """The object that a body is; an empty one for anything else."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _count(value: Any) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_gepa.cost.bill import Bill
-from pytest_gepa.cost.estimate import Unbounded, most
+from pytest_gepa.cost.estimate import Unbounded, most, requests_in
 from pytest_gepa.cost.prices import PriceList, Tokens
 from pytest_gepa.cost.purse import CostStop, Purse
 
@@ -34,6 +34,9 @@ UNSENT = frozenset(
 
 TIMEOUTS = (408, 504, 524)
 """Statuses with which somebody between gave up waiting: the model may have worked all the same."""
+
+ELSEWHERE = (307, 308)
+"""Statuses by which a server has the same request made of another, and has done nothing about it."""
 
 
 def pauses() -> Iterator[float]:
@@ -85,19 +88,24 @@ class Meter:
         return cls(Bill(directory / BILL), prices, purse)
 
     def bound(self, model: str, body: bytes, *, answers: bool = True) -> int:
-        """The most that a request can cost; 0 without a cap. Raises `CostStop` where that cannot be known."""
+        """The most that a request can cost, or a batch of them; 0 without a cap. Raises `CostStop` where that cannot be
+        known."""
         if self.purse is None:
             return 0
+        parts = requests_in(model, body)
+        return sum(self._bound_of_one(self.purse, name, part, answers=answers) for name, part in parts)
+
+    def _bound_of_one(self, purse: Purse, model: str, body: bytes, *, answers: bool) -> int:
         tariff = self.prices.find(model)
         if tariff is None:
-            raise self.purse.refuse(
+            raise purse.refuse(
                 f"the price of {model} is not known, so --gepa-max-cost cannot be kept; add a line to gepa_prices: "
                 f"{model} input=... output=... (USD per million tokens, 0 for what costs nothing)"
             )
         try:
             return most(model, tariff, body, answers=answers)
         except Unbounded as error:
-            raise self.purse.refuse(f"{error}, as --gepa-max-cost cannot be kept otherwise") from None
+            raise purse.refuse(f"{error}, as --gepa-max-cost cannot be kept otherwise") from None
 
     def reserve(self, model: str, amount: int) -> Ticket | None:
         """Set the amount aside for a request, which may then be sent and is to be settled.
@@ -131,7 +139,7 @@ class Meter:
         """
         told: Tokens | None = tokens
         if not (tokens.input or tokens.output):
-            may_cost = not _was_not_sent(error) if status is None else status < 400 or status in TIMEOUTS
+            may_cost = not _was_not_sent(error) if status is None else _may_cost(status)
             told = None if may_cost else tokens
         tariff = self.prices.find(ticket.model) if self.purse is not None else None
         cost = ticket.most if told is None or tariff is None else tariff.price(told)
@@ -151,6 +159,10 @@ class Meter:
         # A fork has a copy of what is under way in its parent, which settles it.
         if self.purse is not None and ticket.number is not None and ticket.owner == os.getpid():
             self.purse.settle(ticket.number, cost)
+
+
+def _may_cost(status: int) -> bool:
+    return status in TIMEOUTS or (status < 400 and status not in ELSEWHERE)
 
 
 def _was_not_sent(error: BaseException | None) -> bool:

@@ -22,12 +22,16 @@ FORM = "a model, then input= and output= in USD per million tokens; cached=, wri
 
 
 class Tokens(NamedTuple):
-    """What a call took. Those read from the server's cache and those written to it are among the input."""
+    """What a call took. Those read from the server's cache and those written to it are among the input. Of the input,
+    of the output and of what was read from the cache some are audio."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
     written: int = 0
+    input_audio: int = 0
+    output_audio: int = 0
+    cached_audio: int = 0
 
 
 class Tariff(Protocol):
@@ -45,7 +49,7 @@ class Tariff(Protocol):
 @dataclass(frozen=True, slots=True)
 class Price:
     """A line of the user's table: USD per million tokens. Without a price of their own, tokens read from the server's
-    cache, or written to it, cost what others do."""
+    cache, or written to it, cost what others do; those of audio cost what text does."""
 
     input: Decimal
     output: Decimal
@@ -144,15 +148,36 @@ class Published:
         """See `Tariff`."""
         from genai_prices import Usage
 
+        # Some gateways count what was cached apart; the package would refuse more of it than there is input.
+        entered = max(tokens.input, tokens.cached + tokens.written)
         usage = Usage(
-            # Some gateways count what was cached apart; the package would refuse more of it than there is input.
-            input_tokens=max(tokens.input, tokens.cached + tokens.written),
+            input_tokens=entered,
             output_tokens=tokens.output,
             cache_read_tokens=tokens.cached or None,
             cache_write_tokens=tokens.written or None,
+            output_audio_tokens=min(tokens.output_audio, tokens.output) or None,
+            **_audio_of_input(entered, tokens),
         )
         total: Decimal = self.prices.calc_price(usage)["total_price"]
         return math.ceil(total * NANO)
+
+
+def _audio_of_input(entered: int, tokens: Tokens) -> dict[str, int]:
+    """What the package must be told of audio: also how much of what was cached is audio, which is as little as can be
+    where the server tells none of it. No part may be larger than the whole."""
+    heard = min(tokens.input_audio, entered)
+    if not heard:
+        return {}
+    # What does not fit into the plain input was cached.
+    spare = heard - (entered - tokens.cached - tokens.written)
+    read = min(max(tokens.cached_audio, spare, 0), tokens.cached, heard)
+    kept = min(max(spare - read, 0), tokens.written)
+    audio = {"input_audio_tokens": heard}
+    if tokens.cached:
+        audio["cache_audio_read_tokens"] = read
+    if tokens.written:
+        audio["cache_audio_write_tokens"] = kept
+    return audio
 
 
 def published(model: str) -> Tariff | None:

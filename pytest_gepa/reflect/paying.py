@@ -10,6 +10,7 @@ from typing import Any
 from pytest_gepa.cost.meter import Meter, Ticket, pauses
 from pytest_gepa.cost.prices import Tokens
 from pytest_gepa.trace.fields import read_object, read_usage
+from pytest_gepa.trace.rough import told
 
 
 def make_pay(client: Any, meter: Meter, model: str, check: Callable[[], None] = lambda: None) -> Any:
@@ -54,5 +55,4 @@ def _settle(
 
 
 def _tokens(response: Any) -> Tokens:
-    usage = read_usage((read_object(response.content) or {}).get("usage"))
-    return Tokens(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
+    return told(read_usage((read_object(response.content) or {}).get("usage")))

@@ -48,9 +48,7 @@ def expected_lines(
     ]
     rollout = 0.0
     for name, used in sorted(_by_model(known).items()):
-        tokens = Tokens(
-            *(round(number / each) for number in (used.input, used.output, used.cached, used.written))
-        )
+        tokens = Tokens(**{name: round(getattr(used, name) / each) for name in Tokens._fields})
         paid = _price(prices, name, tokens, lacking)
         rollout += paid or 0.0
         lines.append(f"  {redact(name) or 'no name'}: {_product(prices, name, tokens, paid)}")
@@ -103,7 +101,7 @@ def _product(prices: PriceList, model: str, tokens: Tokens, paid: float | None) 
     tariff = prices.find(model)
     if tariff is None or paid is None:
         return f"{said}, price unknown"
-    out = tariff.price(Tokens(output=tokens.output)) / NANO
+    out = tariff.price(Tokens(output=tokens.output, output_audio=tokens.output_audio)) / NANO
     return f"{said}: {dollars(max(0.0, paid - out))} + {dollars(out)} = {dollars(paid)}"
 
 

@@ -93,13 +93,13 @@ stored here, from days ago perhaps: no prompt has done that."""
 OF_THE_SERVER = re.compile(
     r"overloaded|rate.?limit|too many requests|server[ _]error|unavailable|bad gateway"
     r"|\(code (?:40[12378]|429|5\d\d)\)"
-    r"|(?:^|; )(?:Remote|Local|Read|Write|Connect|Client|Incomplete|Chunked|Protocol|Network|Pool)\w*"
-    r"(?:Error|Timeout|Disconnected|Read)\b"
+    r"|(?:^|; )(?:(?:Remote|Local|Read|Write|Connect|Client|Server|Socket|SSL|Incomplete|Chunked|Protocol|Network|Pool)"
+    r"\w*(?:Error|Timeout|Disconnected|Read)|Timeout(?:Error)?)\b"
     rf"|{re.escape(CUT_OFF)}",
     re.IGNORECASE,
 )
 """What is told with status 200 and no answer where the server or the connection gave out: gateways put their own error
-into the body, streams break."""
+into the body, streams break or come no further. A task that was cancelled says not why, so `CancelledError` is none."""
 
 SAID = 300
 """Characters of an error that are the server's own words; further on it may quote the request."""

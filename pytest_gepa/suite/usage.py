@@ -28,13 +28,16 @@ _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 @dataclass(frozen=True, slots=True)
 class ModelUsage:
-    """Calls to one model, and their tokens. Those read from the server's cache or written to it are among the input."""
+    """Calls to one model, and their tokens, as in `Tokens`."""
 
     calls: int = 0
     input: int = 0
     output: int = 0
     cached: int = 0
     written: int = 0
+    input_audio: int = 0
+    output_audio: int = 0
+    cached_audio: int = 0
 
     def __add__(self, other: ModelUsage) -> ModelUsage:
         return ModelUsage(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))

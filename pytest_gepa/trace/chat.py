@@ -62,7 +62,8 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered. Tokens are its own count, 0 when it sent none. `error` is a failure that it reports.
+    """What a server answered. Tokens are its own count, 0 when it sent none (see `fields.Usage`). `error` is a failure
+    that it reports.
 
     A refusal is a message whose content begins with `[refusal]`: the model's own words, or a note that a content
     filter stopped it. `alternatives` and `logprob` are as in `Call`.
@@ -78,6 +79,9 @@ class Answer:
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0
     cache_write_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    cache_audio_tokens: int = 0
 
 
 # Requests

@@ -13,7 +13,7 @@ from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
-from pytest_gepa.trace.fields import read_object, read_usage
+from pytest_gepa.trace.fields import Usage, read_object, read_usage
 from pytest_gepa.trace.outermost import asking_an_application, sending
 from pytest_gepa.trace.protocols import Protocol, counts_all, is_whole
 from pytest_gepa.trace.record import Ordinal
@@ -21,6 +21,7 @@ from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.replay import NotRecorded, Place, sleep
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.trajectory import Call
+from pytest_gepa.trace.tries import End, Tries
 
 LONGEST_ERROR = 2_000
 """Characters that are kept of the body of an error."""
@@ -142,6 +143,21 @@ class Exchange:
                 for pause in self._fare.until_paid():
                     await sleep(pause)
 
+    def pay_again(self, before: End) -> None:
+        """See `tries.Payer`: what a library sends again by itself is one call still."""
+        self._settle_try(before)
+        self.pay()
+
+    async def pay_again_async(self, before: End) -> None:
+        """The same for a hook of an asynchronous client."""
+        self._settle_try(before)
+        await self.pay_async()
+
+    def _settle_try(self, before: End) -> None:
+        if self._fare is not None:
+            fare = self._fare
+            self.guarded(lambda: fare.settle_try(before))
+
     @contextlib.contextmanager
     def _telling_of_stops(self, fare: Fare) -> Iterator[None]:
         """The case is told of a request that is not sent: the application may not let it show. One that is sent, but is
@@ -184,12 +200,12 @@ class Exchange:
         self._recorder.add_refusal(text)
         raise NotRecorded(text)
 
-    def on_its_way(self, body: bytes) -> contextlib.AbstractContextManager[None]:
-        """For the time in which the library sends the request; see `outermost`.
+    def on_its_way(self, body: bytes, layer: str = "") -> contextlib.AbstractContextManager[None]:
+        """For the time in which the library sends the request; see `outermost`, and `Tries` for the layer.
 
         An application in this process that calls a model is no model itself: its own call is the one that counts.
         """
-        return asking_an_application(self._drop) if self._within else sending(body)
+        return asking_an_application(self._drop) if self._within else sending(body, Tries(self, layer))
 
     def stayed(self) -> None:
         """The request did not leave the process: a mock has answered."""
@@ -312,13 +328,9 @@ class Exchange:
             answer=answer.message,
             error=answer.error or (UNREADABLE if answer.message is None else ""),
             finish_reason=answer.finish_reason,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
             alternatives=answer.alternatives,
             logprob=answer.logprob,
-            cache_read_tokens=answer.cache_read_tokens,
-            cache_write_tokens=answer.cache_write_tokens,
-            reasoning_tokens=answer.reasoning_tokens,
+            **{name: getattr(answer, name) for name in Usage._fields},
         )
 
     def _end(self, call: Call, cause: BaseException | None = None, *, has_counted: bool = True) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from pytest_gepa.cost.meter import Meter, Ticket, pauses
 from pytest_gepa.cost.prices import Tokens
+from pytest_gepa.trace.rough import told
 from pytest_gepa.trace.trajectory import Call
+from pytest_gepa.trace.tries import End
 
 
 class Fare:
@@ -39,14 +41,17 @@ class Fare:
     def settle(self, call: Call, error: BaseException | None, *, has_counted: bool = True) -> None:
         """Note what the call came to, if it was sent. `has_counted` is False where the tokens that the server told are
         not all."""
+        self._settle(told(call) if has_counted else Tokens(), End(call.status, error, call.sent))
+
+    def settle_try(self, end: End) -> None:
+        """Note what a try came to that is made again, of whose answer nobody reads the count."""
+        self._settle(Tokens(), end)
+
+    def _settle(self, tokens: Tokens, end: End) -> None:
         ticket, self._ticket = self._ticket, None
-        if ticket is not None:
-            tokens = Tokens()
-            if has_counted:
-                tokens = Tokens(
-                    call.input_tokens, call.output_tokens, call.cache_read_tokens, call.cache_write_tokens
-                )
-            if call.sent:
-                self._meter.settle(ticket, tokens, call.status, error)
-            else:
-                self._meter.give_back(ticket)
+        if ticket is None:
+            return
+        if end.sent:
+            self._meter.settle(ticket, tokens, end.status, end.error)
+        else:
+            self._meter.give_back(ticket)

@@ -42,13 +42,17 @@ _NAMES = ("filename", "title", "displayName")
 
 class Usage(NamedTuple):
     """Tokens by a server's own count, 0 where it sent none. Those read from its cache, or written to it, are among the
-    input, those of reasoning among the output."""
+    input, those of reasoning among the output. Of the input, of the output and of what was read from the cache some are
+    audio."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0
     cache_write_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    cache_audio_tokens: int = 0
 
 
 # Values
@@ -156,6 +160,9 @@ def read_usage(data: Any) -> Usage:
         or read,
         cache_write_tokens=count_of(sent.get("cache_write_tokens")) or written,
         reasoning_tokens=reasoning,
+        input_audio_tokens=count_of(sent.get("audio_tokens")),
+        output_audio_tokens=count_of(got.get("audio_tokens")),
+        cache_audio_tokens=count_of(object_of(sent.get("cached_tokens_details")).get("audio_tokens")),
     )
 
 

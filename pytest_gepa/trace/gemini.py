@@ -226,7 +226,16 @@ def _usage(data: Mapping[str, Any]) -> Usage:
         output_tokens=count_of(_field(data, "candidatesTokenCount")) + thoughts,
         cache_read_tokens=count_of(_field(data, "cachedContentTokenCount")),
         reasoning_tokens=thoughts,
+        input_audio_tokens=_audio(data, "promptTokensDetails") + _audio(data, "toolUsePromptTokensDetails"),
+        output_audio_tokens=_audio(data, "candidatesTokensDetails"),
+        cache_audio_tokens=_audio(data, "cacheTokensDetails"),
     )
+
+
+def _audio(data: Mapping[str, Any], name: str) -> int:
+    """The tokens of audio in a list of counts by modality."""
+    counts = objects_of(_field(data, name))
+    return sum(count_of(_field(one, "tokenCount")) for one in counts if one.get("modality") == "AUDIO")
 
 
 class GeminiStream(EventReader):

@@ -28,6 +28,7 @@ class HttpLibrary:
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        self.name = str(module.__name__)
         self._sync_tee, self._async_tee = _tees(module)
         self._stored_stream = _stored_stream(module)
 
@@ -68,12 +69,10 @@ class HttpLibrary:
             base.__module__.partition(".")[0] for base in type(transport).__mro__
         ):
             return _aiohttp_is_genuine()
-        kinds = (self.module.HTTPTransport, self.module.AsyncHTTPTransport)
-        if not isinstance(transport, kinds):
-            transport = next((value for value in _attributes(transport) if isinstance(value, kinds)), None)
-        if transport is None:
+        own = self._own(transport)
+        if own is None:
             return False
-        return all(is_of(owner, step, *_OWN_PACKAGES) for owner, step in self._steps(client, transport))
+        return all(is_of(owner, step, *_OWN_PACKAGES) for owner, step in self._steps(client, own))
 
     def is_mocked(self, client: Any, request: Any, response: Any) -> bool:
         """Whether a response is certainly a mock's. In doubt it is not: what it cost counts.
@@ -84,19 +83,32 @@ class HttpLibrary:
         if "network_stream" in response.extensions:
             return False
         transport = self._transport(client, request)
-        if isinstance(transport, self.module.MockTransport):
+        wrapped = _wrapped(transport, (self.module.BaseTransport, self.module.AsyncBaseTransport))
+        if all(isinstance(one, self.module.MockTransport) for one in wrapped or [transport]):
             return True
-        return any(is_of(owner, step, *_MOCKING_PACKAGES) for owner, step in self._steps(client, transport))
+        steps = self._steps(client, self._own(transport) or transport)
+        return any(is_of(owner, step, *_MOCKING_PACKAGES) for owner, step in steps)
+
+    def is_played(self, transport: Any, response: Any) -> bool:
+        """The same of what one of the library's own transports has brought."""
+        if "network_stream" in response.extensions:
+            return False
+        return any(is_of(owner, step, *_MOCKING_PACKAGES) for owner, step in self._steps_below(transport))
+
+    def _own(self, transport: Any) -> Any:
+        """The library's own transport: this one, or one that it wraps; None if there is none."""
+        kinds = (self.module.HTTPTransport, self.module.AsyncHTTPTransport)
+        return transport if isinstance(transport, kinds) else next(iter(_wrapped(transport, kinds)), None)
 
     def _steps(self, client: Any, transport: Any) -> list[tuple[Any, str]]:
         """The methods that a request passes, from a client down."""
+        return [(client, "_send_single_request"), *self._steps_below(transport)]
+
+    def _steps_below(self, transport: Any) -> list[tuple[Any, str]]:
         is_async = isinstance(transport, self.module.AsyncHTTPTransport)
         name = "handle_async_request" if is_async else "handle_request"
         below = (transport, getattr(transport, "_pool", None))
-        return [
-            (client, "_send_single_request"),
-            *((owner, name) for owner in below if owner is not None),
-        ]
+        return [(owner, name) for owner in below if owner is not None]
 
     def is_in_process(self, client: Any, request: Any) -> bool:
         """Whether a request goes to an application in this process: the code under test, rather than a
@@ -112,8 +124,8 @@ class HttpLibrary:
         return choose(request.url) if choose is not None else getattr(client, "_transport", None)
 
 
-def _attributes(thing: Any) -> list[Any]:
-    return list(getattr(thing, "__dict__", {}).values())
+def _wrapped(transport: Any, kinds: tuple[type, ...]) -> list[Any]:
+    return [one for one in getattr(transport, "__dict__", {}).values() if isinstance(one, kinds)]
 
 
 def _delegate(tee: Any, name: str) -> Any:

@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from pytest_gepa.trace.tries import End, Tries, Try
+
 
 @dataclass(slots=True)
 class _Sending:
-    """A body on its way, and whether it still is: contexts are copied into tasks that live on. To an application in
-    this process it is None, and `on_call` is told of the calls that are made meanwhile."""
+    """A body on its way, and whether it still is: contexts are copied into tasks that live on. `tries` counts how often
+    it is sent. To an application in this process both are None, and `on_call` is told of the calls that are made
+    meanwhile."""
 
     body: bytes | None
+    tries: Tries | None = None
     on_call: Callable[[], None] | None = None
     active: bool = True
 
@@ -26,7 +30,20 @@ _sending: ContextVar[tuple[_Sending, ...]] = ContextVar("pytest_gepa_sending", d
 def is_below(body: bytes) -> bool:
     """Whether this very body is being sent for a library further up. Another body is another call, such as one that a
     hook of the application makes meanwhile."""
-    return any(item.active and item.body == body for item in _sending.get())
+    return _tries_of(body) is not None
+
+
+def begin_try(body: bytes | None, layer: str, before: End | None = None) -> Try | None:
+    """A library sends this body: the try that this is of a request on its way, None if it is of none. See `Tries`."""
+    tries = _tries_of(body) if body else None
+    return None if tries is None else tries.begin(layer, before)
+
+
+def _tries_of(body: bytes) -> Tries | None:
+    for item in _sending.get():
+        if item.active and item.tries is not None and item.body == body and not item.tries.payer.ended:
+            return item.tries
+    return None
 
 
 def tell_of_call() -> None:
@@ -36,14 +53,14 @@ def tell_of_call() -> None:
             item.on_call()
 
 
-def sending(body: bytes) -> contextlib.AbstractContextManager[None]:
+def sending(body: bytes, tries: Tries) -> contextlib.AbstractContextManager[None]:
     """While the block runs, in this thread or task, the body is on its way."""
-    return _during(_Sending(body))
+    return _during(_Sending(body, tries))
 
 
 def asking_an_application(on_call: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
     """While the block runs, an application in this process is at work; `on_call` is told of each of its calls."""
-    return _during(_Sending(None, on_call))
+    return _during(_Sending(None, on_call=on_call))
 
 
 @contextlib.contextmanager
@@ -54,4 +71,5 @@ def _during(item: _Sending) -> Iterator[None]:
         yield
     finally:
         item.active = False
+        item.tries = None  # it holds responses
         _sending.set(before)

@@ -50,7 +50,8 @@ class Call:
     `tools` holds the names of the tools offered, `other_texts` what else a request says beside its messages: the
     descriptions of the tools, of their parameters and of the answer's fields, and any longer text. `answer_format` is
     the schema that the answer was to follow ("" for none). Tokens are the server's own count, 0 when it sent none;
-    those read from its cache, or written to it, are among the input, those of reasoning among the output.
+    those read from its cache, or written to it, are among the input, those of reasoning among the output. Of the input,
+    of the output and of what was read from the cache some are audio.
 
     `kind` is "chat", "embedding" (recorded as a step: its vectors are no text), or "other" for an endpoint whose
     protocol is not known. `seconds` is how long the answer took to come; for one that is `cached`, when it came first,
@@ -87,6 +88,9 @@ class Call:
     reasoning_tokens: int = 0
     cache_write_tokens: int = 0
     superseded: bool = False
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    cache_audio_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.cost.estimate import OVERHEAD, Unbounded, most
+from pytest_gepa.cost.estimate import OVERHEAD, Unbounded, most, requests_in
 from pytest_gepa.cost.prices import Price, PriceList, Tokens, published
 from pytest_gepa.errors import SettingsError
 
@@ -113,6 +113,62 @@ def test_a_provider_before_a_slash_is_understood() -> None:
     assert plain.price(Tokens(1000, 100)) == named.price(Tokens(1000, 100))
 
 
+@needs_published
+def test_tokens_of_audio_have_their_own_price_where_one_is_published() -> None:
+    flash, audio, plain = (published(model) for model in ("gemini-2.5-flash", "gpt-audio", "gpt-5"))
+    assert flash is not None
+    assert audio is not None
+    assert plain is not None
+    assert flash.price(Tokens(1000, 0, input_audio=400)) == 600 * 300 + 400 * 1000
+    assert audio.price(Tokens(1000, 0, input_audio=400)) > audio.price(Tokens(1000))
+    assert audio.price(Tokens(0, 1000, output_audio=400)) > audio.price(Tokens(0, 1000))
+    assert plain.price(Tokens(1000, 100, input_audio=400, output_audio=50)) == plain.price(Tokens(1000, 100))
+    assert ONE.price(Tokens(1000, 100, input_audio=400, output_audio=50)) == ONE.price(Tokens(1000, 100))
+
+
+@needs_published
+def test_audio_in_the_server_s_cache_is_as_cheap_as_is_told() -> None:
+    flash = published("gemini-2.5-flash")
+    assert flash is not None
+    told = flash.price(Tokens(1000, 0, cached=700, input_audio=400, cached_audio=400))
+    untold = flash.price(Tokens(1000, 0, cached=700, input_audio=400))
+    assert told < untold
+    assert untold == flash.price(Tokens(1000, 0, cached=700, input_audio=400, cached_audio=100)), (
+        "at least so many"
+    )
+
+
+counts = st.integers(0, 5000)
+
+
+@needs_published
+@given(st.sampled_from(["gemini-2.5-flash", "gpt-audio", "gpt-realtime", "gpt-5"]), *[counts] * 7)
+def test_no_use_of_audio_passes_the_bound_whatever_is_counted(
+    model: str, entered: int, output: int, read: int, kept: int, heard: int, spoken: int, heard_again: int
+) -> None:
+    tariff = published(model)
+    assert tariff is not None
+    sound = {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}
+    asked = body(max_tokens=max(1, output), content=[sound], text="x" * 20_000)
+    price = tariff.price(Tokens(entered, output, read, kept, heard, spoken, heard_again))
+    assert 0 <= price <= most(model, tariff, asked)
+
+
+@needs_published
+def test_only_what_may_hold_audio_is_bounded_by_its_price() -> None:
+    flash = published("gemini-2.5-flash")
+    assert flash is not None
+    assert flash.context is not None
+    image = {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgoFiLE="}}]}]}
+    video = {"contents": [{"parts": [{"fileData": {"fileUri": "https://youtu.be/x"}}]}]}
+    bounds = [most("m", flash, json.dumps({"max_tokens": 1, **asked}).encode()) for asked in (image, video)]
+    assert bounds == [
+        flash.price(Tokens(flash.context, 1)),
+        flash.price(Tokens(flash.context, 1, input_audio=flash.context)),
+    ]
+    assert most("m", flash, body(max_tokens=1)) == flash.price(Tokens(len(body(max_tokens=1)) + OVERHEAD, 1))
+
+
 # The most that a request can come to
 
 
@@ -165,6 +221,17 @@ def test_a_request_without_a_bound_names_the_mend() -> None:
         {"messages": [{"role": "user", "content": [{"type": "image", "source": {"data": "aGk="}}]}]},
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]},
         {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}]}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "audio_url", "audio_url": {"url": "https://a/b"}}]}
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://a/b"}}]}
+            ]
+        },
+        {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
         {"tools": [{"type": "web_search"}]},
         {"tools": [{"url_context": {}}]},
         {"tools": [{"googleSearch": {}}, {"functionDeclarations": []}]},
@@ -213,11 +280,60 @@ def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fie
         },
         {"tools": [{"functionDeclarations": [{"name": "google_search", "description": "Ours."}]}]},
         {"web_search_options": None},
+        {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}},
     ],
 )
 def test_words_refer_to_nothing(fields: dict[str, Any]) -> None:
     asked = json.dumps({"model": "m", "max_tokens": 1, **fields}).encode()
     assert most("m", ONE, asked) == ONE.price(Tokens(len(asked) + OVERHEAD, 1))
+
+
+# A batch of requests
+
+
+def batch(holder: str, *asked: Any, **fields: Any) -> bytes:
+    return json.dumps(
+        {"requests": [{"custom_id": str(at), holder: one} for at, one in enumerate(asked)], **fields}
+    ).encode()
+
+
+@pytest.mark.parametrize("holder", ["params", "body", "request"])
+def test_a_batch_is_all_of_its_requests(holder: str) -> None:
+    one, two = ({"model": "m", "max_tokens": count, "messages": []} for count in (7, 11))
+    parts = requests_in("first", batch(holder, one, two))
+    assert [(model, json.loads(part)) for model, part in parts] == [("m", one), ("m", two)]
+    assert sum(most(model, ONE, part) for model, part in parts) >= ONE.price(Tokens(2 * OVERHEAD, 18))
+
+
+def test_a_batch_may_leave_the_model_to_what_stands_for_it() -> None:
+    parts = requests_in("m", batch("body", {"max_tokens": 7}, {}, None, model="m"))
+    assert [(model, json.loads(part)) for model, part in parts] == [
+        ("m", {"max_tokens": 7}),
+        ("m", {}),
+        ("m", {}),
+    ]
+
+
+def test_text_of_a_batch_has_no_fewer_bytes_than_it_came_in() -> None:
+    asked = {"model": "m", "system": "Grüße, 世界 \U0001f600"}
+    ((_, part),) = requests_in("m", batch("params", asked))
+    assert len(part) >= len(json.dumps(asked, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        body(max_tokens=7),
+        body(text='"requests"'),
+        b'{"requests": [], "model": "m"}',
+        b'{"requests": [{"model": "m", "content": {"parts": []}}]}',
+        b'{"requests": {"params": {}}}',
+        b'{"requests": ',
+        b'["requests"]',
+    ],
+)
+def test_any_other_request_is_one(asked: bytes) -> None:
+    assert requests_in("m", asked) == [("m", asked)]
 
 
 prices = st.decimals(0, 100, places=4)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import http.client
+import json
 import sqlite3
 import ssl
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -19,7 +22,10 @@ import requests
 import urllib3
 
 from pytest_gepa.suite.outcome import is_infrastructure, unanswered
+from pytest_gepa.trace.exchange import describe
 from pytest_gepa.trace.trajectory import Call, Message
+from tests.trace.byte_server import ByteServer, Connection
+from tests.trace.conftest import ask, capturing
 
 REQUEST = httpx.Request("POST", "http://server.test/v1/chat/completions")
 OF_THE_REQUEST = [400, 404, 405, 409, 410, 413, 415, 422]
@@ -261,6 +267,92 @@ def test_what_some_servers_say_of_the_account_or_their_memory_with_status_400_is
 )
 def test_an_answer_that_gave_out_under_status_200_is_none(error: str) -> None:
     assert unanswered([refused(200, error)])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError("timed out"),
+        asyncio.TimeoutError(),
+        aiohttp.ServerTimeoutError("Timeout on reading data from socket"),
+        aiohttp.SocketTimeoutError("Timeout on reading data from socket"),
+        aiohttp.ServerDisconnectedError(),
+        aiohttp.ClientPayloadError("Response payload is not completed"),
+        aiohttp.ClientOSError(104, "Connection reset by peer"),
+        ConnectionResetError(104, "Connection reset by peer"),
+        ssl.SSLEOFError(8, "EOF occurred in violation of protocol"),
+        ssl.SSLError("record layer failure"),
+        http.client.IncompleteRead(b"Dear", 9),
+        httpx.ReadTimeout("timed out"),
+        requests.exceptions.ChunkedEncodingError("Connection broken"),
+        urllib3.exceptions.ReadTimeoutError(mock.Mock(), "/", "Read timed out."),
+        urllib3.exceptions.SSLError("record layer failure"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_answer_under_status_200_whose_way_gave_out_is_none(error: Exception) -> None:
+    assert unanswered([refused(200, describe(error))])
+    assert unanswered([refused(200, f"{describe(error)}; so far: Dear")])
+    assert not unanswered([refused(200, f"incomplete; so far: {describe(error)}")])
+
+
+Ask = Callable[[str, bytes], None]
+JSON = {"Content-Type": "application/json"}
+SOON = 0.3
+"""Seconds after which a client gives up: enough for the head of an answer to come, but nothing here needs it to."""
+
+
+def through_urllib(url: str, data: bytes) -> None:
+    with urllib.request.urlopen(urllib.request.Request(url, data, JSON), timeout=SOON) as answer:
+        list(answer)
+
+
+def through_requests(url: str, data: bytes) -> None:
+    with requests.post(url, data=data, headers=JSON, stream=True, timeout=SOON) as answer:
+        list(answer.iter_lines())
+
+
+def through_httpx(url: str, data: bytes) -> None:
+    with httpx.stream("POST", url, content=data, headers=JSON, timeout=SOON) as answer:
+        list(answer.iter_lines())
+
+
+def through_aiohttp(url: str, data: bytes, **limit: float) -> None:
+    async def read() -> None:
+        timeout = aiohttp.ClientTimeout(**limit or {"sock_read": SOON})
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(url, data=data, headers=JSON) as answer,
+        ):
+            async for _ in answer.content:
+                pass
+
+    asyncio.run(read())
+
+
+def through_aiohttp_in_all(url: str, data: bytes) -> None:
+    through_aiohttp(url, data, total=SOON)
+
+
+@pytest.mark.parametrize(
+    "read", [through_urllib, through_requests, through_httpx, through_aiohttp, through_aiohttp_in_all]
+)
+def test_an_answer_that_stops_coming_is_none_though_the_application_hides_it(
+    read: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(connection: Connection) -> bool:
+        connection.head("content-type: text/event-stream", "transfer-encoding: chunked")
+        connection.chunk(b'data: {"choices": [{"index": 0, "delta": {"content": "Dear"}}]}\n\n')
+        connection.wait_for_hang_up()
+        return False
+
+    monkeypatch.setenv("NO_PROXY", "*")
+    with ByteServer(begin) as server, capturing(None, None) as recorder:
+        with pytest.raises(Exception, match=r"(?i)time|^$"):
+            read(server.url, json.dumps(ask(stream=True)).encode())
+        (call,) = recorder.end().calls
+    assert call.answer is None
+    assert unanswered([call])
 
 
 @pytest.mark.parametrize(

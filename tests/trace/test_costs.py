@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gepa.cost.bill import Account, Item
+from pytest_gepa.cost.bill import Account, Bill, Item
 from pytest_gepa.cost.estimate import OVERHEAD
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import PriceList, Tokens
@@ -414,6 +414,66 @@ def test_what_is_only_counted_or_looked_over_has_no_price(shop: Shop, ask: Ask, 
     assert (account.usd, account.unpriced) == (0.0, ())
     assert len(shop.server.requests) == 1
     assert len(shop.recorder.end().calls) == 1
+
+
+def test_audio_has_the_price_of_audio(tmp_path: Path) -> None:
+    """By published prices of Gemini 2.5 Flash: text $0.30, audio $1.00, output $2.50 a million."""
+    pytest.importorskip("genai_prices")
+    counted = {
+        "promptTokenCount": 1000,
+        "candidatesTokenCount": 10,
+        "promptTokensDetails": [
+            {"modality": "AUDIO", "tokenCount": 900},
+            {"modality": "TEXT", "tokenCount": 100},
+        ],
+    }
+    asked = {
+        "contents": [{"parts": [{"inlineData": {"mimeType": "audio/wav", "data": "aGk="}}]}],
+        "generationConfig": {"maxOutputTokens": 50},
+    }
+    with opened(Shop(tmp_path, cap=10 * ROOM)) as shop:
+        shop.meter.prices = PriceList()
+        shop.answer = lambda request: {**PARTS_END, "usageMetadata": counted}
+        path = "/models/gemini-2.5-flash:generateContent"
+        through_httpx(shop.url.replace("/chat/completions", path), json.dumps(asked).encode())
+        standing = shop.purse.standing()
+        assert standing.spent == 900 * 1000 + 100 * 300 + 10 * 2500
+        assert standing.largest >= 1_000_000 * 1000, "the whole context may be audio"
+        assert shop.billed == [Tokens(1000, 10, input_audio=900)]
+        account = Account(PriceList())
+        account.take(Bill(shop.meter.bill.path))
+        assert account.usd == standing.spent / 10**9
+
+
+def a_batch(*models: str) -> bytes:
+    asked = [{"custom_id": name, "params": json.loads(body(model=name))} for name in models]
+    return json.dumps({"requests": asked}).encode()
+
+
+def test_a_batch_is_reserved_as_all_of_its_requests(tmp_path: Path) -> None:
+    """What it came to is told elsewhere, and later: it counts with all that was reserved."""
+    with opened(Shop(tmp_path)) as shop:
+        shop.meter.prices = PriceList(["m input=0 output=1", "dear input=0 output=9"])
+        through_httpx(shop.url.replace("/chat/completions", "/messages/batches"), a_batch("m", "dear", "m"))
+        standing = shop.purse.standing()
+    assert standing.largest == 50 * (1000 + 9000 + 1000)
+    assert (standing.spent, standing.reserved) == (standing.largest, 0)
+    assert shop.billed == [None]
+
+
+def test_a_batch_that_could_pass_the_cap_is_not_sent(shop: Shop) -> None:
+    room = ROOM // (1000 * (len(body()) + OVERHEAD + 50))
+    with pytest.raises(CostStop, match="has no room for a request"):
+        through_httpx(
+            shop.url.replace("/chat/completions", "/messages/batches"), a_batch(*["m"] * (room + 1))
+        )
+    assert shop.server.requests == []
+
+
+def test_a_batch_with_a_model_without_a_price_is_not_sent(shop: Shop) -> None:
+    with pytest.raises(CostStop, match="the price of other is not known"):
+        through_httpx(shop.url.replace("/chat/completions", "/messages/batches"), a_batch("m", "other"))
+    assert shop.server.requests == []
 
 
 TELLING = [

@@ -128,6 +128,22 @@ def test_usage_is_read_under_the_names_of_several_servers() -> None:
     assert read_usage(None) == read_usage({"prompt_tokens": math.inf}) == Usage()
 
 
+def test_tokens_of_audio_are_among_the_others() -> None:
+    chat = {
+        "prompt_tokens": 9,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {
+            "audio_tokens": 6,
+            "cached_tokens": 4,
+            "cached_tokens_details": {"audio_tokens": 2, "text_tokens": 2},
+        },
+        "completion_tokens_details": {"audio_tokens": 3},
+    }
+    assert read_usage(chat) == Usage(
+        9, 5, 4, input_audio_tokens=6, output_audio_tokens=3, cache_audio_tokens=2
+    )
+
+
 @pytest.mark.parametrize(
     ("sent", "got", "details"),
     [

@@ -95,6 +95,23 @@ def test_what_a_tool_of_the_server_made_the_model_read_is_input() -> None:
         assert (answer.input_tokens, answer.output_tokens) == (659, 7)
 
 
+def test_tokens_of_audio_are_among_the_others() -> None:
+    usage = {
+        **USAGE,
+        "promptTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 3},
+            {"modality": "AUDIO", "tokenCount": 6},
+            {"modality": "AUDIO"},
+        ],
+        "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 2}],
+        "toolUsePromptTokensDetails": [{"modality": "AUDIO", "tokenCount": 1}],
+        "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 4}],
+    }
+    answer = read_answer(encode({**piece({"text": "So."}, finishReason="STOP"), "usageMetadata": usage}))
+    assert answer is not None
+    assert (answer.input_audio_tokens, answer.output_audio_tokens, answer.cache_audio_tokens) == (7, 4, 2)
+
+
 def test_code_that_the_server_has_run_is_a_call_with_its_result() -> None:
     code = {"executableCode": {"language": "PYTHON", "code": "print(1)"}}
     ran = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1\n"}}

@@ -11,9 +11,10 @@ from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.genuine import is_of, sockets_are_genuine
 from pytest_gepa.trace.hooks.aiohttp_body import hearing_reader, make_audible
 from pytest_gepa.trace.hooks.inflate import inflate
-from pytest_gepa.trace.outermost import sending
+from pytest_gepa.trace.outermost import begin_try
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.streamed_body import StreamedBody
+from pytest_gepa.trace.tries import End
 from pytest_gepa.trace.wire import Wire, bytes_of
 
 
@@ -32,6 +33,8 @@ class AiohttpHook:
         reader = hearing_reader(module.StreamReader)
         session = module.ClientSession
         wire.patches.replace(session, "_request", lambda original: _request(wire, module, reader, original))
+        if hasattr(module.ClientRequest, "send"):
+            wire.patches.replace(module.ClientRequest, "send", _try)
 
 
 def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,7 +54,7 @@ def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any])
                 if not self.closed:
                     await exchange.pay_async()
                 listen = functools.partial(_answered, reader, exchange, self, options)
-                with sending(body):
+                with exchange.on_its_way(body):
                     response = await original(self, method, str_or_url, **_heard_first(self, options, listen))
                 listen(response)
             else:
@@ -62,6 +65,23 @@ def _request(wire: Wire, module: Any, reader: Any, original: Callable[..., Any])
         return response
 
     return _request
+
+
+def _try(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A middleware may send a request again, and a redirect does."""
+
+    async def send(self: Any, *args: Any, **options: Any) -> Any:
+        # Its value is where a payload has it; up to 3.11 a request has bytes as they are.
+        one = begin_try(bytes_of(getattr(self.body, "_value", self.body)), "aiohttp")
+        if one is None:
+            return await original(self, *args, **options)
+        await one.pay_async()
+        with one.sending():
+            response = await original(self, *args, **options)
+        one.ended = lambda: End(response.status)  # which comes later
+        return response
+
+    return send
 
 
 def _body(module: Any, session: Any, options: dict[str, Any]) -> tuple[bytes | None, dict[str, Any]]:

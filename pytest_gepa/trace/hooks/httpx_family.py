@@ -8,7 +8,9 @@ from typing import Any
 
 from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.http_library import NAMES, HttpLibrary
+from pytest_gepa.trace.outermost import begin_try
 from pytest_gepa.trace.streamed_body import StreamedBody
+from pytest_gepa.trace.tries import End, Try
 from pytest_gepa.trace.wire import Wire
 
 
@@ -27,6 +29,12 @@ class HttpxHook:
         wire.patches.replace(module.Client, "send", lambda original: _sync_send(wire, library, original))
         wire.patches.replace(
             module.AsyncClient, "send", lambda original: _async_send(wire, library, original)
+        )
+        wire.patches.replace(
+            module.HTTPTransport, "handle_request", lambda original: _sync_try(library, original)
+        )
+        wire.patches.replace(
+            module.AsyncHTTPTransport, "handle_async_request", lambda original: _async_try(library, original)
         )
 
 
@@ -90,20 +98,57 @@ def _async_send(wire: Wire, library: HttpLibrary, original: Callable[..., Any]) 
     return send
 
 
+def _sync_try(library: HttpLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A transport around the library's own may send a request again, and a redirect does."""
+
+    def handle_request(self: Any, request: Any) -> Any:
+        one = begin_try(_content(request), library.name)
+        if one is None:
+            return original(self, request)
+        one.pay()
+        with one.sending():
+            response = original(self, request)
+        _ended(library, one, self, response)
+        return response
+
+    return handle_request
+
+
+def _async_try(library: HttpLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        one = begin_try(_content(request), library.name)
+        if one is None:
+            return await original(self, request)
+        await one.pay_async()
+        with one.sending():
+            response = await original(self, request)
+        _ended(library, one, self, response)
+        return response
+
+    return handle_async_request
+
+
+def _ended(library: HttpLibrary, one: Try, transport: Any, response: Any) -> None:
+    one.ended = lambda: End(response.status_code, sent=not library.is_played(transport, response))
+
+
+def _content(request: Any) -> bytes | None:
+    try:
+        content: bytes = request.content
+    except Exception:
+        return None  # a body that is a stream (an upload, a generator) can be read once, and that is the transport's
+    return content
+
+
 def _begin(wire: Wire, library: HttpLibrary, client: Any, request: Any) -> Exchange | None:
     """Take the request's place in the record; None for what is no call to a model."""
     if wire.target is None or request.method != "POST":
         return None
-    try:
-        body = request.content
-    except Exception:
-        # A body that is a stream (an upload, a generator) can be read once, and that is the transport's.
-        body = None
     return wire.begin(
         method=request.method,
         url=str(request.url),
         headers=request.headers,
-        body=body,
+        body=_content(request),
         is_network=lambda: library.is_network(client, request),
         is_in_process=lambda: library.is_in_process(client, request),
     )

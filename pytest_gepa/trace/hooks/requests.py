@@ -10,7 +10,6 @@ from typing import Any
 from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.genuine import is_of, is_played
 from pytest_gepa.trace.hooks import urllib3
-from pytest_gepa.trace.outermost import sending
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.wire import Wire, bytes_of
 
@@ -40,7 +39,7 @@ def _send(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[...
             response = exchange.replay(answer, functools.partial(_stored_response, module, self, request))
             if response is None:
                 exchange.pay()
-                with sending(bytes_of(request.body) or b""):
+                with exchange.on_its_way(bytes_of(request.body) or b""):
                     response = original(self, request, **options)
                 exchange.guarded(lambda: _answered(module, exchange, response, is_streamed))
             else:

@@ -12,9 +12,13 @@ from typing import Any
 from pytest_gepa.trace import heard
 from pytest_gepa.trace.exchange import Exchange
 from pytest_gepa.trace.genuine import is_of, is_played, sockets_are_genuine
-from pytest_gepa.trace.outermost import sending
+from pytest_gepa.trace.outermost import begin_try
 from pytest_gepa.trace.stored import StoredAnswer
+from pytest_gepa.trace.tries import End
 from pytest_gepa.trace.wire import Wire, bytes_of
+
+LAYER = "urllib3"
+"""See `tries.Tries`."""
 
 
 class Urllib3Hook:
@@ -88,7 +92,7 @@ def _urlopen(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
             else:
                 exchange = _begin(wire, self, given)
         if exchange is None:
-            return original(self, *args, **options)
+            return _try(self, given, lambda: original(self, *args, **options))
         try:
             answer = exchange.stored()
             response = exchange.replay(
@@ -96,7 +100,7 @@ def _urlopen(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
             )
             if response is None:
                 exchange.pay()
-                with sending(bytes_of(given["body"]) or b""):
+                with exchange.on_its_way(bytes_of(given["body"]) or b"", LAYER):
                     response = original(self, *args, **options)
                 exchange.guarded(lambda: _answered(exchange, self, given, response))
         except BaseException as error:
@@ -105,6 +109,26 @@ def _urlopen(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
         return response
 
     return urlopen
+
+
+def _try(pool: Any, given: Mapping[str, Any], send: Callable[[], Any]) -> Any:
+    """Send what a library further up has recorded, or the same once more: a pool that tries again calls itself."""
+    one = begin_try(bytes_of(given.get("body")), LAYER, _before(given))
+    if one is None:
+        return send()
+    one.pay()
+    with one.sending():
+        response = send()
+    one.ended = lambda: End(
+        response.status, sent=not is_played(getattr(pool, "ConnectionCls", None), response)
+    )
+    return response
+
+
+def _before(given: Mapping[str, Any]) -> End | None:
+    """How the try ended that is made again."""
+    history = getattr(given.get("retries"), "history", ())
+    return End(history[-1].status, history[-1].error) if history else None
 
 
 def _begin(wire: Wire, pool: Any, given: Mapping[str, Any]) -> Exchange | None:
