@@ -50,7 +50,7 @@ def belongings(
     theirs where a text of a search case has it too.
     """
     search, held = ([case for case in cases if case.split == split] for split in ("search", "holdout"))
-    shown, theirs = ({*_values(one), *_texts_of(one, texts)} for one in (search, held))
+    shown, theirs = (_with_stripped([*_values(one), *_texts_of(one, texts)]) for one in (search, held))
     if not held:
         return Belongings(frozenset(theirs), frozenset(shown), frozenset())
     sources = list(sources)
@@ -68,11 +68,16 @@ def belongings(
     for file in files:
         theirs_beside |= _in_file(file, own, other)
         shown_beside |= _in_file(file, other, own)
-    shown |= shown_beside
-    theirs_beside -= theirs
+    shown |= _with_stripped(shown_beside)
+    theirs_beside = _with_stripped(theirs_beside) - theirs
     theirs_beside -= _ordinary(theirs_beside, [*shown, *_sources(search)])
     words = (text for text in theirs_beside if text.isascii() and text.isalpha() and not tells(text))
     return Belongings(frozenset(theirs | theirs_beside), frozenset(shown), frozenset(words))
+
+
+def _with_stripped(texts: Iterable[str]) -> set[str]:
+    """The texts, also without blanks at their ends: those of a line that was read from a file are seldom printed."""
+    return {form for text in texts for form in (text, text.strip()) if form}
 
 
 def _texts_of(cases: Iterable[Case], texts: Mapping[str, Sequence[str]]) -> Iterator[str]:

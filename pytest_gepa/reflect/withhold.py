@@ -51,7 +51,11 @@ class Withholder:
     ) -> None:
         today = "\n".join(prompts)
         theirs, shown, words = belongings(cases, sources, texts)
-        secrets = {value for value in theirs - shown if value.strip() and not _stands_in(value, today)}
+        secrets = {
+            value
+            for value in theirs - shown
+            if (bare := value.strip()) and bare not in shown and not _stands_in(bare, today)
+        }
         self._words = {value for value in secrets & words if len(value) >= SHORTEST}
         long = {
             spelling

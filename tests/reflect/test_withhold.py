@@ -50,6 +50,16 @@ def test_what_a_search_case_or_a_prompt_has_too_is_no_secret():
     assert cut("a post", SEARCH, shared, prompt="postal") == f"a {HELD_OUT}"
 
 
+def test_blanks_at_the_ends_of_a_value_are_no_part_of_what_makes_it_known():
+    read = case("2", "holdout", author="Kim Mayer of Ulm\n", other="  Zoe Quist ", kind=" Q7\n")
+    assert cut("for Kim Mayer of Ulm, and 'Zoe Quist', a 'Q7'", SEARCH, read) == (
+        f"for {HELD_OUT}, and '{HELD_OUT}', a '{HELD_OUT}'"
+    )
+    shared = case("3", "holdout", text="An apple\n", label="fruit")
+    assert cut("An apple\nis 'fruit'", SEARCH, shared) == "An apple\nis 'fruit'"
+    assert cut("a post", case("0", "search", label="post\n"), HELD) == "a post"
+
+
 @pytest.mark.parametrize("spell", [repr, json.dumps, str])
 def test_a_value_is_known_in_every_spelling(spell):
     value = 'Zoë says:\n"no"\tway'
