@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 from pytest_gepa.reflect.belongings import belongings
-from pytest_gepa.reflect.partial import LEAST, Pieces
+from pytest_gepa.reflect.occurrences import Occurrences
+from pytest_gepa.reflect.partial import Pieces
+from pytest_gepa.reflect.plain import Plain
+from pytest_gepa.reflect.spans import Span, joined, marked
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import Source
@@ -21,14 +23,12 @@ SHORTEST = 4
 make the evidence unreadable."""
 
 HELD_OUT = "[held out]"
-_LONG_HEAD = 12
 _MOST_LINES = 200
 """Of a longer value enough lines are long enough to be known alone."""
 
 _MARGIN = r"[ \t]*\n[ \t]*(?:[E>|#][ \t]*)?"
 
-_WORD = re.compile(r"(\\[nrt]|)(\w+)")
-"""A word, and what may stand before it for the end of a line in a text that is quoted."""
+_WORD = re.compile(r"\w+")
 
 
 class Withholder:
@@ -36,10 +36,10 @@ class Withholder:
 
     That is the values of their parameters (`texts`, by case id, are those that their reprs do not show), their ids, the
     sentences in a test function that is theirs alone, and what stands in a row with one of their values in a table of
-    the `sources`. What a search case has too is no secret, nor is what stands in `prompts`. A piece of a long value, as
-    reports cut them short, is cut like the whole; so are several lines with a margin, such as pytest's `E`. A short
-    value is cut where it stands in quotes, or alone, or on a line from which something was cut; a word of such a row
-    where it is no part of another.
+    the `sources`. What a search case has too is no secret, nor is what stands in `prompts`. Values are known in any
+    escapes, such as those of JSON. A piece of a long value, as reports cut them short, is cut like the whole; so are
+    several lines with a margin, such as pytest's `E`. A short value is cut where it stands in quotes, or alone, or on a
+    line from which something was cut; a word of such a row where it is no part of another.
     """
 
     def __init__(
@@ -57,25 +57,20 @@ class Withholder:
             if (bare := value.strip()) and bare not in shown and not _stands_in(bare, today)
         }
         self._words = {value for value in secrets & words if len(value) >= SHORTEST}
-        long = {
-            spelling
-            for value in secrets - self._words
-            if len(value) >= SHORTEST
-            for spelling in _spellings(value)
-        }
-        self._values = sorted(long, key=lambda value: (-len(value), value))
-        # There may be thousands of values, and texts of megabytes: a text is read once for all of them.
-        self._by_head: dict[str, list[int]] = defaultdict(list)
-        for rank, value in enumerate(self._values):
-            self._by_head[_head(value)].append(rank)
+        long = {value for value in secrets - self._words if len(value) >= SHORTEST}
+        read = {value: Plain(value).text for value in sorted(long)}
+        self._long = Occurrences(
+            form for pair in read.items() for form in pair if len(form.strip()) >= SHORTEST
+        )
         longest = sorted(secrets, key=lambda value: (-len(value), value))
         self._blocks = tuple(block for value in longest if (block := _block(value)) is not None)
         self._short = _alternatives(value for value in secrets if len(value) < SHORTEST)
+        self._quoted = re.compile(rf"""(["'])({self._short})\1""")
+        self._whole = re.compile(rf"(?<![\w.])(?:{self._short})(?![\w.])")
         self._has_secrets = bool(secrets)
-        self._pieces = Pieces(
-            (value for value in self._values if len(value) >= LEAST),
-            (today, *shown, *sorted({case.source for case in cases if case.split == "search"})),
-        )
+        may_be_shown = (today, *shown, *{case.source for case in cases if case.split == "search"})
+        outermost = (text for value, text in read.items() if repr(value) not in read)
+        self._pieces = Pieces(outermost, (Plain(text).text for text in may_be_shown))
 
     def exhibit(self, exhibit: Exhibit) -> Exhibit:
         """The same exhibit without anything of the held-out cases."""
@@ -102,42 +97,38 @@ class Withholder:
         for first, block in self._blocks:
             if first in text:
                 text = re.sub(block, HELD_OUT, text)
-        heads: set[str] = set()
-        for size in (SHORTEST, _LONG_HEAD):
-            starts = range(len(text) - size + 1)
-            heads.update(head for at in starts if (head := text[at : at + size]) in self._by_head)
-        for rank in sorted(rank for head in heads for rank in self._by_head[head]):
-            text = text.replace(self._values[rank], HELD_OUT)
-        text = self._pieces.replace(text, HELD_OUT)
-        if self._words:
-            text = _WORD.sub(self._without_word, text)
-        return self._without_short(text) if self._short else text
-
-    def _without_word(self, found: re.Match[str]) -> str:
-        escape, word = found.groups()
-        if f"{escape[1:]}{word}" in self._words:
-            return f"{escape[:1]}{HELD_OUT}"
-        return f"{escape}{HELD_OUT}" if word in self._words else found[0]
-
-    def _without_short(self, text: str) -> str:
-        if re.fullmatch(self._short, text.strip()):
+        if self._short and re.fullmatch(self._short, text.strip()):
             return HELD_OUT
-        text = re.sub(rf"""(["'])(?:{self._short})\1""", rf"\1{HELD_OUT}\1", text)
-        if HELD_OUT not in text:
-            return text
-        whole = re.compile(rf"(?<![\w.])(?:{self._short})(?![\w.])")
-        lines = text.split("\n")
-        return "\n".join(whole.sub(HELD_OUT, line) if HELD_OUT in line else line for line in lines)
+        found = joined(self._found(text))
+        if self._short and found:
+            found = joined([*found, *self._short_beside(text, found)])
+        return marked(text, found, HELD_OUT)
 
+    def _found(self, text: str) -> Iterator[Span]:
+        """Where something of the held-out cases stands, in the text itself or in what it says without escapes."""
+        yield from self._found_in(text)
+        plain = Plain(text)
+        if plain.text != text:
+            yield from (plain.place(*span) for span in self._found_in(plain.text))
+        yield from (plain.place(*span) for span in self._pieces.find(plain.text))
 
-def _head(value: str) -> str:
-    return value[:_LONG_HEAD] if len(value) >= _LONG_HEAD else value[:SHORTEST]
+    def _found_in(self, text: str) -> Iterator[Span]:
+        for start, end, _ in self._long.find(text):
+            yield start, end
+        if self._words:
+            yield from (word.span() for word in _WORD.finditer(text) if word[0] in self._words)
+        if self._short:
+            yield from (quoted.span(2) for quoted in self._quoted.finditer(text))
 
-
-def _spellings(value: str) -> set[str]:
-    """A value as it is, and as Python and JSON write it inside quotes."""
-    written = (repr(value), json.dumps(value), json.dumps(value, ensure_ascii=False))
-    return {value, *(one[1:-1] for one in written)}
+    def _short_beside(self, text: str, found: Sequence[Span]) -> Iterator[Span]:
+        """Where short values stand as a whole in lines from which something else is cut."""
+        done = 0
+        for start, end in found:
+            if start >= done:
+                line = text.rfind("\n", 0, start) + 1
+                done = text.find("\n", end)
+                done = len(text) if done < 0 else done
+                yield from (whole.span() for whole in self._whole.finditer(text, line, done))
 
 
 def _block(value: str) -> tuple[str, str] | None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.reflect.partial import LEAST, Pieces
+from pytest_gepa.reflect.spans import marked
 from pytest_gepa.reflect.tables import beside, python_nodes, tables
 from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
 from pytest_gepa.suite.rollout import Case
@@ -68,6 +73,52 @@ def test_a_value_is_known_in_every_spelling(spell):
         f"x '{HELD_OUT}' y",
         f'x "{HELD_OUT}" y',
     )
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    repr,
+    ascii,
+    json.dumps,
+    lambda text: json.dumps(text, ensure_ascii=False),
+    html.escape,
+    quote,
+    lambda text: text.encode("ascii", "xmlcharrefreplace").decode("ascii"),
+]
+
+
+def cut_as(value: str, spellings: Sequence[Callable[[str], str]]) -> str:
+    """What is left of a held-out value that is written so, the quotes around it taken off."""
+    told = value
+    for spell in spellings:
+        told = spell(told)
+    left = cut(f"said {told} today", SEARCH, case("2", "holdout", text=value))
+    for _ in range(4):
+        left = unquote(html.unescape(left))
+    return re.sub(r"""["'\\]""", "", left)
+
+
+@pytest.mark.parametrize("first", SPELLINGS)
+@pytest.mark.parametrize("second", SPELLINGS)
+def test_a_value_is_known_in_spellings_of_spellings(first, second):
+    for value in ("Где мой заказ 😀?", """She said "5' wide", it's \\off <now>""", "C:\\new\\table"):
+        assert cut_as(value, [first, second]) == f"said {HELD_OUT} today"
+
+
+@given(st.text(min_size=1).map("Zoe{}Quist".format), st.lists(st.sampled_from(SPELLINGS), max_size=3))
+def test_no_spelling_hides_a_value(value: str, spellings: list[Callable[[str], str]]):
+    assert cut_as(value, spellings) == f"said {HELD_OUT} today"
+
+
+def test_what_a_report_leaves_of_a_value_in_escapes_is_cut_and_chance_is_not():
+    value, other = "Привет, где мой заказ номер сорок два?", "Привет, а где мой?"
+    told = json.dumps([f"{value[:30]}...", other])
+    assert cut(told, SEARCH, case("2", "holdout", text=value)) == json.dumps([f"{HELD_OUT}...", other])
+
+
+def test_around_a_value_in_an_address_everything_stays():
+    told = f"GET /find?q={quote('мой Kim Mayer заказ')}&n=100%"
+    kept = told.replace("Kim%20Mayer", HELD_OUT)
+    assert cut(told, SEARCH, case("2", "holdout", text="Kim Mayer")) == kept
 
 
 def test_what_a_report_leaves_of_a_long_value_is_cut():
@@ -195,13 +246,16 @@ def test_rows_are_found_at_every_depth():
 texts = st.text(alphabet="abc ", min_size=1, max_size=60)
 
 
+def without_pieces(secrets: list[str], text: str) -> str:
+    return marked(text, Pieces(secrets, []).find(text), "\0")
+
+
 @given(st.lists(texts, max_size=3), texts, texts, st.integers(0, 60), st.integers(0, 60))
 def test_no_long_run_of_a_withheld_text_is_left(
     secrets: list[str], before: str, after: str, start: int, end: int
 ):
-    pieces = Pieces(secrets, [])
     text = before + "".join(secret[start:end] for secret in secrets) + after
-    left = pieces.replace(text, "\0")
+    left = without_pieces(secrets, text)
     for secret in secrets:
         for at in range(len(secret) - 2 * LEAST + 1):
             assert secret[at : at + 2 * LEAST] not in left
@@ -211,7 +265,7 @@ def test_no_long_run_of_a_withheld_text_is_left(
 def test_a_text_without_such_a_run_stays_as_it_is(secrets: list[str], text: str):
     runs = {secret[at : at + LEAST] for secret in secrets for at in range(len(secret) - LEAST + 1)}
     if not any(run in text for run in runs):
-        assert Pieces(secrets, []).replace(text, "\0") == text
+        assert without_pieces(secrets, text) == text
 
 
 def file(path: str, text: str, *names: str) -> Source:
