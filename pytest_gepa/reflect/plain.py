@@ -1,7 +1,8 @@
-"""A text as it was before it was written as code, on a page or in an address: escapes are read, however deep.
+"""A text as it was before it was written as code, on a page or in an address: escapes are read, however deep, and
+what begins a new line is a blank.
 
-What a text has had done to it is unknown, and the same is done to it over and over: JSON in JSON, its repr in a log.
-So no value is written in all these ways; the text is read back, and a value with it, in the same way.
+What a text has had done to it is unknown, and the same is done to it over and over: JSON in JSON, its repr in a log,
+that in a diff. So no value is written in all these ways; the text is read back, and a value with it, in the same way.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _ESCAPE = re.compile(
     rf"|&(?:amp;)*(?:#(?P<decimal>\d{{1,7}})|#[xX](?P<entity>{_HEX}{{1,6}})|(?P<name>amp|lt|gt|quot|apos|nbsp));"
     rf"|%(?P<octets>[0-7]{_HEX}|[cCdD]{_HEX}{_MORE}|[eE]{_HEX}{_MORE}{{2}}|[fF][0-7]{_MORE}{{3}})"
 )
+# A margin is that of pytest's reports and diffs, of mails and comments; the quotes are those of a text that pprint has
+# laid out in lines.
+_LINE = r"""\n[ \t\r]*(?:(?:[>|#+?^"'-]|E(?=\s|\Z))[ \t\r]*)*"""
+_BREAK = re.compile(rf"""["']?[ \t\r]*(?:{_LINE})+|[ \t\r]{{2,}}|[\t\r]""")
 _SIGNS = {"": "", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'", "nbsp": "\N{NO-BREAK SPACE}"}
 _MOST_READINGS = 3
@@ -40,6 +45,7 @@ class Plain:
         for _ in range(_MOST_READINGS):
             if not self._change(_ESCAPE, _unescaped):
                 break
+        self._change(_BREAK, lambda _: " ")
 
     def place(self, start: int, end: int) -> _Place:
         """Where what stands at `start` to `end` of the plain text stands in the one that it was read from."""

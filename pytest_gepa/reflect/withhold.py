@@ -23,11 +23,6 @@ SHORTEST = 4
 make the evidence unreadable."""
 
 HELD_OUT = "[held out]"
-_MOST_LINES = 200
-"""Of a longer value enough lines are long enough to be known alone."""
-
-_MARGIN = r"[ \t]*\n[ \t]*(?:[E>|#][ \t]*)?"
-
 _WORD = re.compile(r"\w+")
 
 
@@ -58,18 +53,13 @@ class Withholder:
         }
         self._words = {value for value in secrets & words if len(value) >= SHORTEST}
         long = {value for value in secrets - self._words if len(value) >= SHORTEST}
-        read = {value: Plain(value).text for value in sorted(long)}
-        self._long = Occurrences(
-            form for pair in read.items() for form in pair if len(form.strip()) >= SHORTEST
-        )
-        longest = sorted(secrets, key=lambda value: (-len(value), value))
-        self._blocks = tuple(block for value in longest if (block := _block(value)) is not None)
+        self._long = Occurrences(form for value in long for form in _forms(value) if form not in shown)
         self._short = _alternatives(value for value in secrets if len(value) < SHORTEST)
         self._quoted = re.compile(rf"""(["'])({self._short})\1""")
         self._whole = re.compile(rf"(?<![\w.])(?:{self._short})(?![\w.])")
         self._has_secrets = bool(secrets)
         may_be_shown = (today, *shown, *{case.source for case in cases if case.split == "search"})
-        outermost = (text for value, text in read.items() if repr(value) not in read)
+        outermost = (Plain(value).text for value in sorted(long) if repr(value) not in long)
         self._pieces = Pieces(outermost, (Plain(text).text for text in may_be_shown))
 
     def exhibit(self, exhibit: Exhibit) -> Exhibit:
@@ -94,9 +84,6 @@ class Withholder:
         """The text without anything of the held-out cases."""
         if not self._has_secrets:
             return text
-        for first, block in self._blocks:
-            if first in text:
-                text = re.sub(block, HELD_OUT, text)
         if self._short and re.fullmatch(self._short, text.strip()):
             return HELD_OUT
         found = joined(self._found(text))
@@ -105,7 +92,7 @@ class Withholder:
         return marked(text, found, HELD_OUT)
 
     def _found(self, text: str) -> Iterator[Span]:
-        """Where something of the held-out cases stands, in the text itself or in what it says without escapes."""
+        """Where something of the held-out cases stands, in the text itself or in what was read back of it."""
         yield from self._found_in(text)
         plain = Plain(text)
         if plain.text != text:
@@ -131,12 +118,16 @@ class Withholder:
                 yield from (whole.span() for whole in self._whole.finditer(text, line, done))
 
 
-def _block(value: str) -> tuple[str, str] | None:
-    """The first line of a value of several lines, and a pattern of the whole with any margin; None for another."""
-    lines = [line.strip() for line in value.strip().splitlines()]
-    if not 1 < len(lines) <= _MOST_LINES:
-        return None
-    return lines[0], _MARGIN.join(map(re.escape, lines))
+def _forms(value: str) -> Iterator[str]:
+    """A value as it is, and as it is found in a text that was read back: with what begins its first line, and without.
+
+    Nothing but marks, as of a margin, would be found anywhere.
+    """
+    yield value
+    for text in (value, f"\n{value}\n") if "\n" in value or "\\n" in value else (value,):
+        form = Plain(text).text.strip()
+        if len(form) >= SHORTEST and any(map(str.isalnum, form)):
+            yield form
 
 
 def _stands_in(value: str, text: str) -> bool:

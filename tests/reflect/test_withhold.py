@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import pprint
 import re
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, unquote
@@ -127,7 +128,9 @@ def test_what_a_report_leaves_of_a_long_value_is_cut():
     assert cut(LONG[:20], SEARCH, HELD) == LONG[:20]
 
 
-@pytest.mark.parametrize("margin", ["", "    ", "E     ", "> ", "  | ", "# "])
+@pytest.mark.parametrize(
+    "margin", ["", "    ", "E     ", "> ", "  | ", "# ", "- ", "E     - ", "E     + ", "E   | > ", ">> "]
+)
 def test_a_value_of_several_short_lines_is_cut_with_any_margin(margin: str):
     value = "refund 4711\n\nKim Mayer"
     said = "E   AssertionError: " + value.replace("\n", f"\n{margin}")
@@ -137,6 +140,37 @@ def test_a_value_of_several_short_lines_is_cut_with_any_margin(margin: str):
     assert cut("refund 4711\nfor Kim Mayer", SEARCH, case("2", "holdout", text=value)) == (
         "refund 4711\nfor Kim Mayer"
     )
+
+
+LINES = "Hi Bob\n- parcel lost\nE-mail: Zoe\n"
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda text: pprint.pformat(["other " * 3, text], width=20),
+        lambda text: "E   assert x\n" + "".join(f"E     - {line}\n" for line in text.splitlines()),
+        lambda text: text.replace("\n", "\n?     ^^^ -\n"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: json.dumps(pprint.pformat([text], width=20)),
+    ],
+)
+def test_no_line_of_a_value_of_short_lines_is_left(tell: Callable[[str], str]):
+    left = cut(tell(LINES), SEARCH, case("2", "holdout", text=LINES))
+    assert left.count(HELD_OUT) == 1
+    assert not re.search("Bob|parcel|lost|mail|Zoe", left)
+
+
+def test_a_line_that_is_wrapped_is_known_and_its_neighbours_stay():
+    held = case("2", "holdout", text="a parcel for Zoe Quist of Ulm")
+    assert cut("E  so a parcel for\nE  > Zoe Quist  of\n  Ulm - not yet", SEARCH, held) == (
+        f"E  so {HELD_OUT} - not yet"
+    )
+    assert cut("a parcel for\n\nE Kim", SEARCH, held) == "a parcel for\n\nE Kim"
+
+
+def test_a_text_of_blanks_takes_no_time():
+    assert cut(" " * 300_000 + LONG, SEARCH, HELD) == " " * 300_000 + HELD_OUT
 
 
 def test_words_that_search_cases_have_too_are_no_piece_of_a_held_out_value():
