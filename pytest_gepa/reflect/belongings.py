@@ -29,11 +29,13 @@ class Belongings(NamedTuple):
     """The texts of held-out cases, and those of search cases.
 
     `words` are those of the held-out cases' that only stand in their rows, and are words of any language or program.
+    `own` are those of search cases less the reprs of their parameters: an object's may show what all cases have.
     """
 
     theirs: Texts
     shown: Texts
     words: Texts
+    own: Texts
 
 
 class _File(NamedTuple):
@@ -50,9 +52,11 @@ def belongings(
     theirs where a text of a search case has it too.
     """
     search, held = ([case for case in cases if case.split == split] for split in ("search", "holdout"))
-    shown, theirs = (_with_stripped([*_values(one), *_texts_of(one, texts)]) for one in (search, held))
+    own_texts, theirs = (_with_stripped([*_values(one), *_texts_of(one, texts)]) for one in (search, held))
+    shown = own_texts | _with_stripped(_reprs(search))
+    theirs |= _with_stripped(_reprs(held))
     if not held:
-        return Belongings(frozenset(theirs), frozenset(shown), frozenset())
+        return Belongings(frozenset(theirs), frozenset(shown), frozenset(), frozenset(own_texts))
     sources = list(sources)
     files = [_File(source, _tables(source)) for source in sources]
     rows, rows_shown = positioned([one for one in sources if one.suffix == ".py"], cases)
@@ -68,11 +72,14 @@ def belongings(
     for file in files:
         theirs_beside |= _in_file(file, own, other)
         shown_beside |= _in_file(file, other, own)
-    shown |= _with_stripped(shown_beside)
+    own_texts |= _with_stripped(shown_beside)
+    shown |= own_texts
     theirs_beside = _with_stripped(theirs_beside) - theirs
     theirs_beside -= _ordinary(theirs_beside, [*shown, *_sources(search)])
     words = (text for text in theirs_beside if text.isascii() and text.isalpha() and not tells(text))
-    return Belongings(frozenset(theirs | theirs_beside), frozenset(shown), frozenset(words))
+    return Belongings(
+        frozenset(theirs | theirs_beside), frozenset(shown), frozenset(words), frozenset(own_texts)
+    )
 
 
 def _with_stripped(texts: Iterable[str]) -> set[str]:
@@ -89,12 +96,14 @@ def _values(cases: Iterable[Case]) -> Iterator[str]:
     for case in cases:
         name = case.nodeid.rsplit("::", 1)[-1]
         yield from (case.nodeid, name, name.partition("[")[0])
-        for _, value in case.parameters:
-            if value not in _EVERYBODYS:
-                yield value
-                yield from literals(value)
+        for value in _reprs([case]):
+            yield from literals(value)
         yield from filter(tells, _strings(case.source))
     yield from (label for label in _labels(cases) if len(label) >= SHORTEST_LABEL)
+
+
+def _reprs(cases: Iterable[Case]) -> Iterator[str]:
+    return (value for case in cases for _, value in case.parameters if value not in _EVERYBODYS)
 
 
 def _labels(cases: Iterable[Case]) -> Iterator[str]:

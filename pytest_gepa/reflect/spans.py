@@ -19,6 +19,19 @@ def joined(spans: Iterable[Span]) -> list[Span]:
     return found
 
 
+def outside(spans: Iterable[Span], kept: Iterable[Span]) -> list[Span]:
+    """The spans in order without those that lie within one of `kept`."""
+    found: list[Span] = []
+    waiting = sorted(kept, reverse=True)
+    reached = -1
+    for start, end in sorted(spans):
+        while waiting and waiting[-1][0] <= start:
+            reached = max(reached, waiting.pop()[1])
+        if end > reached:
+            found.append((start, end))
+    return found
+
+
 def marked(text: str, spans: Iterable[Span], mark: str) -> str:
     """The text with `mark` in the place of each of these spans, which are in order and apart."""
     pieces: list[str] = []

@@ -12,7 +12,7 @@ from pytest_gepa.reflect.belongings import belongings
 from pytest_gepa.reflect.occurrences import Occurrences
 from pytest_gepa.reflect.partial import Pieces
 from pytest_gepa.reflect.plain import Plain
-from pytest_gepa.reflect.spans import Span, joined, marked
+from pytest_gepa.reflect.spans import Span, joined, marked, outside
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import Source
@@ -23,6 +23,9 @@ SHORTEST = 4
 make the evidence unreadable."""
 
 HELD_OUT = "[held out]"
+_Place = tuple[Span, bool]
+"""A span, and whether it may be shown, with all that is in it."""
+
 _WORD = re.compile(r"\w+")
 
 
@@ -31,10 +34,11 @@ class Withholder:
 
     That is the values of their parameters (`texts`, by case id, are those that their reprs do not show), their ids, the
     sentences in a test function that is theirs alone, and what stands in a row with one of their values in a table of
-    the `sources`. What a search case has too is no secret, nor is what stands in `prompts`. Values are known in any
-    escapes, such as those of JSON. A piece of a long value, as reports cut them short, is cut like the whole; so are
-    several lines with a margin, such as pytest's `E`. A short value is cut where it stands in quotes, or alone, or on a
-    line from which something was cut; a word of such a row where it is no part of another.
+    the `sources`. What a search case has too is no secret, nor is what stands in `prompts`; and a secret stays where it
+    is a part of a text or a line that they have. Values are known in any escapes, such as those of JSON. A piece of a
+    long value, as reports cut them short, is cut like the whole; so are several lines with a margin, such as pytest's
+    `E`. A short value is cut where it stands in quotes, or alone, or on a line from which something was cut; a word of
+    such a row where it is no part of another.
     """
 
     def __init__(
@@ -44,8 +48,9 @@ class Withholder:
         prompts: Iterable[str] = (),
         texts: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
+        prompts = list(prompts)
         today = "\n".join(prompts)
-        theirs, shown, words = belongings(cases, sources, texts)
+        theirs, shown, words, own = belongings(cases, sources, texts)
         secrets = {
             value
             for value in theirs - shown
@@ -53,11 +58,20 @@ class Withholder:
         }
         self._words = {value for value in secrets & words if len(value) >= SHORTEST}
         long = {value for value in secrets - self._words if len(value) >= SHORTEST}
-        self._long = Occurrences(form for value in long for form in _forms(value) if form not in shown)
         self._short = _alternatives(value for value in secrets if len(value) < SHORTEST)
         self._quoted = re.compile(rf"""(["'])({self._short})\1""")
         self._whole = re.compile(rf"(?<![\w.])(?:{self._short})(?![\w.])")
         self._has_secrets = bool(secrets)
+        forms = {form for value in long for form in _forms(value)} - shown
+        self._long = Occurrences(forms)
+        self._kept = {
+            form
+            for text in {*own, *prompts}
+            for part in self._with_secrets(text)
+            if part.strip() not in secrets
+            for form in _forms(part)
+        }
+        self._long = Occurrences(forms | self._kept)
         may_be_shown = (today, *shown, *{case.source for case in cases if case.split == "search"})
         outermost = (Plain(value).text for value in sorted(long) if repr(value) not in long)
         self._pieces = Pieces(outermost, (Plain(text).text for text in may_be_shown))
@@ -86,26 +100,38 @@ class Withholder:
             return text
         if self._short and re.fullmatch(self._short, text.strip()):
             return HELD_OUT
-        found = joined(self._found(text))
+        places = list(self._places(text))
+        kept = [span for span, is_kept in places if is_kept]
+        found = joined(outside((span for span, is_kept in places if not is_kept), kept))
         if self._short and found:
-            found = joined([*found, *self._short_beside(text, found)])
+            found = joined([*found, *outside(self._short_beside(text, found), kept)])
         return marked(text, found, HELD_OUT)
 
-    def _found(self, text: str) -> Iterator[Span]:
+    def _with_secrets(self, text: str) -> Iterator[str]:
+        """A text in which one of the secrets stands, and its lines of which this is true."""
+        if self._has_secret(text):
+            yield text
+            yield from filter(self._has_secret, text.splitlines())
+
+    def _has_secret(self, text: str) -> bool:
+        is_short_there = bool(self._short) and self._whole.search(text) is not None
+        return is_short_there or any(self._long.find(Plain(text).text))
+
+    def _places(self, text: str) -> Iterator[_Place]:
         """Where something of the held-out cases stands, in the text itself or in what was read back of it."""
-        yield from self._found_in(text)
+        yield from self._places_in(text)
         plain = Plain(text)
         if plain.text != text:
-            yield from (plain.place(*span) for span in self._found_in(plain.text))
-        yield from (plain.place(*span) for span in self._pieces.find(plain.text))
+            yield from ((plain.place(*span), is_kept) for span, is_kept in self._places_in(plain.text))
+        yield from ((plain.place(*span), False) for span in self._pieces.find(plain.text))
 
-    def _found_in(self, text: str) -> Iterator[Span]:
-        for start, end, _ in self._long.find(text):
-            yield start, end
+    def _places_in(self, text: str) -> Iterator[_Place]:
+        for start, end, known in self._long.find(text):
+            yield (start, end), known in self._kept
         if self._words:
-            yield from (word.span() for word in _WORD.finditer(text) if word[0] in self._words)
+            yield from ((word.span(), False) for word in _WORD.finditer(text) if word[0] in self._words)
         if self._short:
-            yield from (quoted.span(2) for quoted in self._quoted.finditer(text))
+            yield from ((quoted.span(2), False) for quoted in self._quoted.finditer(text))
 
     def _short_beside(self, text: str, found: Sequence[Span]) -> Iterator[Span]:
         """Where short values stand as a whole in lines from which something else is cut."""

@@ -37,6 +37,73 @@ SEARCH, HELD = (
 )
 
 
+class TestInsideOfWhatMayBeShown:
+    """A held-out value may be a part of what a search case has."""
+
+    held = case("1", "holdout", label="card", total=2000)
+
+    @pytest.mark.parametrize(
+        ("label", "text"),
+        [
+            ("gift card", "{'label': 'gift card'}"),
+            ("gift\ncard", "E    - gift\nE    - card"),
+            ("gift card für Zoe", r"gift card f\u00fcr Zoe"),
+            ("Dear all,\nmy gift card is lost.", "E   + my gift card is lost."),
+            (12000, "12000 of 20001 in a20001"),
+            ("one of the cards that I own", "one of the cards that I own, 1 2 3"),
+        ],
+    )
+    def test_it_stays(self, label: object, text: str):
+        assert cut(text, case("0", "search", label=label), self.held) == text
+
+    @pytest.mark.parametrize(
+        ("text", "left"),
+        [
+            ("card", HELD_OUT),
+            ("gift cards", f"gift {HELD_OUT}s"),
+            ("my gift card, a card", f"my gift card, a {HELD_OUT}"),
+            ("2000 x2000y 2000.", f"{HELD_OUT} x{HELD_OUT}y {HELD_OUT}."),
+            ("gift card of Zoe", HELD_OUT),
+            ("the gift card", HELD_OUT),
+        ],
+    )
+    def test_by_itself_and_in_longer_ones_of_theirs_it_does_not(self, text: str, left: str):
+        label = "gift" if text == "gift cards" else "gift card"
+        held = case("2", "holdout", text="gift card of Zoe", other="the gift card", more="the gift")
+        assert cut(text, case("0", "search", label=label), self.held, held) == left
+
+    def test_a_short_one_stays_too(self):
+        cases = (case("0", "search", text="say 'Q7' or 42"), case("1", "holdout", grade="Q7", n=42, k="card"))
+        assert cut("card: say 'Q7' or 42, not 'Q7'", *cases) == (
+            f"{HELD_OUT}: say 'Q7' or 42, not {HELD_OUT}"
+        )
+
+    def test_it_stays_in_a_prompt(self):
+        prompt = "You are kind.\nDiscard what is old."
+        assert cut(f"{prompt}\na card", SEARCH, self.held, prompt=prompt) == f"{prompt}\na {HELD_OUT}"
+        assert cut("Discard what is old.", SEARCH, self.held, prompt=prompt) == "Discard what is old."
+
+    def test_what_the_repr_of_an_object_shows_of_all_is_nobodys(self):
+        shown = "<Row 'first' of ['first', 'Zoe waits']>"
+        first = Case("t.py::t[0]", "t.py::t[0]", "", (("row", shown),))
+        second = Case(
+            "t.py::t[1]",
+            "t.py::t[1]",
+            "",
+            (("row", shown.replace("'first' of", "'Zoe waits' of")),),
+            "holdout",
+        )
+        texts = {first.id: ["first"], second.id: ["Zoe waits"]}
+        left = Withholder([first, second], texts=texts).cut(shown)
+        assert left == f"<Row 'first' of ['first', '{HELD_OUT}']>"
+
+    def test_many_that_begin_alike_take_no_time(self):
+        head = "Dear customer service team of the northern branch, please look into the following matter: "
+        cases = [case(str(at), "holdout" if at % 2 else "search", text=f"{head}{at}!") for at in range(3_000)]
+        text = "".join(f"{head}{at}!\n" for at in range(3_000))
+        assert cut(text, *cases).count(HELD_OUT) == 1_500
+
+
 def test_without_held_out_cases_nothing_is_cut():
     assert cut("An apple, a fruit, 7", SEARCH) == "An apple, a fruit, 7"
 
