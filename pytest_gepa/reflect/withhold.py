@@ -82,9 +82,10 @@ class Withholder:
             return exhibit
         case, rollout = exhibit.case, exhibit.rollout
         other = None if exhibit.other is None else self._rollout(exhibit.other)
+        parameters = tuple((name, self.cut(value)) for name, value in case.parameters)
         return replace(
             exhibit,
-            case=replace(case, source=self.cut(case.source)),
+            case=replace(case, source=self.cut(case.source), parameters=parameters),
             rollout=self._rollout(rollout),
             expected=self.cut(exhibit.expected),
             other=other,

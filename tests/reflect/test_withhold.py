@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from pytest_gepa.reflect.partial import LEAST, Pieces
 from pytest_gepa.reflect.spans import marked
 from pytest_gepa.reflect.tables import beside, python_nodes, tables
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.sources import Source
+from pytest_gepa.trace.trajectory import Call, Trajectory
 
 
 def case(name: str, split: str, source: str = "", **values: object) -> Case:
@@ -102,6 +104,26 @@ class TestInsideOfWhatMayBeShown:
         cases = [case(str(at), "holdout" if at % 2 else "search", text=f"{head}{at}!") for at in range(3_000)]
         text = "".join(f"{head}{at}!\n" for at in range(3_000))
         assert cut(text, *cases).count(HELD_OUT) == 1_500
+
+
+class TestExhibits:
+    held = case("1", "holdout", label="card", tool="cancel_plan")
+
+    def shown(self, of: Case, *calls: Call, failure: str = "") -> Exhibit:
+        rollout = Rollout("c", of.id, "t", Outcome.failed, 0.0, Trajectory(calls, failure=failure))
+        return Withholder([of, self.held]).exhibit(Exhibit(of, rollout))
+
+    def test_parameters_are_shown_no_more_of_than_the_source_and_the_failure_are(self):
+        row = "<Row 'first' of ['first', 'card']>"
+        of = Case("t.py::t[0]", "t.py::t[0]", "x = 'card'", (("row", row), ("label", "'gift card'")))
+        left = self.shown(of, failure=f"not in {row}")
+        assert left.case.source == f"x = {HELD_OUT}"
+        assert left.rollout.trajectory.failure == f"not in <Row 'first' of ['first', {HELD_OUT}]>"
+        assert dict(left.case.parameters) == {
+            "row": f"<Row 'first' of ['first', {HELD_OUT}]>",
+            "label": "'gift card'",
+        }
+        assert (left.case.id, left.case.nodeid) == (of.id, of.nodeid)
 
 
 def test_without_held_out_cases_nothing_is_cut():
