@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,12 +17,14 @@ from pytest_gepa.reflect.tables import Table, Texts, beside, identifies, numbere
 from pytest_gepa.suite.rollout import Case, function_of
 from pytest_gepa.suite.sources import Source
 from pytest_gepa.suite.values import tells
+from pytest_gepa.trace.redact import REDACTED
 
 SHORTEST_LABEL = 5
 """Fewer characters may be pytest's own count."""
 
 _EVERYBODYS = ("True", "False", "None", "Ellipsis")
 _PAIR = 2
+_LEAST_LEFT = 4
 
 
 class Belongings(NamedTuple):
@@ -36,6 +38,15 @@ class Belongings(NamedTuple):
     shown: Texts
     words: Texts
     own: Texts
+
+    def with_redacted(self, redact: Callable[[str], str]) -> Belongings:
+        """The same with what is left of each text without its secrets: no more of it is printed and logged."""
+        theirs = _redacted(self.theirs, redact)
+        if not theirs:
+            return self
+        own = _redacted(self.own, redact)
+        shown = own | _redacted(self.shown - self.own, redact)
+        return Belongings(self.theirs | theirs, self.shown | shown, self.words, self.own | own)
 
 
 class _File(NamedTuple):
@@ -85,6 +96,16 @@ def belongings(
 def _with_stripped(texts: Iterable[str]) -> set[str]:
     """The texts, also without blanks at their ends: those of a line that was read from a file are seldom printed."""
     return {form for text in texts for form in (text, text.strip()) if form}
+
+
+def _redacted(texts: Iterable[str], redact: Callable[[str], str]) -> set[str]:
+    """What is left of those texts that have secrets, where it may still be known."""
+    pairs = ((text, redact(text)) for text in texts)
+    return {
+        left
+        for text, left in pairs
+        if left != text and sum(map(str.isalnum, left.replace(REDACTED, ""))) >= _LEAST_LEFT
+    }
 
 
 def _texts_of(cases: Iterable[Case], texts: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from pytest_gepa.reflect.spans import Span, joined, marked, outside
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import Source
-from pytest_gepa.trace.rewrite import rewrite_trajectory
+from pytest_gepa.trace.rewrite import rewrite_trajectory, same
 
 SHORTEST = 4
 """A value of fewer characters is cut only where it stands as a whole one: cut out of every word that holds it, it would
@@ -35,7 +35,8 @@ class Withholder:
     That is the values of their parameters (`texts`, by case id, are those that their reprs do not show), their ids, the
     sentences in a test function that is theirs alone, and what stands in a row with one of their values in a table of
     the `sources`. What a search case has too is no secret, nor is what stands in `prompts`; and a secret stays where it
-    is a part of a text or a line that they have. Values are known in any escapes, such as those of JSON. A piece of a
+    is a part of a text or a line that they have. What is cut has been through `redact`, and so a value is known by what
+    that leaves of it, too. Values are known in any escapes, such as those of JSON. A piece of a
     long value, as reports cut them short, is cut like the whole; so are several lines with a margin, such as pytest's
     `E`. A short value is cut where it stands in quotes, or alone, or on a line from which something was cut; a word of
     such a row where it is no part of another.
@@ -47,10 +48,11 @@ class Withholder:
         sources: Iterable[Source] = (),
         prompts: Iterable[str] = (),
         texts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        redact: Callable[[str], str] = same,
     ) -> None:
         prompts = list(prompts)
         today = "\n".join(prompts)
-        theirs, shown, words, own = belongings(cases, sources, texts)
+        theirs, shown, words, own = belongings(cases, sources, texts).with_redacted(redact)
         secrets = {
             value
             for value in theirs - shown

@@ -20,6 +20,7 @@ from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.sources import Source
+from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.trajectory import Call, Trajectory
 
 
@@ -433,6 +434,19 @@ class TestSources:
         assert self.cut("a billing team", source) == "a billing team"
         assert (
             self.cut("a billing team", file("gold.json", '{"held-one": ["billing team"]}')) == f"a {HELD_OUT}"
+        )
+
+    def test_what_redaction_has_left_of_a_text_is_known(self):
+        redact = Redactor({}, [r"\d{4}-\d{2}"]).redact
+        source = file("gold.csv", "id,text\none,key 4710-11\none,to Kim: 4710-11\nheld-one,to Zoe: 4711-22\n")
+        texts = {self.cases[1].id: ("pay 4711-22 to Max", "4711-23", "key 4711-22", "meet 1234-56")}
+        search = (*self.cases, case("2", "search", text="meet 4711-22", more="say [redacted] twice"))
+        told = redact(
+            "to Zoe: 4711-22; to Kim: 4711-22; pay 4711-22 to Max; meet 1234-56; key 4711-22; 4711-23"
+        )
+        left = Withholder(search, [source], texts=texts, redact=redact).cut(told)
+        assert left == (
+            f"{HELD_OUT}; to Kim: [redacted]; {HELD_OUT}; meet [redacted]; key [redacted]; [redacted]"
         )
 
     def test_texts_of_objects_are_their_cases(self):
