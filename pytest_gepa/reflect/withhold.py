@@ -17,6 +17,7 @@ from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import Source
 from pytest_gepa.trace.rewrite import rewrite_trajectory, same
+from pytest_gepa.trace.trajectory import Trajectory
 
 SHORTEST = 4
 """A value of fewer characters is cut only where it stands as a whole one: cut out of every word that holds it, it would
@@ -94,7 +95,13 @@ class Withholder:
         )
 
     def _rollout(self, rollout: Rollout) -> Rollout:
-        trajectory = rewrite_trajectory(rollout.trajectory, self.cut)
+        # The tools that a program offers are its own, as its prompts are; of others a model has made up the name.
+        made_up = _called(rollout.trajectory) - {
+            tool for call in rollout.trajectory.calls for tool in call.tools
+        }
+        trajectory = rewrite_trajectory(
+            rollout.trajectory, self.cut, lambda name: self.cut(name) if name in made_up else name
+        )
         return replace(rollout, trajectory=trajectory, feedback=self.cut(rollout.feedback))
 
     def cut(self, text: str) -> str:
@@ -145,6 +152,14 @@ class Withholder:
                 done = text.find("\n", end)
                 done = len(text) if done < 0 else done
                 yield from (whole.span() for whole in self._whole.finditer(text, line, done))
+
+
+def _called(trajectory: Trajectory) -> set[str]:
+    """The names of the tools that models have called."""
+    answers = (
+        message for call in trajectory.calls for message in (call.answer, *call.alternatives, *call.request)
+    )
+    return {made.name for message in answers if message is not None for made in message.tool_calls}
 
 
 def _forms(value: str) -> Iterator[str]:

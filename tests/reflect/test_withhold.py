@@ -21,7 +21,7 @@ from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.sources import Source
 from pytest_gepa.trace.redact import Redactor
-from pytest_gepa.trace.trajectory import Call, Trajectory
+from pytest_gepa.trace.trajectory import Call, Message, ToolCall, Trajectory
 
 
 def case(name: str, split: str, source: str = "", **values: object) -> Case:
@@ -125,6 +125,27 @@ class TestExhibits:
             "label": "'gift card'",
         }
         assert (left.case.id, left.case.nodeid) == (of.id, of.nodeid)
+
+    def test_tools_keep_their_names_where_the_program_offers_them(self):
+        made = [
+            ToolCall(str(at), name, f'{{"why": "{name}"}}') for at, name in enumerate(["cancel_plan", "card"])
+        ]
+        call = Call(
+            "k",
+            "card-1",
+            (Message("tool", "cancel_plan: done", tool_call_id="card-call"),),
+            Message("assistant", "", tool_calls=tuple(made)),
+            tools=("refund_order", "cancel_plan"),
+        )
+        (left,) = self.shown(SEARCH, call, failure="wanted 'cancel_plan'").rollout.trajectory.calls
+        assert left.tools == ("refund_order", "cancel_plan")
+        assert left.answer is not None
+        assert [(one.name, one.arguments) for one in left.answer.tool_calls] == [
+            ("cancel_plan", f'{{"why": "{HELD_OUT}"}}'),
+            (HELD_OUT, f'{{"why": "{HELD_OUT}"}}'),
+        ]
+        assert left.request[0].content == f"{HELD_OUT}: done"
+        assert (left.model, left.request[0].tool_call_id) == ("card-1", "card-call")
 
 
 def test_without_held_out_cases_nothing_is_cut():
