@@ -40,7 +40,8 @@ class Pieces:
                 continue
             start, end = _whole_run(text, at, *windows[text[at : at + _WINDOW]], done)
             if end - start >= LEAST:
-                yield start, end
+                # The blanks around it may be the ends of lines.
+                yield start + (text[start] == " "), end - (text[end - 1] == " ")
                 done = end
 
 

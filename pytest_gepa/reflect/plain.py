@@ -27,7 +27,7 @@ _ESCAPE = re.compile(
 # A margin is that of pytest's reports and diffs, of mails and comments; the quotes are those of a text that pprint has
 # laid out in lines.
 _LINE = r"""\n[ \t\r]*(?:(?:[>|#+?^"'-]|E(?=\s|\Z))[ \t\r]*)*"""
-_BREAK = re.compile(rf"""["']?[ \t\r]*(?:{_LINE})+|[ \t\r]{{2,}}|[\t\r]""")
+_BREAK = re.compile(rf"""[ \t\r]*(?:["'][ \t\r]*)?(?:{_LINE})+|[ \t\r]{{2,}}|[\t\r]""")
 _SIGNS = {"": "", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'", "nbsp": "\N{NO-BREAK SPACE}"}
 _MOST_READINGS = 3

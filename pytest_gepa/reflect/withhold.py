@@ -24,10 +24,13 @@ SHORTEST = 4
 make the evidence unreadable."""
 
 HELD_OUT = "[held out]"
+
 _Place = tuple[Span, bool]
 """A span, and whether it may be shown, with all that is in it."""
 
 _WORD = re.compile(r"\w+")
+_EDGES = re.compile(r"\A\W+|\W+\Z")
+"""What may stand around a secret on a line that has nothing else, which does not make it a part of another text."""
 
 
 class Withholder:
@@ -37,10 +40,10 @@ class Withholder:
     sentences in a test function that is theirs alone, and what stands in a row with one of their values in a table of
     the `sources`. What a search case has too is no secret, nor is what stands in `prompts`; and a secret stays where it
     is a part of a text or a line that they have. What is cut has been through `redact`, and so a value is known by what
-    that leaves of it, too. Values are known in any escapes, such as those of JSON. A piece of a
-    long value, as reports cut them short, is cut like the whole; so are several lines with a margin, such as pytest's
-    `E`. A short value is cut where it stands in quotes, or alone, or on a line from which something was cut; a word of
-    such a row where it is no part of another.
+    that leaves of it, too. Values are known in any escapes, such as those of JSON. A piece of a long value, as reports
+    cut them short, is cut like the whole; so are several lines with a margin, such as pytest's `E`. A short value is
+    cut where it stands in quotes, or alone, or on a line from which something was cut; a word of such a row where it is
+    no part of another.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Withholder:
             form
             for text in {*own, *prompts}
             for part in self._with_secrets(text)
-            if part.strip() not in secrets
+            if _EDGES.sub("", part) not in secrets
             for form in _forms(part)
         }
         self._long = Occurrences(forms | self._kept)

@@ -75,6 +75,10 @@ class TestInsideOfWhatMayBeShown:
         held = case("2", "holdout", text="gift card of Zoe", other="the gift card", more="the gift")
         assert cut(text, case("0", "search", label=label), self.held, held) == left
 
+    def test_a_line_that_is_the_value_itself_makes_it_no_part_of_another(self):
+        listed = case("0", "search", text='Queues:\n  "card",\n  a gift card,\n')
+        assert cut('a gift card, "card"', listed, self.held) == f'a gift card, "{HELD_OUT}"'
+
     def test_a_short_one_stays_too(self):
         cases = (case("0", "search", text="say 'Q7' or 42"), case("1", "holdout", grade="Q7", n=42, k="card"))
         assert cut("card: say 'Q7' or 42, not 'Q7'", *cases) == (
@@ -227,6 +231,14 @@ def test_what_a_report_leaves_of_a_value_in_escapes_is_cut_and_chance_is_not():
     assert cut(told, SEARCH, case("2", "holdout", text=value)) == json.dumps([f"{HELD_OUT}...", other])
 
 
+def test_lines_around_a_piece_stay_lines():
+    value = "The parcel for Aunt Petunia never came.\nIt was sent to Little Whinging in March."
+    told = "E   The parcel for Aunt Petunia never came.\nE   Nor mine.\nE   at last\nE   It was sent to Little Whinging"
+    assert cut(told, SEARCH, case("2", "holdout", text=value)) == (
+        f"E   {HELD_OUT}\nE   Nor mine.\nE   at last\nE   {HELD_OUT}"
+    )
+
+
 def test_around_a_value_in_an_address_everything_stays():
     told = f"GET /find?q={quote('мой Kim Mayer заказ')}&n=100%"
     kept = told.replace("Kim%20Mayer", HELD_OUT)
@@ -277,6 +289,7 @@ def test_a_line_that_is_wrapped_is_known_and_its_neighbours_stay():
     assert cut("E  so a parcel for\nE  > Zoe Quist  of\n  Ulm - not yet", SEARCH, held) == (
         f"E  so {HELD_OUT} - not yet"
     )
+    assert cut(pprint.pformat(["a parcel for Zoe Quist of Ulm"], width=16), SEARCH, held) == f"[{HELD_OUT}]"
     assert cut("a parcel for\n\nE Kim", SEARCH, held) == "a parcel for\n\nE Kim"
 
 
