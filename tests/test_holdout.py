@@ -40,7 +40,7 @@ CASES = [
 ]
 GOLD = {
     "one": {"mark": "ANI", "why": "it is an animal"},
-    "canary-word": {"mark": "CANARY-GOLD", "why": "CANARY-WHY of a row"},
+    "canary-word": {"mark": "CANARY-GOLD", "why": "CANARY-WHY of a row", "bill": "CANARY 4711-22"},
 }
 ANSWERS = ["the first answer", "the second answer", "CANARY-ANSWER", "another CANARY-ANSWER"]
 
@@ -93,7 +93,7 @@ LONG = "no more than its two ends"
 def run(tmp_path_factory: pytest.TempPathFactory):
     for project in new_project(tmp_path_factory.mktemp("held") / "project"):
         project.write({"conftest.py": CONFTEST, "test_route.py": TESTS})
-        yield project.optimize("--gepa-trials=1", "-vv", "--showlocals")
+        yield project.optimize("--gepa-trials=1", "-vv", "--showlocals", "-o", r"gepa_redact=\d{4}-\d{2}")
 
 
 def test_no_canary_of_a_held_out_case_reaches_a_reflection(run: Run) -> None:

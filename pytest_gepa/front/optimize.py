@@ -249,7 +249,8 @@ def _withholder(session: pytest.Session, settings: Settings, inputs: Inputs) -> 
     prompts = [component.text for component in inputs.components]
     sources = case_sources(settings.rootdir, inputs.cases)
     held_out = {case.id for case in inputs.cases if case.split == "holdout"}
-    return Withholder(inputs.cases, sources, prompts, case_texts(session.items, held_out))
+    redact = Redactor(os.environ, settings.redact).redact
+    return Withholder(inputs.cases, sources, prompts, case_texts(session.items, held_out), redact)
 
 
 def _finish(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -17,23 +17,36 @@ from pytest_gepa.reflect.tables import Table, Texts, beside, identifies, numbere
 from pytest_gepa.suite.rollout import Case, function_of
 from pytest_gepa.suite.sources import Source
 from pytest_gepa.suite.values import tells
+from pytest_gepa.trace.redact import REDACTED
 
 SHORTEST_LABEL = 5
 """Fewer characters may be pytest's own count."""
 
 _EVERYBODYS = ("True", "False", "None", "Ellipsis")
 _PAIR = 2
+_LEAST_LEFT = 4
 
 
 class Belongings(NamedTuple):
     """The texts of held-out cases, and those of search cases.
 
     `words` are those of the held-out cases' that only stand in their rows, and are words of any language or program.
+    `own` are those of search cases less the reprs of their parameters: an object's may show what all cases have.
     """
 
     theirs: Texts
     shown: Texts
     words: Texts
+    own: Texts
+
+    def with_redacted(self, redact: Callable[[str], str]) -> Belongings:
+        """The same with what is left of each text without its secrets: no more of it is printed and logged."""
+        theirs = _redacted(self.theirs, redact)
+        if not theirs:
+            return self
+        own = _redacted(self.own, redact)
+        shown = own | _redacted(self.shown - self.own, redact)
+        return Belongings(self.theirs | theirs, self.shown | shown, self.words, self.own | own)
 
 
 class _File(NamedTuple):
@@ -50,9 +63,11 @@ def belongings(
     theirs where a text of a search case has it too.
     """
     search, held = ([case for case in cases if case.split == split] for split in ("search", "holdout"))
-    shown, theirs = ({*_values(one), *_texts_of(one, texts)} for one in (search, held))
+    own_texts, theirs = (_with_stripped([*_values(one), *_texts_of(one, texts)]) for one in (search, held))
+    shown = own_texts | _with_stripped(_reprs(search))
+    theirs |= _with_stripped(_reprs(held))
     if not held:
-        return Belongings(frozenset(theirs), frozenset(shown), frozenset())
+        return Belongings(frozenset(theirs), frozenset(shown), frozenset(), frozenset(own_texts))
     sources = list(sources)
     files = [_File(source, _tables(source)) for source in sources]
     rows, rows_shown = positioned([one for one in sources if one.suffix == ".py"], cases)
@@ -68,11 +83,29 @@ def belongings(
     for file in files:
         theirs_beside |= _in_file(file, own, other)
         shown_beside |= _in_file(file, other, own)
-    shown |= shown_beside
-    theirs_beside -= theirs
+    own_texts |= _with_stripped(shown_beside)
+    shown |= own_texts
+    theirs_beside = _with_stripped(theirs_beside) - theirs
     theirs_beside -= _ordinary(theirs_beside, [*shown, *_sources(search)])
     words = (text for text in theirs_beside if text.isascii() and text.isalpha() and not tells(text))
-    return Belongings(frozenset(theirs | theirs_beside), frozenset(shown), frozenset(words))
+    return Belongings(
+        frozenset(theirs | theirs_beside), frozenset(shown), frozenset(words), frozenset(own_texts)
+    )
+
+
+def _with_stripped(texts: Iterable[str]) -> set[str]:
+    """The texts, also without blanks at their ends: those of a line that was read from a file are seldom printed."""
+    return {form for text in texts for form in (text, text.strip()) if form}
+
+
+def _redacted(texts: Iterable[str], redact: Callable[[str], str]) -> set[str]:
+    """What is left of those texts that have secrets, where it may still be known."""
+    pairs = ((text, redact(text)) for text in texts)
+    return {
+        left
+        for text, left in pairs
+        if left != text and sum(map(str.isalnum, left.replace(REDACTED, ""))) >= _LEAST_LEFT
+    }
 
 
 def _texts_of(cases: Iterable[Case], texts: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -84,12 +117,14 @@ def _values(cases: Iterable[Case]) -> Iterator[str]:
     for case in cases:
         name = case.nodeid.rsplit("::", 1)[-1]
         yield from (case.nodeid, name, name.partition("[")[0])
-        for _, value in case.parameters:
-            if value not in _EVERYBODYS:
-                yield value
-                yield from literals(value)
+        for value in _reprs([case]):
+            yield from literals(value)
         yield from filter(tells, _strings(case.source))
     yield from (label for label in _labels(cases) if len(label) >= SHORTEST_LABEL)
+
+
+def _reprs(cases: Iterable[Case]) -> Iterator[str]:
+    return (value for case in cases for _, value in case.parameters if value not in _EVERYBODYS)
 
 
 def _labels(cases: Iterable[Case]) -> Iterator[str]:

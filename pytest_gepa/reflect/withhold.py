@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 from pytest_gepa.reflect.belongings import belongings
-from pytest_gepa.reflect.partial import LEAST, Pieces
+from pytest_gepa.reflect.occurrences import Occurrences
+from pytest_gepa.reflect.partial import Pieces
+from pytest_gepa.reflect.plain import Plain
+from pytest_gepa.reflect.spans import Span, joined, marked, outside
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import Source
-from pytest_gepa.trace.rewrite import rewrite_trajectory
+from pytest_gepa.trace.rewrite import rewrite_trajectory, same
+from pytest_gepa.trace.trajectory import Trajectory
 
 SHORTEST = 4
 """A value of fewer characters is cut only where it stands as a whole one: cut out of every word that holds it, it would
 make the evidence unreadable."""
 
 HELD_OUT = "[held out]"
-_LONG_HEAD = 12
-_MOST_LINES = 200
-"""Of a longer value enough lines are long enough to be known alone."""
 
-_MARGIN = r"[ \t]*\n[ \t]*(?:[E>|#][ \t]*)?"
+_Place = tuple[Span, bool]
+"""A span, and whether it may be shown, with all that is in it."""
 
-_WORD = re.compile(r"(\\[nrt]|)(\w+)")
-"""A word, and what may stand before it for the end of a line in a text that is quoted."""
+_WORD = re.compile(r"\w+")
+_EDGES = re.compile(r"\A\W+|\W+\Z")
+"""What may stand around a secret on a line that has nothing else, which does not make it a part of another text."""
 
 
 class Withholder:
@@ -36,10 +38,12 @@ class Withholder:
 
     That is the values of their parameters (`texts`, by case id, are those that their reprs do not show), their ids, the
     sentences in a test function that is theirs alone, and what stands in a row with one of their values in a table of
-    the `sources`. What a search case has too is no secret, nor is what stands in `prompts`. A piece of a long value, as
-    reports cut them short, is cut like the whole; so are several lines with a margin, such as pytest's `E`. A short
-    value is cut where it stands in quotes, or alone, or on a line from which something was cut; a word of such a row
-    where it is no part of another.
+    the `sources`. What a search case has too is no secret, nor is what stands in `prompts`; and a secret stays where it
+    is a part of a text or a line that they have. What is cut has been through `redact`, and so a value is known by what
+    that leaves of it, too. Values are known in any escapes, such as those of JSON. A piece of a long value, as reports
+    cut them short, is cut like the whole; so are several lines with a margin, such as pytest's `E`. A short value is
+    cut where it stands in quotes, or alone, or on a line from which something was cut; a word of such a row where it is
+    no part of another.
     """
 
     def __init__(
@@ -48,30 +52,35 @@ class Withholder:
         sources: Iterable[Source] = (),
         prompts: Iterable[str] = (),
         texts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        redact: Callable[[str], str] = same,
     ) -> None:
+        prompts = list(prompts)
         today = "\n".join(prompts)
-        theirs, shown, words = belongings(cases, sources, texts)
-        secrets = {value for value in theirs - shown if value.strip() and not _stands_in(value, today)}
-        self._words = {value for value in secrets & words if len(value) >= SHORTEST}
-        long = {
-            spelling
-            for value in secrets - self._words
-            if len(value) >= SHORTEST
-            for spelling in _spellings(value)
+        theirs, shown, words, own = belongings(cases, sources, texts).with_redacted(redact)
+        secrets = {
+            value
+            for value in theirs - shown
+            if (bare := value.strip()) and bare not in shown and not _stands_in(bare, today)
         }
-        self._values = sorted(long, key=lambda value: (-len(value), value))
-        # There may be thousands of values, and texts of megabytes: a text is read once for all of them.
-        self._by_head: dict[str, list[int]] = defaultdict(list)
-        for rank, value in enumerate(self._values):
-            self._by_head[_head(value)].append(rank)
-        longest = sorted(secrets, key=lambda value: (-len(value), value))
-        self._blocks = tuple(block for value in longest if (block := _block(value)) is not None)
+        self._words = {value for value in secrets & words if len(value) >= SHORTEST}
+        long = {value for value in secrets - self._words if len(value) >= SHORTEST}
         self._short = _alternatives(value for value in secrets if len(value) < SHORTEST)
+        self._quoted = re.compile(rf"""(["'])({self._short})\1""")
+        self._whole = re.compile(rf"(?<![\w.])(?:{self._short})(?![\w.])")
         self._has_secrets = bool(secrets)
-        self._pieces = Pieces(
-            (value for value in self._values if len(value) >= LEAST),
-            (today, *shown, *sorted({case.source for case in cases if case.split == "search"})),
-        )
+        forms = {form for value in long for form in _forms(value)} - shown
+        self._long = Occurrences(forms)
+        self._kept = {
+            form
+            for text in {*own, *prompts}
+            for part in self._with_secrets(text)
+            if _EDGES.sub("", part) not in secrets
+            for form in _forms(part)
+        }
+        self._long = Occurrences(forms | self._kept)
+        may_be_shown = (today, *shown, *{case.source for case in cases if case.split == "search"})
+        outermost = (Plain(value).text for value in sorted(long) if repr(value) not in long)
+        self._pieces = Pieces(outermost, (Plain(text).text for text in may_be_shown))
 
     def exhibit(self, exhibit: Exhibit) -> Exhibit:
         """The same exhibit without anything of the held-out cases."""
@@ -89,63 +98,87 @@ class Withholder:
 
     def case(self, case: Case) -> Case:
         """A search case without anything of the held-out ones."""
-        return replace(case, source=self.cut(case.source))
+        parameters = tuple((name, self.cut(value)) for name, value in case.parameters)
+        return replace(case, source=self.cut(case.source), parameters=parameters)
 
     def _rollout(self, rollout: Rollout) -> Rollout:
-        trajectory = rewrite_trajectory(rollout.trajectory, self.cut)
+        # The tools that a program offers are its own, as its prompts are; of others a model has made up the name.
+        made_up = _called(rollout.trajectory) - {
+            tool for call in rollout.trajectory.calls for tool in call.tools
+        }
+        trajectory = rewrite_trajectory(
+            rollout.trajectory, self.cut, lambda name: self.cut(name) if name in made_up else name
+        )
         return replace(rollout, trajectory=trajectory, feedback=self.cut(rollout.feedback))
 
     def cut(self, text: str) -> str:
         """The text without anything of the held-out cases."""
         if not self._has_secrets:
             return text
-        for first, block in self._blocks:
-            if first in text:
-                text = re.sub(block, HELD_OUT, text)
-        heads: set[str] = set()
-        for size in (SHORTEST, _LONG_HEAD):
-            starts = range(len(text) - size + 1)
-            heads.update(head for at in starts if (head := text[at : at + size]) in self._by_head)
-        for rank in sorted(rank for head in heads for rank in self._by_head[head]):
-            text = text.replace(self._values[rank], HELD_OUT)
-        text = self._pieces.replace(text, HELD_OUT)
-        if self._words:
-            text = _WORD.sub(self._without_word, text)
-        return self._without_short(text) if self._short else text
-
-    def _without_word(self, found: re.Match[str]) -> str:
-        escape, word = found.groups()
-        if f"{escape[1:]}{word}" in self._words:
-            return f"{escape[:1]}{HELD_OUT}"
-        return f"{escape}{HELD_OUT}" if word in self._words else found[0]
-
-    def _without_short(self, text: str) -> str:
-        if re.fullmatch(self._short, text.strip()):
+        if self._short and re.fullmatch(self._short, text.strip()):
             return HELD_OUT
-        text = re.sub(rf"""(["'])(?:{self._short})\1""", rf"\1{HELD_OUT}\1", text)
-        if HELD_OUT not in text:
-            return text
-        whole = re.compile(rf"(?<![\w.])(?:{self._short})(?![\w.])")
-        lines = text.split("\n")
-        return "\n".join(whole.sub(HELD_OUT, line) if HELD_OUT in line else line for line in lines)
+        places = list(self._places(text))
+        kept = [span for span, is_kept in places if is_kept]
+        found = joined(outside((span for span, is_kept in places if not is_kept), kept))
+        if self._short and found:
+            found = joined([*found, *outside(self._short_beside(text, found), kept)])
+        return marked(text, found, HELD_OUT)
+
+    def _with_secrets(self, text: str) -> Iterator[str]:
+        """A text in which one of the secrets stands, and its lines of which this is true."""
+        if self._has_secret(text):
+            yield text
+            yield from filter(self._has_secret, text.splitlines())
+
+    def _has_secret(self, text: str) -> bool:
+        is_short_there = bool(self._short) and self._whole.search(text) is not None
+        return is_short_there or any(self._long.find(Plain(text).text))
+
+    def _places(self, text: str) -> Iterator[_Place]:
+        """Where something of the held-out cases stands, in the text itself or in what was read back of it."""
+        yield from self._places_in(text)
+        plain = Plain(text)
+        if plain.text != text:
+            yield from ((plain.place(*span), is_kept) for span, is_kept in self._places_in(plain.text))
+        yield from ((plain.place(*span), False) for span in self._pieces.find(plain.text))
+
+    def _places_in(self, text: str) -> Iterator[_Place]:
+        for start, end, known in self._long.find(text):
+            yield (start, end), known in self._kept
+        if self._words:
+            yield from ((word.span(), False) for word in _WORD.finditer(text) if word[0] in self._words)
+        if self._short:
+            yield from ((quoted.span(2), False) for quoted in self._quoted.finditer(text))
+
+    def _short_beside(self, text: str, found: Sequence[Span]) -> Iterator[Span]:
+        """Where short values stand as a whole in lines from which something else is cut."""
+        done = 0
+        for start, end in found:
+            if start >= done:
+                line = text.rfind("\n", 0, start) + 1
+                done = text.find("\n", end)
+                done = len(text) if done < 0 else done
+                yield from (whole.span() for whole in self._whole.finditer(text, line, done))
 
 
-def _head(value: str) -> str:
-    return value[:_LONG_HEAD] if len(value) >= _LONG_HEAD else value[:SHORTEST]
+def _called(trajectory: Trajectory) -> set[str]:
+    """The names of the tools that models have called."""
+    answers = (
+        message for call in trajectory.calls for message in (call.answer, *call.alternatives, *call.request)
+    )
+    return {made.name for message in answers if message is not None for made in message.tool_calls}
 
 
-def _spellings(value: str) -> set[str]:
-    """A value as it is, and as Python and JSON write it inside quotes."""
-    written = (repr(value), json.dumps(value), json.dumps(value, ensure_ascii=False))
-    return {value, *(one[1:-1] for one in written)}
+def _forms(value: str) -> Iterator[str]:
+    """A value as it is, and as it is found in a text that was read back: with what begins its first line, and without.
 
-
-def _block(value: str) -> tuple[str, str] | None:
-    """The first line of a value of several lines, and a pattern of the whole with any margin; None for another."""
-    lines = [line.strip() for line in value.strip().splitlines()]
-    if not 1 < len(lines) <= _MOST_LINES:
-        return None
-    return lines[0], _MARGIN.join(map(re.escape, lines))
+    Nothing but marks, as of a margin, would be found anywhere.
+    """
+    yield value
+    for text in (value, f"\n{value}\n") if "\n" in value or "\\n" in value else (value,):
+        form = Plain(text).text.strip()
+        if len(form) >= SHORTEST and any(map(str.isalnum, form)):
+            yield form
 
 
 def _stands_in(value: str, text: str) -> bool:

@@ -6,10 +6,23 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import date, datetime, time
+from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from functools import cache, partial
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from itertools import islice
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType, NoneType
+from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -27,6 +40,22 @@ _WORDS_THAT_TELL = 3
 _LETTERS_THAT_TELL = 24
 _MODULES_OF_RECORDS = frozenset({"types", "argparse", "collections", "functools", "builtins"})
 """Where the standard library's own plain records come from, such as `SimpleNamespace`."""
+
+_WRITTEN: Mapping[type, tuple[Callable[[Any], str], ...]] = {
+    datetime: (lambda moment: datetime.isoformat(moment, " "), datetime.isoformat),
+    date: (date.isoformat,),
+    time: (time.isoformat,),
+    Decimal: (Decimal.__str__,),
+    Fraction: (Fraction.__str__,),
+    UUID: (UUID.__str__,),
+    IPv4Interface: (IPv4Interface.__str__,),
+    IPv6Interface: (IPv6Interface.__str__,),
+    IPv4Address: (IPv4Address.__str__,),
+    IPv6Address: (IPv6Address.__str__,),
+    IPv4Network: (IPv4Network.__str__,),
+    IPv6Network: (IPv6Network.__str__,),
+}
+"""How values are written that stand for a text which their `repr` may not show; a kind comes before those it is of."""
 
 
 def tells(text: str) -> bool:
@@ -76,7 +105,7 @@ def texts_in(
     known: dict[int, object] | None = None,
     is_closed: Callable[[object], bool] | None = None,
 ) -> Iterator[str]:
-    """The strings and numbers inside a value: in containers, attributes of objects, constants of functions.
+    """The strings, numbers and dates inside a value: in containers, attributes of objects, constants of functions.
 
     Of what a library's object keeps for itself only sentences count. No code of the value is called but that of
     containers. At most `_MOST_PARTS` parts are looked at; what `is_closed` is not looked into. What was is added to
@@ -88,10 +117,9 @@ def texts_in(
     while waiting and looked_at < _MOST_PARTS:
         part, is_librarys = waiting.pop()
         looked_at += 1
-        text = _text(part)
-        if text is not None:
-            if not is_librarys or tells(text):
-                yield _ends(text, longest)
+        texts = _texts(part)
+        if texts is not None:
+            yield from (_ends(text, longest) for text in texts if not is_librarys or tells(text))
         elif id(part) not in met and not isinstance(part, (bool, type(None), type, ModuleType)):
             met[id(part)] = part
             if is_closed is not None and is_closed(part):
@@ -112,24 +140,30 @@ def _is_table(part: object) -> bool:
     with suppress(Exception):
         entries = part.values() if isinstance(part, Mapping) else part
         records = (
-            one for one in entries if _text(one) is None and one is not None and not isinstance(one, bool)
+            one for one in entries if _texts(one) is None and not isinstance(one, (NoneType, bool, Enum))
         )
         return sum(1 for _ in islice(records, 2)) > 1
     return False
 
 
-def _text(part: object) -> str | None:
-    """A part that is a text, or stands for one, as such."""
+def _texts(part: object) -> tuple[str, ...] | None:
+    """A part that is a text, or stands for one, as such, in all the ways that it may be written; None for another."""
+    if isinstance(part, (bool, Enum)):
+        return None
     if isinstance(part, str):
-        return str.__str__(part)
+        return (str.__str__(part),)
     if isinstance(part, (bytes, bytearray)):
-        return part.decode("utf-8", "replace")
-    if isinstance(part, (int, float)) and not isinstance(part, (bool, Enum)):
+        return (part.decode("utf-8", "replace"),)
+    if isinstance(part, (int, float)):
         with suppress(ValueError):  # a number of thousands of digits
-            return str(part)
+            return (str(part),)
+    for kind, ways in _WRITTEN.items():
+        if isinstance(part, kind):
+            with suppress(Exception):  # a time zone may be anybody's
+                return tuple(write(part) for write in ways)
     if isinstance(part, os.PathLike):
         with suppress(Exception):
-            return str(part)
+            return (str(part),)
     return None
 
 
@@ -143,7 +177,7 @@ def _parts(part: object) -> Iterable[object]:
     if isinstance(part, Mapping):
         return [one for pair in part.items() for one in pair]
     if isinstance(part, Enum):
-        return [part.value]
+        return [part._name_, part._value_]  # of a member's properties the class may have its own
     if isinstance(part, FunctionType):
         cells = [_cell(cell) for cell in part.__closure__ or ()]
         return [part.__code__, part.__defaults__, part.__kwdefaults__, *cells]

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import html
 import json
+import pprint
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.reflect.partial import LEAST, Pieces
+from pytest_gepa.reflect.spans import marked
 from pytest_gepa.reflect.tables import beside, python_nodes, tables
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.sources import Source
+from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.trajectory import Call, Message, ToolCall, Trajectory
 
 
 def case(name: str, split: str, source: str = "", **values: object) -> Case:
@@ -29,6 +38,118 @@ SEARCH, HELD = (
     case("0", "search", text="An apple", label="fruit"),
     case("1", "holdout", text=LONG, label="post"),
 )
+
+
+class TestInsideOfWhatMayBeShown:
+    """A held-out value may be a part of what a search case has."""
+
+    held = case("1", "holdout", label="card", total=2000)
+
+    @pytest.mark.parametrize(
+        ("label", "text"),
+        [
+            ("gift card", "{'label': 'gift card'}"),
+            ("gift\ncard", "E    - gift\nE    - card"),
+            ("gift card für Zoe", r"gift card f\u00fcr Zoe"),
+            ("Dear all,\nmy gift card is lost.", "E   + my gift card is lost."),
+            (12000, "12000 of 20001 in a20001"),
+            ("one of the cards that I own", "one of the cards that I own, 1 2 3"),
+        ],
+    )
+    def test_it_stays(self, label: object, text: str):
+        assert cut(text, case("0", "search", label=label), self.held) == text
+
+    @pytest.mark.parametrize(
+        ("text", "left"),
+        [
+            ("card", HELD_OUT),
+            ("gift cards", f"gift {HELD_OUT}s"),
+            ("my gift card, a card", f"my gift card, a {HELD_OUT}"),
+            ("2000 x2000y 2000.", f"{HELD_OUT} x{HELD_OUT}y {HELD_OUT}."),
+            ("gift card of Zoe", HELD_OUT),
+            ("the gift card", HELD_OUT),
+        ],
+    )
+    def test_by_itself_and_in_longer_ones_of_theirs_it_does_not(self, text: str, left: str):
+        label = "gift" if text == "gift cards" else "gift card"
+        held = case("2", "holdout", text="gift card of Zoe", other="the gift card", more="the gift")
+        assert cut(text, case("0", "search", label=label), self.held, held) == left
+
+    def test_a_line_that_is_the_value_itself_makes_it_no_part_of_another(self):
+        listed = case("0", "search", text='Queues:\n  "card",\n  a gift card,\n')
+        assert cut('a gift card, "card"', listed, self.held) == f'a gift card, "{HELD_OUT}"'
+
+    def test_a_short_one_stays_too(self):
+        cases = (case("0", "search", text="say 'Q7' or 42"), case("1", "holdout", grade="Q7", n=42, k="card"))
+        assert cut("card: say 'Q7' or 42, not 'Q7'", *cases) == (
+            f"{HELD_OUT}: say 'Q7' or 42, not {HELD_OUT}"
+        )
+
+    def test_it_stays_in_a_prompt(self):
+        prompt = "You are kind.\nDiscard what is old."
+        assert cut(f"{prompt}\na card", SEARCH, self.held, prompt=prompt) == f"{prompt}\na {HELD_OUT}"
+        assert cut("Discard what is old.", SEARCH, self.held, prompt=prompt) == "Discard what is old."
+
+    def test_what_the_repr_of_an_object_shows_of_all_is_nobodys(self):
+        shown = "<Row 'first' of ['first', 'Zoe waits']>"
+        first = Case("t.py::t[0]", "t.py::t[0]", "", (("row", shown),))
+        second = Case(
+            "t.py::t[1]",
+            "t.py::t[1]",
+            "",
+            (("row", shown.replace("'first' of", "'Zoe waits' of")),),
+            "holdout",
+        )
+        texts = {first.id: ["first"], second.id: ["Zoe waits"]}
+        left = Withholder([first, second], texts=texts).cut(shown)
+        assert left == f"<Row 'first' of ['first', '{HELD_OUT}']>"
+
+    def test_many_that_begin_alike_take_no_time(self):
+        head = "Dear customer service team of the northern branch, please look into the following matter: "
+        cases = [case(str(at), "holdout" if at % 2 else "search", text=f"{head}{at}!") for at in range(3_000)]
+        text = "".join(f"{head}{at}!\n" for at in range(3_000))
+        assert cut(text, *cases).count(HELD_OUT) == 1_500
+
+
+class TestExhibits:
+    held = case("1", "holdout", label="card", tool="cancel_plan")
+
+    def shown(self, of: Case, *calls: Call, failure: str = "") -> Exhibit:
+        rollout = Rollout("c", of.id, "t", Outcome.failed, 0.0, Trajectory(calls, failure=failure))
+        return Withholder([of, self.held]).exhibit(Exhibit(of, rollout))
+
+    def test_parameters_are_shown_no_more_of_than_the_source_and_the_failure_are(self):
+        row = "<Row 'first' of ['first', 'card']>"
+        of = Case("t.py::t[0]", "t.py::t[0]", "x = 'card'", (("row", row), ("label", "'gift card'")))
+        left = self.shown(of, failure=f"not in {row}")
+        assert left.case.source == f"x = {HELD_OUT}"
+        assert left.rollout.trajectory.failure == f"not in <Row 'first' of ['first', {HELD_OUT}]>"
+        assert dict(left.case.parameters) == {
+            "row": f"<Row 'first' of ['first', {HELD_OUT}]>",
+            "label": "'gift card'",
+        }
+        assert (left.case.id, left.case.nodeid) == (of.id, of.nodeid)
+
+    def test_tools_keep_their_names_where_the_program_offers_them(self):
+        made = [
+            ToolCall(str(at), name, f'{{"why": "{name}"}}') for at, name in enumerate(["cancel_plan", "card"])
+        ]
+        call = Call(
+            "k",
+            "card-1",
+            (Message("tool", "cancel_plan: done", tool_call_id="card-call"),),
+            Message("assistant", "", tool_calls=tuple(made)),
+            tools=("refund_order", "cancel_plan"),
+        )
+        (left,) = self.shown(SEARCH, call, failure="wanted 'cancel_plan'").rollout.trajectory.calls
+        assert left.tools == ("refund_order", "cancel_plan")
+        assert left.answer is not None
+        assert [(one.name, one.arguments) for one in left.answer.tool_calls] == [
+            ("cancel_plan", f'{{"why": "{HELD_OUT}"}}'),
+            (HELD_OUT, f'{{"why": "{HELD_OUT}"}}'),
+        ]
+        assert left.request[0].content == f"{HELD_OUT}: done"
+        assert (left.model, left.request[0].tool_call_id) == ("card-1", "card-call")
 
 
 def test_without_held_out_cases_nothing_is_cut():
@@ -50,6 +171,16 @@ def test_what_a_search_case_or_a_prompt_has_too_is_no_secret():
     assert cut("a post", SEARCH, shared, prompt="postal") == f"a {HELD_OUT}"
 
 
+def test_blanks_at_the_ends_of_a_value_are_no_part_of_what_makes_it_known():
+    read = case("2", "holdout", author="Kim Mayer of Ulm\n", other="  Zoe Quist ", kind=" Q7\n")
+    assert cut("for Kim Mayer of Ulm, and 'Zoe Quist', a 'Q7'", SEARCH, read) == (
+        f"for {HELD_OUT}, and '{HELD_OUT}', a '{HELD_OUT}'"
+    )
+    shared = case("3", "holdout", text="An apple\n", label="fruit")
+    assert cut("An apple\nis 'fruit'", SEARCH, shared) == "An apple\nis 'fruit'"
+    assert cut("a post", case("0", "search", label="post\n"), HELD) == "a post"
+
+
 @pytest.mark.parametrize("spell", [repr, json.dumps, str])
 def test_a_value_is_known_in_every_spelling(spell):
     value = 'Zoë says:\n"no"\tway'
@@ -60,13 +191,69 @@ def test_a_value_is_known_in_every_spelling(spell):
     )
 
 
+SPELLINGS: list[Callable[[str], str]] = [
+    repr,
+    ascii,
+    json.dumps,
+    lambda text: json.dumps(text, ensure_ascii=False),
+    html.escape,
+    quote,
+    lambda text: text.encode("ascii", "xmlcharrefreplace").decode("ascii"),
+]
+
+
+def cut_as(value: str, spellings: Sequence[Callable[[str], str]]) -> str:
+    """What is left of a held-out value that is written so, the quotes around it taken off."""
+    told = value
+    for spell in spellings:
+        told = spell(told)
+    left = cut(f"said {told} today", SEARCH, case("2", "holdout", text=value))
+    for _ in range(4):
+        left = unquote(html.unescape(left))
+    return re.sub(r"""["'\\]""", "", left)
+
+
+@pytest.mark.parametrize("first", SPELLINGS)
+@pytest.mark.parametrize("second", SPELLINGS)
+def test_a_value_is_known_in_spellings_of_spellings(first, second):
+    for value in ("Где мой заказ 😀?", """She said "5' wide", it's \\off <now>""", "C:\\new\\table"):
+        assert cut_as(value, [first, second]) == f"said {HELD_OUT} today"
+
+
+@given(st.text(min_size=1).map("Zoe{}Quist".format), st.lists(st.sampled_from(SPELLINGS), max_size=3))
+def test_no_spelling_hides_a_value(value: str, spellings: list[Callable[[str], str]]):
+    assert cut_as(value, spellings) == f"said {HELD_OUT} today"
+
+
+def test_what_a_report_leaves_of_a_value_in_escapes_is_cut_and_chance_is_not():
+    value, other = "Привет, где мой заказ номер сорок два?", "Привет, а где мой?"
+    told = json.dumps([f"{value[:30]}...", other])
+    assert cut(told, SEARCH, case("2", "holdout", text=value)) == json.dumps([f"{HELD_OUT}...", other])
+
+
+def test_lines_around_a_piece_stay_lines():
+    value = "The parcel for Aunt Petunia never came.\nIt was sent to Little Whinging in March."
+    told = "E   The parcel for Aunt Petunia never came.\nE   Nor mine.\nE   at last\nE   It was sent to Little Whinging"
+    assert cut(told, SEARCH, case("2", "holdout", text=value)) == (
+        f"E   {HELD_OUT}\nE   Nor mine.\nE   at last\nE   {HELD_OUT}"
+    )
+
+
+def test_around_a_value_in_an_address_everything_stays():
+    told = f"GET /find?q={quote('мой Kim Mayer заказ')}&n=100%"
+    kept = told.replace("Kim%20Mayer", HELD_OUT)
+    assert cut(told, SEARCH, case("2", "holdout", text="Kim Mayer")) == kept
+
+
 def test_what_a_report_leaves_of_a_long_value_is_cut():
     shortened = f"assert 'b' in ['{LONG[:30]}...{LONG[-28:]}']"
     assert cut(shortened, SEARCH, HELD) == f"assert 'b' in [{HELD_OUT}...{HELD_OUT}]"
     assert cut(LONG[:20], SEARCH, HELD) == LONG[:20]
 
 
-@pytest.mark.parametrize("margin", ["", "    ", "E     ", "> ", "  | ", "# "])
+@pytest.mark.parametrize(
+    "margin", ["", "    ", "E     ", "> ", "  | ", "# ", "- ", "E     - ", "E     + ", "E   | > ", ">> "]
+)
 def test_a_value_of_several_short_lines_is_cut_with_any_margin(margin: str):
     value = "refund 4711\n\nKim Mayer"
     said = "E   AssertionError: " + value.replace("\n", f"\n{margin}")
@@ -76,6 +263,38 @@ def test_a_value_of_several_short_lines_is_cut_with_any_margin(margin: str):
     assert cut("refund 4711\nfor Kim Mayer", SEARCH, case("2", "holdout", text=value)) == (
         "refund 4711\nfor Kim Mayer"
     )
+
+
+LINES = "Hi Bob\n- parcel lost\nE-mail: Zoe\n"
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda text: pprint.pformat(["other " * 3, text], width=20),
+        lambda text: "E   assert x\n" + "".join(f"E     - {line}\n" for line in text.splitlines()),
+        lambda text: text.replace("\n", "\n?     ^^^ -\n"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: json.dumps(pprint.pformat([text], width=20)),
+    ],
+)
+def test_no_line_of_a_value_of_short_lines_is_left(tell: Callable[[str], str]):
+    left = cut(tell(LINES), SEARCH, case("2", "holdout", text=LINES))
+    assert left.count(HELD_OUT) == 1
+    assert not re.search("Bob|parcel|lost|mail|Zoe", left)
+
+
+def test_a_line_that_is_wrapped_is_known_and_its_neighbours_stay():
+    held = case("2", "holdout", text="a parcel for Zoe Quist of Ulm")
+    assert cut("E  so a parcel for\nE  > Zoe Quist  of\n  Ulm - not yet", SEARCH, held) == (
+        f"E  so {HELD_OUT} - not yet"
+    )
+    assert cut(pprint.pformat(["a parcel for Zoe Quist of Ulm"], width=16), SEARCH, held) == f"[{HELD_OUT}]"
+    assert cut("a parcel for\n\nE Kim", SEARCH, held) == "a parcel for\n\nE Kim"
+
+
+def test_a_text_of_blanks_takes_no_time():
+    assert cut(" " * 300_000 + LONG, SEARCH, HELD) == " " * 300_000 + HELD_OUT
 
 
 def test_words_that_search_cases_have_too_are_no_piece_of_a_held_out_value():
@@ -185,13 +404,16 @@ def test_rows_are_found_at_every_depth():
 texts = st.text(alphabet="abc ", min_size=1, max_size=60)
 
 
+def without_pieces(secrets: list[str], text: str) -> str:
+    return marked(text, Pieces(secrets, []).find(text), "\0")
+
+
 @given(st.lists(texts, max_size=3), texts, texts, st.integers(0, 60), st.integers(0, 60))
 def test_no_long_run_of_a_withheld_text_is_left(
     secrets: list[str], before: str, after: str, start: int, end: int
 ):
-    pieces = Pieces(secrets, [])
     text = before + "".join(secret[start:end] for secret in secrets) + after
-    left = pieces.replace(text, "\0")
+    left = without_pieces(secrets, text)
     for secret in secrets:
         for at in range(len(secret) - 2 * LEAST + 1):
             assert secret[at : at + 2 * LEAST] not in left
@@ -201,7 +423,7 @@ def test_no_long_run_of_a_withheld_text_is_left(
 def test_a_text_without_such_a_run_stays_as_it_is(secrets: list[str], text: str):
     runs = {secret[at : at + LEAST] for secret in secrets for at in range(len(secret) - LEAST + 1)}
     if not any(run in text for run in runs):
-        assert Pieces(secrets, []).replace(text, "\0") == text
+        assert without_pieces(secrets, text) == text
 
 
 def file(path: str, text: str, *names: str) -> Source:
@@ -246,6 +468,19 @@ class TestSources:
         assert self.cut("a billing team", source) == "a billing team"
         assert (
             self.cut("a billing team", file("gold.json", '{"held-one": ["billing team"]}')) == f"a {HELD_OUT}"
+        )
+
+    def test_what_redaction_has_left_of_a_text_is_known(self):
+        redact = Redactor({}, [r"\d{4}-\d{2}"]).redact
+        source = file("gold.csv", "id,text\none,key 4710-11\none,to Kim: 4710-11\nheld-one,to Zoe: 4711-22\n")
+        texts = {self.cases[1].id: ("pay 4711-22 to Max", "4711-23", "key 4711-22", "meet 1234-56")}
+        search = (*self.cases, case("2", "search", text="meet 4711-22", more="say [redacted] twice"))
+        told = redact(
+            "to Zoe: 4711-22; to Kim: 4711-22; pay 4711-22 to Max; meet 1234-56; key 4711-22; 4711-23"
+        )
+        left = Withholder(search, [source], texts=texts, redact=redact).cut(told)
+        assert left == (
+            f"{HELD_OUT}; to Kim: [redacted]; {HELD_OUT}; meet [redacted]; key [redacted]; [redacted]"
         )
 
     def test_texts_of_objects_are_their_cases(self):

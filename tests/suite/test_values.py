@@ -6,10 +6,16 @@ import enum
 import functools
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from fractions import Fraction
+from http import HTTPStatus
 from http.client import HTTPMessage
+from ipaddress import IPv4Address, ip_address, ip_interface, ip_network
 from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -61,6 +67,28 @@ class Colour(enum.Enum):
     red = "a colour"
 
 
+class Queue(str, enum.Enum):
+    access = "an access"
+
+
+class Right(enum.Flag):
+    read = 1024
+
+
+class Loud(Decimal):
+    def __str__(self) -> str:
+        raise AssertionError("no code of a number is called")
+
+
+@dataclass(repr=False)
+class Bill:
+    due: date
+    total: Decimal
+    id: UUID
+    queue: Colour
+    senders: list[IPv4Address]
+
+
 class Word(str):
     __slots__ = ()
 
@@ -94,7 +122,30 @@ VALUES: list[tuple[object, set[str]]] = [
     (SlottedBelow(), {"above", "below", "private"}),
     (Record("a text"), {"a text", "12"}),
     (Pair("one", b"two"), {"one", "two"}),
-    (Colour.red, {"a colour"}),
+    (Colour.red, {"red", "a colour"}),
+    (Queue.access, {"access", "an access"}),
+    (Right.read, {"read", "1024"}),
+    (date(2031, 7, 14), {"2031-07-14"}),
+    (datetime(2031, 7, 14, 18, 45), {"2031-07-14 18:45:00", "2031-07-14T18:45:00"}),
+    (time(18, 45), {"18:45:00"}),
+    (Decimal("98231.55"), {"98231.55"}),
+    (Loud("1.50"), {"1.50"}),
+    (Fraction(2, 3), {"2/3"}),
+    (UUID(int=5), {"00000000-0000-0000-0000-000000000005"}),
+    ([ip_address("10.2.3.4"), ip_address("::1")], {"10.2.3.4", "::1"}),
+    (ip_interface("10.2.3.4/24"), {"10.2.3.4/24"}),
+    (ip_network("10.2.3.0/24"), {"10.2.3.0/24"}),
+    (
+        Bill(date(2029, 7, 14), Decimal("98231.55"), UUID(int=7), Colour.red, [IPv4Address("10.2.3.4")]),
+        {
+            "2029-07-14",
+            "98231.55",
+            "00000000-0000-0000-0000-000000000007",
+            "red",
+            "a colour",
+            "10.2.3.4",
+        },
+    ),
     (SimpleNamespace(text="short"), {"short"}),
     (PurePosixPath("data/one.txt"), {"data/one.txt"}),
     (closure("a cell"), {"a cell", "a default", "a constant"}),
@@ -102,6 +153,7 @@ VALUES: list[tuple[object, set[str]]] = [
     (Slotted("a bound object").__class__, set()),
     (10**5_000, set()),
     (Broken(a="b"), set()),
+    (HTTPStatus.NOT_FOUND, set()),
     (cyclic(), {"a text", "hidden"}),
 ]
 
@@ -187,6 +239,12 @@ def test_what_checks_close_over_is_nobodys_own_where_it_is_a_table_of_all():
     own, theirs = texts_of(check(rows, 0), check(rows, 1))
     assert "two" not in own
     assert "two" in theirs
+
+
+def test_members_of_an_enum_and_dates_make_no_table_of_records():
+    labels = [Queue.access, Colour.red, date(2031, 7, 14)]
+    own, _ = texts_of(["one", labels], Plain(labels))
+    assert own == {"one", "access", "an access", "red", "a colour", "2031-07-14"}
 
 
 def test_what_all_cases_have_in_common_is_every_ones():
