@@ -481,6 +481,27 @@ def test_attempts_that_were_paid_for_and_run_again_are_counted_and_taken_from_ru
     assert found.history.charges["c", "a", "search/0"].in_vain == 1
 
 
+def test_attempts_count_of_which_the_last_one_never_came(tmp_path: Path) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    for case, paid in (("a", 1), ("a", 2), ("b", 1)):
+        first.write("attempt", candidate="c", case=case, trial="search/0", paid=paid)
+    rollout(first, "b", charged=True, in_vain=1)
+    first.close()
+    found = find_earlier(tmp_path)
+    assert found.paid == 4
+    assert found.history.charges["c", "a", "search/0"] == Charge(trouble=True, in_vain=2)
+
+
+def test_what_the_newer_run_says_was_paid_for_holds_what_the_older_one_had_paid_for(tmp_path: Path) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    rollout(first, "a", charged=True, outcome="timeout")
+    first.close()
+    second = begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1")
+    rollout(second, "a", charged=False, in_vain=1)
+    second.close()
+    assert find_earlier(tmp_path).paid == 1
+
+
 def test_a_single_rollout_is_told_as_one(tmp_path: Path) -> None:
     journal = begun(tmp_path)
     rollout(journal, "a", charged=True)

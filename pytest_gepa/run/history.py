@@ -81,7 +81,10 @@ def _history(records: Iterable[Mapping[str, Any]]) -> RunHistory:
         elif kind == "event" and (name := _NAMES.get(record["type"])) is not None:
             order.append(f"{record['type']} {record['event'][name]}")
         elif kind == "rollout":
-            charges[record["candidate"], record["case"], record["trial"]] = _charge(record)
+            charges[_place(record)] = _charge(record)
+        elif kind == "attempt":
+            # Of a case whose last attempt was not seen: its rollout says the same, and comes later.
+            charges[_place(record)] = Charge(trouble=True, in_vain=int(record["paid"]))
         elif kind in ("shrink", "confirm", "confirm cut"):
             is_decided = True
             if kind == "confirm cut":
@@ -91,6 +94,10 @@ def _history(records: Iterable[Mapping[str, Any]]) -> RunHistory:
     if about is None:
         raise ValueError("a journal without its first record")
     return RunHistory(about, tuple(order), charges, result, cut, is_decided)
+
+
+def _place(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    return record["candidate"], record["case"], record["trial"]
 
 
 def _charge(record: Mapping[str, Any]) -> Charge:

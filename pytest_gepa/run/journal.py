@@ -107,3 +107,9 @@ def as_fields(record: Any) -> dict[str, object]:
 def rollout_fields(rollout: Rollout) -> dict[str, object]:
     """A rollout for the journal: pytest's reports say again what its trajectory holds."""
     return {**as_fields(rollout), "reports": ()}
+
+
+def attempt_fields(rollout: Rollout) -> dict[str, object]:
+    """An attempt that may be run again, for the journal: how many were paid for by then, for a run that resumes."""
+    paid = rollout.charged + rollout.in_vain
+    return {"candidate": rollout.candidate, "case": rollout.case, "trial": rollout.trial, "paid": paid}

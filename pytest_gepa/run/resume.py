@@ -257,15 +257,18 @@ def can_go_on(history: RunHistory) -> bool:
 
 
 def _together(older: Charges, newer: Charges) -> Charges:
-    """What two runs knew, of which the newer one has taken over from the older."""
+    """What two runs knew, of which the newer one has taken over from the older: what it says was paid for a rollout
+    counts what the older had paid for.
+    """
     both = {
         place: replace(
             newer[place],
-            charged=older[place].charged or newer[place].charged,
+            charged=most.charged,
             seconds=newer[place].seconds if older[place].seconds is None else older[place].seconds,
-            in_vain=max(older[place].in_vain, newer[place].in_vain),
+            in_vain=most.in_vain,
         )
         for place in older.keys() & newer.keys()
+        if (most := max(newer[place], older[place], key=lambda one: one.paid))
     }
     return {**older, **newer, **both}
 
