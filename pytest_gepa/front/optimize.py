@@ -224,7 +224,9 @@ def _optimize(
     )
     optimization.state.spending = spending
     if earlier is not None:
-        optimization.state.resumed = Resumed(earlier.directory_name, earlier.paid, earlier.usd)
+        optimization.state.resumed = Resumed(
+            earlier.directory_name, earlier.paid, earlier.usd, earlier.usd_is_least
+        )
     steps = LastSteps()
     if steps.take(optimization.run):
         steps.take(partial(answers.keep, directory))
