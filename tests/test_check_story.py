@@ -15,6 +15,7 @@ from pytest_gepa.check import rounds
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_terminal import check_lines
+from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
@@ -84,6 +85,32 @@ def test_the_budget_is_not_passed(tmp_path: Path) -> None:
         assert len(world.ran) <= budget
         assert result.stopped == f"the budget of {budget} rollouts is used up"
         assert result.verdict in ("not finished", "regressed")
+
+
+def test_a_retry_that_takes_what_was_left_a_moment_ago_does_not_break_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets: list[SharedBudget] = []
+
+    class Raced(SharedBudget):
+        """Whoever looks at what is left is followed by a thread that takes one of it."""
+
+        def __init__(self, limit: int) -> None:
+            super().__init__(limit)
+            budgets.append(self)
+
+        @property
+        def remaining(self) -> int:
+            found = super().remaining
+            if found and not self._lock.locked():
+                self.reserve(1)
+                self.settle(1, 1)
+            return found
+
+    monkeypatch.setattr(rounds, "SharedBudget", Raced)
+    world = World({f"c{number}": (1, 0) for number in range(4)})
+    world.check(tmp_path, budget=14)
+    assert len(world.ran) < budgets[0].spent <= 14
 
 
 def test_a_check_that_was_stopped_fails_where_cases_without_evidence_do(tmp_path: Path) -> None:
