@@ -29,6 +29,7 @@ class FakeSuite:
 
     run_case: RunCase
     asked: list[Asked] = field(default_factory=list)
+    is_replay: bool = False
     components: Mapping[str, Any] = field(default_factory=dict)
 
     def run(

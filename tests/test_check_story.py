@@ -19,7 +19,7 @@ from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
-from pytest_gepa.trace.trajectory import Message
+from pytest_gepa.trace.trajectory import Message, Trajectory
 from tests.check_world import EDITED, OTHER, World, example_world, harmless_world
 
 SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(3, 10))]
@@ -272,6 +272,22 @@ class Keeping(World):
 def test_a_case_that_goes_by_a_kept_answer_to_the_changed_prompt_is_compared(tmp_path: Path) -> None:
     result = Keeping({"steady": (1, 1)}, others=1).check(tmp_path)
     assert {case.case: case.components for case in result.cases} == {"steady": (EDITED,), "other0": (EDITED,)}
+
+
+def test_a_stopped_case_stops_the_check_though_nobody_has_written_down_why(tmp_path: Path) -> None:
+    world = World({"steady": (1, 1), "other": (1, 1)})
+    runs = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        made = runs(candidate, texts, case, trial)
+        if case != "other":
+            return made
+        return replace(made, outcome=Outcome.stopped, trajectory=Trajectory(failure="no room for the bill"))
+
+    world.suite.run_case = run
+    result = world.check(tmp_path)
+    assert (result.verdict, result.stopped) == ("not finished", "no room for the bill")
+    assert {trial for _, _, trial in world.ran} == {"run/check/0"}
 
 
 def test_when_the_minutes_are_over_nothing_is_begun_though_the_budget_has_run_short_before(

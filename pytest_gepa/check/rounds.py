@@ -259,4 +259,5 @@ class Rounds:
         if job.side == TODAY and job.trial == 0:
             self._screen.first_trial(rollout)
         self._check_limits()
+        state.stopped = state.stopped or rollout.stop
         self._screen.progress(state)

@@ -16,6 +16,9 @@ _SLOT = struct.Struct("<3q")
 RUNNING, CAPPED, UNBOUNDED = 0, 1, 2
 """Why nothing more is sent: nothing has stopped it, the cap is reached, or a request came whose price has no bound."""
 
+STOP_WORDS = {CAPPED: "the cost cap is reached", UNBOUNDED: "a request came whose price has no bound"}
+"""What is said where the reason itself could not be written down, as the disk is full."""
+
 
 class CostStop(BaseException):
     """A request that is not sent, as it could pass the cap on what a run may cost.
@@ -113,7 +116,7 @@ class Purse:
         """
         with self._book() as book:
             if book.stopped:
-                raise CostStop(self.reason or "the run's cost is stopped")
+                raise CostStop(self.reason or STOP_WORDS[book.stopped])
             if not book.fits(amount):
                 book.bury()
             if book.fits(amount):
@@ -121,8 +124,10 @@ class Purse:
             if book.is_open and book.kept + book.spent + amount <= book.cap:
                 return None
             book.stopped = CAPPED
-        shown = CapState(book.cap, book.kept, book.spent, book.reserved, book.largest, CAPPED)
-        raise CostStop(self._note(_cap_words(shown, amount)))
+            shown = CapState(book.cap, book.kept, book.spent, book.reserved, book.largest, CAPPED)
+            # Before others can see that it is stopped.
+            reason = self._note(_cap_words(shown, amount))
+        raise CostStop(reason)
 
     def settle(self, number: int, cost: int) -> None:
         """Close a reservation with what the request has cost."""
@@ -137,7 +142,8 @@ class Purse:
             with self._book() as book:
                 is_first = not book.stopped
                 book.stopped = book.stopped or UNBOUNDED
-            return CostStop(self._note(reason) if is_first else self.reason)
+                told = self._note(reason) if is_first else self.reason or STOP_WORDS[book.stopped]
+            return CostStop(told)
         except OSError:
             return CostStop(reason)
 
@@ -173,7 +179,9 @@ class Purse:
         return self.path.with_suffix(".why")
 
     def _note(self, reason: str) -> str:
-        self._why.write_text(reason, encoding="utf-8", errors="replace")
+        # That it is stopped stands in the ledger, which needs no new room on a disk.
+        with contextlib.suppress(OSError):
+            self._why.write_text(reason, encoding="utf-8", errors="replace")
         return reason
 
     @staticmethod

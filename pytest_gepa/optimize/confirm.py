@@ -18,7 +18,7 @@ from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.own_answers import NOT_CONFIRMED, asks_nothing_more
-from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.rollout import Case, Rollout
 
 
 class ConfirmRun:
@@ -202,9 +202,7 @@ class ConfirmRun:
             on_attempt=lambda rollout: self._crew.tell(partial(self._note_attempt, rollout)),
         )
         self._budget.settle(len(cases), sum(evaluation.charged.values()))
-        stops = (
-            run.trajectory.failure for run in evaluation.rollouts.values() if run.outcome is Outcome.stopped
-        )
+        stops = (run.stop for run in evaluation.rollouts.values() if run.stop)
         by_cap = self._state.spending.stopped if self._state.spending is not None else ""
         self._state.confirm_stopped = self._state.confirm_stopped or by_cap or next(stops, "")
         return candidate.id, evaluation

@@ -19,9 +19,9 @@ from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import may_know, modelless, seen_to_arrive, untouched
 from pytest_gepa.run.journal import Journal, attempt_fields, rollout_fields
 from pytest_gepa.run.stale_copies import stale_copies, uses_what_was_opened
-from pytest_gepa.suite.charges import Allowance
+from pytest_gepa.suite.charges import Allowance, charge
 from pytest_gepa.suite.condensed import condensed, without_reports
-from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
 
@@ -92,7 +92,7 @@ class Evaluator:
             for case, rollout in evaluation.rollouts.items()
             if rollout.outcome is not Outcome.stopped
         }
-        self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
+        self._tell_of_stop(evaluation)
         results.update({case: self._as_under_parent(rollout, arrived) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
 
@@ -135,13 +135,17 @@ class Evaluator:
         known = self._state.search.results.get(rollout.candidate, {}).get(rollout.case)
         return self._result(rollout, False, arrived) if known is None else replace(known, charged=False)
 
-    def _tell_of_stop(self, charged: int) -> None:
-        """End the search when the run's cost has come to its cap. `charged` stopped rollouts were paid for in part."""
+    def _tell_of_stop(self, evaluation: Evaluation) -> None:
+        """End the search when the run's cost has come to its cap, or cannot be counted any more. What was stopped may
+        have been paid for in part.
+        """
         state = self._state
-        if state.spending is None or not (reason := state.spending.stopped):
+        stops = {case: rollout.stop for case, rollout in evaluation.rollouts.items() if rollout.stop}
+        by_cap = state.spending.stopped if state.spending is not None else ""
+        reason = by_cap or next(iter(stops.values()), "")
+        if not reason or self._suite.is_replay:  # whose record has the stop itself
             return
-        if charged and self._allowance.reserve(charged):
-            self._allowance.settle(charged, charged)
+        charge(self._allowance, sum(evaluation.charged[case] for case in stops))
         state.stopped = state.stopped or reason
         self._crew.tell(Stopped(reason))
 

@@ -91,6 +91,11 @@ class Suite:
         self._names: dict[str, str] = {}
 
     @property
+    def is_replay(self) -> bool:
+        """Whether only stored answers are used."""
+        return self._around.replay == "only"
+
+    @property
     def stray(self) -> tuple[StrayCall, ...]:
         """The calls that belonged to no case, as its sessions told them, each request once."""
         return tuple(self._stray.values())

@@ -54,6 +54,15 @@ def test_what_is_settled_below_what_was_reserved_is_free_again(purse: Purse) -> 
     assert taken(purse, 70) == number, "the place in the ledger is used again"
 
 
+def test_a_stop_whose_reason_cannot_be_written_down_is_one_all_the_same(purse: Purse) -> None:
+    purse.path.with_suffix(".why").mkdir()
+    with pytest.raises(CostStop, match="has no room for a request of up to"):
+        purse.reserve(101)
+    with pytest.raises(CostStop, match="the cost cap is reached"):
+        purse.reserve(1)
+    assert str(purse.refuse("no price")) == "the cost cap is reached"
+
+
 def test_what_could_fit_when_others_settle_waits_and_what_never_can_stops(purse: Purse) -> None:
     first = taken(purse, 90)
     assert purse.reserve(20) is None
