@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pytest_gepa.cost.bill import Account
+from pytest_gepa.cost.book import UNBOUNDED
 from pytest_gepa.cost.estimate import Unbounded, most
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import NANO, PriceList, usd
-from pytest_gepa.cost.purse import STOP_WORDS, UNBOUNDED, CapState, dollars
+from pytest_gepa.cost.purse import STOP_WORDS, CapState, dollars
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.suite.rollout import Case, Rollout
