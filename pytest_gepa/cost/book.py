@@ -12,6 +12,11 @@ from dataclasses import astuple, dataclass, field
 _HEAD = struct.Struct("<6q")
 _SLOT = struct.Struct("<5q")
 
+MOST_USD = 1_000_000_000
+"""The highest cap, in USD: the numbers of the file hold nine times as much."""
+
+_MOST = 2**63 - 1
+
 RUNNING, CAPPED, UNBOUNDED = 0, 1, 2
 """Why nothing more is sent: nothing has stopped it, the cap is reached, or a request came whose price has no bound."""
 
@@ -77,9 +82,10 @@ class Book:
         self.slots[number : number + 1] = [slot]
         return number
 
-    def clear(self, number: int) -> None:
-        """End a reservation."""
+    def settle(self, number: int, cost: int) -> None:
+        """End a reservation with what it came to; a server may tell of more tokens than any number here can pay for."""
         self.slots[number] = Slot()
+        self.spent = min(self.spent + cost, _MOST)
 
     def encode(self) -> bytes:
         """The bytes of the file."""

@@ -89,8 +89,7 @@ class Purse:
     def settle(self, number: int, cost: int) -> None:
         """Close a reservation with what the request has cost."""
         with self._book() as book:
-            book.clear(number)
-            book.spent += cost
+            book.settle(number, cost)
 
     def refuse(self, reason: str) -> CostStop:
         """Stop everything, as a request came that no amount can be reserved for; the exception to raise, also where the

@@ -84,6 +84,12 @@ def test_what_could_fit_when_others_settle_waits_and_what_never_can_stops(purse:
     assert "has no room for a request of up to" in purse.reason
 
 
+def test_a_cost_beyond_all_numbers_leaves_nothing(purse: Purse) -> None:
+    purse.settle(taken(purse, 1), 10**19)
+    with pytest.raises(CostStop):
+        purse.reserve(1)
+
+
 def test_nobody_waits_for_what_only_he_himself_could_settle(purse: Purse) -> None:
     own, others = taken(purse, 60), taken_elsewhere(purse, 30)
     assert purse.reserve(20) is None
