@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from pytest_gepa.cost.book import MOST_USD
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.options import INI_ONLY, MODES, SETTINGS, asked_modes, mode_of
@@ -85,7 +86,7 @@ def resolve(config: pytest.Config) -> Settings:
         is_joint=_choice(config, "joint", ("on", "off")) == "on",
         edits=_edits(config),
         redact=_patterns(config),
-        max_cost=_number(config, "max-cost", float, above=0),
+        max_cost=_number(config, "max-cost", float, above=0, most=MOST_USD),
         prices=_prices(config),
         cache_size=10**6 * (_number(config, "cache_size", int, least=1) or DEFAULT_CACHE_MEGABYTES),
         revision=_behind_sign(config, mode, "check"),
@@ -282,6 +283,7 @@ def _number(
     least: float = -math.inf,
     above: float = -math.inf,
     below: float = math.inf,
+    most: float = math.inf,
 ) -> T | None:
     text, label = _raw(config, name)
     if text is None:
@@ -290,15 +292,16 @@ def _number(
         value = kind(text)
     except ValueError:
         value = None
-    if value is None or not (value >= least and value > above and value < below):
-        raise SettingsError(f"{label}: {text!r} is not valid; expected {_wanted(kind, least, above, below)}")
+    if value is None or not (value >= least and value > above and value < below and value <= most):
+        wanted = _wanted(kind, least, above, below, most)
+        raise SettingsError(f"{label}: {text!r} is not valid; expected {wanted}")
     return value
 
 
-def _wanted(kind: Callable[[str], T], least: float, above: float, below: float) -> str:
+def _wanted(kind: Callable[[str], T], least: float, above: float, below: float, most: float) -> str:
     """The numbers that are taken, in words."""
     noun = "a whole number" if kind is int else "a number"
     if above > -math.inf:
-        return f"{noun} above {above:g}"
+        return f"{noun} above {above:g}" + (f", {most:,.0f} at most" if most < math.inf else "")
     bounds = [f"{least:g} or more"] * (least > -math.inf) + [f"below {below:g}"] * (below < math.inf)
     return f"{noun}, {' and '.join(bounds)}" if bounds else noun

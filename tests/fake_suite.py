@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gepa.suite.evaluate import Allowance, Evaluation
+from pytest_gepa.suite.charges import Allowance
+from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
 
 RunCase = Callable[[str, Mapping[str, str], str, str], Rollout]
@@ -28,6 +29,7 @@ class FakeSuite:
 
     run_case: RunCase
     asked: list[Asked] = field(default_factory=list)
+    is_replay: bool = False
     components: Mapping[str, Any] = field(default_factory=dict)
 
     def run(
@@ -39,12 +41,16 @@ class FakeSuite:
         *,
         allowance: Allowance,
         on_rollout: Callable[[Rollout], None],
+        on_attempt: Callable[[Rollout], None] = lambda rollout: None,
     ) -> Evaluation:
         self.asked.append(Asked(texts, trial, tuple(cases)))
         rollouts = {case: self.run_case(candidate, texts, case, trial) for case in cases}
         for rollout in rollouts.values():
             on_rollout(rollout)
         return Evaluation(rollouts, dict.fromkeys(rollouts, True))
+
+    def paid_before(self, rollout: Rollout) -> int:
+        return 0
 
     def seconds_before(self, rollout: Rollout) -> None:
         """No run was before."""

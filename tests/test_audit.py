@@ -368,6 +368,22 @@ def states(result: AuditResult) -> list[str]:
     return [piece.state for piece in prompt.pieces]
 
 
+def test_a_stopped_case_stops_the_audit_though_nobody_has_written_down_why(tmp_path: Path):
+    suite = Functions(["a", "b"], lambda case, text, _: (1.0, "x"), {})
+    runs = suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        made = runs(candidate, texts, case, trial)
+        if texts["p"] == TEXT or case == "a":
+            return made
+        return replace(made, outcome=Outcome.stopped, trajectory=Trajectory(failure="no room for the bill"))
+
+    suite.run_case = run
+    state = ended(tmp_path, suite)
+    assert set(state.unmeasured.values()) == {"no room for the bill"}
+    assert len({asked.texts["p"] for asked in suite.asked}) == 2
+
+
 def test_cases_that_do_not_use_a_prompt_or_fail_today_are_not_run_without_it(tmp_path: Path):
     suite = Functions(
         ["a", "other", "fails"],

@@ -15,10 +15,11 @@ from pytest_gepa.check import rounds
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_terminal import check_lines
+from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
-from pytest_gepa.trace.trajectory import Message
+from pytest_gepa.trace.trajectory import Message, Trajectory
 from tests.check_world import EDITED, OTHER, World, example_world, harmless_world
 
 SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(3, 10))]
@@ -84,6 +85,32 @@ def test_the_budget_is_not_passed(tmp_path: Path) -> None:
         assert len(world.ran) <= budget
         assert result.stopped == f"the budget of {budget} rollouts is used up"
         assert result.verdict in ("not finished", "regressed")
+
+
+def test_a_retry_that_takes_what_was_left_a_moment_ago_does_not_break_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets: list[SharedBudget] = []
+
+    class Raced(SharedBudget):
+        """Whoever looks at what is left is followed by a thread that takes one of it."""
+
+        def __init__(self, limit: int) -> None:
+            super().__init__(limit)
+            budgets.append(self)
+
+        @property
+        def remaining(self) -> int:
+            found = super().remaining
+            if found and not self._lock.locked():
+                self.reserve(1)
+                self.settle(1, 1)
+            return found
+
+    monkeypatch.setattr(rounds, "SharedBudget", Raced)
+    world = World({f"c{number}": (1, 0) for number in range(4)})
+    world.check(tmp_path, budget=14)
+    assert len(world.ran) < budgets[0].spent <= 14
 
 
 def test_a_check_that_was_stopped_fails_where_cases_without_evidence_do(tmp_path: Path) -> None:
@@ -245,6 +272,22 @@ class Keeping(World):
 def test_a_case_that_goes_by_a_kept_answer_to_the_changed_prompt_is_compared(tmp_path: Path) -> None:
     result = Keeping({"steady": (1, 1)}, others=1).check(tmp_path)
     assert {case.case: case.components for case in result.cases} == {"steady": (EDITED,), "other0": (EDITED,)}
+
+
+def test_a_stopped_case_stops_the_check_though_nobody_has_written_down_why(tmp_path: Path) -> None:
+    world = World({"steady": (1, 1), "other": (1, 1)})
+    runs = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        made = runs(candidate, texts, case, trial)
+        if case != "other":
+            return made
+        return replace(made, outcome=Outcome.stopped, trajectory=Trajectory(failure="no room for the bill"))
+
+    world.suite.run_case = run
+    result = world.check(tmp_path)
+    assert (result.verdict, result.stopped) == ("not finished", "no room for the bill")
+    assert {trial for _, _, trial in world.ran} == {"run/check/0"}
 
 
 def test_when_the_minutes_are_over_nothing_is_begun_though_the_budget_has_run_short_before(

@@ -410,6 +410,19 @@ def test_paths_of_a_patch_may_be_relative_to_a_directory_above(tmp_path: Path) -
     assert (root / "prompts/a.md").read_bytes() == NEW
 
 
+@pytest.mark.parametrize("other", [OLD, b"another\n"])
+def test_paths_of_a_patch_begin_at_the_top_of_git_whatever_lies_below(tmp_path: Path, other: bytes) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    root = tmp_path / "shop"
+    make_run(tmp_path, {"shop/prompts/a.md": (OLD, NEW)})
+    shutil.move(tmp_path / ".gepa", root / ".gepa")
+    below = root / "shop/prompts/a.md"
+    below.parent.mkdir(parents=True)
+    below.write_bytes(other)
+    assert main(["apply", "--yes", "--rootdir", str(root)]) == 0
+    assert ((root / "prompts/a.md").read_bytes(), below.read_bytes()) == (NEW, other)
+
+
 def test_when_one_file_cannot_be_written_none_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(project, {"prompts/a.md": (OLD, NEW), "prompts/b.md": (b"b\n", b"c\n")})
     genuine: Callable[..., None] = os.replace

@@ -197,6 +197,7 @@ def test_a_task_model_without_a_longest_answer_ends_the_run(project: Project) ->
     [
         ("gepa_prices = task input=2", "input= and output= are needed"),
         ("gepa_max_cost = 0", "gepa_max_cost (pytest.ini): '0' is not valid; expected a number above 0"),
+        ("gepa_max_cost = 1e10", "'1e10' is not valid; expected a number above 0, 1,000,000,000 at most"),
     ],
 )
 def test_settings_that_cannot_be_are_said(project: Project, text: str, told: str) -> None:

@@ -142,7 +142,8 @@ def test_nothing_is_asked_twice_but_what_was_under_way(story: Story) -> None:
 def test_what_was_paid_before_counts_against_the_budget_and_is_told_apart(story: Story) -> None:
     before, after = story.first.result["spent"], story.second.result["spent"]
     resumed = story.second.result["resumed"]
-    assert resumed == {"run": story.first.directory.name, "paid": before["rollouts"], "usd": 0.0}
+    told = {"run": story.first.directory.name, "paid": before["rollouts"], "usd": 0.0, "usd_is_least": True}
+    assert resumed == told
     assert before["rollouts"] > 0
     assert before["rollouts"] + after["rollouts"] == story.whole.result["spent"]["rollouts"]
     assert after["cached"] >= before["rollouts"]
@@ -481,6 +482,27 @@ def test_attempts_that_were_paid_for_and_run_again_are_counted_and_taken_from_ru
     assert found.history.charges["c", "a", "search/0"].in_vain == 1
 
 
+def test_attempts_count_of_which_the_last_one_never_came(tmp_path: Path) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    for case, paid in (("a", 1), ("a", 2), ("b", 1)):
+        first.write("attempt", candidate="c", case=case, trial="search/0", paid=paid)
+    rollout(first, "b", charged=True, in_vain=1)
+    first.close()
+    found = find_earlier(tmp_path)
+    assert found.paid == 4
+    assert found.history.charges["c", "a", "search/0"] == Charge(trouble=True, in_vain=2)
+
+
+def test_what_the_newer_run_says_was_paid_for_holds_what_the_older_one_had_paid_for(tmp_path: Path) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    rollout(first, "a", charged=True, outcome="timeout")
+    first.close()
+    second = begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1")
+    rollout(second, "a", charged=False, in_vain=1)
+    second.close()
+    assert find_earlier(tmp_path).paid == 1
+
+
 def test_a_single_rollout_is_told_as_one(tmp_path: Path) -> None:
     journal = begun(tmp_path)
     rollout(journal, "a", charged=True)
@@ -551,6 +573,30 @@ def test_what_it_has_cost_counts_against_the_cap(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"has spent \$1.50 of \$1.50 already"):
         found.as_it_began(world_settings(mode="resume", rootdir=tmp_path, max_cost=1.5), _untyped)
     assert found.as_it_began(world_settings(mode="resume", rootdir=tmp_path), _untyped).max_cost is None
+
+
+def test_of_a_cost_that_is_not_known_the_known_part_counts_and_is_said_to_be_one(tmp_path: Path) -> None:
+    journal = begun(tmp_path)
+    spent = {"usd": None, "usd_at_most": None, "usd_by_role": {"task": 6.0, "reflection": 0.5}}
+    journal.write("result", result={"verdict": "not confirmed", "spent": spent})
+    journal.close()
+    found = find_earlier(tmp_path)
+    assert (found.usd, found.usd_is_least) == (6.5, True)
+    assert found.cost_note == (
+        "gepa: only $6.50 of what it has cost is known; --gepa-max-cost cannot count the rest"
+    )
+    with pytest.raises(ResumeError, match=r"has spent \$6.50 of \$2.00 already"):
+        found.as_it_began(world_settings(mode="resume", rootdir=tmp_path, max_cost=2.0), _untyped)
+
+
+def test_a_result_that_did_not_come_into_the_journal_is_read_beside_it(tmp_path: Path) -> None:
+    assert "what it has cost is not known" in earlier(tmp_path).cost_note
+    beside = tmp_path / ".gepa/runs/2026-11-22-1/result.json"
+    beside.write_text(json.dumps({"verdict": "not confirmed", "spent": {"usd": 0.0}}), encoding="utf-8")
+    found = find_earlier(tmp_path)
+    assert (found.usd, found.cost_note) == (0.0, "")
+    beside.write_text("{", encoding="utf-8")
+    assert find_earlier(tmp_path).usd_is_least
 
 
 def _untyped(name: str) -> bool:

@@ -118,6 +118,7 @@ class Audit:
         self._crew = Crew()
         self._budget = SharedBudget(plan.limit)
         self._in_flight = 0
+        self._stop = ""
 
     def run(self) -> None:
         """Run it to its end. When it is interrupted every child is ended, and the interrupt goes on."""
@@ -215,7 +216,8 @@ class Audit:
         if self._minutes is not None and time.monotonic() - self.state.started > 60 * self._minutes:
             self.state.is_out_of_time = True
             return f"the {self._minutes:g} minutes were over"
-        return self.state.spending.stopped if self.state.spending is not None else ""
+        by_cap = self.state.spending.stopped if self.state.spending is not None else ""
+        return by_cap or self._stop
 
     def _give_up(self, work: Iterable[_Work], reason: str) -> None:
         for one in work:
@@ -243,6 +245,7 @@ class Audit:
         state.cached += any(map(has_price, calls)) and not rollout.charged
         state.models.update(call.model for call in calls if call.model)
         self._journal.write("rollout", **rollout_fields(rollout))
+        self._stop = self._stop or rollout.stop
         if rollout.outcome.is_trouble:
             state.trouble.setdefault(rollout.case, without_reports(rollout))
         if work.ablation is None:

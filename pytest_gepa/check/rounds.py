@@ -207,10 +207,12 @@ class Rounds:
 
     def _affordable(self, job: Job) -> Job:
         self._check_limits()
-        number = 0 if self._is_over() else min(len(job.cases), self._budget.remaining)
+        number = 0 if self._is_over() else len(job.cases)
+        # What is left may be less by the time that it is asked for: the suite's threads take retries from it.
+        while number and not self._budget.reserve(number):
+            number = min(number, self._budget.remaining)
         if number < len(job.cases) and not self.state.stopped:
             self._run_out_of_budget()
-        self._budget.reserve(number)
         return replace(job, cases=job.cases[:number])
 
     def _check_limits(self) -> None:
@@ -257,4 +259,5 @@ class Rounds:
         if job.side == TODAY and job.trial == 0:
             self._screen.first_trial(rollout)
         self._check_limits()
+        state.stopped = state.stopped or rollout.stop
         self._screen.progress(state)

@@ -10,6 +10,7 @@ from pytest_gepa.commands.asking import agrees, show
 from pytest_gepa.commands.exit_codes import DONE, REFUSED
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.write_back import NewContent, forget_originals, inside, keep_originals, write
+from pytest_gepa.prompts.patch import git_top
 from pytest_gepa.prompts.patch_form import blob_hash, visible
 from pytest_gepa.prompts.patch_reading import FilePatch, read_patch
 
@@ -82,8 +83,13 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _locate(project: Path, files: Sequence[FilePatch]) -> list[Path]:
-    """The files of a patch, whose paths are relative to the project or to a directory above it: the top of its git."""
-    for base in (project, *project.parents):
+    """The files of a patch, whose paths are relative to the top of the project's git, or to the project without one.
+
+    So the top goes first: below it may lie a file of the same path from the project. Where git is missing now, or was
+    then, they are found from elsewhere.
+    """
+    top = git_top(project)
+    for base in (*([] if top is None else [top]), project, *project.parents):
         if all((base / file.path).is_file() for file in files):
             return [inside(project, base / file.path) for file in files]
     missing = next(file.path for file in files if not (project / file.path).is_file())

@@ -107,16 +107,16 @@ class Meter:
         except Unbounded as error:
             raise purse.refuse(f"{error}, as --gepa-max-cost cannot be kept otherwise") from None
 
-    def reserve(self, model: str, amount: int) -> Ticket | None:
+    def reserve(self, model: str, amount: int, *, is_blocking: bool = True) -> Ticket | None:
         """Set the amount aside for a request, which may then be sent and is to be settled.
 
-        None when there is no room for it before others settle. Raises `CostStop` when there never will be, or when the
-        files cannot be used by which the cap is kept.
+        None when there is no room for it before others settle. Raises `CostStop` when there never will be (see
+        `Purse.reserve`), or when the files cannot be used by which the cap is kept.
         """
         number = None
         if self.purse is not None:
             try:
-                number = self.purse.reserve(amount)
+                number = self.purse.reserve(amount, is_blocking=is_blocking)
             except OSError as error:
                 raise CostStop(f"the ledger of the cost cap cannot be used: {error}") from error
             if number is None:

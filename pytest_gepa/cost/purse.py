@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-_HEAD = struct.Struct("<6q")
-_SLOT = struct.Struct("<3q")
+from pytest_gepa.cost.book import CAPPED, RUNNING, UNBOUNDED, Book
 
-RUNNING, CAPPED, UNBOUNDED = 0, 1, 2
-"""Why nothing more is sent: nothing has stopped it, the cap is reached, or a request came whose price has no bound."""
+STOP_WORDS = {CAPPED: "the cost cap is reached", UNBOUNDED: "a request came whose price has no bound"}
+"""What is said where the reason itself could not be written down, as the disk is full."""
 
 
 class CostStop(BaseException):
@@ -46,46 +44,6 @@ class CapState:
         return self.cap - self.kept - self.spent - self.reserved
 
 
-@dataclass(slots=True)
-class _Book:
-    cap: int
-    kept: int = 0
-    spent: int = 0
-    largest: int = 0
-    stopped: int = RUNNING
-    slots: list[tuple[int, int, int]] = field(default_factory=list)
-    """Of each reservation the process, when it began, and the amount; zeros where there is none."""
-
-    @property
-    def reserved(self) -> int:
-        return sum(amount for *_, amount in self.slots)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anything is reserved that may be settled yet."""
-        return any(process for process, *_ in self.slots)
-
-    def fits(self, amount: int) -> bool:
-        return self.kept + self.spent + self.reserved + amount <= self.cap
-
-    def bury(self) -> None:
-        """What a process had reserved when it died is spent: nobody knows what became of its requests."""
-        for at, (process, began, amount) in enumerate(self.slots):
-            if process and not _is_alive(process, began):
-                self.spent += amount
-                self.slots[at] = (0, 0, 0)
-
-    def encode(self) -> bytes:
-        head = _HEAD.pack(self.cap, self.kept, self.spent, self.largest, self.stopped, len(self.slots))
-        return head + b"".join(_SLOT.pack(*slot) for slot in self.slots)
-
-    @classmethod
-    def decode(cls, data: bytes) -> _Book:
-        cap, kept, spent, largest, stopped, count = _HEAD.unpack_from(data)
-        slots = _SLOT.iter_unpack(data[_HEAD.size : _HEAD.size + count * _SLOT.size])
-        return cls(cap, kept, spent, largest, stopped, list(slots))
-
-
 class Purse:
     """The ledger in `path`. It keeps nothing in memory, so that processes may fork and threads share it.
 
@@ -100,35 +58,38 @@ class Purse:
         """Begin a ledger."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.write(descriptor, _Book(cap).encode())
+            os.write(descriptor, Book(cap).encode())
         finally:
             os.close(descriptor)
         return cls(path)
 
-    def reserve(self, amount: int) -> int | None:
+    def reserve(self, amount: int, *, is_blocking: bool = True) -> int | None:
         """Set an amount aside before a request is sent; the number by which it is settled.
 
         None when it does not fit now but could when others settle. Raises `CostStop` when it never can, and from then
-        on for every request, until `open_rest`.
+        on for every request, until `open_rest`. So it does where only what the caller itself has reserved is in the
+        way, by a stream that it has not read to its end: its thread, or its task where its thread goes on meanwhile
+        (not `is_blocking`).
         """
         with self._book() as book:
             if book.stopped:
-                raise CostStop(self.reason or "the run's cost is stopped")
+                raise CostStop(self.reason or STOP_WORDS[book.stopped])
             if not book.fits(amount):
                 book.bury()
             if book.fits(amount):
-                return self._take(book, amount)
-            if book.is_open and book.kept + book.spent + amount <= book.cap:
+                return book.take(amount)
+            if book.may_be_settled(is_blocking=is_blocking) and book.kept + book.spent + amount <= book.cap:
                 return None
             book.stopped = CAPPED
-        shown = CapState(book.cap, book.kept, book.spent, book.reserved, book.largest, CAPPED)
-        raise CostStop(self._note(_cap_words(shown, amount)))
+            shown = CapState(book.cap, book.kept, book.spent, book.reserved, book.largest, CAPPED)
+            # Before others can see that it is stopped.
+            reason = self._note(_cap_words(shown, amount))
+        raise CostStop(reason)
 
     def settle(self, number: int, cost: int) -> None:
         """Close a reservation with what the request has cost."""
         with self._book() as book:
-            book.slots[number] = (0, 0, 0)
-            book.spent += cost
+            book.settle(number, cost)
 
     def refuse(self, reason: str) -> CostStop:
         """Stop everything, as a request came that no amount can be reserved for; the exception to raise, also where the
@@ -137,7 +98,8 @@ class Purse:
             with self._book() as book:
                 is_first = not book.stopped
                 book.stopped = book.stopped or UNBOUNDED
-            return CostStop(self._note(reason) if is_first else self.reason)
+                told = self._note(reason) if is_first else self.reason or STOP_WORDS[book.stopped]
+            return CostStop(told)
         except OSError:
             return CostStop(reason)
 
@@ -173,20 +135,13 @@ class Purse:
         return self.path.with_suffix(".why")
 
     def _note(self, reason: str) -> str:
-        self._why.write_text(reason, encoding="utf-8", errors="replace")
+        # That it is stopped stands in the ledger, which needs no new room on a disk.
+        with contextlib.suppress(OSError):
+            self._why.write_text(reason, encoding="utf-8", errors="replace")
         return reason
 
-    @staticmethod
-    def _take(book: _Book, amount: int) -> int:
-        book.largest = max(book.largest, amount)
-        free = [at for at, (process, *_) in enumerate(book.slots) if not process]
-        number = free[0] if free else len(book.slots)
-        process = os.getpid()
-        book.slots[number : number + 1] = [(process, _began(process) or 0, amount)]
-        return number
-
     @contextlib.contextmanager
-    def _book(self) -> Iterator[_Book]:
+    def _book(self) -> Iterator[Book]:
         """The ledger, locked; what was changed is written."""
         # A descriptor of its own for each look: its lock belongs to it alone, not to the process.
         descriptor = os.open(self.path, os.O_RDWR)
@@ -194,7 +149,7 @@ class Purse:
             _lock(descriptor)
             try:
                 data = _read(descriptor)
-                book = _Book.decode(data)
+                book = Book.decode(data)
                 yield book
                 changed = book.encode()
                 if changed != data:
@@ -253,30 +208,3 @@ def _unlock(descriptor: int) -> None:
 
         # Said, and not left to the end of the descriptor: a fork in another thread may have a copy of it.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-def _is_alive(process: int, began: int) -> bool:
-    """Whether a process may still settle: one that has ended may not, be it waited for by its parent or not."""
-    if sys.platform == "linux":
-        return _began(process) == began
-    if sys.platform == "win32":
-        return True  # to ask would end it
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _began(process: int) -> int | None:
-    """When a process began, in ticks since the system did; None if it has ended, or that cannot be known."""
-    if sys.platform != "linux":
-        return None
-    try:
-        with open(f"/proc/{process}/stat", "rb") as stream:
-            told = stream.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return None if told[0] in (b"Z", b"X") else int(told[19])

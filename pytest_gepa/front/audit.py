@@ -75,19 +75,20 @@ def _run(
     redactor = Redactor(os.environ, settings.redact)
     run = begin_run(config, settings, cases, components, redactor, {"plan": plan})
     directory, journal, answers, suite = run.directory, run.journal, run.answers, run.suite
-    texts = {component.id: component.text for component in components}
-    stream = terminal_stream(config)
-    feeder = Feeder(session, cases)
-    print_lines(stream, [audit_opening(settings, plan), *answers.notes])
-    # Nothing is kept for a confirm run.
-    whole = BudgetPlan(plan.limit, plan.limit, 0, 0, 1)
-    is_replay = settings.replay == "only"
-    cap = None if is_replay else settings.max_cost
-    spending = Spending(run.temp / "costs", PriceList(settings.prices), cap, whole, cases)
-    lines = _Progress(components, config)
-    minutes = None if is_replay else settings.minutes
-    audit = Audit(plan, texts, suite, journal, settings.concurrency, minutes, feeder.feed, lines.ablated)
-    audit.state.spending = spending
+    with run.preparing():
+        texts = {component.id: component.text for component in components}
+        stream = terminal_stream(config)
+        feeder = Feeder(session, cases)
+        print_lines(stream, [audit_opening(settings, plan), *answers.notes])
+        # Nothing is kept for a confirm run.
+        whole = BudgetPlan(plan.limit, plan.limit, 0, 0, 1)
+        is_replay = settings.replay == "only"
+        cap = None if is_replay else settings.max_cost
+        spending = Spending(run.temp / "costs", PriceList(settings.prices), cap, whole, cases)
+        lines = _Progress(components, config)
+        minutes = None if is_replay else settings.minutes
+        audit = Audit(plan, texts, suite, journal, settings.concurrency, minutes, feeder.feed, lines.ablated)
+        audit.state.spending = spending
     steps = LastSteps()
     if steps.take(audit.run):
         keep_answers(steps, answers, directory, audit.state, spending)

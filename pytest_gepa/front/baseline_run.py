@@ -53,31 +53,31 @@ def compare(
     """Compare today with a baseline. Raises `GepaError` for what the user can mend."""
     redactor = Redactor(os.environ, settings.redact)
     base = BasePrompts(settings.baseline, "", {}, changes)
-    run = CheckSession(session, settings, cases, components, redactor, {"baseline": baseline})
-    check = BaselineCheck(run.bench, matched.known, [change.component for change in changes])
-    top = git_top(settings.rootdir) or settings.rootdir
-    places = {
-        case.id: (path_from(top, item.path), (item.location[1] or 0) + 1)
-        for case, item in zip(cases, session.items, strict=True)
-    }
+    with CheckSession(session, settings, cases, components, redactor, {"baseline": baseline}) as run:
+        check = BaselineCheck(run.bench, matched.known, [change.component for change in changes])
+        top = git_top(settings.rootdir) or settings.rootdir
+        places = {
+            case.id: (path_from(top, item.path), (item.location[1] or 0) + 1)
+            for case, item in zip(cases, session.items, strict=True)
+        }
 
-    def finish() -> CheckResult:
-        def command(nodeids: Sequence[str]) -> str:
-            return mending_command(session.config, settings, "", nodeids)
+        def finish() -> CheckResult:
+            def command(nodeids: Sequence[str]) -> str:
+                return mending_command(session.config, settings, "", nodeids)
 
-        saved = SavedBaseline(
-            saved=baseline.saved,
-            version=baseline.version,
-            models=baseline.models,
-            new=matched.new,
-            edited=matched.edited,
-            gone=(*matched.gone, *(case.nodeid for case in cases if case.id in check.state.passed_over)),
-        )
-        name = run.directory.name
-        result = build_check(name, check.state, cases, base, settings, command, saved, places)
-        return conclude_trials(session.config, settings, run, result, redactor)
+            saved = SavedBaseline(
+                saved=baseline.saved,
+                version=baseline.version,
+                models=baseline.models,
+                new=matched.new,
+                edited=matched.edited,
+                gone=(*matched.gone, *(case.nodeid for case in cases if case.id in check.state.passed_over)),
+            )
+            name = run.directory.name
+            result = build_check(name, check.state, cases, base, settings, command, saved, places)
+            return conclude_trials(session.config, settings, run, result, redactor)
 
-    run.conduct(check, [comparing_opening(settings.baseline, baseline, matched, changes)], finish)
+        run.conduct(check, [comparing_opening(settings.baseline, baseline, matched, changes)], finish)
 
 
 def save(
@@ -89,19 +89,19 @@ def save(
 ) -> None:
     """Save a baseline. Raises `GepaError` for what the user can mend."""
     redactor = Redactor(os.environ, settings.redact)
-    run = CheckSession(session, settings, cases, components, redactor, {})
-    saving = BaselineSaving(run.bench)
+    with CheckSession(session, settings, cases, components, redactor, {}) as run:
+        saving = BaselineSaving(run.bench)
 
-    def finish() -> None:
-        lines = _saved(session.config, settings, saving, redactor)
-        labels = {case.id: case.nodeid for case in cases}
-        trouble = without_secrets(tuple(trouble_of(saving.state, labels)), redactor.redact)
-        problems = without_secrets(saving.state.problems, redactor.redact)
-        lines += trouble_lines(trouble, problems)
-        lines.append(spent_line(without_secrets(spent_of(saving.state), redactor.redact)))
-        session.config.stash[closing_key] = list(map(printable, lines))
+        def finish() -> None:
+            lines = _saved(session.config, settings, saving, redactor)
+            labels = {case.id: case.nodeid for case in cases}
+            trouble = without_secrets(tuple(trouble_of(saving.state, labels)), redactor.redact)
+            problems = without_secrets(saving.state.problems, redactor.redact)
+            lines += trouble_lines(trouble, problems)
+            lines.append(spent_line(without_secrets(spent_of(saving.state), redactor.redact)))
+            session.config.stash[closing_key] = list(map(printable, lines))
 
-    run.conduct(saving, [saving_opening(settings.saved_baseline, len(cases), trials)], finish)
+        run.conduct(saving, [saving_opening(settings.saved_baseline, len(cases), trials)], finish)
 
 
 def _saved(

@@ -38,6 +38,7 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
 
         compare(session, settings, components, base, redactor)
         return
+    cases = find_cases(session, settings) if base.deleted else []  # raises before there is a run
     directory = new_run_directory(settings.rootdir, date.today())
     result = nothing_to_compare(directory.name, base, settings)
     if base.deleted:
@@ -45,6 +46,6 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
         from pytest_gepa.suite.usage import load_usage
 
         known = load_usage(settings.rootdir / STATE_DIRECTORY)
-        result = with_users_of_deleted(result, base, find_cases(session, settings), known)
+        result = with_users_of_deleted(result, base, cases, known)
     result = conclude(session.config, result, directory, redactor)
     tell_finished(session.config.hook, to_json(result), str(directory), "check", redactor.redact)

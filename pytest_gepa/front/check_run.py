@@ -37,18 +37,20 @@ def compare(
     compose(components, base.texts)  # raises for a text that today's file cannot hold
     cases = find_cases(session, settings)
     known = still_true(load_usage(settings.rootdir / STATE_DIRECTORY), cases)
-    run = CheckSession(session, settings, cases, components, redactor, {"base": base})
-    check = Check(run.bench, base, known)
+    with CheckSession(session, settings, cases, components, redactor, {"base": base}) as run:
+        check = Check(run.bench, base, known)
 
-    def finish() -> CheckResult:
-        def command(nodeids: Sequence[str]) -> str:
-            return mending_command(session.config, settings, base.name, nodeids)
+        def finish() -> CheckResult:
+            def command(nodeids: Sequence[str]) -> str:
+                return mending_command(session.config, settings, base.name, nodeids)
 
-        result = build_check(run.directory.name, check.state, cases, base, settings, command)
-        result = with_users_of_deleted(result, base, cases, load_usage(run.directory.parents[1]))
-        return conclude_trials(session.config, settings, run, result, redactor)
+            result = build_check(run.directory.name, check.state, cases, base, settings, command)
+            result = with_users_of_deleted(result, base, cases, load_usage(run.directory.parents[1]))
+            return conclude_trials(session.config, settings, run, result, redactor)
 
-    run.conduct(check, [opening_line(base, len(check.first_cases), len(cases), settings.concurrency)], finish)
+        run.conduct(
+            check, [opening_line(base, len(check.first_cases), len(cases), settings.concurrency)], finish
+        )
 
 
 def conclude_trials(

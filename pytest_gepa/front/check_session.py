@@ -48,7 +48,9 @@ class Story(Protocol):
 
 
 class CheckSession:
-    """Opened before anything is sent; `conduct` closes it. `about` are further fields of the journal's first record."""
+    """Opened before anything is sent; `conduct` closes it. Where its `with` raises before that nothing is left of it.
+    `about` are further fields of the journal's first record.
+    """
 
     def __init__(
         self,
@@ -66,10 +68,19 @@ class CheckSession:
         self._run = run
         self.directory, self.journal = run.directory, run.journal
         self._answers, self._suite = run.answers, run.suite
-        self._screen = CheckTerminal(terminal_stream(session.config))
+        self._is_conducted = False
+        with run.preparing():
+            self._screen = CheckTerminal(terminal_stream(session.config))
         self.bench = Bench(
             settings, self._answers.name, cases, components, self._suite, self.journal, self._screen
         )
+
+    def __enter__(self) -> CheckSession:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_how: object) -> None:
+        if kind is not None and not self._is_conducted:
+            self._run.give_up()
 
     def conduct(self, story: Story, opening: Sequence[str], finish: Callable[[], CheckResult | None]) -> None:
         """Run a story to its end, show its first trials as pytest's own, and call `finish` however it has ended.
@@ -87,6 +98,7 @@ class CheckSession:
         cap = None if settings.replay == "only" else settings.max_cost
         spending = Spending(self._run.temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
         story.state.spending = spending
+        self._is_conducted = True
         steps = LastSteps()
         if steps.take(story.run):
             keep_answers(steps, self._answers, self.directory, story.state, spending)

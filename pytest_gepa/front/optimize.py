@@ -172,62 +172,69 @@ def _optimize(
         earlier,
     )
     directory, journal, answers, suite = run.directory, run.journal, run.answers, run.suite
-    stream = terminal_stream(config)
-    print_lines(
-        stream,
-        opening_lines(
-            len(inputs.components),
-            inputs.searched,
-            len(inputs.cases) - inputs.searched,
-            inputs.endpoint.model,
-            inputs.budget.limit,
-            inputs.budget.confirm,
-            settings.seed,
-            settings.max_cost,
-            inputs.budget.shrink,
-            settings.concurrency,
-            redact=journal.redact,
-        ),
-    )
-    print_lines(stream, prompt_notes(inputs.components, inputs.judges))
-    feeder = Feeder(session, inputs.cases)
-    extensions = Extensions(config.hook, journal.redact)
-    terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed, journal.redact)
-    print_lines(stream, answers.notes)
-    before = earlier.usd if earlier else 0.0
-    cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
-    stored = earlier.confirmed if earlier else ()
-    spending = Spending(
-        run.temp / "costs",
-        PriceList(settings.prices),
-        cap,
-        inputs.budget,
-        inputs.cases,
-        stored,
-        shares_answers=settings.replay != "off",
-    )
-    model = ReflectionModel(
-        inputs.endpoint, answers.stores(), f"reflect/{settings.seed}", spending.reflection(), journal.redact
-    )
-    optimization = Optimization(
-        settings,
-        answers.name,
-        inputs.cases,
-        inputs.components,
-        answers.as_recorded(inputs.budget, inputs.cases),
-        suite,
-        model,
-        journal,
-        terminal,
-        extensions,
-        _withholder(session, settings, inputs),
-        answers.crew(),
-        inputs.ancestor,
-        answers.confirm_cut,
-    )
-    optimization.state.spending = spending
-    if earlier is not None:
-        optimization.state.resumed = Resumed(earlier.directory_name, earlier.paid, earlier.usd)
+    with run.preparing():
+        stream = terminal_stream(config)
+        print_lines(
+            stream,
+            opening_lines(
+                len(inputs.components),
+                inputs.searched,
+                len(inputs.cases) - inputs.searched,
+                inputs.endpoint.model,
+                inputs.budget.limit,
+                inputs.budget.confirm,
+                settings.seed,
+                settings.max_cost,
+                inputs.budget.shrink,
+                settings.concurrency,
+                redact=journal.redact,
+            ),
+        )
+        print_lines(stream, prompt_notes(inputs.components, inputs.judges))
+        feeder = Feeder(session, inputs.cases)
+        extensions = Extensions(config.hook, journal.redact)
+        terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed, journal.redact)
+        print_lines(stream, answers.notes)
+        before = earlier.usd if earlier else 0.0
+        cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
+        stored = earlier.confirmed if earlier else ()
+        spending = Spending(
+            run.temp / "costs",
+            PriceList(settings.prices),
+            cap,
+            inputs.budget,
+            inputs.cases,
+            stored,
+            shares_answers=settings.replay != "off",
+        )
+        model = ReflectionModel(
+            inputs.endpoint,
+            answers.stores(),
+            f"reflect/{settings.seed}",
+            spending.reflection(),
+            journal.redact,
+        )
+        optimization = Optimization(
+            settings,
+            answers.name,
+            inputs.cases,
+            inputs.components,
+            answers.as_recorded(inputs.budget, inputs.cases),
+            suite,
+            model,
+            journal,
+            terminal,
+            extensions,
+            _withholder(session, settings, inputs),
+            answers.crew(),
+            inputs.ancestor,
+            answers.confirm_cut,
+        )
+        optimization.state.spending = spending
+        if earlier is not None:
+            optimization.state.resumed = Resumed(
+                earlier.directory_name, earlier.paid, earlier.usd, earlier.usd_is_least
+            )
     steps = LastSteps()
     if steps.take(optimization.run):
         steps.take(partial(answers.keep, directory))

@@ -12,13 +12,13 @@ from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.run.clock import ConfirmCut, RunClock
 from pytest_gepa.run.crew import Crew
-from pytest_gepa.run.journal import Journal, as_fields, rollout_fields
+from pytest_gepa.run.journal import Journal, as_fields, attempt_fields, rollout_fields
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.own_answers import NOT_CONFIRMED, asks_nothing_more
-from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.suite.rollout import Case, Rollout
 
 
 class ConfirmRun:
@@ -199,17 +199,20 @@ class ConfirmRun:
             trial,
             allowance=self._budget,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout)),
+            on_attempt=lambda rollout: self._crew.tell(partial(self._note_attempt, rollout)),
         )
         self._budget.settle(len(cases), sum(evaluation.charged.values()))
-        stops = (
-            run.trajectory.failure for run in evaluation.rollouts.values() if run.outcome is Outcome.stopped
-        )
+        stops = (run.stop for run in evaluation.rollouts.values() if run.stop)
         by_cap = self._state.spending.stopped if self._state.spending is not None else ""
         self._state.confirm_stopped = self._state.confirm_stopped or by_cap or next(stops, "")
         return candidate.id, evaluation
 
+    def _note_attempt(self, rollout: Rollout) -> None:
+        self._state.count_attempt(rollout, self._suite.paid_before(rollout))
+        self._journal.write("attempt", **attempt_fields(rollout))
+
     def _note(self, rollout: Rollout) -> None:
-        self._state.count(rollout)
+        self._state.count(rollout, self._suite.paid_before(rollout))
         self._journal.write("rollout", **rollout_fields(rollout))
         is_today = rollout.candidate == self._state.search.seed.id and rollout.trial.endswith("/confirm/0")
         if is_today and self._cases[rollout.case].split == "holdout":

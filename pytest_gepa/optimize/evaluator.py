@@ -17,10 +17,11 @@ from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.blind_spots import prompts_without_calls, unseen_calls_warning
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import may_know, modelless, seen_to_arrive, untouched
-from pytest_gepa.run.journal import Journal, rollout_fields
+from pytest_gepa.run.journal import Journal, attempt_fields, rollout_fields
 from pytest_gepa.run.stale_copies import stale_copies, uses_what_was_opened
+from pytest_gepa.suite.charges import Allowance, charge
 from pytest_gepa.suite.condensed import condensed, without_reports
-from pytest_gepa.suite.evaluate import Allowance, Suite
+from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
 
@@ -80,6 +81,7 @@ class Evaluator:
             search_trial(task.trial),
             allowance=self._allowance,
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
+            on_attempt=lambda rollout: self._crew.tell(partial(self._note_attempt, rollout)),
         )
         if task.purpose == "baseline":
             self._look_for_copies(evaluation.rollouts.values())
@@ -90,7 +92,7 @@ class Evaluator:
             for case, rollout in evaluation.rollouts.items()
             if rollout.outcome is not Outcome.stopped
         }
-        self._tell_of_stop(sum(evaluation.charged[case] for case in evaluation.charged.keys() - results))
+        self._tell_of_stop(evaluation)
         results.update({case: self._as_under_parent(rollout, arrived) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
 
@@ -133,13 +135,17 @@ class Evaluator:
         known = self._state.search.results.get(rollout.candidate, {}).get(rollout.case)
         return self._result(rollout, False, arrived) if known is None else replace(known, charged=False)
 
-    def _tell_of_stop(self, charged: int) -> None:
-        """End the search when the run's cost has come to its cap. `charged` stopped rollouts were paid for in part."""
+    def _tell_of_stop(self, evaluation: Evaluation) -> None:
+        """End the search when the run's cost has come to its cap, or cannot be counted any more. What was stopped may
+        have been paid for in part.
+        """
         state = self._state
-        if state.spending is None or not (reason := state.spending.stopped):
+        stops = {case: rollout.stop for case, rollout in evaluation.rollouts.items() if rollout.stop}
+        by_cap = state.spending.stopped if state.spending is not None else ""
+        reason = by_cap or next(iter(stops.values()), "")
+        if not reason or self._suite.is_replay:  # whose record has the stop itself
             return
-        if charged and self._allowance.reserve(charged):
-            self._allowance.settle(charged, charged)
+        charge(self._allowance, sum(evaluation.charged[case] for case in stops))
         state.stopped = state.stopped or reason
         self._crew.tell(Stopped(reason))
 
@@ -158,6 +164,11 @@ class Evaluator:
             self._state.rollouts[candidate.id, case] = replace(rollout, candidate=candidate.id, charged=False)
         self._journal.write("inherited", candidate=candidate.id, cases=list(rollouts))
 
+    def _note_attempt(self, rollout: Rollout) -> None:
+        """Write down that it was paid for, whatever becomes of the next one; runs in the deciding thread."""
+        self._state.count_attempt(rollout, self._suite.paid_before(rollout))
+        self._journal.write("attempt", **attempt_fields(rollout))
+
     def _note(self, rollout: Rollout, purpose: str) -> None:
         """Keep a rollout; runs in the deciding thread."""
         state = self._state
@@ -171,7 +182,7 @@ class Evaluator:
             state.usual[place] = _usual(trials)
         if purpose == "repeat" and rollout.candidate == state.search.seed.id:
             state.repeats.append(kept)
-        state.count(rollout)
+        state.count(rollout, self._suite.paid_before(rollout))
         self._journal.write("rollout", **rollout_fields(rollout), model_seconds=self._seconds(rollout))
         if purpose == "baseline":
             if state.spending is not None:

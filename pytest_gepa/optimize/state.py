@@ -44,7 +44,9 @@ class RunState:
 
     `warnings` tell what the baseline, or the reflection model, has shown that the run cannot see to. `rollouts` are
     first trials, by candidate and case; `usual` is the trial that stands for all of a case that was run again.
-    `resumed` is the run that this one resumes, and `paid_before` counts the rollouts that have come from there so far.
+    `resumed` is the run that this one resumes, and `paid_before` counts those that it had paid for
+    of the rollouts that have come so far. `unended` counts what this run has paid for attempts of cases that may be run
+    again.
     `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were to show
     whether answers repeat.
     `trial_passes` tells of each trial that was run and gave evidence whether it passed, by candidate and case, then by
@@ -71,6 +73,7 @@ class RunState:
     charged: int = 0
     resumed: Resumed | None = None
     paid_before: int = 0
+    unended: dict[tuple[str, str, str], int] = field(default_factory=dict)
     trials: int = 0
     winner: Candidate | None = None
     shrink: Shrink | None = None
@@ -99,7 +102,8 @@ class RunState:
     @property
     def spent(self) -> int:
         """Rollouts that were charged: settled ones, and those heard of in an evaluation that was cut off."""
-        return max(self.charged, self.search.budget.spent + self.confirm_spent)
+        heard = self.charged + sum(self.unended.values())
+        return max(heard, self.search.budget.spent + self.confirm_spent)
 
     @property
     def standing(self) -> Mapping[tuple[str, str], Rollout]:
@@ -138,18 +142,24 @@ class RunState:
             return None
         return ReflectionUsage(model, told, self.search.budget.spent, part.input_tokens, part.output_tokens)
 
-    def count(self, rollout: Rollout) -> None:
-        """Add what a rollout cost and how it ended, of whatever phase."""
+    def count_attempt(self, rollout: Rollout, before: int = 0) -> None:
+        """Add what an attempt cost that may be run again; `before` were paid for by the run that is resumed."""
+        place = rollout.candidate, rollout.case, rollout.trial
+        self.unended[place] = rollout.charged + rollout.in_vain - before
+
+    def count(self, rollout: Rollout, before: int = 0) -> None:
+        """Add what a rollout cost and how it ended, of whatever phase; `before` of its attempts were paid for by the
+        run that is resumed.
+        """
+        self.unended.pop((rollout.candidate, rollout.case, rollout.trial), None)
         calls = rollout.trajectory.calls
         if rollout.score is not None:
             trials = self.trial_passes.setdefault((rollout.candidate, rollout.case), {})
             trials[rollout.trial] = rollout.outcome is Outcome.passed
         paid = rollout.charged + rollout.in_vain
         self.charged += paid
-        if self.resumed and paid:
-            asked = [call for call in calls if has_price(call)]
-            self.paid_before += paid if asked and all(call.cached for call in asked) else 0
-        self.cached += any(map(has_price, calls)) and not rollout.charged
+        self.paid_before += before
+        self.cached += any(map(has_price, calls)) and not (rollout.charged and paid > before)
         self.task_models.update(call.model for call in calls if call.model)
 
 

@@ -190,7 +190,7 @@ def _search_tally(state: RunState, candidate: str, left_out: Collection[str]) ->
 def _spent(state: RunState) -> Spent:
     counted = Spent(
         rollouts=state.spent - state.paid_before,
-        cached=state.cached + state.paid_before,
+        cached=state.cached,
         reflections=state.reflections,
     )
     before = state.resumed.usd if state.resumed else 0.0

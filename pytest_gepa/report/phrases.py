@@ -60,8 +60,9 @@ def case_rates_words(rates: CaseRates) -> str:
 
 
 def resumed_words(resumed: Resumed) -> str:
-    """`2026-11-22-1, which had paid for 132 rollouts and spent $1.98`."""
-    cost = f" and spent {dollars(resumed.usd)}" if resumed.usd else ""
+    """`2026-11-22-1, which had paid for 132 rollouts and spent $1.98`, or `and spent at least $1.98`."""
+    least = "at least " if resumed.usd_is_least else ""
+    cost = f" and spent {least}{dollars(resumed.usd)}" if resumed.usd else ""
     return f"{resumed.run}, which had paid for {count(resumed.paid, 'rollout')}{cost}"
 
 

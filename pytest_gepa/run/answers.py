@@ -78,6 +78,8 @@ class RunAnswers:
             self.replay = RESUMED
             self.charges, self._order = earlier.history.charges, earlier.history.course
             self.notes.append(earlier.note)
+            if settings.max_cost is not None and earlier.cost_note:
+                self.notes.append(earlier.cost_note)
             earlier.give_answers(self._recording)
         if self._cache is not None:
             self._cache.trim(settings.cache_size)

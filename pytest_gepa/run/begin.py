@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -35,6 +35,22 @@ class BegunRun:
     journal: Journal
     answers: RunAnswers
     suite: Suite
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Give the run up where what is prepared for it raises: nothing has been sent yet."""
+        try:
+            yield
+        except BaseException:
+            self.give_up()
+            raise
+
+    def give_up(self) -> None:
+        """Leave nothing behind of a run of which nothing has been sent; what is wrong with that is not raised."""
+        steps = LastSteps()
+        steps.take(self.suite.runner.close)
+        steps.take(self.close)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def close(self) -> None:
         """Give back what the run holds, when no job runs."""

@@ -33,16 +33,18 @@ class Journal:
     """Writes records to `path`. Every text passes through `redact` before it reaches the disk, each by itself, but for
     names of ours (`OWN_FIELDS`).
 
-    A record is flushed when it is written: what was paid for is on disk when the process dies.
+    A record is handed to the system when it is written: what was paid for is on disk when the process dies. One that
+    cannot be written, as the disk is full, leaves no part of itself to which the next would be glued.
     """
 
     def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
         self.redact = redact
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        # What UTF-8 cannot hold, half of a surrogate pair, becomes the escape by which JSON spells it.
-        self._stream = os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
-        _lock(descriptor)
+        self._file = os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0
+        )
+        _lock(self._file.fileno())
         self._number = 0
+        self._is_torn = False
 
     def write(self, record: str, /, **data: Any) -> None:
         """Append a record of the kind `record`; values are anything that `codec.to_json` takes."""
@@ -52,12 +54,27 @@ class Journal:
         """The same for values that are without secrets."""
         self._number += 1
         values = {"n": self._number, "record": record, **to_json(data)}
-        self._stream.write(json.dumps(values, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        # What UTF-8 cannot hold, half of a surrogate pair, becomes the escape by which JSON spells it.
+        line = json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        self._append(b"\n" + line if self._is_torn else line)
+
+    def _append(self, data: bytes) -> None:
+        before = os.fstat(self._file.fileno()).st_size
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except BaseException:
+            try:
+                os.ftruncate(self._file.fileno(), before)
+            except OSError:
+                self._is_torn = True
+            raise
+        self._is_torn = False
 
     def close(self) -> None:
         """Close the file."""
-        self._stream.close()
+        self._file.close()
 
 
 def cleaned(name: str, value: Any, redact: Callable[[str], str]) -> Any:
@@ -90,13 +107,17 @@ def _lock(descriptor: int, *, is_own: bool = True) -> bool:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a journal; a last line that was cut off by a crash is left out."""
+    """The records of a journal. A line that is none is left out: the last one may have been cut off by a crash, and one
+    before it by a full disk.
+    """
     with path.open(encoding="utf-8", errors="replace") as stream:
         for line in stream:
             try:
-                yield json.loads(line)
+                record = json.loads(line)
             except ValueError:
-                return
+                continue
+            if isinstance(record, dict):
+                yield record
 
 
 def as_fields(record: Any) -> dict[str, object]:
@@ -107,3 +128,9 @@ def as_fields(record: Any) -> dict[str, object]:
 def rollout_fields(rollout: Rollout) -> dict[str, object]:
     """A rollout for the journal: pytest's reports say again what its trajectory holds."""
     return {**as_fields(rollout), "reports": ()}
+
+
+def attempt_fields(rollout: Rollout) -> dict[str, object]:
+    """An attempt that may be run again, for the journal: how many were paid for by then, for a run that resumes."""
+    paid = rollout.charged + rollout.in_vain
+    return {"candidate": rollout.candidate, "case": rollout.case, "trial": rollout.trial, "paid": paid}

@@ -39,13 +39,14 @@ _ANEW = "begin a new one with --gepa-optimize, which buys nothing of the search 
 class EarlierRun:
     """A run that is resumed.
 
-    `usd` is what it and those that it went on with are known to have cost at most; a run that wrote no result tells
-    nothing of that.
+    `usd` is what it and those that it went on with have cost at most; where `usd_is_least` they may have cost more: a
+    run that wrote no result tells nothing of that, and one that met calls of unknown cost a part.
     """
 
     directory: Path
     history: RunHistory
     usd: float = 0.0
+    usd_is_least: bool = False
 
     @property
     def directory_name(self) -> str:
@@ -86,6 +87,14 @@ class EarlierRun:
             f"gepa: going on with {self.directory_name}, which has paid for {count(self.paid, 'rollout')}; that "
             f"counts against the budget, and is not paid for again{other * (then != __version__)}"
         )
+
+    @property
+    def cost_note(self) -> str:
+        """What is said besides where there is a cap that its cost counts against, "" where all of that is known."""
+        if not self.usd_is_least:
+            return ""
+        known = f"only {dollars(self.usd)} of what it has cost is" if self.usd else "what it has cost is not"
+        return f"gepa: {known} known; --gepa-max-cost cannot count the rest"
 
     def give_answers(self, store: ResponseCache) -> None:
         """Put its answers into a store that is new: that of the run that goes on. What it lacks is asked for again.
@@ -232,8 +241,7 @@ def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
     if not can_go_on(history):
         verdict = history.result["verdict"]
         raise ResumeError(f"{name} has come to its end ({verdict}), there is nothing to resume; {_ANEW}")
-    spent = history.result.get("spent") or {}
-    usd = float(spent.get("usd_at_most") or spent.get("usd") or 0.0)
+    usd, is_least = history.cost
     # One that went on with another, and was cut off before it was as far, does not tell of all that was paid for.
     before = str(history.about.get("resumes", ""))
     if before in found and run_age(before) < run_age(name):
@@ -244,8 +252,8 @@ def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
             charges=_together(older.history.charges, history.charges),
             is_decided=history.is_decided or older.history.is_decided,
         )
-        usd += older.usd
-    return EarlierRun(found[name], history, usd)
+        usd, is_least = usd + older.usd, is_least or older.usd_is_least
+    return EarlierRun(found[name], history, usd, is_least)
 
 
 def can_go_on(history: RunHistory) -> bool:
@@ -257,15 +265,18 @@ def can_go_on(history: RunHistory) -> bool:
 
 
 def _together(older: Charges, newer: Charges) -> Charges:
-    """What two runs knew, of which the newer one has taken over from the older."""
+    """What two runs knew, of which the newer one has taken over from the older: what it says was paid for a rollout
+    counts what the older had paid for.
+    """
     both = {
         place: replace(
             newer[place],
-            charged=older[place].charged or newer[place].charged,
+            charged=most.charged,
             seconds=newer[place].seconds if older[place].seconds is None else older[place].seconds,
-            in_vain=max(older[place].in_vain, newer[place].in_vain),
+            in_vain=most.in_vain,
         )
         for place in older.keys() & newer.keys()
+        if (most := max(newer[place], older[place], key=lambda one: one.paid))
     }
     return {**older, **newer, **both}
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pytest_gepa.cost.bill import Account
+from pytest_gepa.cost.book import UNBOUNDED
 from pytest_gepa.cost.estimate import Unbounded, most
 from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import NANO, PriceList, usd
-from pytest_gepa.cost.purse import UNBOUNDED, CapState, dollars
+from pytest_gepa.cost.purse import STOP_WORDS, CapState, dollars
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.suite.rollout import Case, Rollout
@@ -85,7 +86,16 @@ class Spending:
     @property
     def stopped(self) -> str:
         """Why nothing more may be sent, "" while something may."""
-        return "" if self._meter.purse is None else self._meter.purse.reason
+        purse = self._meter.purse
+        if purse is None:
+            return ""
+        if reason := purse.reason:
+            return reason
+        try:
+            stopped = purse.standing().stopped
+        except OSError as error:
+            return f"the ledger of the cost cap cannot be used: {error}"
+        return (purse.reason or STOP_WORDS[stopped]) if stopped else ""
 
     @property
     def has_met_the_unpriced(self) -> bool:

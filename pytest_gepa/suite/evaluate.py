@@ -7,15 +7,15 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_gepa.codec import from_json
 from pytest_gepa.errors import ReplayError
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.suite.case_values import check_names, check_values
-from pytest_gepa.suite.charges import Charge, Charges
+from pytest_gepa.suite.charges import Allowance, Before, Charges, charge
 from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.places import Limit
@@ -31,16 +31,6 @@ LOG_CHARACTERS = 4_000
 TOLD_MISSING = 10
 TOLD_PROBLEMS = 20
 BACKOFF_SECONDS = (1.0, 5.0)
-
-
-class Allowance(Protocol):
-    """Where retries are paid from."""
-
-    def reserve(self, rollouts: int) -> bool:
-        """Set rollouts aside; False when they cannot be afforded."""
-
-    def settle(self, reserved: int, charged: int) -> None:
-        """Close a reservation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +81,7 @@ class Suite:
         self.components = {component.id: component for component in components}
         self.runner = runner
         self._around = surroundings
-        self._is_replay = surroundings.replay == "only"
+        self._before = Before(surroundings.charges, is_replay=surroundings.replay == "only")
         self._limit = Limit(surroundings.concurrency)
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
@@ -99,6 +89,11 @@ class Suite:
         self._problems: dict[str, None] = {}
         self._values: dict[str, str] = {}
         self._names: dict[str, str] = {}
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether only stored answers are used."""
+        return self._around.replay == "only"
 
     @property
     def stray(self) -> tuple[StrayCall, ...]:
@@ -119,34 +114,42 @@ class Suite:
         *,
         allowance: Allowance,
         on_rollout: Callable[[Rollout], None],
+        on_attempt: Callable[[Rollout], None] = lambda rollout: None,
     ) -> Evaluation:
         """Run cases; trouble is retried while the allowance lasts. Blocks; safe to call from several threads.
 
-        `on_rollout` hears each case once, when its result is final. After `stop` cases are missing, and trouble that is
-        not tried again any more is final. Raises `ReplayError` when only stored answers may be used and some are
-        missing, `SetupError` when cases are other tests, or have other parameters, in each process under today's
-        prompts.
+        `on_rollout` hears each case once, when its result is final; `on_attempt` hears at once of one that was paid for
+        and may be run again. After `stop` cases are missing, and trouble that is not tried again any more is final.
+        Raises `ReplayError` when only stored answers may be used and some are missing, `SetupError` when cases are
+        other tests, or have other parameters, in each process under today's prompts.
         """
         if not cases:
             return Evaluation({}, {})
-        first = self._attempt(candidate, texts, cases, trial, self._around.concurrency, on_rollout)
-        # What was tried again in the run that is resumed or replayed has its answers at once now, and was paid for.
-        retried = sum(rollout.in_vain for rollout in first.values())
-        if retried and allowance.reserve(retried):
-            allowance.settle(retried, retried)
+        hears = on_rollout, on_attempt
+        concurrency = self._around.concurrency
+        lost = {case: paid for case in cases if (paid := self._before.lost(candidate, case, trial))}
+        # What was paid for in vain is paid for again where the budget holds both; else trouble stays what it was.
+        spared = {case for case, paid in lost.items() if not allowance.reserve(paid)}
+        wanted = [case for case in cases if case not in spared]
+        found = self._attempt(candidate, texts, wanted, trial, concurrency, hears)
+        for case in lost.keys() - spared:
+            allowance.settle(lost[case], found[case].in_vain if case in found else lost[case])
+        found.update({case: self._before.spared(candidate, case, trial) for case in spared})
+        first = {case: found[case] for case in cases if case in found}
+        # What the run that is resumed or replayed has paid for besides.
+        uncounted = [case for case in first if case not in lost or case in spared]
+        charge(allowance, sum(first[case].in_vain for case in uncounted))
         names = {case: known.nodeid for case, known in self.cases.items()}
         check_names(names, self._names)
         check_values({case: known.values for case, known in self.cases.items()}, self._values, names)
         final = dict(first)
         for pause in BACKOFF_SECONDS[:RETRIES]:
-            again = [case for case, rollout in final.items() if _is_retried(rollout)]
+            again = [case for case, rollout in final.items() if _is_retried(rollout) and case not in spared]
             if not again or self._stopping.is_set() or not allowance.reserve(len(again)):
                 break
             if any(final[case].outcome is Outcome.error for case in again):
                 self._stopping.wait(pause)
-            results = self._attempt(
-                candidate, texts, again, trial, max(1, self._around.concurrency // 4), on_rollout, final
-            )
+            results = self._attempt(candidate, texts, again, trial, max(1, concurrency // 4), hears, final)
             allowance.settle(len(again), sum(rollout.charged for rollout in results.values()))
             final.update(results)
         for rollout in final.values():
@@ -170,11 +173,11 @@ class Suite:
 
     def seconds_before(self, rollout: Rollout) -> float | None:
         """How long the calls of a rollout took in the run that is replayed or resumed, None where not known."""
-        return self._known(rollout).seconds
+        return self._before.known_of(rollout).seconds
 
-    def _known(self, rollout: Rollout) -> Charge:
-        place = (rollout.candidate, rollout.case, rollout.trial)
-        return (self._around.charges or {}).get(place, Charge())
+    def paid_before(self, rollout: Rollout) -> int:
+        """How many of the attempts that a rollout was charged for were paid for by the run that is resumed."""
+        return self._before.paid(rollout)
 
     def stop(self) -> None:
         """End every child; evaluations in flight return what they have."""
@@ -188,32 +191,28 @@ class Suite:
         cases: Sequence[str],
         trial: str,
         concurrency: int,
-        on_rollout: Callable[[Rollout], None],
+        hears: tuple[Callable[[Rollout], None], Callable[[Rollout], None]],
         before: Mapping[str, Rollout] | None = None,
     ) -> dict[str, Rollout]:
-        """Run cases once; results that no retry will replace are handed on as they come. `before` are the attempts that
-        these replace, by case.
+        """Run cases once. Of those who hear of it the one is told of results that no retry will replace, the other of
+        those that one may, if they were paid for. `before` are the attempts that these replace, by case.
         """
+        on_rollout, on_attempt = hears
+        if not cases:
+            return {}
         job = self._job(candidate, texts, cases, trial, concurrency)
         results: dict[str, Rollout] = {}
         broken: list[str] = []
 
         def keep(rollout: Rollout) -> None:
-            last = (before or {}).get(rollout.case)
-            if self._around.charges is not None:
-                known = self._known(rollout)
-                # What was paid for it then is counted with the first attempt, and those in vain with it.
-                is_paid = (known.charged and last is None) or (rollout.charged and not self._is_replay)
-                rollout = replace(rollout, charged=is_paid)
-                if known.stopped and rollout.outcome is Outcome.unrecorded:
-                    rollout = replace(rollout, outcome=Outcome.stopped)
-            in_vain = self._known(rollout).in_vain if last is None else last.in_vain + last.charged
-            rollout = replace(rollout, in_vain=in_vain)
+            rollout = self._before.counted(rollout, (before or {}).get(rollout.case))
             is_new = rollout.case not in results
             # What is final is handed on whole now; what is kept for later need not be.
             results[rollout.case] = rollout if _is_retried(rollout) else condensed(rollout)
             if is_new and not _is_retried(rollout):
                 on_rollout(rollout)
+            elif is_new and rollout.charged:
+                on_attempt(rollout)
 
         def hear(message: Mapping[str, Any]) -> None:
             if message["event"] == "rollout":

@@ -141,6 +141,13 @@ class Rollout:
     in_vain: int = 0
 
     @property
+    def stop(self) -> str:
+        """Why it was stopped, in a line, "" where it was not."""
+        if self.outcome is not Outcome.stopped:
+            return ""
+        return self.trajectory.failure.partition("\n")[0] or "a request was not sent"
+
+    @property
     def shows_model(self) -> bool:
         """Whether it was seen that a model was asked to answer, or that a prompt arrived somewhere. Embeddings alone,
         or calls of other services, say nothing of a model that is asked where nobody sees it.

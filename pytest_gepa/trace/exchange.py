@@ -140,7 +140,7 @@ class Exchange:
         """The same for a hook of an asynchronous client."""
         if self._fare is not None:
             with self._telling_of_stops(self._fare):
-                for pause in self._fare.until_paid():
+                for pause in self._fare.until_paid(is_blocking=False):
                     await sleep(pause)
 
     def pay_again(self, before: End) -> None:

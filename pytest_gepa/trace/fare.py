@@ -21,14 +21,15 @@ class Fare:
         self._has_answers = has_answers
         self._ticket: Ticket | None = None
 
-    def until_paid(self) -> Iterator[float]:
-        """Reserve it; gives seconds to sleep while there is no room before others have settled theirs.
+    def until_paid(self, *, is_blocking: bool = True) -> Iterator[float]:
+        """Reserve it; gives seconds to sleep while there is no room before others have settled theirs. `is_blocking`
+        says that the whole thread sleeps then, and not only its task.
 
         Raises `CostStop` for a request that must not be sent.
         """
         most = self._meter.bound(self._model, self._body, answers=self._has_answers)
         for pause in pauses():
-            self._ticket = self._meter.reserve(self._model, most)
+            self._ticket = self._meter.reserve(self._model, most, is_blocking=is_blocking)
             if self._ticket is not None:
                 return
             yield pause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
 import os
@@ -15,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_gepa.cost.book import CAPPED, UNBOUNDED
 from pytest_gepa.cost.meter import pauses
-from pytest_gepa.cost.purse import CAPPED, UNBOUNDED, CostStop, Purse, dollars
+from pytest_gepa.cost.purse import CostStop, Purse, dollars
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -30,6 +32,11 @@ def taken(purse: Purse, amount: int) -> int:
     number = purse.reserve(amount)
     assert number is not None
     return number
+
+
+def taken_elsewhere(purse: Purse, amount: int) -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(taken, purse, amount).result()
 
 
 def spend(purse: Purse, most: int, cost: int) -> bool:
@@ -54,11 +61,20 @@ def test_what_is_settled_below_what_was_reserved_is_free_again(purse: Purse) -> 
     assert taken(purse, 70) == number, "the place in the ledger is used again"
 
 
+def test_a_stop_whose_reason_cannot_be_written_down_is_one_all_the_same(purse: Purse) -> None:
+    purse.path.with_suffix(".why").mkdir()
+    with pytest.raises(CostStop, match="has no room for a request of up to"):
+        purse.reserve(101)
+    with pytest.raises(CostStop, match="the cost cap is reached"):
+        purse.reserve(1)
+    assert str(purse.refuse("no price")) == "the cost cap is reached"
+
+
 def test_what_could_fit_when_others_settle_waits_and_what_never_can_stops(purse: Purse) -> None:
-    first = taken(purse, 90)
+    first = taken_elsewhere(purse, 90)
     assert purse.reserve(20) is None
     purse.settle(first, 10)
-    second = taken(purse, 20)
+    second = taken_elsewhere(purse, 20)
     with pytest.raises(CostStop, match="has no room for a request of up to"):
         purse.reserve(91)
     with pytest.raises(CostStop, match="has no room"):
@@ -66,6 +82,41 @@ def test_what_could_fit_when_others_settle_waits_and_what_never_can_stops(purse:
     purse.settle(second, 20)
     assert (purse.standing().stopped, purse.standing().spent) == (CAPPED, 30)
     assert "has no room for a request of up to" in purse.reason
+
+
+def test_a_cost_beyond_all_numbers_leaves_nothing(purse: Purse) -> None:
+    purse.settle(taken(purse, 1), 10**19)
+    with pytest.raises(CostStop):
+        purse.reserve(1)
+
+
+def test_nobody_waits_for_what_only_he_himself_could_settle(purse: Purse) -> None:
+    own, others = taken(purse, 60), taken_elsewhere(purse, 30)
+    assert purse.reserve(20) is None
+    purse.settle(others, 30)
+    with pytest.raises(CostStop, match=r"has no room for .* reserved by requests under way"):
+        purse.reserve(20)
+    purse.settle(own, 1)
+    purse.open_rest()
+    assert purse.reserve(20) is not None
+
+
+def test_a_task_waits_for_other_tasks_of_its_thread_and_not_for_itself(purse: Purse) -> None:
+    async def take(amount: int) -> int | None:
+        return purse.reserve(amount, is_blocking=False)
+
+    async def both() -> None:
+        assert await asyncio.create_task(take(60)) is not None
+        assert await take(60) is None
+        with pytest.raises(CostStop):  # who blocks the loop keeps the other task from settling
+            purse.reserve(60)
+        purse.open_rest()
+        purse.settle(0, 0)
+        assert await take(60) is not None
+        with pytest.raises(CostStop):
+            await take(60)
+
+    asyncio.run(both())
 
 
 def test_what_is_set_aside_is_free_for_the_rest_only(purse: Purse) -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from pytest_gepa.evolve.candidate import Candidate, derive
 from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
-from pytest_gepa.evolve.tasks import Evaluate, Evaluated
+from pytest_gepa.evolve.tasks import Evaluate, Evaluated, Stopped
 from pytest_gepa.optimize.evaluator import Evaluator
 from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal
+from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_suite import FakeSuite
@@ -54,7 +55,7 @@ class Runs:
         self.suite = FakeSuite(lambda name, texts, case, trial: self.rollout(name, case, ends, trial))
         screen = cast("Screen", _Silent())
         self.evaluator = Evaluator(
-            self.state, CASES, cast("Any", self.suite), journal, screen, self.crew, cast("Any", None)
+            self.state, CASES, cast("Any", self.suite), journal, screen, self.crew, SharedBudget(9)
         )
 
     def rollout(self, name: str, case: str, ends: str, trial: str) -> Rollout:
@@ -92,6 +93,22 @@ def test_a_case_is_shown_as_most_of_its_trials_ended_and_as_failing_in_doubt(
     assert seen == outcomes.split()
     first = runs.state.rollouts[runs.search.seed.id, "one"]
     assert first.outcome.value == ("passed" if ends[0] == "1" else "failed")
+
+
+@pytest.mark.parametrize("is_replay", [False, True])
+def test_a_stopped_case_ends_the_search_with_its_own_words_where_no_others_were_written(
+    journal: Journal, is_replay: bool
+) -> None:
+    runs = Runs(journal, "1")
+    runs.suite.is_replay = is_replay
+    runs.suite.run_case = lambda name, texts, case, trial: Rollout(
+        name, case, trial, Outcome.stopped, None, Trajectory(failure="the bill cannot be written\nnor read")
+    )
+    assert runs.evaluator.run(Evaluate(runs.search.seed, ("one",), "baseline", 0)).results == {}
+    told = [message for message in runs.crew.drain() if not callable(message)]
+    # A replay has it from its record.
+    assert told == ([] if is_replay else [Stopped("the bill cannot be written")])
+    assert runs.state.stopped == ("" if is_replay else "the bill cannot be written")
 
 
 def test_an_untouched_case_stands_under_the_child_as_all_trials_under_the_parent_have_it(

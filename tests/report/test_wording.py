@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.evolve.objectives import Outlay
-from pytest_gepa.report.phrases import outlay_words
+from pytest_gepa.report.phrases import outlay_words, resumed_words
+from pytest_gepa.run.history import Resumed
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.wording import count, duration, p_words, passed, points, printable
 
@@ -24,6 +25,18 @@ from pytest_gepa.wording import count, duration, p_words, passed, points, printa
 )
 def test_a_count_agrees_with_its_noun(number: int, noun: str, words: str):
     assert count(number, noun) == words
+
+
+@pytest.mark.parametrize(
+    ("resumed", "words"),
+    [
+        (Resumed("2026-11-22-1", 132, 1.98), "2026-11-22-1, which had paid for 132 rollouts and spent $1.98"),
+        (Resumed("r", 1, 1.98, True), "r, which had paid for 1 rollout and spent at least $1.98"),
+        (Resumed("r", 1, 0.0, True), "r, which had paid for 1 rollout"),
+    ],
+)
+def test_a_run_that_was_resumed_is_told_with_what_is_known_of_its_cost(resumed: Resumed, words: str):
+    assert resumed_words(resumed) == words
 
 
 @pytest.mark.parametrize(

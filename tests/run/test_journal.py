@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,47 @@ def test_a_record_is_on_disk_as_soon_as_it_is_written(path: Path) -> None:
 
     assert [record["record"] for record in read_journal(path)] == ["first"]
     journal.close()
+
+
+@pytest.fixture
+def room() -> Iterator[Callable[[int], None]]:
+    """Leaves room for so many bytes in a file, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    heard = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, heard)
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_a_record_that_a_full_disk_cuts_off_costs_no_other(
+    path: Path, room: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, is_torn: bool
+) -> None:
+    cuts = os.ftruncate
+
+    def cut(descriptor: int, size: int) -> None:
+        if is_torn:
+            raise OSError("not here")
+        cuts(descriptor, size)
+
+    monkeypatch.setattr(os, "ftruncate", cut)
+    journal = Journal(path, str)
+    journal.write("before")
+    room(300)
+    with pytest.raises(OSError, match="too large"):
+        journal.write("lost", text="x" * 1_000)
+    assert (path.stat().st_size == 300) == is_torn
+    room(10_000)
+    journal.write("after")
+    journal.write("last")
+    journal.close()
+    assert [record["record"] for record in read_journal(path)] == ["before", "after", "last"]
+
+
+def test_a_line_that_is_no_record_hides_none_behind_it(path: Path) -> None:
+    path.write_bytes(b'{"n": 1}\n{"n": 2, "te{"n": 3}\n\0\0\0\n7\n\n{"n": 4}\n')
+    assert list(read_journal(path)) == [{"n": 1}, {"n": 4}]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX modes")

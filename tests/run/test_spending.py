@@ -176,6 +176,18 @@ def test_without_a_cap_nothing_is_set_aside(tmp_path: Path) -> None:
     assert (costs.keep_confirm_share(), costs.standing, costs.stopped) == (0, None, "")
 
 
+def test_a_stop_is_told_whose_reason_could_not_be_written_down(tmp_path: Path) -> None:
+    costs = spending(tmp_path, 1.0)
+    assert costs.stopped == ""
+    purse = costs.reflection().purse
+    assert purse is not None
+    purse.path.with_suffix(".why").mkdir()
+    purse.refuse("no price")
+    assert costs.stopped == "a request came whose price has no bound"
+    purse.path.unlink()
+    assert costs.stopped.startswith("the ledger of the cost cap cannot be used: ")
+
+
 def test_the_reflection_model_needs_a_price_and_a_longest_answer() -> None:
     with pytest.raises(SettingsError, match="needs the price of the reflection model large"):
         check_reflection_price(PRICES, "large")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.stash import INITIAL_SYS_PATH
-from pytest_gepa.suite.evaluate import Allowance, Evaluation, Suite, Surroundings
+from pytest_gepa.suite.charges import Allowance
+from pytest_gepa.suite.evaluate import Evaluation, Suite, Surroundings
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.runner import Runner
 

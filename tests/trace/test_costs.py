@@ -11,6 +11,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -361,16 +362,17 @@ def test_a_request_waits_for_room_that_others_may_leave(
     shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another request has reserved nearly all; it settles when this one has looked twice."""
-    other = shop.purse.reserve(ROOM - 10)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(shop.purse.reserve, ROOM - 10).result()
     assert other is not None
     looks: list[int] = []
     reserve = shop.purse.reserve
 
-    def look(amount: int) -> int | None:
+    def look(amount: int, **how: bool) -> int | None:
         looks.append(amount)
         if len(looks) == 2:
             shop.purse.settle(other, 7)
-        return reserve(amount)
+        return reserve(amount, **how)
 
     monkeypatch.setattr(shop.purse, "reserve", look)
     ask(shop.url, body())
