@@ -13,16 +13,13 @@ from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.prompts.finding import (
-    DATA_SUFFIXES,
     DEFAULT_PATTERNS,
     PROMPT_SUFFIXES,
     find_components,
     matched_files,
 )
-from pytest_gepa.prompts.formats.document import FormatError
-from pytest_gepa.prompts.formats.setting import TEXT, format_name
-from pytest_gepa.prompts.reading import NotTextError, SourceFile, plain, whole
-from pytest_gepa.prompts.revisions import FileState, Repository, kept_apart
+from pytest_gepa.prompts.revisions import FileState, Repository
+from pytest_gepa.run.base_texts import text_before
 from pytest_gepa.trace.redact_lines import HiddenLines
 
 _MOST_DELETED = 500
@@ -140,27 +137,7 @@ def _text_before(
         if data is None:
             return None
         kept[state.before] = data
-    if mend := kept_apart(data):
-        raise PromptError(f"{component.id} cannot be read as it was at {commit[:10]}: {mend}")
-    try:
-        return text_in(component, data)
-    except (FormatError, NotTextError) as error:
-        raise PromptError(f"{component.id} cannot be read as it was at {commit[:10]}: {error}") from None
-
-
-def text_in(component: Component, data: bytes) -> str | None:
-    """The text that a component has in other bytes of its file, None where they have nothing at its place.
-
-    Raises `FormatError` or `NotTextError` for bytes that are no such file.
-    """
-    file = SourceFile(component.id.partition(SEPARATOR)[0], component.path, data, format_name(component.path))
-    if component.address:
-        found = file.document().fields.get(component.place)
-        return None if found is None else found.text
-    is_everything = component.format == TEXT and component.path.suffix.lower() in DATA_SUFFIXES
-    if component.id.endswith(SEPARATOR) or is_everything:
-        return whole(file).text
-    return plain(file).text
+    return text_before(component, data, commit)
 
 
 def _id_before(component: Component, state: FileState, repository: Repository, rootdir: Path) -> str:
