@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
+
 from pytest_gepa.errors import PromptError
-from pytest_gepa.prompts.addresses import SEPARATOR
+from pytest_gepa.prompts.addresses import SEPARATOR, FieldPath
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import DATA_SUFFIXES
-from pytest_gepa.prompts.formats.document import FormatError
-from pytest_gepa.prompts.formats.setting import TEXT, format_name
+from pytest_gepa.prompts.formats.document import Document, FormatError
+from pytest_gepa.prompts.formats.python_bindings import bindings
+from pytest_gepa.prompts.formats.setting import PYTHON, TEXT, format_name
 from pytest_gepa.prompts.reading import NotTextError, SourceFile, plain, whole
 from pytest_gepa.prompts.revisions import kept_apart
 
@@ -34,9 +38,34 @@ def text_before(component: Component, data: bytes, commit: str) -> str | None:
 def _text_in(component: Component, data: bytes) -> str | None:
     file = SourceFile(component.id.partition(SEPARATOR)[0], component.path, data, format_name(component.path))
     if component.address:
-        found = file.document().fields.get(component.place)
-        return None if found is None else found.text
+        return _text_at(component, file.document())
     is_everything = component.format == TEXT and component.path.suffix.lower() in DATA_SUFFIXES
     if component.id.endswith(SEPARATOR) or is_everything:
         return whole(file).text
     return plain(file).text
+
+
+def _text_at(component: Component, document: Document) -> str | None:
+    """The text at a component's place, None where nothing is. Raises `FormatError` for what is there and no text."""
+    place = component.place
+    found = document.fields.get(place)
+    if found is not None:
+        return found.text
+    above = [place[:length] for length in range(1, len(place) + 1)]
+    refusal = next((document.refused[path] for path in above if path in document.refused), None)
+    if refusal is not None:
+        raise FormatError(refusal.reason)
+    is_below = any(path[: len(place)] == place for path in (*document.fields, *document.refused))
+    if is_below or any(path in document.fields for path in above):
+        raise FormatError("it stood there in another form, one text for several or several for one")
+    if component.format == PYTHON and _is_made_by_a_call(document.content, place):
+        raise FormatError("its name had no fixed text there, but what a call gives")
+    return None
+
+
+def _is_made_by_a_call(source: str, place: FieldPath) -> bool:
+    """Whether a Python file gives a name the value of a call, as one that reads a file: no format refuses that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old escapes, say
+        tree = ast.parse(source)
+    return any(isinstance(way.value, ast.Call) for way in bindings(tree).get(place, ()))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.errors import PromptError
-from tests.repositories import Repo
+from tests.repositories import Repo, states
 
 
 @pytest.fixture
@@ -31,3 +31,40 @@ def test_a_file_that_was_broken_at_the_base_names_the_way_out(
 
     with pytest.raises(PromptError, match=r"cannot be read as it was .*--gepa-check=REV.*--gepa-prompts"):
         repo.read()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "before", "today", "why"),
+    [
+        ("app.py::PROMPT", 'PROMPT = f"You are {NAME}."\n', 'PROMPT = "You are x."\n', "f-string"),
+        ("app.py::PROMPT", 'PROMPT = "You are " + NAME\n', 'PROMPT = "You are x."\n', "line 1"),
+        ("app.py::PROMPT", "PROMPT = Path('x').read_text()\n", 'PROMPT = "You are x."\n', "no fixed text"),
+        ("p.yaml::b", "a: &x Say hi.\nb: *x\n", "a: Say hi.\nb: Say no.\n", "alias"),
+        ("p.yaml::b.c", "a: &x {c: Say hi.}\nb: *x\n", "a: {c: Say hi.}\nb: {c: Say no.}\n", "alias"),
+        ("p.json::b", '{"b": ["Say hi.", "Be kind."]}', '{"b": "Say no."}', "in another form"),
+        ("p.json::b.c", '{"b": "Say hi."}', '{"b": {"c": "Say no."}}', "in another form"),
+    ],
+    ids=["f-string", "computed", "read", "alias", "below an alias", "list", "text above"],
+)
+def test_a_prompt_that_the_base_has_in_a_form_that_cannot_be_read_is_not_new(
+    repo: Repo, pattern: str, before: str, today: str, why: str
+) -> None:
+    name = pattern.partition("::")[0]
+    repo.write(name, before)
+    repo.commit()
+    repo.write(name, today)
+
+    with pytest.raises(PromptError, match=rf"(?s){pattern} cannot be read .*{why}.*--gepa-check=REV"):
+        repo.read(patterns=(pattern,))
+
+
+def test_a_prompt_beside_one_that_cannot_be_read_is_new(repo: Repo) -> None:
+    repo.write("app.py", 'OTHER = f"You are {NAME}."\nPROMPT = None\n')
+    repo.write("p.json", '{"a": "Say hi."}')
+    repo.commit()
+    repo.write("app.py", 'OTHER = f"You are {NAME}."\nPROMPT = "You are x."\nMORE = "You are y."\n')
+    repo.write("p.json", '{"a": "Say hi.", "b": {"c": "Say no."}}')
+
+    found = states(repo.read(patterns=("app.py::PROMPT", "app.py::MORE", "p.json::b.c")))
+
+    assert found == {"app.py::PROMPT": "added", "app.py::MORE": "added", "p.json::b.c": "added"}
