@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,59 @@ def test_a_prompt_beside_one_that_cannot_be_read_is_new(repo: Repo) -> None:
     found = states(repo.read(patterns=("app.py::PROMPT", "app.py::MORE", "p.json::b.c")))
 
     assert found == {"app.py::PROMPT": "added", "app.py::MORE": "added", "p.json::b.c": "added"}
+
+
+SYSTEM = {"role": "system", "content": "Put words into capitals."}
+SHOWN = {"role": "assistant", "content": "I shall answer with capitals."}
+USER = {"role": "user", "content": "The word is {word}."}
+OTHER = {"role": "user", "content": "My word is {word}, and nothing else."}
+CALL = {"role": "user", "name": "caller"}
+
+
+@pytest.mark.parametrize(
+    ("before", "today"),
+    [
+        ([SYSTEM, SHOWN, USER], [SYSTEM, OTHER]),
+        ([SYSTEM, SHOWN, USER], [SYSTEM, USER]),
+        ([SYSTEM, USER], [SYSTEM, SHOWN, USER]),
+        ([SYSTEM, USER, SHOWN], [SYSTEM, SHOWN, USER]),
+        ([SYSTEM, CALL], [SYSTEM, USER]),
+        ({"first": SYSTEM, "second": USER}, [SYSTEM, USER]),
+    ],
+    ids=["removed and edited", "removed", "put in", "other order", "without a text", "by names"],
+)
+@pytest.mark.parametrize("name", ["p.json", "p.yaml", "p.py"])
+def test_texts_of_a_list_that_was_rearranged_are_never_paired(
+    repo: Repo, name: str, before: object, today: object
+) -> None:
+    head = "MESSAGES = " if name == "p.py" else '{"MESSAGES": '
+    tail = "\n" if name == "p.py" else "}"
+    repo.write(name, head + json.dumps(before) + tail)
+    repo.commit()
+    repo.write(name, head + json.dumps(today) + tail)
+
+    told = rf"the items of {name}::MESSAGES were rearranged since .*--gepa-prompts={name}::"
+    with pytest.raises(PromptError, match=told):
+        repo.read(patterns=(f"{name}::**.content",))
+    assert states(repo.read(patterns=(f"{name}::",))) == {name if name == "p.py" else f"{name}::": "edited"}
+
+
+def test_texts_of_a_list_of_the_same_form_are_paired_by_their_places(repo: Repo) -> None:
+    repo.write("p.json", json.dumps({"messages": [SYSTEM, SHOWN, USER]}))
+    repo.write("p.py", 'AGENT = Agent("You are kind.", tools=["a"])\n')
+    repo.commit()
+    repo.write("p.json", json.dumps({"messages": [SYSTEM, SHOWN, OTHER], "more": [1]}))
+    repo.write("p.py", 'AGENT = Agent("You are terse.", model="m", tools=["a", "b"])\n')
+
+    base = repo.read(patterns=("p.json::**.content", "p.py::AGENT.0"))
+
+    assert base.texts["p.json::messages.2.content"] == USER["content"]
+    assert states(base) == {"p.json::messages.2.content": "edited", "p.py::AGENT.0": "edited"}
+
+
+def test_a_list_that_is_new_has_new_prompts(repo: Repo) -> None:
+    repo.write("p.json", '{"model": "m"}')
+    repo.commit()
+    repo.write("p.json", json.dumps({"model": "m", "messages": [SYSTEM]}))
+
+    assert states(repo.read(patterns=("p.json::**.content",))) == {"p.json::messages.0.content": "added"}
