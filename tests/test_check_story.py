@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from pytest_gepa.check import rounds
+from pytest_gepa.front.check_run import known_by_these_names
+from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_terminal import check_lines
@@ -324,3 +326,12 @@ def test_retries_are_among_the_rollouts_that_are_told(
     monkeypatch.setattr(world.suite, "run", retrying)
     result = world.check(tmp_path)
     assert result.spent.rollouts == len(world.ran) + len(world.suite.asked)
+
+
+@pytest.mark.parametrize(("today", "then"), [("all.yaml::a", "all.yaml::"), ("all.yaml::", "all.yaml::a")])
+def test_what_was_learned_of_a_file_by_another_name_is_not_the_whole_truth(today: str, then: str) -> None:
+    known = {"then": CaseUsage({then: 1}), "now": CaseUsage({today: 1}), "other": CaseUsage({"gone.md": 1})}
+    components = [Component(today, Path("all.yaml"), "as it is")]
+
+    assert known_by_these_names(known, components, {today}).keys() == {"now", "other"}
+    assert known_by_these_names(known, components, {"edited.md"}) == known

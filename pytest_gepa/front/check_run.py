@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,6 +13,7 @@ from pytest_gepa.check.check import Check
 from pytest_gepa.front.check_conclusion import conclude
 from pytest_gepa.front.check_session import CheckSession
 from pytest_gepa.front.session import find_cases
+from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
 from pytest_gepa.report.check_build import build_check
 from pytest_gepa.report.check_deleted import with_users_of_deleted
@@ -22,7 +23,7 @@ from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.run.base_prompts import BasePrompts
 from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.settings import Settings
-from pytest_gepa.suite.usage import load_usage, still_true
+from pytest_gepa.suite.usage import CaseUsage, load_usage, still_true
 from pytest_gepa.trace.redact import Redactor
 
 
@@ -37,6 +38,7 @@ def compare(
     compose(components, base.texts)  # raises for a text that today's file cannot hold
     cases = find_cases(session, settings)
     known = still_true(load_usage(settings.rootdir / STATE_DIRECTORY), cases)
+    known = known_by_these_names(known, components, base.changed)
     with CheckSession(session, settings, cases, components, redactor, {"base": base}) as run:
         check = Check(run.bench, base, known)
 
@@ -51,6 +53,23 @@ def compare(
         run.conduct(
             check, [opening_line(base, len(check.first_cases), len(cases), settings.concurrency)], finish
         )
+
+
+def known_by_these_names(
+    known: Mapping[str, CaseUsage], components: Sequence[Component], changed: Collection[str]
+) -> dict[str, CaseUsage]:
+    """What is known of cases, less those that have used a file which has changed under another name than it has today.
+
+    A run with a whole file as a prompt (`all.yaml::`) tells nothing of the texts in it, and the other way round.
+    Taken for the whole truth it would leave out cases that use what has changed.
+    """
+    names = {component.id for component in components}
+    files = {name.partition(SEPARATOR)[0] for name in changed}
+    return {
+        case: usage
+        for case, usage in known.items()
+        if not any(name.partition(SEPARATOR)[0] in files for name in usage.touches - names)
+    }
 
 
 def conclude_trials(

@@ -40,9 +40,9 @@ def text_before(component: Component, data: bytes, commit: str) -> str | None:
         return _text_in(component, data)
     except RearrangedError as error:
         raise PromptError(
-            f"{error} since {commit[:10]}, so that its old texts cannot be put into the list of today; name the whole "
-            f"file in place of the texts in it (--gepa-prompts={error.file}{SEPARATOR}), and each side runs all of it as it "
-            "was or is; or leave it out with --gepa-prompts"
+            f"{error} since {commit[:10]}, so that the old texts cannot be put into the list of today; name the whole "
+            f"file in place of the texts in it (--gepa-prompts={error.file}{SEPARATOR}), and each side runs all of it "
+            "as it was or is; or leave it out with --gepa-prompts"
         ) from None
     except (FormatError, NotTextError) as error:
         raise PromptError(
