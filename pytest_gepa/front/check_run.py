@@ -14,7 +14,7 @@ from pytest_gepa.front.check_conclusion import conclude
 from pytest_gepa.front.check_session import CheckSession
 from pytest_gepa.front.session import find_cases
 from pytest_gepa.prompts.addresses import SEPARATOR
-from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_build import build_check
 from pytest_gepa.report.check_deleted import with_users_of_deleted
 from pytest_gepa.report.check_result import CheckResult
@@ -35,7 +35,7 @@ def compare(
     redactor: Redactor,
 ) -> None:
     """Run a check of prompts that have changed. Raises `GepaError` for what the user can mend."""
-    compose(components, base.texts)  # raises for a text that today's file cannot hold
+    base.check_held(components)
     cases = find_cases(session, settings)
     known = still_true(load_usage(settings.rootdir / STATE_DIRECTORY), cases)
     known = known_by_these_names(known, components, base.changed)

@@ -28,7 +28,7 @@ from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.optimization import Optimization
 from pytest_gepa.optimize.state import RunState
-from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.prompts.components import Component
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
 from pytest_gepa.reflect.model import ReflectionModel
@@ -153,7 +153,7 @@ def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[st
     found = read_base(
         settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor
     )
-    compose(components, found.texts)  # raises for a text that today's file cannot hold
+    found.check_held(components)
     return found.texts
 
 

@@ -71,6 +71,16 @@ class BasePrompts:
         """The components of today that the base has not."""
         return frozenset(one.component for one in self.changes if one.state == "added")
 
+    def check_held(self, components: Sequence[Component]) -> None:
+        """Raise `PromptError` for a text of the base that its file of today cannot hold."""
+        try:
+            compose(components, self.texts)
+        except PromptError as error:
+            raise PromptError(
+                f"the files of today cannot hold the prompts as they were at {self.name}: {error}. Name a commit whose "
+                "text it can hold, with --gepa-check=REV, or leave the prompt out with --gepa-prompts"
+            ) from None
+
 
 def read_base(
     rootdir: Path,

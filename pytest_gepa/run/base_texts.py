@@ -15,6 +15,7 @@ from pytest_gepa.prompts.formats.setting import PYTHON, TEXT, format_name, parse
 from pytest_gepa.prompts.reading import NotTextError, SourceFile, plain, whole
 from pytest_gepa.prompts.revisions import kept_apart
 
+_MARK = "\ufeff"
 _WAY_OUT = (
     "name a commit in which it can be, with --gepa-check=REV, or leave the prompt out with --gepa-prompts"
 )
@@ -55,9 +56,15 @@ def _text_in(component: Component, data: bytes) -> str | None:
     if component.address:
         return _text_at(component, file.document())
     is_everything = component.format == TEXT and component.path.suffix.lower() in DATA_SUFFIXES
-    if component.id.endswith(SEPARATOR) or is_everything:
-        return whole(file).text
-    return plain(file).text
+    found = whole(file) if component.id.endswith(SEPARATOR) or is_everything else plain(file)
+    return _written_as_today(component, found.text)
+
+
+def _written_as_today(component: Component, text: str) -> str:
+    """The text without mixed line ends and byte order marks where today has none: they change no word of a prompt."""
+    if "\r" not in component.text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if component.text.startswith(_MARK) else text.lstrip(_MARK)
 
 
 def _text_at(component: Component, document: Document) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.errors import PromptError
+from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from tests.repositories import Repo, states
 
 
@@ -125,3 +126,38 @@ def test_a_list_that_is_new_has_new_prompts(repo: Repo) -> None:
     repo.write("p.json", json.dumps({"model": "m", "messages": [SYSTEM]}))
 
     assert states(repo.read(patterns=("p.json::**.content",))) == {"p.json::messages.0.content": "added"}
+
+
+ENDS = ["one\r\ntwo\nthree\n", "one\rtwo\rthree\r", "\ufeff\ufeffone\ntwo\nthree\n"]
+
+
+@pytest.mark.parametrize("before", ENDS, ids=["mixed", "CR", "two BOMs"])
+@pytest.mark.parametrize("head", ["", "---\nmodel: m\n---\n"], ids=["whole", "body"])
+def test_line_ends_and_marks_that_today_has_no_more_are_no_change(repo: Repo, before: str, head: str) -> None:
+    repo.write("prompts/a.md", head + before)
+    repo.commit()
+    repo.write("prompts/a.md", head + "one\ntwo\nthree\n")
+    assert not repo.read().changes
+
+    repo.write("prompts/a.md", head + "one\ntwo\nfour\n")
+    assert repo.read().texts == {"prompts/a.md": "one\ntwo\nthree\n"}
+
+
+def test_mixed_line_ends_of_today_are_a_change(repo: Repo) -> None:
+    repo.write("prompts/a.md", "one\ntwo\n")
+    repo.commit()
+    repo.write("prompts/a.md", "one\r\ntwo\n")
+
+    assert states(repo.read()) == {"prompts/a.md": "edited"}
+
+
+def test_an_old_text_that_the_file_of_today_cannot_hold_is_told_as_such(repo: Repo) -> None:
+    repo.write("prompts/a.md", "---\nmodel: m\n---\n---\ntone: x\n---\nBe kind.\n")
+    repo.commit()
+    repo.write("prompts/a.md", "Be kind.\n")
+    components = find_components(repo.root, repo.root, DEFAULT_PATTERNS)
+    base = repo.read()
+
+    told = rf"cannot hold the prompts as they were at {base.name}: prompts/a.md: .*--gepa-prompts"
+    with pytest.raises(PromptError, match=told):
+        base.check_held(components)
