@@ -176,8 +176,13 @@ class Repository:
             "commit that is here with --gepa-check=REV"
         )
 
+    def _listed(self, files: Sequence[str]) -> dict[str, str]:
+        """Those of the files that the index has, each with the letter of its state in `git ls-files -v`."""
+        listed = os.fsdecode(self._must("ls-files", "-v", "-z", "--", *map(_literal, files))).split("\0")
+        return {line[2:]: line[0] for line in listed if line}
+
     def _untracked(self, files: Sequence[str]) -> list[str]:
-        tracked = set(os.fsdecode(self._must("ls-files", "-z", "--", *map(_literal, files))).split("\0"))
+        tracked = self._listed(files)
         return [path for path in files if path not in tracked]
 
     def _check_own(self, new: Iterable[str]) -> None:
@@ -195,16 +200,24 @@ class Repository:
                 )
 
     def _index_with(self, files: Sequence[str], place: Path) -> dict[str, str]:
-        """The environment of a copy of the index in which untracked files are noted, so that git sees renames."""
-        new = self._untracked(files)
+        """The environment of a copy of the index by which git sees every edit of these files, and renames: untracked
+        files are noted in it, and marks that have git pass over edits are taken away."""
+        states = self._listed(files)
+        new = [path for path in files if path not in states]
+        # Small letters are of files that are assumed unchanged, an S of those that a sparse checkout may leave out.
+        passed_over = [path for path, state in states.items() if state.islower() or state == "S"]
         self._check_own(new)
         index = self._try("rev-parse", "--path-format=absolute", "--git-path", "index")
-        if not new or index is None:
+        if not (new or passed_over) or index is None:
             return {}
         environment = {"GIT_INDEX_FILE": str(place / "index")}
         if Path(index).exists():
-            shutil.copyfile(index, place / "index")
-        self._bytes("add", "-f", "-N", "--", *map(_literal, new), environment=environment)
+            shutil.copy2(index, place / "index")  # by its time git knows which files to look into
+        if new:
+            self._bytes("add", "-f", "-N", "--", *map(_literal, new), environment=environment)
+        if passed_over:
+            for mark in ("--no-assume-unchanged", "--no-skip-worktree"):
+                self._must("update-index", mark, "--", *passed_over, environment=environment)
         return environment
 
     def _known(self, commit: str, files: Sequence[str]) -> set[str]:

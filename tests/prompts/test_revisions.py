@@ -311,3 +311,21 @@ def test_a_deleted_prompt_is_found_by_every_kind_of_pattern(repo: Repo, pattern:
     base = read_base(repo.root, (), repo.root, (pattern,), "")
 
     assert states(base) == {"texts/gone.md": "deleted"}
+
+
+@pytest.mark.parametrize("mark", ["--skip-worktree", "--assume-unchanged"])
+def test_a_mark_that_hides_edits_from_git_hides_none_from_a_check(repo: Repo, mark: str) -> None:
+    repo.git("update-index", mark, "sub/prompts/route.md", "sub/prompts/other.md")
+    repo.write("prompts/route.md", "one\nTWO\nthree\nfour\n")
+    listed = repo.git("ls-files", "-v")
+
+    assert states(repo.read()) == {"prompts/route.md": "edited"}
+    assert repo.git("ls-files", "-v") == listed
+
+
+def test_a_file_that_a_sparse_checkout_leaves_out_is_not_deleted(repo: Repo) -> None:
+    repo.git("update-index", "--skip-worktree", "sub/prompts/route.md", "sub/prompts/other.md")
+    (repo.root / "prompts/route.md").unlink()
+    repo.write("prompts/other.md", "changed\n")
+
+    assert states(repo.read()) == {"prompts/other.md": "edited"}
