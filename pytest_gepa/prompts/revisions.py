@@ -7,26 +7,19 @@ from __future__ import annotations
 import os
 import posixpath
 import shutil
-import subprocess
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_gepa.errors import GepaError
-from pytest_gepa.prompts.patch import GIT_PLACES, git_top, git_words
+from pytest_gepa.prompts.git_runs import Git, RevisionError
+from pytest_gepa.prompts.patch import git_top, git_words
 
 DEFAULT_BRANCHES = ("origin/main", "origin/master", "main", "master")
-SECONDS = 120
-_NEVER_ASKS = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
-"""A partial clone fetches what is missing: it fails where a password would be asked for at the terminal."""
 _MOST_LINKS = 8
-_LINK = b"120000"
-
-
-class RevisionError(GepaError):
-    """There is no earlier state to compare with; the message names the mend."""
+_LINK = "120000"
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +46,7 @@ class Repository:
                 f"earlier prompts are read from git, and {rootdir} is in no git repository (or git is missing)"
             )
         self.top = top
+        self._git = Git(top)
 
     def path_of(self, path: Path) -> str | None:
         """The path of a file in the repository, None for one outside of it."""
@@ -68,7 +62,7 @@ class Repository:
         new = self._untracked(files)
         names = {path: path for path in files}
         if new:
-            tracked = os.fsdecode(self._must("ls-files", "-z", "--full-name")).split("\0")
+            tracked = os.fsdecode(self._git.must("ls-files", "-z", "--full-name")).split("\0")
             alike = {_folded(path): path for path in tracked if path}
             for path in new:
                 name = alike.get(_folded(path))
@@ -78,21 +72,23 @@ class Repository:
 
     def commit(self, revision: str) -> str:
         """The full hash of the commit that a revision names. Raises `RevisionError` for one that is not known here."""
-        found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        found = self._git.line(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+        )
         if found is None:
             raise RevisionError(f"git knows no commit {revision} here{self._shallow_hint()}")
         return found
 
     def short(self, commit: str) -> str:
         """A commit's hash as one writes it."""
-        return self._try("rev-parse", "--short", commit) or commit[:10]
+        return self._git.line("rev-parse", "--short", commit) or commit[:10]
 
     def default_base(self) -> str:
         """The commit at which this branch has left the default branch; HEAD on that branch itself.
 
         Raises `RevisionError` where no default branch or no common commit is known, as in a shallow clone.
         """
-        head = self._try("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        head = self._git.line("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         if head is None:
             raise RevisionError("earlier prompts are read from git, and there is no commit yet")
         branch = next((name for name in self._default_branches() if self._exists(name)), None)
@@ -101,7 +97,7 @@ class Repository:
                 f"the default branch is not known here (looked for {', '.join(self._default_branches())})"
                 f"{self._shallow_hint(always=True)}"
             )
-        base = self._try("merge-base", "HEAD", branch)
+        base = self._git.line("merge-base", "HEAD", branch)
         if base is None:
             raise RevisionError(
                 f"HEAD and {branch} have no common commit here{self._shallow_hint(always=True)}"
@@ -118,7 +114,7 @@ class Repository:
         deleted: list[str] = []
         with tempfile.TemporaryDirectory(prefix="gepa-index-") as place:
             index = self._index_with(files, Path(place))
-            diff = self._must(
+            diff = self._git.must(
                 *("diff", "--name-status", "-z", "-M", "--no-ext-diff", "--ignore-submodules", commit, "--"),
                 environment=index,
             )
@@ -134,6 +130,11 @@ class Repository:
                 states[path] = FileState(path, "" if status[0] in "AC" else before)
         for path in set(files) - states.keys() - self._known(commit, files):
             states[path] = FileState(path, "")
+        # Git takes no file for one that lay behind a link to its directory.
+        for path in self._linked(
+            commit, [path for path in files if path in states and states[path].before != path]
+        ):
+            states[path] = FileState(path, path)
         return {path: states[path] for path in files if path in states}, tuple(deleted)
 
     def read(self, commit: str, path: str) -> bytes | None:
@@ -142,34 +143,64 @@ class Repository:
 
         Raises `RevisionError` for a file that the commit has and git cannot give, as a partial clone may not.
         """
+        real = self._real(commit, path)
+        if real is None:
+            return None
+        name = f"{commit}:{real}"
+        # Git LFS and git-crypt keep something else in git than what stands in the file.
+        filtered = self._git.output("cat-file", "--filters", name)
+        return self._git.must("cat-file", "blob", name) if filtered is None else filtered
+
+    def _real(self, commit: str, path: str) -> str | None:
+        """The path of the file that a path means in a commit, links followed part by part; None where there is none."""
         for _ in range(_MOST_LINKS):
-            entry = self._must("ls-tree", "-z", commit, "--", f":(top,literal){path}")
-            if not entry:
-                return None
-            mode, kind, _ = entry.split(b"\t", 1)[0].split(b" ", 2)
-            if kind != b"blob":
-                return None
-            name = f"{commit}:{path}"
-            if mode != _LINK:
-                # Git LFS and git-crypt keep something else in git than what stands in the file.
-                filtered = self._bytes("cat-file", "--filters", name)
-                return self._must("cat-file", "blob", name) if filtered is None else filtered
-            data = self._must("cat-file", "blob", name)
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), os.fsdecode(data)))
+            entries = self._entries(commit, [path])
+            link = next((part for part in _parts(path) if entries.get(part) == _LINK), None)
+            if link is None:
+                return path if path in entries else None
+            target = os.fsdecode(self._git.must("cat-file", "blob", f"{commit}:{link}"))
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(link), target) + path[len(link) :])
+            if posixpath.isabs(path) or path.split("/")[0] == "..":
+                raise RevisionError(
+                    f"{link} was a link to {target}, outside of the repository, so that the text behind it is not "
+                    "known; name a commit in which it is a file with --gepa-check=REV, or leave it out with "
+                    "--gepa-prompts"
+                )
         return None
 
+    def _linked(self, commit: str, files: Sequence[str]) -> list[str]:
+        """Those of the files that a commit has behind a link."""
+        links = {path for path, mode in self._entries(commit, files).items() if mode == _LINK}
+        behind = [path for path in files if not links.isdisjoint(_parts(path))] if links else []
+        return [path for path in behind if self._real(commit, path) is not None]
+
+    def _entries(self, commit: str, files: Sequence[str]) -> dict[str, str]:
+        """The modes of these files in a commit, and of what stands there in place of a directory above one."""
+        parts = list(dict.fromkeys(part for path in files for part in _parts(path)))
+        entries: dict[str, str] = {}
+        for at in range(0, len(parts), _AT_ONCE):
+            paths = map(_literal, parts[at : at + _AT_ONCE])
+            for line in os.fsdecode(self._git.must("ls-tree", "-z", commit, "--", *paths)).split("\0"):
+                about, _, path = line.partition("\t")
+                mode, _, kind = about.partition(" ")
+                if kind.startswith("blob "):
+                    entries[path] = mode
+        return entries
+
     def _default_branches(self) -> tuple[str, ...]:
-        branch = self._try("symbolic-ref", "--quiet", "--short", "HEAD")
-        remote = self._try("config", f"branch.{branch}.remote") if branch else None
+        branch = self._git.line("symbolic-ref", "--quiet", "--short", "HEAD")
+        remote = self._git.line("config", f"branch.{branch}.remote") if branch else None
         heads = dict.fromkeys(f"{name}/HEAD" for name in (remote, "origin") if name and name != ".")
         return (*heads, *DEFAULT_BRANCHES)
 
     def _exists(self, name: str) -> bool:
         kind = "remotes" if "/" in name else "heads"
-        return self._try("rev-parse", "--verify", "--quiet", f"refs/{kind}/{name}^{{commit}}") is not None
+        return (
+            self._git.line("rev-parse", "--verify", "--quiet", f"refs/{kind}/{name}^{{commit}}") is not None
+        )
 
     def _shallow_hint(self, *, always: bool = False) -> str:
-        if not always and self._try("rev-parse", "--is-shallow-repository") != "true":
+        if not always and self._git.line("rev-parse", "--is-shallow-repository") != "true":
             return "; name one with --gepa-check=REV"
         return (
             "; a shallow clone lacks it: fetch the whole history (fetch-depth: 0 in actions/checkout), or name a "
@@ -178,7 +209,7 @@ class Repository:
 
     def _listed(self, files: Sequence[str]) -> dict[str, str]:
         """Those of the files that the index has, each with the letter of its state in `git ls-files -v`."""
-        listed = os.fsdecode(self._must("ls-files", "-v", "-z", "--", *map(_literal, files))).split("\0")
+        listed = os.fsdecode(self._git.must("ls-files", "-v", "-z", "--", *map(_literal, files))).split("\0")
         return {line[2:]: line[0] for line in listed if line}
 
     def _untracked(self, files: Sequence[str]) -> list[str]:
@@ -207,75 +238,26 @@ class Repository:
         # Small letters are of files that are assumed unchanged, an S of those that a sparse checkout may leave out.
         passed_over = [path for path, state in states.items() if state.islower() or state == "S"]
         self._check_own(new)
-        index = self._try("rev-parse", "--path-format=absolute", "--git-path", "index")
+        index = self._git.line("rev-parse", "--path-format=absolute", "--git-path", "index")
         if not (new or passed_over) or index is None:
             return {}
         environment = {"GIT_INDEX_FILE": str(place / "index")}
         if Path(index).exists():
             shutil.copy2(index, place / "index")  # by its time git knows which files to look into
         if new:
-            self._bytes("add", "-f", "-N", "--", *map(_literal, new), environment=environment)
+            self._git.output("add", "-f", "-N", "--", *map(_literal, new), environment=environment)
         if passed_over:
             for mark in ("--no-assume-unchanged", "--no-skip-worktree"):
-                self._must("update-index", mark, "--", *passed_over, environment=environment)
+                self._git.must("update-index", mark, "--", *passed_over, environment=environment)
         return environment
 
     def _known(self, commit: str, files: Sequence[str]) -> set[str]:
         known: set[str] = set()
-        for at in range(0, len(files), 500):
-            paths = map(_literal, files[at : at + 500])
-            listed = self._must("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *paths)
+        for at in range(0, len(files), _AT_ONCE):
+            paths = map(_literal, files[at : at + _AT_ONCE])
+            listed = self._git.must("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", *paths)
             known |= set(os.fsdecode(listed).split("\0"))
         return known
-
-    def _try(self, *arguments: str) -> str | None:
-        found = self._bytes(*arguments)
-        return None if found is None else os.fsdecode(found).strip()
-
-    def _bytes(self, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes | None:
-        """What git prints, None when it fails."""
-        done = self._run(arguments, environment)
-        return done.stdout if done.returncode == 0 else None
-
-    def _must(self, *arguments: str, environment: Mapping[str, str] | None = None) -> bytes:
-        """What git prints. Raises `RevisionError`, with git's own words, when it fails."""
-        done = self._run(arguments, environment)
-        if done.returncode == 0:
-            return done.stdout
-        said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
-        # A file that is not there would pass for a prompt that is new, which no check compares.
-        hint = (
-            "; in a partial clone (--filter) the remote must be reachable, or clone without --filter"
-            if "promisor" in said
-            else ""
-        )
-        raise RevisionError(
-            f"earlier prompts cannot be read: git {arguments[0]} failed in {self.top}: {said}{hint}"
-        )
-
-    def _run(
-        self, arguments: Sequence[str], environment: Mapping[str, str] | None
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run git. Raises `RevisionError` when it does not come to an end."""
-        around = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
-        try:
-            return subprocess.run(
-                ["git", *arguments],
-                cwd=self.top,
-                env={
-                    **_NEVER_ASKS,
-                    **around,
-                    "LC_ALL": "C",
-                    "GIT_OPTIONAL_LOCKS": "0",
-                    **(environment or {}),
-                },
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise RevisionError(f"git {arguments[0]} did not come to an end: {error}") from None
 
 
 def kept_apart(data: bytes) -> str:
@@ -300,3 +282,8 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 def _literal(path: str) -> str:
     return f":(top,literal){path}"
+
+
+def _parts(path: str) -> list[str]:
+    """A path and the directories that it leads through, the first one first."""
+    return [path[:at] for at, character in enumerate(path) if character == "/"] + [path]

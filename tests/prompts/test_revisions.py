@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
-from pytest_gepa.prompts.revisions import RevisionError
+from pytest_gepa.prompts.git_runs import RevisionError
 from pytest_gepa.run.base_prompts import read_base
 from pytest_gepa.trace.redact import Redactor
 from tests.repositories import Repo, states
@@ -329,3 +329,30 @@ def test_a_file_that_a_sparse_checkout_leaves_out_is_not_deleted(repo: Repo) -> 
     repo.write("prompts/other.md", "changed\n")
 
     assert states(repo.read()) == {"prompts/other.md": "edited"}
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_prompt_under_a_directory_that_was_a_link_is_no_new_one(repo: Repo, is_moved: bool) -> None:
+    repo.write("real/deep/tone.md", "be kind\n" * 9)
+    (repo.root / "linked").symlink_to("real/deep")
+    (repo.root / "texts").symlink_to("linked")
+    repo.commit()
+    (repo.root / "texts").unlink()
+    if is_moved:
+        (repo.root / "real/deep").rename(repo.root / "texts")
+    repo.write("texts/tone.md", "be kind\n" * 8 + "be terse\n")
+
+    base = repo.read(patterns=("texts/*.md",))
+
+    assert states(base) == {"texts/tone.md": "edited"}
+    assert base.texts == {"texts/tone.md": "be kind\n" * 9}
+
+
+def test_a_prompt_that_was_linked_from_outside_of_the_repository_is_no_new_one(repo: Repo) -> None:
+    (repo.root / "texts").symlink_to("../../elsewhere")
+    repo.commit()
+    (repo.root / "texts").unlink()
+    repo.write("texts/tone.md", "be kind\n")
+
+    with pytest.raises(RevisionError, match=r"sub/texts was a link to .*outside .*--gepa-check=REV"):
+        repo.read(patterns=("texts/*.md",))
