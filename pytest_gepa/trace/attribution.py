@@ -103,6 +103,21 @@ def components_touched(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple
     return tuple(id for id, text in texts.items() if _is_touched(text, haystack))
 
 
+def still_said(other: str, texts: Iterable[str], calls: Sequence[Call]) -> bool:
+    """Whether requests made under `texts` hold what only `other` says, a text that none of them is: a line that all of
+    them lack, or all of it as a message, to which they only add.
+    """
+    whole, lines = _parts(other)
+    wholes = [_parts(text)[0] for text in texts]
+    messages = _messages(calls)
+    if len(whole) >= SHORT and whole in messages and whole not in wholes:
+        return True
+    haystack = "\0".join(messages)
+    return any(
+        len(line) >= SHORT and line in haystack and not any(line in text for text in wholes) for line in lines
+    )
+
+
 def answers_given(calls: Iterable[Call]) -> Iterator[str]:
     """The longer texts that models have answered, as they are looked for in requests by `repeats`."""
     for call in calls:
