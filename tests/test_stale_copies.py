@@ -24,6 +24,16 @@ def test_animal():
 """
 
 
+LINT = """\
+from pathlib import Path
+
+
+def test_prompts_are_not_empty():
+    for path in Path("src/shop/prompts").glob("*.md"):
+        assert path.read_text().strip()
+"""
+
+
 @pytest.fixture
 def installed(tmp_path: Path) -> Iterator[Project]:
     """A package that is installed as `pip install .` does it: beside its sources there is a copy, which is imported."""
@@ -64,6 +74,65 @@ def test_a_check_of_a_prompt_that_nobody_opens_does_not_say_that_nothing_is_wors
     run = installed.pytest("--gepa-check")
 
     tells(run)
+    run.matches("verdict * not finished: the text of *")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["test_lint.py", "test_zlint.py"])
+def test_a_test_that_opens_the_files_does_not_read_them_for_the_application(
+    installed: Project, name: str
+) -> None:
+    installed.write({name: LINT})
+
+    run = installed.optimize()
+
+    tells(run)
+    assert not run.reflections
+
+
+@pytest.mark.thorough
+def test_a_module_that_reads_the_files_at_import_hides_the_copy_until_the_first_edit(
+    installed: Project,
+) -> None:
+    lint = "from pathlib import Path\n\nTEXT = Path('src/shop/prompts/route.md').read_text()\n"
+    installed.write({"test_lint.py": f"{lint}\n\ndef test_text():\n    assert TEXT\n"})
+
+    run = installed.optimize()
+
+    assert run.code == 4
+    assert "another text in its place changes no request: the code reads a copy" in run.err
+    assert len(run.reflections) == 1
+
+
+@pytest.mark.thorough
+def test_a_loader_that_keeps_what_a_test_had_it_read_is_no_copy(installed: Project) -> None:
+    app = APP.replace('PROMPT.read_text(encoding="utf-8")', "load()").replace(
+        "\n\ndef route", "\n\n@functools.cache\ndef load():\n    return PROMPT.read_text()\n\n\ndef route"
+    )
+    installed.write(
+        {
+            "src/shop/__init__.py": f"import functools\n{app}",
+            "test_load.py": "from shop import load\n\n\ndef test_load():\n    assert load()\n",
+            "pytest.ini": "[pytest]\npythonpath = src\ngepa_shrink = off\ngepa_prompts = src/shop/prompts/*.md\n",
+        }
+    )
+
+    run = installed.optimize()
+
+    assert run.code == 0, run.everything
+    assert run.reflections
+
+
+def test_a_check_is_not_misled_by_a_test_that_opens_the_files(installed: Project) -> None:
+    installed.write({"test_lint.py": LINT})
+    installed.commit()
+    for place in ("src", INSTALLED):
+        installed.write({f"{place}/shop/{PROMPT}": TODAY + "Be brief.\n"})
+
+    run = installed.pytest("--gepa-check", "--gepa-concurrency=1")
+
+    assert run.code == 4
+    assert "another text in its place changes no request: the code reads a copy" in run.err
     run.matches("verdict * not finished: the text of *")
 
 

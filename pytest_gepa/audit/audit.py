@@ -17,7 +17,8 @@ from pytest_gepa.run.inherit import modelless
 from pytest_gepa.run.journal import Journal, rollout_fields
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.run.spending import Spending
-from pytest_gepa.run.stale_copies import refuse_stale_copies
+from pytest_gepa.run.stale_copies import refuse_stale_copies, with_doubts_settled
+from pytest_gepa.suite.charges import charge
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Outcome, Rollout
@@ -125,7 +126,8 @@ class Audit:
         try:
             with self._crew.interruptible():
                 self._run_all([self._today(tuple(self._suite.cases), 0)])
-                refuse_stale_copies(self.state.baseline.values(), self._suite.components)
+                baseline = with_doubts_settled(self.state.baseline.values(), self._run_alone)
+                refuse_stale_copies(baseline, self._suite.components)
                 self._run_all(self._repetitions())
                 self._run_all(self._ablations())
             self.state.is_finished = True
@@ -136,6 +138,29 @@ class Audit:
 
     def _today(self, cases: tuple[str, ...], number: int) -> _Work:
         return _Work(self._seed.id, self._seed.texts, cases, number)
+
+    def _run_alone(self, case: str) -> Iterable[Rollout]:
+        """Run a case of the baseline again, by itself: its answers are there, and it counts for nothing else."""
+        work = self._today((case,), 0)
+        found: list[Rollout] = []
+
+        def run() -> None:
+            evaluation = self._suite.run(
+                work.candidate,
+                work.texts,
+                work.cases,
+                work.trial,
+                allowance=self._budget,
+                on_rollout=lambda _: None,
+            )
+            found.extend(evaluation.rollouts.values())
+            if not self._suite.is_replay:
+                charge(self._budget, sum(evaluation.charged.values()))
+
+        self._crew.start(run)
+        while self._crew.busy:
+            self._crew.next()
+        return found
 
     def _repetitions(self) -> list[_Work]:
         """The other trials of today's prompts, of the cases that a model or a prompt has a part in."""

@@ -18,7 +18,14 @@ from pytest_gepa.run.blind_spots import prompts_without_calls, unseen_calls_warn
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import may_know, modelless, seen_to_arrive, untouched
 from pytest_gepa.run.journal import Journal, attempt_fields, rollout_fields
-from pytest_gepa.run.stale_copies import stale_copies, uses_what_was_opened
+from pytest_gepa.run.stale_copies import (
+    stale_copies,
+    told_of_copies,
+    told_without_effect,
+    uses_what_was_opened,
+    with_doubts_settled,
+    without_effect,
+)
 from pytest_gepa.suite.charges import Allowance, charge
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
@@ -69,6 +76,7 @@ class Evaluator:
         self._withholder = withholder
         self._sees_no_call = False
         self._trials: dict[tuple[str, str], list[Rollout]] = {}
+        self._copies: set[str] = set()
 
     def run(self, task: Evaluate) -> Evaluated:
         """Run the cases of a task that have to be run. Blocks; what comes meanwhile is told to the crew."""
@@ -84,8 +92,10 @@ class Evaluator:
             on_attempt=lambda rollout: self._crew.tell(partial(self._note_attempt, rollout)),
         )
         if task.purpose == "baseline":
-            self._look_for_copies(evaluation.rollouts.values())
+            self._look_for_copies(task, evaluation.rollouts.values())
             self._look_for_calls(evaluation.rollouts.values())
+        elif task.purpose == "gate":
+            self._look_for_effect(task.candidate, evaluation.rollouts)
         arrived = seen_to_arrive(evaluation.rollouts.values())
         results = {
             case: self._result(rollout, evaluation.charged[case], arrived)
@@ -96,15 +106,55 @@ class Evaluator:
         results.update({case: self._as_under_parent(rollout, arrived) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
 
-    def _look_for_copies(self, baseline: Collection[Rollout]) -> None:
+    def _look_for_copies(self, task: Evaluate, baseline: Collection[Rollout]) -> None:
         """Refuse prompts of which the code reads copies, before a reflection model is paid for edits that have no
         effect; where others are read as they should be, it is a warning.
         """
-        told = stale_copies(baseline, self._suite.components)
-        if told and not uses_what_was_opened(baseline):
+        runs = with_doubts_settled(baseline, partial(self._run_alone, task))
+        names = stale_copies(runs, self._suite.components)
+        if names:
+            self._tell_of_copies(
+                names, told_of_copies(names, self._suite.components), is_all=not uses_what_was_opened(runs)
+            )
+
+    def _tell_of_copies(self, names: Iterable[str], told: str, *, is_all: bool) -> None:
+        self._copies.update(names)
+        if is_all:
             raise SetupError(told)
-        if told:
-            self._crew.tell(partial(self._state.warnings.append, told))
+        self._crew.tell(partial(self._state.warnings.append, told))
+
+    def _run_alone(self, task: Evaluate, case: str) -> Iterable[Rollout]:
+        """Run a case of the baseline again, by itself. Its answers are there, so that it is paid for only where none
+        are kept.
+        """
+        candidate, trial = task.candidate, search_trial(task.trial)
+        found = self._suite.run(
+            candidate.id,
+            candidate.texts,
+            [case],
+            trial,
+            allowance=self._allowance,
+            on_rollout=lambda _: None,
+        ).rollouts.values()
+        if not self._suite.is_replay:
+            charge(self._allowance, sum(run.charged and not self._suite.paid_before(run) for run in found))
+        return found
+
+    def _look_for_effect(self, candidate: Candidate, rollouts: Mapping[str, Rollout]) -> None:
+        """Refuse prompts of which an edit, as it shows, arrives nowhere; a warning where others are sent."""
+        state, seed = self._state, self._state.search.seed
+        changed = [name for name, text in candidate.texts.items() if text != seed.texts[name]]
+        pairs = [
+            (state.rollouts[seed.id, case], run)
+            for case, run in rollouts.items()
+            if (seed.id, case) in state.rollouts
+        ]
+        names = without_effect(pairs, (seed.texts, candidate.texts), changed)
+        new = [name for name in names if name not in self._copies]
+        if new:
+            arrived = seen_to_arrive(state.baseline(self._cases))
+            told = told_without_effect(new, self._suite.components)
+            self._tell_of_copies(new, told, is_all=arrived <= self._copies.union(new))
 
     def _look_for_calls(self, baseline: Iterable[Rollout]) -> None:
         """Warn if the calls of no case are seen: what they used has to be taken from what was read then."""

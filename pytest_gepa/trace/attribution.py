@@ -96,11 +96,32 @@ def holds_component(texts: Mapping[str, str], said: Iterable[str]) -> bool:
 def components_touched(texts: Mapping[str, str], calls: Sequence[Call]) -> tuple[str, ...]:
     """The ids of the components of which any piece is in a request: those not named have no part in the calls.
 
-    A single literal piece of 16 characters is enough, and a component that has none counts as touched: what
-    is used is among them, and now and then what merely shares a line with it.
+    A single literal piece of 16 characters is enough, and so is a whole instruction that is some of its lines, however
+    short. A component that has no such piece counts as touched: what is used is among them, and now and then what
+    merely shares a line with it.
     """
     haystack = "\0".join(_messages(calls))
-    return tuple(id for id, text in texts.items() if _is_touched(text, haystack))
+    instructions = _instructions(calls)
+    return tuple(
+        id
+        for id, text in texts.items()
+        if _is_touched(text, haystack) or any(_is_lines_of(text, said) for said in instructions)
+    )
+
+
+def still_said(other: str, texts: Iterable[str], calls: Sequence[Call]) -> bool:
+    """Whether requests made under `texts` hold what only `other` says, a text that none of them is: a line that all of
+    them lack, or all of it as a message, to which they only add.
+    """
+    whole, lines = _parts(other)
+    wholes = [_parts(text)[0] for text in texts]
+    messages = _messages(calls)
+    if len(whole) >= SHORT and whole in messages and whole not in wholes:
+        return True
+    haystack = "\0".join(messages)
+    return any(
+        len(line) >= SHORT and line in haystack and not any(line in text for text in wholes) for line in lines
+    )
 
 
 def answers_given(calls: Iterable[Call]) -> Iterator[str]:
@@ -122,6 +143,25 @@ def _messages(calls: Sequence[Call]) -> list[str]:
     """The texts of all requests, each once, without what white space there is between words."""
     contents = {text for call in calls for text in texts_of(call.request, call.other_texts) if text}
     return [_squeeze(content) for content in sorted(contents)]
+
+
+def _instructions(calls: Sequence[Call]) -> set[str]:
+    """What the application itself tells a model. What users, tools and tests say may equal a short line by chance."""
+    roles = ("system", "developer")
+    said = {message.content for call in calls for message in call.request if message.role in roles}
+    return {squeezed for text in said if (squeezed := _squeeze(text))}
+
+
+def _is_lines_of(text: str, message: str) -> bool:
+    """Whether a message is a line of a text, or several in a row."""
+    lines = _lines(text)
+    for start, first in enumerate(lines):
+        said, following = first, start + 1
+        while message.startswith(f"{said} ") and following < len(lines):
+            said, following = f"{said} {lines[following]}", following + 1
+        if said == message:
+            return True
+    return False
 
 
 def _is_touched(text: str, haystack: str) -> bool:
@@ -207,6 +247,11 @@ def _pieces_of(text: str) -> list[str]:
 def _parts(text: str) -> tuple[str, tuple[str, ...]]:
     """A component's whole text and its literal segments, kept: the same ones are asked for in turn all the time."""
     return _squeeze(text), _distinct(literal_segments(text, SHORT))
+
+
+@lru_cache(maxsize=4096)
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(_squeeze, text.splitlines())))
 
 
 def _share_is_found(segments: Sequence[str], haystack: str) -> bool:

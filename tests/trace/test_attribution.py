@@ -197,3 +197,25 @@ def test_a_section_that_another_prompt_says_too_proves_nothing() -> None:
         "shipping": f"You are a courier.\n{SHIPPING}\nBe quick and be kind to all of them.\n",
     }
     assert components_arrived(texts, calls(SHIPPING), frozenset(texts)).used == ("shipping",)
+
+
+TONES = "## long\nAnswer with the word and its mark.\n## tone\nSay YY.\nBe kind.\n"
+
+
+@pytest.mark.parametrize("said", ["Say YY.", " Say  YY.\n", "Say YY.\nBe kind.", "Be kind."])
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_a_short_section_that_is_a_whole_instruction_is_touched(role: str, said: str) -> None:
+    call = Call("k", "m", (Message(role, said), Message("user", "tone: x")), None)
+    assert components_touched({"sections": TONES}, [call]) == ("sections",)
+
+
+@pytest.mark.parametrize(("role", "said"), [("system", " \n"), ("system", "kind."), ("system", "Say YY. Be")])
+def test_a_blank_message_and_a_part_of_a_line_touch_nothing(role: str, said: str) -> None:
+    call = Call("k", "m", (Message(role, said),), None)
+    assert components_touched({"sections": f"{TONES}\n\n"}, [call]) == ()
+
+
+@pytest.mark.parametrize("role", ["user", "tool", "assistant"])
+def test_what_others_say_touches_nothing_where_it_equals_a_short_line(role: str) -> None:
+    call = Call("k", "m", (Message("system", "Answer."), Message(role, "Say YY.")), None)
+    assert components_touched({"sections": TONES}, [call]) == ()
