@@ -40,6 +40,32 @@ HARMLESS = frozenset(
 )
 """Programs that the standard library and SDKs ask about the machine; they read no prompt."""
 
+TEXTLESS = frozenset(("ls", "stat", "touch", "basename", "dirname", "realpath", "readlink"))
+"""Programs that are given files and never open one to read it: they tell of names, times and sizes."""
+
+TEXTLESS_GIT = frozenset(("describe", "log", "ls-files", "rev-list", "rev-parse", "status"))
+"""Commands of git that tell of commits and names; a log may be told to give texts too."""
+
+PATCHES = (
+    "-p",
+    "-u",
+    "-U",
+    "-L",
+    "-W",
+    "-c",
+    "--patch",
+    "--unified",
+    "--cc",
+    "--dd",
+    "--remerge-diff",
+    "--binary",
+    "--word-diff",
+    "--color-words",
+    "--function-context",
+    "--ext-diff",
+)
+"""How the options begin by which it does."""
+
 
 def reached(find: Find, executable: Any, words: Any, cwd: Any) -> Iterator[tuple[PromptCopy | None, str]]:
     """The prompt files that a command names, each with the program that is to read it.
@@ -58,6 +84,8 @@ def reached(find: Find, executable: Any, words: Any, cwd: Any) -> Iterator[tuple
 
 def _simple(find: Find, words: Sequence[str], directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
     name = os.path.basename(words[0])
+    if name in TEXTLESS or (name == "git" and _is_textless_git(words[1:])):
+        return
     is_line = name in SHELLS and "-c" in words[:-1]
     if not is_line and name not in HARMLESS and not _is_redirected(words):
         yield None, repr(name)
@@ -138,6 +166,17 @@ def _named(find: Find, word: str, directory: str) -> PromptCopy | None:
         if found is not None:
             return found
     return None
+
+
+def _is_textless_git(words: Sequence[str]) -> bool:
+    """Whether a command of git, by the words behind its name, gives no text of a file."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in ("-C", "-c", "--git-dir", "--work-tree", "--namespace") else 1
+    if words[at : at + 1] == ["status"]:
+        return not any(word in ("-v", "-vv", "--verbose") for word in words[at:])
+    options = [word for word in words[at + 1 :] if word.startswith(PATCHES)]
+    return at < len(words) and words[at] in TEXTLESS_GIT and (words[at] != "log" or not options)
 
 
 def _is_redirected(words: Sequence[str]) -> bool:

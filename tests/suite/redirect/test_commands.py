@@ -36,6 +36,9 @@ def programs(known: Table, words: object, cwd: object = None) -> list[str]:
         ("./tool", []),
         (["sh", "-c", "python -m render | env python x.py"], []),
         ("uname -p", []),
+        ("git log -1 --format=%h", []),
+        ("git log -p", ["'git'"]),
+        ("ls prompts", []),
     ],
 )
 def test_a_program_that_may_read_unheard_is_told(
@@ -60,6 +63,15 @@ def test_a_program_that_may_read_unheard_is_told(
         "./shell-tool prompts/greet.md",
         "uv run mytool prompts/greet.md",
         "missing-tool prompts/greet.md",
+        "git log -p -- prompts/greet.md",
+        "git --no-pager log -U3 prompts/greet.md",
+        "git log --unified=3 prompts/greet.md",
+        "git -C . diff prompts/greet.md",
+        "git show HEAD -- prompts/greet.md",
+        "git blame prompts/greet.md",
+        "git grep rule prompts/greet.md",
+        "git status -v prompts/greet.md",
+        "git prompts/greet.md",
     ],
 )
 def test_a_program_that_is_given_a_prompt_and_loads_no_overlay_is_told(known: Table, command: str) -> None:
@@ -80,6 +92,16 @@ def test_a_program_that_is_given_a_prompt_and_loads_no_overlay_is_told(known: Ta
         "timeout 5 python app.py prompts/greet.md",
         "uv run python app.py prompts/greet.md",
         "prompts/greet.md",
+        "git log -1 --format=%h -- prompts/greet.md",
+        "git -C . --no-pager -c core.pager=cat log --oneline prompts/greet.md",
+        "git rev-parse HEAD:prompts/greet.md",
+        "git rev-list -1 HEAD -- prompts/greet.md",
+        "git ls-files prompts/greet.md",
+        "git describe --dirty",
+        "git status --short prompts/greet.md",
+        "ls -l prompts/greet.md",
+        "stat prompts/greet.md",
+        "touch prompts/greet.md",
     ],
 )
 def test_a_python_and_a_program_that_is_given_none_are_not(known: Table, command: str) -> None:
