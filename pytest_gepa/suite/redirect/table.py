@@ -92,6 +92,11 @@ class Table:
             return None
         return self._by_entry.get(_entry(_from(dir_fd, name)))
 
+    def below(self, directory: str) -> list[PromptCopy]:
+        """The prompt files in a directory, however deep."""
+        above = os.path.join(os.path.realpath(directory), "")
+        return [file for path, file in self._by_path.items() if path.startswith(above)]
+
     def find_compiled(self, path: object) -> PromptCopy | None:
         """The prompt file, Python source, of which a path is the compiled form that Python or pytest keeps."""
         if not self._compiled:

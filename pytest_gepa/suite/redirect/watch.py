@@ -48,7 +48,7 @@ def _opened(path: Any, mode: Any, flags: Any) -> None:
 
 
 def _program(executable: Any, words: Any, cwd: Any = None) -> None:
-    for found, name in reached(current.table.find, executable, words, cwd):
+    for found, name in reached(current.table, executable, words, cwd):
         if found is None:
             current.listener.start(name)
         else:
