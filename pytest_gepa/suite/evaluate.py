@@ -21,6 +21,7 @@ from pytest_gepa.suite.job import Job, PromptFile
 from pytest_gepa.suite.places import Limit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout, file_of
 from pytest_gepa.suite.runner import Runner, child_environment
+from pytest_gepa.suite.user_files import UserFiles
 from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import NotRecorded
@@ -86,6 +87,8 @@ class Suite:
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
         self._stray: dict[str, StrayCall] = {}
+        paths = dict.fromkeys(component.path for component in self.components.values())
+        self._user_files = UserFiles(paths, surroundings.rootdir)
         self._problems: dict[str, None] = {}
         self._values: dict[str, str] = {}
         self._names: dict[str, str] = {}
@@ -102,8 +105,9 @@ class Suite:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What went wrong in the recording itself, as its sessions told it, each once; the first few."""
-        return tuple(self._problems)[:TOLD_PROBLEMS]
+        """Prompt files that have changed, and what went wrong in the recording itself, as its sessions told it, each
+        once; the first few."""
+        return (*self._user_files.problems, *self._problems)[:TOLD_PROBLEMS]
 
     def run(
         self,

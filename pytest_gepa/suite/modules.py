@@ -15,6 +15,33 @@ from pathlib import Path
 PROJECT_NAME = re.compile(r"^\s*\[project\][^\[]*?^\s*name\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 
 
+class PreloadedLater:
+    """Which modules of a session the fork server may load before later ones: those that a case or a fixture imports
+    after it has set a variable of the environment must find it set, in each session."""
+
+    def __init__(self) -> None:
+        self._environ = _environment()
+        self._names = set(sys.modules)
+        self._has_changed = False
+
+    def look(self) -> None:
+        """Take in what has been loaded by now, unless the environment has changed."""
+        self._has_changed = self._has_changed or _environment() != self._environ
+        if not self._has_changed:
+            self._names = set(sys.modules)
+
+    @property
+    def names(self) -> list[str]:
+        """The modules of the environment among them."""
+        self.look()
+        return [name for name in environment_modules() if name in self._names]
+
+
+def _environment() -> dict[str, str]:
+    """The variables, without the one that pytest sets for each phase of a test."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
 def environment_modules() -> list[str]:
     """The names of loaded modules from the standard library and site-packages, in the order of their import.
 

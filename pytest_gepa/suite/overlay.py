@@ -1,10 +1,11 @@
-"""The overlay: reads of a component's file are answered with the candidate's text; the file itself is untouched.
+"""The overlay: who opens a component's file gets a copy with the candidate's text; the file itself is untouched.
 
 Lives in child sessions only, for patches and an audit hook stay. How reads are redirected is told in `redirect`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ class Overlay(Listener):
         """
         directory.mkdir(mode=0o700)
         current.listener = self
+        self._part_copies(directory)
         self._describe(directory)
 
     def hear_children(self) -> None:
@@ -104,13 +106,21 @@ class Overlay(Listener):
             self._on_read(component)
 
     def leak(self, file: PromptCopy, how: str) -> None:
-        """A prompt file was read past the overlay."""
+        """A prompt file was read past the overlay, or would have been written to."""
         for component in file.components:
             self._leaks.setdefault(component, how)
 
     def start(self, program: str) -> None:
         """A program was started that reads what it likes."""
         self._has_unheard = True
+
+    def _part_copies(self, directory: Path) -> None:
+        """Go on with copies of one's own: what a case writes to them is not for the workers beside this one."""
+        for file in current.table.files:
+            copy = directory / os.path.basename(file.copy)
+            with contextlib.suppress(FileNotFoundError):  # removed in collection
+                copy.write_bytes(Path(file.copy).read_bytes())
+            file.copy = str(copy)
 
     def _describe(self, directory: Path) -> None:
         install.describe(str(directory))
@@ -141,6 +151,9 @@ class BoundOverlay(Overlay):
     def leak(self, file: PromptCopy, how: str) -> None:
         """A read that was not redirected; it needs not be."""
         self.read(file)
+
+    def _part_copies(self, directory: Path) -> None:
+        """There is one copy, which lies over the file."""
 
     def _hear(self, line: dict[str, Any]) -> None:
         super()._hear({"read": [*line.get("read", ()), *line.get("leak", ())]})

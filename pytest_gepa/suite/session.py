@@ -27,7 +27,7 @@ from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.generators import Generators
 from pytest_gepa.suite.job import Channel, Job
-from pytest_gepa.suite.modules import environment_modules
+from pytest_gepa.suite.modules import PreloadedLater
 from pytest_gepa.suite.neighbours import Neighbours
 from pytest_gepa.suite.overlay import BoundOverlay, Overlay
 from pytest_gepa.suite.places import PlacesOfParent
@@ -141,6 +141,7 @@ class ChildSession:
         self._watch = CaseWatch(self._checks)
         self._fixtures = FixtureWatch(recorder)
         self._progress = Progress()
+        self._loaded: PreloadedLater | None = None
 
     @property
     def watches(self) -> tuple[object, ...]:
@@ -244,9 +245,13 @@ class ChildSession:
         if fixturedef.scope == "function":
             return (yield)
         self.emit({"event": "setting up"})
+        if self._loaded is not None:
+            self._loaded.look()
         try:
             return (yield)
         finally:
+            if self._loaded is not None:
+                self._loaded.look()
             self.emit({"event": "set up"})
 
     def _can_fork(self) -> bool:
@@ -291,12 +296,13 @@ class ChildSession:
         self.end()
 
     def _run_items(self, channel: Channel) -> None:
+        self._loaded = PreloadedLater() if self.job.tell_modules else None
         self._feed = channel
         self._next = self._advance()
         while (item := self._next) is not None:
             self._run_one(item)
-        if self.job.tell_modules:
-            self.emit({"event": "modules", "names": environment_modules()})
+        if self._loaded is not None:
+            self.emit({"event": "modules", "names": self._loaded.names})
 
     def _advance(self) -> pytest.Item | None:
         self._has_advanced = True

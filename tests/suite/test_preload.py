@@ -25,6 +25,31 @@ SUITE = {
 }
 CASES = ["test_it.py::test_one"]
 
+LATE = {
+    "conftest.py": """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def early():
+            import wave
+
+        @pytest.fixture(scope="session")
+        def quiet(early):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("QUIET", "1")
+                import colorsys
+                yield
+    """,
+    "test_it.py": """
+        import sys
+
+        def test_one(gepa, request):
+            before = [name for name in ("wave", "colorsys") if name in sys.modules]
+            request.getfixturevalue("quiet")
+            gepa.log("before", " ".join(before))
+    """,
+}
+
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -200,3 +225,12 @@ def test_a_server_that_was_killed_between_two_jobs_is_started_anew(
         found = evaluate(suite)
     assert outcomes(found) == {"test_one": "passed"}
     assert found.rollouts[CASES[0]].trajectory.steps[0].value == "true"
+
+
+def test_what_is_imported_after_a_fixture_has_set_a_variable_is_not_loaded_before_it(
+    build: Build, tmp_path: Path
+) -> None:
+    with runner_of(tmp_path, "pytest") as runner:
+        suite = build(LATE).suite(runner, CASES)
+        first, later = (evaluate(suite).rollouts[CASES[0]].trajectory.steps[0].value for _ in range(2))
+    assert (first, later) == ("", "wave")

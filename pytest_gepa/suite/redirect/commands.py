@@ -6,12 +6,10 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from .table import PromptCopy
-
-    Find = Callable[[object], "PromptCopy | None"]
+    from .table import PromptCopy, Table
 
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "ash")
 LAUNCHERS = (
@@ -32,6 +30,10 @@ LAUNCHERS = (
 )
 """Programs that start another with the same environment, and read nothing of what they hand on."""
 
+RECURSIVE = ("cp", "rsync", "zip")
+RECURSIVE_WORDS = frozenset(("--recursive", "--archive", "--recurse-paths"))
+"""Programs that copy whole directories if they are told to; `tar` does so by itself."""
+
 OPERATORS = frozenset("();<>|&\n")
 
 
@@ -40,8 +42,34 @@ HARMLESS = frozenset(
 )
 """Programs that the standard library and SDKs ask about the machine; they read no prompt."""
 
+TEXTLESS = frozenset(("ls", "stat", "touch", "basename", "dirname", "realpath", "readlink"))
+"""Programs that are given files and never open one to read it: they tell of names, times and sizes."""
 
-def reached(find: Find, executable: Any, words: Any, cwd: Any) -> Iterator[tuple[PromptCopy | None, str]]:
+TEXTLESS_GIT = frozenset(("describe", "log", "ls-files", "rev-list", "rev-parse", "status"))
+"""Commands of git that tell of commits and names; a log may be told to give texts too."""
+
+PATCHES = (
+    "-p",
+    "-u",
+    "-U",
+    "-L",
+    "-W",
+    "-c",
+    "--patch",
+    "--unified",
+    "--cc",
+    "--dd",
+    "--remerge-diff",
+    "--binary",
+    "--word-diff",
+    "--color-words",
+    "--function-context",
+    "--ext-diff",
+)
+"""How the options begin by which it does."""
+
+
+def reached(table: Table, executable: Any, words: Any, cwd: Any) -> Iterator[tuple[PromptCopy | None, str]]:
     """The prompt files that a command names, each with the program that is to read it.
 
     A program that may find one by itself, and cannot be redirected, is told without a file first.
@@ -53,32 +81,62 @@ def reached(find: Find, executable: Any, words: Any, cwd: Any) -> Iterator[tuple
     directory = os.fsdecode(cwd) if cwd is not None else ""
     if executable is not None:
         decoded[0] = os.fsdecode(executable)
-    yield from _simple(find, decoded, directory)
+    yield from _simple(table, decoded, directory)
 
 
-def _simple(find: Find, words: Sequence[str], directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
+def _simple(table: Table, words: Sequence[str], directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
     name = os.path.basename(words[0])
+    if name in TEXTLESS or (name == "git" and _is_textless_git(words[1:])):
+        return
     is_line = name in SHELLS and "-c" in words[:-1]
     if not is_line and name not in HARMLESS and not _is_redirected(words):
         yield None, repr(name)
     if is_line:
-        yield from _script(find, words[words.index("-c") + 1], directory)
+        yield from _script(table, words[words.index("-c") + 1], directory)
         words = [words[0], *words[words.index("-c") + 2 :]]
     elif _is_redirected(words):
         return
     for word in words[1:]:
-        found = _named(find, word, directory)
+        found = _named(table, word, directory)
         if found is not None:
+            yield found, repr(name)
+    for word, start in _whole_directories(name, words[1:], directory):
+        for found in table.below(os.path.join(start, word)):
             yield found, repr(name)
 
 
-def _script(find: Find, text: str, directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
+def _whole_directories(name: str, words: Sequence[str], directory: str) -> Iterator[tuple[str, str]]:
+    """The words that a program takes, with all that is below them, if they are directories, and from where they go.
+
+    Some may be something else, as the name of an archive is: that has nothing below it.
+    """
+    plain = [word for word in words if not word.startswith("-")]
+    short = "".join(word for word in words if word.startswith("-") and not word.startswith("--"))
+    if name == "tar":
+        options = short + (words[0] if words and not words[0].startswith("-") else "")
+        if "c" not in options and "--create" not in words:  # it lists or unpacks
+            return
+        before = ""
+        for word in words:
+            if before in ("-C", "--directory"):
+                directory = os.path.join(directory, word)
+            elif not word.startswith("-"):
+                yield word, directory
+            before = word
+    elif name in RECURSIVE and (
+        set(short) & set("ra" if name != "cp" else "raR") or set(words) & RECURSIVE_WORDS
+    ):
+        is_last_given = name != "zip" and not any(word.startswith(("-t", "--target")) for word in words)
+        yield from ((word, directory) for word in (plain[:-1] if is_last_given else plain))
+
+
+def _script(table: Table, text: str, directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
     """The same for a line of the shell, read roughly: each simple command in it, and the files that it reads itself."""
     import re
 
     # What a substitution runs is a command of its own.
     for inner in re.findall(r"\$\(([^()]*)\)|`([^`]*)`", text):
-        yield from _script(find, "".join(inner), directory)
+        yield from _script(table, "".join(inner), directory)
     text = re.sub(r"\$\([^()]*\)|`[^`]*`", " ", text)
     command: list[str] = []
     tokens = _tokens(text)
@@ -87,22 +145,22 @@ def _script(find: Find, text: str, directory: str) -> Iterator[tuple[PromptCopy 
             command.append(token)
             continue
         if "<" in token and at + 1 < len(tokens):
-            found = _named(find, tokens[at + 1], directory)
+            found = _named(table, tokens[at + 1], directory)
             if found is not None:
                 yield found, "'sh'"
         if "<" not in token and ">" not in token:
-            yield from _command(find, command, directory)
+            yield from _command(table, command, directory)
             if command[:1] == ["cd"] and len(command) > 1:
                 directory = os.path.join(directory, command[-1])
             command = []
-    yield from _command(find, command, directory)
+    yield from _command(table, command, directory)
 
 
-def _command(find: Find, words: list[str], directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
+def _command(table: Table, words: list[str], directory: str) -> Iterator[tuple[PromptCopy | None, str]]:
     while words and "=" in words[0].partition("/")[0]:  # variables set for this command
         words = words[1:]
     if words:
-        yield from _simple(find, _expanded(words, directory), directory)
+        yield from _simple(table, _expanded(words, directory), directory)
 
 
 def _expanded(words: Sequence[str], directory: str) -> list[str]:
@@ -130,14 +188,25 @@ def _tokens(text: str) -> list[str]:
         return text.replace('"', " ").replace("'", " ").split()
 
 
-def _named(find: Find, word: str, directory: str) -> PromptCopy | None:
+def _named(table: Table, word: str, directory: str) -> PromptCopy | None:
     """The prompt file whose path a word is, or holds after a sign that sets it off, as in `--file=path` and `@path`."""
     starts = [0, *(at + 1 for at, sign in enumerate(word) if sign in "=@:,")]
     for start in starts:
-        found = find(os.path.join(directory, word[start:]))
+        found = table.find(os.path.join(directory, word[start:]))
         if found is not None:
             return found
     return None
+
+
+def _is_textless_git(words: Sequence[str]) -> bool:
+    """Whether a command of git, by the words behind its name, gives no text of a file."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in ("-C", "-c", "--git-dir", "--work-tree", "--namespace") else 1
+    if words[at : at + 1] == ["status"]:
+        return not any(word in ("-v", "-vv", "--verbose") for word in words[at:])
+    options = [word for word in words[at + 1 :] if word.startswith(PATCHES)]
+    return at < len(words) and words[at] in TEXTLESS_GIT and (words[at] != "log" or not options)
 
 
 def _is_redirected(words: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-from . import opening, processes, watch
+from . import opening, processes, watch, writing
 from .current import Listener, current
 from .table import PromptCopy, Table
 
@@ -29,6 +29,7 @@ def prepare() -> None:
     if not _is_patched:
         _is_patched = True
         opening.patch()
+        writing.patch()
         processes.patch()
         watch.watch()
         if os.name == "posix":

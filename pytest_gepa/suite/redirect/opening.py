@@ -1,5 +1,7 @@
 """The ways of opening a file by name, patched so that a prompt file's name gives the candidate's copy.
 
+Who writes gets the copy too: the file is the user's.
+
 The replacements are objects and no functions: a builtin that is an attribute of a class is not bound, and a function
 would be.
 """
@@ -56,12 +58,13 @@ class _Open(Replacement):
         closefd: bool = True,
         opener: Any = None,
     ) -> Any:
-        if not isinstance(mode, str) or "r" not in mode or "+" in mode or type(file) is int:
+        if not isinstance(mode, str) or type(file) is int:
             return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         file = _as_given(file)
         found = current.table.find(file)
         if found is not None and opener is None:
-            current.listener.read(found)
+            if reads(mode, None):
+                current.listener.read(found)
             opener = _opener(found)
         # With an opener of the case's own, the file is opened inside of it, and the overlay sees that.
         current.expect(file)
@@ -79,13 +82,12 @@ class _OpenCode(Replacement):
 
 class _OsOpen(Replacement):
     def __call__(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        if flags & ACCESS != os.O_RDONLY:
-            return _os_open(path, flags, mode, dir_fd=dir_fd)
         path = _as_given(path)
         found = current.table.find(path, dir_fd)
         if found is not None:
-            current.listener.read(found)
-            return _os_open(found.copy, flags, mode)
+            if reads(None, flags):
+                current.listener.read(found)
+            return _open_instead(found, path, flags, mode)
         current.expect(path)
         try:
             return _os_open(path, flags, mode, dir_fd=dir_fd)
@@ -112,10 +114,33 @@ def open_copy(found: PromptCopy, path: str) -> Any:
 
 
 def _opener(found: PromptCopy) -> Callable[[str, int], int]:
-    def opener(_path: str, flags: int) -> int:
-        return _os_open(found.copy, flags)
+    def opener(path: str, flags: int) -> int:
+        return _open_instead(found, path, flags, 0o666)
 
     return opener
+
+
+def _open_instead(found: PromptCopy, path: Any, flags: int, mode: int) -> int:
+    """A descriptor of the copy; an error, as when the case has removed it, bears the name that was given."""
+    try:
+        return _os_open(found.copy, flags, mode)
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def reads(mode: Any, flags: Any) -> bool:
+    """Whether what is in a file may be read: by the mode of `fopen`, or by the flags of the system call."""
+    if isinstance(flags, int) and flags:
+        return flags & ACCESS != os.O_WRONLY and not flags & os.O_TRUNC
+    return not isinstance(mode, str) or "r" in mode or ("a" in mode and "+" in mode)
+
+
+def writes(mode: Any, flags: Any) -> bool:
+    """Whether a file may be changed, told in the same ways."""
+    if isinstance(flags, int) and flags:
+        return flags & ACCESS != os.O_RDONLY or bool(flags & os.O_TRUNC)
+    return isinstance(mode, str) and any(sign in mode for sign in "wax+")
 
 
 def patch() -> None:
@@ -124,11 +149,6 @@ def patch() -> None:
         id(original): kind(original)
         for original, kind in ((_open, _Open), (_open_code, _OpenCode), (_os_open, _OsOpen))
     }
-    if sys.version_info < (3, 11):
-        # Its accessor keeps a reference of its own, which is bound when it is a class attribute.
-        import pathlib
-
-        pathlib._NormalAccessor.open = replacements[id(_open)]  # type: ignore[attr-defined]
     replace_everywhere(replacements)
     builtins.open = replacements[id(_open)]  # type: ignore[assignment]
     os.supports_dir_fd.add(os.open)
@@ -137,6 +157,14 @@ def patch() -> None:
 
 def replace_everywhere(replacements: dict[int, Any]) -> None:
     """Put other objects in the place of some, by their ids, in every module that is loaded."""
+    if sys.version_info < (3, 11):
+        # Its accessor keeps references of its own, as class attributes.
+        import pathlib
+
+        accessor = pathlib._NormalAccessor  # type: ignore[attr-defined]
+        for name, value in list(vars(accessor).items()):
+            if id(value) in replacements:
+                setattr(accessor, name, replacements[id(value)])
     for module in list(sys.modules.values()):
         if module is sys.modules[__name__] or not isinstance(module, type(sys)):
             continue

@@ -33,6 +33,7 @@ class Table:
             except OSError:
                 continue
             self._by_identity[status.st_dev, status.st_ino] = file
+        self._by_entry = {**self._by_path, **{_entry(file.path): file for file in files}}
         self._names = {os.path.basename(file.path).lower() for file in files}
         self._names |= {os.path.basename(path).lower() for path in self._by_path}
         self._compiled = [
@@ -81,6 +82,21 @@ class Table:
             return self._by_identity.get((status.st_dev, status.st_ino))
         return None
 
+    def find_entry(self, path: object, dir_fd: int | None = None) -> PromptCopy | None:
+        """The prompt file that a path names itself, and not by another link to it: what a removal would take away."""
+        try:
+            name = os.fsdecode(path)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+        if name[name.rfind(os.sep) + 1 :].lower() not in self._names:
+            return None
+        return self._by_entry.get(_entry(_from(dir_fd, name)))
+
+    def below(self, directory: str) -> list[PromptCopy]:
+        """The prompt files in a directory, however deep."""
+        above = os.path.join(os.path.realpath(directory), "")
+        return [file for path, file in self._by_path.items() if path.startswith(above)]
+
     def find_compiled(self, path: object) -> PromptCopy | None:
         """The prompt file, Python source, of which a path is the compiled form that Python or pytest keeps."""
         if not self._compiled:
@@ -101,6 +117,12 @@ def _compiled_place(path: str) -> tuple[str, str]:
     """The directory of a source file's compiled forms, and how their names begin."""
     directory = os.path.dirname(importlib.util.cache_from_source(path))
     return os.path.realpath(directory), os.path.splitext(os.path.basename(path))[0] + "."
+
+
+def _entry(path: str) -> str:
+    """A path with the links above it followed, and not the one that it may be."""
+    directory, name = os.path.split(path)
+    return os.path.join(os.path.realpath(directory), name)
 
 
 def _from(dir_fd: int | None, name: str) -> str:

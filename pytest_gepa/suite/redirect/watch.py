@@ -1,4 +1,4 @@
-"""The audit hook: reads past the overlay, programs that are given a prompt's path, and compiled forms of a prompt."""
+"""The audit hook: opens past the overlay, programs that are given a prompt's path, and compiled forms of a prompt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 
 from .commands import reached
 from .current import current
-from .opening import ACCESS
+from .opening import reads, writes
+from .writing import is_bound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,30 +33,22 @@ def _opened(path: Any, mode: Any, flags: Any) -> None:
         return
     if current.table.holds_python and current.table.find_compiled(path) is not None:
         # Compiled from today's source; and what is compiled now must not outlive this process.
-        number = errno.ENOENT if _reads(mode, flags) else errno.EACCES
+        number = errno.ENOENT if reads(mode, flags) else errno.EACCES
         raise OSError(number, os.strerror(number), path)
-    if not _reads(mode, flags) or current.is_expected(path):
+    if current.is_expected(path):
         return
     found = current.table.find(path)
-    if found is not None:
-        updates = "+" in mode if isinstance(mode, str) else flags & ACCESS == os.O_RDWR
-        how = (
-            "opened for reading and writing at once"
-            if updates
-            else "opened in a way that cannot be redirected"
-        )
-        current.leak(found, f"it was {how}")
-
-
-def _reads(mode: Any, flags: Any) -> bool:
-    """Whether what is in the file may be read: by the mode of `fopen`, or by the flags of the system call."""
-    if isinstance(flags, int) and flags:
-        return flags & ACCESS != os.O_WRONLY and not flags & os.O_TRUNC
-    return not isinstance(mode, str) or "r" in mode or "a+" in mode.replace("b", "")
+    if found is None:
+        return
+    if writes(mode, flags) and not is_bound(found):
+        current.leak(found, "it was opened for writing in a way that cannot be redirected")
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)  # the file is the user's
+    if reads(mode, flags):
+        current.leak(found, "it was opened in a way that cannot be redirected")
 
 
 def _program(executable: Any, words: Any, cwd: Any = None) -> None:
-    for found, name in reached(current.table.find, executable, words, cwd):
+    for found, name in reached(current.table, executable, words, cwd):
         if found is None:
             current.listener.start(name)
         else:

@@ -22,7 +22,7 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
 
 
 def programs(known: Table, words: object, cwd: object = None) -> list[str]:
-    return [name for file, name in reached(known.find, None, words, cwd) if file is not None]
+    return [name for file, name in reached(known, None, words, cwd) if file is not None]
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,16 @@ def programs(known: Table, words: object, cwd: object = None) -> list[str]:
         ("./tool", []),
         (["sh", "-c", "python -m render | env python x.py"], []),
         ("uname -p", []),
+        ("git log -1 --format=%h", []),
+        ("git log -p", ["'git'"]),
+        ("ls prompts", []),
     ],
 )
 def test_a_program_that_may_read_unheard_is_told(
     known: Table, words: str | list[str], expected: list[str]
 ) -> None:
     given = shlex.split(words) if isinstance(words, str) else words
-    assert [name for file, name in reached(known.find, None, given, None) if file is None] == expected
+    assert [name for file, name in reached(known, None, given, None) if file is None] == expected
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,22 @@ def test_a_program_that_may_read_unheard_is_told(
         "./shell-tool prompts/greet.md",
         "uv run mytool prompts/greet.md",
         "missing-tool prompts/greet.md",
+        "git log -p -- prompts/greet.md",
+        "git --no-pager log -U3 prompts/greet.md",
+        "git log --unified=3 prompts/greet.md",
+        "git -C . diff prompts/greet.md",
+        "git show HEAD -- prompts/greet.md",
+        "git blame prompts/greet.md",
+        "git grep rule prompts/greet.md",
+        "git status -v prompts/greet.md",
+        "git prompts/greet.md",
+        "cp -r prompts /tmp/elsewhere",
+        "cp -a . /tmp/elsewhere",
+        "cp --recursive -t /tmp/elsewhere prompts",
+        "rsync -az prompts/ host:there",
+        "tar -czf out.tgz prompts",
+        "tar cf out.tar -C prompts .",
+        "zip -qr out.zip .",
     ],
 )
 def test_a_program_that_is_given_a_prompt_and_loads_no_overlay_is_told(known: Table, command: str) -> None:
@@ -80,6 +99,24 @@ def test_a_program_that_is_given_a_prompt_and_loads_no_overlay_is_told(known: Ta
         "timeout 5 python app.py prompts/greet.md",
         "uv run python app.py prompts/greet.md",
         "prompts/greet.md",
+        "git log -1 --format=%h -- prompts/greet.md",
+        "git -C . --no-pager -c core.pager=cat log --oneline prompts/greet.md",
+        "git rev-parse HEAD:prompts/greet.md",
+        "git rev-list -1 HEAD -- prompts/greet.md",
+        "git ls-files prompts/greet.md",
+        "git describe --dirty",
+        "cp prompts elsewhere",
+        "cp -r other prompts",
+        "cp -r other .",
+        "rsync -a other/ .",
+        "tar -xzf out.tgz -C prompts",
+        "tar xf out.tar .",
+        "tar -cf out.tar -C /nowhere .",
+        "zip out.zip prompts",
+        "git status --short prompts/greet.md",
+        "ls -l prompts/greet.md",
+        "stat prompts/greet.md",
+        "touch prompts/greet.md",
     ],
 )
 def test_a_python_and_a_program_that_is_given_none_are_not(known: Table, command: str) -> None:
@@ -125,7 +162,7 @@ def test_paths_go_from_where_the_program_is_started(known: Table, tmp_path: Path
 
 
 def test_the_executable_decides_and_not_the_name_that_it_is_given(known: Table) -> None:
-    told = reached(known.find, "/bin/cat", ["python", "prompts/greet.md"], None)
+    told = reached(known, "/bin/cat", ["python", "prompts/greet.md"], None)
     assert [(file is None, name) for file, name in told] == [(True, "'cat'"), (False, "'cat'")]
 
 
