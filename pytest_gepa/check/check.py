@@ -36,6 +36,8 @@ class Check:
         # Where no case was ever seen to use a changed prompt, that it is not used says nothing.
         whole = {case: usage for case, usage in known.items() if is_whole and not usage.is_partial}
         self._known = {case: whole[case].touches for case in self._cases if case in whole}
+        # A case may find its way without a prompt in one trial: that it was seen to ask for it in others stays true.
+        self._arrived = {case: usage.components.keys() & base.changed for case, usage in known.items()}
 
     @property
     def first_cases(self) -> tuple[str, ...]:
@@ -103,8 +105,8 @@ class Check:
         self._rounds.play(jobs)
 
     def _compare(self, case: str) -> None:
-        """Take a concerned case into the comparison, unless the change did not arrive."""
-        if self._has_same_requests(case):
+        """Take a concerned case into the comparison, unless it has only read a changed prompt, and to no effect."""
+        if not self._arrived.get(case) and self._has_same_requests(case):
             self.state.untouched.add(case)
         elif any(self.state.side(side, case) for side in (BASE, TODAY)):
             self.state.trials[case] = Trials(case, cap=most_trials(self._cases[case], self._settings))
@@ -117,7 +119,7 @@ class Check:
     def _is_hidden(self, case: str) -> bool:
         """Whether trouble hides if a case uses a changed prompt: nothing is known of it, and it has shown none."""
         found = self._telling(case)
-        if found is None or case in self._known or not found[1].outcome.is_trouble:
+        if found is None or not found[1].outcome.is_trouble or case in self._known or self._arrived.get(case):
             return False
         return not self._shown(found[1]) & (self._base.changed | self._base.added)
 
@@ -126,7 +128,7 @@ class Check:
         state, base, found = self.state, self._base, self._telling(case)
         if found is None:
             return False
-        rollout, known = found[1], self._known.get(case, frozenset())
+        rollout, known = found[1], self._known.get(case, frozenset()) | self._arrived.get(case, frozenset())
         is_trouble, is_evidence = rollout.outcome.is_trouble, rollout.outcome.is_evidence
         if rollout.outcome.is_passed_over:
             state.passed_over.add(case)

@@ -84,3 +84,40 @@ def test_a_known_case_is_untouched_still_when_the_first_trial_is_in_trouble_else
     known = {"broken": CaseUsage({EDITED: 1}), "other0": CaseUsage({OTHER: 1})}
     result = world.check(tmp_path, known)
     assert (tiers(result), result.untouched) == ({"broken": "regressed"}, 1)
+
+
+class Branching(World):
+    """In trial 0 a first stage sends the case "broken" another way, on which it asks for no changed prompt."""
+
+    def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        run = super().rollout(candidate, texts, case, trial)
+        if case != "broken" or not trial.endswith("/0"):
+            return run
+        (call,) = run.trajectory.calls
+        other = Trajectory((replace(call, key="another way"),))
+        return replace(
+            run, outcome=Outcome.passed, score=1.0, trajectory=other, uses=(OTHER,), reads=(OTHER,)
+        )
+
+
+@pytest.mark.parametrize("seen", [("steady",), ("steady", "broken")])
+def test_a_case_that_was_seen_to_ask_for_the_prompt_is_compared_though_its_first_trial_does_not(
+    seen: tuple[str, ...], tmp_path: Path
+) -> None:
+    known = {case: CaseUsage({EDITED: 1, OTHER: 1}) for case in seen}
+    result = Branching({"broken": (1, 0), "steady": (1, 1)}).check(tmp_path, known)
+    assert tiers(result).get("broken") == ("regressed" if "broken" in seen else None)
+
+
+def test_a_part_of_a_usage_that_names_the_prompt_is_enough(tmp_path: Path) -> None:
+    known = {"broken": CaseUsage({EDITED: 1}, is_partial=True)}
+    result = Branching({"broken": (1, 0), "steady": (1, 1)}).check(tmp_path, known)
+    assert tiers(result) == {"broken": "regressed", "steady": "stable"}
+
+
+def test_a_case_that_only_opens_the_prompt_is_untouched_where_both_sides_ask_for_the_same(
+    tmp_path: Path,
+) -> None:
+    known = {"broken": CaseUsage({OTHER: 1}, (EDITED,)), "steady": CaseUsage({EDITED: 1})}
+    result = Branching({"broken": (1, 0), "steady": (1, 1)}).check(tmp_path, known)
+    assert (tiers(result), result.untouched) == ({"steady": "stable"}, 1)

@@ -111,6 +111,18 @@ def test_what_one_run_learns_is_added_to_what_others_have(tmp_path: Path):
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_prompt_that_a_case_uses_now_and_then_stays_known(tmp_path: Path):
+    both = CaseUsage({"a": 1, "b": 2}, ("c",), run="r1", digest="d", prompts="p")
+    one = CaseUsage({"a": 3}, run="r2", digest="d", prompts="p")
+    save_usage(tmp_path, {"case": both})
+    save_usage(tmp_path, {"case": one})
+    assert load_usage(tmp_path)["case"] == replace(one, components={"a": 3, "b": 2}, reads=("c",))
+    for other in (replace(one, digest="another"), replace(one, prompts="others"), CaseUsage({"a": 3})):
+        save_usage(tmp_path, {"case": both})
+        save_usage(tmp_path, {"case": other})
+        assert load_usage(tmp_path)["case"] == other
+
+
 def test_what_is_known_of_reflections_stays_until_a_run_has_some(tmp_path: Path):
     assert load_reflection(tmp_path) is None
     first, second = (ReflectionUsage("large", 3, 40, 900, tokens) for tokens in (60, 70))
