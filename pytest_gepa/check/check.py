@@ -19,7 +19,7 @@ from pytest_gepa.verdict.sequential import FAILING, Trials
 class Check:
     """One check. `run` may be interrupted at any time; `state` then holds what was found.
 
-    `known` is what earlier runs have learned of the cases.
+    `known` is what earlier runs have learned of the cases. By what is partial no case is left out.
     """
 
     def __init__(self, bench: Bench, base: BasePrompts, known: Mapping[str, CaseUsage]) -> None:
@@ -31,11 +31,11 @@ class Check:
         self._base = base
         self._answers: Mapping[str, Sequence[str]] = {}
         self._rounds = Rounds(bench, "check", (BASE, TODAY), self.state)
-        self._seen = frozenset(name for usage in known.values() for name in usage.touches)
-        is_whole = base.changed <= self._seen
+        whole = {case: usage.touches for case, usage in known.items() if not usage.is_partial}
+        self._seen = frozenset(name for touched in whole.values() for name in touched)
         # Where no case was ever seen to use a changed prompt, that it is not used says nothing.
-        whole = {case: usage for case, usage in known.items() if is_whole and not usage.is_partial}
-        self._known = {case: whole[case].touches for case in self._cases if case in whole}
+        is_whole = base.changed <= self._seen
+        self._known = {case: whole[case] for case in self._cases if is_whole and case in whole}
         # A case may find its way without a prompt in one trial: that it was seen to ask for it in others stays true.
         self._arrived = {case: usage.components.keys() & base.changed for case, usage in known.items()}
 

@@ -22,7 +22,7 @@ from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.run.base_prompts import BasePrompts
 from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.settings import Settings
-from pytest_gepa.suite.usage import load_usage, still_true
+from pytest_gepa.suite.usage import load_usage, still_true, under_program
 from pytest_gepa.trace.redact import Redactor
 
 
@@ -38,7 +38,7 @@ def compare(
     cases = find_cases(session, settings)
     known = still_true(load_usage(settings.rootdir / STATE_DIRECTORY), cases)
     with CheckSession(session, settings, cases, components, redactor, {"base": base}) as run:
-        check = Check(run.bench, base, known)
+        check = Check(run.bench, base, under_program(run.program, known))
 
         def finish() -> CheckResult:
             def command(nodeids: Sequence[str]) -> str:

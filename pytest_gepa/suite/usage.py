@@ -67,7 +67,7 @@ class CaseUsage:
     `models` has the calls and tokens of each model by its name. `digest` is that of the case as it was (see
     `case_digest`), "" where it is not known. `group` is that of the cases which share an answer to one of the prompts,
     by the id of its first case, "" for a case that stands alone. `prompts` is the digest of the component texts under
-    which the scores were seen (see `prompts_digest`).
+    which the scores were seen (see `prompts_digest`), `program` that of the code which asked (see `program_digest`).
     """
 
     components: Mapping[str, int]
@@ -82,6 +82,7 @@ class CaseUsage:
     digest: str = ""
     group: str = ""
     prompts: str = ""
+    program: str = ""
     is_partial: bool = False
 
     @property
@@ -133,10 +134,23 @@ def with_scores_under(texts: Mapping[str, str], known: Mapping[str, CaseUsage]) 
     }
 
 
-def with_digests(learned: Mapping[str, CaseUsage], cases: Iterable[Case]) -> dict[str, CaseUsage]:
-    """The same with the digests of the cases of which it was learned."""
+def under_program(program: str, known: Mapping[str, CaseUsage]) -> dict[str, CaseUsage]:
+    """The same, where what was seen of another program (or may have been, by `""`) is partial: this one may ask with
+    other prompts besides."""
     return {
-        case.id: replace(learned[case.id], digest=case_digest(case)) for case in cases if case.id in learned
+        case: usage if program and usage.program == program else replace(usage, is_partial=True)
+        for case, usage in known.items()
+    }
+
+
+def with_digests(
+    learned: Mapping[str, CaseUsage], cases: Iterable[Case], program: str
+) -> dict[str, CaseUsage]:
+    """The same with the digests of the cases of which it was learned, and of the program."""
+    return {
+        case.id: replace(learned[case.id], digest=case_digest(case), program=program)
+        for case in cases
+        if case.id in learned
     }
 
 
@@ -230,8 +244,8 @@ def save_usage(
     directory: Path, learned: Mapping[str, CaseUsage], reflection: ReflectionUsage | None = None
 ) -> None:
     """Add what a run has learned to what is known; cases that it did not run keep what was known of them, and so do
-    reflections where it had none. Of a case that is as it was, under the same prompts, those that it was seen to use
-    stay known: a prompt that is asked for now and then is used."""
+    reflections where it had none. Of a case that is as it was, as are prompts and program, the prompts that it was
+    seen to use stay known: a prompt that is asked for now and then is used."""
     before = load_usage(directory)
     # What broke off tells less than what is known of a whole run.
     cases = before | {
@@ -255,9 +269,11 @@ def save_usage(
 
 
 def _added(before: CaseUsage | None, usage: CaseUsage) -> CaseUsage:
-    """A usage with the components of an earlier one of the same case under the same prompts."""
-    now = (usage.digest, usage.prompts)
-    if before is None or not all(now) or now != (before.digest, before.prompts) or usage.digest == NOTHING:
+    """A usage with the components of an earlier one of the same case, prompts and program."""
+    now = (usage.digest, usage.prompts, usage.program)
+    if before is None or not all(now) or now != (before.digest, before.prompts, before.program):
+        return usage
+    if usage.digest == NOTHING:
         return usage
     reads = tuple(sorted({*before.reads, *usage.reads}))
     return replace(usage, components=_most([before.components, usage.components]), reads=reads)
