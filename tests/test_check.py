@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from _pytest.config import get_config
 
-from pytest_gepa.suite.usage import CaseUsage, save_usage
+from pytest_gepa.suite.usage import CaseUsage, load_usage, save_usage
 from tests.fake_openai import Answer, Body
 from tests.harness import (
     ALONE,
@@ -468,6 +469,22 @@ def test_new_prompts_are_listed_and_not_gated(project: Project) -> None:
     alone = check(project, "--gepa-trials=2", "-k", "tool")
     assert alone.code == 0, alone.everything
     alone.matches("verdict*: 1 case that may use what has changed cannot run at *: nothing was compared")
+
+
+def test_what_was_seen_of_another_program_leaves_no_case_out(project: Project) -> None:
+    state, city = project.root / ".gepa", "test_route.py::test_route[2.2]"
+    every = [f"test_route.py::test_route[{at}.{at}]" for at in range(4)]
+    known = {case: CaseUsage({PROMPT: 1}, program="as it was") for case in every}
+    state.mkdir()
+    save_usage(state, known | {city: CaseUsage({"prompts/other.md": 1}, program="as it was")})
+    project.write({PROMPT: BAD})
+    assert "city" in tiers(check(project, "--gepa-trials=1"))
+
+    learned = load_usage(state)
+    (program,) = {one.program for one in learned.values()}
+    assert program not in ("", "as it was")
+    save_usage(state, {city: replace(learned[city], components={}, reads=(), prompts="others")})
+    assert "city" not in tiers(check(project, "--gepa-trials=1"))
 
 
 @pytest.mark.thorough

@@ -250,7 +250,7 @@ def test_trials_that_the_application_answers_from_a_store_of_its_own_prove_nothi
     world.suite.run_case = run
     result = world.check(tmp_path, fails_on_trouble=True)
     assert result.verdict == "not finished"
-    assert result.stopped.startswith("the cases asked no model in a further trial")
+    assert result.stopped.startswith("steady0 and 4 other cases asked no model in further trials")
     assert result.failed
     assert {case.today.trials for case in result.cases} == {1}
 

@@ -330,3 +330,37 @@ def test_answers_that_are_kept_within_a_session_are_no_matter(tmp_path: Path) ->
     keep_answers(world, for_good=False)
     state = world.run(tmp_path)
     assert build_result("run", state, world.cases, 0, "none").verdict == "proven"
+
+
+@pytest.mark.parametrize("has_failed", [True, False])
+def test_one_trial_of_a_side_in_which_no_case_comes_to_its_model_is_no_store(
+    has_failed: bool, tmp_path: Path
+) -> None:
+    world = World(EVERY)
+    usual = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        found = usual(candidate, texts, case, trial)
+        if not trial.endswith("/confirm/1") or (texts[PROMPT] == TODAY) is not has_failed:
+            return found
+        failure = "assert 500 == 200" if has_failed else ""
+        return replace(found, trajectory=replace(found.trajectory, calls=(), failure=failure))
+
+    world.suite.run_case = run
+    state = world.run(tmp_path, trials=3)
+    assert build_result("run", state, world.cases, 0, "none").verdict == "proven"
+    assert {len(side) for side in state.confirm.values()} == {3 * len(EVERY)}
+
+
+def test_a_step_that_fails_before_the_model_in_every_trial_is_no_store(tmp_path: Path) -> None:
+    world = World({"date-0": "date"})
+    usual = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        found = usual(candidate, texts, case, trial)
+        if "/confirm/" not in trial or texts[PROMPT] != TODAY:
+            return found
+        return replace(found, trajectory=replace(found.trajectory, calls=(), failure="assert 500 == 200"))
+
+    world.suite.run_case = run
+    assert world.run(tmp_path, trials=3).unconfirmed == ""

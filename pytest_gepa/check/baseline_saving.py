@@ -60,6 +60,8 @@ class BaselineSaving:
             return
         self.state.planned = len(self._cases) + needed
         self._play(range(1, FIRST), asking)
+        if self._rounds.repeating:
+            return  # nothing will be saved
         self._play(
             range(FIRST, max(self._trials.values())), [case for case in asking if self._evidence(case)]
         )

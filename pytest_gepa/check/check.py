@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_gepa.check.rounds import Bench, Job, Rounds, most_trials
 from pytest_gepa.check.state import BASE, TODAY, CheckState
@@ -13,13 +13,13 @@ from pytest_gepa.run.stale_copies import refuse_stale_copies
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.trace.attribution import components_touched, repeats
-from pytest_gepa.verdict.sequential import Trials
+from pytest_gepa.verdict.sequential import FAILING, Trials
 
 
 class Check:
     """One check. `run` may be interrupted at any time; `state` then holds what was found.
 
-    `known` is what earlier runs have learned of the cases.
+    `known` is what earlier runs have learned of the cases. By what is partial no case is left out.
     """
 
     def __init__(self, bench: Bench, base: BasePrompts, known: Mapping[str, CaseUsage]) -> None:
@@ -31,11 +31,13 @@ class Check:
         self._base = base
         self._answers: Mapping[str, Sequence[str]] = {}
         self._rounds = Rounds(bench, "check", (BASE, TODAY), self.state)
-        self._seen = frozenset(name for usage in known.values() for name in usage.touches)
-        is_whole = base.changed <= self._seen
+        whole = {case: usage.touches for case, usage in known.items() if not usage.is_partial}
+        self._seen = frozenset(name for touched in whole.values() for name in touched)
         # Where no case was ever seen to use a changed prompt, that it is not used says nothing.
-        whole = {case: usage for case, usage in known.items() if is_whole and not usage.is_partial}
-        self._known = {case: whole[case].touches for case in self._cases if case in whole}
+        is_whole = base.changed <= self._seen
+        self._known = {case: whole[case] for case in self._cases if is_whole and case in whole}
+        # A case may find its way without a prompt in one trial: that it was seen to ask for it in others stays true.
+        self._arrived = {case: usage.components.keys() & base.changed for case, usage in known.items()}
 
     @property
     def first_cases(self) -> tuple[str, ...]:
@@ -63,41 +65,90 @@ class Check:
         first = self.first_cases
         sure = tuple(case for case in first if case in self._known)
         self._rounds.play([Job(TODAY, 0, first), Job(BASE, 0, sure)])
-        # No change of a prompt that nobody reads arrives, and "no regression" would be said of it for ever.
-        refuse_stale_copies(self.state.every_rollout(TODAY), self._components, changed)
+        self._try_again(first)
         runs = self.state.every_rollout(TODAY)
+        # No change of a prompt that nobody reads arrives, and "no regression" would be said of it for ever.
+        refuse_stale_copies(runs, self._components, changed)
         self._answers = {name: answers_to([name], runs) for name in changed}
-        concerned = [case for case in first if self._is_concerned(case)]
-        self._rounds.play([Job(BASE, 0, tuple(case for case in concerned if case not in sure))])
-        for case in concerned:
-            if self._has_same_requests(case):
-                self.state.untouched.add(case)
-            elif any(self.state.first(side, case) for side in (BASE, TODAY)):
-                limit = most_trials(self._cases[case], self._settings)
-                self.state.trials[case] = Trials(case, cap=limit)
+        concerned = dict.fromkeys(case for case in first if self._is_concerned(case))
+        self._catch_up(concerned)
+        for case in first:
+            if case in concerned:
+                self._compare(case)
+            elif self._is_hidden(case):
+                number = len(self.state.side(TODAY, case))
+                self.state.trials[case] = Trials(
+                    case, cap=number, handed_out=number
+                )  # trouble, and no more of it
+
+    def _try_again(self, cases: Sequence[str]) -> None:
+        """Give cases another first trial of which trouble hides whether they are concerned.
+
+        Where no case has given any evidence the server is down, or a key is missing: to ask on would only take time.
+        """
+        for number in range(1, FAILING):
+            hidden = (case for case in cases if self._is_hidden(case))
+            again = tuple(case for case in hidden if number < most_trials(self._cases[case], self._settings))
+            if any(one.outcome.is_evidence for one in self.state.every_rollout(TODAY)):
+                self._rounds.play([Job(TODAY, number, again)])
+
+    def _catch_up(self, cases: Iterable[str]) -> None:
+        """Run under the base's prompts the trials that these cases have had under today's."""
+        jobs: list[Job] = []
+        for number in range(FAILING):
+            today, base = (
+                [case for case in cases if number in self.state.rollouts.get((side, case), {})]
+                for side in (TODAY, BASE)
+            )
+            done = frozenset(base)
+            jobs.append(Job(BASE, number, tuple(case for case in today if case not in done)))
+        self._rounds.play(jobs)
+
+    def _compare(self, case: str) -> None:
+        """Take a concerned case into the comparison, unless it has only read a changed prompt, and to no effect."""
+        if not self._arrived.get(case) and self._has_same_requests(case):
+            self.state.untouched.add(case)
+        elif any(self.state.side(side, case) for side in (BASE, TODAY)):
+            self.state.trials[case] = Trials(case, cap=most_trials(self._cases[case], self._settings))
+
+    def _telling(self, case: str) -> tuple[int, Rollout] | None:
+        """The first trial of today that did not end in trouble, with its number; the first of all where all did."""
+        runs = self.state.side(TODAY, case)
+        return next((one for one in runs if not one[1].outcome.is_trouble), runs[0] if runs else None)
+
+    def _is_hidden(self, case: str) -> bool:
+        """Whether trouble hides if a case uses a changed prompt: nothing is known of it, and it has shown none."""
+        found = self._telling(case)
+        if found is None or not found[1].outcome.is_trouble or case in self._known or self._arrived.get(case):
+            return False
+        return not self._shown(found[1]) & (self._base.changed | self._base.added)
 
     def _is_concerned(self, case: str) -> bool:
         """Whether a changed prompt may have a part in a case, now that it has been run."""
-        state, rollout = self.state, self.state.first(TODAY, case)
-        if rollout is None:
+        state, base, found = self.state, self._base, self._telling(case)
+        if found is None:
             return False
-        if rollout.outcome.is_trouble:
-            state.uses[case] = self._known.get(case, frozenset()) & self._base.changed
-            return case in self._known
+        rollout, known = found[1], self._known.get(case, frozenset()) | self._arrived.get(case, frozenset())
+        is_trouble, is_evidence = rollout.outcome.is_trouble, rollout.outcome.is_evidence
         if rollout.outcome.is_passed_over:
             state.passed_over.add(case)
-            state.uses[case] = self._known.get(case, frozenset()) & self._base.changed
-        if not rollout.outcome.is_evidence:
+            state.uses[case] = known & base.changed
+        if not (is_evidence or is_trouble):
             return False
-        used = frozenset((*rollout.uses, *rollout.reads, *self._passed_on(rollout)))
-        used |= self._known.get(case, frozenset()) | self._touched(rollout)
-        if used & self._base.added:
-            state.on_new_prompts[case] = min(used & self._base.added)
+        used = self._shown(rollout) | known
+        if used & base.added:
+            state.on_new_prompts[case] = min(used & base.added)
             return False
-        state.uses[case] = (used | state.imported(rollout, self._seen)) & self._base.changed
-        if not state.uses[case]:
+        if is_evidence:
+            used |= state.imported(rollout, self._seen)
+        state.uses[case] = used & base.changed
+        if is_evidence and not state.uses[case]:
             state.untouched.add(case)
         return bool(state.uses[case])
+
+    def _shown(self, rollout: Rollout) -> frozenset[str]:
+        """The prompts that a rollout was seen to go by."""
+        return frozenset((*rollout.uses, *rollout.reads, *self._passed_on(rollout))) | self._touched(rollout)
 
     def _touched(self, rollout: Rollout) -> frozenset[str]:
         """The changed prompts, read at import, of which any piece is in a request: a section of many, say."""
@@ -115,8 +166,12 @@ class Check:
 
     def _has_same_requests(self, case: str) -> bool:
         """Whether both sides have asked for the same, and it came to the same: the change did not arrive."""
-        before, after = (self.state.first(side, case) for side in (BASE, TODAY))
-        if before is None or after is None or not before.request_keys:
+        found = self._telling(case)
+        if found is None:
+            return False
+        number, after = found
+        before = self.state.rollouts.get((BASE, case), {}).get(number)
+        if before is None or not before.request_keys:
             return False
         return (
             before.request_keys == after.request_keys

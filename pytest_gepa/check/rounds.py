@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,7 @@ from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
-from pytest_gepa.suite.own_answers import NOT_COMPARED, asks_nothing_more
+from pytest_gepa.suite.own_answers import ENOUGH, not_compared, repeating_cases, telling_cases
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.verdict.sequential import CAP, look_at, next_look
 
@@ -73,10 +74,12 @@ class Rounds:
     """Runs trials for a check, keeps them in its `state`, and stops where budget, money or time do.
 
     `phase` is what its trials are called. `sides` are those that are run: both, or today's alone beside a recorded one.
+    `repeating` are the cases that are run no more, as their application answers from a store of its own.
     """
 
     def __init__(self, bench: Bench, phase: str, sides: tuple[SideName, ...], state: CheckState) -> None:
         self.state = state
+        self.repeating: set[str] = set()
         self._settings = bench.settings
         self._trials = f"{bench.run}/{phase}"
         self._cases = {case.id: case for case in bench.cases}
@@ -110,6 +113,9 @@ class Rounds:
                 while not self.state.stopped and (due := self._due()):
                     self._round(due)
                     self._look(due)
+            if self.repeating:
+                names = [case.nodeid for name, case in self._cases.items() if name in self.repeating]
+                self.state.stopped = self.state.stopped or not_compared(names)
             self.state.has_ended = not self.state.stopped
         except BaseException as error:
             if isinstance(error, GepaError):
@@ -122,7 +128,9 @@ class Rounds:
     # More trials, for the cases that are still undecided
 
     def _due(self) -> tuple[str, ...]:
-        return tuple(tier.case for tier in self.state.tiers() if not tier.decided)
+        return tuple(
+            tier.case for tier in self.state.tiers() if not tier.decided and tier.case not in self.repeating
+        )
 
     def _round(self, due: Sequence[str]) -> None:
         """Run the trials up to the next look of these cases, on every side that is run."""
@@ -187,18 +195,32 @@ class Rounds:
                 self.state.settled = self._budget.spent
                 if callable(message):
                     message()
-        for job in jobs:
-            self._doubt(job)
+        for side in self._sides:
+            self._doubt(side, [job for job in jobs if job.side == side and job.trial > 0])
 
-    def _doubt(self, job: Job) -> None:
-        """Drop the trials of cases whose application answers from a store of its own: they repeat the first trial."""
-        state, cases = self.state, [case for case in job.cases if job.trial > 0]
-        firsts = (state.first(job.side, case) for case in cases)
-        trial = (state.rollouts.get((job.side, case), {}).get(job.trial) for case in cases)
-        if asks_nothing_more(filter(None, firsts), filter(None, trial)):
-            state.stopped = state.stopped or NOT_COMPARED
-            for case, side in product(cases, self._sides):
-                state.rollouts.get((side, case), {}).pop(job.trial, None)
+    def _doubt(self, side: SideName, jobs: Sequence[Job]) -> None:
+        """Leave out cases whose application answers from a store of its own, and drop these trials of theirs: they
+        repeat the first trial.
+        """
+        silent: dict[str, list[int]] = {}
+        telling: Counter[str] = Counter()
+        for job in jobs:
+            runs = [self._runs(side, case) for case in job.cases]
+            before = [run for one in runs for number, run in one.items() if number < job.trial]
+            trial = [one[job.trial] for one in runs if job.trial in one]
+            telling.update(telling_cases(before, trial))
+            for case in repeating_cases(before, trial):
+                silent.setdefault(case, []).append(job.trial)
+        for case, trials in silent.items():
+            wanted = sum(case in job.cases for job in jobs)
+            if telling[case] == len(trials) >= min(ENOUGH, wanted):
+                self.repeating.add(case)
+                for number, any_side in product(trials, self._sides):
+                    self._runs(any_side, case).pop(number, None)
+
+    def _runs(self, side: SideName, case: str) -> dict[int, Rollout]:
+        """The rollouts of a case on a side, by trial."""
+        return self.state.rollouts.get((side, case), {})
 
     def _has_room(self, job: Job) -> bool:
         """Whether another job may begin: as many as fill the places for cases, and both sides at once."""

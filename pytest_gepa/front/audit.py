@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -35,10 +34,9 @@ from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.report.audit_text import ablation_words, audit_closing, audit_opening, audit_plan_lines
 from pytest_gepa.report.spent import as_replayed
-from pytest_gepa.run.begin import begin_run
+from pytest_gepa.run.begin import BegunRun, begin_run
 from pytest_gepa.run.directory import STATE_DIRECTORY, write_text
 from pytest_gepa.run.interrupts import undisturbed
-from pytest_gepa.run.journal import Journal
 from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.spending import Spending
@@ -97,9 +95,7 @@ def _run(
         steps.take(feeder.flush)
         steps.take(suite.runner.close)
         audit.state.problems = (*answers.problems, *suite.problems)
-        steps.take(
-            partial(_finish, steps, config, settings, directory, audit.state, cases, components, journal)
-        )
+        steps.take(partial(_finish, steps, config, settings, run, audit.state, cases, components))
         steps.take(run.close)
     end_steps(steps, stream, journal.redact)
 
@@ -131,13 +127,13 @@ def _finish(
     steps: LastSteps,
     config: pytest.Config,
     settings: Settings,
-    directory: Path,
+    run: BegunRun,
     state: AuditState,
     cases: Sequence[Case],
     components: Sequence[Component],
-    journal: Journal,
 ) -> None:
     """Write down what was found, and say it; each part of it is one of the last `steps`."""
+    directory, journal = run.directory, run.journal
     found = build_audit_result(directory.name, state, cases, components)
     if settings.replay == "only":
         found = replace(found, spent=as_replayed(found.spent))
@@ -146,7 +142,7 @@ def _finish(
     steps.take(partial(write_text, directory / "audit.json", text))
     steps.take(lambda: write_text(directory / "audit.md", audit_markdown(result)))
     steps.take(partial(journal.write_clean, "result", result=result))
-    steps.take(partial(_keep_usage, directory, state, cases, components))
+    steps.take(partial(_keep_usage, run, state, cases, components))
     shown = os.path.relpath(directory, config.invocation_params.dir)
     config.stash[closing_key] = audit_closing(result, shown)
     config.stash[verdict_key] = "audit"
@@ -157,12 +153,12 @@ def _finish(
 
 
 def _keep_usage(
-    directory: Path, state: AuditState, cases: Sequence[Case], components: Sequence[Component]
+    run: BegunRun, state: AuditState, cases: Sequence[Case], components: Sequence[Component]
 ) -> None:
     """Note which prompt reached which cases, for the next plan."""
     texts = {component.id: component.text for component in components}
-    learned = usage_of(directory.name, texts, [*state.baseline.values(), *state.repeats])
-    save_usage(directory.parents[1], with_digests(learned, cases))
+    learned = usage_of(run.directory.name, texts, [*state.baseline.values(), *state.repeats])
+    save_usage(run.directory.parents[1], with_digests(learned, cases, run.program))
 
 
 def _clean(found: AuditResult, redact: Callable[[str], str]) -> AuditResult:

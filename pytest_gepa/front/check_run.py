@@ -26,7 +26,7 @@ from pytest_gepa.run.base_prompts import BasePrompts
 from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.stale_copies import refuse_without_effect
 from pytest_gepa.settings import Settings
-from pytest_gepa.suite.usage import CaseUsage, load_usage, still_true
+from pytest_gepa.suite.usage import CaseUsage, load_usage, still_true, under_program
 from pytest_gepa.trace.redact import Redactor
 
 
@@ -43,7 +43,7 @@ def compare(
     known = still_true(load_usage(settings.rootdir / STATE_DIRECTORY), cases)
     known = known_by_these_names(known, components, base.changed)
     with CheckSession(session, settings, cases, components, redactor, {"base": base}) as run:
-        check = Check(run.bench, base, known)
+        check = Check(run.bench, base, under_program(run.program, known))
 
         def finish() -> CheckResult:
             def command(nodeids: Sequence[str]) -> str:

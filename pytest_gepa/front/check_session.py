@@ -67,7 +67,7 @@ class CheckSession:
         run = begin_run(session.config, settings, cases, components, redactor, about)
         self._run = run
         self.directory, self.journal = run.directory, run.journal
-        self._answers, self._suite = run.answers, run.suite
+        self._answers, self._suite, self.program = run.answers, run.suite, run.program
         self._is_conducted = False
         with run.preparing():
             self._screen = CheckTerminal(terminal_stream(session.config))
@@ -135,4 +135,4 @@ class CheckSession:
 
     def _keep_usage(self, state: CheckState) -> None:
         learned = usage_of(self.directory.name, state.today.texts, state.every_rollout(TODAY))
-        save_usage(self.directory.parents[1], with_digests(learned, self._cases))
+        save_usage(self.directory.parents[1], with_digests(learned, self._cases, self.program))

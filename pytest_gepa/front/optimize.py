@@ -43,11 +43,10 @@ from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.report.terminal import Terminal, closing_lines, opening_lines, prompt_notes
 from pytest_gepa.report.write import write_run
 from pytest_gepa.run.base_prompts import read_base
-from pytest_gepa.run.begin import begin_run
+from pytest_gepa.run.begin import BegunRun, begin_run
 from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.history import Resumed
 from pytest_gepa.run.interrupts import undisturbed
-from pytest_gepa.run.journal import Journal
 from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.run.plan import BudgetPlan, plan_budget
 from pytest_gepa.run.recording import recorded_model
@@ -244,7 +243,7 @@ def _optimize(
             steps.take(close)
         optimization.state.stray = suite.stray
         optimization.state.problems = (*answers.problems, *suite.problems)
-        steps.take(partial(_finish, steps, config, settings, inputs, directory, optimization.state, journal))
+        steps.take(partial(_finish, steps, config, settings, inputs, run, optimization.state))
         steps.take(run.close)
     end_steps(steps, stream, journal.redact)
 
@@ -265,11 +264,11 @@ def _finish(
     config: pytest.Config,
     settings: Settings,
     inputs: Inputs,
-    directory: Path,
+    run: BegunRun,
     state: RunState,
-    journal: Journal,
 ) -> None:
     """Write down what was found, and say it; each part of it is one of the last `steps`."""
+    directory, journal = run.directory, run.journal
     result = build_result(
         directory.name,
         state,
@@ -286,7 +285,7 @@ def _finish(
     if state.stray:
         steps.take(partial(journal.write, "stray", calls=state.stray))
     steps.take(partial(journal.write_clean, "result", result=result))
-    steps.take(partial(_keep_usage, directory, state, inputs.cases, journal.redact))
+    steps.take(partial(_keep_usage, run, state, inputs.cases))
     steps.take(partial(_conclude, config, settings, result, state, directory, base, components))
     told = to_json(result)
     steps.take(partial(tell_finished, config.hook, told, str(directory), "optimize", journal.redact))
@@ -322,14 +321,12 @@ def _conclude(
     config.stash[exit_status_key] = 1 if failed else 0
 
 
-def _keep_usage(
-    directory: Path, state: RunState, cases: Sequence[Case], redact: Callable[[str], str]
-) -> None:
+def _keep_usage(run: BegunRun, state: RunState, cases: Sequence[Case]) -> None:
     """Note which prompt reached which cases, and how they fared, for the next plan."""
-    learned = usage_of(directory.name, state.search.seed.texts, state.under_todays_prompts())
+    learned = usage_of(run.directory.name, state.search.seed.texts, state.under_todays_prompts())
     # Rollouts come without secrets; the reflection model has its name of the settings.
-    reflection = without_secrets(state.reflection_usage(), redact)
-    save_usage(directory.parents[1], with_digests(learned, cases), reflection)
+    reflection = without_secrets(state.reflection_usage(), run.journal.redact)
+    save_usage(run.directory.parents[1], with_digests(learned, cases, run.program), reflection)
 
 
 class HookedTerminal(Terminal):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -17,7 +18,7 @@ from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
-from pytest_gepa.suite.own_answers import NOT_CONFIRMED, asks_nothing_more
+from pytest_gepa.suite.own_answers import ENOUGH, NOT_CONFIRMED, asks_nothing_more
 from pytest_gepa.suite.rollout import Case, Rollout
 
 
@@ -51,6 +52,7 @@ class ConfirmRun:
         self._clock = clock
         self._cut = cut
         self._crew = Crew()
+        self._silent: Counter[str] = Counter()
         self._budget = SharedBudget(plan.limit - state.search.budget.spent)
 
     def run(self, winner: Candidate, rivals: Sequence[Candidate] = ()) -> None:
@@ -111,15 +113,21 @@ class ConfirmRun:
                 )
             if state.confirm_stopped:
                 return
-            if any(self._is_no_draw(candidate.id, trial) for candidate, _ in sides):
+            if self._are_no_draws([candidate.id for candidate, _ in sides], trial):
                 state.unconfirmed = NOT_CONFIRMED
                 return
         if cut is not None:  # a replay has no more rounds than the run had that it replays
             self._heed_cut(cut, trials)
         state.is_confirmed = True
 
-    def _is_no_draw(self, candidate: str, trial: int) -> bool:
-        """Whether a trial of a side repeats what the application has kept of the search, or of an earlier trial."""
+    def _are_no_draws(self, candidates: Sequence[str], trial: int) -> bool:
+        """Whether trials repeat what the application has kept of the search, or of an earlier trial: enough of them in
+        a row, on one side or on several."""
+        for name in candidates:
+            self._silent[name] = self._silent[name] + 1 if self._is_silent(name, trial) else 0
+        return self._silent.total() >= ENOUGH
+
+    def _is_silent(self, candidate: str, trial: int) -> bool:
         searched = (run for (name, _), run in self._state.rollouts.items() if name == candidate)
         side = self._state.confirm[candidate].items()
         earlier = (run for (_, number), run in side if number < trial)

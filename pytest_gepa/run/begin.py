@@ -22,19 +22,23 @@ from pytest_gepa.run.resume import EarlierRun
 from pytest_gepa.run.surroundings import make_suite
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.evaluate import Suite
+from pytest_gepa.suite.program import program_digest
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact import Redactor
 
 
 @dataclass(frozen=True, slots=True)
 class BegunRun:
-    """A run that has begun, before anything is sent. `temp` goes with `close`, `directory` stays."""
+    """A run that has begun, before anything is sent. `temp` goes with `close`, `directory` stays. `program` is the
+    digest of the code under test, as it was then.
+    """
 
     directory: Path
     temp: Path
     journal: Journal
     answers: RunAnswers
     suite: Suite
+    program: str
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
@@ -100,5 +104,6 @@ def begin_run(
         answers = RunAnswers(settings, run, reflection_model, place, redactor.redact_certain, earlier)
         undo.callback(answers.close)
         suite = make_suite(config, settings, cases, components, temp, answers)
+        program = program_digest(settings.rootdir, components, cases)
         undo.pop_all()
-    return BegunRun(directory, temp, journal, answers, suite)
+    return BegunRun(directory, temp, journal, answers, suite, program)

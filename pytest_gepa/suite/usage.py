@@ -60,13 +60,14 @@ class CaseUsage:
     """What a case asked of models under the prompts of its day.
 
     `components` counts, by component id, the calls whose messages held its text, at most in one rollout; `reads` are
-    the components whose file was opened in any. Calls, tokens (the servers' own counts, cached answers included) and
-    `seconds` of wall time are those of the last rollout. A usage that `is_partial` is of rollouts none of which came
-    to its end: the case may use more. `run` names the run that has shown it. `scores` are those of the run's rollouts
-    of the case that gave evidence, of every phase and trial. `models` has the calls and tokens of each model by its
-    name. `digest` is that of the case as it was (see `case_digest`), "" where it is not known. `group` is that of the
-    cases which share an answer to one of the prompts, by the id of its first case, "" for a case that stands alone.
-    `prompts` is the digest of the component texts under which the scores were seen (see `prompts_digest`).
+    the components whose file was opened in any; both are of all runs that `save_usage` puts together. Calls, tokens
+    (the servers' own counts, cached answers included) and `seconds` of wall time are those of the last rollout. A usage
+    that `is_partial` is of rollouts none of which came to its end: the case may use more. `run` names the run that has
+    shown it. `scores` are those of the run's rollouts of the case that gave evidence, of every phase and trial.
+    `models` has the calls and tokens of each model by its name. `digest` is that of the case as it was (see
+    `case_digest`), "" where it is not known. `group` is that of the cases which share an answer to one of the prompts,
+    by the id of its first case, "" for a case that stands alone. `prompts` is the digest of the component texts under
+    which the scores were seen (see `prompts_digest`), `program` that of the code which asked (see `program_digest`).
     """
 
     components: Mapping[str, int]
@@ -81,6 +82,7 @@ class CaseUsage:
     digest: str = ""
     group: str = ""
     prompts: str = ""
+    program: str = ""
     is_partial: bool = False
 
     @property
@@ -132,10 +134,23 @@ def with_scores_under(texts: Mapping[str, str], known: Mapping[str, CaseUsage]) 
     }
 
 
-def with_digests(learned: Mapping[str, CaseUsage], cases: Iterable[Case]) -> dict[str, CaseUsage]:
-    """The same with the digests of the cases of which it was learned."""
+def under_program(program: str, known: Mapping[str, CaseUsage]) -> dict[str, CaseUsage]:
+    """The same, where what was seen of another program (or may have been, by `""`) is partial: this one may ask with
+    other prompts besides."""
     return {
-        case.id: replace(learned[case.id], digest=case_digest(case)) for case in cases if case.id in learned
+        case: usage if program and usage.program == program else replace(usage, is_partial=True)
+        for case, usage in known.items()
+    }
+
+
+def with_digests(
+    learned: Mapping[str, CaseUsage], cases: Iterable[Case], program: str
+) -> dict[str, CaseUsage]:
+    """The same with the digests of the cases of which it was learned, and of the program."""
+    return {
+        case.id: replace(learned[case.id], digest=case_digest(case), program=program)
+        for case in cases
+        if case.id in learned
     }
 
 
@@ -229,11 +244,12 @@ def save_usage(
     directory: Path, learned: Mapping[str, CaseUsage], reflection: ReflectionUsage | None = None
 ) -> None:
     """Add what a run has learned to what is known; cases that it did not run keep what was known of them, and so do
-    reflections where it had none."""
+    reflections where it had none. Of a case that is as it was, as are prompts and program, the prompts that it was
+    seen to use stay known: a prompt that is asked for now and then is used."""
     before = load_usage(directory)
     # What broke off tells less than what is known of a whole run.
     cases = before | {
-        case: usage
+        case: _added(before.get(case), usage)
         for case, usage in learned.items()
         if not (usage.is_partial and case in before and not before[case].is_partial)
     }
@@ -250,3 +266,14 @@ def save_usage(
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text + "\n")
     os.replace(aside, directory / FILE)
+
+
+def _added(before: CaseUsage | None, usage: CaseUsage) -> CaseUsage:
+    """A usage with the components of an earlier one of the same case, prompts and program."""
+    now = (usage.digest, usage.prompts, usage.program)
+    if before is None or not all(now) or now != (before.digest, before.prompts, before.program):
+        return usage
+    if usage.digest == NOTHING:
+        return usage
+    reads = tuple(sorted({*before.reads, *usage.reads}))
+    return replace(usage, components=_most([before.components, usage.components]), reads=reads)

@@ -76,7 +76,7 @@ def test_a_run_for_which_something_cannot_be_prepared_leaves_nothing_behind(
     journal: Any = SimpleNamespace(close=lambda: closed.append("journal"))
     answers: Any = SimpleNamespace(close=lambda: closed.append("answers"), name="r")
     suite: Any = SimpleNamespace(runner=SimpleNamespace(close=lambda: closed.append("runner")))
-    run = begin.BegunRun(*paths, journal, answers, suite)
+    run = begin.BegunRun(*paths, journal, answers, suite, "")
 
     def no_screen(config: object) -> None:
         if not has_screen:

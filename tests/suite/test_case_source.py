@@ -154,7 +154,7 @@ def test_a_case_that_was_edited_is_another_whatever_it_is_made_of(
     collect: Collect, files: Mapping[str, str], edited: Mapping[str, str]
 ) -> None:
     before = collect(files)
-    known = with_digests({case.id: CaseUsage({}) for case in before}, before)
+    known = with_digests({case.id: CaseUsage({}) for case in before}, before, "")
     assert before
     assert list(still_true(known, collect({}))) == [case.id for case in before]
 

@@ -111,6 +111,19 @@ def test_what_one_run_learns_is_added_to_what_others_have(tmp_path: Path):
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_prompt_that_a_case_uses_now_and_then_stays_known(tmp_path: Path):
+    both = CaseUsage({"a": 1, "b": 2}, ("c",), run="r1", digest="d", prompts="p", program="q")
+    one = CaseUsage({"a": 3}, run="r2", digest="d", prompts="p", program="q")
+    save_usage(tmp_path, {"case": both})
+    save_usage(tmp_path, {"case": one})
+    assert load_usage(tmp_path)["case"] == replace(one, components={"a": 3, "b": 2}, reads=("c",))
+    others = [replace(one, digest="e"), replace(one, prompts="e"), replace(one, program="e")]
+    for other in (*others, CaseUsage({"a": 3})):
+        save_usage(tmp_path, {"case": both})
+        save_usage(tmp_path, {"case": other})
+        assert load_usage(tmp_path)["case"] == other
+
+
 def test_what_is_known_of_reflections_stays_until_a_run_has_some(tmp_path: Path):
     assert load_reflection(tmp_path) is None
     first, second = (ReflectionUsage("large", 3, 40, 900, tokens) for tokens in (60, 70))
@@ -140,7 +153,7 @@ def test_a_damaged_file_is_as_none(tmp_path: Path, content: str):
 def test_of_earlier_runs_counts_what_was_seen_of_cases_and_prompts_as_they_are(tmp_path: Path):
     as_it_is, edited = Case("case", "case", source="assert 1"), Case("other", "other", source="assert 2")
     runs = [rollout(call(TEXTS["route.md"])), replace(rollout(call(TEXTS["route.md"])), case="other")]
-    save_usage(tmp_path, with_digests(usage_of("run-1", TEXTS, runs), [as_it_is, edited]))
+    save_usage(tmp_path, with_digests(usage_of("run-1", TEXTS, runs), [as_it_is, edited], ""))
     today = [as_it_is, replace(edited, source="assert 3"), Case("new", "new")]
 
     known = usage_today(tmp_path, today, dict(reversed(TEXTS.items())))
