@@ -43,6 +43,7 @@ class BaselineSaving:
         self._play(range(1), self.first_cases)
         if self.state.stopped:
             return
+        self._rounds.settle()
         self.state.untouched = {case for case in self._cases if self._is_modelless(case)}
         asking = [
             case
@@ -84,7 +85,7 @@ class BaselineSaving:
         first = self.state.first(TODAY, case)
         if first is None or not first.outcome.is_evidence:
             return False
-        used = (*first.uses, *first.reads, *self.state.imported(first))
+        used = (*first.uses, *first.reads, *first.may_repeat, *self.state.imported(first))
         return not used and not any(call.sent for call in first.trajectory.calls)
 
     def _evidence(self, case: str) -> list[Rollout]:

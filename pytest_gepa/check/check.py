@@ -66,6 +66,7 @@ class Check:
         sure = tuple(case for case in first if case in self._known)
         self._rounds.play([Job(TODAY, 0, first), Job(BASE, 0, sure)])
         self._try_again(first)
+        self._rounds.settle()
         runs = self.state.every_rollout(TODAY)
         # No change of a prompt that nobody reads arrives, and "no regression" would be said of it for ever.
         refuse_stale_copies(runs, self._components, changed)
@@ -140,7 +141,7 @@ class Check:
             state.on_new_prompts[case] = min(used & base.added)
             return False
         if is_evidence:
-            used |= state.imported(rollout, self._seen)
+            used |= state.imported(rollout, self._seen) | rollout.may_repeat
         state.uses[case] = used & base.changed
         if is_evidence and not state.uses[case]:
             state.untouched.add(case)

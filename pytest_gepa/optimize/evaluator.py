@@ -18,6 +18,7 @@ from pytest_gepa.run.blind_spots import prompts_without_calls, unseen_calls_warn
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import may_know, modelless, seen_to_arrive, untouched
 from pytest_gepa.run.journal import Journal, attempt_fields, rollout_fields
+from pytest_gepa.run.kept_answers import settled
 from pytest_gepa.run.stale_copies import (
     stale_copies,
     told_of_copies,
@@ -91,15 +92,19 @@ class Evaluator:
             on_rollout=lambda rollout: self._crew.tell(partial(self._note, rollout, task.purpose)),
             on_attempt=lambda rollout: self._crew.tell(partial(self._note_attempt, rollout)),
         )
+        rollouts = evaluation.rollouts
         if task.purpose == "baseline":
-            self._look_for_copies(task, evaluation.rollouts.values())
-            self._look_for_calls(evaluation.rollouts.values())
+            known = settled(rollouts.values(), partial(self._run_apart, task))
+            self._crew.tell(partial(self._keep_settled, known))
+            rollouts = {**rollouts, **known}
+            self._look_for_copies(task, rollouts.values())
+            self._look_for_calls(rollouts.values())
         elif task.purpose == "gate":
-            self._look_for_effect(task.candidate, evaluation.rollouts)
-        arrived = seen_to_arrive(evaluation.rollouts.values())
+            self._look_for_effect(task.candidate, rollouts)
+        arrived = seen_to_arrive(rollouts.values())
         results = {
             case: self._result(rollout, evaluation.charged[case], arrived)
-            for case, rollout in evaluation.rollouts.items()
+            for case, rollout in rollouts.items()
             if rollout.outcome is not Outcome.stopped
         }
         self._tell_of_stop(evaluation)
@@ -122,6 +127,28 @@ class Evaluator:
         if is_all:
             raise SetupError(told)
         self._crew.tell(partial(self._state.warnings.append, told))
+
+    def _run_apart(self, task: Evaluate, cases: Sequence[str]) -> Mapping[str, Rollout]:
+        """Run cases of the baseline again, as many as the budget holds, paid for as in `_run_alone`."""
+        number = len(cases)
+        while number and not self._allowance.reserve(number):
+            number -= 1
+        found = self._suite.run(
+            task.candidate.id,
+            task.candidate.texts,
+            cases[:number],
+            search_trial(task.trial),
+            allowance=self._allowance,
+            on_rollout=lambda _: None,
+        ).rollouts
+        paid = sum(run.charged and not self._suite.paid_before(run) for run in found.values())
+        self._allowance.settle(number, 0 if self._suite.is_replay else paid)
+        return found
+
+    def _keep_settled(self, rollouts: Mapping[str, Rollout]) -> None:
+        """Take in what stands for the cases of the baseline; runs in the deciding thread."""
+        for rollout in rollouts.values():
+            self._state.rollouts[rollout.candidate, rollout.case] = condensed(without_reports(rollout))
 
     def _run_alone(self, task: Evaluate, case: str) -> Iterable[Rollout]:
         """Run a case of the baseline again, by itself. Its answers are there, so that it is paid for only where none

@@ -78,9 +78,10 @@ def may_know(run: Rollout, arrived: frozenset[str]) -> frozenset[str]:
     """The prompts that were read before a rollout in its process, and that it may go by unseen.
 
     Which cases ran earlier in a process is chance. So a prompt that only they have read is left out if it was seen to
-    arrive in some request; if it never was, whatever passed it on unseen, such as a cache, may do so here too.
+    arrive in some request; if it never was, whatever passed it on unseen, such as a cache, may do so here too. An
+    answer may have been kept in either case, until a run without those cases has shown that none was.
     """
-    return frozenset(run.imported) - (arrived & frozenset(run.carried))
+    return (frozenset(run.imported) - (arrived & frozenset(run.carried))) | run.may_repeat
 
 
 def _asks(rollout: Rollout) -> bool:

@@ -21,7 +21,7 @@ OWN_FIELDS: Mapping[str, Any] = {
     **dict.fromkeys(("run", "candidate", "parent", "winner", "other", "proposal", "id"), OwnName),
     **dict.fromkeys(("case", "trial", "component", "outcome"), OwnName),
     **dict.fromkeys(("rivals", "cases", "failing", "neighbours", "changed"), _Names),
-    **dict.fromkeys(("uses", "reads", "imported", "carried", "unopened"), _Names),
+    **dict.fromkeys(("uses", "reads", "imported", "carried", "asked_before", "unopened"), _Names),
     "components": _Names | Mapping[OwnName, str],
     "ancestor": Mapping[OwnName, str],
 }

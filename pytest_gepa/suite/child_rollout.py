@@ -46,6 +46,7 @@ class RolloutMaker:
         # Under a replay nothing is paid for; else it is the cost that keeps a request from being sent.
         self._unsent = Outcome.unrecorded if job.replay == "only" else Outcome.stopped
         self._texts = job.texts
+        self._asked: set[str] = set()
 
     def make(
         self,
@@ -93,6 +94,8 @@ class RolloutMaker:
         redact = self._redactor.redact
         opened = frozenset((*recorded.reads, *recorded.imported)) if hears_all else None
         arrived = components_arrived(self._texts, recorded.calls, opened)
+        asked_before = tuple(sorted(self._asked))
+        self._asked.update(arrived.used)
         return Rollout(
             candidate=self._job.candidate,
             case=case,
@@ -112,6 +115,7 @@ class RolloutMaker:
             reads=recorded.reads,
             imported=recorded.imported,
             carried=recorded.carried,
+            asked_before=asked_before,
             unopened=tuple(name for name in arrived.unopened if not is_program(name)),
             renderings=renderings.taken(redact),
             reached=reached,

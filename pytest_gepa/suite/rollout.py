@@ -112,7 +112,8 @@ class Rollout:
     `charged` says whether at least one response came from a model: not from the cache nor a mock. `uses` holds the ids
     of the components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture
     that it uses; `imported` of those that its process had opened before it and may have kept (a constant, a cache, a
-    module), at import or, those in `carried`, for earlier cases only. `unopened` are those whose own text reached a
+    module), at import or, those in `carried`, for earlier cases only. `asked_before` are those with which earlier cases
+    of its process had asked, which may have kept the answers. `unopened` are those whose own text reached a
     request though nothing in its process, nor what that started, had opened the file.
     `renderings` tell what the components' Jinja2 templates were rendered with. `reached` is how far a test got before
     it failed, greater when it got further (see `Progress`), () when that is not known. `reports` are pytest's own
@@ -133,6 +134,7 @@ class Rollout:
     reads: tuple[OwnName, ...] = ()
     imported: tuple[OwnName, ...] = ()
     carried: tuple[OwnName, ...] = ()
+    asked_before: tuple[OwnName, ...] = ()
     unopened: tuple[OwnName, ...] = ()
     renderings: tuple[Rendering, ...] = ()
     reached: tuple[int, ...] = ()
@@ -146,6 +148,15 @@ class Rollout:
         if self.outcome is not Outcome.stopped:
             return ""
         return self.trajectory.failure.partition("\n")[0] or "a request was not sent"
+
+    @property
+    def may_repeat(self) -> frozenset[str]:
+        """The components that it may go by unseen: it shows no call, and answers that earlier cases of its process have
+        got may have been kept.
+        """
+        if self.trajectory.calls or not self.outcome.is_evidence:
+            return frozenset()
+        return frozenset(self.asked_before).difference(self.uses, self.reads)
 
     @property
     def shows_model(self) -> bool:

@@ -160,7 +160,7 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
     rollouts = list(rollouts)
     groups = tied_runs(rollouts, texts, by_prompts=True)
     digest = prompts_digest(texts)
-    whole = {one.case for one in rollouts if one.outcome.is_evidence}
+    whole = {one.case for one in rollouts if one.outcome.is_evidence and not one.may_repeat}
     for rollout in rollouts:
         if rollout.outcome.is_evidence or (rollout.case not in whole and rollout.trajectory.calls):
             shown.setdefault(rollout.case, []).append(rollout)
