@@ -121,3 +121,23 @@ def test_a_case_that_only_opens_the_prompt_is_untouched_where_both_sides_ask_for
     known = {"broken": CaseUsage({OTHER: 1}, (EDITED,)), "steady": CaseUsage({EDITED: 1})}
     result = Branching({"broken": (1, 0), "steady": (1, 1)}).check(tmp_path, known)
     assert (tiers(result), result.untouched) == ({"steady": "stable"}, 1)
+
+
+class Keeping(World):
+    """The case "facet" is answered by what an earlier one of its process has asked, but where it runs by itself."""
+
+    def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        run = super().rollout(candidate, texts, case, trial)
+        if case != "facet" or self.suite.asked[-1].cases == ("facet",):
+            return run
+        return replace(run, trajectory=Trajectory(), uses=(), reads=(), asked_before=(EDITED,), charged=False)
+
+
+@pytest.mark.parametrize("budget", [None, 2])
+def test_a_case_that_may_have_been_answered_before_is_not_untouched(
+    budget: int | None, tmp_path: Path
+) -> None:
+    world = Keeping({"steady": (1, 1), "facet": (1, 0)})
+    result = world.check(tmp_path, budget=budget)
+    assert result.untouched == 0
+    assert budget or tiers(result) == {"facet": "regressed", "steady": "stable"}
