@@ -25,6 +25,8 @@ def nearby(text: str, about: str) -> str:
     if len(text) < LEAST:
         return ""
     wanted = dict.fromkeys(word.group() for word in _codes(about))
+    if not wanted:
+        return ""
     places: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for word in _codes(text):
         places[word.group()].append(word.span())

@@ -301,12 +301,14 @@ class Narrator:
 
 def _telling_results(calls: Sequence[Call], about: str) -> dict[str, str]:
     """What long results of tools say about a case, by the result: of the last few that say something."""
-    results = dict.fromkeys(
-        said(message) for call in calls for message in call.request if message.role == "tool"
-    )
+    # An agent's every request has all results so far again.
+    results = dict.fromkeys(message for call in calls for message in call.request if message.role == "tool")
     found: dict[str, str] = {}
-    for result in reversed(results):
-        if len(found) < _TOLD_CALLS and (passages := nearby(result, about)):
+    for message in reversed(results):
+        if len(found) == _TOLD_CALLS:
+            break
+        result = said(message)
+        if result not in found and (passages := nearby(result, about)):
             found[result] = passages
     return found
 
