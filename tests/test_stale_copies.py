@@ -157,7 +157,7 @@ def test_an_editable_install_is_improved(installed: Project) -> None:
 
 @pytest.mark.thorough
 def test_where_a_program_may_have_read_the_prompt_nothing_is_claimed(installed: Project) -> None:
-    installed.write({"conftest.py": "import subprocess\nsubprocess.run(['ls'], stdout=subprocess.DEVNULL)\n"})
+    installed.write({"conftest.py": "import subprocess\nsubprocess.run(['true'])\n"})
 
     assert "no process of the run opened" not in installed.optimize().everything
 
