@@ -305,7 +305,9 @@ def test_where_connecting_takes_too_long_nothing_is_spent(
     if ask is through_http_client:
         pytest.skip("it raises the same while it waits for an answer")
     monkeypatch.setattr(socket.socket, "connect", connect)
-    with pytest.raises(Exception, match=r"timed out|Connection timeout|connection attempts failed|Cannot connect"):
+    with pytest.raises(
+        Exception, match=r"timed out|Connection timeout|connection attempts failed|Cannot connect"
+    ):
         ask(shop.url, body())
     monkeypatch.undo()
     assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
