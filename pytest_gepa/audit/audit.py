@@ -19,7 +19,6 @@ from pytest_gepa.run.kept_answers import settled
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.run.stale_copies import refuse_stale_copies, with_doubts_settled
-from pytest_gepa.suite.charges import charge
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Outcome, Rollout
@@ -169,26 +168,7 @@ class Audit:
 
     def _run_alone(self, case: str) -> Iterable[Rollout]:
         """Run a case of the baseline again, by itself: its answers are there, and it counts for nothing else."""
-        work = self._today((case,), 0)
-        found: list[Rollout] = []
-
-        def run() -> None:
-            evaluation = self._suite.run(
-                work.candidate,
-                work.texts,
-                work.cases,
-                work.trial,
-                allowance=self._budget,
-                on_rollout=lambda _: None,
-            )
-            found.extend(evaluation.rollouts.values())
-            if not self._suite.is_replay:
-                charge(self._budget, sum(evaluation.charged.values()))
-
-        self._crew.start(run)
-        while self._crew.busy:
-            self._crew.next()
-        return found
+        return self._run_apart((case,)).values()
 
     def _repetitions(self) -> list[_Work]:
         """The other trials of today's prompts, of the cases that a model or a prompt has a part in."""

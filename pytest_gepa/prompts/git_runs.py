@@ -20,7 +20,7 @@ class RevisionError(GepaError):
 
 
 class Git:
-    """Git, run at the top level of a repository."""
+    """Git, run at the top level of a repository, or in a directory below it."""
 
     def __init__(self, top: Path) -> None:
         self.top = top

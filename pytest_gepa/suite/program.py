@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.components import Component, compose
-from pytest_gepa.prompts.patch import GIT_PLACES
+from pytest_gepa.prompts.git_runs import Git, RevisionError
 from pytest_gepa.suite.project_files import LARGEST, TABLE_SUFFIXES
 from pytest_gepa.suite.rollout import Case, file_of
 
 DATA_SUFFIXES = (*TABLE_SUFFIXES, ".cfg", ".ini", ".j2", ".jinja", ".jinja2")
-_SECONDS = 60
 _TEXT = "-"
 """Stands for the text of every prompt, as an edit of one is no change of the program."""
 
@@ -46,20 +44,11 @@ def program_digest(rootdir: Path, components: Sequence[Component], cases: Iterab
 
 def _listed(rootdir: Path, *which: str) -> list[str] | None:
     """Names of files below `rootdir`, from there, with forward slashes."""
-    environment = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
     try:
-        done = subprocess.run(
-            ["git", "ls-files", "-z", *which],
-            cwd=rootdir,
-            env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        said = Git(rootdir).output("ls-files", "-z", *which)
+    except RevisionError:
         return None
-    return None if done.returncode else os.fsdecode(done.stdout).split("\0")
+    return None if said is None else os.fsdecode(said).split("\0")
 
 
 def _without_prompts(components: Sequence[Component]) -> Iterator[tuple[Path, bytes | None]]:

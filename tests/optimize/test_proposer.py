@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,11 +15,11 @@ from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.tasks import Discarded, OtherVersion, Reflect
 from pytest_gepa.optimize.evaluator import TEXT_BYTES, text_of
 from pytest_gepa.optimize.extensions import Extensions
+from pytest_gepa.optimize.optimization import make_guard
 from pytest_gepa.optimize.proposer import Proposer
+from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
-from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
-from pytest_gepa.prompts.pairs import json_pair
 from pytest_gepa.reflect.menu import MenuChoice
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -243,21 +244,12 @@ def all_stated(cases: Sequence[Case], runs: Sequence[Rollout]) -> list[str]:
     manager.add_hookspecs(hookspecs)
     model = cast("Any", Script())
     model.settings = SimpleNamespace(model="none")
-    strings = [
-        CaseText(
-            case.id,
-            case_values(case.parameters, case.source),
-            is_held_out=case.split == "holdout",
-            pair=json_pair(case.parameters, case.source),
-        )
-        for case in cases
-    ]
     proposer = Proposer(
         {case.id: case for case in cases},
         {(SEED.id, run.case): run for run in runs},
         model,
         Extensions(manager.hook),
-        Guard(COMPONENTS, Leaks(strings, list(COMPONENTS.values()))),
+        make_guard([Component(name, Path(name), text) for name, text in COMPONENTS.items()], cases),
         KINDS,
         Withholder(cases, [], list(COMPONENTS.values())),
         str,
