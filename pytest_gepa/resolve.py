@@ -132,7 +132,8 @@ def _fail_rule(config: pytest.Config, mode: str) -> str | None:
         return text
     if has_scores and text.startswith(SCORE_RULE) and _is_share(text.removeprefix(SCORE_RULE)):
         return text
-    elsewhere = any(text in others for others in FAIL_RULES.values()) or text.startswith(SCORE_RULE)
+    is_score = text.startswith(SCORE_RULE) and not has_scores
+    elsewhere = is_score or any(text in others for others in FAIL_RULES.values())
     if elsewhere and label != "--gepa-fail-on":
         return None
     if not rules:

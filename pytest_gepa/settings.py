@@ -28,6 +28,9 @@ DEFAULT_TIMEOUT = 120.0
 """Seconds that one case may take."""
 
 DEFAULT_CACHE_MEGABYTES = 1000
+NO_MODEL = "none"
+"""The name of the reflection model by which a run does without one."""
+
 SCORE_RULE = "score:"
 """How a rule of `--gepa-fail-on` begins that bounds by how much the mean score may fall."""
 

@@ -18,12 +18,12 @@ from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import ConfirmCut
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, read_journal
 from pytest_gepa.run.plan import plan_budget
+from pytest_gepa.settings import NO_MODEL
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.check_world import world_settings

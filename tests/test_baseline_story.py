@@ -12,15 +12,17 @@ import pytest
 
 from pytest_gepa.check.baselines import baseline_text
 from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.report.baseline_text import saving_plan
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import check_lines
 from pytest_gepa.suite.evaluate import Evaluation
-from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.wording import for_log
 from tests.baseline_world import PROMPT, SECRET, ModelWorld
+from tests.check_world import world_settings
 from tests.report.test_check_formats import SCHEMA, problems, read_command
 
 STEADY = {f"steady{number}": 1.0 for number in range(9)}
@@ -214,7 +216,7 @@ def test_prompts_that_changed_are_named_and_compared_all_the_same(tmp_path: Path
     assert f"prompt               {PROMPT}: another text than when the baseline was saved" in check_lines(
         result, "."
     )
-    assert f"- 1 prompt not as it was then: `{PROMPT}`" in render_check_markdown(result)
+    assert f"- 1 prompt not as then: `{PROMPT}`" in render_check_markdown(result)
     _, place, _ = read_command(annotation_lines(result)[0])
     assert place["file"] == PROMPT
 
@@ -311,3 +313,10 @@ def test_what_models_have_said_is_shown_as_text(worse: CheckResult) -> None:
     lines = [line for said in closing for line in said.split("\n")]
     assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]
     assert all("\n" not in line for line in annotation_lines(worse))
+
+
+def test_the_plan_of_a_baseline_tells_trials_and_cap_as_they_are() -> None:
+    settings = world_settings(mode="save-baseline", saved_baseline="nightly", max_cost=0.004)
+    told = "\n".join(saving_plan(settings, [Case(name, name, trials=4) for name in "abc"], 12, {}))
+    assert "at most 12, 4 a case" in told
+    assert "$0.004" in told

@@ -572,3 +572,10 @@ def test_settings_that_do_not_go_with_a_check(
 ) -> None:
     with pytest.raises(pytest.UsageError, match=re.escape(said)):
         pytester.parseconfigure("--gepa-check", *args, *ALONE.split())
+
+
+def test_a_rule_of_the_ini_file_that_cannot_be_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\ngepa_fail_on = score:2\n")
+    said = "'score:2' is none of regressed, suspect, none, score:X"
+    with pytest.raises(pytest.UsageError, match=re.escape(said)):
+        pytester.parseconfigure("--gepa-check", *ALONE.split())

@@ -197,7 +197,9 @@ def test_a_check_in_which_every_case_ended_in_trouble_could_not_be_made(
     gate = "failed (nothing was compared)" if failed else "only reports (`--gepa-fail-on=none`)"
     assert f"- Gate: {gate}" in render_check_markdown(result)
     closing = "nothing was compared" if failed else "--gepa-fail-on=none"
-    assert f"gate                 {closing}" in check_lines(result, "run")
+    lines = check_lines(result, "run")
+    assert f"gate                 {closing}" in lines
+    assert not any(line.startswith("mean score") for line in lines)
 
 
 def test_a_check_in_which_the_application_reached_no_model_on_either_side_could_not_be_made(
@@ -335,3 +337,14 @@ def test_what_was_learned_of_a_file_by_another_name_is_not_the_whole_truth(today
 
     assert known_by_these_names(known, components, {today}).keys() == {"now", "other"}
     assert known_by_these_names(known, components, {"edited.md"}) == known
+
+
+def test_a_case_with_evidence_is_no_trouble_for_one_trial_that_was(tmp_path: Path) -> None:
+    class Once(World):
+        def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+            run = super().rollout(candidate, texts, case, trial)
+            return replace(run, outcome=Outcome.error, score=None) if trial.endswith("/2") else run
+
+    result = Once({"steady": (1.0, 1.0)}).check(tmp_path, fails_on_trouble=True)
+    assert (result.cases[0].tier, result.failed) == ("stable", False)
+    assert result.trouble

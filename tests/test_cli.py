@@ -625,3 +625,26 @@ def test_record_follows_no_link_out_of_a_recording(
     assert main(["record"]) == 1
     assert "but a link or the like" in capsys.readouterr().err
     assert not (project / "gepa_recording").exists()
+
+
+def test_record_names_the_commit_of_a_check_that_was_given_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded(project) / "recording.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "mode": "check"}))
+    head = {"record": "run", "settings": {"revision": "v1.4"}, "base": {"name": "32353f3"}}
+    (path.parents[1] / "journal.jsonl").write_text(json.dumps(head) + "\n")
+    assert main(["record"]) == 0
+    assert "`pytest --gepa-check=32353f3 --gepa-replay=only`" in capsys.readouterr().out
+
+
+def test_a_message_that_speaks_of_a_diff_is_shown_once(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        PatchLine("gepa: better", quoted=False), PatchLine("+ - Skip diff --git lines."), PatchLine("the end"),
+    ]  # fmt: skip
+    patch = make_patch([FileChange("prompts/a.md", OLD, NEW)], lines)
+    (project / ".gepa/runs" / RUN / "best.patch").write_bytes(patch)
+    assert main(["apply", "--yes"]) == 0
+    assert capsys.readouterr().out.count("the end") == 1

@@ -166,3 +166,22 @@ def test_a_run_and_a_check_are_listed_and_shown(project: Project, capsys: pytest
     assert listed.split()[1:4] == ["optimize", "proven,", f"{100 * run.result['effect']:+.0f}"]
     shown = said(capsys, "show", "--rootdir", str(project.root))
     assert shown == (run.directory / "report.md").read_text("utf-8").splitlines()
+
+
+def test_a_check_that_found_nothing_changed_is_told_as_one(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = root / ".gepa/runs/2026-11-22-1"
+    directory.mkdir()
+    told = {"verdict": "nothing changed", "spent": {"rollouts": 0}}
+    (directory / "check.json").write_text(json.dumps(told), encoding="utf-8")
+    assert said(capsys, "runs") == ["2026-11-22-1  check  nothing changed  0 rollouts"]
+
+
+def test_a_baseline_that_was_saved_is_not_told_as_cut_off(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = project.pytest("--gepa-save-baseline=nightly", "--gepa-trials=1")
+    assert run.code == 0, run.everything
+    (line,) = said(capsys, "runs", "--rootdir", str(project.root))
+    assert line.split()[1:3] == ["save-baseline", "saved"]

@@ -76,3 +76,9 @@ def test_so_is_what_a_recording_says_of_itself(tmp_path: Path, capsys: pytest.Ca
     assert said.count("\\x1b]0;evil\\x07 run\n\\::stop-commands::t") == 2
     assert "\x1b" not in said
     assert "\n::" not in said
+
+
+def test_commands_of_our_own_are_spelt_as_the_stream_can_hold_them() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
+    print_lines(stream, ["::error title=x::Größe"], are_commands=True)
+    assert stream.buffer.getvalue() == b"::error title=x::Gr\\xf6\\xdfe\n"  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import count
 
 import pytest
 
@@ -235,6 +236,29 @@ def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labe
     origins = {proposal["origin"] for proposal in run.records("proposal") if proposal["text"] is not None}
     assert origins == {"model-free"}
     assert run.result["spent"]["reflections"] == len(run.reflections)
+
+
+@pytest.mark.thorough
+def test_where_rules_do_half_of_it_and_a_weak_model_nothing_a_new_line_begins_with_examples(
+    labelled: Project,
+):
+    by_rule, replies = labelled.world.task, count()
+
+    def by_example_rather(request: Body) -> str:
+        told = json.dumps(request)
+        if "Example input" in told and RULE not in told:
+            return next(label for label in LABELS if label in request["messages"][1]["content"])
+        return "?" if "about sales" in told else str(by_rule(request))
+
+    labelled.world.task = by_example_rather
+    labelled.world.reflect = lambda request: edits(f"- Take care, as in note {next(replies)}.")
+    labelled.commit()
+    run = labelled.optimize()
+    assert run.result["verdict"] == "proven", run.everything
+    labelled.shell(f"git apply {run.best_patch}")
+    assert RULE not in labelled.prompt()
+    assert labelled.prompt().count("Example input: ") == 2
+    assert len(run.result["excluded"]) == 2
 
 
 def test_held_out_cases_give_no_label(labelled: Project):

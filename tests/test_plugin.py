@@ -630,3 +630,12 @@ def test_a_session_without_a_terminal_reporter_can_plan(project: Project):
     run = project.pytest(*PLAN, "-p", "no:terminal")
     assert run.code == 0, run.everything
     assert no_request(run)
+
+
+def test_what_python_warns_of_in_a_test_is_not_printed_again(project: Project) -> None:
+    """Python 3.12 tells of unknown escapes by itself; with `-W default` the others do."""
+    escape = "import re\n\n\ndef test_it():\n    assert re.match('\\d', '1')\n"
+    project.write({"test_escape.py": escape})
+    run = project.pytest("--gepa-plan", "--gepa-reflection-model=none", python=("-W", "default"))
+    assert run.code == 0, run.everything
+    assert "<unknown>" not in run.everything

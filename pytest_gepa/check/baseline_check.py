@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from pytest_gepa.check.baselines import RecordedCase
-from pytest_gepa.check.rounds import Bench, Job, Rounds, most_trials
+from pytest_gepa.check.rounds import Batch, Bench, Rounds, most_trials
 from pytest_gepa.check.state import TODAY, CheckState
 from pytest_gepa.verdict.sequential import Trials
 
@@ -35,7 +35,7 @@ class BaselineCheck:
 
     def _begin(self) -> None:
         state = self.state
-        self._rounds.play([Job(TODAY, 0, self.first_cases)])
+        self._rounds.play([Batch(TODAY, 0, self.first_cases)])
         for case in self._cases.values():
             first = state.first(TODAY, case.id)
             if first is not None and first.outcome.is_passed_over:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from pytest_gepa.check.baselines import Baseline, RecordedCase, clipped_name, rounded, text_digest
-from pytest_gepa.check.rounds import Bench, Job, Rounds, most_trials
+from pytest_gepa.check.rounds import Batch, Bench, Rounds, most_trials
 from pytest_gepa.check.state import TODAY, CheckState
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.usage import case_digest
@@ -70,7 +70,7 @@ class BaselineSaving:
     def _play(self, numbers: range, cases: Sequence[str]) -> None:
         self._rounds.play(
             [
-                Job(TODAY, number, tuple(case for case in cases if number < self._trials[case]))
+                Batch(TODAY, number, tuple(case for case in cases if number < self._trials[case]))
                 for number in numbers
             ]
         )
@@ -112,6 +112,4 @@ class BaselineSaving:
 def _recorded(case: Case, name: str, runs: Sequence[Rollout]) -> RecordedCase:
     scores = Counter(rounded(run.score or 0.0) for run in runs)
     passed = sum(run.outcome is Outcome.passed for run in runs)
-    return RecordedCase(
-        case_digest(case), clipped_name(name), passed, dict(scores), case.threshold, knows_threshold=True
-    )
+    return RecordedCase(case_digest(case), clipped_name(name), passed, dict(scores), case.threshold)

@@ -40,8 +40,7 @@ class RecordedCase:
     """A case as it was. `digest` names it by what it does (`suite.usage.case_digest`), `name` is its nodeid.
 
     `scores` are the numbers of trials with evidence by score, in [0, 1], rounded; of these trials `passed` passed.
-    `threshold` is the score in [0, 1] from which on they did, None where the asserts alone decided. A file that was
-    saved before that was kept does not tell it, and so `knows_threshold` is False.
+    `threshold` is the score in [0, 1] from which on they did, None where the asserts alone decided.
     """
 
     digest: OwnName
@@ -49,7 +48,6 @@ class RecordedCase:
     passed: int
     scores: Mapping[float, int]
     threshold: float | None = None
-    knows_threshold: bool = False
 
     @property
     def trials(self) -> int:
@@ -160,7 +158,6 @@ def _recorded(name: str, entry: Any) -> RecordedCase:
             _count(entry["passed"]),
             scores,
             _threshold(entry.get("threshold")),
-            "threshold" in entry,
         )
         trials = _count(entry["trials"])
     except KeyError as error:
@@ -221,9 +218,8 @@ def _entry(case: str, recorded: RecordedCase) -> dict[str, object]:
         "passed": recorded.passed,
         "scores": {f"{score:.{DIGITS}g}": number for score, number in recorded.scores.items()},
         "trials": recorded.trials,
+        "threshold": recorded.threshold,
     }
-    if recorded.knows_threshold:
-        entry["threshold"] = recorded.threshold
     return entry if recorded.name == case else {**entry, "name": recorded.name}
 
 
@@ -271,8 +267,7 @@ def match(
         if recorded is None or recorded.digest != digests[case] or recorded.digest == NOTHING:
             return False
         # Under another threshold other trials have passed, with the same answers.
-        is_told = recorded.knows_threshold and case in known
-        return not is_told or recorded.threshold == known[case]
+        return case not in known or recorded.threshold == known[case]
 
     left = dict(baseline.cases)
     found = {case: left.pop(case) for case in digests if is_same(left.get(case), case)}
@@ -299,7 +294,7 @@ def differences(before: Baseline, after: Baseline) -> list[str]:
     found = match(
         before,
         {case: recorded.digest for case, recorded in after.cases.items()},
-        {case: recorded.threshold for case, recorded in after.cases.items() if recorded.knows_threshold},
+        {case: recorded.threshold for case, recorded in after.cases.items()},
     )
     lines = _changed_prompts(before.prompts, after.prompts)
     if set(before.models) != set(after.models):

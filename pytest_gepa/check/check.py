@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pytest_gepa.check.rounds import Bench, Job, Rounds, most_trials
+from pytest_gepa.check.rounds import Batch, Bench, Rounds, most_trials
 from pytest_gepa.check.state import BASE, TODAY, CheckState
+from pytest_gepa.errors import SetupError
 from pytest_gepa.evolve.candidate import derive
 from pytest_gepa.run.base_prompts import BasePrompts
 from pytest_gepa.run.inherit import answers_to
-from pytest_gepa.run.stale_copies import refuse_stale_copies
+from pytest_gepa.run.stale_copies import refuse_stale_copies, refuse_without_effect
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.trace.attribution import components_touched, repeats
@@ -50,8 +51,27 @@ class Check:
         )
 
     def run(self) -> None:
-        """Run it to its end. When it is interrupted every child is ended, and the interrupt goes on."""
+        """Run it to its end. When it is interrupted every child is ended, and the interrupt goes on.
+
+        Raises `SetupError` where it has compared what cannot differ.
+        """
         self._rounds.run(self._begin)
+        try:
+            self._refuse_without_effect()
+        except SetupError as error:
+            self.state.stopped, self.state.has_ended = error.brief, False
+            raise
+
+    def _refuse_without_effect(self) -> None:
+        """Only both sides' requests tell of code that reads a copy, where a test of the prompt files has opened them in
+        the same process.
+        """
+        state = self.state
+        cases = {case for _, case in state.rollouts}
+        firsts = ((state.first(BASE, case), state.first(TODAY, case)) for case in cases)
+        pairs = [(before, after) for before, after in firsts if before is not None and after is not None]
+        sides = state.base.texts, state.today.texts
+        refuse_without_effect(pairs, sides, self._components, self._base.changed)
 
     # The first trial finds out which cases are concerned
 
@@ -64,7 +84,7 @@ class Check:
                 self.state.untouched.add(case)
         first = self.first_cases
         sure = tuple(case for case in first if case in self._known)
-        self._rounds.play([Job(TODAY, 0, first), Job(BASE, 0, sure)])
+        self._rounds.play([Batch(TODAY, 0, first), Batch(BASE, 0, sure)])
         self._try_again(first)
         self._rounds.settle()
         runs = self.state.every_rollout(TODAY)
@@ -91,24 +111,25 @@ class Check:
             hidden = (case for case in cases if self._is_hidden(case))
             again = tuple(case for case in hidden if number < most_trials(self._cases[case], self._settings))
             if any(one.outcome.is_evidence for one in self.state.every_rollout(TODAY)):
-                self._rounds.play([Job(TODAY, number, again)])
+                self._rounds.play([Batch(TODAY, number, again)])
 
     def _catch_up(self, cases: Iterable[str]) -> None:
         """Run under the base's prompts the trials that these cases have had under today's."""
-        jobs: list[Job] = []
+        batches: list[Batch] = []
         for number in range(FAILING):
             today, base = (
                 [case for case in cases if number in self.state.rollouts.get((side, case), {})]
                 for side in (TODAY, BASE)
             )
             done = frozenset(base)
-            jobs.append(Job(BASE, number, tuple(case for case in today if case not in done)))
-        self._rounds.play(jobs)
+            batches.append(Batch(BASE, number, tuple(case for case in today if case not in done)))
+        self._rounds.play(batches)
 
     def _compare(self, case: str) -> None:
         """Take a concerned case into the comparison, unless it has only read a changed prompt, and to no effect."""
         if not self._arrived.get(case) and self._has_same_requests(case):
             self.state.untouched.add(case)
+            self.state.alike.add(case)
         elif any(self.state.side(side, case) for side in (BASE, TODAY)):
             self.state.trials[case] = Trials(case, cap=most_trials(self._cases[case], self._settings))
 

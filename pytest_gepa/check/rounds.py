@@ -39,7 +39,7 @@ class CheckScreen(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Batch:
     """Cases to be run on one side in one trial."""
 
     side: SideName
@@ -148,7 +148,7 @@ class Rounds:
                 wanted.setdefault(number, []).append(case)
         self.play(
             [
-                Job(side, number, tuple(cases))
+                Batch(side, number, tuple(cases))
                 for number, cases in sorted(wanted.items())
                 for side in self._sides
             ]
@@ -183,21 +183,21 @@ class Rounds:
 
     # Running
 
-    def play(self, jobs: Sequence[Job]) -> None:
-        """Run jobs, several at once; each takes its share of the budget before it begins."""
-        waiting = [job for job in jobs if job.cases]
+    def play(self, batches: Sequence[Batch]) -> None:
+        """Run batches, several at once; each takes its share of the budget before it begins."""
+        waiting = [batch for batch in batches if batch.cases]
         while waiting or self._crew.busy:
             while waiting and self._has_room(waiting[0]):
-                job = self._affordable(waiting.pop(0))
-                if job.cases:
-                    self._crew.start(partial(self._work, job))
+                batch = self._affordable(waiting.pop(0))
+                if batch.cases:
+                    self._crew.start(partial(self._work, batch))
             if self._crew.busy:
                 message = self._crew.next()
                 self.state.settled = self._budget.spent
                 if callable(message):
                     message()
         for side in self._sides:
-            self._doubt(side, [job for job in jobs if job.side == side and job.trial > 0])
+            self._doubt(side, [batch for batch in batches if batch.side == side and batch.trial > 0])
 
     def settle(self) -> None:
         """Run cases again of which the first trial of today tells nothing: earlier ones had asked in their process."""
@@ -229,21 +229,21 @@ class Rounds:
             self._crew.next()
         return found
 
-    def _doubt(self, side: SideName, jobs: Sequence[Job]) -> None:
+    def _doubt(self, side: SideName, batches: Sequence[Batch]) -> None:
         """Leave out cases whose application answers from a store of its own, and drop these trials of theirs: they
         repeat the first trial.
         """
         silent: dict[str, list[int]] = {}
         telling: Counter[str] = Counter()
-        for job in jobs:
-            runs = [self._runs(side, case) for case in job.cases]
-            before = [run for one in runs for number, run in one.items() if number < job.trial]
-            trial = [one[job.trial] for one in runs if job.trial in one]
+        for batch in batches:
+            runs = [self._runs(side, case) for case in batch.cases]
+            before = [run for one in runs for number, run in one.items() if number < batch.trial]
+            trial = [one[batch.trial] for one in runs if batch.trial in one]
             telling.update(telling_cases(before, trial))
             for case in repeating_cases(before, trial):
-                silent.setdefault(case, []).append(job.trial)
+                silent.setdefault(case, []).append(batch.trial)
         for case, trials in silent.items():
-            wanted = sum(case in job.cases for job in jobs)
+            wanted = sum(case in batch.cases for batch in batches)
             if telling[case] == len(trials) >= min(ENOUGH, wanted):
                 self.repeating.add(case)
                 for number, any_side in product(trials, self._sides):
@@ -253,20 +253,20 @@ class Rounds:
         """The rollouts of a case on a side, by trial."""
         return self.state.rollouts.get((side, case), {})
 
-    def _has_room(self, job: Job) -> bool:
-        """Whether another job may begin: as many as fill the places for cases, and both sides at once."""
+    def _has_room(self, batch: Batch) -> bool:
+        """Whether another batch may begin: as many as fill the places for cases, and both sides at once."""
         concurrency = self._settings.concurrency
-        return self._crew.busy < max(min(2, concurrency), concurrency // len(job.cases))
+        return self._crew.busy < max(min(2, concurrency), concurrency // len(batch.cases))
 
-    def _affordable(self, job: Job) -> Job:
+    def _affordable(self, batch: Batch) -> Batch:
         self._check_limits()
-        number = 0 if self._is_over() else len(job.cases)
+        number = 0 if self._is_over() else len(batch.cases)
         # What is left may be less by the time that it is asked for: the suite's threads take retries from it.
         while number and not self._budget.reserve(number):
             number = min(number, self._budget.remaining)
-        if number < len(job.cases) and not self.state.stopped:
+        if number < len(batch.cases) and not self.state.stopped:
             self._run_out_of_budget()
-        return replace(job, cases=job.cases[:number])
+        return replace(batch, cases=batch.cases[:number])
 
     def _check_limits(self) -> None:
         state, minutes = self.state, self._settings.minutes
@@ -289,27 +289,27 @@ class Rounds:
             self.state.stopped or f"the budget of {self._settings.budget} rollouts is used up"
         )
 
-    def _work(self, job: Job) -> Evaluation:
-        candidate = self.state.today if job.side == TODAY else self.state.base
+    def _work(self, batch: Batch) -> Evaluation:
+        candidate = self.state.today if batch.side == TODAY else self.state.base
         evaluation = self._suite.run(
             candidate.id,
             candidate.texts,
-            job.cases,
-            f"{self._trials}/{job.trial}",
+            batch.cases,
+            f"{self._trials}/{batch.trial}",
             allowance=self._budget,
-            on_rollout=lambda rollout: self._crew.tell(partial(self._note, job, rollout)),
+            on_rollout=lambda rollout: self._crew.tell(partial(self._note, batch, rollout)),
         )
-        self._budget.settle(len(job.cases), sum(evaluation.charged.values()))
+        self._budget.settle(len(batch.cases), sum(evaluation.charged.values()))
         return evaluation
 
-    def _note(self, job: Job, rollout: Rollout) -> None:
+    def _note(self, batch: Batch, rollout: Rollout) -> None:
         """Keep a rollout; runs in the deciding thread."""
         state = self.state
-        runs = state.rollouts.setdefault((job.side, rollout.case), {})
-        runs[job.trial] = condensed(without_reports(rollout))
+        runs = state.rollouts.setdefault((batch.side, rollout.case), {})
+        runs[batch.trial] = condensed(without_reports(rollout))
         state.count(rollout)
         self._journal.write("rollout", **rollout_fields(rollout))
-        if job.side == TODAY and job.trial == 0:
+        if batch.side == TODAY and batch.trial == 0:
             self._screen.first_trial(rollout)
         self._check_limits()
         state.stopped = state.stopped or rollout.stop

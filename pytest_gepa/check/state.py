@@ -11,7 +11,7 @@ from pytest_gepa.check.baselines import RecordedCase
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.trace.rough import has_price
+from pytest_gepa.trace.model_calls import is_to_model
 from pytest_gepa.verdict.sequential import Tier, Trials, judge_cases
 
 SideName: TypeAlias = Literal["base", "today"]
@@ -24,9 +24,10 @@ class CheckState:
     """What is known of a check so far; the result is made from it, however the check ends.
 
     `rollouts` are by side and case, and then by trial. `trials` are the cases that are compared, by id, in the order of
-    the suite. `untouched` are the cases that no change can reach, `on_new_prompts` those that use a prompt that the
-    base has not, with its id, `passed_over` those that were to be compared and say nothing today: they are skipped, or
-    expected to fail. `uses` are the changed prompts of each case.
+    the suite. `untouched` are the cases that no change can reach, `alike` those of them that read a changed prompt
+    and asked for the same under both texts, `on_new_prompts` those that use a prompt that the base has not, with its
+    id, `passed_over` those that were to be compared and say nothing today: they are skipped, or expected to fail.
+    `uses` are the changed prompts of each case.
     `stopped` is why the check could not go on to its end, in words, `is_out_of_budget` that it was for want of
     rollouts, `is_out_of_time` that the minutes were over before it; `problems` tell what went wrong in the recording
     itself. `recorded` is what a saved baseline has of the cases, in place of a base that is run. `planned` are all
@@ -39,6 +40,7 @@ class CheckState:
     trials: dict[str, Trials] = field(default_factory=dict)
     recorded: Mapping[str, RecordedCase] = field(default_factory=dict)
     untouched: set[str] = field(default_factory=set)
+    alike: set[str] = field(default_factory=set)
     on_new_prompts: dict[str, str] = field(default_factory=dict)
     passed_over: set[str] = field(default_factory=set)
     uses: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -89,5 +91,5 @@ class CheckState:
         """Add what a rollout took."""
         calls = rollout.trajectory.calls
         self.charged += rollout.charged
-        self.cached += any(map(has_price, calls)) and not rollout.charged
+        self.cached += any(map(is_to_model, calls)) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)

@@ -13,6 +13,7 @@ from pytest_gepa.commands.write_back import NewContent, forget_originals, inside
 from pytest_gepa.prompts.patch import git_top
 from pytest_gepa.prompts.patch_form import blob_hash, visible
 from pytest_gepa.prompts.patch_reading import FilePatch, read_patch
+from pytest_gepa.wording import count
 
 
 def run(given: argparse.Namespace) -> int:
@@ -29,7 +30,7 @@ def run(given: argparse.Namespace) -> int:
     changes = [_change(file, path, directory.name) for file, path in zip(files, paths, strict=True)]
     for file in files:
         added, removed = file.counts
-        print(f"{visible(file.path)}: {added} lines added, {removed} removed")
+        print(f"{visible(file.path)}: {count(added, 'line')} added, {removed} removed")
     if not (given.yes or agrees(len(files), "applies it")):
         return REFUSED
     keep_originals(directory, project, changes)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
-from pytest_gepa.prompts.patch_form import visible
+from pytest_gepa.prompts.patch_form import first_file, split_lines, visible
 from pytest_gepa.prompts.patch_reading import patch_message
 
 
 def show(patch: bytes) -> None:
     """A patch for the eye. Others wrote most of it, so nothing in it may speak to the terminal."""
-    for line in patch_message(patch).splitlines():
-        print(visible(line))
-    diff = patch[patch.index(b"diff --git ") :]
-    for line in re.findall(rb"[^\n]*\n|[^\n]+", diff):
+    for told in patch_message(patch).splitlines():
+        print(visible(told))
+    lines = split_lines(patch)
+    for line in lines[first_file(lines) :]:
         if not line.startswith((b"diff --git ", b"index ")):
             print(visible(line.decode("utf-8", "backslashreplace").rstrip("\r\n").expandtabs(4)))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.run.recording import COMMITTED, IN_RUN, read_recording
+from pytest_gepa.run.resume import head_of
 from pytest_gepa.wording import for_log
 
 
@@ -32,6 +33,11 @@ def run(given: argparse.Namespace) -> int:
         shutil.rmtree(target)
     os.replace(scratch, target)
     mode = f"--gepa-{recording.mode}{' NAME' * (recording.mode == 'baseline')}"
+    head = head_of(source.parent / "journal.jsonl")
+    if recording.mode == "check" and head.get("settings", {}).get("revision"):
+        mode += (
+            f"={head['base']['name']}"  # the commit: the name of a branch may stand for another one by then
+        )
     said = (
         f"Run {recording.directory_name} is recorded in {os.path.relpath(target)}; commit it, and\n"
         f"`pytest {mode} --gepa-replay=only` replays it without key or network."

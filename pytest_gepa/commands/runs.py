@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import find_project, runs_of
+from pytest_gepa.run.directory import SAVED
 from pytest_gepa.run.journal import is_being_written
 from pytest_gepa.run.resume import head_of, is_stored
 from pytest_gepa.wording import count, points, printable
@@ -41,7 +42,10 @@ def run(given: argparse.Namespace) -> int:
 
 def _row(directory: Path, head: Mapping[str, Any], is_followed: bool) -> tuple[str, str, str, str, str]:
     """Name, mode, verdict, what was paid for, how to go on."""
-    mode, result = str(head.get("settings", {}).get("mode", "?")), _result(directory)
+    result = _result(directory)
+    # A check that has found no prompt changed keeps no journal.
+    unknown = "check" if (directory / "check.json").is_file() else "?"
+    mode = str(head.get("settings", {}).get("mode", unknown))
     spent = result.get("spent")
     rollouts = spent.get("rollouts") if isinstance(spent, dict) else None
     paid = count(rollouts, "rollout") if isinstance(rollouts, int) else ""
@@ -53,7 +57,7 @@ def _row(directory: Path, head: Mapping[str, Any], is_followed: bool) -> tuple[s
 
 def _result(directory: Path) -> dict[str, Any]:
     """What the run found, {} for one without a result that can be read."""
-    for name in REPORTS:
+    for name in (*REPORTS, SAVED):
         try:
             found = json.loads((directory / name).read_bytes())
         except (OSError, ValueError):

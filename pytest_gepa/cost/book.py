@@ -113,7 +113,7 @@ def _task() -> int:
 
 def _is_alive(process: int, began: int) -> bool:
     """Whether a process may still settle: one that has ended may not, be it waited for by its parent or not."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and began:  # else the system did not tell
         return _began(process) == began
     if sys.platform == "win32":
         return True  # to ask would end it

@@ -36,6 +36,8 @@ _ELSEWHERE = re.compile(
     rb'"type"\s*:\s*"(?:image|document|audio|video|file|(?:input_|web_|file_|code_|computer|mcp)[a-z_0-9]*)"|'
     # What a model has spoken before, by its number.
     rb'"audio"\s*:\s*\{\s*"id"\s*:|'
+    # A prompt that the server keeps.
+    rb'"prompt"\s*:\s*\{\s*"(?:id|version|variables)"\s*:|'
     # Gemini declares its tools by a key, whose value may be empty; so does OpenAI's search in a chat completion.
     rb'"(?i:google_?search(?:_?retrieval)?|url_?context|code_?execution|google_?maps|(?:enterprise_?)?web_?search|'
     rb"web_search_options|file_?search|computer_?use|vertex_?ai_?search|vertex_?rag_?store|external_?api|mcp_?servers)"

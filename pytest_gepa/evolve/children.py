@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.minibatch import Minibatch
 from pytest_gepa.evolve.pool import Merge, Pool
 from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.evolve.proposal import Part, Proposal, Round, unite, usable, without_rival_rewrites
+from pytest_gepa.evolve.showcase import Showcase
 from pytest_gepa.evolve.tasks import OtherVersion, Reflect
 from pytest_gepa.evolve.union import seen_apart, union
 from pytest_gepa.evolve.work import Luck, Work

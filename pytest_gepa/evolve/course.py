@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.children import Children
 from pytest_gepa.evolve.decisions import Decisions
-from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState, judge_gate, why_no_evidence
 from pytest_gepa.evolve.mending import Mending
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.evolve.proposal import AtGate, Part, Proposal, Repair, Round, Tip, gate_cases
 from pytest_gepa.evolve.repeats import Repeats
+from pytest_gepa.evolve.showcase import Showcase
 from pytest_gepa.evolve.sift import next_alone, unchecked
 from pytest_gepa.evolve.stages import run_what_can_matter, stage_of
 from pytest_gepa.evolve.tasks import Decision, Evaluate
@@ -375,6 +375,7 @@ class Course:
 
     def _complete(self, proposal: Proposal) -> None:
         proposal.at_gate = proposal.repair = None
+        proposal.waiting = ()  # what it waited for room with is run now, or never
         tip = None if proposal.tip is None or proposal.tip.is_step else proposal.tip.candidate
         missing = () if tip is None else self._pool.ledger.missing(tip.id)
         if tip is None or not (self._work.closes and missing and self._has_room(proposal, tip)):

@@ -4,6 +4,7 @@ broken ones).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -53,7 +54,9 @@ class Ledger:
         self.weights: tuple[float, ...] = ()
         self._seed: dict[str, float] = {}
         self._seed_passes: dict[str, bool] = {}
-        self._seed_uses: dict[str, tuple[str, ...]] = {}
+        self._uses: dict[str, set[str]] = {}
+        self.reach: Counter[str] = Counter()
+        """How many active cases were seen to use a component, under any candidate: an edit may open a way to it."""
         self._inherited: dict[str, CaseResult] = {}
         self._left_out: dict[str, Mapping[str, Mark]] = {}
         self._trials: dict[tuple[str, str], list[CaseResult]] = {}
@@ -73,7 +76,7 @@ class Ledger:
         for case, result in self.results[seed].items():
             if result.score is not None:
                 self._take_seed(case, result)
-                self._seed_uses[case] = result.uses
+                self._note_uses(case, result)
                 if not (result.keys or result.uses or result.charged or result.depends):
                     self._inherited[case] = result
         self.active = tuple(self._seed)
@@ -88,14 +91,27 @@ class Ledger:
     def record(self, candidate: str, results: Mapping[str, CaseResult]) -> None:
         """Add results of a candidate."""
         known = self.results.setdefault(candidate, dict(self._inherited))
-        known.update((case, result) for case, result in results.items() if case in self._seed)
+        for case, result in results.items():
+            if case in self._seed:
+                known[case] = result
+                self._note_uses(case, result)
+
+    def _note_uses(self, case: str, result: CaseResult) -> None:
+        known = self._uses.setdefault(case, set())
+        for name in result.uses:
+            if name not in known:
+                known.add(name)
+                self.reach[name] += 1
 
     def repeat(self, candidate: str, results: Mapping[str, CaseResult]) -> None:
         """Add another trial of cases that have a result: from now on they are judged by the median of their trials."""
         known, self._aside = self.results[candidate], None
         for case, result in results.items():
-            if result.score is None or known[case].score is None:
+            if result.score is None:
                 self._mute.add((candidate, case))
+                continue
+            if known[case].score is None:  # the first trial that tells anything
+                known[case], self._trials[candidate, case] = result, [result]
                 continue
             trials = self._trials.setdefault((candidate, case), [known[case]])
             trials.append(result)
@@ -128,6 +144,15 @@ class Ledger:
             case
             for case in self.active
             if self.trials(candidate, case) == 1 and self.may_repeat(candidate, case)
+        )
+
+    def without_evidence(self, candidate: str) -> tuple[str, ...]:
+        """Return the active cases that were run and came to nothing, where another trial may tell."""
+        known = self.results.get(candidate, {})
+        return tuple(
+            case
+            for case in self.active
+            if case in known and known[case].score is None and self.may_repeat(candidate, case)
         )
 
     def may_repeat(self, candidate: str, case: str) -> bool:
@@ -207,7 +232,7 @@ class Ledger:
         were.
         """
         wanted = set(components)
-        return sum(not wanted.isdisjoint(self._seed_uses[case]) for case in cases)
+        return sum(not wanted.isdisjoint(self._uses[case]) for case in cases)
 
     def evidence(self, candidate: str, case: str) -> float | None:
         """Return the candidate's own score on a case, None where there is none."""

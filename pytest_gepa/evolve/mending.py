@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pytest_gepa.evolve.candidate import Candidate, derive
 from pytest_gepa.evolve.children import Children
 from pytest_gepa.evolve.decisions import ProposeRepairs
-from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.gate import GateState
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.evolve.proposal import Proposal, Repair
 from pytest_gepa.evolve.repairs import Damage
+from pytest_gepa.evolve.showcase import Showcase
 from pytest_gepa.evolve.work import Work
 
 TOO_LITTLE = "taking this part of the edit back mends too little"

@@ -62,7 +62,6 @@ class Pool:
         """Candidates that have a place, while cases of theirs are run again."""
         self._broken: dict[str, int] = {}
         self._to_mend: dict[str, frozenset[str]] = {}
-        self._costs: dict[str, int] = {}
         self._objectives: tuple[str, ...] = ()
         self._savings: tuple[str, ...] = ()
         self._least: dict[str, str] = {}
@@ -75,7 +74,6 @@ class Pool:
     def begin(self, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline."""
         self.ledger.record_seed(self.seed.id, results)
-        self._costs = {name: self.ledger.cost((name,), self.ledger.active) for name in self.seed.texts}
         self._enter_all((self.seed.id,))
 
     def weigh_again(self) -> None:
@@ -291,11 +289,11 @@ class Pool:
             names = frozenset().union(*(self._to_mend[name] for name in self.frontier.members))
         else:
             names = self._to_mend.get(candidate) or self._used_by_failing(candidate)
-        return min((self._costs[name] for name in names), default=0)
+        return min((self.ledger.reach[name] for name in names), default=0)
 
     def affordable(self, rollouts: int) -> frozenset[str]:
         """Return the components of which an edit takes no more than so many rollouts on all cases."""
-        return frozenset(name for name, cost in self._costs.items() if cost <= rollouts)
+        return frozenset(name for name in self.seed.texts if self.ledger.reach[name] <= rollouts)
 
     def _used_by_failing(self, name: str) -> frozenset[str]:
         return frozenset(

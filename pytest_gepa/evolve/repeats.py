@@ -49,14 +49,16 @@ class Repeats:
         return self._run(candidate, unsettled(self._pool.ledger, candidate.id))
 
     def before_its_place(self, candidate: Candidate, base: str) -> bool:
-        """Repeat what its place hangs on: failures and leads that may be chance, then what it seems to have broken,
-        and all else once before everything is taken for solved.
+        """Repeat what its place hangs on: failures and leads that may be chance, then what came to nothing or seems
+        to be broken, and all else once before everything is taken for solved.
         """
         ledger = self._pool.ledger
         if self.of_failures(candidate) or self.of_leads(candidate, (base,), ledger.active):
             return True
         if not self._settings.probe:
             return False
+        if self._run(candidate, ledger.without_evidence(candidate.id)):
+            return True
         cases = fewest_trials(ledger, candidate.id, ledger.turned(base, candidate.id)[1])
         if not cases and ledger.noise and ledger.solved(candidate.id):
             cases = ledger.run_once(candidate.id)
@@ -66,6 +68,6 @@ class Repeats:
         """Hand out another trial of cases that have had equally many."""
         if self._work.done or not cases or not self._work.budget.reserve(len(cases)):
             return False
-        trial = self._pool.ledger.trials(candidate.id, cases[0])
+        trial = max(1, self._pool.ledger.trials(candidate.id, cases[0]))
         self._work.hand_out(Evaluate(candidate, cases, "repeat", trial))
         return True

@@ -22,13 +22,13 @@ from pytest_gepa.evolve.decisions import (
     draw_by_share,
     stop_at_last,
 )
-from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.frontier import Standing
 from pytest_gepa.evolve.merges import Merges
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchCase, SearchSettings
 from pytest_gepa.evolve.proposal import Proposal, Round, Tip, usable
 from pytest_gepa.evolve.pruning import prunings
+from pytest_gepa.evolve.showcase import Showcase
 from pytest_gepa.evolve.tasks import (
     CaseResult,
     Closing,

@@ -6,6 +6,7 @@ What is measured goes to the search's ledger and is paid from its budget; what i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, candidate_id, derive
@@ -137,8 +138,20 @@ class Shrink:
             return None
         if self._attempt.only:
             return AttemptResult()
+        if self._loses_in_all():
+            return self._keep("not measured", reason="no case shows it, but without it their mean is lower")
         self._drop()
         return AttemptResult(is_gone=True)
+
+    def _loses_in_all(self) -> bool:
+        """Whether graded losses, each too small to be told from chance, add up to more than that: against the first
+        winner, as they could do so over several changes.
+        """
+        ledger, child, idle = self._pool.ledger, self._child.id, self._idle()
+        judged = [case for case in ledger.results.get(child, {}) if case not in idle]
+        by_chance = ledger.jitter / sqrt(max(1, len(ledger.active))) * sum(ledger.weights)
+        lost = ledger.sum(self.before.id, judged) - ledger.sum(child, judged)
+        return ledger.jitter > 0 and lost > by_chance
 
     def _keep(self, state: str, cases: tuple[str, ...] = (), reason: str = "") -> AttemptResult:
         if len(self._attempt.dropping) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from pytest_gepa.evolve.frontier import bits
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.minibatch import Likeness
 from pytest_gepa.evolve.problem import TIE
@@ -11,8 +12,9 @@ from pytest_gepa.prompts.hunks import Hunk
 
 
 def is_worse(ledger: Ledger, one: str, other: str, case: str) -> bool:
-    """Whether a candidate does worse in a case than another: a lower score, or failed where that one passed."""
-    return ledger.score(one, case) < ledger.score(other, case) - TIE or (
+    """Whether a candidate does worse in a case than another: failed where that one passed, or a score that is lower by
+    more than trials of one text differ."""
+    return ledger.score(one, case) < ledger.score(other, case) - ledger.jitter - TIE or (
         ledger.passes(other, case) and not ledger.passes(one, case)
     )
 
@@ -58,7 +60,7 @@ class Suspects:
 
     def learn(self, candidate: str, absent: Iterable[int]) -> None:
         """Take in all that is known of the winner without these changes, which is this candidate."""
-        ledger, away = self._ledger, _bits(absent)
+        ledger, away = self._ledger, bits(absent)
         for case in ledger.results.get(candidate, ()):
             if ledger.evidence(candidate, case) is None or ledger.evidence(self._winner, case) is None:
                 continue
@@ -69,7 +71,7 @@ class Suspects:
 
     def drop(self, gone: Iterable[int]) -> None:
         """Note that changes are gone for good: what could be spared beside them, may be needed in their place."""
-        self._gone |= _bits(gone)
+        self._gone |= bits(gone)
 
     def blamed(self, case: str) -> dict[int, float]:
         """Return the fewest changes of which a case is known to need one, each with its likeness to the failure."""
@@ -79,7 +81,7 @@ class Suspects:
 
     def suspicion(self, group: Iterable[int], case: str) -> float:
         """Return how likely a case is to be worse without the changes of a group, 0 where nothing says so."""
-        spared, wanted = self._spared(case), _bits(group)
+        spared, wanted = self._spared(case), bits(group)
         share = 0.0
         for blamed in self._blamed.get(case, ()):
             left = blamed & ~spared
@@ -133,7 +135,3 @@ def parts(
 def _stands(hunk: Hunk, lines: set[str]) -> bool:
     """Whether a change has been made in a text of these lines."""
     return lines.issuperset(hunk.new) if hunk.new else lines.isdisjoint(hunk.old)
-
-
-def _bits(numbers: Iterable[int]) -> int:
-    return sum(1 << number for number in set(numbers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from pytest_gepa.check.baselines import (
     read_baseline,
     write_baseline,
 )
+from pytest_gepa.codec import to_json
 from pytest_gepa.front.check_run import conclude_trials, mending_command
 from pytest_gepa.front.check_session import CheckSession
 from pytest_gepa.prompts.components import Component
@@ -33,7 +35,7 @@ from pytest_gepa.report.check_result import CheckResult, SavedBaseline
 from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import row
 from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
-from pytest_gepa.run.directory import state_directory
+from pytest_gepa.run.directory import SAVED, state_directory, write_text
 from pytest_gepa.settings import Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.rollout import Case
@@ -98,7 +100,10 @@ def save(
             trouble = without_secrets(tuple(trouble_of(saving.state, labels)), redactor.redact)
             problems = without_secrets(saving.state.problems, redactor.redact)
             lines += trouble_lines(trouble, problems)
-            lines.append(spent_line(without_secrets(spent_of(saving.state), redactor.redact)))
+            spent = without_secrets(spent_of(saving.state), redactor.redact)
+            lines.append(spent_line(spent))
+            told = {"verdict": session.config.stash[verdict_key], "spent": to_json(spent)}
+            write_text(run.directory / SAVED, json.dumps(told, indent=1) + "\n")
             session.config.stash[closing_key] = list(map(printable, lines))
 
         run.conduct(saving, [saving_opening(settings.saved_baseline, len(cases), trials)], finish)

@@ -10,8 +10,6 @@ from dataclasses import replace
 import pytest
 
 from pytest_gepa.check.check import Check
-from pytest_gepa.check.state import BASE, TODAY
-from pytest_gepa.errors import SetupError
 from pytest_gepa.front.check_conclusion import conclude
 from pytest_gepa.front.check_session import CheckSession
 from pytest_gepa.front.session import find_cases
@@ -24,7 +22,6 @@ from pytest_gepa.report.check_terminal import opening_line
 from pytest_gepa.report.spent import as_replayed
 from pytest_gepa.run.base_prompts import BasePrompts
 from pytest_gepa.run.directory import STATE_DIRECTORY
-from pytest_gepa.run.stale_copies import refuse_without_effect
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.usage import CaseUsage, load_usage, still_true, under_program
 from pytest_gepa.trace.redact import Redactor
@@ -54,37 +51,7 @@ def compare(
             return conclude_trials(session.config, settings, run, result, redactor)
 
         opening = opening_line(base, len(check.first_cases), len(cases), settings.concurrency)
-        run.conduct(_Doubted(check, base, components), [opening], finish)
-
-
-class _Doubted:
-    """A check at whose end it is asked whether the change arrives anywhere: only both sides' requests tell it of code
-    that reads a copy, where a test of the prompt files has opened them in the same process."""
-
-    def __init__(self, check: Check, base: BasePrompts, components: Sequence[Component]) -> None:
-        self.state = check.state
-        self._check = check
-        self._base = base
-        self._components = {component.id: component for component in components}
-
-    @property
-    def first_cases(self) -> tuple[str, ...]:
-        """The cases that are run at least once under today's prompts."""
-        return self._check.first_cases
-
-    def run(self) -> None:
-        """Run it to its end. Raises `SetupError` where it has compared what cannot differ."""
-        self._check.run()
-        state = self.state
-        cases = {case for _, case in state.rollouts}
-        firsts = ((state.first(BASE, case), state.first(TODAY, case)) for case in cases)
-        pairs = [(before, after) for before, after in firsts if before is not None and after is not None]
-        sides = state.base.texts, state.today.texts
-        try:
-            refuse_without_effect(pairs, sides, self._components, self._base.changed)
-        except SetupError as error:
-            state.stopped, state.has_ended = error.brief, False
-            raise
+        run.conduct(check, [opening], finish)
 
 
 def known_by_these_names(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -21,7 +22,9 @@ from pytest_gepa.wording import for_log
 def run_mode(session: pytest.Session, settings: Settings) -> bool:
     """Run the mode that the settings name. Raises `pytest.UsageError` for what the user can mend."""
     try:
-        with ended_as_by_ctrl_c():
+        # The filters are for the code under test, which does not run here.
+        with ended_as_by_ctrl_c(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             _run(session, settings)
     except GepaError as error:
         raise usage_error(error, settings.redact) from error

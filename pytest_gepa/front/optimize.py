@@ -32,7 +32,6 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.patches import PatchBase
@@ -52,7 +51,7 @@ from pytest_gepa.run.plan import BudgetPlan, plan_budget
 from pytest_gepa.run.recording import recorded_model
 from pytest_gepa.run.resume import EarlierRun, find_earlier
 from pytest_gepa.run.spending import Spending, check_reflection_price
-from pytest_gepa.settings import Settings
+from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout

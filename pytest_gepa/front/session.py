@@ -16,7 +16,7 @@ from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components, named
 from pytest_gepa.prompts.judges import without_judges
 from pytest_gepa.prompts.protected import check_markers
 from pytest_gepa.prompts.stray_markers import check_comments
-from pytest_gepa.report.section import encodable
+from pytest_gepa.report.section import encodable, held
 from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.settings import Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
@@ -108,5 +108,5 @@ def tell_plan(config: pytest.Config, lines: list[str]) -> None:
 def print_lines(stream: IO[str], lines: Sequence[str], *, are_commands: bool = False) -> None:
     """Print lines at once: as they are if they are commands of ours, else as what others may have had a part in."""
     for line in lines:
-        stream.write(f"{line if are_commands else encodable(stream, line)}\n")
+        stream.write(f"{held(stream, line) if are_commands else encodable(stream, line)}\n")
     stream.flush()

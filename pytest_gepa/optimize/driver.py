@@ -127,7 +127,7 @@ class SearchDriver:
                 self._extensions.check()
             with self._lock:
                 tasks = () if self._extensions.has_trouble else self._search.ask()
-                self._opening.make(tasks)
+                self._opening.make(tasks, is_weak=not self._menus.choice.has_gained)
                 if any(isinstance(task, Reflect) for task in tasks):
                     self._proposer.begin_round()
                 for task in tasks:

@@ -254,7 +254,8 @@ class Evaluator:
         if purpose != "repeat":
             state.rollouts[place] = kept
         elif rollout.outcome.is_evidence and place in state.rollouts:
-            trials = self._trials.setdefault(place, [state.rollouts[place]])
+            first = state.rollouts[place]
+            trials = self._trials.setdefault(place, [first] if first.outcome.is_evidence else [])
             trials.append(kept)
             state.usual[place] = _usual(trials)
         if purpose == "repeat" and rollout.candidate == state.search.seed.id:

@@ -13,7 +13,7 @@ from pytest_gepa.optimize.state import RunState
 from pytest_gepa.reflect.propose import MODEL_FREE, ProposedEdit
 
 _MOST_OPENED = 2
-"""So many rounds on one parent: one for what is likeliest, one for all that is stated."""
+"""So many rounds on one parent: one for what is likeliest, one for all that is stated, or for examples alone."""
 
 _FEW = 0.5
 """Where a candidate that a stated rule has made better has no more than this mean score, it is shown an example too."""
@@ -23,7 +23,8 @@ class Opening:
     """Opens the rounds on today's prompts with what the checks of the cases state, if they state anything: first the
     likeliest rule, and where that is no gain, the likeliest ones together with an example. What comes of that is opened
     in the same way, as long as it helps; an example alone is tried there when most cases fail although all rules stand
-    in the prompt. Asked by one thread.
+    in the prompt. Where the rules helped, and the search begins anew at today's prompts all the same, it begins with
+    examples alone if the model is weak. Asked by one thread.
     """
 
     def __init__(self, state: RunState, proposer: Proposer) -> None:
@@ -33,11 +34,13 @@ class Opening:
         self._opened: Counter[str] = Counter()
         self._tried: dict[str, list[ProposedEdit]] = {}
 
-    def make(self, tasks: Sequence[Task]) -> None:
-        """Make the proposals for tasks that are new; where a round has any, no model is asked in it."""
+    def make(self, tasks: Sequence[Task], *, is_weak: bool) -> None:
+        """Make the proposals for tasks that are new; where a round has any, no model is asked in it. `is_weak` says
+        that no edit which the model has written by itself has been a gain.
+        """
         if not self._proposer.has_model:
             return
-        mine = [task for task in tasks if isinstance(task, Reflect) and self._is_mine(task)]
+        mine = [task for task in tasks if isinstance(task, Reflect) and self._is_mine(task, is_weak=is_weak)]
         found: dict[str, ProposedEdit] = {}
         opened: set[str] = set()
         for task in mine:
@@ -62,21 +65,28 @@ class Opening:
         """The task as it is put to the model: of rounds that were opened here it knows nothing."""
         return replace(task, attempt=max(0, task.attempt - self._opened[task.parent.id]))
 
-    def _is_mine(self, task: Reflect) -> bool:
+    def _is_mine(self, task: Reflect, *, is_weak: bool) -> bool:
         """Whether a task is of a round that is opened here: a parent's first one, and the second one where what was
-        tried in the first came to nothing.
+        tried in the first came to nothing, or where a new line begins at today's prompts.
         """
         parent = task.parent
         is_next = task.attempt == self._opened[parent.id] < _MOST_OPENED
         if task.other or not is_next or not self._is_stated(parent):
             return False
+        return self._is_in_vain(task) or (is_weak and parent.id == self._state.search.seed.id)
+
+    def _is_in_vain(self, task: Reflect) -> bool:
+        """Whether all that was tried on a task's parent came to nothing."""
         discarded = {(edit.component, edit.summary) for edit in task.discarded}
-        return all((one.component, one.summary) in discarded for one in self._tried.get(parent.id, ()))
+        return all((one.component, one.summary) in discarded for one in self._tried.get(task.parent.id, ()))
 
     def _proposal(self, task: Reflect) -> ProposedEdit | None:
-        if task.attempt:
-            return self._proposer.all_stated(task)
         search = self._state.search
+        if task.attempt and self._is_in_vain(task):
+            return self._proposer.all_stated(task)
+        if task.attempt:
+            failing, _ = search.pool.ledger.divide(task.parent.id)
+            return self._proposer.examples(task, failing)
         is_poor = task.parent.id != search.seed.id and search.mean(task.parent) <= _FEW
         return self._proposer.likeliest(task, or_example=is_poor)
 

@@ -19,9 +19,8 @@ from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.prompts.components import Component, format_problem
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
-from pytest_gepa.prompts.pairs import json_pair
+from pytest_gepa.prompts.pairs import json_pair, no_answers
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import ConfirmCut, RunClock
 from pytest_gepa.run.crew import Crew
@@ -29,7 +28,7 @@ from pytest_gepa.run.interrupts import undisturbed
 from pytest_gepa.run.journal import Journal
 from pytest_gepa.run.plan import BudgetPlan, confirm_rollouts, search_settings
 from pytest_gepa.run.replaced import filled_in_by_replace, project_sources
-from pytest_gepa.settings import Settings
+from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
 
@@ -74,7 +73,7 @@ class Optimization:
             ancestor=ancestor,
         )
         by_id = {case.id: case for case in cases}
-        self.state = RunState(search)
+        self.state = RunState(search, planned_trials=plan.trials)
         self._max_broken = settings.max_broken
         self._confirmed = settings.confirm
         self._suite = suite
@@ -195,6 +194,7 @@ def make_guard(components: Sequence[Component], cases: Sequence[Case]) -> Guard:
             case_values(case.parameters, case.source),
             is_held_out=case.split == "holdout",
             pair=json_pair(case.parameters, case.source),
+            no_answers=no_answers(case.parameters, case.source),
         )
         for case in cases
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_gepa.evolve.tasks import Reflect
@@ -17,7 +17,7 @@ from pytest_gepa.reflect.joint import propose_jointly
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import PROGRAM, Menu, MenuChoice
 from pytest_gepa.reflect.model import ReflectionModel
-from pytest_gepa.reflect.modelfree import NO_MODEL, ModelFree
+from pytest_gepa.reflect.modelfree import ModelFree
 from pytest_gepa.reflect.propose import (
     PLUGIN,
     EvidenceBudget,
@@ -27,6 +27,7 @@ from pytest_gepa.reflect.propose import (
 )
 from pytest_gepa.reflect.request import Asked, Situation, Version
 from pytest_gepa.reflect.withhold import Withholder
+from pytest_gepa.settings import NO_MODEL
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.trace.redact import REDACTED
@@ -188,6 +189,13 @@ class Proposer:
         if self._extensions.has_proposer:
             return None
         return self._model_free.together(task.parent, task.components, self._failing(task))
+
+    def examples(self, task: Reflect, failing: Sequence[str]) -> ProposedEdit | None:
+        """Examples alone, of the cases that fail under the task's parent."""
+        if self._extensions.has_proposer:
+            return None
+        every = replace(task, failing=tuple(failing))
+        return self._model_free.examples(task.parent, task.components, self._failing(every))
 
     def _failing(self, task: Reflect) -> list[Exhibit]:
         shown = self._exhibits(task)

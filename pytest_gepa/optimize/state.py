@@ -18,8 +18,8 @@ from pytest_gepa.run.history import Resumed
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import ReflectionUsage
+from pytest_gepa.trace.model_calls import is_to_model
 from pytest_gepa.trace.record import StrayCall
-from pytest_gepa.trace.rough import has_price
 
 
 class Screen(Protocol):
@@ -50,7 +50,8 @@ class RunState:
     `rivals` are the candidates that the confirm run judges beside the winner, `repeats` the rollouts that were to show
     whether answers repeat.
     `trial_passes` tells of each trial that was run and gave evidence whether it passed, by candidate and case, then by
-    the trial's name.
+    the trial's name. `trials` is how many a side the confirm run has of each case, `planned_trials` how many it would
+    have had.
 
     How it has ended, each in words that a user reads, "" where it was not so: `search_ended` is the search's own
     reason, `stopped` what has cut it short (time, money, an error), `reflection_failed` the error by which the
@@ -75,6 +76,7 @@ class RunState:
     paid_before: int = 0
     unended: dict[tuple[str, str, str], int] = field(default_factory=dict)
     trials: int = 0
+    planned_trials: int = 1
     winner: Candidate | None = None
     shrink: Shrink | None = None
     stopped: str = ""
@@ -159,7 +161,7 @@ class RunState:
         paid = rollout.charged + rollout.in_vain
         self.charged += paid
         self.paid_before += before
-        self.cached += any(map(has_price, calls)) and not (rollout.charged and paid > before)
+        self.cached += any(map(is_to_model, calls)) and not (rollout.charged and paid > before)
         self.task_models.update(call.model for call in calls if call.model)
 
 

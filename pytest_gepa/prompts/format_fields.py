@@ -8,6 +8,7 @@ from collections import Counter
 from typing import NamedTuple
 
 _SIMPLE_NAME = re.compile(r"(?:[^\W\d]\w*|\d*)(?:\.\w+|\[[^\[\]]*\])*")
+_NUMBER = re.compile(r"\d+")
 _OF_TEMPLATE = re.compile(r"(?<!\$)\$\{[A-Za-z_]\w*\}")
 _FORMAT_LEVELS = 2  # a field may stand in another one's specification, but no deeper
 
@@ -26,8 +27,11 @@ def format_fields(text: str) -> frozenset[str]:
 
 def is_for_format(text: str) -> bool:
     """Whether `text` has fields of `str.format`, and no braces that it could not fill in."""
-    fields = fields_of(text)
-    return bool(fields) and all(_SIMPLE_NAME.fullmatch(field.name) for field in fields or ())
+    names = [field.name for field in fields_of(text) or ()]
+    # `\d{4}` of a regular expression is no field: those with a number are counted from 0 on.
+    numbers = {found[0] for name in names if (found := _NUMBER.match(name))}
+    is_counted = numbers == set(map(str, range(len(numbers))))
+    return bool(names) and is_counted and all(map(_SIMPLE_NAME.fullmatch, names))
 
 
 def fields_of(text: str) -> Counter[Field] | None:

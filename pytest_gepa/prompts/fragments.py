@@ -46,6 +46,9 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:([.,'_])\d{3})(?:\1\d{3})*")
 _DECIMAL = re.compile(r"(?P<whole>\d+|\d{1,3}(?:([.,'_])\d{3})+)(?!\2)[.,](?P<places>\d+)")
 _CODE = re.compile(r"[^\W_]+(?:(?:://|[-_./:@#+])[^\W_]+)+|[^\W_]+")
 _SHORTEST_CODE = 5
+_SPAN = re.compile(r"\d{1,2}-[a-z]{3,}")
+"""`30-day` says no more than `30 days`."""
+
 _SEPARATOR = re.compile(r"[-_./:#+]")
 _LEAST_INSIDE = 4
 # Models write other dashes than people do.
@@ -180,6 +183,8 @@ def _is_telling(word: str) -> bool:
 
 
 def _is_code(text: str) -> bool:
+    if _SPAN.fullmatch(text):
+        return False
     digits = sum(sign.isdigit() for sign in text)
     letters = sum(sign.isalpha() for sign in text)
     if "@" in text or "://" in text:

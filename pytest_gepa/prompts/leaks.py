@@ -52,12 +52,14 @@ class CaseText:
     """One case as plain strings: the values of its parameters and the literal strings of its test.
 
     `pair` is what it gives, "" where that is not known, and the JSON that it wants; None for a case that wants none.
+    `no_answers` are strings of it that are no expected answer, as its test rules them out.
     """
 
     case: str
     values: tuple[str, ...]
     is_held_out: bool = False
     pair: tuple[str, str] | None = None
+    no_answers: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -145,6 +147,8 @@ class Leaks:
         if len(others) != 1:
             return None
         values = self._values(case)
+        if values[others[0]] in self._cases[position].no_answers:
+            return None
         told = values[sent[0]].strip() if len(sent) == 1 else self._told(case, sent)
         return (told, values[others[0]].strip()) if told else None
 

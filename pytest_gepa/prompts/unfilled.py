@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pytest_gepa.prompts.placeholders import literal_segments, placeholders
+from pytest_gepa.prompts.format_fields import format_fields, is_for_format
+from pytest_gepa.prompts.placeholders import FORMAT, literal_segments, placeholders
 
 
 def is_sent_unfilled(text: str, within: frozenset[str], sent: Collection[str]) -> bool:
@@ -12,8 +13,14 @@ def is_sent_unfilled(text: str, within: frozenset[str], sent: Collection[str]) -
     other pieces has all of its lines with placeholders as they are. One message at least must do so.
     """
     fields = placeholders(text, within)
+    # Those without a name (`{}`) are no placeholders to us, and yet `str.format` would fill them in.
+    unnamed = format_fields(text) - fields if FORMAT in within and is_for_format(text) else frozenset()
     lines = dict.fromkeys(line.strip() for line in text.split("\n") if line.strip())
-    held = [line for line in lines if not fields.isdisjoint(placeholders(line, within))]
+    held = [
+        line
+        for line in lines
+        if not fields.isdisjoint(placeholders(line, within)) or any(one in line for one in unnamed)
+    ]
     segments = literal_segments(text)
     showing = [message for message in sent if any(segment in message for segment in segments)]
     return bool(held and showing) and all(line in message for message in showing for line in held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, zip_longest
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.edits import KINDS, Edit, EditError, apply_edits
@@ -20,11 +20,14 @@ from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.attribution import components_used, last_answered
 
-NO_MODEL = "none"
-"""The name of the reflection model by which a run does without one."""
-
 MOST_TOGETHER = 3
 """So many rules are tried in one edit."""
+
+MOST_SHOWN = 4
+"""So many examples are tried in one edit."""
+
+_SHARE_SHOWN = 0.2
+"""No more than this share of the cases is taken for that: each leaves the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,21 @@ class ModelFree:
                 return made
         return None
 
+    def examples(
+        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
+    ) -> ProposedEdit | None:
+        """Examples alone, of answers as different as there are: a weak model may go by what it is shown, and by no rule
+        that it is told. None if there are no two.
+        """
+        by_answer: dict[str, list[_Idea]] = {}
+        for answer, idea in self._exemplary(failing):
+            by_answer.setdefault(answer, []).append(idea)
+        most = min(MOST_SHOWN, int(_SHARE_SHOWN * len(self._cases)))
+        turns = [idea for turn in zip_longest(*by_answer.values()) for idea in turn if idea is not None]
+        chosen = tuple(turns[:most])
+        order = _order(parent, components, failing)[:1]
+        return self._next(parent, order, [chosen]) if len(chosen) > 1 else None
+
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
     ) -> ProposedEdit | None:
@@ -123,12 +141,17 @@ class ModelFree:
                 yield _Idea(Edit("add", "", rule.text), f"{rule.reason}.")
 
     def _examples(self, failing: Sequence[Exhibit]) -> Iterator[_Idea]:
+        return (idea for _, idea in self._exemplary(failing))
+
+    def _exemplary(self, failing: Sequence[Exhibit]) -> Iterator[tuple[str, _Idea]]:
+        """The cases that can be examples, each with the answer that it wants."""
         if "example" in self._kinds:
             for exhibit in failing:
                 pair = self._guard.pair(exhibit.case.id)
                 if pair is not None and len("".join(pair)) <= MOST_EXAMPLE:
                     edit = Edit("example", "", example_text(*pair), exhibit.case.id)
-                    yield _Idea(edit, "this case fails, and shows in what form others may want their answer.")
+                    reason = "this case fails, and shows in what form others may want their answer."
+                    yield pair[1], _Idea(edit, reason)
 
     def _made(self, parent: Candidate, component: str, ideas: Sequence[_Idea]) -> ProposedEdit | None:
         """The proposal, None when the guard refuses it."""
@@ -145,7 +168,7 @@ class ModelFree:
         return ProposedEdit(
             component,
             text,
-            " ".join(idea.reason for idea in ideas),
+            " ".join(dict.fromkeys(idea.reason for idea in ideas)),
             summary=summarize(before, text),
             examples=taken,
             origin=MODEL_FREE,

@@ -6,6 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from pytest_gepa.trace.spans import joined
+
 LEAST = 2_000
 """Characters of a text that is short enough to be read as a whole."""
 
@@ -38,7 +40,7 @@ def nearby(text: str, about: str) -> str:
     ]
     passages: list[str] = []
     room = MOST
-    for start, end in _joined(spans):
+    for start, end in joined(spans):
         if room <= 0:
             break
         passages.append(text[start : min(end, start + room)].strip("\n"))
@@ -51,13 +53,3 @@ def _codes(text: str) -> Iterator[re.Match[str]]:
     for word in _WORD.finditer(text):
         if len(word.group()) > 2 and any(sign.isdigit() for sign in word.group()):
             yield word
-
-
-def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return joined

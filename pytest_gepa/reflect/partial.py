@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from pytest_gepa.reflect.spans import Span
+from pytest_gepa.trace.spans import Span
 
 LEAST = 24
 """Characters in a row that are taken for a piece of a text, and not for chance."""

@@ -9,7 +9,9 @@ from pytest_gepa.reflect.fence import Fence, UnclosedFenceError, find_fences
 _TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|(?<=[\w"\]}])\s*,(?=\s*[}\]])', re.DOTALL)
 # `\times` in a string of JSON is a tab and letters. A line may well begin with "eq", but hardly behind a space.
 _COMMAND = r"times|text|theta|tau|rho|right|frac|forall|beta|begin|bar|(?<=[ $({]\\)(?:neq|nabla|nu|not)"
-_LATEX = re.compile(rf"\\(?:(?P<command>(?:{_COMMAND})(?![A-Za-z]))|.)", re.DOTALL)
+# JSON has no escape for other signs than these: `\d` can only be meant as it stands.
+_NO_ESCAPE = r"""[^\s"'\\/bfnrtu]"""
+_LATEX = re.compile(rf"\\(?:(?P<command>(?:{_COMMAND})(?![A-Za-z])|{_NO_ESCAPE})|.)", re.DOTALL)
 _DIFF_INFO = frozenset({"diff", "patch", "udiff"})
 _DIFF = re.compile(r"\s*(?:diff --git |@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@|--- .*\n\+\+\+ )")
 _ELISION = re.compile(
@@ -26,7 +28,8 @@ _CODE = re.compile(
 
 
 def with_whole_commands(text: str) -> str:
-    """JSON whose strings hold commands of LaTeX with one backslash (`\\times`), with two."""
+    """JSON whose strings hold commands of LaTeX or of regular expressions with one backslash (`\\times`, `\\d`), with
+    two."""
     return _LATEX.sub(lambda found: f"\\{found[0]}" if found["command"] else found[0], text)
 
 

@@ -20,13 +20,13 @@ from pytest_gepa.reflect.calls import (
     vectors,
 )
 from pytest_gepa.reflect.conversation import Conversation, collapsed, last_asked
+from pytest_gepa.reflect.edited_prompt import EditedPrompt
 from pytest_gepa.reflect.failure import Failure, read_failure
 from pytest_gepa.reflect.fit import EvidencePart, Rank, Section
 from pytest_gepa.reflect.nearby import nearby
 from pytest_gepa.reflect.scrub import scrub, scrub_output
-from pytest_gepa.reflect.target import Target
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
-from pytest_gepa.trace.cut import cut_middle, cut_report
+from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, cut_report, level
 from pytest_gepa.trace.trajectory import Call, Message
 
 __all__ = ["Exhibit", "Narrator", "one_line"]
@@ -73,7 +73,7 @@ class Narrator:
         for name, text in sorted(components.items(), key=lambda item: (item[0] not in targets, item[0])):
             if text.strip():
                 self._texts.setdefault(text.strip(), name)
-        self._targets = [Target(name, text) for text, name in self._texts.items() if name in targets]
+        self._edited = [EditedPrompt(name, text) for text, name in self._texts.items() if name in targets]
         self._is_program = any(map(is_program, targets))
         self._shown: dict[str, str] = {}
         self._telling: dict[str, str] = {}
@@ -112,7 +112,7 @@ class Narrator:
                 )
             )
         said = _said(_read_failure(exhibit).printed, exhibit.rollout)
-        failure = EvidencePart("Failure:", cut_report(said, _BRIEF["failure"]), Rank.failure)
+        failure = EvidencePart("Failure:", _in_short(said, _BRIEF["failure"]), Rank.failure)
         return Section(one_line(exhibit.case.nodeid), (*shown, failure))
 
     def passing(self, exhibit: Exhibit) -> Section:
@@ -139,7 +139,7 @@ class Narrator:
         calls = exhibit.rollout.trajectory.calls
         answered = [calls[at] for at in answers_among(calls)]
         call = next(
-            (call for call in reversed(answered) if self._uses_target(call)),
+            (call for call in reversed(answered) if self._uses_edited(call)),
             answered[-1] if answered else None,
         )
         asked = last_asked(call) if call else None
@@ -149,7 +149,7 @@ class Narrator:
                 for part in self._parameters(exhibit.case)
             )
         else:
-            text = self._without_target(scrub(asked.content))
+            text = self._without_edited(scrub(asked.content))
             yield EvidencePart("Input:", cut_middle(text, _BRIEF["input"]), ranks[0])
         if call is not None and call.answer is not None:
             text = said(call.answer)
@@ -168,7 +168,7 @@ class Narrator:
         if not groups and not self._is_program:
             yield EvidencePart("No call to a model was seen.", "", Rank.input)
         answered = answers_among([call for call, _ in groups])
-        using = [index for index in answered if self._uses_target(groups[index][0])][-_TOLD_CALLS:]
+        using = [index for index in answered if self._uses_edited(groups[index][0])][-_TOLD_CALLS:]
         first = next((index for index, (call, _) in enumerate(groups) if call.kind != "embedding"), 0)
         conversation = Conversation()
         offered: _Offer = ((), "", ())
@@ -251,7 +251,7 @@ class Narrator:
         text = said(message)
         if passages := self._telling.get(text):
             yield EvidencePart(f"{label}, what is in it about this case:", passages, Rank.input)
-        yield self._block(f"{label}:", self._without_target(text), rank)
+        yield self._block(f"{label}:", self._without_edited(text), rank)
 
     def _outcome(self, call: Call, prefix: str, times: int, rank: Rank) -> Iterator[EvidencePart]:
         again = f" ({times} times the same)" if times > 1 else ""
@@ -287,16 +287,16 @@ class Narrator:
         name = self._texts.get(message.content.strip())
         return f"(the text of {name})" if name else ""
 
-    def _without_target(self, text: str) -> str:
+    def _without_edited(self, text: str) -> str:
         """A message without what it has of a prompt to edit: that stands in the request already."""
-        for target in self._targets:
-            text = target.taken_from(text)
+        for prompt in self._edited:
+            text = prompt.taken_from(text)
         return text
 
-    def _uses_target(self, call: Call) -> bool:
+    def _uses_edited(self, call: Call) -> bool:
         """Whether the request is likely to hold a prompt to edit."""
         contents = [message.content for message in call.request if message.role not in ("assistant", "tool")]
-        return any(target.is_in((*contents, *call.other_texts)) for target in self._targets)
+        return any(prompt.is_in((*contents, *call.other_texts)) for prompt in self._edited)
 
 
 def _telling_results(calls: Sequence[Call], about: str) -> dict[str, str]:
@@ -321,6 +321,13 @@ def _read_failure(exhibit: Exhibit) -> Failure:
     case = exhibit.case
     names = [name for name, _ in case.parameters]
     return read_failure(scrub(exhibit.rollout.trajectory.failure), case.source.split("\n"), names)
+
+
+def _in_short(text: str, limit: int) -> str:
+    """A failure with its long lines cut first: beside a long answer, what it was compared with would be gone."""
+    lines = text.split("\n")
+    most = max(4 * MARK_ROOM, level([byte_length(line) for line in lines], limit - len(lines)))
+    return cut_report("\n".join(cut_middle(line, most) for line in lines), limit)
 
 
 def _said(text: str, rollout: Rollout) -> str:

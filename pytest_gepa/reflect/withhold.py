@@ -12,11 +12,11 @@ from pytest_gepa.reflect.belongings import belongings
 from pytest_gepa.reflect.occurrences import Occurrences
 from pytest_gepa.reflect.partial import Pieces
 from pytest_gepa.reflect.plain import Plain
-from pytest_gepa.reflect.spans import Span, joined, marked, outside
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.sources import Source
 from pytest_gepa.trace.rewrite import rewrite_trajectory, same
+from pytest_gepa.trace.spans import Span, joined, marked, outside
 from pytest_gepa.trace.trajectory import Trajectory
 
 SHORTEST = 4

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_gepa.audit.plan import AuditPlan, PromptPlan
-from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import capped, row
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.run.plan import BudgetPlan
-from pytest_gepa.settings import Settings
+from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.wording import count, dollars, printable, some
@@ -31,7 +30,7 @@ def audit_plan_lines(
     lines = [
         row(
             "baseline",
-            f"{plan.cases * plan.trials} rollouts = {count(plan.cases, 'case')} x "
+            f"{count(plan.cases * plan.trials, 'rollout')} = {count(plan.cases, 'case')} x "
             f"{count(plan.trials, 'trial')}; a rollout is one run of one case",
         ),
         row(

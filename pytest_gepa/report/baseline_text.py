@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pytest_gepa.check.baselines import Baseline, Matched
-from pytest_gepa.reflect.modelfree import NO_MODEL
+from pytest_gepa.check.rounds import most_trials
 from pytest_gepa.report.check_baseline import LISTED
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.rows import row
 from pytest_gepa.report.simulated import WARNING, is_simulated
 from pytest_gepa.run.base_prompts import PromptChange
 from pytest_gepa.run.plan import BudgetPlan
-from pytest_gepa.settings import Settings
+from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.verdict.sequential import CAP, CLEAN, most_provable
-from pytest_gepa.wording import count
+from pytest_gepa.wording import count, dollars
 
 LISTED_DIFFERENCES = 20
 FRESH = "all asked anew"
@@ -40,12 +40,14 @@ def saving_plan(
     settings: Settings, cases: Sequence[Case], trials: int, usage: Mapping[str, CaseUsage]
 ) -> list[str]:
     """The plan of a baseline that would be saved."""
+    each = sorted({most_trials(case, settings) for case in cases})
+    a_case = f"{each[0]}" if len(each) == 1 else f"{each[0]} to {each[-1]}"
     return [
         row("baseline", f"{settings.saved_baseline} would be saved"),
         row("cases", f"{len(cases):,}"),
         row(
             "rollouts",
-            f"at most {trials:,}, {settings.trials or CAP} a case; those that reach no model run once",
+            f"at most {trials:,}, {a_case} a case; those that reach no model run once",
         ),
         *_price(settings, cases, trials, usage),
         "nothing was run",
@@ -95,20 +97,19 @@ def _price(
 ) -> list[str]:
     budget = BudgetPlan(rollouts, rollouts, 0, 0, 1)
     lines = expected_lines(replace(settings, max_cost=None), cases, NO_MODEL, budget, usage, None, FRESH)
-    return lines if settings.max_cost is None else [*lines, row("cap", f"${settings.max_cost:.2f}")]
+    return lines if settings.max_cost is None else [*lines, row("cap", dollars(settings.max_cost))]
 
 
 def saved_lines(name: str, baseline: Baseline) -> list[str]:
     """What has been saved: a baseline of one case or more."""
     numbers = sorted({case.trials for case in baseline.cases.values()})
-    each = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    each = count(numbers[0], "trial") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} trials"
     passed = sum(case.passed for case in baseline.cases.values())
     trials = sum(case.trials for case in baseline.cases.values())
     return [
         row(
             "baseline",
-            f"{name}: {count(len(baseline.cases), 'case')}, {each} trials each, {passed:,} of "
-            f"{trials:,} passed",
+            f"{name}: {count(len(baseline.cases), 'case')}, {each} each, {passed:,} of {trials:,} passed",
         ),
         row("models", ", ".join(baseline.models) or "none")
         + (f", {WARNING}" if is_simulated(baseline.models) else ""),

@@ -171,12 +171,13 @@ def _examples(candidate: Candidate, labels: Mapping[str, str]) -> tuple[TakenCas
 
 
 def _search_tally(state: RunState, candidate: str, left_out: Collection[str]) -> Tally:
-    """A candidate's score in the search, without the cases that are left out."""
-    ledger = state.search.pool.ledger
-    rollouts = {case: rollout for (name, case), rollout in state.standing.items() if name == candidate}
-    # Cases that nothing can change were run under today's prompts only.
-    seed = state.search.seed.id
-    rollouts = {case: state.standing[seed, case] for case in ledger.inherited} | rollouts
+    """A candidate's score in the search, without the cases that are left out. What it was not run on, as nothing can
+    change it or the run was cut short, stands as under today's prompts.
+    """
+    ledger, seed = state.search.pool.ledger, state.search.seed.id
+    today = {case: rollout for (name, case), rollout in state.standing.items() if name == seed}
+    own = {case: rollout for (name, case), rollout in state.standing.items() if name == candidate}
+    rollouts = {case: today[case] for case in ledger.active} | own
     graded = [
         (ledger.cases[case].weight, rollout.score, rollout.outcome is Outcome.passed)
         for case, rollout in rollouts.items()

@@ -27,7 +27,7 @@ def compared_markdown(result: CheckResult, saved: SavedBaseline) -> list[str]:
     )
     if result.changes:
         listed = some([code(change.component, 100) for change in result.changes], LISTED)
-        lines.append(f"- {count(len(result.changes), 'prompt')} not as it was then: {listed}")
+        lines.append(f"- {count(len(result.changes), 'prompt')} not as then: {listed}")
     else:
         lines.append("- Every prompt has the text that it had then")
     apart = _apart(saved)

@@ -19,7 +19,7 @@ from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
 from pytest_gepa.trace.attribution import last_answered
 from pytest_gepa.trace.cut import cut_middle
-from pytest_gepa.verdict.judge import CaseScore, judge
+from pytest_gepa.verdict.judge import ALPHA, CaseScore, judge
 from pytest_gepa.verdict.sequential import Tier
 from pytest_gepa.wording import count
 
@@ -27,8 +27,6 @@ KEPT_BYTES = 4_000
 """Of an answer and of a failure, so much is kept in the result."""
 
 REASON_BYTES = 300
-
-PROVEN = 0.05
 
 
 def build_check(
@@ -57,10 +55,11 @@ def build_check(
     trouble = tuple(trouble_of(state, labels))
     verdict, reason = _verdict(state, base, checks, saved, trouble)
     rule = settings.fail_on or DEFAULT_RULE
-    has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < PROVEN)
+    has_fallen = judged.effect < 0 and (bool(regressed) or judged.p_value < ALPHA)
+    is_silent = any(check.tier == "trouble" for check in checks)
     broken = (
         (f"--gepa-fail-on={rule}", _is_broken(rule, checks, judged.effect if has_fallen else 0.0)),
-        ("--gepa-fail-on-trouble", settings.fails_on_trouble and bool(trouble or state.stopped)),
+        ("--gepa-fail-on-trouble", settings.fails_on_trouble and (is_silent or bool(state.stopped))),
     )
     broken_rules = tuple(option for option, is_broken in broken if is_broken)
     return CheckResult(
@@ -124,7 +123,7 @@ def _why_unmade(state: CheckState, checks: Sequence[CaseCheck], trouble: Sequenc
         return ""
     if not checks and state.passed_over and _may_be_concerned(state):
         return f"all cases that may use what has changed ({len(state.passed_over):,}) are skipped, or expected to fail"
-    if trouble and all(check.tier == "trouble" for check in checks):
+    if trouble and checks and all(check.tier == "trouble" for check in checks):
         first = cut_middle(trouble[0].reason, REASON_BYTES)
         return f"{count(len(trouble), 'case')} ended in trouble; the first: {first}"
     if checks and all(check.tier in ("trouble", "failing") for check in checks):
@@ -144,6 +143,11 @@ def _why_none(state: CheckState, base: BasePrompts) -> str:
         return (
             f"{count(len(state.on_new_prompts), 'case')} that may use what has changed cannot run at {base.name}, as a "
             "prompt that it has not is used besides: nothing was compared"
+        )
+    if state.alike:
+        return (
+            f"the change reaches no request: {count(len(state.alike), 'case')} that read a changed prompt asked for "
+            f"the same as under the prompts of {base.name}"
         )
     return "no case uses a prompt that has changed"
 

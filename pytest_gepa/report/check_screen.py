@@ -7,10 +7,8 @@ from collections.abc import Callable
 from operator import is_not
 from typing import IO
 
-from rich.console import Console
-from rich.status import Status
-
 from pytest_gepa.check.state import CheckState
+from pytest_gepa.report.status_line import StatusLine
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.verdict.sequential import Trials
 from pytest_gepa.wording import count, duration
@@ -23,8 +21,8 @@ class CheckTerminal:
         self._judged: tuple[Trials, ...] = ()
         self._undecided = 0
         self.feed: Callable[[Rollout], None] = lambda rollout: None
-        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
-        self._status: Status | None = None
+        self._line = StatusLine(stream)
+        self._is_begun = False
 
     def first_trial(self, rollout: Rollout) -> None:
         """A case has been run under today's prompts: pytest shows it in its own way."""
@@ -32,14 +30,13 @@ class CheckTerminal:
 
     def progress(self, state: CheckState) -> None:
         """Refresh the status line, once the first trials are over."""
-        if not self._console.is_terminal or not (state.trials or state.planned):
+        if not self._line.is_live or not (state.trials or state.planned):
             return
-        if self._status is None:
-            self._console.print()
-            self._status = Status("", console=self._console, spinner="line")
-            self._status.start()
+        if not self._is_begun:
+            self._line.console.print()
+            self._is_begun = True
         elapsed = duration(time.monotonic() - state.started)
-        self._status.update(f"gepa: {self._standing(state)}, {count(state.charged, 'rollout')}, {elapsed}")
+        self._line.show(f"gepa: {self._standing(state)}, {count(state.charged, 'rollout')}, {elapsed}")
 
     def _standing(self, state: CheckState) -> str:
         if state.planned:
@@ -53,6 +50,4 @@ class CheckTerminal:
 
     def close(self) -> None:
         """Take the status line away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._line.close()

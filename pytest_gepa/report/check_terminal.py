@@ -38,7 +38,7 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
         lines += [*_case_lines(worst, result), *_diff_lines(result, worst), ""]
     state = " - FAILED" if result.failed else ""
     lines.append(row("verdict", f"{result.verdict}: {result.reason}{state}"))
-    if result.cases:
+    if any(case.base.trials and case.today.trials for case in result.cases):
         low, high = (100 * bound for bound in result.interval)
         lines.append(
             row(

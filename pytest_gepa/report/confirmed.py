@@ -41,6 +41,7 @@ def gain_to_prove(
     for rollout in known:
         if rollout.score is not None:
             scores.setdefault(rollout.case, []).append(rollout.score)
+    trials = state.trials or (1 if state.has_repeated_exactly else state.planned_trials)
     searched = {case.id for case in cases if case.split == "search"}
     if state.is_confirmed and state.winner is not None:
         groups = _tied(state, state.winner, searched)
@@ -51,7 +52,7 @@ def gain_to_prove(
     seen = [
         SeenCase(
             tuple(scores[case.id]),
-            case.trials or max(state.trials, 1),
+            case.trials or trials,
             case.weight,
             groups.get(case.id, ""),
         )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pytest_gepa.cost.prices import NANO, PriceList, Tokens
-from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.rows import row
 from pytest_gepa.run.plan import BudgetPlan, confirm_rollouts
 from pytest_gepa.run.spending import CONFIRM_PART, MARGIN, trials_within
-from pytest_gepa.settings import Settings
+from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
 from pytest_gepa.wording import count, dollars, mean_calls
@@ -126,7 +125,7 @@ def _reflections(
     # The rollouts that were counted are those of the search and of its shrinking.
     replies = round(ratio * (budget.search + budget.shrink))
     said = _product(prices, model, tokens, paid)
-    before = redact(reflection.model)  # as a run has noted it, but for those of older versions
+    before = redact(reflection.model)  # a run has noted it so; what is a secret today may be another
     other = "" if redact(model) == before else f", as those of {before}"
     line = row(
         "reflections",

@@ -34,6 +34,9 @@ from pytest_gepa.report.result import (
 )
 from pytest_gepa.wording import count, name_without_file, named_models, p_words, passed, points, some
 
+REFUSED = "git would not take this patch"
+"""So a warning begins, behind the patch's name."""
+
 LISTED_CASES = 40
 LISTED_FINDINGS = 4
 ORIGIN_WORDS = {"model-free": "model-free change", "plugin": "change by a plugin"}

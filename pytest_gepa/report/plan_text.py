@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.placeholders import declared, placeholders
-from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.phrases import groups_words, provable_words
 from pytest_gepa.report.rows import row
 from pytest_gepa.run.plan import BudgetPlan
-from pytest_gepa.settings import Settings
+from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.suite.rollout import Case, file_of
 from pytest_gepa.suite.ties import group_count
 from pytest_gepa.suite.usage import CaseUsage, ReflectionUsage

@@ -22,6 +22,11 @@ def print_section(stream: TextIO, title: str, lines: Sequence[str], verdict: str
 
 
 def encodable(stream: IO[str], text: str) -> str:
-    """Text of others that the stream's encoding can hold: a terminal in ASCII must not end a paid run."""
+    """Text of others as a stream may be given it."""
+    return held(stream, for_log(text))
+
+
+def held(stream: IO[str], text: str) -> str:
+    """Text that the stream's encoding can hold: a terminal in ASCII must not end a paid run."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    return for_log(text).encode(encoding, "backslashreplace").decode(encoding)
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO
 
-from rich.console import Console
-from rich.status import Status
 from rich.text import Text
 
 from pytest_gepa.evolve.tasks import Decision
@@ -19,14 +17,16 @@ from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import has_called_prompts
 from pytest_gepa.prompts.programs import is_program
-from pytest_gepa.reflect.modelfree import NO_MODEL
 from pytest_gepa.report.needs import needs_words
+from pytest_gepa.report.patches import REFUSED
 from pytest_gepa.report.phrases import drop_words, groups_words, price, provable_words, resumed_words
 from pytest_gepa.report.rates import rates_lines
 from pytest_gepa.report.result import Result, Spent
 from pytest_gepa.report.rows import capped, row
 from pytest_gepa.report.section import encodable
 from pytest_gepa.report.simulated import WARNING
+from pytest_gepa.report.status_line import StatusLine
+from pytest_gepa.settings import NO_MODEL
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.wording import at_a_time, count, dollars, duration, p_words, passed, points, printable, some
 
@@ -64,11 +64,11 @@ class Terminal:
     def __init__(
         self, stream: IO[str], budget: int, feed: Callable[[Rollout], None], redact: Callable[[str], str]
     ) -> None:
-        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._line = StatusLine(stream)
+        self._console = self._line.console
         self._budget = budget
         self._feed = feed
         self._redact = redact
-        self._status: Status | None = None
         self._baseline_over = False
 
     def baseline_rollout(self, rollout: Rollout) -> None:
@@ -77,11 +77,8 @@ class Terminal:
 
     def progress(self, phase: str, state: RunState) -> None:
         """Refresh the status line."""
-        if self._console.is_terminal and self._baseline_over:
-            if self._status is None:
-                self._status = Status("", console=self._console, spinner="line")
-                self._status.start()
-            self._status.update(encodable(self._console.file, self._progress_line(phase, state)))
+        if self._line.is_live and self._baseline_over:
+            self._line.show(self._progress_line(phase, state))
 
     def decision(self, decision: Decision, state: RunState) -> None:
         """Print what the search has decided."""
@@ -102,9 +99,7 @@ class Terminal:
 
     def close(self) -> None:
         """Take the status line away."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._line.close()
 
     def _progress_line(self, phase: str, state: RunState) -> str:
         pool = state.search.pool
@@ -287,6 +282,8 @@ def _last_lines(result: Result, directory: str, command: str, resumable: bool) -
     others += f", {proven} of them proven better too" if proven else ""
     lines = [row("report", f"{directory}/report.html{others}")]
     if result.verdict == "proven" and command:
+        if any(told.startswith(f"{result.patch}: {REFUSED}") for told in result.warnings):
+            return [*lines, row("not to be applied", f"{directory}/best.patch, which git would not take")]
         return [*lines, "review the patch, then take it with:", command]
     if result.patch:
         place = f"{directory}/frontier/{result.patch.rsplit('/', 1)[-1]}"

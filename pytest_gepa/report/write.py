@@ -20,7 +20,13 @@ from pytest_gepa.redaction import redact_between, without_secrets
 from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.page import build_page, render_page
-from pytest_gepa.report.patches import PatchBase, candidate_patch, frontier_message, winner_message
+from pytest_gepa.report.patches import (
+    REFUSED,
+    PatchBase,
+    candidate_patch,
+    frontier_message,
+    winner_message,
+)
 from pytest_gepa.report.result import Result
 from pytest_gepa.run.directory import write_file, write_text
 from pytest_gepa.suite.rollout import Case
@@ -64,7 +70,7 @@ def write_run(
             warn(f"{shown} could not be made: {error}", shown)
             return ""
         if problem:
-            warn(f"{shown}: git would not take this patch: {problem}", shown)
+            warn(f"{shown}: {REFUSED}: {problem}", shown)
         return shown
 
     winner = state.winner or state.search.seed

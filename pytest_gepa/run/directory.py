@@ -13,6 +13,9 @@ from pytest_gepa.errors import GepaError
 
 STATE_DIRECTORY = ".gepa"
 
+SAVED = "saved.json"
+"""What a run leaves in its directory that has saved a baseline, or could not."""
+
 
 def state_directory(rootdir: Path) -> Path:
     """`.gepa` in the rootdir, which git ignores without being told. Raises `GepaError` where it cannot be written."""

@@ -18,7 +18,8 @@ from pytest_gepa.cost.purse import STOP_WORDS, CapState, dollars
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.suite.rollout import Case, Rollout
-from pytest_gepa.trace.rough import has_price, tokens_of
+from pytest_gepa.trace.model_calls import is_to_model
+from pytest_gepa.trace.rough import tokens_of
 from pytest_gepa.trace.trajectory import Call
 
 MARGIN = 1.3
@@ -179,14 +180,14 @@ class Spending:
 
     def list_price(self, calls: Sequence[Call]) -> float | None:
         """What calls cost in USD when no answer is stored, None where the price of one is not known."""
-        priced = [call for call in calls if has_price(call)]
+        priced = [call for call in calls if is_to_model(call)]
         if any(self.prices.find(call.model) is None for call in priced):
             return None
         return usd(sum(map(self._fresh_price, priced)))
 
     def _fresh_price(self, call: Call) -> int:
         """What a call costs when its answer is not stored."""
-        tariff = self.prices.find(call.model) if has_price(call) else None
+        tariff = self.prices.find(call.model) if is_to_model(call) else None
         return 0 if tariff is None else tariff.price(tokens_of(call))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
-from pytest_gepa.trace.rough import has_price
+from pytest_gepa.trace.model_calls import is_to_model
 
 UNREACHED = "no case reached a model"
 REASON_BYTES = 300
@@ -32,7 +32,7 @@ def first_failure(rollouts: Iterable[Rollout]) -> str:
 
 def has_reached_a_model(rollouts: Iterable[Rollout]) -> bool:
     """Whether any case has called a model, or used a prompt in a way that is known."""
-    return any(one.uses or any(map(has_price, one.trajectory.calls)) for one in rollouts)
+    return any(one.uses or any(map(is_to_model, one.trajectory.calls)) for one in rollouts)
 
 
 def why_unreached(rollouts: Sequence[Rollout]) -> str:

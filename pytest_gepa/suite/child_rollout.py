@@ -23,8 +23,9 @@ from pytest_gepa.trace.condense import WHOLE_BYTES, condense
 from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.trace.model_calls import to_models
 from pytest_gepa.trace.record import Recorded
-from pytest_gepa.trace.redact import Redactor, rewrite_tree
+from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import NotRecorded
+from pytest_gepa.trace.rewrite import rewrite_tree
 from pytest_gepa.trace.trajectory import Call, Step, Trajectory
 
 CAPTURED_CHARACTERS = 100_000

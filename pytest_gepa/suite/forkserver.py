@@ -86,8 +86,8 @@ class _Watch:
 
 
 def _preload(file: str, watch: _Watch) -> None:
-    """Import the modules that a file tells of; it then tells those that read a prompt or started a thread, which no
-    fork would have, and the number of threads."""
+    """Import the modules that a file tells of; it then tells those that read a prompt or started a thread that no fork
+    would have, and the number of threads."""
     with open(file, encoding="utf-8") as stream:
         told = json.load(stream)
     tainted = []
@@ -101,6 +101,8 @@ def _preload(file: str, watch: _Watch) -> None:
                 with contextlib.suppress(BaseException):
                     importlib.import_module(name)
             before, running = running, threads.count()
+            if running > before:
+                running = threads.left_at_fork(before)
             if watch.has_opened or running > before:
                 tainted.append(name)
         _warm()

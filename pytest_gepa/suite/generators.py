@@ -12,10 +12,13 @@ from typing import Any
 from pytest_gepa.trace.import_hook import ImportWatch
 
 _NUMPY = "numpy.random"
+_SHARED = {"faker.generator": "random", "factory.random": "randgen"}
+"""Modules that have one `random.Random` for all who use them, and its name."""
 
 
 class Generators:
-    """Those of `random` and of NumPy, in a process that collects cases and may be forked.
+    """Those of `random`, of NumPy and of libraries whose users share one, in a process that collects cases and may be
+    forked.
 
     What nobody has seeded is drawn anew in each process: siblings would make the same "random" names. Where a conftest
     or a test's module has seeded when it was imported, chance is meant to be the same in every run. So each case begins
@@ -24,11 +27,12 @@ class Generators:
 
     def __init__(self) -> None:
         self._all = [_Generator(random.seed, random.random, random.getstate)]
-        # Whoever uses NumPy imports it; it costs too much to be imported for nothing.
-        if _NUMPY in sys.modules:
-            self._adopt(sys.modules[_NUMPY])
-        else:
-            ImportWatch((_NUMPY,), self._adopt).start()
+        # Whoever uses one imports it; NumPy costs too much to be imported for nothing.
+        names = (_NUMPY, *_SHARED)
+        for name in names:
+            if name in sys.modules:
+                self._adopt(sys.modules[name])
+        ImportWatch([name for name in names if name not in sys.modules], self._adopt).start()
 
     def end_collection(self) -> None:
         """Look what has been seeded by now, as everything has been imported."""
@@ -46,7 +50,11 @@ class Generators:
             generator.begin(case)
 
     def _adopt(self, module: ModuleType) -> None:
-        self._all.append(_Generator(module.seed, module.random, module.get_state))
+        name = module.__name__
+        if name == _NUMPY:
+            self._all.append(_Generator(module.seed, module.random, module.get_state))
+        elif isinstance(own := getattr(module, _SHARED[name], None), random.Random):
+            self._all.append(_Generator(own.seed, own.random, own.getstate))
 
 
 class _Generator:

@@ -66,6 +66,8 @@ def environment_roots() -> frozenset[str]:
     found = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     found.update(site.getsitepackages())
     found.add(site.getusersitepackages())
+    # An environment that lies over another one (`uv run --with`) has that one's packages on its path and nowhere else.
+    found.update(path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages"))
     return frozenset(os.path.realpath(path) + os.sep for path in found)
 
 

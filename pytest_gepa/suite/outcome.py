@@ -44,6 +44,10 @@ INFRASTRUCTURE = {
     "builtins": ("ConnectionError", "TimeoutError", "MemoryError"),
     "asyncio": ("TimeoutError",),
     "asyncio.exceptions": ("TimeoutError",),
+    "concurrent": ("TimeoutError",),  # none of Python's own before 3.11
+    "multiprocessing": ("TimeoutError",),
+    "subprocess": ("TimeoutExpired",),
+    "grpc": ("RpcError",),
 }
 OF_THE_ADDRESS = ("UnsupportedProtocol", "TooManyRedirects", "ContentTypeError")
 """Of these the exceptions, beside each that is a `ValueError`, by which a client finds fault with an address or with
@@ -75,6 +79,19 @@ WITHOUT_KEY_WORDS = {
 OF_THE_REQUEST = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 """Statuses by which a server finds fault with what was asked. That may be a prompt's doing: an agent that looks for a
 thing which is not there, a request that has become invalid."""
+
+OF_THE_CALL = frozenset(
+    {
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+    }
+)
+"""Statuses of gRPC that do the same."""
 
 UNSERVED = frozenset({401, 402, 403, 404, 407, 408, 409, 425, 429})
 """Statuses by which a model's server tells of the account, the model's name or its own state, as do those from 500."""
@@ -121,7 +138,7 @@ def is_infrastructure(error: BaseException) -> bool:
             continue
         seen.add(id(current))
         is_listed = any(_is_listed(base) for base in type(current).__mro__)
-        is_of_the_text = _status_of(current) in OF_THE_REQUEST or _is_of_the_address(current)
+        is_of_the_text = _finds_fault(current) or _is_of_the_address(current)
         if is_listed and not is_of_the_text:
             return True
         if _is_without_key(current) or _is_shared_out(current):
@@ -138,6 +155,21 @@ def _is_listed(kind: type) -> bool:
     module = kind.__module__
     package = module if module in INFRASTRUCTURE else module.split(".", 1)[0]
     return kind.__name__ in INFRASTRUCTURE.get(package, ())
+
+
+def _finds_fault(error: BaseException) -> bool:
+    """Whether an exception has a status by which a server finds fault with what was asked."""
+    return _status_of(error) in OF_THE_REQUEST or _grpc_status(error) in OF_THE_CALL
+
+
+def _grpc_status(error: BaseException) -> str:
+    """The name of the status that an exception of gRPC has, "" for any other."""
+    if all(kind.__module__.split(".", 1)[0] != "grpc" for kind in type(error).__mro__):
+        return ""
+    try:
+        return str(error.code().name)  # type: ignore[attr-defined]
+    except Exception:  # what others have made of it is theirs
+        return ""
 
 
 def _is_of_the_address(error: BaseException) -> bool:

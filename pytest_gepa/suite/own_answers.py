@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_gepa.suite.rollout import Outcome, Rollout
-from pytest_gepa.trace.rough import has_price
+from pytest_gepa.trace.model_calls import is_to_model
 from pytest_gepa.wording import count
 
 _MEND = (
@@ -75,4 +75,4 @@ def _end(rollout: Rollout) -> tuple[object, ...]:
 
 def _asks(rollout: Rollout) -> bool:
     """Embeddings are computed and not drawn: to ask for them anew makes no new trial."""
-    return any(has_price(call) and call.kind != "embedding" for call in rollout.trajectory.calls)
+    return any(is_to_model(call) and call.kind != "embedding" for call in rollout.trajectory.calls)

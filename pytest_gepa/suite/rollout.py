@@ -116,7 +116,7 @@ class Rollout:
     of its process had asked, which may have kept the answers. `unopened` are those whose own text reached a
     request though nothing in its process, nor what that started, had opened the file.
     `renderings` tell what the components' Jinja2 templates were rendered with. `reached` is how far a test got before
-    it failed, greater when it got further (see `Progress`), () when that is not known. `reports` are pytest's own
+    it failed, greater when it got further (see `Reach`), () when that is not known. `reports` are pytest's own
     reports, serialised, to be fed into the user's session. `in_vain` counts the attempts before this one that were
     charged too: they ended in trouble, so that the case was run again.
     """

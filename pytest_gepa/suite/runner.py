@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import site
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,8 +48,16 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_package(environ: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which a new Python finds this package, whatever its `sys.path` will be later."""
-    paths = [str(Path(__file__).parents[2]), *filter(None, [environ.get("PYTHONPATH")])]
+    """An environment in which a new Python finds this package, whatever its `sys.path` will be later.
+
+    An installed one is found as it is. Before the standard library, a backport beside it (`argparse`, `dataclasses`)
+    would be taken for a module of Python's own.
+    """
+    home, installed = str(Path(__file__).parents[2]), sysconfig.get_paths()
+    places = (installed["purelib"], installed["platlib"], *site.getsitepackages())
+    if os.path.realpath(home) in map(os.path.realpath, places):
+        return dict(environ)
+    paths = [home, *filter(None, [environ.get("PYTHONPATH")])]
     return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 

@@ -25,13 +25,12 @@ from pytest_gepa.suite.child_rollout import RolloutMaker
 from pytest_gepa.suite.collect import case_id, identify, namesakes, told_parameters
 from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.fixture_watch import FixtureWatch
+from pytest_gepa.suite.foreign_servers import ForeignServers
 from pytest_gepa.suite.generators import Generators
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.modules import PreloadedLater
-from pytest_gepa.suite.neighbours import Neighbours
 from pytest_gepa.suite.overlay import BoundOverlay, Overlay
 from pytest_gepa.suite.places import PlacesOfParent
-from pytest_gepa.suite.progress import Progress
 from pytest_gepa.suite.pytest_internals import (
     adapt_child_config,
     adapt_early_options,
@@ -42,6 +41,7 @@ from pytest_gepa.suite.pytest_internals import (
     redirect_cache,
     run_phases,
 )
+from pytest_gepa.suite.reach import Reach
 from pytest_gepa.suite.shown_case import shown_nodeid
 from pytest_gepa.suite.soft_checks import SoftChecks
 from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
@@ -80,8 +80,8 @@ def run_job(job: Job, channel: Channel) -> None:
     overlay.install(job.prompts, temp / "prompts", job.rootdir)
     recorder.hear_reads = overlay.hear_children
     redactor = Redactor(job.environ, job.redact)
-    neighbours = Neighbours(Path(job.temp).parent / "processes")
-    neighbours.join()
+    foreign = ForeignServers(Path(job.temp).parent / "processes")
+    foreign.join()
     capture_calls(
         recorder,
         redactor,
@@ -92,14 +92,14 @@ def run_job(job: Job, channel: Channel) -> None:
         costs=job.costs,
         root=root,
         prompts=job.texts,
-        look=neighbours.look,
+        look=foreign.look,
     )
     share_calls(recorder, temp / "prompts", job, redactor, root)
     renderings.install(
         job.texts,
         {prompt.path: id for prompt in job.prompts for id in prompt.texts if "::" not in id},
     )
-    session = ChildSession(job, temp, channel, recorder, overlay, redactor, neighbours, generators)
+    session = ChildSession(job, temp, channel, recorder, overlay, redactor, foreign, generators)
     code = pytest.main(child_arguments(job.args), plugins=[session, *session.watches])
     if not session.collected:
         reason = next(iter(session.broken.values()), f"pytest ended with exit code {int(code)}")
@@ -118,7 +118,7 @@ class ChildSession:
         recorder: Recorder,
         overlay: Overlay,
         redactor: Redactor,
-        neighbours: Neighbours,
+        foreign: ForeignServers,
         generators: Generators,
     ) -> None:
         self.job = job
@@ -133,20 +133,21 @@ class ChildSession:
         self._sockets = open_sockets()
         self._root = os.getpid()
         self._redactor = redactor
-        self._neighbours = neighbours
+        self._foreign = foreign
         self._generators = generators
         self._has_advanced = False
+        self._was_sound = True
         self._maker = RolloutMaker(job, self._redactor)
         self._checks = SoftChecks(recorder.add_problem)
         self._watch = CaseWatch(self._checks)
         self._fixtures = FixtureWatch(recorder)
-        self._progress = Progress()
+        self._reach = Reach()
         self._loaded: PreloadedLater | None = None
 
     @property
     def watches(self) -> tuple[object, ...]:
         """The plugins that listen beside this one."""
-        return self._checks, self._watch, self._fixtures, self._progress
+        return self._checks, self._watch, self._fixtures, self._reach
 
     def emit(self, message: Mapping[str, Any]) -> None:
         """Send one event to whoever gave the job; an absent parent ends the process, as nobody waits for it."""
@@ -286,7 +287,7 @@ class ChildSession:
         temp = self.temp / f"worker-{os.getpid()}"
         temp.mkdir()
         os.environ.update(name_of(self.job, place), PYTEST_DEBUG_TEMPROOT=str(temp))
-        self._neighbours.join()
+        self._foreign.join()
         self.overlay.begin_worker(temp / "prompts")
         share_calls(self.recorder, temp / "prompts", self.job, self._redactor, self._root)
         self._generators.begin_worker()
@@ -298,6 +299,7 @@ class ChildSession:
     def _run_items(self, channel: Channel) -> None:
         self._loaded = PreloadedLater() if self.job.tell_modules else None
         self._feed = channel
+        self._was_sound = not self.overlay.problem()
         self._next = self._advance()
         while (item := self._next) is not None:
             self._run_one(item)
@@ -306,6 +308,10 @@ class ChildSession:
 
     def _advance(self) -> pytest.Item | None:
         self._has_advanced = True
+        if self._was_sound and self.overlay.problem():
+            # What was read past the overlay may be kept: the cases that are left need another process.
+            self._next = None
+            return None
         while True:
             self.emit({"event": "next"})
             answer = self._feed.receive()
@@ -320,8 +326,8 @@ class ChildSession:
     def _run_one(self, item: pytest.Item) -> None:
         case = next(name for name, known in self.items.items() if known is item)
         self._watch.begin()
-        self._progress.begin()
-        self._neighbours.begin()
+        self._reach.begin()
+        self._foreign.begin()
         self.recorder.begin(case)
         self._generators.begin_case(case)
         self._has_advanced = False
@@ -343,9 +349,9 @@ class ChildSession:
             self._watch,
             recorded,
             seconds,
-            self.overlay.problem() or self._neighbours.problem(),
+            self.overlay.problem() or self._foreign.problem(),
             before_failure,
-            reached=self._progress.reached,
+            reached=self._reach.reached,
             hears_all=self.overlay.hears_all,
         )
         self.emit({"event": "rollout", "rollout": to_json(rollout)})

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.trace.attribution import components_used
-from pytest_gepa.trace.rough import has_price
+from pytest_gepa.trace.model_calls import is_to_model
 from pytest_gepa.trace.trajectory import Call, Message
 
 Runs: TypeAlias = Mapping[tuple[str, int], Rollout]
@@ -98,7 +98,7 @@ class _Draws:
         # Answers of an unknown protocol are not kept for the next one who asks.
         if not call.shared and (call.answer is None or call.kind == "other"):
             return False
-        return (has_price(call) and not self._by_prompts) or self._holds_a_prompt(call)
+        return (is_to_model(call) and not self._by_prompts) or self._holds_a_prompt(call)
 
     def _holds_a_prompt(self, call: Call) -> bool:
         if call.key not in self._prompted:

@@ -15,8 +15,9 @@ from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.ties import tied_runs
 from pytest_gepa.trace.attribution import components_used
+from pytest_gepa.trace.model_calls import is_to_model
 from pytest_gepa.trace.redact import REDACTED
-from pytest_gepa.trace.rough import has_price, tokens_of
+from pytest_gepa.trace.rough import tokens_of
 from pytest_gepa.trace.trajectory import Call
 
 FILE = "usage.json"
@@ -207,7 +208,7 @@ def _most(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 def _by_model(calls: Iterable[Call]) -> dict[str, ModelUsage]:
     found: dict[str, ModelUsage] = {}
     for call in calls:
-        if has_price(call):
+        if is_to_model(call):
             tokens = tokens_of(call)
             found[call.model] = found.get(call.model, ModelUsage()) + ModelUsage(1, *tokens)
     return dict(sorted(found.items()))

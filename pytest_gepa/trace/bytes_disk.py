@@ -35,7 +35,6 @@ _DAY = 86_400.0
 # value, where its own eviction policies write at each read. No row ever expires by any clock that a test may set:
 # the last day that Python knows comes long before.
 _LIFE = 10_000 * 365 * _DAY
-_FORMER_LIFE = 3_650 * _DAY
 
 _OWN_FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")
 
@@ -131,9 +130,7 @@ class Database(diskcache.Cache):  # type: ignore[misc]
 
 def _wanted(expires: object) -> float | None:
     """When a row was wanted, by the time at which it expires; None for one that is not of our making."""
-    if not isinstance(expires, float):
-        return None
-    return expires - (_LIFE if expires >= _LIFE else _FORMER_LIFE)
+    return expires - _LIFE if isinstance(expires, float) else None
 
 
 def _refuse_planted_settings(path: Path, timeout: float) -> None:

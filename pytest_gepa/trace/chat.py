@@ -153,11 +153,16 @@ def answer_of(data: Mapping[str, Any]) -> Answer:
 
 def is_complete(body: bytes) -> bool:
     """Whether a response body is a finished answer, every choice of it with a message and a finish reason."""
-    choices = items_of((read_object(body) or {}).get("choices"))
-    return bool(choices) and all(
-        isinstance(choice, dict) and bool(choice.get("finish_reason")) and _said(choice) is not None
-        for choice in choices
-    )
+    data = read_object(body) or {}
+    choices = items_of(data.get("choices"))
+    return bool(choices) and not data.get("error") and all(map(_is_finished, choices))
+
+
+def _is_finished(choice: Any) -> bool:
+    """Whether a choice came to its end; a gateway may tell of an error in it, with status 200."""
+    if not isinstance(choice, dict) or choice.get("error"):
+        return False
+    return bool(choice.get("finish_reason")) and _said(choice) is not None
 
 
 def logprobs_of(choice: Mapping[str, Any]) -> Iterator[Any]:

@@ -161,18 +161,25 @@ class _State:
 
     def __init__(self) -> None:
         self._open: dict[int, bool] = {}
-        self._failed = False
+        self._failed = self._is_blocked = False
 
     def add(self, piece: Mapping[str, Any]) -> None:
         """Take the next piece of an answer."""
         self._failed = self._failed or bool(piece.get("error"))
+        self._is_blocked = self._is_blocked or bool(_block_reason(piece))
         for index, candidate in _candidates(piece):
             self._open[index] = self._open.get(index, True) and not _field(candidate, "finishReason")
 
     @property
     def finished(self) -> bool:
         """Whether there is an answer, and no more of it to come."""
-        return bool(self._open) and not any(self._open.values()) and not self._failed
+        has_answer = self._is_blocked or bool(self._open)
+        return has_answer and not any(self._open.values()) and not self._failed
+
+
+def _block_reason(piece: Mapping[str, Any]) -> str:
+    """Why the prompt was refused, "" where it was not."""
+    return text_of(_field(object_of(_field(piece, "promptFeedback")), "blockReason"))
 
 
 def _candidates(piece: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -190,7 +197,7 @@ def answer_of(pieces: Iterable[Mapping[str, Any]]) -> Answer:
     for piece in pieces:
         usage = object_of(_field(piece, "usageMetadata")) or usage
         error = read_error(piece.get("error")) or error
-        blocked = text_of(_field(object_of(_field(piece, "promptFeedback")), "blockReason")) or blocked
+        blocked = _block_reason(piece) or blocked
         for index, candidate in _candidates(piece):
             parts.setdefault(index, []).extend(objects_of(object_of(candidate.get("content")).get("parts")))
             reasons[index] = text_of(_field(candidate, "finishReason")) or reasons.get(index, "")
@@ -241,8 +248,11 @@ def _audio(data: Mapping[str, Any], name: str) -> int:
 class GeminiStream(EventReader):
     """A stream of pieces of an answer, as far as it has come.
 
-    There is no terminal marker: the stream is done when every candidate has its finish reason.
+    There is no terminal marker: the stream is done when every candidate has its finish reason. Some servers give one
+    with every piece.
     """
+
+    has_marker = False
 
     def __init__(self) -> None:
         super().__init__()

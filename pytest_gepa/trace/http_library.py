@@ -72,7 +72,18 @@ class HttpLibrary:
         own = self._own(transport)
         if own is None:
             return False
-        return all(is_of(owner, step, *_OWN_PACKAGES) for owner, step in self._steps(client, own))
+        return all(self._is_genuine(owner, step) for owner, step in self._steps(client, own))
+
+    def _is_genuine(self, owner: Any, step: str) -> bool:
+        """Whether a step is the library's own, or of a transport derived from its own that passes on to that."""
+        if is_of(owner, step, *_OWN_PACKAGES):
+            return True
+        kinds = (self.module.HTTPTransport, self.module.AsyncHTTPTransport)
+        base = next((kind for kind in kinds if isinstance(owner, kind)), None)
+        if base is None or step in vars(owner):
+            return False
+        code = getattr(getattr(type(owner), step, None), "__code__", None)
+        return step in getattr(code, "co_names", ()) and is_of(base, step, *_OWN_PACKAGES)
 
     def is_mocked(self, client: Any, request: Any, response: Any) -> bool:
         """Whether a response is certainly a mock's. In doubt it is not: what it cost counts.

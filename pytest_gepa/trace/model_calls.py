@@ -6,8 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_gepa.trace.attribution import components_used
-from pytest_gepa.trace.rough import has_price
 from pytest_gepa.trace.trajectory import Call
+
+
+def is_to_model(call: Call) -> bool:
+    """Whether a call is one to a model: it left the process, and is of a known protocol or names a model."""
+    return call.sent and (call.kind != "other" or bool(call.model))
 
 
 def to_models(calls: Iterable[Call], texts: Mapping[str, str]) -> tuple[Call, ...]:
@@ -15,4 +19,6 @@ def to_models(calls: Iterable[Call], texts: Mapping[str, str]) -> tuple[Call, ..
 
     `texts` maps ids of components to their texts.
     """
-    return tuple(call for call in calls if has_price(call) or (call.sent and components_used(texts, [call])))
+    return tuple(
+        call for call in calls if is_to_model(call) or (call.sent and components_used(texts, [call]))
+    )

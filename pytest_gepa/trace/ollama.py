@@ -73,6 +73,8 @@ def is_complete(body: bytes) -> bool:
 class OllamaStream:
     """Takes the bytes of an answer in pieces of any size. Nothing that a server sends makes it raise."""
 
+    has_marker = True
+
     def __init__(self) -> None:
         self.done = False
         self._lines = Lines()

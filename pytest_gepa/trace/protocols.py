@@ -33,9 +33,11 @@ class EventStream(typing.Protocol):
     """Reads a stream of server-sent events as it comes; see `ChatStream`.
 
     `done` says that the stream has said all that it will, `complete` that what it has said is a finished answer.
+    Without a marker (`has_marker`) there may be more of it to come.
     """
 
     done: bool
+    has_marker: bool
 
     @property
     def complete(self) -> bool: ...  # noqa: D102

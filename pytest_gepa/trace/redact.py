@@ -6,11 +6,11 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pytest_gepa.trace.rewrite import rewrite_trajectory
 from pytest_gepa.trace.secret_values import SecretValues, may_hold_secret
 from pytest_gepa.trace.secrets import ALL, CERTAIN, Rules
+from pytest_gepa.trace.spans import joined, marked
 from pytest_gepa.trace.trajectory import Step, Trajectory
 
 REDACTED = "[redacted]"
@@ -122,26 +122,5 @@ def prepare() -> None:
 
 def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """The text with one mark in place of each span, or of several that touch; the same object if there are none."""
-    pieces: list[str] = []
-    done = end = 0
-    start: int | None = None
-    for begin, stop in sorted(span for span in spans if span[1] > span[0] >= 0):
-        if start is not None and begin <= end:
-            end = max(end, stop)
-            continue
-        if start is not None:
-            pieces += [text[done:start], REDACTED]
-            done = end
-        start, end = begin, stop
-    if start is None:
-        return text
-    return "".join([*pieces, text[done:start], REDACTED, text[end:]])
-
-
-def rewrite_tree(value: Any, change: Callable[[str], str]) -> Any:
-    """JSON values with `change` made to every text in them, keys too."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {rewrite_tree(key, change): rewrite_tree(item, change) for key, item in value.items()}
-    return [rewrite_tree(item, change) for item in value] if isinstance(value, (list, tuple)) else value
+    found = joined(span for span in spans if span[1] > span[0] >= 0)
+    return marked(text, found, REDACTED) if found else text

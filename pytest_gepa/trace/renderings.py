@@ -19,6 +19,7 @@ from pytest_gepa.own import OwnName
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fork_lock import ForkLock
 from pytest_gepa.trace.import_hook import ImportWatch
+from pytest_gepa.trace.rewrite import rewrite_tree
 
 MODULE = "jinja2.environment"
 MOST_RENDERINGS = 8
@@ -86,7 +87,8 @@ class TemplateWatch:
         with self._lock:
             noted, self._noted = list(self._noted), {}
         return tuple(
-            Rendering(one.component, _dumped(_rewritten(json.loads(one.variables), redact))) for one in noted
+            Rendering(one.component, _dumped(rewrite_tree(json.loads(one.variables), redact)))
+            for one in noted
         )
 
     def _component_of(self, source: str) -> str:
@@ -232,11 +234,3 @@ def _small(value: Any, depth: int) -> Any:
 
 def _dumped(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _rewritten(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {change(key): _rewritten(item, change) for key, item in value.items()}
-    return [_rewritten(item, change) for item in value] if isinstance(value, list) else value

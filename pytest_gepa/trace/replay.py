@@ -89,6 +89,8 @@ class Place:
     ) -> None:
         self._stores = stores
         self._mask = None if to_model else stores.mask
+        # Nobody can tell whether the answer of an unknown protocol is whole; what is recorded of it came to an end.
+        self._is_recorded_only = to_model and not reusable
         self._cache = stores.cache if reusable else None
         self._key = stored_key(identity.request, trial, ordinal)
         # Servers move: a recording is of what was asked, not of whom.
@@ -106,9 +108,12 @@ class Place:
         if recording is not None and self._stores.replay in ("only", RESUMED):
             data = recording.get(self._recorded_key)
             answer = decode(data) if data is not None else None
-            if answer is not None and (self.is_closed_off or is_good(answer)):
+            if answer is not None and (self.is_closed_off or self._counts(answer) or is_good(answer)):
                 return answer
         return self._cached(is_good)
+
+    def _counts(self, answer: StoredAnswer) -> bool:
+        return self._is_recorded_only and 200 <= answer.status < 300
 
     def is_withheld(self) -> bool:
         """Whether the recording had an answer that it must not hold."""

@@ -1,9 +1,10 @@
-"""A change made to every text of a trajectory; what an agent sends again and again is changed once."""
+"""A change made to every text of JSON, or of a trajectory: what an agent sends again and again is changed once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 
@@ -13,6 +14,15 @@ Rewrite = Callable[[str], str]
 def same(text: str) -> str:
     """The text as it is."""
     return text
+
+
+def rewrite_tree(value: Any, change: Rewrite) -> Any:
+    """JSON values with `change` made to every text in them, keys too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {rewrite_tree(key, change): rewrite_tree(item, change) for key, item in value.items()}
+    return [rewrite_tree(item, change) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def rewrite_trajectory(trajectory: Trajectory, change: Rewrite, name: Rewrite = same) -> Trajectory:

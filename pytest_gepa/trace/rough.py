@@ -1,4 +1,4 @@
-"""Whether a call has a price, and what it took: by the server's count, else roughly."""
+"""What a call took: by the server's count, else roughly."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ from pytest_gepa.trace.trajectory import Call
 
 CHARACTERS_A_TOKEN = 3
 """For calls whose server told no tokens; most texts have more."""
-
-
-def has_price(call: Call) -> bool:
-    """Whether a call is one to a model: it left the process, and is of a known protocol or names a model."""
-    return call.sent and (call.kind != "other" or bool(call.model))
 
 
 def tokens_of(call: Call) -> Tokens:

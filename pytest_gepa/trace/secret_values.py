@@ -26,6 +26,7 @@ WELL_KNOWN = frozenset(
         "postgres",
         "postgresql",
         "rabbitmq",
+        "replayed",  # stands for a key in a replay, see `run.stand_ins`
         "username",
     }
 )

@@ -92,6 +92,9 @@ class EventReader(ABC):
     """What the readers of streams of events share. They take bytes in pieces of any size, and nothing that a server
     sends makes them raise. `done` says that the stream has said all that it will."""
 
+    has_marker = True
+    """Whether a last event tells the end of a stream; else only the end of the body does."""
+
     def __init__(self) -> None:
         self.done = False
         self._events = Events()

@@ -70,7 +70,7 @@ class StreamedBody:
         self._size += len(piece)
         if self._reader is not None and self._reads_at_once:
             self._reader.feed(piece)
-            if self._reader.done:
+            if self._reader.done and self._reader.has_marker:
                 # Some clients never look beyond the terminal marker, nor close in time.
                 self._finish("")
 

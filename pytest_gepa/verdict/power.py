@@ -88,7 +88,8 @@ def provable_gain(
     runners = _runners(arranged)
     groups = _groups(arranged)
     draws = 1 + sum(2 * case.trials for case in cases if case.is_flaky)
-    number = runs or max(FEWEST_RUNS, min(RUNS, _MOST_DRAWS // draws))
+    # Where nothing is flaky all runs are the same.
+    number = runs or (max(FEWEST_RUNS, min(RUNS, _MOST_DRAWS // draws)) if draws > 1 else 1)
 
     def share(mended: int) -> float:
         source = random.Random(seed)

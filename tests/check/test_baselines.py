@@ -37,10 +37,9 @@ scores = st.dictionaries(st.floats(0, 1).map(rounded), st.integers(1, 50), min_s
 @st.composite
 def recorded_cases(draw: st.DrawFn) -> RecordedCase:
     found = draw(scores)
-    knows_threshold = draw(st.booleans())
-    threshold = draw(st.none() | st.floats(0, 1)) if knows_threshold else None
+    threshold = draw(st.none() | st.floats(0, 1))
     passed = draw(st.integers(0, sum(found.values())))
-    return RecordedCase(draw(texts), draw(texts), passed, found, threshold, knows_threshold)
+    return RecordedCase(draw(texts), draw(texts), passed, found, threshold)
 
 
 baselines = st.builds(
@@ -83,12 +82,13 @@ def test_the_file_is_sorted_and_has_a_line_for_each_case() -> None:
     lines = [line for line in text.splitlines() if '"digest"' in line]
     assert [line.split('"')[1] for line in lines] == ["a", "b"]
     assert lines[0].startswith(
-        '  "a": {"digest": "d", "name": "test_a.py::test_x", "passed": 3, "scores": {"0": 5, "1": 3}, "trials": 8}'
+        '  "a": {"digest": "d", "name": "test_a.py::test_x", "passed": 3, "scores": {"0": 5, "1": 3}, '
+        '"threshold": null, "trials": 8}'
     )
 
 
 def test_the_threshold_by_which_trials_passed_is_in_the_line_of_its_case() -> None:
-    case = replace(recorded(), knows_threshold=True)
+    case = recorded()
     lines = baseline_text(baseline(a=case, b=replace(case, threshold=0.8))).splitlines()
     assert [line.partition(', "threshold": ')[2] for line in lines[2:4]] == [
         'null, "trials": 8},',
@@ -226,7 +226,7 @@ def test_every_case_is_in_one_place(then: dict[str, str], today: dict[str, str])
 def test_of_rows_that_do_the_same_each_finds_the_one_with_its_threshold() -> None:
     places = [f"t.py::test_x[{at}]" for at in range(3)]
     then = {
-        place: replace(recorded(name=str(threshold)), threshold=threshold, knows_threshold=True)
+        place: replace(recorded(name=str(threshold)), threshold=threshold)
         for place, threshold in zip(places, (0.5, None, 0.8), strict=True)
     }
     digests = dict.fromkeys(places, "d")
@@ -234,11 +234,6 @@ def test_of_rows_that_do_the_same_each_finds_the_one_with_its_threshold() -> Non
     assert {case: one.name for case, one in found.known.items()} == {places[0]: "0.8", places[2]: "None"}
     assert (found.edited, found.new, found.gone) == ((), (places[1],), ("0.5",))
     assert match(baseline(**then), digests, {}).known == then
-
-
-def test_a_file_that_tells_no_thresholds_is_compared_by_those_of_today() -> None:
-    found = match(baseline(a=recorded()), {"a": "d"}, {"a": 0.8})
-    assert list(found.known) == ["a"]
 
 
 def test_an_address_in_a_parameter_makes_no_other_case() -> None:
@@ -279,12 +274,11 @@ def test_what_is_saved_again_says_what_is_otherwise() -> None:
 
 
 def test_another_threshold_is_a_difference_of_its_own() -> None:
-    known = replace(recorded(), knows_threshold=True)
+    known = recorded()
     before, after = baseline(a=known), baseline(a=replace(known, passed=3, threshold=0.8))
     assert differences(before, after) == [
         "test_a.py::test_x: 8/8 -> 3/8 (score 1.00) (the threshold is another)"
     ]
-    assert differences(baseline(a=recorded()), before) == []
 
 
 def test_a_row_that_was_put_in_among_others_makes_one_difference() -> None:

@@ -123,6 +123,13 @@ def test_a_case_that_only_opens_the_prompt_is_untouched_where_both_sides_ask_for
     assert (tiers(result), result.untouched) == ({"steady": "stable"}, 1)
 
 
+def test_a_change_that_no_request_shows_is_not_told_as_a_prompt_that_nobody_uses(tmp_path: Path) -> None:
+    known = {"broken": CaseUsage({OTHER: 1}, (EDITED,))}
+    result = Branching({"broken": (1, 0)}).check(tmp_path, known)
+    assert (result.verdict, result.cases) == ("no regression", ())
+    assert result.reason.startswith("the change reaches no request: 1 case that read a changed prompt asked")
+
+
 class Keeping(World):
     """The case "facet" is answered by what an earlier one of its process has asked, but where it runs by itself."""
 
@@ -141,3 +148,10 @@ def test_a_case_that_may_have_been_answered_before_is_not_untouched(
     result = world.check(tmp_path, budget=budget)
     assert result.untouched == 0
     assert budget or tiers(result) == {"facet": "regressed", "steady": "stable"}
+
+
+def test_trouble_of_a_case_that_turns_out_to_use_no_changed_prompt_fails_no_check(tmp_path: Path) -> None:
+    world = Overloaded({}, others=2)
+    world.down = ("other0",)
+    result = world.check(tmp_path)
+    assert (result.verdict, result.failed, result.untouched) == ("no regression", False, 2)

@@ -240,6 +240,7 @@ def test_a_request_without_a_bound_names_the_mend() -> None:
         {"tools": [{"fileSearch": {"fileSearchStoreNames": ["stores/a"]}}]},
         {"tools": [{"retrieval": {"vertexAiSearch": {"datastore": "a"}}}]},
         {"web_search_options": {}},
+        {"prompt": {"id": "pmpt_1", "version": "2"}, "input": "hi"},
     ],
 )
 def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fields: dict[str, Any]) -> None:
@@ -280,6 +281,7 @@ def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fie
         },
         {"tools": [{"functionDeclarations": [{"name": "google_search", "description": "Ours."}]}]},
         {"web_search_options": None},
+        {"tools": [{"function": {"parameters": {"properties": {"prompt": {"type": "string"}}}}}]},
         {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}},
     ],
 )

@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_gepa.cost import book
 from pytest_gepa.cost.book import CAPPED, UNBOUNDED
 from pytest_gepa.cost.meter import pauses
 from pytest_gepa.cost.purse import CostStop, Purse, dollars
@@ -221,3 +223,12 @@ def _work(purse: Purse, seed: int, told: Connection) -> None:
 )
 def test_money_in_words(nano: int, told: str) -> None:
     assert dollars(nano) == told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody is taken for dead there")
+def test_where_the_system_tells_nothing_of_processes_none_is_taken_for_dead(
+    purse: Purse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "_began", lambda process: None)
+    taken(purse, 80)
+    assert (purse.standing().spent, purse.standing().reserved) == (0, 80)

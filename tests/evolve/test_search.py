@@ -903,3 +903,44 @@ def test_the_best_candidate_is_mended_where_an_earlier_edit_has_broken_a_case(
     assert search.broken(best) == ()
     assert "gap" not in best.texts["p"]
     assert search.mean(best) == 17 / 18
+
+
+def test_a_prompt_that_no_case_used_at_first_is_not_free() -> None:
+    """Only behind a better route is the other prompt read; nothing helps there."""
+
+    class Routed(World):
+        def result(self, candidate: Candidate, case: str) -> CaseResult:
+            known = super().result(candidate, case)
+            if self.lacking(candidate, case, "route"):
+                return replace(known, uses=("route",), keys=candidate.texts["route"])
+            return known
+
+    def edit(world: World, task: Reflect, name: str) -> str | None:
+        if name == "route":
+            return add_rules(world, task, name)
+        return f"{task.parent.texts[name]}{task.proposal}\n"
+
+    needs = {"easy": {"route": ("open",)}} | {
+        f"c{n}": {"route": ("open",), "answer": ("hopeless",)} for n in range(5)
+    }
+    world = Routed(needs, editor=edit)
+    search = world.run(world.search(rollouts=14))
+    assert search.done == "2 rollouts are left, too few to run another candidate on every case"
+    assert len(reflections(world)) == 1
+
+
+def test_a_failing_case_that_came_to_nothing_once_does_not_end_the_search() -> None:
+    class Outage(World):
+        lost = False
+
+        def answer(self, task: Evaluate | Reflect) -> Event:
+            event = super().answer(task)
+            is_child = isinstance(task, Evaluate) and task.candidate.parents
+            if is_child and isinstance(event, Evaluated) and not self.lost and "date-2" in event.results:
+                self.lost = True
+                event = Evaluated(event.candidate, {**event.results, "date-2": CaseResult(None)})
+            return event
+
+    world = Outage({f"date-{n}": {"p": ("date",)} for n in range(4)})
+    search = world.run(world.search(probe=4))
+    assert search.done == "every case passes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -150,6 +151,11 @@ def test_the_budget_is_never_exceeded_and_frontier_and_best_hold_together(chaos:
     assert search.broken(best) == ()
     anything = search.best(max_broken=len(chaos.cases))
     assert all(search.mean(search.candidates[name]) <= search.mean(anything) + 1e-9 for name in members)
+
+
+@pytest.mark.parametrize("seed", [158, 310, 1446, 1894])
+def test_what_waits_for_room_when_the_search_closes_is_run_once(seed: int) -> None:
+    Chaos(seed, 12, 137, 3).run()
 
 
 @given(st.integers(0, 10**6), st.integers(2, 8), st.integers(60, 300), st.integers(1, 3))

@@ -402,3 +402,14 @@ def test_with_budget_enough_no_change_that_is_left_can_go_alone(found: Bench):
 def test_it_never_spends_more_than_its_share(found: Bench, most: int):
     found.shrink(most=most)
     assert len(found.ran) <= most
+
+
+def test_where_graded_scores_differ_from_trial_to_trial_so_small_a_loss_keeps_no_change() -> None:
+    def graded(texts: Mapping[str, str], case: str) -> float:
+        return 0.5 + 0.4 * ("- one" in texts["a"]) + 0.02 * ("- idle" in texts["a"])
+
+    found = bench(["one", "idle"], [f"c{n}" for n in range(4)], graded)
+    found.pool.ledger.repeat(found.seed.id, {"c0": CaseResult(0.55, ("a",), keys=found.seed.id)})
+    assert found.pool.ledger.noise == 0
+    shrink, _ = found.shrink()
+    assert states(shrink) == {"one": "needed", "idle": "dropped"}

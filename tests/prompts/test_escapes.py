@@ -187,6 +187,22 @@ def test_what_string_template_makes_of_it_is_what_was_meant(addition: str) -> No
     assert string.Template(text).substitute() == "\n".join(lines)
 
 
+@pytest.mark.parametrize("line", ["If there is none, answer {}.", r"Numbers match INV-\d{5}."])
+def test_a_field_without_a_name_is_none_in_a_text_that_is_sent_as_it_stands(line: str) -> None:
+    parent, addition = f"Find the order in the mail.\n{line}\n", 'Answer like {"order": 1}.'
+    guard = Guard({"p.md": parent})
+    guard.learn({}, requests=[parent.strip(), "Where is my order?"])
+    assert guard.escaped("p.md", parent, addition, is_addition=True) == addition
+    assert guard.check("p.md", parent, f"{parent}{addition}\n") is None
+    assert guard.check("p.md", parent, "Find the order in the mail, or say none.\n") is None
+
+
+def test_a_quantifier_that_an_edit_has_put_in_is_no_field() -> None:
+    guard, parent = Guard({"p.md": "Read the mail.\n"}), "Read the mail.\nNumbers match \\d{5}.\n"
+    assert guard.check("p.md", parent, parent + 'Answer like {"order": 1}.\n') is None
+    assert guard.check("p.md", parent, "Read the mail, all of it.\n") is None
+
+
 def has_single(text: str, signs: str) -> bool:
     for sign in signs:
         text = text.replace(2 * sign, "")

@@ -52,6 +52,11 @@ def first_problem(*edit: str, within: frozenset[str] = EVERY) -> str:
         (ESCAPED, ESCAPED.replace('"tech"', '"tech" | "other"')),
         (ESCAPED, ESCAPED + '{{"items": [...], "date": "…" (optional)}}\n'),
         (ESCAPED, ESCAPED + "{{label? – don't guess}}\n"),
+        (
+            ESCAPED,
+            ESCAPED + '{{"amount": number | null, "payee": string (optional), "on": date, e.g. now}}\n',
+        ),
+        (ESCAPED, ESCAPED + '{{\n  "amount": number | null\n}}\n'),
         (PLAIN, PLAIN + "Start your answer with `{`.\n"),
         (PLAIN, PLAIN + 'Reply as {"invoice": {"seller": {"name": "x"}}}.\n'),
         (RAW, RAW + 'With a seller: {"invoice": {"seller": {"name": "x"}}}.\n'),

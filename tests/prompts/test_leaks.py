@@ -123,6 +123,13 @@ def test_what_stands_in_todays_prompts_may_stay():
     assert Leaks(cases, [TODAY, text]).find(text + "Mind the date.\n") is None
 
 
+def test_a_span_of_time_is_no_code_with_a_hyphen_either():
+    texts = ["Is it within the 30-day window?", "x", "y", "z"]
+    leaks = Leaks([CaseText(str(at), (text,)) for at, text in enumerate(texts)], [TODAY])
+    assert leaks.find("Name the limit of 30 days.") is None
+    assert leaks.find("Name the 30-day limit.") is None
+
+
 def test_what_several_cases_share_may_be_named():
     label = "needs the attention of a human reviewer"
     cases = [CaseText(f"c{at}", (f"ticket {at}", label)) for at in range(6)]

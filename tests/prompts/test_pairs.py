@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gepa.optimize.optimization import make_guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.prompts.pairs import json_pair
+from pytest_gepa.suite.rollout import Case
 
 SOURCE = "def test_sum(text, wanted):\n    assert json.loads(answer(text)) == wanted\n"
 WANTED = {"amount": 40, "currency": "USD"}
@@ -106,3 +108,29 @@ def test_of_a_prompt_that_is_filled_in_only_what_the_case_has_put_there_is_given
     known = Leaks([case], [PROMPT])
     known.learn({"c": [PROMPT.format(note=NOTE, date=DATE)]})
     assert known.pair("c") == (None if told is None else (told, '{"amount": 40, "currency": "USD"}'))
+
+
+@pytest.mark.parametrize("read", ["json.loads(route(ticket))", "json.loads(reply)"])
+def test_an_object_that_is_given_to_what_answers_is_not_what_is_wanted(read: str) -> None:
+    source = f'def test(ticket, queue):\n    reply = route(ticket)\n    assert {read}["queue"] == queue\n'
+    ticket = {"subject": "A parcel", "body": "Where is it?"}
+    assert json_pair([("ticket", repr(ticket)), ("queue", "'billing'")], source) is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "value"),
+    [
+        ("value not in answer(text)", "card number"),
+        ("len(answer(text).split()) <= value", 50),
+        ("value.lower() not in answer(text).lower()", "A secret"),
+        ("answer(text) != value", "unknown"),
+        ("value == answer(text)", None),
+    ],
+)
+def test_what_a_test_rules_out_or_counts_is_no_answer(condition: str, value: object) -> None:
+    wanted = "billing" if value is None else value
+    source = f"def test_sum(text, value):\n    assert {condition}\n"
+    case = Case("t.py::t", "t.py::t", source, (("text", repr(TEXT)), ("value", repr(wanted))))
+    guard = make_guard([], [case])
+    guard.learn({case.id: [TEXT]})
+    assert guard.pair(case.id) == ((TEXT, "billing") if value is None else None)

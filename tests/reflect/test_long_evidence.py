@@ -200,3 +200,11 @@ def test_a_run_of_usual_size_is_told_from_the_very_same_texts(size: int) -> None
 
     assert condensed(one.rollout) == one.rollout
     assert condensed(one.rollout).trajectory is one.rollout.trajectory
+
+
+def test_what_a_long_answer_was_compared_with_is_told_in_short_too() -> None:
+    long = "The ticket is about a card. " * 30
+    lines = [f"AssertionError: assert {long!r} == 'billing'", "  ", "  - billing", f"  + {long}"]
+    said = [">       assert x", *(f"E       {line}" for line in lines), "", "t.py:3: AssertionError"]
+    one = exhibit(route_call(answer=long), failure="\n".join(said))
+    assert "== 'billing'" in told(gather_briefly(ROUTE, COMPONENTS, [one], 1_500))

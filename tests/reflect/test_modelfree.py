@@ -308,6 +308,20 @@ def test_where_every_rule_stands_already_an_example_is_the_likeliest_if_it_may_b
     assert model_free.likeliest(parent, [PROMPT], failing, or_example=True) is None
 
 
+def test_examples_alone_are_of_different_answers_and_of_a_fifth_of_the_cases_at_most():
+    wanted = ["billing"] * 6 + ["fault"] * 6 + ["sales"] * 8
+    cases = suite(*wanted)
+    failing = [compared(one, "?", answer) for one, answer in zip(cases, wanted, strict=True)]
+    seed = seed_candidate({PROMPT: TEXT})
+    made = ModelFree(cases, guard_of(cases)).examples(seed, [PROMPT], failing)
+    assert made is not None
+    assert [example.case for example in made.examples] == [cases[at].id for at in (0, 6, 12, 1)]
+    assert made.text is not None
+    assert made.text.startswith(TEXT)
+    few = ModelFree(cases[4:8] * 2, guard_of(cases)).examples(seed, [PROMPT], failing[4:8])
+    assert few is None, "one of eight is no fifth, and one alone is tried elsewhere"
+
+
 def test_before_a_model_is_asked_only_the_likeliest_rule_is_made_and_once():
     cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
     failing = [compared(cases[0], "The Billing team.", "billing")]

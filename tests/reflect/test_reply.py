@@ -221,6 +221,7 @@ def test_a_program_may_leave_nothing_out() -> None:
             r"Write $a \times b$, $a \neq b$, \text{kg}, \frac{a}{b}.",
         ),
         (r"Write \\times, \\\\times and \\neq.", r"Write \times, \\times and \neq."),
+        (r"Match \d{4}-\d{2}, or \_none\_.", r"Match \d{4}-\d{2}, or \_none\_."),
         (r"gt\neq\nnot\tab", "gt\neq\nnot\tab"),
         (r"a:\n\textual\rights", "a:\n\textual\rights"),
     ],

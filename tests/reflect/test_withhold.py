@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.reflect.partial import LEAST, Pieces
-from pytest_gepa.reflect.spans import marked
 from pytest_gepa.reflect.tables import beside, python_nodes, tables
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import HELD_OUT, Withholder
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.sources import Source
 from pytest_gepa.trace.redact import Redactor
+from pytest_gepa.trace.spans import marked
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall, Trajectory
 
 

@@ -52,6 +52,13 @@ def test_nothing_is_shown_before_the_first_trials_are_over_or_where_there_is_no_
     assert shown(state, io.StringIO()) == ""
 
 
+def test_colours_that_are_forced_make_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    state = state_of(3)
+    state.planned = 64
+    assert shown(state, io.StringIO()) == ""
+
+
 def test_cases_are_judged_anew_only_where_trials_have_been_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
     state = state_of(3)
     one = Trials("a", base=(1.0,) * 32, today=(1.0,) * 3, handed_out=3, is_recorded=True)

@@ -287,3 +287,24 @@ def test_what_can_be_proven_goes_by_the_answers_that_the_baseline_shared():
         call = Call("the one request", "m", asked, Message("assistant", "no"), shared=True)
         desk.state.rollouts[place] = replace(run, trajectory=Trajectory((call,)))
     assert build_result("r", desk.state, desk.cases, 0, "m").provable is None
+
+
+def test_a_held_out_case_that_a_rival_breaks_is_told_with_it() -> None:
+    held = SplitScores(Tally(4, 4, 1.0), Tally(3, 4, 0.75), ("a.py::test_h",))
+    entry = FrontierEntry("f00", 7, 12, 0.58, "frontier/f00.patch", confirmed=replace(SIDE, holdout=held))
+    assert ", breaks 1 case" in render_markdown(result(frontier=(entry,)))
+
+
+def test_without_a_confirm_run_it_is_what_the_planned_trials_would_prove() -> None:
+    desk = Desk([f"w{n}" for n in range(20)], edit=lambda _desk, _task: None).search().choose()
+    state = desk.state
+    runs = [desk.rollout(desk.seed, case.id, "run/repeat/0") for case in desk.cases[:12]]
+    state.repeats = [replace(one, score=1.0, outcome=Outcome.passed) for one in runs]
+    found = []
+    for trials in (1, 3):
+        state.planned_trials = trials
+        found.append(gain_to_prove(state, desk.cases, 0))
+    one, three = found
+    assert one is not None
+    assert three is not None
+    assert three.cases < one.cases

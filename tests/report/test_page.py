@@ -15,7 +15,7 @@ from pytest_gepa.report import traces
 from pytest_gepa.report.build import build_result
 from pytest_gepa.report.page import Line, build_page, changed_lines, render_page
 from pytest_gepa.report.result import Finding, FrontierEntry, TakenCase, Trouble
-from pytest_gepa.trace.redact import rewrite_tree
+from pytest_gepa.trace.rewrite import rewrite_tree
 from pytest_gepa.trace.trajectory import Trajectory
 from pytest_gepa.wording import printable
 from tests.report.runs import PROMPT, Desk

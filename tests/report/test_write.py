@@ -168,6 +168,8 @@ def test_a_prompt_that_is_gone_at_the_end_loses_no_result(tmp_path: Path):
     assert (directory / "best.patch").is_file()
     lines = closing_lines(result, str(directory), "git apply it")
     assert any(line.startswith("warning  ") and "removed while" in line for line in lines)
+    assert "git apply it" not in lines
+    assert any(line.startswith("not to be applied") for line in lines)
 
 
 def test_a_patch_that_cannot_be_made_loses_no_result(tmp_path: Path):

@@ -86,3 +86,16 @@ def test_drawing_is_no_seeding(numpy_random: Any) -> None:
     first = numpy_random.random()
     generators.begin_case("a")
     assert numpy_random.random() not in (first, *drawn)
+
+
+@pytest.mark.parametrize(("name", "own"), [("faker.generator", "random"), ("factory.random", "randgen")])
+def test_a_generator_that_a_library_shares_is_one_of_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, own: str
+) -> None:
+    module: Any = ModuleType(name)
+    setattr(module, own, random.Random(1))
+    monkeypatch.setitem(sys.modules, name, module)
+    state, untouched = random.getstate(), random.Random(1)
+    Generators().begin_worker()
+    random.setstate(state)
+    assert getattr(module, own).random() != untouched.random()

@@ -6,8 +6,10 @@ import asyncio
 import errno
 import http.client
 import json
+import multiprocessing
 import sqlite3
 import ssl
+import subprocess
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
@@ -382,3 +384,29 @@ def test_another_model_that_was_told_the_same_afterwards_forgives_it() -> None:
     assert not unanswered([failed, answered])
     assert unanswered([answered, failed])
     assert unanswered([failed, replace(answered, request=said[1:])])
+
+
+def of_grpc(status: str) -> Exception:
+    error: Any = of("grpc", "RpcError", "AioRpcError")
+    error.code = lambda: type("Code", (), {"name": status})
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        subprocess.TimeoutExpired("cli", 60),
+        multiprocessing.TimeoutError(),
+        of("concurrent.futures._base", "Error", "TimeoutError"),
+        of_grpc("UNAVAILABLE"),
+        of_grpc("RESOURCE_EXHAUSTED"),
+        of("grpc", "RpcError"),
+    ],
+    ids=repr,
+)
+def test_a_time_limit_and_a_channel_that_gives_out_tell_of_the_infrastructure(error: Exception) -> None:
+    assert is_infrastructure(error)
+
+
+def test_a_status_of_grpc_that_finds_fault_with_the_call_does_not() -> None:
+    assert not is_infrastructure(of_grpc("INVALID_ARGUMENT"))

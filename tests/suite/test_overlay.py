@@ -303,3 +303,10 @@ def test_opening_what_is_not_there_fails_as_ever(project: Project, fork_runner: 
 
     assert logged(rollout) == "FileNotFoundError FileNotFoundError ValueError FileNotFoundError"
     assert outcomes(evaluate(suite, CANDIDATE)) == {"test_names_that_are_none": "passed"}
+
+
+def test_a_file_that_is_missing_is_told_of_where_the_code_opens_it(build: Build, runner: Runner) -> None:
+    project = build({"test_it.py": "def test_it():\n    open('missing.txt')\n"})
+    (rollout,) = evaluate(project.suite(runner, ["test_it.py::test_it"])).rollouts.values()
+    assert "test_it.py:2: FileNotFoundError" in rollout.trajectory.failure
+    assert "opening.py" not in rollout.trajectory.failure

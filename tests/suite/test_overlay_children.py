@@ -325,3 +325,24 @@ def test_other_children_and_other_files_are_no_trouble(project: Project, fork_ru
     suite = project.suite(fork_runner, [f"test_manners.py::{case}" for case in cases])
 
     assert set(outcomes(evaluate(suite)).values()) == {"passed"}
+
+
+def test_a_program_that_reads_the_file_spoils_no_other_case(build: Build, runner: Runner) -> None:
+    tests = """
+        import subprocess
+        from pathlib import Path
+
+        FILE = Path(__file__).parent / "prompts" / "greet.md"
+
+        def test_hands_it_on():
+            subprocess.run(["cat", FILE], stdout=subprocess.DEVNULL, check=True)
+
+        def test_next():
+            assert FILE.read_text()
+
+        def test_last():
+            assert FILE.read_text()
+    """
+    names = ("test_hands_it_on", "test_next", "test_last")
+    suite = build({"test_it.py": tests}).suite(runner, [f"test_it.py::{name}" for name in names])
+    assert list(outcomes(evaluate(suite)).values()) == ["error", "passed", "passed"]

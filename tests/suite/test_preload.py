@@ -234,3 +234,27 @@ def test_what_is_imported_after_a_fixture_has_set_a_variable_is_not_loaded_befor
         suite = build(LATE).suite(runner, CASES)
         first, later = (evaluate(suite).rollouts[CASES[0]].trajectory.steps[0].value for _ in range(2))
     assert (first, later) == ("", "wave")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no `/proc` tells of it")
+def test_a_library_that_ends_its_threads_before_a_fork_is_preloaded(modules: Path, tmp_path: Path) -> None:
+    lines = [
+        "import ctypes, os",
+        "c = ctypes.CDLL(None)",
+        "thread, gate = ctypes.c_ulong(), ctypes.create_string_buffer(64)",
+        "c.sem_init(gate, 0, 0)",
+        "c.pthread_create(ctypes.byref(thread), None, c.sem_wait, gate)",
+        "def end():",
+        "    if thread:",
+        "        c.sem_post(gate)",
+        "        c.pthread_join(thread, None)",
+        "        thread.value = 0",
+        "os.register_at_fork(before=end)",
+    ]
+    (modules / "gepa_blas.py").write_text("\n".join([*lines, ""]))
+    server = _Server(tmp_path)
+    try:
+        assert server.preload(["gepa_blas", "gepa_harmless"], [])
+        assert server.tainted == []
+    finally:
+        server.close()

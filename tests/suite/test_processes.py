@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import subprocess
 import sys
 import threading
@@ -426,3 +427,12 @@ def test_a_new_python_keeps_the_other_relative_paths(tmp_path: Path, monkeypatch
     environ = with_package({**os.environ, "PYTHONPATH": "lib"})
     said = subprocess.check_output(new_python("relative", "one"), env=environ, text=True)
     assert said == "__main__ ['one']\n"
+
+
+def test_an_installed_package_puts_nothing_before_the_standard_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = str(Path(fork.__file__).parents[2])
+    assert with_package({})["PYTHONPATH"] == home
+    monkeypatch.setattr(site, "getsitepackages", lambda: [home])
+    assert with_package({"OTHER": "x"}) == {"OTHER": "x"}

@@ -615,20 +615,6 @@ def test_a_clock_that_a_test_has_set_neither_hides_answers_nor_makes_them_old(
     assert figures.newest == pytest.approx(begun, abs=3_600)
 
 
-def test_answers_of_a_former_version_are_found_and_go_first(cache: ResponseCache) -> None:
-    for key in ("old", "wanted"):
-        cache.put(key, LARGE)
-    former = time.time() + 3_650 * 86_400
-    with contextlib.closing(sqlite3.connect(cache.directory / "cache.db")) as connection, connection:
-        connection.execute("UPDATE Cache SET expire_time = ?", (former,))
-    figures = cache.figures()
-    assert figures is not None
-    assert figures.oldest == pytest.approx(time.time(), abs=3_600)
-    assert cache.get("wanted") == LARGE
-    assert cache.trim(int(1.6 * len(LARGE))) == 1
-    assert [key for key, _ in cache.items()] == ["wanted"]
-
-
 def test_keys_can_be_taken_apart_again() -> None:
     assert split_key(stored_key("abc", "2026-11-24-1/confirm/0", 3)) == ("abc", "2026-11-24-1/confirm/0", 3)
     assert split_key("abc") is None

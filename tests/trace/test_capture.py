@@ -887,3 +887,34 @@ def test_two_libraries_at_once_are_both_seen(recorder: Recorder) -> None:
             client = stack.enter_context(library.Client(transport=mock(library)))
             client.post(URL, json=ask(name))
     assert [call.request[0].content for call in recorder.end().calls] == LIBRARIES
+
+
+def test_a_transport_derived_from_a_genuine_one_that_passes_on_may_use_stored_answers(bench: Bench) -> None:
+    class Logging(bench.library.HTTPTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            return super().handle_request(request)
+
+    with bench.library.Client(transport=Logging()) as client:
+        bench.post(client)
+        bench.post(client)
+    assert bench.sent == 1
+
+
+def test_a_stream_of_gemini_ends_with_its_body_and_not_with_a_finish_reason(
+    library: Any, recorder: Recorder
+) -> None:
+    """Some servers give one with every piece."""
+    told = [
+        {
+            "candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": count},
+        }
+        for text, count in (("", 0), ("It is ", 2), ("Paris.", 3))
+    ]
+    body = Pieces(*(f"data: {json.dumps(one)}\r\n\r\n".encode() for one in told))
+    url = "http://model.test/v1beta/models/gemini-3:streamGenerateContent"
+    asked = {"contents": [{"parts": [{"text": "Capital of France?"}]}]}
+    with client_of(library, body) as client, client.stream("POST", url, json=asked) as response:
+        response.read()
+    call = only(recorder)
+    assert (call.answer, call.output_tokens) == (PARIS, 3)

@@ -457,3 +457,14 @@ def test_a_library_that_is_imported_later_is_seen(imports: str, patched: str) ->
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "hooks" in done.stdout
     assert len(done.stdout.split()) == 1
+
+
+def test_a_server_by_its_ipv6_address_is_seen(bench: Bench) -> None:
+    def act() -> None:
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            urllib3.PoolManager().request(
+                "POST", "http://[::1]:9/v1/chat/completions", retries=False, **as_json(ask())
+            )
+
+    (call,) = bench.calls(act)
+    assert call.answer is None

@@ -239,6 +239,23 @@ def test_a_filter_that_stopped_an_answer_before_its_first_word_is_a_refusal() ->
         encode(
             {
                 "choices": [
+                    {
+                        "message": {"content": "half"},
+                        "finish_reason": "error",
+                        "error": {"code": 502, "message": "down"},
+                    }
+                ]
+            }
+        ),
+        encode(
+            {
+                "error": {"message": "down"},
+                "choices": [{"message": {"content": "half"}, "finish_reason": "stop"}],
+            }
+        ),
+        encode(
+            {
+                "choices": [
                     {"message": {"content": "a"}, "finish_reason": "stop"},
                     {"message": {"content": "b"}},
                 ]

@@ -178,3 +178,11 @@ def test_an_error_is_read_and_is_no_end() -> None:
     for one in (*PIECES, error):
         stream.feed(b"data: " + encode(one) + b"\n\n")
     assert not stream.complete
+
+
+def test_a_prompt_that_was_blocked_has_got_its_answer() -> None:
+    body = encode({"promptFeedback": {"blockReason": "SAFETY"}})
+    assert is_complete(body)
+    stream = GeminiStream()
+    stream.feed(b"data: " + body + b"\r\n\r\n")
+    assert stream.complete

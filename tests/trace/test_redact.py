@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gepa.run.stand_ins import NO_KEY
 from pytest_gepa.trace import embeddings
 from pytest_gepa.trace.exchange import describe
 from pytest_gepa.trace.fields import schema_text
 from pytest_gepa.trace.protocols import FALLBACK
-from pytest_gepa.trace.redact import Redactor, redact_named, rewrite_tree
+from pytest_gepa.trace.redact import Redactor, redact_named
+from pytest_gepa.trace.rewrite import rewrite_tree
 from pytest_gepa.trace.secret_values import looks_secret
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 
@@ -384,3 +386,8 @@ def test_a_pattern_that_begins_in_the_name_takes_the_whole_value() -> None:
     redact = Redactor({}, [r"client = .*"]).redact
 
     assert redact_named("client", "'Jo & Co'", redact, is_code=True) == ("client", "[redacted]")
+
+
+def test_what_stands_for_a_key_in_a_replay_is_a_word_like_any_other() -> None:
+    said = "Count how often the song was replayed."
+    assert Redactor({"OPENAI_API_KEY": NO_KEY}).redact(said) == said

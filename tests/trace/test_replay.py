@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -651,3 +652,35 @@ print(len(told))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     line = "no connection to 93.184.216.34, port 9: only stored answers are used"
     assert done.stdout.splitlines() == [line] * 4 + ["4"]
+
+
+def test_a_run_that_goes_on_has_the_answers_of_models_of_unknown_protocols_too(
+    stores: Stores, library: Any
+) -> None:
+    with FakeOpenAI(lambda request: {"n": len(server.requests)}) as server:
+        url = server.base_url.replace("/v1", "/own") + "/generate"
+        for where in (stores, Stores(stores.cache, stores.recording, RESUMED)):
+            with captured(where), library.Client() as client:
+                asked = [client.post(url, json={"model": "m", "text": "a"}).json() for _ in range(2)]
+            assert asked == [{"n": 1}, {"n": 2}]
+        assert len(server.requests) == 2
+
+
+@needs_locks
+def test_a_time_limit_of_the_test_is_heard_while_a_request_waits(
+    stores: Stores, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over(number: int, frame: Any) -> None:
+        raise TimeoutError("the test's own")
+
+    monkeypatch.setattr(Flights, "take_off", lambda self, key: False)
+    before = signal.signal(signal.SIGALRM, over)
+    try:
+        with FakeOpenAI(lambda request: "sent") as server, captured(stores), library.Client() as client:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(TimeoutError):
+                client.post(f"{server.base_url}/chat/completions", json={"model": "m", "messages": QUESTION})
+            assert server.requests == []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_gepa.verdict import power
 from pytest_gepa.verdict.judge import LEAST_CHANGE, NOT_PROVEN, PROVEN, CaseScore, Verdict, judge, least_gain
 from pytest_gepa.verdict.power import ProvableGain, SeenCase, least_effect, provable_gain
 
@@ -207,3 +209,16 @@ def test_the_least_effect_of_graded_cases_is_proven_and_a_smaller_one_is_not():
         return judge([CaseScore(str(n), (0.5,), (0.5 + step * (n < 6),)) for n in range(12)]).kind
 
     assert (found(LEAST_CHANGE), found(0.9 * LEAST_CHANGE)) == (PROVEN, NOT_PROVEN)
+
+
+def test_where_nothing_is_flaky_one_run_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    usual = power._draw
+
+    def draw(*given: Any) -> Any:
+        drawn.append(1)
+        return usual(*given)
+
+    monkeypatch.setattr(power, "_draw", draw)
+    assert provable_gain(suite(20, 20)) == ProvableGain(6, 6 / 40, 1.0)
+    assert len(drawn) < 20

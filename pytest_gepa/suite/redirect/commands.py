@@ -88,12 +88,13 @@ def _simple(table: Table, words: Sequence[str], directory: str) -> Iterator[tupl
     name = os.path.basename(words[0])
     if name in TEXTLESS or (name == "git" and _is_textless_git(words[1:])):
         return
-    is_line = name in SHELLS and "-c" in words[:-1]
+    at = _line_at(words) if name in SHELLS else 0
+    is_line = at > 0
     if not is_line and name not in HARMLESS and not _is_redirected(words):
         yield None, repr(name)
     if is_line:
-        yield from _script(table, words[words.index("-c") + 1], directory)
-        words = [words[0], *words[words.index("-c") + 2 :]]
+        yield from _script(table, words[at], directory)
+        words = [words[0], *words[at + 1 :]]
     elif _is_redirected(words):
         return
     for word in words[1:]:
@@ -103,6 +104,12 @@ def _simple(table: Table, words: Sequence[str], directory: str) -> Iterator[tupl
     for word, start in _whole_directories(name, words[1:], directory):
         for found in table.below(os.path.join(start, word)):
             yield found, repr(name)
+
+
+def _line_at(words: Sequence[str]) -> int:
+    """The place of the line that a shell is given, behind `-c` or its like (`-lc`); 0 where it is given none."""
+    options = (at for at, word in enumerate(words[:-1]) if at and word[0:1] == "-" and word[1:].isalpha())
+    return next((at + 1 for at in options if "c" in words[at]), 0)
 
 
 def _whole_directories(name: str, words: Sequence[str], directory: str) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,10 @@ _os_open = os.open
 
 
 class Replacement:
-    """An object that passes for the builtin that it stands in for."""
+    """An object that passes for the builtin that it stands in for.
+
+    With `__tracebackhide__` pytest shows an error where the code under test has met it, and not here.
+    """
 
     def __init__(self, original: Any) -> None:
         self._original = original
@@ -58,6 +61,7 @@ class _Open(Replacement):
         closefd: bool = True,
         opener: Any = None,
     ) -> Any:
+        __tracebackhide__ = True
         if not isinstance(mode, str) or type(file) is int:
             return _open(file, mode, buffering, encoding, errors, newline, closefd, opener)
         file = _as_given(file)
@@ -76,12 +80,14 @@ class _Open(Replacement):
 
 class _OpenCode(Replacement):
     def __call__(self, path: str) -> Any:
+        __tracebackhide__ = True
         found = current.table.find(path)
         return _open_code(path) if found is None else open_copy(found, path)
 
 
 class _OsOpen(Replacement):
     def __call__(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        __tracebackhide__ = True
         path = _as_given(path)
         found = current.table.find(path, dir_fd)
         if found is not None:
@@ -105,6 +111,7 @@ def _as_given(path: Any) -> Any:
 
 def open_copy(found: PromptCopy, path: str) -> Any:
     """The candidate's copy of a prompt file as a binary stream that bears the name of the prompt file."""
+    __tracebackhide__ = True
     current.listener.read(found)
     current.expect(path)
     try:
@@ -115,6 +122,7 @@ def open_copy(found: PromptCopy, path: str) -> Any:
 
 def _opener(found: PromptCopy) -> Callable[[str, int], int]:
     def opener(path: str, flags: int) -> int:
+        __tracebackhide__ = True
         return _open_instead(found, path, flags, 0o666)
 
     return opener
@@ -122,6 +130,7 @@ def _opener(found: PromptCopy) -> Callable[[str, int], int]:
 
 def _open_instead(found: PromptCopy, path: Any, flags: int, mode: int) -> int:
     """A descriptor of the copy; an error, as when the case has removed it, bears the name that was given."""
+    __tracebackhide__ = True
     try:
         return _os_open(found.copy, flags, mode)
     except OSError as error:

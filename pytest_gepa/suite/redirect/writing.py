@@ -49,12 +49,14 @@ def patch() -> None:
 
 class _Truncate(Replacement):
     def __call__(self, path: Any, length: int) -> None:
+        __tracebackhide__ = True
         found = current.table.find(path)
         self._original(path if found is None else found.copy, length)
 
 
 class _Unlink(Replacement):
     def __call__(self, path: Any, *, dir_fd: int | None = None) -> None:
+        __tracebackhide__ = True
         found = _find(path, dir_fd)
         if found is None:
             self._original(path, dir_fd=dir_fd)
@@ -66,6 +68,7 @@ class _Rename(Replacement):
     def __call__(
         self, src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
     ) -> None:
+        __tracebackhide__ = True
         source, target = _find(src, src_dir_fd), _find(dst, dst_dir_fd)
         if source is None and target is None:
             self._original(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
@@ -97,6 +100,7 @@ def _find(path: Any, dir_fd: int | None) -> PromptCopy | None:
 
 def _remove(found: PromptCopy, path: Any) -> None:
     """Remove the copy: who opens the prompt file then is told that it is not there."""
+    __tracebackhide__ = True
     try:
         _unlink(found.copy)
     except OSError as error:

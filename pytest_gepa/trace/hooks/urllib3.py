@@ -134,7 +134,8 @@ def _before(given: Mapping[str, Any]) -> End | None:
 def _begin(wire: Wire, pool: Any, given: Mapping[str, Any]) -> Exchange | None:
     url = str(given["url"])
     if url.startswith("/"):
-        url = f"{pool.scheme}://{pool.host}{f':{pool.port}' if pool.port else ''}{url}"
+        host = f"[{pool.host}]" if ":" in pool.host else pool.host
+        url = f"{pool.scheme}://{host}{f':{pool.port}' if pool.port else ''}{url}"
     return wire.begin(
         method=str(given["method"]),
         url=url,

@@ -143,6 +143,8 @@ def test_a_python_and_a_program_that_is_given_none_are_not(known: Table, command
         ("echo 'not closed; cat prompts/greet.md", ["'echo'"]),
         ("true\ncat prompts/greet.md", ["'cat'"]),
         ("bash -c 'cat prompts/greet.md'", ["'cat'"]),
+        ("bash -lc 'cat prompts/greet.md'", ["'cat'"]),
+        ("sh -ec 'python app.py prompts/greet.md; cat prompts/greet.md'", ["'cat'"]),
         ("", []),
         (";;", []),
     ],

@@ -14,7 +14,7 @@ from pytest_gepa.suite.own_servers import holds
 from pytest_gepa.trace.protocols import FALLBACK, PROTOCOLS
 
 
-class Neighbours:
+class ForeignServers:
     """Notes when a case asks a server that another process of the run has started.
 
     `directory` is the run's; each process that runs cases is listed in it. What their common ancestors hold or have

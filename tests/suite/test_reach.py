@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_gepa.suite.differences import MOST
-from pytest_gepa.suite.progress import LAST
+from pytest_gepa.suite.reach import LAST
 from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.suite.runner import Runner
 from tests.suite.world import Build, evaluate

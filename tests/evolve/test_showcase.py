@@ -4,11 +4,11 @@ import random
 from dataclasses import replace
 
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
-from pytest_gepa.evolve.evidence import Showcase
 from pytest_gepa.evolve.ledger import Ledger
 from pytest_gepa.evolve.minibatch import Minibatch
 from pytest_gepa.evolve.problem import SearchCase, SearchSettings
 from pytest_gepa.evolve.proposal import Part
+from pytest_gepa.evolve.showcase import Showcase
 from pytest_gepa.evolve.tasks import CaseResult, Discarded, Reflected
 
 SEED = seed_candidate({"a": "0", "b": "0"})

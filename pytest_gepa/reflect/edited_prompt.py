@@ -14,7 +14,7 @@ _SEGMENTS = 8
 """So many pieces of the prompt, the longest, are looked for in a request."""
 
 
-class Target:
+class EditedPrompt:
     """One prompt to edit."""
 
     def __init__(self, name: str, text: str) -> None:

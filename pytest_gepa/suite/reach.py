@@ -41,7 +41,7 @@ _ORDERS: Mapping[str, Callable[..., Iterable[object]]] = {
 Loop = ast.For | ast.AsyncFor
 
 
-class Progress:
+class Reach:
     """A plugin that notes it for one case at a time, from `begin` on.
 
     Of two failures of one test, the one whose `reached` is greater has got further. It has, for each function of the
