@@ -242,13 +242,17 @@ def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labe
 def test_where_rules_do_half_of_it_and_a_weak_model_nothing_a_new_line_begins_with_examples(
     labelled: Project,
 ):
-    by_rule, replies = labelled.world.task, count()
+    words = {"an invoice": "billing", "a broken lamp": "fault", "an offer": "sales"}
+    tickets = [(f"about {word}, the {n}th", label) for n in range(4) for word, label in words.items()]
+    labelled.write({"test_route.py": TEST.replace(str(TICKETS), str(tickets))})
+    replies = count()
 
     def by_example_rather(request: Body) -> str:
-        told = json.dumps(request)
-        if "Example input" in told and RULE not in told:
-            return next(label for label in LABELS if label in request["messages"][1]["content"])
-        return "?" if "about sales" in told else str(by_rule(request))
+        system, user = (message["content"] for message in request["messages"])
+        label = next(label for word, label in words.items() if word in user)
+        if RULE in system:
+            return "?" if label == "sales" else label
+        return label if "Example input" in system else f"The {label} queue"
 
     labelled.world.task = by_example_rather
     labelled.world.reflect = lambda request: edits(f"- Take care, as in note {next(replies)}.")
@@ -256,9 +260,8 @@ def test_where_rules_do_half_of_it_and_a_weak_model_nothing_a_new_line_begins_wi
     run = labelled.optimize()
     assert run.result["verdict"] == "proven", run.everything
     labelled.shell(f"git apply {run.best_patch}")
-    assert RULE not in labelled.prompt()
-    assert labelled.prompt().count("Example input: ") == 2
-    assert len(run.result["excluded"]) == 2
+    assert RULE not in labelled.prompt(), run.everything
+    assert labelled.prompt().count("Example input: ") == len(run.result["excluded"]) > 0
 
 
 def test_held_out_cases_give_no_label(labelled: Project):
