@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -85,10 +86,17 @@ class Opening:
         if task.attempt and self._is_in_vain(task):
             return self._proposer.all_stated(task)
         if task.attempt:
-            failing, _ = search.pool.ledger.divide(task.parent.id)
-            return self._proposer.examples(task, failing)
+            return self._examples(task)
         is_poor = task.parent.id != search.seed.id and search.mean(task.parent) <= _FEW
         return self._proposer.likeliest(task, or_example=is_poor)
+
+    def _examples(self, task: Reflect) -> ProposedEdit | None:
+        """Examples of what the best candidate fails still, and of what it does not."""
+        search = self._state.search
+        failing, _ = search.pool.ledger.divide(task.parent.id)
+        unsolved = {*search.pool.ledger.divide(search.best(sys.maxsize).id)[0]}
+        mended = [case for case in failing if case not in unsolved]
+        return self._proposer.examples(task, mended, [case for case in failing if case in unsolved])
 
     def _is_stated(self, candidate: Candidate) -> bool:
         """Whether a candidate is today's prompts, or came of them by rules that the checks state alone."""

@@ -190,12 +190,12 @@ class Proposer:
             return None
         return self._model_free.together(task.parent, task.components, self._failing(task))
 
-    def examples(self, task: Reflect, failing: Sequence[str]) -> ProposedEdit | None:
-        """Examples alone, of the cases that fail under the task's parent."""
+    def examples(self, task: Reflect, mended: Sequence[str], unsolved: Sequence[str]) -> ProposedEdit | None:
+        """Examples alone, of cases that fail under the task's parent: see `ModelFree.examples`."""
         if self._extensions.has_proposer:
             return None
-        every = replace(task, failing=tuple(failing))
-        return self._model_free.examples(task.parent, task.components, self._failing(every))
+        shown = [self._failing(replace(task, failing=tuple(cases))) for cases in (mended, unsolved)]
+        return self._model_free.examples(task.parent, task.components, *shown)
 
     def _failing(self, task: Reflect) -> list[Exhibit]:
         shown = self._exhibits(task)

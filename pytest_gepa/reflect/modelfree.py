@@ -81,19 +81,24 @@ class ModelFree:
         return None
 
     def examples(
-        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
+        self,
+        parent: Candidate,
+        components: Sequence[str],
+        mended: Sequence[Exhibit],
+        unsolved: Sequence[Exhibit],
     ) -> ProposedEdit | None:
-        """Examples alone, of answers as different as there are: a weak model may go by what it is shown, and by no rule
-        that it is told. None if there are no two.
+        """Examples alone: one of the cases that another candidate has `mended`, then some that are `unsolved`, of
+        answers as different as there are. A weak model may go by what it is shown, and by no rule that it is told. None
+        if there are no two.
         """
         by_answer: dict[str, list[_Idea]] = {}
-        for answer, idea in self._exemplary(failing):
+        for answer, idea in self._exemplary(unsolved):
             by_answer.setdefault(answer, []).append(idea)
-        most = min(MOST_SHOWN, int(_SHARE_SHOWN * len(self._cases)))
         turns = [idea for turn in zip_longest(*by_answer.values()) for idea in turn if idea is not None]
-        chosen = tuple(turns[:most])
-        order = _order(parent, components, failing)[:1]
-        return self._next(parent, order, [chosen]) if len(chosen) > 1 else None
+        most = min(MOST_SHOWN, int(_SHARE_SHOWN * len(self._cases)))
+        chosen = (*islice(self._examples(mended), 1), *turns)[:most]
+        order = _order(parent, components, unsolved)[:1]
+        return self._next(parent, order, [chosen]) if turns and len(chosen) > 1 else None
 
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
