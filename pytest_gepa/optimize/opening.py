@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,10 @@ from pytest_gepa.optimize.state import RunState
 from pytest_gepa.reflect.propose import MODEL_FREE, ProposedEdit
 
 _MOST_OPENED = 2
-"""So many rounds on one parent: one for what is likeliest, one for all that is stated, or for examples alone."""
+"""So many rounds on one parent: one for what is likeliest, one for all that is stated."""
+
+_IN_VAIN = 2
+"""After so many rounds on a candidate that a stated rule has made better, examples are tried in the place of rules."""
 
 _FEW = 0.5
 """Where a candidate that a stated rule has made better has no more than this mean score, it is shown an example too."""
@@ -24,8 +26,8 @@ class Opening:
     """Opens the rounds on today's prompts with what the checks of the cases state, if they state anything: first the
     likeliest rule, and where that is no gain, the likeliest ones together with an example. What comes of that is opened
     in the same way, as long as it helps; an example alone is tried there when most cases fail although all rules stand
-    in the prompt. Where the rules helped, and the search begins anew at today's prompts all the same, it begins with
-    examples alone if the model is weak. Asked by one thread.
+    in the prompt. Where the rules have helped and the model has not so far, examples are tried in their place. Asked by
+    one thread.
     """
 
     def __init__(self, state: RunState, proposer: Proposer) -> None:
@@ -34,6 +36,7 @@ class Opening:
         self._made: dict[str, list[ProposedEdit]] = {}
         self._opened: Counter[str] = Counter()
         self._tried: dict[str, list[ProposedEdit]] = {}
+        self._shown: set[str] = set()
 
     def make(self, tasks: Sequence[Task], *, is_weak: bool) -> None:
         """Make the proposals for tasks that are new; where a round has any, no model is asked in it. `is_weak` says
@@ -48,7 +51,7 @@ class Opening:
             parent = task.parent
             if task.attempt and parent.id in opened:
                 continue  # all that is stated is in one proposal: united with another, it would be there twice
-            made = self._proposal(task)
+            made = self._proposal(task, is_weak=is_weak)
             if made is not None:
                 found[task.proposal] = made
                 opened.add(parent.id)
@@ -67,36 +70,41 @@ class Opening:
         return replace(task, attempt=max(0, task.attempt - self._opened[task.parent.id]))
 
     def _is_mine(self, task: Reflect, *, is_weak: bool) -> bool:
-        """Whether a task is of a round that is opened here: a parent's first one, and the second one where what was
-        tried in the first came to nothing, or where a new line begins at today's prompts.
+        """Whether a task is of a round that is opened here: a parent's first one, the second one where what was tried
+        in the first came to nothing, and one for examples.
         """
         parent = task.parent
-        is_next = task.attempt == self._opened[parent.id] < _MOST_OPENED
-        if task.other or not is_next or not self._is_stated(parent):
+        if task.other or not self._is_stated(parent):
             return False
-        return self._is_in_vain(task) or (is_weak and parent.id == self._state.search.seed.id)
+        is_next = task.attempt == self._opened[parent.id] < _MOST_OPENED
+        return (is_next and self._is_in_vain(task)) or self._shows(task, is_weak=is_weak)
+
+    def _shows(self, task: Reflect, *, is_weak: bool) -> bool:
+        """Whether it is time for examples."""
+        parent = task.parent.id
+        is_due = task.attempt >= _IN_VAIN and parent not in self._shown
+        return is_weak and is_due and parent != self._state.search.seed.id
 
     def _is_in_vain(self, task: Reflect) -> bool:
         """Whether all that was tried on a task's parent came to nothing."""
         discarded = {(edit.component, edit.summary) for edit in task.discarded}
         return all((one.component, one.summary) in discarded for one in self._tried.get(task.parent.id, ()))
 
-    def _proposal(self, task: Reflect) -> ProposedEdit | None:
+    def _proposal(self, task: Reflect, *, is_weak: bool) -> ProposedEdit | None:
         search = self._state.search
-        if task.attempt and self._is_in_vain(task):
-            return self._proposer.all_stated(task)
+        if self._shows(task, is_weak=is_weak):
+            self._shown.add(task.parent.id)
+            failing, passing = search.pool.ledger.divide(task.parent.id)
+            mended = {*search.pool.ledger.divide(search.seed.id)[0]}.intersection(passing)
+            return self._proposer.examples(
+                task, search.seed, [case for case in passing if case in mended], failing
+            )
+        if task.attempt != self._opened[task.parent.id]:
+            return None  # of a round for which there are no examples
         if task.attempt:
-            return self._examples(task)
+            return self._proposer.all_stated(task)
         is_poor = task.parent.id != search.seed.id and search.mean(task.parent) <= _FEW
         return self._proposer.likeliest(task, or_example=is_poor)
-
-    def _examples(self, task: Reflect) -> ProposedEdit | None:
-        """Examples of what the best candidate fails still, and of what it does not."""
-        search = self._state.search
-        failing, _ = search.pool.ledger.divide(task.parent.id)
-        unsolved = {*search.pool.ledger.divide(search.best(sys.maxsize).id)[0]}
-        mended = [case for case in failing if case not in unsolved]
-        return self._proposer.examples(task, mended, [case for case in failing if case in unsolved])
 
     def _is_stated(self, candidate: Candidate) -> bool:
         """Whether a candidate is today's prompts, or came of them by rules that the checks state alone."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.prompts.guards import Guard
@@ -190,12 +191,14 @@ class Proposer:
             return None
         return self._model_free.together(task.parent, task.components, self._failing(task))
 
-    def examples(self, task: Reflect, mended: Sequence[str], unsolved: Sequence[str]) -> ProposedEdit | None:
-        """Examples alone, of cases that fail under the task's parent: see `ModelFree.examples`."""
+    def examples(
+        self, task: Reflect, today: Candidate, mended: Sequence[str], failing: Sequence[str]
+    ) -> ProposedEdit | None:
+        """Examples in the place of rules: see `ModelFree.examples`."""
         if self._extensions.has_proposer:
             return None
-        shown = [self._failing(replace(task, failing=tuple(cases))) for cases in (mended, unsolved)]
-        return self._model_free.examples(task.parent, task.components, *shown)
+        shown = [self._failing(replace(task, failing=tuple(cases))) for cases in (mended, failing)]
+        return self._model_free.examples(task.parent, today, task.components, *shown)
 
     def _failing(self, task: Reflect) -> list[Exhibit]:
         shown = self._exhibits(task)

@@ -83,22 +83,25 @@ class ModelFree:
     def examples(
         self,
         parent: Candidate,
+        today: Candidate,
         components: Sequence[str],
         mended: Sequence[Exhibit],
-        unsolved: Sequence[Exhibit],
+        failing: Sequence[Exhibit],
     ) -> ProposedEdit | None:
-        """Examples alone: one of the cases that another candidate has `mended`, then some that are `unsolved`, of
-        answers as different as there are. A weak model may go by what it is shown, and by no rule that it is told. None
-        if there are no two.
+        """Examples in the place of all that the parent has and today's prompts have not: one of the cases that it has
+        `mended`, then some that it fails, of answers as different as there are. A weak model may go by what it is
+        shown, and by no rule that it is told. None if there are no two.
         """
         by_answer: dict[str, list[_Idea]] = {}
-        for answer, idea in self._exemplary(unsolved):
+        for answer, idea in self._exemplary(failing):
             by_answer.setdefault(answer, []).append(idea)
         turns = [idea for turn in zip_longest(*by_answer.values()) for idea in turn if idea is not None]
         most = min(MOST_SHOWN, int(_SHARE_SHOWN * len(self._cases)))
         chosen = (*islice(self._examples(mended), 1), *turns)[:most]
-        order = _order(parent, components, unsolved)[:1]
-        return self._next(parent, order, [chosen]) if turns and len(chosen) > 1 else None
+        order = _order(parent, components, failing)[:1]
+        if not turns or len(chosen) < 2:
+            return None
+        return self._next(parent, order, [chosen], today)
 
     def propose(
         self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
@@ -111,15 +114,22 @@ class ModelFree:
         return self._next(parent, _order(parent, components, failing), ideas)
 
     def _next(
-        self, parent: Candidate, order: Sequence[str], edits: Iterable[tuple[_Idea, ...]]
+        self,
+        parent: Candidate,
+        order: Sequence[str],
+        edits: Iterable[tuple[_Idea, ...]],
+        base: Candidate | None = None,
     ) -> ProposedEdit | None:
+        """The first of these edits of the parent that can be made and was not; where there is a `base`, what is edited
+        is its text.
+        """
         for ideas in edits:
             for component in order:
                 attempt = (parent.id, component, tuple(idea.edit.text for idea in ideas))
                 if attempt in self._tried or any(self._has(parent, component, idea) for idea in ideas):
                     continue
                 self._tried.add(attempt)
-                proposal = self._made(parent, component, ideas)
+                proposal = self._made(parent, component, ideas, (base or parent).texts[component])
                 if proposal is not None:
                     return proposal
         return None
@@ -158,12 +168,14 @@ class ModelFree:
                     reason = "this case fails, and shows in what form others may want their answer."
                     yield pair[1], _Idea(edit, reason)
 
-    def _made(self, parent: Candidate, component: str, ideas: Sequence[_Idea]) -> ProposedEdit | None:
+    def _made(
+        self, parent: Candidate, component: str, ideas: Sequence[_Idea], edited: str
+    ) -> ProposedEdit | None:
         """The proposal, None when the guard refuses it."""
         before = parent.texts[component]
         edits = [self._written(parent, component, idea.edit) for idea in ideas]
         try:
-            text = apply_edits(before, edits)
+            text = apply_edits(edited, edits)
         except EditError:
             return None
         taken = tuple(Example(edit.case, component, edit.text) for edit in edits if edit.case)

@@ -308,19 +308,20 @@ def test_where_every_rule_stands_already_an_example_is_the_likeliest_if_it_may_b
     assert model_free.likeliest(parent, [PROMPT], failing, or_example=True) is None
 
 
-def test_examples_alone_are_of_what_is_unsolved_behind_one_of_what_is_not():
+def test_examples_in_the_place_of_rules_are_of_what_fails_behind_one_of_what_does_not():
     wanted = ["billing"] * 6 + ["fault"] * 6 + ["sales"] * 8
     cases = suite(*wanted)
-    failing = [compared(one, "?", answer) for one, answer in zip(cases, wanted, strict=True)]
-    seed = seed_candidate({PROMPT: TEXT})
+    shown = [compared(one, "?", answer) for one, answer in zip(cases, wanted, strict=True)]
+    today, parent = seed_candidate({PROMPT: TEXT}), seed_candidate({PROMPT: f"{TEXT}{LABELS}\n"})
     maker = ModelFree(cases, guard_of(cases))
-    made = maker.examples(seed, [PROMPT], failing[:6], failing[6:])
+    made = maker.examples(parent, today, [PROMPT], shown[:6], shown[6:])
     assert made is not None
     assert [example.case for example in made.examples] == [cases[at].id for at in (0, 6, 12, 7)]
     assert made.text is not None
     assert made.text.startswith(TEXT)
-    assert maker.examples(seed, [PROMPT], failing, []) is None, "nothing is unsolved"
-    few = ModelFree(cases[:8], guard_of(cases)).examples(seed, [PROMPT], failing[:4], failing[4:8])
+    assert LABELS not in made.text
+    assert maker.examples(parent, today, [PROMPT], shown, []) is None, "nothing fails"
+    few = ModelFree(cases[:8], guard_of(cases)).examples(parent, today, [PROMPT], shown[:4], shown[4:8])
     assert few is None, "a fifth of eight is one, and one alone is tried elsewhere"
 
 
