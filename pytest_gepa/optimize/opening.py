@@ -80,10 +80,10 @@ class Opening:
         return (is_next and self._is_in_vain(task)) or self._shows(task, is_weak=is_weak)
 
     def _shows(self, task: Reflect, *, is_weak: bool) -> bool:
-        """Whether it is time for examples."""
-        parent = task.parent.id
+        """Whether it is time for examples, which are of cases that the parent is known to fail."""
+        search, parent = self._state.search, task.parent.id
         is_due = task.attempt >= _IN_VAIN and parent not in self._shown
-        return is_weak and is_due and parent != self._state.search.seed.id
+        return is_weak and is_due and parent != search.seed.id and not search.pool.ledger.missing(parent)
 
     def _is_in_vain(self, task: Reflect) -> bool:
         """Whether all that was tried on a task's parent came to nothing."""
@@ -95,10 +95,11 @@ class Opening:
         if self._shows(task, is_weak=is_weak):
             self._shown.add(task.parent.id)
             failing, passing = search.pool.ledger.divide(task.parent.id)
-            mended = {*search.pool.ledger.divide(search.seed.id)[0]}.intersection(passing)
-            return self._proposer.examples(
-                task, search.seed, [case for case in passing if case in mended], failing
-            )
+            before, _ = search.pool.ledger.divide(search.seed.id)
+            mended = [case for case in passing if case in before]
+            # Those that will judge them come last: an example judges nothing.
+            others = sorted(failing, key=lambda case: case in task.failing)
+            return self._proposer.examples(task, search.seed, mended, others)
         if task.attempt != self._opened[task.parent.id]:
             return None  # of a round for which there are no examples
         if task.attempt:
