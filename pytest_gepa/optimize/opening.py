@@ -15,7 +15,7 @@ from pytest_gepa.reflect.propose import MODEL_FREE, ProposedEdit
 _MOST_OPENED = 2
 """So many rounds on one parent: one for what is likeliest, one for all that is stated."""
 
-_IN_VAIN = 2
+_IN_VAIN = 1
 """After so many rounds on a candidate that a stated rule has made better, examples are tried in the place of rules."""
 
 _FEW = 0.5
@@ -80,10 +80,10 @@ class Opening:
         return (is_next and self._is_in_vain(task)) or self._shows(task, is_weak=is_weak)
 
     def _shows(self, task: Reflect, *, is_weak: bool) -> bool:
-        """Whether it is time for examples, which are of cases that the parent is known to fail."""
-        search, parent = self._state.search, task.parent.id
+        """Whether it is time for examples."""
+        parent = task.parent.id
         is_due = task.attempt >= _IN_VAIN and parent not in self._shown
-        return is_weak and is_due and parent != search.seed.id and not search.pool.ledger.missing(parent)
+        return is_weak and is_due and parent != self._state.search.seed.id
 
     def _is_in_vain(self, task: Reflect) -> bool:
         """Whether all that was tried on a task's parent came to nothing."""
@@ -94,18 +94,23 @@ class Opening:
         search = self._state.search
         if self._shows(task, is_weak=is_weak):
             self._shown.add(task.parent.id)
-            failing, passing = search.pool.ledger.divide(task.parent.id)
-            before, _ = search.pool.ledger.divide(search.seed.id)
-            mended = [case for case in passing if case in before]
-            # Those that will judge them come last: an example judges nothing.
-            others = sorted(failing, key=lambda case: case in task.failing)
-            return self._proposer.examples(task, search.seed, mended, others)
+            return self._examples(task)
         if task.attempt != self._opened[task.parent.id]:
             return None  # of a round for which there are no examples
         if task.attempt:
             return self._proposer.all_stated(task)
         is_poor = task.parent.id != search.seed.id and search.mean(task.parent) <= _FEW
         return self._proposer.likeliest(task, or_example=is_poor)
+
+    def _examples(self, task: Reflect) -> ProposedEdit | None:
+        ledger, seed = self._state.search.pool.ledger, self._state.search.seed
+        failing, passing = ledger.divide(task.parent.id)
+        before, _ = ledger.divide(seed.id)
+        mended = [case for case in passing if case in before]
+        untried = [case for case in before if case not in (*failing, *passing)]
+        # Those that will judge them come last: an example judges nothing.
+        others = sorted(failing, key=lambda case: case in task.failing)
+        return self._proposer.examples(task, seed, mended, others, untried)
 
     def _is_stated(self, candidate: Candidate) -> bool:
         """Whether a candidate is today's prompts, or came of them by rules that the checks state alone."""

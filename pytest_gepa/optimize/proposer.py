@@ -192,13 +192,24 @@ class Proposer:
         return self._model_free.together(task.parent, task.components, self._failing(task))
 
     def examples(
-        self, task: Reflect, today: Candidate, mended: Sequence[str], failing: Sequence[str]
+        self,
+        task: Reflect,
+        today: Candidate,
+        mended: Sequence[str],
+        failing: Sequence[str],
+        untried: Sequence[str],
     ) -> ProposedEdit | None:
         """Examples in the place of rules: see `ModelFree.examples`."""
         if self._extensions.has_proposer:
             return None
-        shown = [self._failing(replace(task, failing=tuple(cases))) for cases in (mended, failing)]
-        return self._model_free.examples(task.parent, today, task.components, *shown)
+        return self._model_free.examples(
+            task.parent,
+            today,
+            task.components,
+            self._failing(replace(task, failing=tuple(mended))),
+            self._failing(replace(task, failing=tuple(failing))),
+            self._failing(replace(task, parent=today, failing=tuple(untried))),
+        )
 
     def _failing(self, task: Reflect) -> list[Exhibit]:
         shown = self._exhibits(task)

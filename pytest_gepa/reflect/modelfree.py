@@ -87,13 +87,19 @@ class ModelFree:
         components: Sequence[str],
         mended: Sequence[Exhibit],
         failing: Sequence[Exhibit],
+        untried: Sequence[Exhibit] = (),
     ) -> ProposedEdit | None:
         """Examples in the place of all that the parent has and today's prompts have not: one of the cases that it has
         `mended`, then some that it fails, of answers as different as there are. A weak model may go by what it is
         shown, and by no rule that it is told. None if there are no two.
+
+        Of the cases on which it is `untried` those come first that want what a failing one wants.
         """
+        failed = [*self._exemplary(failing)]
+        wanted = {answer for answer, _ in failed}
+        alike = [(answer, idea) for answer, idea in self._exemplary(untried) if answer in wanted]
         by_answer: dict[str, list[_Idea]] = {}
-        for answer, idea in self._exemplary(failing):
+        for answer, idea in (*alike, *failed):
             by_answer.setdefault(answer, []).append(idea)
         turns = [idea for turn in zip_longest(*by_answer.values()) for idea in turn if idea is not None]
         most = min(MOST_SHOWN, int(_SHARE_SHOWN * len(self._cases)))

@@ -320,6 +320,11 @@ def test_examples_in_the_place_of_rules_are_of_what_fails_behind_one_of_what_doe
     assert made.text is not None
     assert made.text.startswith(TEXT)
     assert LABELS not in made.text
+    alike = ModelFree(cases, guard_of(cases)).examples(
+        parent, today, [PROMPT], shown[:6], shown[6:7], shown[8:]
+    )
+    assert alike is not None
+    assert [example.case for example in alike.examples] == [cases[at].id for at in (0, 8, 9, 10)]
     assert maker.examples(parent, today, [PROMPT], shown, []) is None, "nothing fails"
     few = ModelFree(cases[:8], guard_of(cases)).examples(parent, today, [PROMPT], shown[:4], shown[4:8])
     assert few is None, "a fifth of eight is one, and one alone is tried elsewhere"
