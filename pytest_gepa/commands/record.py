@@ -35,9 +35,8 @@ def run(given: argparse.Namespace) -> int:
     mode = f"--gepa-{recording.mode}{' NAME' * (recording.mode == 'baseline')}"
     head = head_of(source.parent / "journal.jsonl")
     if recording.mode == "check" and head.get("settings", {}).get("revision"):
-        mode += (
-            f"={head['base']['name']}"  # the commit: the name of a branch may stand for another one by then
-        )
+        # The commit: a branch may stand for another one by then.
+        mode += f"={head['base']['name']}"
     said = (
         f"Run {recording.directory_name} is recorded in {os.path.relpath(target)}; commit it, and\n"
         f"`pytest {mode} --gepa-replay=only` replays it without key or network."

@@ -103,11 +103,13 @@ class Opening:
         return self._proposer.likeliest(task, or_example=is_poor)
 
     def _examples(self, task: Reflect) -> ProposedEdit | None:
+        """Examples in the place of the rules that the parent has."""
         ledger, seed = self._state.search.pool.ledger, self._state.search.seed
         failing, passing = ledger.divide(task.parent.id)
         before, _ = ledger.divide(seed.id)
-        mended = [case for case in passing if case in before]
-        untried = [case for case in before if case not in (*failing, *passing)]
+        failed_before, tried = {*before}, {*failing, *passing}
+        mended = [case for case in passing if case in failed_before]
+        untried = [case for case in before if case not in tried]
         # Those that will judge them come last: an example judges nothing.
         others = sorted(failing, key=lambda case: case in task.failing)
         return self._proposer.examples(task, seed, mended, others, untried)

@@ -87,7 +87,7 @@ class ModelFree:
         components: Sequence[str],
         mended: Sequence[Exhibit],
         failing: Sequence[Exhibit],
-        untried: Sequence[Exhibit] = (),
+        untried: Sequence[Exhibit],
     ) -> ProposedEdit | None:
         """Examples in the place of all that the parent has and today's prompts have not: one of the cases that it has
         `mended`, then some that it fails, of answers as different as there are. A weak model may go by what it is
@@ -171,7 +171,7 @@ class ModelFree:
                 pair = self._guard.pair(exhibit.case.id)
                 if pair is not None and len("".join(pair)) <= MOST_EXAMPLE:
                     edit = Edit("example", "", example_text(*pair), exhibit.case.id)
-                    reason = "this case fails, and shows in what form others may want their answer."
+                    reason = "this case failed, and shows in what form others may want their answer."
                     yield pair[1], _Idea(edit, reason)
 
     def _made(

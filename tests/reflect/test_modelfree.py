@@ -314,7 +314,7 @@ def test_examples_in_the_place_of_rules_are_of_what_fails_behind_one_of_what_doe
     shown = [compared(one, "?", answer) for one, answer in zip(cases, wanted, strict=True)]
     today, parent = seed_candidate({PROMPT: TEXT}), seed_candidate({PROMPT: f"{TEXT}{LABELS}\n"})
     maker = ModelFree(cases, guard_of(cases))
-    made = maker.examples(parent, today, [PROMPT], shown[:6], shown[6:])
+    made = maker.examples(parent, today, [PROMPT], shown[:6], shown[6:], [])
     assert made is not None
     assert [example.case for example in made.examples] == [cases[at].id for at in (0, 6, 12, 7)]
     assert made.text is not None
@@ -325,8 +325,8 @@ def test_examples_in_the_place_of_rules_are_of_what_fails_behind_one_of_what_doe
     )
     assert alike is not None
     assert [example.case for example in alike.examples] == [cases[at].id for at in (0, 8, 9, 10)]
-    assert maker.examples(parent, today, [PROMPT], shown, []) is None, "nothing fails"
-    few = ModelFree(cases[:8], guard_of(cases)).examples(parent, today, [PROMPT], shown[:4], shown[4:8])
+    assert maker.examples(parent, today, [PROMPT], shown, [], []) is None, "nothing fails"
+    few = ModelFree(cases[:8], guard_of(cases)).examples(parent, today, [PROMPT], shown[:4], shown[4:8], [])
     assert few is None, "a fifth of eight is one, and one alone is tried elsewhere"
 
 
