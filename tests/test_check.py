@@ -334,7 +334,7 @@ def test_trouble_is_no_regression(project: Project) -> None:
     assert result(run)["verdict"] == "no regression"
     (trouble,) = result(run)["trouble"]
     assert trouble["case"] == "test_route.py::test_route[city-one]"
-    run.matches("no evidence from*city-one]: error: *no such service*")
+    run.matches("trial not counted*city-one]: error: *no such service*")
     assert check(project, "--gepa-trials=1").code == 0
 
 

@@ -761,7 +761,7 @@ def test_a_case_in_trouble_is_no_failure_of_the_prompt(project: Project):
     (trouble,) = result["trouble"]
     assert (trouble["case"], trouble["outcome"]) == (name, "error")
     assert not any(name in told(request) for request in run.reflections)
-    run.matches("no evidence from * test_route.py::test_route?animal-two?: error: *")
+    run.matches("trial not counted * test_route.py::test_route?animal-two?: error: *")
     assert "3 failed, 3 passed" in run.out  # the user's own session tells what pytest saw
     assert len(run.task_requests) == result["spent"]["rollouts"]
 

@@ -112,7 +112,7 @@ def _cases(result: AuditResult) -> Iterator[str]:
             for one in result.says_nothing
         ],
         "Fail today, and so can notice nothing": [code(case) for case in result.failing],
-        "No evidence from": [
+        "Trials not counted": [
             f"{code(one.case)}: {one.outcome}: {code(one.reason, 1_000)}" for one in result.trouble
         ],
     }

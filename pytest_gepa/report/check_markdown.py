@@ -245,7 +245,7 @@ def _trouble(result: CheckResult) -> ReportPart:
         for case in _of_tier(result, "trouble")
         if case.case not in told
     ]
-    head = "\n### Trouble: no evidence, not counted as failures\n\n" if items else ""
+    head = "\n### Trouble: trials that are not counted, as they gave no evidence\n\n" if items else ""
     return ReportPart(5, head, tuple(items), noun="lines of trouble")
 
 

@@ -16,7 +16,7 @@ def trouble_lines(
     trouble: Sequence[Trouble], problems: Sequence[str], most: int = LISTED, place: str = "the report"
 ) -> list[str]:
     """What gave no evidence, and what went wrong in the recording itself: `most` of each, the others in `place`."""
-    lines = [row("no evidence from", f"{item.case}: {item.outcome}: {item.reason}") for item in trouble]
+    lines = [row("trial not counted", f"{item.case}: {item.outcome}: {item.reason}") for item in trouble]
     return capped(lines, most, place) + [row("trouble in recording", problem) for problem in problems[:most]]
 
 

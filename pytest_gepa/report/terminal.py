@@ -247,7 +247,7 @@ def _effect_lines(result: Result) -> Iterator[str]:
 def _trouble_lines(result: Result) -> Iterator[str]:
     """What gave no evidence, and what went wrong beside the cases."""
     trouble = [
-        row("no evidence from", f"{item.case}: {item.outcome}: {item.reason}") for item in result.trouble
+        row("trial not counted", f"{item.case}: {item.outcome}: {item.reason}") for item in result.trouble
     ]
     yield from capped(trouble, LISTED_TROUBLE)
     if result.stray:

@@ -106,7 +106,7 @@ def test_what_broke_comes_first():
         "### Regressed: 1 case (proven worse under today's prompts)",
         "| `tests/test_route.py::test_route[damaged, money back]` | 8/8 | 0/8 | 0.0013 |",
         "<details><summary>Flaky: 1 case (passes now and then on both sides)</summary>",
-        "### Trouble: no evidence, not counted as failures",
+        "### Trouble: trials that are not counted, as they gave no evidence",
         "- `tests/test_route.py::test_route[slow]`: timeout: no answer within 120 s",
     )
     lines = report.splitlines()

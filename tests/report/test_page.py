@@ -144,7 +144,7 @@ def test_what_went_wrong_is_on_the_page():
     )
     for said in (
         "best.patch could not be made",
-        "No evidence from a.py::test_y : timeout: no answer within 120 seconds",
+        "A trial of a.py::test_y was not counted: timeout: no answer within 120 seconds",
         "A request of no case: small: hello",
         "Trouble in recording: a capture failed",
         "2 × refused: no",
