@@ -15,7 +15,7 @@ from pytest_gepa.prompts.pieces import WHOLE, Cut
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import modelless
 from pytest_gepa.run.journal import Journal, rollout_fields
-from pytest_gepa.run.kept_answers import settled
+from pytest_gepa.run.kept_answers import run_again, settled
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.run.stale_copies import refuse_stale_copies, with_doubts_settled
@@ -126,8 +126,8 @@ class Audit:
         try:
             with self._crew.interruptible():
                 self._run_all([self._today(tuple(self._suite.cases), 0)])
-                self.state.baseline.update(settled(self.state.baseline.values(), self._run_apart))
-                baseline = with_doubts_settled(self.state.baseline.values(), self._run_alone)
+                self.state.baseline.update(settled(self.state.baseline.values(), self._run_again))
+                baseline = with_doubts_settled(self.state.baseline.values(), self._run_again)
                 refuse_stale_copies(baseline, self._suite.components)
                 self._run_all(self._repetitions())
                 self._run_all(self._ablations())
@@ -140,35 +140,11 @@ class Audit:
     def _today(self, cases: tuple[str, ...], number: int) -> _Work:
         return _Work(self._seed.id, self._seed.texts, cases, number)
 
-    def _run_apart(self, cases: Sequence[str]) -> dict[str, Rollout]:
-        """Run cases of the baseline again, as many as the budget holds; their answers are there."""
-        number = len(cases)
-        while number and not self._budget.reserve(number):
-            number -= 1
-        work = self._today(tuple(cases[:number]), 0)
-        found: dict[str, Rollout] = {}
-
-        def run() -> None:
-            evaluation = self._suite.run(
-                work.candidate,
-                work.texts,
-                work.cases,
-                work.trial,
-                allowance=self._budget,
-                on_rollout=lambda _: None,
-            )
-            found.update({case: condensed(without_reports(one)) for case, one in evaluation.rollouts.items()})
-            charged = 0 if self._suite.is_replay else sum(evaluation.charged.values())
-            self._budget.settle(number, charged)
-
-        self._crew.start(run)
-        while self._crew.busy:
-            self._crew.next()
-        return found
-
-    def _run_alone(self, case: str) -> Iterable[Rollout]:
-        """Run a case of the baseline again, by itself: its answers are there, and it counts for nothing else."""
-        return self._run_apart((case,)).values()
+    def _run_again(self, cases: Sequence[str]) -> dict[str, Rollout]:
+        """Run cases of the baseline again, apart from the others."""
+        trial = self._today((), 0).trial
+        again = self._crew.wait_for(partial(run_again, self._suite, self._seed, cases, trial, self._budget))
+        return {case: condensed(without_reports(one)) for case, one in again.items()}
 
     def _repetitions(self) -> list[_Work]:
         """The other trials of today's prompts, of the cases that a model or a prompt has a part in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -18,7 +18,7 @@ from pytest_gepa.evolve.candidate import Candidate, seed_candidate
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, rollout_fields
-from pytest_gepa.run.kept_answers import settled
+from pytest_gepa.run.kept_answers import run_again, settled
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.condensed import condensed, without_reports
@@ -202,32 +202,15 @@ class Rounds:
     def settle(self) -> None:
         """Run cases again of which the first trial of today tells nothing: earlier ones had asked in their process."""
         runs = [run for case in self._cases if (run := self.state.first(TODAY, case)) is not None]
-        for case, rollout in settled(runs, self._run_apart).items():
+        for case, rollout in settled(runs, self._run_again).items():
             self._runs(TODAY, case)[0] = condensed(without_reports(rollout))
 
-    def _run_apart(self, cases: Sequence[str]) -> dict[str, Rollout]:
-        """Run cases again in the first trial of today, as many as the budget holds; their answers are there."""
-        number = 0 if self._is_over() else len(cases)
-        while number and not self._budget.reserve(number):
-            number -= 1
-        found: dict[str, Rollout] = {}
-
-        def run() -> None:
-            evaluation = self._suite.run(
-                self.state.today.id,
-                self.state.today.texts,
-                cases[:number],
-                f"{self._trials}/0",
-                allowance=self._budget,
-                on_rollout=lambda _: None,
-            )
-            found.update(evaluation.rollouts)
-            self._budget.settle(number, 0 if self._suite.is_replay else sum(evaluation.charged.values()))
-
-        self._crew.start(run)
-        while self._crew.busy:
-            self._crew.next()
-        return found
+    def _run_again(self, cases: Sequence[str]) -> Mapping[str, Rollout]:
+        """Run cases again in the first trial of today."""
+        if self._is_over():
+            return {}
+        today, trial = self.state.today, f"{self._trials}/0"
+        return self._crew.wait_for(partial(run_again, self._suite, today, cases, trial, self._budget))
 
     def _doubt(self, side: SideName, batches: Sequence[Batch]) -> None:
         """Leave out cases whose application answers from a store of its own, and drop these trials of theirs: they

@@ -18,7 +18,7 @@ from pytest_gepa.run.blind_spots import prompts_without_calls, unseen_calls_warn
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import may_know, modelless, seen_to_arrive, untouched
 from pytest_gepa.run.journal import Journal, attempt_fields, rollout_fields
-from pytest_gepa.run.kept_answers import settled
+from pytest_gepa.run.kept_answers import run_again, settled
 from pytest_gepa.run.stale_copies import (
     stale_copies,
     told_of_copies,
@@ -94,7 +94,7 @@ class Evaluator:
         )
         rollouts = evaluation.rollouts
         if task.purpose == "baseline":
-            known = settled(rollouts.values(), partial(self._run_apart, task))
+            known = settled(rollouts.values(), partial(self._run_again, task))
             self._crew.tell(partial(self._keep_settled, known))
             rollouts = {**rollouts, **known}
             self._look_for_copies(task, rollouts.values())
@@ -115,7 +115,7 @@ class Evaluator:
         """Refuse prompts of which the code reads copies, before a reflection model is paid for edits that have no
         effect; where others are read as they should be, it is a warning.
         """
-        runs = with_doubts_settled(baseline, partial(self._run_alone, task))
+        runs = with_doubts_settled(baseline, partial(self._run_again, task))
         names = stale_copies(runs, self._suite.components)
         if names:
             self._tell_of_copies(
@@ -128,44 +128,14 @@ class Evaluator:
             raise SetupError(told)
         self._crew.tell(partial(self._state.warnings.append, told))
 
-    def _run_apart(self, task: Evaluate, cases: Sequence[str]) -> Mapping[str, Rollout]:
-        """Run cases of the baseline again, as many as the budget holds, paid for as in `_run_alone`."""
-        number = len(cases)
-        while number and not self._allowance.reserve(number):
-            number -= 1
-        found = self._suite.run(
-            task.candidate.id,
-            task.candidate.texts,
-            cases[:number],
-            search_trial(task.trial),
-            allowance=self._allowance,
-            on_rollout=lambda _: None,
-        ).rollouts
-        paid = sum(run.charged and not self._suite.paid_before(run) for run in found.values())
-        self._allowance.settle(number, 0 if self._suite.is_replay else paid)
-        return found
+    def _run_again(self, task: Evaluate, cases: Sequence[str]) -> Mapping[str, Rollout]:
+        """Run cases of the baseline again, apart from the others."""
+        return run_again(self._suite, task.candidate, cases, search_trial(task.trial), self._allowance)
 
     def _keep_settled(self, rollouts: Mapping[str, Rollout]) -> None:
         """Take in what stands for the cases of the baseline; runs in the deciding thread."""
         for rollout in rollouts.values():
             self._state.rollouts[rollout.candidate, rollout.case] = condensed(without_reports(rollout))
-
-    def _run_alone(self, task: Evaluate, case: str) -> Iterable[Rollout]:
-        """Run a case of the baseline again, by itself. Its answers are there, so that it is paid for only where none
-        are kept.
-        """
-        candidate, trial = task.candidate, search_trial(task.trial)
-        found = self._suite.run(
-            candidate.id,
-            candidate.texts,
-            [case],
-            trial,
-            allowance=self._allowance,
-            on_rollout=lambda _: None,
-        ).rollouts.values()
-        if not self._suite.is_replay:
-            charge(self._allowance, sum(run.charged and not self._suite.paid_before(run) for run in found))
-        return found
 
     def _look_for_effect(self, candidate: Candidate, rollouts: Mapping[str, Rollout]) -> None:
         """Refuse prompts of which an edit, as it shows, arrives nowhere; a warning where others are sent."""

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_gepa.run.interrupts import heard_by, undisturbed
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,12 @@ class Crew:
             self._messages.put((message, True))
 
         threading.Thread(target=run, daemon=True).start()
+
+    def wait_for(self, work: Callable[[], Result]) -> Result:
+        """Do a piece of work while nothing else is under way. Ctrl-C is raised meanwhile, as by `next`."""
+        self.start(work)
+        found: Result = self.next()
+        return found
 
     def tell(self, message: Any) -> None:
         """Put a message between results, from inside a piece of work."""

@@ -5,7 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.suite.charges import Allowance, reserve_up_to
+from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Rollout
+
+
+def run_again(
+    suite: Suite, candidate: Candidate, cases: Sequence[str], trial: str, allowance: Allowance
+) -> Mapping[str, Rollout]:
+    """Run cases of a trial again in new processes, as many as the allowance holds; nobody else hears of it.
+
+    Their answers are there, so that only what is stored nowhere is paid for.
+    """
+    number = reserve_up_to(allowance, len(cases))
+    if not number:
+        return {}
+    found = suite.run(
+        candidate.id, candidate.texts, cases[:number], trial, allowance=allowance, on_rollout=lambda _: None
+    )
+    charged = [run for case, run in found.rollouts.items() if found.charged[case]]
+    paid = sum(not suite.paid_before(run) for run in charged)
+    allowance.settle(number, 0 if suite.is_replay else paid)
+    return found.rollouts
 
 
 def settled(

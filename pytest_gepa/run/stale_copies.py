@@ -52,7 +52,7 @@ def told_of_copies(names: Sequence[str], components: Mapping[str, Component]) ->
 
 
 def with_doubts_settled(
-    rollouts: Iterable[Rollout], run_alone: Callable[[str], Iterable[Rollout]]
+    rollouts: Iterable[Rollout], run_again: Callable[[Sequence[str]], Mapping[str, Rollout]]
 ) -> list[Rollout]:
     """The rollouts, and those of some cases that were run again in processes of their own.
 
@@ -67,7 +67,7 @@ def with_doubts_settled(
             if name in run.carried and name not in (*known, *run.reads):
                 first.setdefault(name, run.case)
     for case in dict.fromkeys(first.values()):
-        runs += run_alone(case)
+        runs += run_again([case]).values()
     return runs
 
 

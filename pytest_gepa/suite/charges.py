@@ -20,12 +20,17 @@ class Allowance(Protocol):
         """Close a reservation."""
 
 
-def charge(allowance: Allowance, rollouts: int) -> None:
-    """Count rollouts that were paid for: all of them, or as many as there is room for."""
+def reserve_up_to(allowance: Allowance, rollouts: int) -> int:
+    """Set rollouts aside, all of them or as many as there is room for; how many these are."""
     while rollouts > 0 and not allowance.reserve(rollouts):
         rollouts -= 1
-    if rollouts > 0:
-        allowance.settle(rollouts, rollouts)
+    return rollouts
+
+
+def charge(allowance: Allowance, rollouts: int) -> None:
+    """Count rollouts that were paid for: all of them, or as many as there is room for."""
+    if (number := reserve_up_to(allowance, rollouts)) > 0:
+        allowance.settle(number, number)
 
 
 @dataclass(frozen=True, slots=True)
