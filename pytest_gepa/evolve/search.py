@@ -151,17 +151,6 @@ class Search:
             self._course.complete_all()
         return self._work.take_decisions()
 
-    def reserve_retry(self, rollouts: int) -> bool:
-        """Set rollouts aside for retries and return True, or False when fewer remain.
-
-        A driver with a journal writes `Retrying(rollouts)` there when this is True; `Retried` tells
-        that it is over.
-        """
-        if rollouts > self.budget.remaining:
-            return False
-        self.tell(Retrying(rollouts))
-        return True
-
     def frontier(self) -> tuple[Standing, ...]:
         """Return the candidates on the frontier, best mean first, and then those that are kept for what they save."""
         return self.pool.standings()

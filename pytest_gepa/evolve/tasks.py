@@ -130,7 +130,7 @@ class Reflected:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """Event: rollouts in trouble are run again. `Search.reserve_retry` tells it; a replay tells it itself."""
+    """Event: rollouts in trouble are run again. A driver has reserved them in `Search.budget`; a replay tells it."""
 
     rollouts: int
 

@@ -20,8 +20,6 @@ from pytest_gepa.evolve.tasks import (
     GivenUp,
     Reflect,
     Reflected,
-    Retried,
-    Retrying,
     Stopped,
     Task,
 )
@@ -31,6 +29,7 @@ from pytest_gepa.optimize.menu_record import MenuRecord
 from pytest_gepa.optimize.opening import Opening
 from pytest_gepa.optimize.proposer import Proposer
 from pytest_gepa.optimize.reflecting import RepliesInOrder, Turns, reply_of
+from pytest_gepa.optimize.retries import Retries
 from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.prompts.guards import Guard
@@ -92,9 +91,10 @@ class SearchDriver:
         self._clock = clock
         self._crew = crew or Crew()
         withholder = withholder or Withholder(list(cases.values()))
-        self._evaluator = Evaluator(state, cases, suite, journal, screen, self._crew, self, withholder)
-        # Retries are told to the search from the threads that wait for rollouts.
+        # Retries are reserved by the threads that wait for rollouts.
         self._lock = threading.Lock()
+        retries = Retries(state.search.budget, self._lock, self._crew, self._journal_event)
+        self._evaluator = Evaluator(state, cases, suite, journal, screen, self._crew, retries, withholder)
         self._menus = MenuRecord(state, kinds)
         self._turns = Turns(concurrency)
         self._replies = RepliesInOrder()
@@ -334,17 +334,3 @@ class SearchDriver:
             self._state.reflections += proposal.calls
             self._state.rejections.update(proposal.rejections)
             self._journal.write("proposal", id=task.proposal, parent=task.parent.id, **as_fields(proposal))
-
-    def reserve(self, rollouts: int) -> bool:
-        """Set rollouts aside for a retry; False when they cannot be afforded. Called by the suite's threads."""
-        with self._lock:
-            granted = self._search.reserve_retry(rollouts)
-        if granted:
-            self._crew.tell(partial(self._journal_event, Retrying(rollouts)))
-        return granted
-
-    def settle(self, reserved: int, charged: int) -> None:
-        """Close such a reservation."""
-        with self._lock:
-            self._search.tell(Retried(reserved, charged))
-        self._crew.tell(partial(self._journal_event, Retried(reserved, charged)))

@@ -13,8 +13,9 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.changes import changes, fair_share
 from pytest_gepa.evolve.search import Guard
 from pytest_gepa.evolve.shrink import Shrink
-from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Event, Retried, Retrying, Stopped
+from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Event, Stopped
 from pytest_gepa.optimize.evaluator import Evaluator, search_trial
+from pytest_gepa.optimize.retries import Retries
 from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
@@ -50,7 +51,8 @@ class ShrinkRun:
         self._clock = clock
         self._crew = crew
         self._lock = threading.Lock()  # retries are reserved by the threads that wait for rollouts
-        self._evaluator = Evaluator(state, cases, suite, journal, screen, crew, self)
+        retries = Retries(state.search.budget, self._lock, crew, self._journal_event)
+        self._evaluator = Evaluator(state, cases, suite, journal, screen, crew, retries)
 
     def run(self, winner: Candidate) -> None:
         """Run it to its end. Raises what the work raises, and `KeyboardInterrupt`."""
@@ -130,17 +132,3 @@ class ShrinkRun:
 
     def _journal_event(self, event: Event) -> None:
         self._journal.write("event", type=type(event).__name__, event=event, phase="shrink")
-
-    def reserve(self, rollouts: int) -> bool:
-        """Set rollouts aside for a retry; False when they cannot be afforded. Called by the suite's threads."""
-        with self._lock:
-            granted = self._state.search.budget.reserve(rollouts)
-        if granted:
-            self._crew.tell(partial(self._journal_event, Retrying(rollouts)))
-        return granted
-
-    def settle(self, reserved: int, charged: int) -> None:
-        """Close such a reservation."""
-        with self._lock:
-            self._state.search.budget.settle(reserved, charged)
-        self._crew.tell(partial(self._journal_event, Retried(reserved, charged)))

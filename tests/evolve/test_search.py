@@ -453,10 +453,10 @@ def test_a_budget_below_one_run_of_the_suite_is_refused() -> None:
 
 def test_a_retry_needs_room_in_the_budget() -> None:
     search = words_world(["date"]).search(rollouts=4)
-    assert search.reserve_retry(1)
-    assert not search.reserve_retry(1)
+    assert search.budget.reserve(1)
+    assert not search.budget.reserve(1)
     search.tell(Retried(1, 0))
-    assert search.reserve_retry(1)
+    assert search.budget.reserve(1)
     search.tell(Retried(1, 1))
     assert (search.budget.spent, search.budget.remaining) == (1, 0)
 
@@ -519,7 +519,7 @@ def test_the_end_of_a_retry_decides_nothing() -> None:
     search.tell(world.answer(first))
     (gate,) = search.ask()
     assert isinstance(second, Reflect)
-    assert search.reserve_retry(1)
+    assert search.budget.reserve(1)
     search.tell(Reflected(second.proposal))
     assert search.budget.remaining < 3
     assert search.tell(Retried(1, 0)) == ()

@@ -109,7 +109,7 @@ class Chaos:
         self.check()
         is_evaluating = any(isinstance(task, Evaluate) for task in self.open)
         if is_evaluating and self.rng.random() < 0.2:
-            if self.search.reserve_retry(1):
+            if self.search.budget.reserve(1):
                 self.events.append(Retrying(1))
                 self.retries += 1
                 self.check()
