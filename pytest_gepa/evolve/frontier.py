@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from pytest_gepa.evolve.problem import TIE
 
@@ -97,10 +98,11 @@ class Frontier:
         margin: float = 0.0,
     ) -> int:
         """Take in a candidate with its score on every case, and its mean of every objective; return on how many it
-        beats all earlier ones by more than a `margin`. `least` are the savings of which it takes less than all, and so
-        the place from another. `length` is that of its texts.
+        beats all earlier ones by more than a `margin`, in a mean over all cases by what that comes to there. `least` are
+        the savings of which it takes less than all, and so the place from another. `length` is that of its texts.
         """
-        ahead = 0
+        ahead, cases = 0, len(self._case_weights)
+        in_mean = margin / sqrt(max(1, cases))
         better: list[int] = []
         equal: list[int] = []
         for case, (score, best) in enumerate(zip(scores, self.best_scores, strict=True)):
@@ -108,7 +110,7 @@ class Frontier:
                 self.best_scores[case] = score
                 if case not in self._aside:
                     better.append(case)
-                    ahead += score > best + margin + TIE
+                    ahead += score > best + (margin if case < cases else in_mean) + TIE
             elif score >= best - TIE and case not in self._aside:
                 equal.append(case)
         lost = bits([*better, *(len(self.best_scores) + saving for saving in least)])

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import sqrt
 from statistics import median
 from typing import NamedTuple
 
@@ -68,6 +69,7 @@ class Ledger:
         self.jitter = 0.0
         """How far apart the scores of two trials of a case were, at the most, under the seed, where both ended alike:
         in [0, 1], 0.0 where no case is graded, or all are graded in the same way each time."""
+        self._graded: set[str] = set()
 
     def record_seed(self, seed: str, results: Mapping[str, CaseResult]) -> None:
         """Take the baseline; it decides which cases take part."""
@@ -76,7 +78,7 @@ class Ledger:
         for case, result in self.results[seed].items():
             if result.score is not None:
                 self._take_seed(case, result)
-                self._note_uses(case, result)
+                self._note(case, result)
                 if not (result.keys or result.uses or result.charged or result.depends):
                     self._inherited[case] = result
         self.active = tuple(self._seed)
@@ -88,15 +90,26 @@ class Ledger:
         self._seed[case] = result.score
         self._seed_passes[case] = self._passed(case, result.score, result.passed)
 
-    def record(self, candidate: str, results: Mapping[str, CaseResult]) -> None:
-        """Add results of a candidate."""
-        known = self.results.setdefault(candidate, dict(self._inherited))
+    def record(
+        self, candidate: str, results: Mapping[str, CaseResult], elders: Iterable[str] = ()
+    ) -> None:
+        """Add results of a candidate. One that it has from an elder stands for all trials that this one had."""
+        known, names = self.results.setdefault(candidate, dict(self._inherited)), tuple(elders)
         for case, result in results.items():
-            if case in self._seed:
-                known[case] = result
-                self._note_uses(case, result)
+            if case not in self._seed:
+                continue
+            known[case] = result
+            self._note(case, result)
+            for elder in names:
+                trials = self._trials.get((elder, case))
+                if trials and _is_same(result, self.results[elder][case]):
+                    self._trials[candidate, case] = [*trials]
+                    break
 
-    def _note_uses(self, case: str, result: CaseResult) -> None:
+    def _note(self, case: str, result: CaseResult) -> None:
+        """Note what a result tells of its case, whoever it is of."""
+        if result.score is not None and TIE < result.score < 1 - TIE:
+            self._graded.add(case)
         known = self._uses.setdefault(case, set())
         for name in result.uses:
             if name not in known:
@@ -115,6 +128,7 @@ class Ledger:
                 continue
             trials = self._trials.setdefault((candidate, case), [known[case]])
             trials.append(result)
+            self._note(case, result)
             differs = self._verdict(case, result) != self._verdict(case, trials[0])
             if candidate == self._seed_id:
                 self._compared += 1
@@ -189,8 +203,11 @@ class Ledger:
         return min(0.5, differing / (2 * max(1, self._compared)))
 
     def _verdict(self, case: str, result: CaseResult) -> bool:
+        """How a trial ended, to be compared with others: one that has nothing of its score is not like one that has
+        some, though a test that only reports a score passes in both.
+        """
         assert result.score is not None
-        return self._passed(case, result.score, result.passed)
+        return self._passed(case, result.score, result.passed) and result.score > TIE
 
     def _median(self, case: str, trials: Sequence[CaseResult]) -> CaseResult:
         """One result for all trials: the median score, and the failure text of a trial that failed."""
@@ -261,6 +278,16 @@ class Ledger:
     def sum(self, candidate: str, cases: Iterable[str]) -> float:
         """Return the weighted sum of the scores on these cases."""
         return sum(self.cases[case].weight * self.score(candidate, case) for case in cases)
+
+    def is_graded(self, case: str) -> bool:
+        """Whether a score of the case was between nothing and all."""
+        return case in self._graded
+
+    def by_chance(self, cases: Iterable[str]) -> float:
+        """Return how far two weighted sums over these cases may lie apart by chance: by `jitter` in one graded case, in
+        many by less than as often, as chance goes either way.
+        """
+        return self.jitter * sqrt(sum(self.cases[case].weight ** 2 for case in cases if self.is_graded(case)))
 
     def mean(self, candidate: str) -> float:
         """Return the weighted mean over the active cases, 0.0 when there are none."""
@@ -344,7 +371,7 @@ class Ledger:
             old, new = (self.results.get(name, {}).get(case) for name in (before, after))
             if old is None or new is None or old.score is None or new.score is None:
                 continue
-            if new.score < old.score - TIE or (old.reached and () < new.reached < old.reached):
+            if new.score < old.score - self.jitter - TIE or (old.reached and () < new.reached < old.reached):
                 return 0
             later += bool(old.reached) and new.reached > old.reached
         return later
@@ -368,6 +395,11 @@ class Ledger:
         return all(
             self._verdict(case, result) is passed for result in self._trials.get((candidate, case), ())
         )
+
+
+def _is_same(one: CaseResult, other: CaseResult) -> bool:
+    """Whether two results are one, whoever was charged for it."""
+    return replace(one, charged=False) == replace(other, charged=False)
 
 
 def _with(known: Sequence[_Asked], new: _Asked) -> list[_Asked]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 from pytest_gepa.evolve.candidate import Candidate, common_ancestor, derive
 from pytest_gepa.evolve.decisions import Finalist, Pair, Parent, ProposeMerge, merge_lines
@@ -123,7 +122,7 @@ class Pool:
         if name in frontier.members:
             pairs = [(name, other) for other in frontier.partners(name)[:_PARTNERS]]
             self._pairs += [pair for pair in pairs if frozenset(pair) not in self._tried]
-        by_chance = ledger.jitter / sqrt(max(1, len(ledger.active)))
+        by_chance = ledger.by_chance(ledger.active) / (sum(ledger.weights) or 1.0)
         return better > 0 or frontier.means[name] > before + by_chance + TIE
 
     def enter_again(self, candidate: Candidate) -> bool:
@@ -333,22 +332,23 @@ class Pool:
         self._pairs.insert(0, names)
 
     def _differences(self, one: str, other: str) -> tuple[list[str], list[str], float]:
-        """Return the cases on which one is ahead, those on which it is behind, and the mean of the
-        better scores; where nobody can decide a case the score of `one` stands, and none is ahead.
+        """Return the cases on which one is ahead, those on which it is behind, by more than `jitter` each, and the mean
+        of what both have together: the score of `one`, but where it is behind. None is ahead where nobody can decide a
+        case.
         """
         ledger, idle = self.ledger, {*self.ledger.undecidable}
+        margin = ledger.jitter + TIE
         ahead: list[str] = []
         behind: list[str] = []
         union = 0.0
         rows = zip(ledger.active, ledger.weights, ledger.scores(one), ledger.scores(other), strict=True)
         for case, weight, mine, theirs in rows:
-            union += weight * (mine if case in idle else max(mine, theirs))
-            if case in idle:
-                continue
-            if mine > theirs + TIE:
-                ahead.append(case)
-            elif theirs > mine + TIE:
+            is_behind = case not in idle and theirs > mine + margin
+            union += weight * (theirs if is_behind else mine)
+            if is_behind:
                 behind.append(case)
+            elif case not in idle and mine > theirs + margin:
+                ahead.append(case)
         return ahead, behind, union / sum(ledger.weights)
 
     def _merged(self, pair: Pair) -> Candidate | None:

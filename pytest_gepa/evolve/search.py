@@ -191,7 +191,7 @@ class Search:
             self.pool.ledger.repeat(event.candidate, results)
             self.pool.heed_undecidable()
         else:
-            self.pool.ledger.record(event.candidate, results)
+            self.pool.ledger.record(event.candidate, results, task.candidate.parents)
         if task.candidate is self.seed:
             self.pool.weigh_again()
             self._course.go_on_with_paused()

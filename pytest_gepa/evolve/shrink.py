@@ -6,7 +6,6 @@ What is measured goes to the search's ledger and is paid from its budget; what i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
 
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, candidate_id, derive
@@ -14,6 +13,7 @@ from pytest_gepa.evolve.changes import Need, changes
 from pytest_gepa.evolve.doubt import fewest_trials
 from pytest_gepa.evolve.drops import Attempt, AttemptResult, drops
 from pytest_gepa.evolve.pool import Pool
+from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.evolve.search import Guard, allow_all
 from pytest_gepa.evolve.suspects import Suspects, is_worse, parts
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Stopped
@@ -149,9 +149,8 @@ class Shrink:
         """
         ledger, child, idle = self._pool.ledger, self._child.id, self._idle()
         judged = [case for case in ledger.results.get(child, {}) if case not in idle]
-        by_chance = ledger.jitter / sqrt(max(1, len(ledger.active))) * sum(ledger.weights)
         lost = ledger.sum(self.before.id, judged) - ledger.sum(child, judged)
-        return ledger.jitter > 0 and lost > by_chance
+        return ledger.jitter > 0 and lost > ledger.by_chance(judged) + TIE
 
     def _keep(self, state: str, cases: tuple[str, ...] = (), reason: str = "") -> AttemptResult:
         if len(self._attempt.dropping) == 1:
@@ -173,7 +172,7 @@ class Shrink:
     def _repeats(self, worse: tuple[str, ...]) -> bool:
         """Run cases again that may be worse by chance; False where trials end alike, or the loss is settled."""
         ledger, child = self._pool.ledger, self._child
-        if not ledger.noise or child.id == self._pool.seed.id:
+        if not self._may_be_chance(worse) or child.id == self._pool.seed.id:
             return False
         doubtful = fewest_trials(ledger, child.id, worse)
         is_settled = any(ledger.is_settled(child.id, case) for case in worse)
@@ -188,12 +187,20 @@ class Shrink:
         self._task = self._outbox = Evaluate(child, doubtful, "repeat", trial)
         return True
 
+    def _may_be_chance(self, worse: Sequence[str]) -> bool:
+        """Whether another trial of these cases may show that none is worse. In all comparisons together some graded
+        score lies further off than the few trials of today's prompts did.
+        """
+        ledger = self._pool.ledger
+        return ledger.noise > 0 or (ledger.jitter > 0 and all(map(ledger.is_graded, worse)))
+
     def _drop(self) -> None:
         """Take the child for the winner: on the cases that its change cannot reach it has the winner's results."""
         ledger, child = self._pool.ledger, self._child
         own = ledger.results.get(child.id, {})
         theirs = ledger.results[self.winner.id]
-        ledger.record(child.id, {case: result for case, result in theirs.items() if case not in own})
+        spared = {case: result for case, result in theirs.items() if case not in own}
+        ledger.record(child.id, spared, (self.winner.id,))
         self._kept.difference_update(self._attempt.dropping)
         self._suspects.drop(self._attempt.dropping)
         gone = len(self._hunks) - len(self._kept)
@@ -282,7 +289,7 @@ class Shrink:
         ledger, size = self._pool.ledger, self._size
         self._size = 0
         room = min(size, _TOLD - known, self._room, self._budget.remaining)
-        if room < 1 or ledger.noise:
+        if room < 1 or ledger.noise or ledger.jitter:
             return []
         idle = self._idle()
         missing = [case for case in ledger.missing(self._child.id) if case not in idle]

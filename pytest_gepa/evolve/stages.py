@@ -19,7 +19,8 @@ class Stage:
     candidate so far, on every case (1 where it cannot be decided), and `best_mean` is the highest weighted mean.
     `unsolved` are the missing cases that nobody has solved. `fragile` says how often edits have broken a case. With
     `failures_wanted` failures the candidate is reflected on again (0: not before it was run on all cases); a case
-    fails with a chance of `failure_rate`. An evaluation is worth its while with `least` cases.
+    fails with a chance of `failure_rate`. An evaluation is worth its while with `least` cases. Graded scores of one
+    text lie up to `jitter` apart.
     """
 
     candidate: Candidate
@@ -33,6 +34,7 @@ class Stage:
     failures_wanted: int
     failure_rate: float
     least: int
+    jitter: float = 0.0
 
     @property
     def slack(self) -> float:
@@ -62,7 +64,12 @@ def stage_of(
         candidate,
         {case: ledger.score(candidate.id, case) for case in settled},
         missing,
-        tuple(case for case in missing if not ledger.is_pass(case, best_scores[case])),
+        tuple(
+            case
+            for case in missing
+            # Where the best is nearly full marks, no score is a lead that counts.
+            if not ledger.is_pass(case, best_scores[case]) and best_scores[case] + ledger.jitter < 1 - TIE
+        ),
         best_scores,
         best_mean,
         {case: ledger.cases[case].weight for case in ledger.active},
@@ -70,6 +77,7 @@ def stage_of(
         failures_wanted,
         (len(failing) + 1) / (len(failing) + len(passing) + 2),
         least,
+        ledger.jitter,
     )
 
 
@@ -85,7 +93,7 @@ def run_what_can_matter(stage: Stage) -> tuple[str, ...]:
         likely = ceil(stage.failures_wanted / stage.failure_rate)
         return stage.unsolved[: max(stage.least, likely)]
     order = sorted(stage.missing, key=lambda case: -stage.fragile.get(case, 0))
-    if any(score > stage.best[case] + TIE for case, score in stage.scores.items()):
+    if any(score > stage.best[case] + stage.jitter + TIE for case, score in stage.scores.items()):
         return tuple(order)
     if stage.unsolved:
         return stage.unsolved

@@ -123,8 +123,8 @@ class ShrinkRun:
 
     def _inherit(self, winner: Candidate, child: str) -> None:
         """On the cases that were not run again the smaller winner is what the one before was."""
-        rollouts = self._state.rollouts
-        known = {case: rollout for (name, case), rollout in rollouts.items() if name == winner.id}
+        rollouts, standing = self._state.rollouts, self._state.standing
+        known = {case: rollout for (name, case), rollout in standing.items() if name == winner.id}
         spared = {case: rollout for case, rollout in known.items() if (child, case) not in rollouts}
         for case, rollout in spared.items():
             rollouts[child, case] = replace(rollout, candidate=child, charged=False)

@@ -171,18 +171,22 @@ def _examples(candidate: Candidate, labels: Mapping[str, str]) -> tuple[TakenCas
 
 
 def _search_tally(state: RunState, candidate: str, left_out: Collection[str]) -> Tally:
-    """A candidate's score in the search, without the cases that are left out. What it was not run on, as nothing can
-    change it or the run was cut short, stands as under today's prompts.
+    """A candidate's score in the search, by which it was chosen, without the cases that are left out. What it was not
+    run on, as nothing can change it or the run was cut short, stands as under today's prompts; likewise what ended in
+    trouble.
     """
-    ledger, seed = state.search.pool.ledger, state.search.seed.id
-    today = {case: rollout for (name, case), rollout in state.standing.items() if name == seed}
-    own = {case: rollout for (name, case), rollout in state.standing.items() if name == candidate}
-    rollouts = {case: today[case] for case in ledger.active} | own
+    ledger = state.search.pool.ledger
     graded = [
-        (ledger.cases[case].weight, rollout.score, rollout.outcome is Outcome.passed)
-        for case, rollout in rollouts.items()
-        if rollout.score is not None and case not in left_out
+        (ledger.cases[case].weight, ledger.score(candidate, case), ledger.passes(candidate, case))
+        for case in ledger.active
+        if case not in left_out
     ]
+    if not ledger.active:  # the baseline was cut short: what there is of it
+        graded = [
+            (ledger.cases[case].weight, rollout.score, rollout.outcome is Outcome.passed)
+            for (name, case), rollout in state.standing.items()
+            if name == candidate and rollout.score is not None and case not in left_out
+        ]
     total = sum(weight for weight, _, _ in graded)
     score = sum(weight * score for weight, score, _ in graded) / total if total else 0.0
     return Tally(sum(passed for _, _, passed in graded), len(graded), score)

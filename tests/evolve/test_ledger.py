@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_gepa.evolve.doubt import fewest_trials, leads_on_fewer_trials, unsettled
@@ -286,3 +288,48 @@ def test_a_case_that_does_worse_is_no_step() -> None:
     ledger.record_seed("seed", {"x": scored(0.0, reached=(5,)), "y": scored(1.0)})
     ledger.record("child", {"x": scored(0.0, reached=(7,)), "y": scored(0.0, reached=(9,))})
     assert ledger.further("seed", "child", "xy") == 0
+
+
+def test_a_score_that_is_there_in_one_trial_and_not_in_the_next_is_a_flip_and_no_spread() -> None:
+    """A test that only reports whether it was right passes with 0 and with 1 alike."""
+    ledger = Ledger([SearchCase("x")])
+    ledger.record_seed("seed", {"x": scored(1.0, passed=True)})
+    ledger.repeat("seed", {"x": scored(0.0, passed=True)})
+    assert ledger.jitter == 0
+    assert ledger.noise > 0
+
+
+def graded_ledger(*scores: float, again: float, **weights: float) -> Ledger:
+    """A suite of which the first case has had a second trial under today's prompts."""
+    ledger = ledger_of({str(n): score for n, score in enumerate(scores)}, **weights)
+    ledger.repeat("seed", {"0": scored(again)})
+    return ledger
+
+
+def test_only_graded_cases_take_part_in_how_far_sums_lie_apart_by_chance() -> None:
+    ledger = graded_ledger(0.5, 1.0, 0.5, again=0.25)
+    assert ledger.by_chance(["0"]) == 0.25
+    assert ledger.by_chance(["1"]) == 0
+    assert ledger.by_chance(ledger.active) == pytest.approx(0.25 * 2**0.5)
+    ledger.cases["2"] = SearchCase("2", 3.0)
+    assert ledger.by_chance(ledger.active) == pytest.approx(0.25 * 10**0.5)
+
+
+def test_a_little_less_of_a_graded_score_is_no_reason_against_a_step() -> None:
+    ledger = graded_ledger(0.5, 0.3, again=0.4)
+    ledger.results["seed"]["1"] = scored(0.3, passed=False, reached=(5,))
+    ledger.record("child", {"1": scored(0.25, passed=False, reached=(7,))})
+    ledger.record("worse", {"1": scored(0.15, passed=False, reached=(7,))})
+    assert (ledger.further("seed", "child", ["1"]), ledger.further("seed", "worse", ["1"])) == (1, 0)
+
+
+def test_a_result_that_a_child_has_from_its_parent_stands_for_all_trials_of_it() -> None:
+    ledger = Ledger([SearchCase("x")])
+    ledger.record_seed("seed", {"x": trial(False)})
+    ledger.repeat("seed", {"x": trial(True)})
+    ledger.record("child", {"x": replace(ledger.results["seed"]["x"], charged=False)}, ("seed",))
+    ledger.record("other", {"x": trial(False, "another")}, ("seed",))
+    assert [ledger.trials(name, "x") for name in ("seed", "child", "other")] == [2, 2, 1]
+    for name in ("seed", "child"):
+        ledger.repeat(name, {"x": trial(True)})
+    assert ledger.score("child", "x") == ledger.score("seed", "x")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -278,3 +279,47 @@ def test_a_case_that_turns_out_to_be_undecidable_gives_no_place_and_is_no_reason
     assert pool.ledger.undecidable == ("3",)
     assert pool.frontier.members == (steady.id,)
     assert pool.next_merge() is None
+
+
+def graded(scores: Sequence[float], keys: str = SEED.id) -> dict[str, CaseResult]:
+    return {str(n): CaseResult(score, ("a", "b"), "", True, keys) for n, score in enumerate(scores)}
+
+
+def graded_pool(*seed: float, again: float) -> Pool:
+    """The first case has had a second trial under today's prompts."""
+    pool = Pool([SearchCase(str(n)) for n in range(len(seed))], SEED)
+    pool.begin(graded(seed))
+    pool.ledger.repeat(SEED.id, graded([again]))
+    pool.weigh_again()
+    return pool
+
+
+def enter(pool: Pool, candidate: Candidate, *scores: float) -> bool:
+    pool.candidates[candidate.id] = candidate
+    pool.ledger.record(candidate.id, graded(scores, candidate.id))
+    return pool.enter(candidate)
+
+
+def test_two_that_differ_by_chance_alone_are_not_merged() -> None:
+    pool = graded_pool(0.3, 0.3, 0.3, 0.3, again=0.5)
+    enter(pool, child("x\n", "a"), 0.6, 0.5, 0.6, 0.5)
+    enter(pool, child("y\n", "b"), 0.5, 0.6, 0.5, 0.6)
+    assert len(pool.frontier.members) == 2
+    assert pool.next_merge() is None
+
+
+def test_a_merge_is_judged_by_the_cases_in_which_a_side_is_ahead_by_more_than_chance() -> None:
+    pool = graded_pool(0.3, 0.3, 0.3, 0.3, again=0.5)
+    enter(pool, child("x\n", "a"), 0.9, 0.4, 0.6, 0.5)
+    enter(pool, child("y\n", "b"), 0.4, 0.9, 0.5, 0.6)
+    merge = pool.next_merge()
+    assert merge is not None
+    assert set(merge.cases) == {"0", "1"}
+
+
+def test_a_gain_of_a_whole_case_is_one_where_few_cases_are_graded() -> None:
+    pool = graded_pool(0.5, *[0.0] * 15, again=0.9)
+    assert enter(pool, child("x\n", "a"), 0.5, 1.0, *[0.0] * 14)
+    assert enter(pool, child("y\n", "b"), 0.5, 0.0, 1.0, *[0.0] * 13)
+    # Best on no case alone, it is the best in the mean, by more than one graded case comes to there.
+    assert enter(pool, child("x\ny\n", "a"), 0.5, 1.0, 1.0, *[0.0] * 13)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -413,3 +413,44 @@ def test_where_graded_scores_differ_from_trial_to_trial_so_small_a_loss_keeps_no
     assert found.pool.ledger.noise == 0
     shrink, _ = found.shrink()
     assert states(shrink) == {"one": "needed", "idle": "dropped"}
+
+
+def test_what_a_prompt_of_few_cases_loses_is_held_against_what_chance_does_in_these() -> None:
+    def graded(texts: Mapping[str, str], case: str) -> float:
+        return 0.5 + 0.08 * ("- one" in texts["b"]) * (case in of_b) + 0.4 * ("- two" in texts["a"])
+
+    cases = [f"c{n}" for n in range(16)]
+    of_b = cases[:4]
+    uses = {case: ("a", "b") if case in of_b else ("a",) for case in cases}
+    after = {"a": rules("two"), "b": rules("one")}
+    found = Bench(graded, {"a": rules(), "b": rules()}, after, cases, uses)
+    found.pool.ledger.repeat(found.seed.id, {"c9": CaseResult(0.6, ("a",), keys=found.seed.id)})
+    shrink, _ = found.shrink()
+    told = {need.hunk.new[0]: (need.state, need.reason) for need in shrink.needs}
+    assert told["- one"] == ("not measured", "no case shows it, but without it their mean is lower")
+    assert told["- two"][0] == "needed"
+
+
+def test_a_graded_loss_that_a_further_trial_takes_back_keeps_no_change() -> None:
+    def graded(texts: Mapping[str, str], case: str) -> float:
+        unlucky = case == "c1" and "- idle" not in texts["a"] and "- one" in texts["a"] and found.trial == 0
+        return 0.5 + 0.4 * ("- one" in texts["a"]) - 0.08 * unlucky
+
+    found = bench(["one", "idle"], [f"c{n}" for n in range(4)], lambda texts, case: 0.5)
+    found.pool.ledger.repeat(found.seed.id, {"c0": CaseResult(0.55, ("a",), keys=found.seed.id)})
+    found.score = graded
+    found.pool.ledger.record(found.winner.id, found.results(found.winner, found.cases))
+    shrink, _ = found.shrink()
+    assert states(shrink) == {"one": "needed", "idle": "dropped"}
+
+
+def test_a_flip_of_a_test_that_only_reports_a_score_lets_no_gain_be_dropped() -> None:
+    cases = ["one", "two", *(f"no{n}" for n in range(28))]
+    found = bench(["one", "two"], cases, lambda texts, case: words(texts, case))
+    ledger = found.pool.ledger
+    for known in (found.seed.id, found.winner.id):
+        for case, result in ledger.results[known].items():
+            ledger.results[known][case] = replace(result, passed=True)
+    ledger.repeat(found.seed.id, {"no0": CaseResult(1.0, ("a",), keys=found.seed.id, passed=True)})
+    shrink, _ = found.shrink()
+    assert states(shrink) == {"one": "needed", "two": "needed"}

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from pytest_gepa.evolve.candidate import derive
 from pytest_gepa.evolve.ledger import Ledger
+from pytest_gepa.evolve.problem import SearchCase
 from pytest_gepa.evolve.stages import Stage, run_what_can_matter, stage_of
 from pytest_gepa.evolve.tasks import CaseResult
 from tests.evolve.test_gate import CHILD, SEED, ledger_of
@@ -65,3 +68,23 @@ def test_a_case_that_nobody_can_decide_is_worth_no_run_of_its_own() -> None:
     # Nor is it run first because nobody has solved it.
     assert state(ledger, "0001111", 0.9).unsolved == ()
     assert stage_of(ledger, OTHER, {str(n): 0.0 for n in range(7)}, 0.0, {}, 1, 1).unsolved[0] == "1"
+
+
+def test_a_lead_by_less_than_trials_of_one_text_lie_apart_is_none() -> None:
+    def graded(score: float, keys: str) -> CaseResult:
+        return CaseResult(score, ("a",), "", True, keys)
+
+    ledger = Ledger([SearchCase(str(n)) for n in range(3)])
+    ledger.record_seed(SEED.id, {str(n): graded(0.5, "s") for n in range(3)})
+    ledger.repeat(SEED.id, {"0": graded(0.7, "s")})
+    assert ledger.jitter == pytest.approx(0.2)
+    ledger.record(CHILD.id, {"0": graded(0.7, "c"), "1": graded(0.4, "c")})
+
+    def of(best: tuple[float, ...]) -> Stage:
+        return stage_of(ledger, CHILD, {str(n): score for n, score in enumerate(best)}, 0.9, {}, 0, 1)
+
+    # It lacks too much to come to the mean of the best, and is above it nowhere by more than chance.
+    assert of((0.6, 0.9, 0.9)).unsolved == ()
+    assert run_what_can_matter(of((0.6, 0.9, 0.9))) == ()
+    assert run_what_can_matter(of((0.4, 0.9, 0.9))) == ("2",)
+    assert of((0.6, 0.9, 0.7)).unsolved == ("2",)

@@ -137,6 +137,18 @@ def test_cases_that_nothing_can_change_count_on_both_sides_of_an_interrupted_sea
     assert found.winner.total == found.baseline.total
 
 
+def test_what_ended_in_trouble_under_the_winner_counts_there_as_under_todays_prompts():
+    desk = Desk([*WORDS, "!gap"]).search().choose()
+    assert desk.state.winner is not None
+    known, name = desk.state.search.pool.ledger.results[desk.state.winner.id], "test_a.py::!gap"
+    known[name] = replace(known[name], score=None, passed=None)
+    lost = desk.state.rollouts[desk.state.winner.id, name]
+    desk.state.rollouts[desk.state.winner.id, name] = replace(lost, outcome=Outcome.error, score=None)
+    found = built(desk)
+    assert found.baseline == Tally(1, 8, 1 / 8)
+    assert found.searched == Tally(8, 8, 1.0)
+
+
 def test_an_interrupted_confirm_run_claims_neither_effect_nor_fixed_cases():
     found = built(Desk(WORDS).search().choose().confirm(trials=1, of=3))
     assert found.verdict == "not confirmed"
