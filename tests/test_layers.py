@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "pytest_gepa"
 LAYERS = (
-    ("cut", "errors", "own"),
+    ("cut", "errors", "own", "shared_lines"),
     ("codec", "redaction", "options", "stash", "hook_calls", "fixture"),
     ("cost", "prompts", "verdict"),
     ("wording", "settings"),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_gepa.cost.prices import PriceList, Tokens, usd
+from pytest_gepa.shared_lines import NewLines, append
 
 
 class Item(NamedTuple):
@@ -31,7 +29,7 @@ class Bill:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._read = 0
+        self._lines = NewLines(path)
 
     def begin(self, role: str, model: str) -> str:
         """Note that a request is sent; the number by which its end is noted. Raises `OSError`."""
@@ -43,36 +41,20 @@ class Bill:
         """Note what a request came to. Raises `OSError`."""
         self._add(Item(number, True, role, model, tokens))
 
-    def new(self) -> Iterator[Item]:
+    def new(self) -> list[Item]:
         """What has been written since the last time."""
-        try:
-            with open(self.path, "rb") as stream:
-                stream.seek(self._read)
-                data = stream.read()
-        except FileNotFoundError:  # nothing was sent
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
-            try:
-                number, has_ended, role, model, tokens = json.loads(line)
-            except ValueError:
-                # The beginning of a line for which the disk had no room, and another behind it: of unknown cost.
-                yield Item("", True, "task", "", None)
-            else:
-                yield Item(number, has_ended, role, model, None if tokens is None else Tokens(*tokens))
+        return [_item(line) for line in self._lines.take()]
 
     def _add(self, item: Item) -> None:
-        fields: list[Any] = list(item)
-        line = json.dumps(fields).encode() + b"\n"
-        # One write to the end of the file: lines of several processes do not mix.
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            written = os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
-        if written < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        append(self.path, item)
+
+
+def _item(line: Any) -> Item:
+    try:
+        number, has_ended, role, model, tokens = line
+    except TypeError:  # cut short: of unknown cost
+        return Item("", True, "task", "", None)
+    return Item(number, has_ended, role, model, None if tokens is None else Tokens(*tokens))
 
 
 @dataclass(slots=True)

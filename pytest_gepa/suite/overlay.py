@@ -6,12 +6,12 @@ Lives in child sessions only, for patches and an audit hook stay. How reads are 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_gepa.shared_lines import NewLines
 from pytest_gepa.suite import bind_mounts
 from pytest_gepa.suite.job import PromptFile
 from pytest_gepa.suite.redirect import install
@@ -24,7 +24,7 @@ class Overlay(Listener):
 
     def __init__(self, on_read: Callable[[str], None]) -> None:
         self._on_read = on_read
-        self._reports: dict[str, int] = {}
+        self._reports: list[NewLines] = []
         self._leaks: dict[str, str] = {}
         self._trouble = ""
         self._has_unheard = False
@@ -64,23 +64,16 @@ class Overlay(Listener):
 
     def hear_children(self) -> None:
         """Take in what child processes have reported since the last time."""
-        for path, done in self._reports.items():
+        for report in self._reports:
             try:
-                with open(path, "rb") as stream:
-                    stream.seek(done)
-                    text = stream.read()
-            except OSError:  # nothing was reported
+                lines = report.take()
+            except OSError:
                 continue
-            whole = text[: text.rfind(b"\n") + 1]
-            self._reports[path] = done + len(whole)
-            for line in whole.splitlines():
-                try:
-                    told = json.loads(line)
-                except ValueError:
-                    # The beginning of a line for which the disk had no room, and another behind it: a read may be lost.
+            for line in lines:
+                if line is None:  # cut short: a read may be lost
                     self._has_unheard = True
                 else:
-                    self._hear(told)
+                    self._hear(line)
 
     def problem(self) -> str:
         """Why what this process has seen may not be the candidate's text, "" if nothing speaks against it.
@@ -124,7 +117,7 @@ class Overlay(Listener):
 
     def _describe(self, directory: Path) -> None:
         install.describe(str(directory))
-        self._reports[install.report_of(current.description)] = 0
+        self._reports.append(NewLines(Path(install.report_of(current.description))))
 
     def _hear(self, line: dict[str, Any]) -> None:
         for component in line.get("read", ()):

@@ -3,14 +3,13 @@ runs it. Redacted before they are written."""
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.shared_lines import NewLines, append
 from pytest_gepa.trace.trajectory import Call, Trajectory
 
 CUT_SHORT = "what a child process has told of its calls was cut short: the disk had no room"
@@ -34,7 +33,7 @@ class Mailbox:
         self.path = path
         self._owner = owner
         self._redact = redact
-        self._read = 0
+        self._lines = NewLines(path)
         self._begun = 0
 
     @property
@@ -75,20 +74,8 @@ class Mailbox:
     def collect(self) -> News:
         """What has come since the last time."""
         news = News([], [], [])
-        try:
-            with open(self.path, "rb") as stream:
-                stream.seek(self._read)
-                data = stream.read()
-        except FileNotFoundError:  # nobody has written
-            return news
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.splitlines():
-            try:
-                message = json.loads(line)
-            except ValueError:
-                # The beginning of a line for which the disk had no room, and another behind it.
-                message = {"problem": CUT_SHORT}
+        for line in self._lines.take():
+            message = {"problem": CUT_SHORT} if line is None else line
             if "call" in message:
                 news.calls.append(from_json(Call, message["call"]))
             elif "refusal" in message:
@@ -98,12 +85,4 @@ class Mailbox:
         return news
 
     def _post(self, kind: str, value: object) -> None:
-        line = json.dumps({kind: value}).encode() + b"\n"
-        # One write to the end of the file: lines of several processes do not mix.
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            written = os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
-        if written < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        append(self.path, {kind: value})

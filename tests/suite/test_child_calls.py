@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gepa.shared_lines import NewLines
 from pytest_gepa.suite import child_calls
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.overlay import Overlay
@@ -222,7 +223,7 @@ def test_a_report_of_reads_that_is_cut_short_ends_nothing(
 
     read: list[str] = []
     overlay, report = Overlay(read.append), tmp_path / "report"
-    overlay._reports[str(report)] = 0
+    overlay._reports.append(NewLines(report))
     report.write_bytes(b'{"read": ["pro{"read": ["lost"]}\n{"read": ["prompts/a.md"]}\n')
     assert overlay.hears_all
     overlay.hear_children()
