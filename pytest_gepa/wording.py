@@ -81,10 +81,20 @@ def some(names: Sequence[str], most: int = NAMED) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def interval_words(interval: tuple[float, float]) -> str:
+    """`95 % interval +36 to +93`, in percentage points."""
+    low, high = (100 * bound for bound in interval)
+    return f"95 % interval {low:+.0f} to {high:+.0f}"
+
+
+def joined(texts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
 def listed(texts: Sequence[str]) -> str:
     """Texts between backticks: "`a`, `b` and `c`"."""
-    shown = list(map(code, texts))
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return joined(list(map(code, texts)))
 
 
 def code(text: str) -> str:

@@ -11,7 +11,7 @@ from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCo
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import capped, row
-from pytest_gepa.report.simulated import WARNING
+from pytest_gepa.report.simulated import simulated_row
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.suite.rollout import Case
@@ -96,7 +96,7 @@ def audit_closing(result: AuditResult, directory: str) -> list[str]:
     """The closing section. `directory` is the run's, as seen from where the user is."""
     lines = [] if result.is_finished else [row("INTERRUPTED", "what follows was found before")]
     if result.simulated:
-        lines.append(row("model", f"{' and '.join(result.models)}, {WARNING}"))
+        lines.append(simulated_row(result.models))
     lines.append(row("prompt coverage", _share(result.noticed, result.measured)))
     for prompt in result.prompts:
         lines += _prompt_lines(prompt)

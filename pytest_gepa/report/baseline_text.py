@@ -17,7 +17,7 @@ from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.verdict.sequential import CAP, CLEAN, most_provable
-from pytest_gepa.wording import count, dollars
+from pytest_gepa.wording import count, dollars, some
 
 LISTED_DIFFERENCES = 20
 FRESH = "all asked anew"
@@ -67,17 +67,15 @@ def comparing_plan(
     least = min(trials, CLEAN * len(cases))
     most = trials if settings.budget is None else min(trials, settings.budget)
     apart = ", ".join(
-        f"{len(some):,} {words}"
-        for some, words in (
+        f"{len(left_out):,} {words}"
+        for left_out, words in (
             (matched.new, "not in the baseline"),
             (matched.edited, "edited since"),
             (matched.gone, "not in this session"),
         )
-        if some
+        if left_out
     )
-    named = ", ".join(change.component for change in changes[:LISTED]) + (
-        ", ..." if len(changes) > LISTED else ""
-    )
+    named = some([change.component for change in changes], LISTED)
     return [
         row(
             "baseline",

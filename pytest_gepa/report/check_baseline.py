@@ -71,8 +71,7 @@ def compared_lines(result: CheckResult, saved: SavedBaseline) -> list[str]:
     else:
         lines.append(row("prompts", "every one has the text that it had then"))
     for cases, words in _kinds(saved):
-        named = ", ".join(cases[:LISTED]) + (", ..." if len(cases) > LISTED else "")
-        lines.append(row("not compared", f"{count(len(cases), 'case')} {words} ({named})"))
+        lines.append(row("not compared", f"{count(len(cases), 'case')} {words} ({some(cases, LISTED)})"))
     return lines
 
 

@@ -21,7 +21,7 @@ from pytest_gepa.report.foreign import code, fence, line, markup
 from pytest_gepa.report.phrases import price
 from pytest_gepa.report.simulated import WARNING
 from pytest_gepa.run.base_prompts import PromptChange
-from pytest_gepa.wording import count, duration, p_words, points, some
+from pytest_gepa.wording import count, duration, interval_words, p_words, points, some
 
 MARKER = "<!-- pytest-gepa-check -->"
 """The first line, by which a comment is found again."""
@@ -66,10 +66,9 @@ def _head(result: CheckResult) -> str:
     saved = result.baseline
     lines += _compared(result) if saved is None else compared_markdown(result, saved)
     if any(case.base.trials and case.today.trials for case in result.cases):
-        low, high = result.interval
         lines.append(
-            f"- Score {points(result.effect)}, 95 % interval {100 * low:+.0f} to {100 * high:+.0f}, "
-            f"{p_words(result.p_value)}{grouped_words(result)}"
+            f"- Score {points(result.effect)}, {interval_words(result.interval)}, {p_words(result.p_value)}"
+            f"{grouped_words(result)}"
         )
     return "\n".join([*lines, *_counts(result)]) + "\n"
 

@@ -10,9 +10,9 @@ from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, Side
 from pytest_gepa.report.check_wording import grouped_words, tier_words
 from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import row
-from pytest_gepa.report.simulated import WARNING
+from pytest_gepa.report.simulated import simulated_row
 from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
-from pytest_gepa.wording import at_a_time, count, p_words, points, printable
+from pytest_gepa.wording import at_a_time, count, interval_words, p_words, points, printable, some
 
 LISTED = 10
 SHOWN_LINES = 12
@@ -39,17 +39,15 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     state = " - FAILED" if result.failed else ""
     lines.append(row("verdict", f"{result.verdict}: {result.reason}{state}"))
     if any(case.base.trials and case.today.trials for case in result.cases):
-        low, high = (100 * bound for bound in result.interval)
         lines.append(
             row(
                 "mean score",
-                f"{points(result.effect)} against {result.base}, 95 % interval {low:+.0f} to "
-                f"{high:+.0f}, {p_words(result.p_value)}{grouped_words(result)}",
+                f"{points(result.effect)} against {result.base}, {interval_words(result.interval)}, "
+                f"{p_words(result.p_value)}{grouped_words(result)}",
             )
         )
     if result.simulated:
-        models = dict.fromkeys(name for names in result.models.values() for name in names)
-        lines.append(row("model", f"{' and '.join(models)}, {WARNING}"))
+        lines.append(simulated_row(name for names in result.models.values() for name in names))
     for tier in LISTED_TIERS:
         lines += _tier_lines(result, tier)
     if stable := result.in_tier("stable"):
@@ -57,12 +55,11 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     if result.untouched:
         lines.append(row("untouched", f"{count(result.untouched, 'case')}, by every change"))
     if result.on_new_prompts:
-        named = ", ".join(result.on_new_prompts[:3]) + (", ..." if len(result.on_new_prompts) > 3 else "")
         lines.append(
             row(
                 "new prompt",
                 f"{count(len(result.on_new_prompts), 'case')} of a prompt that {result.base} has not: "
-                f"not compared, not gated ({named})",
+                f"not compared, not gated ({some(result.on_new_prompts)})",
             )
         )
     lines += _deleted_lines(result)
@@ -93,21 +90,19 @@ def _deleted_lines(result: CheckResult) -> list[str]:
     lines = []
     if result.on_deleted_prompts:
         cases = result.on_deleted_prompts
-        named = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")
         lines.append(
             row(
                 "deleted prompt",
                 f"{count(len(cases), 'case')} that used one before: not compared in this, as both "
-                f"sides ran without it ({named})",
+                f"sides ran without it ({some(cases)})",
             )
         )
     if result.not_collected:
-        names = ", ".join(result.not_collected[:3]) + (", ..." if len(result.not_collected) > 3 else "")
         lines.append(
             row(
                 "deleted prompt",
                 f"{count(len(result.not_collected), 'case')} that used one before, and not among the "
-                f"cases of today ({names})",
+                f"cases of today ({some(result.not_collected)})",
             )
         )
     return lines

@@ -8,7 +8,7 @@ from pytest_gepa.report.check_result import CaseCheck, CheckResult, Side
 from pytest_gepa.report.phrases import groups_words
 from pytest_gepa.run.base_prompts import PromptChange
 from pytest_gepa.verdict.judge import Tally
-from pytest_gepa.wording import count, passed
+from pytest_gepa.wording import count, joined, passed
 
 TIER_WORDS = {
     "regressed": "proven worse under today's prompts",
@@ -61,8 +61,7 @@ def line_words(lines: Sequence[int]) -> str:
     if not lines:
         return ""
     runs = [str(first) if first == last else f"{first} to {last}" for first, last in line_runs(lines)]
-    listed = runs[0] if len(runs) == 1 else f"{', '.join(runs[:-1])} and {runs[-1]}"
-    return f"line{'s' if len(set(lines)) > 1 else ''} {listed}"
+    return f"line{'s' if len(set(lines)) > 1 else ''} {joined(runs)}"
 
 
 def line_runs(lines: Sequence[int]) -> list[tuple[int, int]]:

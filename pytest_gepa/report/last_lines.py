@@ -1,4 +1,4 @@
-"""The last lines of a check, a saved baseline and an audit: what gave no evidence, and what was spent."""
+"""The last lines of a run of any kind: what gave no evidence, and what was spent."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ def trouble_lines(
     return capped(lines, most, place) + [row("trouble in recording", problem) for problem in problems[:most]]
 
 
-def spent_line(spent: Spent) -> str:
-    """What it took."""
-    return row(
-        "spent",
-        f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-        f"{spent.input_tokens + spent.output_tokens:,} tokens, {price(spent)}, {duration(spent.seconds)}",
-    )
+def spent_line(spent: Spent, *also: str) -> str:
+    """What it took; `also` stands behind the rollouts."""
+    rollouts = f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache)"
+    tokens = f"{spent.input_tokens + spent.output_tokens:,} tokens"
+    return row("spent", ", ".join([rollouts, *also, tokens, price(spent), duration(spent.seconds)]))

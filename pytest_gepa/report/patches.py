@@ -32,7 +32,16 @@ from pytest_gepa.report.result import (
     TakenCase,
     by_cause,
 )
-from pytest_gepa.wording import count, name_without_file, named_models, p_words, passed, points, some
+from pytest_gepa.wording import (
+    count,
+    interval_words,
+    name_without_file,
+    named_models,
+    p_words,
+    passed,
+    points,
+    some,
+)
 
 REFUSED = "git would not take this patch"
 """So a warning begins, behind the patch's name."""
@@ -146,15 +155,14 @@ def _breaks(found: Result | Confirmed) -> str:
 
 
 def _score(found: Result | Confirmed, trials: int, judged: int) -> str:
-    low, high = found.interval
     groups = f", over {groups_words(found.groups, found.baseline.total)}" if found.groups else ""
     adjusted = f", adjusted for {judged} candidates (Holm)" if judged > 1 else ""
     verdict = (
         "" if isinstance(found, Result) or found.verdict == "proven" else f" {VERDICT_WORDS[found.verdict]}."
     )
     return (
-        f"Confirm run ({count(trials, 'trial')} a side): {points(found.effect)}, 95 % interval {100 * low:+.0f} to "
-        f"{100 * high:+.0f}, {p_words(found.p_value)}{adjusted}{groups}.{verdict}"
+        f"Confirm run ({count(trials, 'trial')} a side): {points(found.effect)}, {interval_words(found.interval)}, "
+        f"{p_words(found.p_value)}{adjusted}{groups}.{verdict}"
     )
 
 

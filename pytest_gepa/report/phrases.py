@@ -6,7 +6,7 @@ from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.report.result import CaseRates, PassRate, Spent
 from pytest_gepa.run.history import Resumed
 from pytest_gepa.verdict.power import POWER, ProvableGain
-from pytest_gepa.wording import count, dollars, points
+from pytest_gepa.wording import count, dollars, joined, points
 
 EDIT_WORDS = {
     "ancestor": "the earlier text of",
@@ -81,6 +81,5 @@ def outlay_words(outlay: Outlay) -> str:
     parts = [f"{outlay.seconds:.1f} s"] if outlay.seconds is not None else []
     parts += [f"{outlay.tokens:,.0f} tokens"] if outlay.tokens is not None else []
     parts += [dollars(outlay.usd)] if outlay.usd is not None else []
-    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-    each = f", {listed} a case" if parts else ""
+    each = f", {joined(parts)} a case" if parts else ""
     return f"{count(outlay.characters, 'character')}{each}"

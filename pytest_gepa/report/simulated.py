@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pytest_gepa.report.rows import row
+
 _SIMULATED = re.compile(r"(?<![a-z])simulated(?![a-z])", re.IGNORECASE)
 
 WARNING = "simulated: the figures say nothing about a real model"
+
+
+def simulated_row(models: Iterable[str]) -> str:
+    """The line that says which models are simulated."""
+    return row("model", f"{' and '.join(dict.fromkeys(models))}, {WARNING}")
 
 
 def is_simulated(models: Iterable[str]) -> bool:

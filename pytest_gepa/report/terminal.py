@@ -17,18 +17,30 @@ from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.prompts.finding import has_called_prompts
 from pytest_gepa.prompts.programs import is_program
+from pytest_gepa.report.last_lines import spent_line
 from pytest_gepa.report.needs import needs_words
 from pytest_gepa.report.patches import REFUSED
-from pytest_gepa.report.phrases import drop_words, groups_words, price, provable_words, resumed_words
+from pytest_gepa.report.phrases import drop_words, groups_words, provable_words, resumed_words
 from pytest_gepa.report.rates import rates_lines
-from pytest_gepa.report.result import Result, Spent
+from pytest_gepa.report.result import Result
 from pytest_gepa.report.rows import capped, row
 from pytest_gepa.report.section import encodable
-from pytest_gepa.report.simulated import WARNING
+from pytest_gepa.report.simulated import simulated_row
 from pytest_gepa.report.status_line import StatusLine
 from pytest_gepa.settings import NO_MODEL
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.wording import at_a_time, count, dollars, duration, p_words, passed, points, printable, some
+from pytest_gepa.wording import (
+    at_a_time,
+    count,
+    dollars,
+    duration,
+    interval_words,
+    p_words,
+    passed,
+    points,
+    printable,
+    some,
+)
 
 PHASES = {
     "baseline": "baseline",
@@ -198,7 +210,7 @@ def closing_lines(result: Result, directory: str, command: str, *, resumable: bo
         lines.append(row("rejected", _rejections(result.rejections)))
     if result.resumed:
         lines.append(row("resumed", resumed_words(result.resumed)))
-    lines.append(row("spent", _spent_words(result.spent)))
+    lines.append(spent_line(result.spent, count(result.spent.reflections, "reflection")))
     return [printable(line) for line in lines] + _last_lines(result, directory, command, resumable)
 
 
@@ -208,8 +220,7 @@ def _verdict_lines(result: Result) -> Iterator[str]:
     if broken:
         yield f"BREAKS {count(len(broken), 'case')}: {', '.join(broken)}"
     if result.simulated:
-        models = dict.fromkeys(name for names in result.models.values() for name in names)
-        yield row("model", f"{' and '.join(models)}, {WARNING}")
+        yield simulated_row(name for names in result.models.values() for name in names)
     yield row("verdict", f"{result.verdict}: {result.reason}")
     where = "confirm run" if result.has_confirm else "search"
     yield row("search cases", f"{passed(result.baseline)} -> {passed(result.winner)} ({where})")
@@ -231,10 +242,9 @@ def _verdict_lines(result: Result) -> Iterator[str]:
 
 
 def _effect_lines(result: Result) -> Iterator[str]:
-    low, high = (100 * bound for bound in result.interval)
     yield row(
         "effect",
-        f"{points(result.effect)}, 95 % interval {low:+.0f} to {high:+.0f}, {p_words(result.p_value)}, "
+        f"{points(result.effect)}, {interval_words(result.interval)}, {p_words(result.p_value)}, "
         f"{count(result.trials, 'trial')} a side",
     )
     if result.groups:
@@ -264,14 +274,6 @@ def _rejections(rejections: Mapping[str, int]) -> str:
     kinds = [f"{kind} ({times})" for kind, times in rejections.items()]
     total = count(sum(rejections.values()), "reply")
     return f"{total} of the reflection model: {some(kinds, LISTED_KINDS)}"
-
-
-def _spent_words(spent: Spent) -> str:
-    return (
-        f"{count(spent.rollouts, 'rollout')} ({spent.cached} more answered from the cache), "
-        f"{count(spent.reflections, 'reflection')}, {spent.input_tokens + spent.output_tokens:,} tokens, "
-        f"{price(spent)}, {duration(spent.seconds)}"
-    )
 
 
 def _last_lines(result: Result, directory: str, command: str, resumable: bool) -> list[str]:
