@@ -26,7 +26,7 @@ from pytest_gepa.front.session import (
     tell_plan,
 )
 from pytest_gepa.hook_calls import tell_finished
-from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.prompts.file_lines import file_lines
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.report.audit_build import build_audit_result
@@ -53,7 +53,7 @@ def run_audit(session: pytest.Session, settings: Settings) -> None:
     """Run an audit, or tell its plan. Raises `GepaError` for what the user can mend."""
     components = find_prompts(settings)
     cases = find_cases(session, settings)
-    texts = {component.id: component.text for component in components}
+    texts = todays_texts(components)
     usage = usage_today(settings.rootdir / STATE_DIRECTORY, cases, texts)
     plan = plan_audit(settings, cases, components, usage)
     if settings.is_plan:
@@ -74,7 +74,7 @@ def _run(
     run = begin_run(config, settings, cases, components, redactor, {"plan": plan})
     directory, journal, answers, suite = run.directory, run.journal, run.answers, run.suite
     with run.preparing():
-        texts = {component.id: component.text for component in components}
+        texts = todays_texts(components)
         stream = terminal_stream(config)
         feeder = Feeder(session, cases)
         print_lines(stream, [audit_opening(settings, plan), *answers.notes])
@@ -156,7 +156,7 @@ def _keep_usage(
     run: BegunRun, state: AuditState, cases: Sequence[Case], components: Sequence[Component]
 ) -> None:
     """Note which prompt reached which cases, for the next plan."""
-    texts = {component.id: component.text for component in components}
+    texts = todays_texts(components)
     learned = usage_of(run.directory.name, texts, [*state.baseline.values(), *state.repeats])
     save_usage(run.directory.parents[1], with_digests(learned, cases, run.program))
 

@@ -28,7 +28,7 @@ from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.optimization import Optimization
 from pytest_gepa.optimize.state import RunState
-from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.reflect.endpoint import ReflectionEndpoint, endpoint_from_environment
 from pytest_gepa.reflect.model import ReflectionModel
@@ -98,7 +98,7 @@ def run_optimize(session: pytest.Session, settings: Settings) -> None:
         inputs.components,
         inputs.endpoint.model,
         inputs.budget,
-        usage_today(state, inputs.cases, {one.id: one.text for one in inputs.components}),
+        usage_today(state, inputs.cases, todays_texts(inputs.components)),
         load_reflection(state),
         redact=redact,
     )

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from pytest_gepa.errors import GepaError
-from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components, named_outright
 from pytest_gepa.prompts.judges import without_judges
 from pytest_gepa.prompts.protected import check_markers
@@ -44,7 +44,7 @@ def find_prompts(settings: Settings) -> Sequence[Component]:
             f"no prompt file found for {looked} in {settings.prompts_base}; name yours with --gepa-prompts GLOB "
             "or gepa_prompts in the ini file (texts in Python code as app/prompts.py::*)"
         )
-    check_markers({component.id: component.text for component in components})
+    check_markers(todays_texts(components))
     check_comments(components)
     return components
 

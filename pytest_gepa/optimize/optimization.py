@@ -16,7 +16,7 @@ from pytest_gepa.optimize.driver import SearchDriver
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.shrink_run import ShrinkRun
 from pytest_gepa.optimize.state import RunState, Screen
-from pytest_gepa.prompts.components import Component, format_problem
+from pytest_gepa.prompts.components import Component, format_problem, todays_texts
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.prompts.pairs import json_pair, no_answers
@@ -57,7 +57,7 @@ class Optimization:
         ancestor: Mapping[str, str] | None = None,
         confirm_cut: ConfirmCut | None = None,
     ) -> None:
-        texts = {component.id: component.text for component in components}
+        texts = todays_texts(components)
         guard = make_guard(components, cases)
         search = Search(
             [_search_case(case) for case in cases if case.split == "search"],

@@ -48,16 +48,26 @@ class Component:
     place: FieldPath = ()
 
 
+def todays_texts(components: Iterable[Component]) -> dict[str, str]:
+    """Today's texts by id."""
+    return {component.id: component.text for component in components}
+
+
+def by_file(components: Iterable[Component]) -> dict[Path, list[Component]]:
+    """The components of each file."""
+    found: dict[Path, list[Component]] = {}
+    for component in components:
+        found.setdefault(component.path, []).append(component)
+    return found
+
+
 def compose(components: Iterable[Component], texts: Mapping[str, str]) -> dict[Path, bytes]:
     """Return each file of `components` with the texts that `texts` has for them by id, as bytes by path.
 
     A component without a text there keeps its own. Every byte outside of the components is as before. Raises
     `PromptError` for a text that its file cannot hold, and for components that overlap.
     """
-    by_path: dict[Path, list[Component]] = {}
-    for component in components:
-        by_path.setdefault(component.path, []).append(component)
-    return {path: _composed(inside, texts) for path, inside in by_path.items()}
+    return {path: _composed(inside, texts) for path, inside in by_file(components).items()}
 
 
 def format_problem(component: Component, text: str) -> str | None:

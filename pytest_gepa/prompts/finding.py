@@ -19,7 +19,7 @@ from pytest_gepa.prompts.addresses import (
     split_pattern,
     write_address,
 )
-from pytest_gepa.prompts.components import Component, check_overlap
+from pytest_gepa.prompts.components import Component, by_file, check_overlap
 from pytest_gepa.prompts.formats.document import Document, FormatError, Refusal
 from pytest_gepa.prompts.formats.setting import FRONT_MATTER, PYTHON, TEXT, format_name, parsed
 from pytest_gepa.prompts.globbing import expanded, has_wildcard
@@ -293,8 +293,5 @@ def _examples(file: str, paths: Iterable[FieldPath]) -> str:
 
 
 def _check_overlaps(components: Iterable[Component]) -> None:
-    by_path: dict[Path, list[Component]] = {}
-    for component in components:
-        by_path.setdefault(component.path, []).append(component)
-    for inside_file in by_path.values():
+    for inside_file in by_file(components).values():
         check_overlap(inside_file)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pytest_gepa.errors import PromptError
-from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.prompts.components import Component, by_file, compose
 from pytest_gepa.prompts.git_runs import Git, RevisionError
 from pytest_gepa.suite.project_files import LARGEST, TABLE_SUFFIXES
 from pytest_gepa.suite.rollout import Case, file_of
@@ -53,10 +53,7 @@ def _listed(rootdir: Path, *which: str) -> list[str] | None:
 
 def _without_prompts(components: Sequence[Component]) -> Iterator[tuple[Path, bytes | None]]:
     """What else stands in the files of prompts; None for one that is nothing but a prompt."""
-    by_path: dict[Path, list[Component]] = {}
-    for component in components:
-        by_path.setdefault(component.path, []).append(component)
-    for path, inside in by_path.items():
+    for path, inside in by_file(components).items():
         try:
             rest = compose(inside, {component.id: _TEXT for component in inside})[path]
         except PromptError:
