@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_gepa.check.check import Check
 from pytest_gepa.check.rounds import Bench
+from pytest_gepa.check.state import CheckState
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_build import build_check
 from pytest_gepa.report.check_result import CheckResult
@@ -20,7 +21,7 @@ from pytest_gepa.run.base_prompts import BasePrompts, PromptChange
 from pytest_gepa.run.journal import Journal
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
-from pytest_gepa.suite.usage import CaseUsage
+from pytest_gepa.suite.usage import CaseUsage, usage_of
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_suite import FakeSuite
 
@@ -40,11 +41,23 @@ def world_settings(**changed: Any) -> Settings:
 
 
 class World:
-    """`rates` are those of the cases that go by the edited prompt, `others` the number of those by the other one."""
+    """`rates` are those of the cases that go by the edited prompt, `others` the number of those by the other one.
+    `added` are prompts that the base has not. `has_same_code` says that prompts alone have changed.
+    """
+
+    added: tuple[str, ...] = ()
+    state: CheckState
 
     def __init__(
-        self, rates: Mapping[str, Rates], others: int = 0, seed: int = 0, model: str = "task"
+        self,
+        rates: Mapping[str, Rates],
+        others: int = 0,
+        seed: int = 0,
+        model: str = "task",
+        *,
+        has_same_code: bool = False,
     ) -> None:
+        self.has_same_code = has_same_code
         self.rates = dict(rates)
         self.seed = seed
         self.model = model
@@ -80,19 +93,30 @@ class World:
             reads=(prompt,),
         )
 
+    @property
+    def learned(self) -> dict[str, CaseUsage]:
+        """What the last check has left for the next one to know."""
+        return usage_of("run", self.state.today.texts, self.state.every_rollout("today"))
+
     def check(
         self, directory: Path, known: Mapping[str, CaseUsage] | None = None, **changed: Any
     ) -> CheckResult:
         cases = [Case(name, name) for name in self.names]
         components = [Component(EDITED, Path(EDITED), TODAY), Component(OTHER, Path(OTHER), "the same")]
         changes = (PromptChange(EDITED, EDITED, "edited", "-as it was\n+as it is", (1,)),)
-        base = BasePrompts("abc1234", "", {EDITED: BASE, OTHER: "the same"}, changes)
+        changes += tuple(PromptChange(name, name, "added", "+new") for name in self.added)
+        components += [Component(name, Path(name), "new") for name in self.added]
+        texts = {component.id: component.text for component in components}
+        base = BasePrompts("abc1234", "", {**texts, EDITED: BASE}, changes, has_same_code=self.has_same_code)
         journal = Journal(directory / f"journal-{self.seed}.jsonl", str)
         settings = world_settings(**changed)
         suite: Any = self.suite
         check = Check(Bench(settings, "run", cases, components, suite, journal, Silent()), base, known or {})
-        check.run()
-        journal.close()
+        self.state = check.state
+        try:
+            check.run()
+        finally:
+            journal.close()
         return build_check("run", check.state, cases, base, settings, " ".join)
 
 

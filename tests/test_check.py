@@ -265,6 +265,8 @@ def test_a_case_that_sends_one_section_of_a_file_which_another_sends_whole_is_co
     run = check(project, "--gepa-check=HEAD")
     assert tiers(run)["city"] == "regressed", run.everything
     assert run.code == 1
+    again = check(project, "--gepa-check=HEAD")
+    assert (again.code, tiers(again)) == (1, tiers(run)), again.everything
 
 
 UNLESS_NAMED = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,12 +18,14 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_formats import annotation_lines, code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_terminal import check_lines
+from pytest_gepa.run.journal import read_journal
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.trace.trajectory import Message, Trajectory
 from tests.check_world import EDITED, OTHER, World, example_world, harmless_world
+from tests.fake_suite import interrupt_twice
 
 SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(3, 10))]
 
@@ -278,6 +281,13 @@ def test_a_case_that_goes_by_a_kept_answer_to_the_changed_prompt_is_compared(tmp
     assert {case.case: case.components for case in result.cases} == {"steady": (EDITED,), "other0": (EDITED,)}
 
 
+def test_what_a_check_found_to_go_by_a_kept_answer_the_next_one_compares_too(tmp_path: Path) -> None:
+    first = Keeping({"steady": (1, 1)}, others=1)
+    first.check(tmp_path)
+    again = Keeping({"steady": (1, 1)}, others=1).check(tmp_path, first.learned)
+    assert {case.case for case in again.cases} == {"steady", "other0"}
+
+
 def test_a_stopped_case_stops_the_check_though_nobody_has_written_down_why(tmp_path: Path) -> None:
     world = World({"steady": (1, 1), "other": (1, 1)})
     runs = world.suite.run_case
@@ -348,3 +358,12 @@ def test_a_case_with_evidence_is_no_trouble_for_one_trial_that_was(tmp_path: Pat
     result = Once({"steady": (1.0, 1.0)}).check(tmp_path, fails_on_trouble=True)
     assert (result.cases[0].tier, result.failed) == ("stable", False)
     assert result.trouble
+
+
+def test_a_second_ctrl_c_while_a_check_stops_does_not_lose_what_was_paid_for(tmp_path: Path) -> None:
+    world, usual = World({"one": (1.0, 1.0), "two": (1.0, 1.0)}), signal.getsignal(signal.SIGINT)
+    interrupt_twice(world.suite)
+    with pytest.raises(KeyboardInterrupt):
+        world.check(tmp_path)
+    assert [one["record"] for one in read_journal(tmp_path / "journal-0.jsonl")] == ["rollout"]
+    assert signal.getsignal(signal.SIGINT) is usual

@@ -40,7 +40,6 @@ INI = "[pytest]\ngepa_prices = task input=2 output=8 max_output=200\n"
 TEXT = (Path(__file__).parents[1] / "docs/ci.md").read_text(encoding="utf-8")
 EXPRESSIONS = {
     "secrets.OPENAI_API_KEY": KEY,
-    "github.base_ref": "main",
     "github.token": "a-token",
     "github.event.pull_request.number": "7",
 }
@@ -172,7 +171,7 @@ def test_github_s_check_fails_a_bad_edit_and_fills_the_summary(origin: Project, 
         job["steps"], GITHUB_ACTIONS="true", GITHUB_BASE_REF="main", GITHUB_STEP_SUMMARY=str(summary)
     )
     assert install.returncode == 0
-    assert made.calls == ["pip install -e . pytest-gepa"]
+    assert made.calls == ["pip install -e . pytest-gepa[prices]"]
     assert check.returncode == 1, check.stdout + check.stderr
     assert f"\n::error file={PROMPT},line=4," in check.stdout
     assert summarize.returncode == 0
@@ -184,12 +183,19 @@ def test_github_s_check_fails_a_bad_edit_and_fills_the_summary(origin: Project, 
 
 
 @pytest.mark.thorough
-def test_github_s_check_against_another_branch(origin: Project, tmp_path: Path) -> None:
-    made = pull_request(origin, tmp_path, BAD)
-    (step,) = recipe("origin/$BASE")
-    (check,) = made.job([step])
-    assert check.returncode == 1, check.stdout + check.stderr
-    assert [found["revision"] for found in made.checks()] == ["origin/main"]
+def test_github_s_check_compares_with_the_branch_that_a_pull_request_goes_into(
+    origin: Project, tmp_path: Path
+) -> None:
+    origin.git("checkout", "-q", "-b", "develop")
+    origin.write({PROMPT: BAD})
+    origin.git("commit", "-q", "-a", "-m", "worse already")
+    origin.git("push", "-q", "origin", "develop")
+    made = pull_request(origin, tmp_path, f"{BAD}Be polite.\n")
+    steps = recipe("on: pull_request")["jobs"]["check"]["steps"]
+    _, check, _ = made.job(steps, GITHUB_BASE_REF="develop", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))
+    assert check.returncode == 0, check.stdout + check.stderr
+    (found,) = made.checks()
+    assert found["base"] == made.git("rev-parse", "--short", "origin/develop").stdout.strip()
 
 
 @pytest.mark.thorough
@@ -321,3 +327,14 @@ def test_the_hooks_of_pre_commit(origin: Project, tmp_path: Path) -> None:
     assert pushed.returncode == 1
     assert "REGRESSED test_route.py::test_route[city-one]" in pushed.stdout + pushed.stderr
     assert [found["failed"] for found in made.checks()] == [False, True]
+
+
+def test_the_first_look_refuses_no_commit_for_what_it_cannot_do(origin: Project, tmp_path: Path) -> None:
+    made = clone(origin, tmp_path)
+    (repository,) = recipe("default_install_hook_types")["repos"]
+    (entry,) = (hook["entry"] for hook in repository["hooks"] if hook["id"] == "gepa-look")
+    (made.root / PROMPT).write_text(BAD, encoding="utf-8")
+    (made.root / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    look = made.run(entry)
+    assert "the price of task is not known" in look.stdout + look.stderr
+    assert look.returncode == 0

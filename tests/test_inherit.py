@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,10 +28,12 @@ def run(case: str, *sent: str, reads: tuple[str, ...] = (), outcome: Outcome = O
     return Rollout(SEED.id, case, "search/0", outcome, 1.0, Trajectory(calls), uses=uses, reads=reads)
 
 
-def spared(*runs: Rollout, child: Candidate = CHILD) -> set[str]:
+def spared(
+    *runs: Rollout, child: Candidate = CHILD, used: Mapping[str, Collection[str]] | None = None
+) -> set[str]:
     known = {(one.candidate, one.case): one for one in runs}
     cases = [one.case for one in runs]
-    return set(untouched(child, [SEED], known, cases, cases))
+    return set(untouched(child, [SEED], known, cases, cases, used or {}))
 
 
 BOTH = run("both", ROUTE, REPLY)
@@ -51,6 +53,10 @@ def test_a_case_that_goes_by_an_answer_to_the_changed_prompt_is_run_again():
     assert spared(BOTH, kept) == {"kept"}
 
 
+def test_a_case_that_was_seen_to_use_the_changed_prompt_under_another_candidate_is_run_again():
+    assert spared(BOTH, run("kept", ROUTE), used={"kept": {"route.md", "reply.md"}}) == set()
+
+
 def test_a_case_that_opens_the_changed_file_is_run_again():
     assert spared(BOTH, run("route only", ROUTE, reads=("reply.md",))) == set()
 
@@ -64,7 +70,7 @@ def test_a_case_that_shows_any_piece_of_the_changed_prompt_is_run_again():
     )
     known = {(long.id, "piece"): piece, (long.id, "whole"): whole}
     child = derive(long, {"reply.md": "Sign it.\n"})
-    assert untouched(child, [long], known, ["piece", "whole"], ["piece"]) == {}
+    assert untouched(child, [long], known, ["piece", "whole"], ["piece"], {}) == {}
 
 
 def test_a_prompt_that_was_seen_nowhere_can_be_missed_nowhere():

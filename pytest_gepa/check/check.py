@@ -9,12 +9,13 @@ from pytest_gepa.check.state import BASE, TODAY, CheckState
 from pytest_gepa.errors import SetupError
 from pytest_gepa.evolve.candidate import derive
 from pytest_gepa.run.base_prompts import BasePrompts
-from pytest_gepa.run.inherit import answers_to
 from pytest_gepa.run.stale_copies import refuse_stale_copies, refuse_without_effect
+from pytest_gepa.suite.passed_on import answers_to, partly_used
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.suite.usage import CaseUsage
-from pytest_gepa.trace.attribution import components_touched, repeats
 from pytest_gepa.verdict.sequential import FAILING, Trials
+
+_UNKNOWN = CaseUsage({})
 
 
 class Check:
@@ -26,29 +27,35 @@ class Check:
     def __init__(self, bench: Bench, base: BasePrompts, known: Mapping[str, CaseUsage]) -> None:
         today = bench.today
         self.state = CheckState(today, derive(today, base.texts, origin="base"))
+        self.state.has_same_code = base.has_same_code
         self._settings = bench.settings
         self._cases = {case.id: case for case in bench.cases}
         self._components = {component.id: component for component in bench.components}
         self._base = base
         self._answers: Mapping[str, Sequence[str]] = {}
         self._rounds = Rounds(bench, "check", (BASE, TODAY), self.state)
-        whole = {case: usage.touches for case, usage in known.items() if not usage.is_partial}
-        self._seen = frozenset(name for touched in whole.values() for name in touched)
-        # Where no case was ever seen to use a changed prompt, that it is not used says nothing.
+        whole = {case: usage for case, usage in known.items() if not usage.is_partial}
+        self._seen = frozenset(name for usage in whole.values() for name in usage.components)
+        # Where no case was ever seen to ask with a changed prompt, that one does not go by it says nothing.
         is_whole = base.changed <= self._seen
-        self._known = {case: whole[case] for case in self._cases if is_whole and case in whole}
+        self._known = {
+            case: whole[case]
+            for case in self._cases
+            if case in whole and (is_whole or whole[case].goes_by & base.changed)
+        }
         # A case may find its way without a prompt in one trial: that it was seen to ask for it in others stays true.
         self._arrived = {case: usage.components.keys() & base.changed for case, usage in known.items()}
 
     @property
     def first_cases(self) -> tuple[str, ...]:
         """The cases that are run under today's prompts: those that use a changed one, as far as is known."""
-        changed, added = self._base.changed, self._base.added
-        return tuple(
+        changed = self._base.changed
+        left_out = {
             case
-            for case in self._cases
-            if case not in self._known or (self._known[case] & changed and not self._known[case] & added)
-        )
+            for case, usage in self._known.items()
+            if not usage.goes_by & changed or self._new_prompts(case)
+        }
+        return tuple(case for case in self._cases if case not in left_out)
 
     def run(self) -> None:
         """Run it to its end. When it is interrupted every child is ended, and the interrupt goes on.
@@ -76,11 +83,11 @@ class Check:
     # The first trial finds out which cases are concerned
 
     def _begin(self) -> None:
-        changed, added = self._base.changed, self._base.added
-        for case, used in self._known.items():
-            if used & added:
-                self.state.on_new_prompts[case] = min(used & added)
-            elif not used & changed:
+        changed = self._base.changed
+        for case, usage in self._known.items():
+            if new := self._new_prompts(case):
+                self.state.on_new_prompts[case] = min(new)
+            elif not usage.goes_by & changed:
                 self.state.untouched.add(case)
         first = self.first_cases
         sure = tuple(case for case in first if case in self._known)
@@ -143,14 +150,16 @@ class Check:
         found = self._telling(case)
         if found is None or not found[1].outcome.is_trouble or case in self._known or self._arrived.get(case):
             return False
-        return not self._shown(found[1]) & (self._base.changed | self._base.added)
+        run = found[1]
+        return not (self._shown(run) & self._base.changed or self._new_prompts(case, run.uses))
 
     def _is_concerned(self, case: str) -> bool:
         """Whether a changed prompt may have a part in a case, now that it has been run."""
         state, base, found = self.state, self._base, self._telling(case)
         if found is None:
             return False
-        rollout, known = found[1], self._known.get(case, frozenset()) | self._arrived.get(case, frozenset())
+        rollout = found[1]
+        known = self._known.get(case, _UNKNOWN).goes_by | self._arrived.get(case, frozenset())
         is_trouble, is_evidence = rollout.outcome.is_trouble, rollout.outcome.is_evidence
         if rollout.outcome.is_passed_over:
             state.passed_over.add(case)
@@ -158,8 +167,8 @@ class Check:
         if not (is_evidence or is_trouble):
             return False
         used = self._shown(rollout) | known
-        if used & base.added:
-            state.on_new_prompts[case] = min(used & base.added)
+        if new := self._new_prompts(case, rollout.uses):
+            state.on_new_prompts[case] = min(new)
             return False
         if is_evidence:
             used |= state.imported(rollout, self._seen) | rollout.may_repeat
@@ -168,23 +177,17 @@ class Check:
             state.untouched.add(case)
         return bool(state.uses[case])
 
+    def _new_prompts(self, case: str, asked: Iterable[str] = ()) -> frozenset[str]:
+        """The prompts that the base has not and a case asks for, in a rollout (`asked`) or in earlier runs. One that is
+        only opened, as where a whole folder is loaded, keeps no case from running at the base.
+        """
+        return self._base.added & {*asked, *self._known.get(case, _UNKNOWN).components}
+
     def _shown(self, rollout: Rollout) -> frozenset[str]:
         """The prompts that a rollout was seen to go by."""
-        return frozenset((*rollout.uses, *rollout.reads, *self._passed_on(rollout))) | self._touched(rollout)
-
-    def _touched(self, rollout: Rollout) -> frozenset[str]:
-        """The changed prompts, read at import, of which any piece is in a request: a section of many, say."""
-        changed = self._base.changed & {*rollout.imported}
-        texts = {name: self.state.today.texts[name] for name in changed if name in self.state.today.texts}
-        return frozenset(components_touched(texts, rollout.trajectory.calls)) if texts else frozenset()
-
-    def _passed_on(self, rollout: Rollout) -> list[str]:
-        """The changed prompts that have a part in a case by an answer which the application kept of another one."""
-        return [
-            name
-            for name, answers in self._answers.items()
-            if name not in rollout.uses and repeats(rollout.trajectory.calls, answers)
-        ]
+        changed, today = self._base.changed, self.state.today
+        texts = {name: text for name, text in today.texts.items() if name in changed}
+        return frozenset((*rollout.uses, *rollout.reads)) | partly_used(texts, self._answers, rollout)
 
     def _has_same_requests(self, case: str) -> bool:
         """Whether both sides have asked for the same, and it came to the same: the change did not arrive."""

@@ -15,8 +15,9 @@ from pytest_gepa.check.baselines import rounded
 from pytest_gepa.check.state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.errors import GepaError
 from pytest_gepa.evolve.candidate import Candidate, seed_candidate
-from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.run.crew import Crew
+from pytest_gepa.run.interrupts import undisturbed
 from pytest_gepa.run.journal import Journal, rollout_fields
 from pytest_gepa.run.kept_answers import run_again, settled
 from pytest_gepa.run.shared_budget import SharedBudget
@@ -68,7 +69,7 @@ class Bench:
     @property
     def today(self) -> Candidate:
         """The prompts of today."""
-        return seed_candidate({component.id: component.text for component in self.components})
+        return seed_candidate(todays_texts(self.components))
 
 
 class Rounds:
@@ -121,9 +122,11 @@ class Rounds:
         except BaseException as error:
             if isinstance(error, GepaError):
                 self.state.stopped = self.state.stopped or error.brief
-            self._suite.stop()
-            self._crew.keep_waiting()
-            self._look(tuple(self.state.trials))
+            # A second Ctrl-C comes easily while children end; what was paid for must not be lost by it.
+            with undisturbed():
+                self._suite.stop()
+                self._crew.keep_waiting()
+                self._look(tuple(self.state.trials))
             raise
 
     # More trials, for the cases that are still undecided

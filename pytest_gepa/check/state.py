@@ -10,9 +10,10 @@ from typing import Literal, TypeAlias
 from pytest_gepa.check.baselines import RecordedCase
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.run.spending import Spending
-from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.run.unreached import first_failure, has_reached_a_model, why_unreached
+from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.trace.model_calls import is_to_model
-from pytest_gepa.verdict.sequential import Tier, Trials, judge_cases
+from pytest_gepa.verdict.sequential import FAILING, Tier, Trials, judge_cases
 
 SideName: TypeAlias = Literal["base", "today"]
 BASE: SideName = "base"
@@ -27,7 +28,7 @@ class CheckState:
     the suite. `untouched` are the cases that no change can reach, `alike` those of them that read a changed prompt
     and asked for the same under both texts, `on_new_prompts` those that use a prompt that the base has not, with its
     id, `passed_over` those that were to be compared and say nothing today: they are skipped, or expected to fail.
-    `uses` are the changed prompts of each case.
+    `uses` are the changed prompts of each case, `has_same_code` says that the base has the code of today.
     `stopped` is why the check could not go on to its end, in words, `is_out_of_budget` that it was for want of
     rollouts, `is_out_of_time` that the minutes were over before it; `problems` tell what went wrong in the recording
     itself. `recorded` is what a saved baseline has of the cases, in place of a base that is run. `planned` are all
@@ -45,6 +46,7 @@ class CheckState:
     passed_over: set[str] = field(default_factory=set)
     uses: dict[str, frozenset[str]] = field(default_factory=dict)
     planned: int = 0
+    has_same_code: bool = False
     stopped: str = ""
     has_ended: bool = False
     is_out_of_budget: bool = False
@@ -78,9 +80,29 @@ class CheckState:
         arrived = {name for one in self.every_rollout(BASE, TODAY) for name in one.uses}
         return frozenset(rollout.imported) - arrived - seen
 
+    def unfit(self, case: str) -> str:
+        """Why a case tells nothing of its prompts, "" where it may: an exception of the application has ended every
+        trial under the old ones before a model was reached, and under today's one was reached.
+
+        Code that was changed together with its prompt asks the old text for what is not in it. That the old side fails
+        by this is no evidence that it was no better. With the same code the old prompt was at fault itself.
+        """
+        if self.recorded or self.has_same_code:
+            return ""
+        base, today = ([run for _, run in self.side(side, case)] for side in (BASE, TODAY))
+        if any(run.outcome is Outcome.passed for run in base) or not why_unreached(base):
+            return ""
+        if not has_reached_a_model(today):
+            return ""
+        return f"the old prompt does not go with the code of today: {first_failure(base)}"
+
     def tiers(self) -> tuple[Tier, ...]:
         """The tier of every case that is compared."""
-        return judge_cases(list(self.trials.values()))
+        unfit = {case for case in self.trials if self.unfit(case)}
+        judged = iter(judge_cases([one for case, one in self.trials.items() if case not in unfit]))
+        return tuple(
+            _without_evidence(one) if case in unfit else next(judged) for case, one in self.trials.items()
+        )
 
     @property
     def spent(self) -> int:
@@ -93,3 +115,7 @@ class CheckState:
         self.charged += rollout.charged
         self.cached += any(map(is_to_model, calls)) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
+
+
+def _without_evidence(trials: Trials) -> Tier:
+    return Tier(trials.case, "trouble", 1.0, trials.handed_out >= min(trials.cap, FAILING))

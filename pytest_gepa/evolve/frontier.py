@@ -98,8 +98,8 @@ class Frontier:
         margin: float = 0.0,
     ) -> int:
         """Take in a candidate with its score on every case, and its mean of every objective; return on how many it
-        beats all earlier ones by more than a `margin`, in a mean over all cases by what that comes to there. `least` are
-        the savings of which it takes less than all, and so the place from another. `length` is that of its texts.
+        beats all earlier ones by more than a `margin`, in a mean over all cases by what that comes to there. `least`
+        are the savings of which it takes less than all, and so the place from another. `length` is that of its texts.
         """
         ahead, cases = 0, len(self._case_weights)
         in_mean = margin / sqrt(max(1, cases))

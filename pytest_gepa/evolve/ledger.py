@@ -90,9 +90,7 @@ class Ledger:
         self._seed[case] = result.score
         self._seed_passes[case] = self._passed(case, result.score, result.passed)
 
-    def record(
-        self, candidate: str, results: Mapping[str, CaseResult], elders: Iterable[str] = ()
-    ) -> None:
+    def record(self, candidate: str, results: Mapping[str, CaseResult], elders: Iterable[str] = ()) -> None:
         """Add results of a candidate. One that it has from an elder stands for all trials that this one had."""
         known, names = self.results.setdefault(candidate, dict(self._inherited)), tuple(elders)
         for case, result in results.items():
@@ -243,6 +241,11 @@ class Ledger:
         """Return the active cases that judge the candidate and on which it has not been run."""
         known, left_out = self.results.get(candidate, self._inherited), self.left_out(candidate)
         return tuple(case for case in self.active if case not in known and case not in left_out)
+
+    @property
+    def uses(self) -> Mapping[str, Collection[str]]:
+        """The components that each case was seen to use, under any candidate."""
+        return self._uses
 
     def cost(self, components: Collection[str], cases: Iterable[str]) -> int:
         """Return how many of the cases use one of these components: the others' requests stay as they

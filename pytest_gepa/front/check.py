@@ -33,6 +33,7 @@ def run_check(session: pytest.Session, settings: Settings) -> None:
         settings.revision,
         redactor.redact,
     )
+    base.check_settable()
     if base.changed:
         from pytest_gepa.front.check_run import compare
 

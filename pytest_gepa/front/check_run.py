@@ -67,7 +67,7 @@ def known_by_these_names(
     return {
         case: usage
         for case, usage in known.items()
-        if not any(name.partition(SEPARATOR)[0] in files for name in usage.touches - names)
+        if not any(name.partition(SEPARATOR)[0] in files for name in usage.goes_by - names)
     }
 
 

@@ -9,14 +9,14 @@ import posixpath
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_gepa.prompts.commits import WITHOUT_GIT, default_base, named_commit
 from pytest_gepa.prompts.git_runs import Git, RevisionError
 from pytest_gepa.prompts.patch import git_top, git_words
 
-DEFAULT_BRANCHES = ("origin/main", "origin/master", "main", "master")
 _MOST_LINKS = 8
 _LINK = "120000"
 _AT_ONCE = 500
@@ -28,6 +28,19 @@ class FileState:
 
     path: str
     before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How the working tree differs from a revision. `states` are those of the files that were looked for, by path,
+    `deleted` files that are there no more, and `others` where any other file is today that differs, by its path there.
+    `has_other_code` says that a Python file is another which is no test module by its name.
+    """
+
+    states: Mapping[str, FileState]
+    deleted: tuple[str, ...]
+    others: Mapping[str, str]
+    has_other_code: bool = False
 
 
 class Repository:
@@ -43,7 +56,8 @@ class Repository:
             if said and "not a git repository" not in said:
                 raise RevisionError(f"earlier prompts are read from git, which refuses {rootdir}: {said}")
             raise RevisionError(
-                f"earlier prompts are read from git, and {rootdir} is in no git repository (or git is missing)"
+                f"earlier prompts are read from git, and {rootdir} is in no git repository (or git is missing); "
+                f"{WITHOUT_GIT}"
             )
         self.top = top
         self._git = Git(top)
@@ -71,71 +85,61 @@ class Repository:
         return names
 
     def commit(self, revision: str) -> str:
-        """The full hash of the commit that a revision names. Raises `RevisionError` for one that is not known here."""
-        found = self._git.line(
-            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
-        )
-        if found is None:
-            raise RevisionError(f"git knows no commit {revision} here{self._shallow_hint()}")
-        return found
+        """The full hash of a commit: of the one that a revision names, or of that where this branch has left the branch
+        that it goes into, for "". Raises `RevisionError` where there is none here.
+        """
+        return named_commit(self._git, revision) if revision else default_base(self._git)
 
     def short(self, commit: str) -> str:
         """A commit's hash as one writes it."""
         return self._git.line("rev-parse", "--short", commit) or commit[:10]
 
-    def default_base(self) -> str:
-        """The commit at which this branch has left the default branch; HEAD on that branch itself.
-
-        Raises `RevisionError` where no default branch or no common commit is known, as in a shallow clone.
-        """
-        head = self._git.line("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        if head is None:
-            raise RevisionError("earlier prompts are read from git, and there is no commit yet")
-        branch = next((name for name in self._default_branches() if self._exists(name)), None)
-        if branch is None:
-            raise RevisionError(
-                f"the default branch is not known here (looked for {', '.join(self._default_branches())})"
-                f"{self._shallow_hint(always=True)}"
-            )
-        base = self._git.line("merge-base", "HEAD", branch)
-        if base is None:
-            raise RevisionError(
-                f"HEAD and {branch} have no common commit here{self._shallow_hint(always=True)}"
-            )
-        return base
-
-    def differing(self, commit: str, files: Sequence[str]) -> tuple[dict[str, FileState], tuple[str, ...]]:
-        """How the working tree differs from a commit: those of today's `files` that do, by path, and deleted files.
+    def difference(self, commit: str, files: Sequence[str]) -> Difference:
+        """How the working tree differs from a commit; `files` are those of today that are looked for.
 
         Uncommitted and untracked files count as they are, and a file that was renamed keeps its history. Raises
         `RevisionError` where git cannot tell, as of a file in a submodule.
         """
         states: dict[str, FileState] = {}
         deleted: list[str] = []
+        others: dict[str, str] = {}
+        links: list[FileState] = []
+        wanted = frozenset(files)
+        has_other_code = False
         with tempfile.TemporaryDirectory(prefix="gepa-index-") as place:
             index = self._index_with(files, Path(place))
             diff = self._git.must(
-                *("diff", "--name-status", "-z", "-M", "--no-ext-diff", "--ignore-submodules", commit, "--"),
+                *("diff", "--raw", "-z", "-M", "--no-ext-diff", "--ignore-submodules", commit, "--"),
                 environment=index,
             )
         fields = iter(os.fsdecode(diff).split("\0"))
-        for status in fields:
-            if not status:
+        for about in fields:
+            if not about:
                 break
+            mode_before, mode, _, _, status = about.removeprefix(":").split(" ")
             before = next(fields)
             path = next(fields) if status[0] in "RC" else before
+            has_other_code |= _is_code(path)
             if status[0] == "D":
                 deleted.append(before)
-            else:
-                states[path] = FileState(path, "" if status[0] in "AC" else before)
-        for path in set(files) - states.keys() - self._known(commit, files):
+                continue
+            state = states[path] = FileState(path, "" if status[0] in "AC" else before)
+            if not state.before:
+                continue
+            if mode == _LINK:
+                links.append(state)
+            elif mode_before != _LINK and path not in wanted:
+                others[before] = path
+        for path in wanted - states.keys() - self._known(commit, files):
             states[path] = FileState(path, "")
         # Git takes no file for one that lay behind a link to its directory.
         for path in self._linked(
             commit, [path for path in files if path in states and states[path].before != path]
         ):
             states[path] = FileState(path, path)
-        return {path: states[path] for path in files if path in states}, tuple(deleted)
+        states |= self._led_elsewhere(commit, links, files)
+        known = {path: states[path] for path in files if path in states}
+        return Difference(known, tuple(deleted), others, has_other_code)
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, as a checkout would write them, None where there is none; a symlink there stands
@@ -168,6 +172,23 @@ class Repository:
                 )
         return None
 
+    def _led_elsewhere(
+        self, commit: str, links: Iterable[FileState], files: Sequence[str]
+    ) -> dict[str, FileState]:
+        """Those of the files to which a link leads that led to another one at the commit: by its name the other's text
+        was read, of which git tells nothing where both were there before.
+        """
+        found: dict[str, FileState] = {}
+        for link in links:
+            target = Path(os.path.realpath(self.top / link.path))
+            for path in files:
+                if (self.top / path).is_relative_to(target):
+                    below = (self.top / path).relative_to(target).as_posix()
+                    before = self._real(commit, posixpath.normpath(posixpath.join(link.before, below)))
+                    if before is not None and before != path:
+                        found[path] = FileState(path, before)
+        return found
+
     def _linked(self, commit: str, files: Sequence[str]) -> list[str]:
         """Those of the files that a commit has behind a link."""
         links = {path for path, mode in self._entries(commit, files).items() if mode == _LINK}
@@ -186,26 +207,6 @@ class Repository:
                 if kind.startswith("blob "):
                     entries[path] = mode
         return entries
-
-    def _default_branches(self) -> tuple[str, ...]:
-        branch = self._git.line("symbolic-ref", "--quiet", "--short", "HEAD")
-        remote = self._git.line("config", f"branch.{branch}.remote") if branch else None
-        heads = dict.fromkeys(f"{name}/HEAD" for name in (remote, "origin") if name and name != ".")
-        return (*heads, *DEFAULT_BRANCHES)
-
-    def _exists(self, name: str) -> bool:
-        kind = "remotes" if "/" in name else "heads"
-        return (
-            self._git.line("rev-parse", "--verify", "--quiet", f"refs/{kind}/{name}^{{commit}}") is not None
-        )
-
-    def _shallow_hint(self, *, always: bool = False) -> str:
-        if not always and self._git.line("rev-parse", "--is-shallow-repository") != "true":
-            return "; name one with --gepa-check=REV"
-        return (
-            "; a shallow clone lacks it: fetch the whole history (fetch-depth: 0 in actions/checkout), or name a "
-            "commit that is here with --gepa-check=REV"
-        )
 
     def _listed(self, files: Sequence[str]) -> dict[str, str]:
         """Those of the files that the index has, each with the letter of its state in `git ls-files -v`."""
@@ -282,6 +283,11 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 def _literal(path: str) -> str:
     return f":(top,literal){path}"
+
+
+def _is_code(path: str) -> bool:
+    name = posixpath.basename(path)
+    return name.endswith(".py") and not name.startswith("test_") and not name.endswith("_test.py")
 
 
 def _parts(path: str) -> list[str]:

@@ -47,8 +47,9 @@ def build_check(
     tiers = state.tiers()
     checks = tuple(_case_check(state, tier, labels, places or {}) for tier in tiers)
     groups = _tied(state)
+    compared = [case for case in cases if case.id in state.trials and not state.unfit(case.id)]
     judged = judge(
-        [_scores(state, case, groups.get(case.id, "")) for case in cases if case.id in state.trials],
+        [_scores(state, case, groups.get(case.id, "")) for case in compared],
         seed=settings.seed,
     )
     regressed = [check.case for check in checks if check.tier == "regressed"]
@@ -168,10 +169,11 @@ def _case_check(
     best, worst = (TODAY, BASE) if tier.tier == "improved" else (BASE, TODAY)
     shown = {best: _typical(state, best, case, good=True), worst: _typical(state, worst, case, good=False)}
     path, line = places.get(case, ("", 0))
+    base = _side(state, BASE, case, shown[BASE])
     return CaseCheck(
         case=labels[case],
         tier=tier.tier,
-        base=_side(state, BASE, case, shown[BASE]),
+        base=Side(0, 0, None, failure=base.failure) if state.unfit(case) else base,
         today=_side(state, TODAY, case, shown[TODAY]),
         p_value=tier.p_value,
         components=tuple(sorted(state.uses.get(case, ()))),
@@ -271,8 +273,12 @@ def _scores(state: CheckState, case: Case, group: str) -> CaseScore:
 
 
 def trouble_of(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
-    """Cases of which a trial ended in trouble, each once."""
-    found: dict[str, Trouble] = {}
+    """Cases that do not go with the code of today, and those of which a trial ended in trouble, each once."""
+    found = {
+        case: Trouble(labels[case], Outcome.failed.value, why)
+        for case in state.trials
+        if (why := state.unfit(case))
+    }
     for rollout in state.every_rollout(BASE, TODAY):
         if rollout.outcome.is_trouble:
             reason = last_line(rollout.trajectory.failure)

@@ -19,7 +19,7 @@ def with_users_of_deleted(
     result: CheckResult, base: BasePrompts, cases: Sequence[Case], known: Mapping[str, CaseUsage]
 ) -> CheckResult:
     """The result with the cases that have used a deleted prompt; `known` is what earlier runs have learned, by case."""
-    users = {case for case, usage in known.items() if usage.touches & base.deleted}
+    users = {case for case, usage in known.items() if usage.goes_by & base.deleted}
     return replace(
         result,
         on_deleted_prompts=tuple(case.nodeid for case in cases if case.id in users),

@@ -12,8 +12,10 @@ from pytest_gepa.report.check_wording import (
     grouped_words,
     headline,
     line_words,
+    moved_words,
     side_words,
     tier_words,
+    unfilled_words,
     worst_first,
 )
 from pytest_gepa.report.fitting import ReportPart, fit
@@ -187,10 +189,13 @@ def _changes(changes: Sequence[PromptChange]) -> ReportPart:
     items = []
     for change in changes:
         before = f" from {code(change.before)}" if change.before else ""
+        moved = f", {moved_words(code(change.moved))}" if change.moved else ""
+        unfilled = unfilled_words([code(name, 100) for name in change.unfilled])
         where = line_words(change.lines[:40])
         lines = f", {where}{' and more' if len(change.lines) > 40 else ''}" if where else ""
         diff = f"\n{fence(change.diff, DIFF, 'diff')}" if change.diff else ""
-        items.append(f"\n**{code(change.component)}** {change.state}{before}{lines}\n{diff}")
+        what = f"{change.state}{before}{moved}{lines}{unfilled}"
+        items.append(f"\n**{code(change.component)}** {what}\n{diff}")
     return ReportPart(
         1, "\n### What changed in the prompts\n" if items else "", tuple(items), noun="changed prompts"
     )

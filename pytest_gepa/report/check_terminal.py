@@ -7,7 +7,7 @@ import textwrap
 
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, Side
-from pytest_gepa.report.check_wording import grouped_words, tier_words
+from pytest_gepa.report.check_wording import grouped_words, moved_words, tier_words, unfilled_words
 from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import row
 from pytest_gepa.report.simulated import simulated_row
@@ -169,9 +169,13 @@ def _rate(side: Side) -> str:
 
 
 def _change_line(change: PromptChange) -> str:
+    gone = "deleted; the code of today runs without it on both sides"
+    if change.moved:
+        gone = f"deleted ({moved_words(change.moved)})"
     words = {
         "added": "new prompt, nothing to compare it with",
-        "deleted": "deleted; the code of today runs without it on both sides",
+        "deleted": gone,
         "renamed": f"renamed from {change.before}, and edited",
     }
-    return row("prompt", f"{change.component}: {words.get(change.state, change.state)}")
+    unfilled = unfilled_words(change.unfilled)
+    return row("prompt", f"{change.component}: {words.get(change.state, change.state)}{unfilled}")

@@ -8,7 +8,7 @@ from pytest_gepa.report.check_result import CaseCheck, CheckResult, Side
 from pytest_gepa.report.phrases import groups_words
 from pytest_gepa.run.base_prompts import PromptChange
 from pytest_gepa.verdict.judge import Tally
-from pytest_gepa.wording import count, joined, passed
+from pytest_gepa.wording import count, joined, passed, some
 
 TIER_WORDS = {
     "regressed": "proven worse under today's prompts",
@@ -62,6 +62,18 @@ def line_words(lines: Sequence[int]) -> str:
         return ""
     runs = [str(first) if first == last else f"{first} to {last}" for first, last in line_runs(lines)]
     return f"line{'s' if len(set(lines)) > 1 else ''} {joined(runs)}"
+
+
+def moved_words(place: str) -> str:
+    """`moved to app/route.md, as it was`."""
+    return f"moved to {place}, as it was"
+
+
+def unfilled_words(names: Sequence[str]) -> str:
+    """What follows a change by which placeholders have gone, "" where none have."""
+    if not names:
+        return ""
+    return f"; the old text alone has {some(names)}: what the code of today does not fill in, that side ran without"
 
 
 def line_runs(lines: Sequence[int]) -> list[tuple[int, int]]:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher, unified_diff
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pytest_gepa.errors import PromptError
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
-from pytest_gepa.prompts.finding import (
-    DEFAULT_PATTERNS,
-    PROMPT_SUFFIXES,
-    find_components,
-    matched_files,
-)
+from pytest_gepa.prompts.finding import DEFAULT_PATTERNS
+from pytest_gepa.prompts.placeholders import declared, placeholders
 from pytest_gepa.prompts.revisions import FileState, Repository
 from pytest_gepa.run.base_texts import text_before
+from pytest_gepa.run.lost_prompts import lost_prompts
 from pytest_gepa.trace.redact_lines import HiddenLines
-
-_MOST_DELETED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +26,8 @@ class PromptChange:
     `path` is its file's from the top of the repository. `state` is "edited", "added", "deleted" or "renamed" (then
     `before` is its id on the base's side; its text has changed too, else it is no change). `diff` is a
     unified diff of the texts, `lines` are the numbers (from 1, in the file of today) of the lines that were added or
-    changed.
+    changed. `moved` is where the text of a deleted one stands as it was, "" where it does nowhere. `unfilled` are the
+    placeholders that the base's text has and today's has not: code that was changed with it may fill them in no more.
     """
 
     component: OwnName
@@ -41,6 +36,8 @@ class PromptChange:
     diff: str
     lines: tuple[int, ...] = ()
     before: OwnName = ""
+    moved: OwnName = ""
+    unfilled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +45,17 @@ class BasePrompts:
     """The prompts of the base. `name` is its abbreviated commit, `revision` what was given for it, "" for the default.
 
     `texts` has a text for every component of today: the base's, and today's own for one that the base has not.
-    `changes` are the components that differ, deleted ones among them, in order of their names.
+    `changes` are the components that differ, deleted ones among them, in order of their names. `unset` are those of the
+    base that are there today, edited, and are no component, by id, each with the reason. `has_same_code` says that
+    nothing but prompts, tests and what is no Python differs.
     """
 
     name: OwnName
     revision: str
     texts: Mapping[OwnName, str]
     changes: tuple[PromptChange, ...] = ()
+    unset: Mapping[OwnName, str] = field(default_factory=dict)
+    has_same_code: bool = False
 
     @property
     def changed(self) -> frozenset[str]:
@@ -63,13 +64,25 @@ class BasePrompts:
 
     @property
     def deleted(self) -> frozenset[str]:
-        """The components of the base that are there no more."""
-        return frozenset(one.component for one in self.changes if one.state == "deleted")
+        """The components of the base of which the text is there no more."""
+        return frozenset(one.component for one in self.changes if one.state == "deleted" and not one.moved)
 
     @property
     def added(self) -> frozenset[str]:
         """The components of today that the base has not."""
         return frozenset(one.component for one in self.changes if one.state == "added")
+
+    def check_settable(self) -> None:
+        """Raise `PromptError` for a prompt of the base that was edited, and is none that can be set: both sides would
+        run with its new text, and nobody would hear of it.
+        """
+        if not self.unset:
+            return
+        component, why = next(iter(self.unset.items()))
+        raise PromptError(
+            f"{component} was a prompt at {self.name}, and is none that can be set today ({why}); keep it as a fixed "
+            "text, or name where it is now with --gepa-prompts"
+        )
 
     def check_held(self, components: Sequence[Component]) -> None:
         """Raise `PromptError` for a text of the base that its file of today cannot hold."""
@@ -90,26 +103,26 @@ def read_base(
     revision: str,
     redact: Callable[[str], str] = str,
 ) -> BasePrompts:
-    """Read the prompts as they were at a revision, by default where this branch has left the default branch.
+    """Read the prompts as they were at a revision, by default where this branch has left the one that it goes into.
 
     `base` and `patterns` are those by which the `components` of today were found; they find what was deleted since.
     The diffs show no secret of the whole texts that `redact` takes out.
     Raises `RevisionError` where there is no such revision, and `PromptError` for a prompt that cannot be read there.
     """
     repository = Repository(rootdir)
-    commit = repository.commit(revision) if revision else repository.default_base()
+    commit = repository.commit(revision)
     name = repository.short(commit)
     paths = {component.id: repository.path_of(component.path) for component in components}
     names = repository.names(list(dict.fromkeys(path for path in paths.values() if path is not None)))
     places = {id: None if path is None else names[path] for id, path in paths.items()}
-    states, deleted = repository.differing(commit, list(dict.fromkeys(names.values())))
+    difference = repository.difference(commit, list(dict.fromkeys(names.values())))
     changes: list[PromptChange] = []
     texts: dict[str, str] = {}
     before_ids: set[str] = set()
     old_files: dict[str, bytes] = {}
     for component in components:
         path = places[component.id]
-        state = states.get(path or "")
+        state = difference.states.get(path or "")
         text: str | None = component.text
         id_before = component.id
         if state is not None:
@@ -121,19 +134,32 @@ def read_base(
             change = _change(component, text, path or component.id, id_before, name)
             hidden = HiddenLines((text or "", component.text), redact)
             changes.append(replace(change, diff=hidden.redact(change.diff)))
-    gone = _deleted(repository, commit, rootdir, base, patterns or DEFAULT_PATTERNS, deleted, old_files)
-    known = before_ids | {component.id for component in components}
+    lost = lost_prompts(
+        repository,
+        commit,
+        rootdir,
+        base,
+        patterns or DEFAULT_PATTERNS,
+        difference,
+        old_files,
+        before_ids | {component.id for component in components},
+    )
     changes += [
         PromptChange(
-            old.id,
-            _top_path(old, repository, rootdir),
+            one.component.id,
+            _top_path(one.component, repository, rootdir),
             "deleted",
-            HiddenLines([old.text], redact).redact(_diff(old.text, "", old.id, name)),
+            HiddenLines([one.component.text], redact).redact(
+                _diff(one.component.text, "", one.component.id, name)
+            ),
+            moved=one.place,
         )
-        for old in gone
-        if old.id not in known
+        for one in lost
+        if not one.why
     ]
-    return BasePrompts(name, revision, texts, tuple(sorted(changes, key=lambda change: change.component)))
+    unset = {one.component.id: one.why for one in lost if one.why}
+    in_order = tuple(sorted(changes, key=lambda change: change.component))
+    return BasePrompts(name, revision, texts, in_order, unset, not difference.has_other_code)
 
 
 def _text_before(
@@ -169,7 +195,15 @@ def _change(component: Component, text: str | None, path: str, before: str, base
         _diff(text or "", component.text, component.id, base),
         _lines(component, text),
         before if state == "renamed" else "",
+        unfilled=_unfilled(component, text or ""),
     )
+
+
+def _unfilled(component: Component, before: str) -> tuple[str, ...]:
+    within = declared(component.id)
+    lost = placeholders(before, within) - placeholders(component.text, within)
+    # A condition or a loop that was written anew is filled in by nobody.
+    return tuple(sorted(name for name in lost if not name.startswith(("{%", "<%"))))
 
 
 def _diff(before: str, after: str, name: str, base: str) -> str:
@@ -201,54 +235,3 @@ def _lines(component: Component, text: str | None) -> tuple[int, ...]:
 def _top_path(component: Component, repository: Repository, rootdir: Path) -> str:
     path = rootdir.resolve() / component.id.partition(SEPARATOR)[0]
     return repository.path_of(path) or component.id
-
-
-def _deleted(
-    repository: Repository,
-    commit: str,
-    rootdir: Path,
-    base: Path,
-    patterns: Sequence[str],
-    deleted: Sequence[str],
-    changed: Mapping[str, bytes],
-) -> list[Component]:
-    """The components of the base in files that were deleted or changed: those that the patterns find in a copy of
-    these files."""
-    root, start = rootdir.resolve(), base.resolve()
-    if not start.is_relative_to(root):
-        return []
-    found: dict[str, Component] = {}
-    likely = [
-        path
-        for path in deleted
-        if PurePosixPath(path).suffix.lower() in (*PROMPT_SUFFIXES, ".py")
-        and (repository.top / path).is_relative_to(root)
-    ]
-    with tempfile.TemporaryDirectory(prefix="gepa-base-") as place:
-        copy = Path(place).resolve()
-        # Which of them are asked for is found out with empty files: each that is read costs several processes of git,
-        # and a partial clone may not even have it.
-        empty = {copy / (repository.top / path).relative_to(root): path for path in likely}
-        for target in empty:
-            _write(target, b"")
-        matched = dict.fromkeys(matched_files(copy / start.relative_to(root), patterns))
-        read = [empty[target] for target in matched if target in empty][:_MOST_DELETED]
-        for target in empty:
-            target.unlink()
-        for path in (*read, *changed):
-            whereto = repository.top / path
-            data = changed[path] if path in changed else repository.read(commit, path)
-            if data is not None and whereto.is_relative_to(root):
-                _write(copy / whereto.relative_to(root), data)
-        for pattern in patterns:
-            try:
-                components = find_components(copy, copy / start.relative_to(root), [pattern])
-            except PromptError:
-                continue  # it names a file that is not among these, or a text that was not there yet
-            found.update({component.id: component for component in components})
-    return list(found.values())
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)

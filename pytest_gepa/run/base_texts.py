@@ -38,7 +38,7 @@ def text_before(component: Component, data: bytes, commit: str) -> str | None:
     if mend := kept_apart(data):
         raise PromptError(f"{component.id} cannot be read as it was at {commit[:10]}: {mend}")
     try:
-        return _text_in(component, data)
+        return text_in(component, data)
     except RearrangedError as error:
         raise PromptError(
             f"{error} since {commit[:10]}, so that the old texts cannot be put into the list of today; name the whole "
@@ -51,7 +51,11 @@ def text_before(component: Component, data: bytes, commit: str) -> str | None:
         ) from None
 
 
-def _text_in(component: Component, data: bytes) -> str | None:
+def text_in(component: Component, data: bytes) -> str | None:
+    """The text at a component's place in other bytes of its file; None where nothing is there.
+
+    Raises `FormatError`, `NotTextError` or `RearrangedError` for what is there and cannot be read.
+    """
     file = SourceFile(component.id.partition(SEPARATOR)[0], component.path, data, format_name(component.path))
     if component.address:
         return _text_at(component, file.document())
@@ -82,9 +86,9 @@ def _text_at(component: Component, document: Document) -> str | None:
         return found.text
     is_below = any(path[: len(place)] == place for path in (*document.fields, *document.refused))
     if is_below or any(path in document.fields for path in above):
-        raise FormatError("it stood there in another form, one text for several or several for one")
+        raise FormatError("it stands there in another form, one text for several or several for one")
     if component.format == PYTHON and _is_made_by_a_call(document.content, place):
-        raise FormatError("its name had no fixed text there, but what a call gives")
+        raise FormatError("its name has no fixed text there, but what a call gives")
     return None
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.suite.passed_on import answers_to
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.trace.attribution import answers_given, components_touched, repeats
-
-MOST_ANSWERS = 500
-"""So many answers are looked for in the requests of others: agents give a thousand, and keep none."""
+from pytest_gepa.trace.attribution import components_touched, repeats
 
 Rollouts = Mapping[tuple[str, str], Rollout]
 """Rollouts by candidate and case."""
@@ -21,8 +19,10 @@ def untouched(
     rollouts: Rollouts,
     cases: Iterable[str],
     wanted: Sequence[str],
+    used: Mapping[str, Collection[str]],
 ) -> dict[str, Rollout]:
-    """The rollouts of `wanted` cases that a candidate has from a parent, by case.
+    """The rollouts of `wanted` cases that a candidate has from a parent, by case. `used` tells by case what it was seen
+    to use under any candidate: under this parent an answer may have been kept.
 
     Under that parent no piece of a prompt that differs was part of the case's requests, nor an answer to one that held
     it (kept by the process from an earlier case), so the same requests would go out again. Only a prompt whose text was
@@ -37,7 +37,13 @@ def untouched(
             texts = {name: parent.texts[name] for name in changed}
             answers = answers_to(changed, runs.values())
             found.update(
-                {case: runs[case] for case in wanted if case in runs and _misses(texts, answers, runs[case])}
+                {
+                    case: runs[case]
+                    for case in wanted
+                    if case in runs
+                    and changed.isdisjoint(used.get(case, ()))
+                    and _misses(texts, answers, runs[case])
+                }
             )
     return found
 
@@ -54,19 +60,6 @@ def modelless(
         for case in wanted
         if case in runs and not (_asks(runs[case]) or runs[case].reads or may_know(runs[case], arrived))
     }
-
-
-def answers_to(names: Collection[str], runs: Iterable[Rollout]) -> tuple[str, ...]:
-    """What models have answered in rollouts that use one of these prompts. An application that keeps an answer passes
-    the prompt's part in it on to later cases of its process, which show neither prompt nor request."""
-    using = (run for run in runs if not set(names).isdisjoint(run.uses))
-    answers = (answer for run in using for answer in answers_given(run.trajectory.calls))
-    found: dict[str, None] = {}
-    for answer in answers:
-        if len(found) == MOST_ANSWERS:
-            break
-        found[answer] = None
-    return tuple(found)
 
 
 def seen_to_arrive(runs: Iterable[Rollout]) -> frozenset[str]:

@@ -7,11 +7,16 @@ import functools
 import hashlib
 import inspect
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+_NAMED_FUNCTION = re.compile(r"<function [\w.]+ at 0x[0-9A-Fa-f]+>")
+"""What a function says of itself, less a lambda and one that was made within another: its name tells which it is."""
 
 
 class FileTexts:
@@ -39,11 +44,18 @@ def case_source(item: pytest.Item) -> str:
     return function_source(getattr(item, "function", None)) if docstring is None else docstring
 
 
-def case_basis(item: pytest.Item, source: str, values: Mapping[str, object], files: FileTexts) -> str:
-    """Names what an item does besides what its source and the texts of its values say, "" where they say it all.
+def case_basis(
+    item: pytest.Item,
+    source: str,
+    values: Mapping[str, object],
+    told: Iterable[tuple[str, str]],
+    files: FileTexts,
+) -> str:
+    """Names what an item does besides what its source and the texts of its values (`told`) say; "" where they say all.
 
     An item of a YAML file has no function, a scenario of pytest-bdd has that of the plugin, and a lazy value of
-    pytest-cases names its function only: edited, such a case must not pass for the one that it was.
+    pytest-cases names its function only; an object that tells nothing of itself but its address stands in a decorator,
+    which the source leaves out. Edited, such a case must not pass for the one that it was.
     """
     parts: list[str] = []
     if _docstring(item) is None and not (source and _is_own(item)):
@@ -51,6 +63,8 @@ def case_basis(item: pytest.Item, source: str, values: Mapping[str, object], fil
     for value in values.values():
         if type(value).__module__.partition(".")[0] == "pytest_cases":
             parts.append(_lazy_source(value) or files.digest(item.path))
+    if any(_ADDRESS.search(_NAMED_FUNCTION.sub("", text)) for _, text in told):
+        parts.append(files.digest(item.path))
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12] if parts else ""
 
 

@@ -102,17 +102,17 @@ def _threshold(marker: Mapping[str, Any]) -> float | None:
 def _case(name: str, item: pytest.Item, files: FileTexts, redact: Callable[[str], str]) -> Case:
     marker = _marker(item, redact)
     values = parameters(item)
-    source = case_source(item)
+    source, told = case_source(item), told_parameters(item)
     return Case(
         id=name,
         nodeid=item.nodeid,
         source=source,
-        parameters=told_parameters(item),
+        parameters=told,
         split=marker.get("split", "search"),
         weight=float(marker.get("weight", 1.0)),
         trials=marker.get("trials"),
         threshold=_threshold(marker),
-        basis=case_basis(item, source, values, files),
+        basis=case_basis(item, source, values, told, files),
         values=values_digest(values),
     )
 

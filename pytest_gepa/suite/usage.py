@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.suite.passed_on import answers_to, partly_used
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.ties import tied_runs
 from pytest_gepa.trace.attribution import components_used
@@ -61,7 +62,8 @@ class CaseUsage:
     """What a case asked of models under the prompts of its day.
 
     `components` counts, by component id, the calls whose messages held its text, at most in one rollout; `reads` are
-    the components whose file was opened in any; both are of all runs that `save_usage` puts together. Calls, tokens
+    the components whose file was opened in any; `partly` are those that neither tells of and that have a part in the
+    case all the same (see `partly_used`). All three are of all runs that `save_usage` puts together. Calls, tokens
     (the servers' own counts, cached answers included) and `seconds` of wall time are those of the last rollout. A usage
     that `is_partial` is of rollouts none of which came to its end: the case may use more. `run` names the run that has
     shown it. `scores` are those of the run's rollouts of the case that gave evidence, of every phase and trial.
@@ -85,11 +87,17 @@ class CaseUsage:
     prompts: str = ""
     program: str = ""
     is_partial: bool = False
+    partly: tuple[str, ...] = ()
 
     @property
     def touches(self) -> frozenset[str]:
-        """The components that the case depends on, as far as is known."""
+        """The components that the case was seen to use, or to open."""
         return frozenset(self.components) | frozenset(self.reads)
+
+    @property
+    def goes_by(self) -> frozenset[str]:
+        """The components of which a change may reach the case, as far as is known."""
+        return self.touches | frozenset(self.partly)
 
 
 def case_digest(case: Case) -> str:
@@ -161,6 +169,7 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
     rollouts = list(rollouts)
     groups = tied_runs(rollouts, texts, by_prompts=True)
     digest = prompts_digest(texts)
+    answers = {name: answers_to([name], rollouts) for name in texts}
     whole = {one.case for one in rollouts if one.outcome.is_evidence and not one.may_repeat}
     for rollout in rollouts:
         if rollout.outcome.is_evidence or (rollout.case not in whole and rollout.trajectory.calls):
@@ -169,9 +178,11 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
     for case, runs in shown.items():
         last = runs[-1]
         calls = last.trajectory.calls
+        used = _most([_used(texts, one) for one in runs])
+        reads = {name for one in runs for name in one.reads}
         known[case] = CaseUsage(
-            components=_most([_used(texts, one) for one in runs]),
-            reads=tuple(sorted({name for one in runs for name in one.reads})),
+            components=used,
+            reads=tuple(sorted(reads)),
             calls=len(calls),
             input_tokens=sum(call.input_tokens for call in calls),
             output_tokens=sum(call.output_tokens for call in calls),
@@ -180,6 +191,7 @@ def usage_of(run: str, texts: Mapping[str, str], rollouts: Iterable[Rollout]) ->
             scores=tuple(one.score for one in runs if one.score is not None),
             models=_by_model(calls),
             is_partial=case not in whole,
+            partly=tuple(sorted(partly_used(texts, answers, *runs).difference(used, reads))),
             group=groups.get(case, ""),
             prompts=digest,
         )
@@ -277,4 +289,6 @@ def _added(before: CaseUsage | None, usage: CaseUsage) -> CaseUsage:
     if usage.digest == NOTHING:
         return usage
     reads = tuple(sorted({*before.reads, *usage.reads}))
-    return replace(usage, components=_most([before.components, usage.components]), reads=reads)
+    partly = tuple(sorted({*before.partly, *usage.partly}))
+    components = _most([before.components, usage.components])
+    return replace(usage, components=components, reads=reads, partly=partly)

@@ -155,3 +155,66 @@ def test_trouble_of_a_case_that_turns_out_to_use_no_changed_prompt_fails_no_chec
     world.down = ("other0",)
     result = world.check(tmp_path)
     assert (result.verdict, result.failed, result.untouched) == ("no regression", False, 2)
+
+
+class Imported(World):
+    """The prompts are read at import, and reach the model unseen. The case "lint" opens them and asks nothing."""
+
+    def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        run = super().rollout(candidate, texts, case, trial)
+        if case == "lint":
+            return replace(run, trajectory=Trajectory(), uses=(), reads=(EDITED,), charged=False)
+        return replace(run, uses=(), reads=(), imported=(EDITED,))
+
+
+def test_that_a_test_has_opened_the_prompt_files_tells_nothing_of_other_cases(tmp_path: Path) -> None:
+    known = {"lint": CaseUsage({}, (EDITED,)), "broken": CaseUsage({OTHER: 1})}
+    result = Imported({"broken": (1, 0), "lint": (1, 1)}).check(tmp_path, known)
+    assert tiers(result)["broken"] == "regressed"
+
+
+class Sections(World):
+    """One section of a prompt that is read at import is all that the case "broken" sends; "whole" sends all of it."""
+
+    def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        run = super().rollout(candidate, texts, case, trial)
+        return replace(run, uses=(EDITED,) if case == "whole" else (), reads=(), imported=(EDITED,))
+
+
+def test_a_case_that_was_found_to_go_by_a_piece_is_compared_by_the_next_check_too(tmp_path: Path) -> None:
+    rates = {"broken": (1.0, 0.0), "whole": (1.0, 1.0)}
+    world = Sections(rates)
+    first = world.check(tmp_path)
+    assert (world.learned["broken"].components, world.learned["broken"].partly) == ({}, (EDITED,))
+    again = Sections(rates).check(tmp_path, world.learned)
+    assert tiers(first) == tiers(again) == {"broken": "regressed", "whole": "stable"}
+
+
+NEW = "prompts/new.md"
+
+
+class Loading(World):
+    """The application opens all of its prompts at start, the new one among them; `uses` are those that it sends."""
+
+    added = (NEW,)
+    uses: tuple[str, ...] = (EDITED,)
+
+    def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        run = super().rollout(candidate, texts, case, trial)
+        return replace(run, uses=self.uses, reads=(EDITED, NEW))
+
+
+@pytest.mark.parametrize("known", [{}, {"broken": CaseUsage({EDITED: 1}, (EDITED, NEW))}])
+def test_a_new_prompt_that_is_only_opened_keeps_no_case_from_the_comparison(
+    known: Mapping[str, CaseUsage], tmp_path: Path
+) -> None:
+    result = Loading({"broken": (1, 0)}).check(tmp_path, known)
+    assert (tiers(result), result.on_new_prompts) == ({"broken": "regressed"}, ())
+
+
+@pytest.mark.parametrize("known", [{}, {"broken": CaseUsage({EDITED: 1, NEW: 1})}])
+def test_a_case_that_asks_with_a_new_prompt_is_listed(known: Mapping[str, CaseUsage], tmp_path: Path) -> None:
+    world = Loading({"broken": (1, 0)})
+    world.uses = (EDITED, NEW)
+    result = world.check(tmp_path, known)
+    assert (tiers(result), result.on_new_prompts) == ({}, ("broken",))

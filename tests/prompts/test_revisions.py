@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.errors import PromptError
+from pytest_gepa.prompts.commits import FORGES_TARGETS
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components
 from pytest_gepa.prompts.git_runs import RevisionError
 from pytest_gepa.run.base_prompts import read_base
@@ -97,6 +98,17 @@ def test_renamed_added_and_deleted_prompts(repo: Repo) -> None:
     assert repo.git("status", "--porcelain") == status
 
 
+def test_whether_code_has_changed_with_the_prompts_is_known(repo: Repo) -> None:
+    repo.write("app.py", "import json\n")
+    base = repo.commit()
+    repo.write("prompts/route.md", "one\n")
+    repo.write("tests/test_app.py", "import app\n")
+    repo.commit()
+    assert repo.read(base).has_same_code
+    repo.write("app.py", "import yaml\n")
+    assert not repo.read(base).has_same_code
+
+
 def test_a_rename_alone_changes_nothing(repo: Repo) -> None:
     (repo.root / "prompts/route.md").rename(repo.root / "prompts/routing.md")
     assert not repo.read().changes
@@ -138,8 +150,11 @@ def test_what_cannot_be_compared_says_what_to_do(repo: Repo, tmp_path: Path) -> 
     with pytest.raises(RevisionError, match=r"git knows no commit nowhere here"):
         repo.read("nowhere")
     (tmp_path / "plain").mkdir()
-    with pytest.raises(RevisionError, match="in no git repository"):
+    with pytest.raises(RevisionError, match=r"in no git repository .*; commit the prompts .*--gepa-baseline"):
         read_base(tmp_path / "plain", (), tmp_path / "plain", (), "")
+    empty = Repo(tmp_path / "empty", tmp_path / "empty")
+    with pytest.raises(RevisionError, match=r"no commit yet; commit the prompts .*--gepa-baseline"):
+        empty.read()
     repo.git("checkout", "-q", "-b", "feature")
     repo.write("prompts/route.md", "mine\n")
     repo.commit()
@@ -356,3 +371,84 @@ def test_a_prompt_that_was_linked_from_outside_of_the_repository_is_no_new_one(r
 
     with pytest.raises(RevisionError, match=r"sub/texts was a link to .*outside .*--gepa-check=REV"):
         repo.read(patterns=("texts/*.md",))
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("link", ["prompts/current.md", "prompts/current"])
+def test_a_link_that_leads_to_another_version_is_an_edit(repo: Repo, link: str, is_new: bool) -> None:
+    old, new = (f"versions/{version}/tone.md" for version in ("v3", "v4"))
+    target = "../versions/{}" if link.endswith("current") else "../versions/{}/tone.md"
+    repo.write(old, "be kind\n")
+    if not is_new:
+        repo.write(new, "be terse\n")
+    (repo.root / link).symlink_to(target.format("v3"))
+    repo.commit()
+    repo.write(new, "be terse\n")
+    (repo.root / link).unlink()
+    (repo.root / link).symlink_to(target.format("v4"))
+
+    base = repo.read()
+
+    assert states(base) == {new: "renamed"}
+    assert base.texts[new] == "be kind\n"
+    assert base.changes[0].before == old
+
+
+def test_a_file_in_whose_place_a_link_stands_is_compared_with_what_it_was(repo: Repo) -> None:
+    repo.write("shared/route.md", "quite another text, and a longer one\n")
+    repo.commit()
+    (repo.root / "prompts/route.md").unlink()
+    (repo.root / "prompts/route.md").symlink_to("../shared/route.md")
+
+    base = repo.read()
+
+    assert states(base) == {"shared/route.md": "renamed"}
+    assert base.texts["shared/route.md"] == "one\ntwo\nthree\nfour\n"
+    assert not base.unset
+
+
+@pytest.fixture
+def checkout(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repo:
+    """A clone as a forge makes it of a pull request into `develop`: on no branch, and without a default one. `main` is
+    older, and `develop` has moved on."""
+    for variable in FORGES_TARGETS:
+        monkeypatch.delenv(variable, raising=False)
+    repo.git("checkout", "-q", "-b", "develop")
+    repo.write("prompts/other.md", "of develop\n")
+    repo.commit()
+    repo.git("checkout", "-q", "-b", "feature")
+    repo.write("prompts/route.md", "mine\n")
+    repo.commit()
+    repo.git("checkout", "-q", "develop")
+    repo.write("prompts/other.md", "of develop, later\n")
+    repo.commit()
+    repo.git("clone", "-q", str(repo.top), str(tmp_path / "checkout"))
+    made = Repo(tmp_path / "checkout", tmp_path / "checkout" / "sub")
+    made.git("checkout", "-q", "--detach", "origin/feature")
+    made.git("remote", "set-head", "origin", "--delete")
+    made.git("branch", "-D", "develop")
+    return made
+
+
+@pytest.mark.parametrize("variable", FORGES_TARGETS)
+def test_the_base_is_where_the_branch_has_left_the_one_that_the_forge_names(
+    checkout: Repo, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert states(checkout.read()) == {"prompts/route.md": "edited", "prompts/other.md": "edited"}
+    monkeypatch.setenv(variable, "develop")
+    assert states(checkout.read()) == {"prompts/route.md": "edited"}
+    monkeypatch.setenv(variable, "of-another-repository")
+    assert len(checkout.read().changes) == 2
+
+
+def test_only_a_shallow_clone_is_told_to_fetch_the_history(checkout: Repo) -> None:
+    checkout.git("update-ref", "-d", "refs/remotes/origin/main")
+    with pytest.raises(RevisionError, match=r"origin/main.*; name it: --gepa-check=origin/BRANCH$"):
+        checkout.read()
+
+
+def test_a_branch_that_only_the_remote_has_is_meant(checkout: Repo) -> None:
+    with pytest.raises(
+        RevisionError, match=r"no commit develop here; did you mean --gepa-check=origin/develop\?"
+    ):
+        checkout.read("develop")

@@ -106,6 +106,11 @@ def test_nothing_is_to_do_when_every_case_passes():
     assert (found.verdict, found.reason) == ("nothing to do", "every case passes already")
 
 
+def test_cases_that_gave_no_evidence_are_not_said_to_pass():
+    found = built(Desk(["ant", "bee"], text="mind the ant\n", trouble=["bee"]).search().choose())
+    assert (found.verdict, found.reason) == ("nothing to do", "every case that gave evidence passes already")
+
+
 def test_nothing_is_to_do_when_no_case_gives_evidence():
     found = built(Desk(["ant", "bee"], trouble=["ant", "bee"]).search().choose())
     assert (found.verdict, found.reason) == (

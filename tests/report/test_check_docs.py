@@ -26,7 +26,7 @@ def recipes() -> list[object]:
 
 
 def test_recipes_are_yaml():
-    assert len(recipes()) == 9
+    assert len(recipes()) == 8
     assert all(recipes())
 
 
@@ -37,6 +37,23 @@ def test_no_recipe_gives_a_key_to_code_of_a_fork():
     assert "secrets." in str(workflow["jobs"]["check"])
     assert "secrets." not in str(workflow["jobs"]["rehearse"])
     assert "pull_request_target" not in "".join(re.findall(r"```yaml\n(.*?)```", CI, re.DOTALL))
+
+
+def jobs() -> list[str]:
+    """The commands of each job of a forge."""
+    found: list[str] = []
+    for recipe in recipes():
+        every = recipe.get("jobs", recipe) if isinstance(recipe, dict) else {}
+        for job in (job for job in every.values() if isinstance(job, dict)):
+            steps = [step["run"] for step in job.get("steps", ()) if "run" in step]
+            found.append("\n".join([*steps, *job.get("script", ())]))
+    return [commands for commands in found if commands]
+
+
+def test_a_job_with_a_cap_installs_the_prices():
+    capped = [commands for commands in jobs() if "--gepa-max-cost" in commands]
+    assert len(capped) == 4
+    assert all("pip install -e . 'pytest-gepa[prices]'" in commands for commands in capped)
 
 
 def test_only_options_that_there_are():

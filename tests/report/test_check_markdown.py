@@ -45,7 +45,18 @@ def hostile_result(text: str = HOSTILE) -> CheckResult:
         reason=text,
         base=text,
         revision=text,
-        changes=(change(component=text, path=text, diff=text, before=text, state="renamed"), change()),
+        changes=(
+            change(
+                component=text,
+                path=text,
+                diff=text,
+                before=text,
+                state="renamed",
+                moved=text,
+                unfilled=(text,),
+            ),
+            change(),
+        ),
         cases=cases,
         trouble=(Trouble(text, text, text),),
         models={text: (text, text)},
@@ -325,3 +336,13 @@ def test_parts_take_room_by_rank(sizes: list[tuple[int, list[int]]]):
     total = sum(size for _, items in sizes for size in items)
     assert width(text) <= 50_000
     assert ("Left out" in text) <= (total > 48_000)
+
+
+def test_where_a_prompt_went_and_which_placeholders_have_gone_is_told():
+    moved = change(component="prompts/old.md", state="deleted", moved="app/old.md", lines=())
+    found = result(changes=(moved, change(unfilled=("{date}", "{text}"))))
+    report, screen = render_check_markdown(found), "\n".join(check_lines(found, "dir"))
+    assert "**`prompts/old.md`** deleted, moved to `app/old.md`, as it was" in report
+    assert "the old text alone has `{date}`, `{text}`: what the code of today does not fill in" in report
+    assert "prompts/old.md: deleted (moved to app/old.md, as it was)\n" in screen
+    assert f"{ROUTE}: edited; the old text alone has {{date}}, {{text}}: what the code" in screen

@@ -54,6 +54,13 @@ def test_runs_of_a_day_are_numbered_from_one(tmp_path: Path):
     assert new_run_directory(tmp_path, date(2026, 2, 1)).name == "2026-02-01-1"
 
 
+def test_the_number_of_a_run_that_was_deleted_is_not_given_once_more(tmp_path: Path):
+    first, *_ = [new_run_directory(tmp_path, TODAY) for _ in range(3)]
+    first.rmdir()
+    (first.parent / "2026-01-31-kept").mkdir()
+    assert new_run_directory(tmp_path, TODAY).name == "2026-01-31-4"
+
+
 def test_the_state_directory_is_private_and_ignored_by_git(tmp_path: Path):
     directory = new_run_directory(tmp_path, TODAY)
     assert {mode(path) for path in (directory, directory.parent, tmp_path / ".gepa")} == {0o700}

@@ -161,3 +161,91 @@ def test_an_old_text_that_the_file_of_today_cannot_hold_is_told_as_such(repo: Re
     told = rf"cannot hold the prompts as they were at {base.name}: prompts/a.md: .*--gepa-prompts"
     with pytest.raises(PromptError, match=told):
         base.check_held(components)
+
+
+LONG = "".join(f"Rule {number}: answer ticket {number} with its mark.\n" for number in range(9))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "before", "today", "why"),
+    [
+        (DEFAULT_PATTERNS, {"prompts/a.md": LONG}, {"app/a.md": f"{LONG}Be brief.\n"}, "stands at app/a.md,"),
+        (DEFAULT_PATTERNS, {"prompts/a.yaml": "a_prompt: Say hi.\n"}, {"prompts/a.yaml": "a: [b\n"}, "line"),
+        (
+            DEFAULT_PATTERNS,
+            {"prompts/a.yaml": "a_prompt: Say hi to all of them.\n"},
+            {"prompts/a.yaml": "a: Say hi to none of them.\n"},
+            "stands at prompts/a.yaml::a,",
+        ),
+        (
+            ("app.py::*PROMPT",),
+            {"app.py": 'ROUTE_PROMPT = "You are kind."\nTONE_PROMPT = "Be brief."\n'},
+            {"app.py": 'ROUTE_PROMPT = f"You are {KIND}."\nTONE_PROMPT = "Be brief."\n'},
+            "f-string",
+        ),
+        (
+            ("app.py::*PROMPT",),
+            {"app.py": 'A_PROMPT = "You are kind to each of us."\nB_PROMPT = "Be brief."\n'},
+            {"app.py": 'A_TEXT = "You are kind to none of us."\nB_PROMPT = "Be brief."\n'},
+            "stands at app.py::A_TEXT,",
+        ),
+    ],
+    ids=["moved", "broken", "renamed key", "f-string", "renamed constant"],
+)
+def test_a_prompt_that_was_edited_and_is_none_any_more_cannot_be_passed_over(
+    repo: Repo, patterns: tuple[str, ...], before: dict[str, str], today: dict[str, str], why: str
+) -> None:
+    for name, text in before.items():
+        repo.write(name, text)
+    repo.write("prompts/other.md", "Another one.\n")
+    repo.commit()
+    for name in before.keys() - today.keys():
+        (repo.root / name).unlink()
+    for name, text in today.items():
+        repo.write(name, text)
+    repo.git("add", "-A")
+    base = repo.read(patterns=patterns)
+
+    assert not base.changes
+    told = rf"(?s)was a prompt at {base.name}, and is none that can be set today \(.*{why}.*--gepa-prompts"
+    with pytest.raises(PromptError, match=told):
+        base.check_settable()
+
+
+def test_a_prompt_that_was_moved_as_it_was_fails_nothing(repo: Repo) -> None:
+    repo.write("prompts/a.md", LONG)
+    repo.write("prompts/other.md", "Another one.\n")
+    repo.commit()
+    repo.git("mv", "prompts/a.md", "archived.md")
+
+    base = repo.read()
+
+    base.check_settable()
+    assert [(one.component, one.state, one.moved) for one in base.changes] == [
+        ("prompts/a.md", "deleted", "archived.md")
+    ]
+    assert not base.deleted
+
+
+def test_a_text_that_was_taken_out_of_its_file_is_deleted(repo: Repo) -> None:
+    repo.write("app.py", 'A_PROMPT = "You are kind to each of us."\nB_PROMPT = "Be brief."\nC = 1\n')
+    repo.write("prompts/all.yaml", "a_prompt: Say hi to all of them.\nmodel: large\n")
+    repo.write("prompts/other.md", "Another one.\n")
+    repo.commit()
+    repo.write("app.py", 'B_PROMPT = "Be brief."\nC = 1\n')
+    repo.write("prompts/all.yaml", "model: large\n")
+
+    base = repo.read(patterns=("app.py::*PROMPT", *DEFAULT_PATTERNS))
+
+    base.check_settable()
+    assert states(base) == {"app.py::A_PROMPT": "deleted", "prompts/all.yaml::a_prompt": "deleted"}
+
+
+def test_placeholders_that_only_the_old_text_has_are_known(repo: Repo) -> None:
+    repo.write("prompts/a.md", "{% if calm %}Be kind.{% endif %}\nSort {text} by {date}.\n")
+    repo.commit()
+    repo.write("prompts/a.md", "Sort {document} by {date}.\n")
+
+    (change,) = repo.read().changes
+
+    assert change.unfilled == ("{text}",)

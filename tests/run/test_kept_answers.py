@@ -66,3 +66,31 @@ def test_where_nothing_was_asked_before_nothing_is_run() -> None:
     ran: list[Sequence[str]] = []
     assert settled([ASKS, replace(BEHIND, asked_before=())], run_apart(lambda *_: ASKS, ran)) == {}
     assert not ran
+
+
+BOTH = replace(ASKS, case="both", uses=("p", "q"))
+ONE = replace(ASKS, case="one", uses=("q",), asked_before=("p", "q"))
+
+
+def test_a_case_that_lacks_a_step_which_others_show_is_run_apart() -> None:
+    """The application may have kept the first step's answer: then the case shows the second step alone."""
+    ran: list[Sequence[str]] = []
+    found = settled([BOTH, replace(ONE, charged=True)], run_apart(lambda *_: BOTH, ran))
+    assert ran == [["one"]]
+    assert found == {"one": replace(BOTH, case="one", charged=True)}
+
+
+def test_a_case_that_asks_for_one_step_only_stays_as_it_was() -> None:
+    ran: list[Sequence[str]] = []
+    alone = replace(ONE, asked_before=("q",))
+    runs = [BOTH, ONE, replace(ONE, case="two")]
+    found = settled(runs, run_apart(lambda *_: alone, ran))
+    assert ran == [["one", "two"]]  # nobody there asks for the other step
+    assert found == {"one": runs[1], "two": runs[2]}
+
+
+def test_where_steps_are_not_asked_for_together_nothing_is_run_again() -> None:
+    ran: list[Sequence[str]] = []
+    assert settled([replace(BOTH, uses=("p",)), ONE], run_apart(lambda *_: ONE, ran)) == {}
+    assert settled([BOTH, replace(ONE, asked_before=("q",))], run_apart(lambda *_: ONE, ran)) == {}
+    assert not ran

@@ -81,6 +81,24 @@ LAZY = """
     )
     def test_it(value): pass
 """
+OBJECT = """
+    import pytest
+
+    class Ticket:
+        def __init__(self, text):
+            self.text = text
+
+    @pytest.mark.parametrize("ticket", [Ticket({text!r})])
+    def test_it(ticket): pass
+"""
+NAMED = """
+    import pytest
+
+    def polite(text): {body}
+
+    @pytest.mark.parametrize("check", [polite])
+    def test_it(check): pass
+"""
 INHERITED = """
     from base import Base
 
@@ -140,6 +158,11 @@ def collect(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Colle
             },
             {"its_cases.py": CASES.format(text="good morning")},
         ),
+        ({"test_it.py": OBJECT.format(text="hello")}, {"test_it.py": OBJECT.format(text="howdy")}),
+        (
+            {"test_it.py": NAMED.format(body="pass").replace("[polite]", "[lambda text: 'a' in text]")},
+            {"test_it.py": NAMED.format(body="pass").replace("[polite]", "[lambda text: 'b' in text]")},
+        ),
         (
             {
                 "base.py": "class Base:\n    def test_it(self): pass",
@@ -148,7 +171,7 @@ def collect(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Colle
             {"test_it.py": INHERITED.format(text="good morning")},
         ),
     ],
-    ids=["yaml", "doctest", "text file", "feature", "scenario", "lazy value", "inherited"],
+    ids=["yaml", "doctest", "text", "feature", "scenario", "lazy value", "object", "lambda", "inherited"],
 )
 def test_a_case_that_was_edited_is_another_whatever_it_is_made_of(
     collect: Collect, files: Mapping[str, str], edited: Mapping[str, str]
@@ -176,6 +199,14 @@ def test_a_function_of_its_own_file_says_it_all_and_the_rest_of_the_file_does_no
 ) -> None:
     (before,) = collect({"test_it.py": "def test_it(): pass"})
     (after,) = collect({"test_it.py": "OTHER = 1\n\n\ndef test_it(): pass"})
+
+    assert case_digest(before) == case_digest(after)
+    assert before.basis == ""
+
+
+def test_a_function_among_the_values_is_known_by_its_name(collect: Collect) -> None:
+    (before,) = collect({"test_it.py": NAMED.format(body="return 1")})
+    (after,) = collect({"test_it.py": NAMED.format(body="return 2")})
 
     assert case_digest(before) == case_digest(after)
     assert before.basis == ""

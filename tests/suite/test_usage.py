@@ -62,6 +62,23 @@ def test_a_prompt_that_is_only_opened_is_touched_and_not_used():
     assert usage.touches == {"route.md"}
 
 
+def test_a_prompt_that_has_a_part_in_a_case_by_a_piece_or_a_kept_answer_is_known(tmp_path: Path):
+    answer = "The ticket of Tuesday goes to the queue of refunds."
+    routed = rollout(replace(call(TEXTS["route.md"]), answer=Message("assistant", answer)))
+    piece = replace(rollout(call("You write a friendly reply. And so on.")), uses=(), imported=("reply.md",))
+    kept = rollout(call(f"Given: {answer}"))
+    runs = [routed, *(replace(one, case=name) for name, one in (("piece", piece), ("kept", kept)))]
+    usage = usage_of("run-1", TEXTS, runs)
+    assert {case: one.partly for case, one in usage.items()} == {
+        "case": (),
+        "piece": ("reply.md",),
+        "kept": ("route.md",),
+    }
+    assert (usage["kept"].touches, usage["kept"].goes_by) == (frozenset(), {"route.md"})
+    save_usage(tmp_path, usage)
+    assert load_usage(tmp_path) == usage
+
+
 def test_every_run_of_a_case_tells_how_it_fares_and_the_last_what_it_asks():
     runs = [rollout(call("one")), replace(rollout(call("a"), call("b")), score=0.0, outcome=Outcome.failed)]
     runs.append(replace(rollout(call("x"), outcome=Outcome.timeout), score=None))
