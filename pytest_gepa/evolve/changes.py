@@ -26,7 +26,9 @@ class Need:
 
 
 def changes(seed: Candidate, winner: Candidate) -> tuple[tuple[str, Hunk], ...]:
-    """Return what the winner changes in today's prompts, by component, in parts that can be dropped one by one."""
+    """Return what the winner changes in today's prompts, by component, in parts that can be dropped one by one. The
+    same of any candidate and one that it was made from.
+    """
     return tuple(
         (name, hunk)
         for name, text in seed.texts.items()
@@ -34,10 +36,15 @@ def changes(seed: Candidate, winner: Candidate) -> tuple[tuple[str, Hunk], ...]:
         for hunk in find_hunks(
             text,
             winner.texts[name],
-            [one.text for one in winner.taken if one.component == name],
+            texts_taken(winner, name),
             divide=not is_program(name),
         )
     )
+
+
+def texts_taken(candidate: Candidate, component: str) -> list[str]:
+    """Return what stands in one of a candidate's texts as examples, and has no parts."""
+    return [one.text for one in candidate.taken if one.component == component]
 
 
 LEAST_SHARE = 3

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from pytest_gepa.prompts.hunks import pieces
+from pytest_gepa.prompts.hunks import Frame, Piece, framed, joined
+from pytest_gepa.prompts.items import BULLET, with_numbers
 
 _WORD = re.compile(r"[^\W_]{4,}")
 _VALUE = re.compile(r"`[^`]+`|'[^']+'|\"[^\"]+\"|\b\d[\d.,]*\b|\b(?:no|not|never|yes)\b", re.IGNORECASE)
@@ -116,9 +117,8 @@ def _merge_lines(base: list[str], preferred: list[str], other: list[str]) -> lis
 
     def inserted(gap: int) -> list[str]:
         mine = ours.inserts.get(gap, [])
-        more = [
-            line for piece in pieces(theirs.inserts.get(gap, [])) if not is_added(piece) for line in piece
-        ]
+        new = [piece for piece in framed(theirs.inserts.get(gap, [])) if not is_added(piece.lines)]
+        more = _numbered_on(mine, joined(_under_the_last(framed(mine), new)))
         return mine + more if any(line.strip() for line in more) or not mine else mine
 
     merged: list[str] = []
@@ -132,6 +132,32 @@ def _merge_lines(base: list[str], preferred: list[str], other: list[str]) -> lis
             elif row not in deleted:
                 merged.append(base[row])
     return merged
+
+
+def _under_the_last(mine: Sequence[Piece], more: Sequence[Piece]) -> list[Piece]:
+    """Pieces that come behind those of one side, without the headings under which the last of these stands already."""
+    known: set[Frame] = set()
+    if mine and more:
+        for ours, theirs in zip(mine[-1].frames, more[0].frames, strict=False):
+            is_open = not any(line.strip() for line in ours.closing)
+            if not is_open or _said(ours.opening) != _said(theirs.opening):
+                break
+            known.add(theirs)
+    return [
+        piece._replace(frames=tuple(frame for frame in piece.frames if frame not in known)) for piece in more
+    ]
+
+
+def _numbered_on(mine: Sequence[str], more: list[str]) -> list[str]:
+    """Lines that come behind those of one side, with the numbers that follow its own where both add to one list."""
+    first = next((row for row, line in enumerate(more) if line.strip()), len(more))
+    item = BULLET.match(more[first]) if first < len(more) else None
+    if item is None or not item["number"]:
+        return more
+    bullets = (found for line in mine if (found := BULLET.match(line)) is not None)
+    numbers = [int(one["number"]) for one in bullets if one["number"] and one["indent"] == item["indent"]]
+    numbered, _ = with_numbers("\n".join(more[first:]), max(numbers, default=-1) + 1)
+    return [*more[:first], *numbered.split("\n")]
 
 
 def _said(lines: Sequence[str]) -> str:
@@ -178,20 +204,31 @@ class _Line(NamedTuple):
 
 def _rows_alone(lines: Sequence[str], old: Collection[str]) -> list[int]:
     """The rows of added lines that are no part of a longer piece."""
-    return [piece[0] for piece in added_pieces(lines, old) if len(piece) == 1]
+    added = {row for row, line in enumerate(lines) if line not in old}
+    return [piece[0] for piece in added_pieces(lines, added) if len(piece) == 1]
 
 
-def added_pieces(lines: Sequence[str], old: Collection[str]) -> list[list[int]]:
-    """The rows of the pieces that are made of lines which are not among the `old` ones; blank lines are left out."""
+def added_rows(before: str, after: str) -> set[int]:
+    """The rows of `after` that a diff from `before` adds or changes. A line that stands in both may be added: the end
+    of a fence is like any other.
+    """
+    codes = SequenceMatcher(None, before.split("\n"), after.split("\n"), autojunk=False).get_opcodes()
+    return {row for tag, _, _, start, stop in codes if tag != "equal" for row in range(start, stop)}
+
+
+def added_pieces(
+    lines: Sequence[str], added: Collection[int], wholes: Sequence[list[str]] = ()
+) -> list[list[int]]:
+    """The rows of the pieces that are made of the rows `added`. Blank lines are left out, and so is what stands around
+    pieces: it is nothing by itself. None of the texts `wholes` is divided.
+    """
     found: list[list[int]] = []
-    run: list[int] = []
+    start = 0
     for row in range(len(lines) + 1):
-        if row < len(lines) and lines[row] not in old and lines[row].strip():
-            run.append(row)
+        if row < len(lines) and (row in added or not lines[row].strip()):
             continue
-        start = 0
-        for piece in pieces([lines[one] for one in run]):
-            found.append(run[start : start + len(piece)])
-            start += len(piece)
-        run = []
-    return found
+        for piece in framed(lines[start:row], wholes, start):
+            rows = range(piece.row, piece.row + len(piece.lines))
+            found.append([one for one in rows if lines[one].strip()])
+        start = row + 1
+    return [rows for rows in found if rows]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_gepa.evolve.candidate import Candidate, derive
-from pytest_gepa.evolve.merge import added_pieces
+from pytest_gepa.evolve.changes import texts_taken
+from pytest_gepa.evolve.merge import added_pieces, added_rows
 from pytest_gepa.evolve.minibatch import Likeness
 
 
@@ -17,9 +18,9 @@ def prunings(candidate: Candidate, seed: Mapping[str, str]) -> list[Candidate]:
     """
     ranked: list[tuple[float, Candidate]] = []
     for name, text in candidate.texts.items():
-        old = set(seed[name].split("\n"))
         lines = text.split("\n")
-        added = added_pieces(lines, old)
+        wholes = [one.split("\n") for one in texts_taken(candidate, name)]
+        added = added_pieces(lines, added_rows(seed[name], text), wholes)
         said = ["\n".join(lines[row] for row in rows) for rows in added]
         likeness = Likeness(said)
         for at, rows in enumerate(added):

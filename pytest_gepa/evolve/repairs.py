@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.prompts.hunks import find_hunks, with_hunks
+from pytest_gepa.evolve.changes import changes
+from pytest_gepa.prompts.hunks import with_hunks
 
 _FEW = 4
 """One broken case for more than so many mended ones is left alone, as long as it does not bar the candidate."""
@@ -33,8 +34,8 @@ def take_back_parts(damage: Damage) -> list[dict[str, str]]:
     """
     if len(damage.broken) * _FEW < len(damage.mended) and not damage.is_barred:
         return []
-    base, tip = damage.base.texts, damage.tip.texts
-    hunks = [(name, hunk) for name in base for hunk in find_hunks(base[name], tip[name])]
+    base = damage.base.texts
+    hunks = changes(damage.base, damage.tip)
     if len(hunks) < 2:
         return []
     removing = [entry for entry in hunks if any(line.strip() for line in entry[1].old)]

@@ -26,7 +26,7 @@ from pytest_gepa.front.session import (
 )
 from pytest_gepa.hook_calls import tell_finished
 from pytest_gepa.optimize.extensions import Extensions
-from pytest_gepa.optimize.optimization import Optimization
+from pytest_gepa.optimize.optimization import Optimization, check_ancestor
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.redaction import without_secrets
@@ -147,11 +147,14 @@ def _recorded_endpoint(model: str) -> ReflectionEndpoint:
 
 
 def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[str, str]:
-    """The texts of the commit that the search is to begin with as well. Raises `GepaError` for an unknown one."""
+    """The texts of the commit that the search is to begin with as well. Raises `GepaError` for an unknown one, and for
+    texts that lack what is protected today.
+    """
     found = read_base(
         settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor
     )
     found.check_held(components)
+    check_ancestor(components, found.texts)
     return found.texts
 
 

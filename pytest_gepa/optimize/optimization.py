@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
-from pytest_gepa.errors import GepaError
+from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.problem import TIE
 from pytest_gepa.evolve.search import Search, SearchCase
@@ -20,6 +20,7 @@ from pytest_gepa.prompts.components import Component, format_problem, todays_tex
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks, case_values
 from pytest_gepa.prompts.pairs import json_pair, no_answers
+from pytest_gepa.prompts.protected import protection_problem
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import ConfirmCut, RunClock
@@ -58,7 +59,7 @@ class Optimization:
         confirm_cut: ConfirmCut | None = None,
     ) -> None:
         texts = todays_texts(components)
-        guard = make_guard(components, cases)
+        guard = make_guard(components, cases, (ancestor or {}).values())
         search = Search(
             [_search_case(case) for case in cases if case.split == "search"],
             texts,
@@ -184,8 +185,10 @@ def _search_case(case: Case) -> SearchCase:
     return SearchCase(case.id, case.weight, 1.0 if case.threshold is None else case.threshold)
 
 
-def make_guard(components: Sequence[Component], cases: Sequence[Case]) -> Guard:
-    """The guard of a run. Raises `PromptError` for malformed markers of protected regions."""
+def make_guard(components: Sequence[Component], cases: Sequence[Case], earlier: Iterable[str] = ()) -> Guard:
+    """The guard of a run. What stands in `earlier` texts, with which the search begins as well, is no leak either.
+    Raises `PromptError` for malformed markers of protected regions.
+    """
     by_id = {component.id: component for component in components}
     texts = {id: component.text for id, component in by_id.items()}
     strings = [
@@ -204,4 +207,16 @@ def make_guard(components: Sequence[Component], cases: Sequence[Case]) -> Guard:
         return None if reason is None else f"not for this format: {reason}"
 
     replaced = filled_in_by_replace(texts, project_sources())
-    return Guard(texts, Leaks(strings, texts.values()), problem, replaced)
+    return Guard(texts, Leaks(strings, [*texts.values(), *earlier]), problem, replaced)
+
+
+def check_ancestor(components: Sequence[Component], ancestor: Mapping[str, str]) -> None:
+    """Raise `SettingsError` for earlier texts with which no search can begin, as a passage that is protected today is
+    another there: it would be lost with them, and every edit of them refused.
+    """
+    for component in components:
+        if protection_problem(component.text, ancestor.get(component.id, component.text)) is not None:
+            raise SettingsError(
+                f"{component.id}: the text of --gepa-ancestor has not the protected passages (gepa: keep) of today; "
+                "name a commit that has them, leave the prompt out with --gepa-prompts, or do without an ancestor"
+            )

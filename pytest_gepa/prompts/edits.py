@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from pytest_gepa.cut import cut
 from pytest_gepa.errors import GepaError
@@ -21,6 +23,7 @@ from pytest_gepa.prompts.items import (
     without_second_mark,
 )
 from pytest_gepa.prompts.protected import editable_end
+from pytest_gepa.prompts.reasons import together
 from pytest_gepa.prompts.sections import SectionError, section_body
 
 KINDS = ("add", "example", "replace", "delete", "section", "rewrite")
@@ -31,6 +34,7 @@ ADDITIONS = ("add", "example")
 _MOST_LINES = 50
 """Lines of one item or sentence that a passage may be on for it to name that."""
 
+_T = TypeVar("_T")
 _SEARCHED_LINES = 500
 _SHOWN = 60
 
@@ -68,16 +72,24 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
 
     Every `find` is looked for in `text` as it was given, never in what another edit has put there, and must
     name one place. Line ends around a `find` or a `text` are not part of it, so that no lines are joined or
-    left empty by chance. A last line with or without its newline stays so. Raises `EditError`.
+    left empty by chance. A last line with or without its newline stays so, and line ends that are all of one kind stay
+    of that. Raises `EditError`, for the first few edits that cannot be made.
     """
     if not edits:
         return text
-    for edit in edits:
-        _check_shape(edit)
+    if 0 < text.count("\r\n") == text.count("\n"):
+        # In a string of JSON or Python they stand as they are, and no model writes them.
+        plain = [
+            replace(edit, find=_with_plain_ends(edit.find), text=_with_plain_ends(edit.text))
+            for edit in edits
+        ]
+        return apply_edits(_with_plain_ends(text), plain).replace("\n", "\r\n")
+    _each(edits, _check_shape)
     if any(edit.kind == "rewrite" for edit in edits):
         return _rewritten(text, edits)
     at_end = [edit for edit in edits if edit.kind in ADDITIONS and not edit.find.strip()]
-    result = _spliced(text, _numbered(_located(text, edit) for edit in edits if edit not in at_end))
+    placed = [edit for edit in edits if edit not in at_end]
+    result = _spliced(text, _numbered(_each(placed, partial(_located, text))))
     for edit in at_end:
         # What is protected up to the end stays the end, and so does the input that is filled in there.
         limit = editable_end(result)
@@ -86,6 +98,24 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
         gap = "\n\n" if end < limit else "\n" if end < len(result) else ""
         result = before + ("" if before.endswith("\n") else gap) + result[end:]
     return _with_end_of(text, result)
+
+
+def _with_plain_ends(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+def _each(edits: Sequence[Edit], make: Callable[[Edit], _T]) -> list[_T]:
+    """What `make` gives of each edit. Raises `EditError` for the first few that cannot be made."""
+    made: list[_T] = []
+    problems: list[str] = []
+    for edit in edits:
+        try:
+            made.append(make(edit))
+        except EditError as error:
+            problems.append(str(error))
+    if problems:
+        raise EditError(together(problems))
+    return made
 
 
 def _check_shape(edit: Edit) -> None:
@@ -162,7 +192,8 @@ def _section(text: str, edit: Edit) -> _Change:
 def _places(text: str, find: str) -> list[tuple[int, int]]:
     """Where a passage stands, without the line ends around it.
 
-    One that stands nowhere as it is may differ by white space at the ends of its lines, which a model cannot see.
+    One that stands nowhere as it is may differ by white space at the ends of its lines, which a model cannot see, and
+    by these ends themselves.
     """
     places = []
     before, inside = len(find) - len(find.lstrip("\n")), len(find.strip("\n"))
@@ -173,7 +204,7 @@ def _places(text: str, find: str) -> list[tuple[int, int]]:
     if places or not find.strip():
         return places
     lines = [re.escape(line.rstrip()) for line in find.strip("\n").split("\n")]
-    alike = re.compile(r"[ \t]*\n".join(lines) + r"(?=[ \t]*(?:\n|\Z))")
+    alike = re.compile(r"[ \t\r]*\n".join(lines) + r"(?=[ \t\r]*(?:\n|\Z))")
     return [found.span() for found in alike.finditer(text)]
 
 

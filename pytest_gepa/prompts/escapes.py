@@ -14,37 +14,55 @@ from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, PRINTF
 _SIGNS = {FORMAT: "{}", DOLLAR: "$", PRINTF: "%"}
 
 
-def escaped(text: str, parent: str, fields: Collection[str], syntax: str, *, is_raw: bool = False) -> str:
+def escaped(
+    text: str,
+    parent: str,
+    fields: Collection[str],
+    syntax: str,
+    spoken: Collection[str] = (),
+    *,
+    is_raw: bool = False,
+) -> str:
     """Return `text`, which is to become part of `parent`, with the signs of its `syntax` doubled.
 
     Left as they are: `fields` that it is to be filled in at, lines that stand in it already, and lines in which each
     sign is doubled and each brace has its end, as whoever wrote them has seen to that; not so in what `is_raw`, as a
-    case's own text is.
+    case's own text is. Of fields that are `spoken` of alone the signs are doubled where all others are doubled already,
+    over however many lines.
     """
+    signs = _SIGNS[syntax]
     known = frozenset() if is_raw else frozenset(line.strip() for line in parent.split("\n"))
-    lines = [_Line(line, _SIGNS[syntax], fields) for line in text.split("\n")]
+    lines = [_Line(line, signs, fields) for line in text.split("\n")]
     new = [line for line in lines if line.text.strip() not in known]
-    if not is_raw and not _has_single("\n".join(line.rest for line in new), _SIGNS[syntax]):
+    if not is_raw and not _has_single("\n".join(line.rest for line in new), signs):
         return text
-    told = {id(line): line.doubled for line in new if is_raw or not _is_escaped(line.rest, _SIGNS[syntax])}
+    apart = {line.text: _Line(line.text, signs, spoken) for line in new} if spoken and not is_raw else {}
+    if apart and not _has_single("\n".join(line.rest for line in apart.values()), signs):
+        return "\n".join(apart[line.text].named if line.text in apart else line.text for line in lines)
+    told = {id(line): line.doubled for line in new if is_raw or not _is_escaped(line.rest, signs)}
     return "\n".join(told.get(id(line), line.text) for line in lines)
 
 
 class _Line:
-    """A line of an edit, taken apart: `rest` is what it is without its fields, `doubled` has every other sign twice."""
+    """A line of an edit, taken apart: `rest` is what it is with a blank for each of its fields, `doubled` has every
+    other sign twice, and `named` has those of its fields twice.
+    """
 
     def __init__(self, text: str, signs: str, fields: Collection[str]) -> None:
         self.text = text
         rest: list[str] = []
         doubled: list[str] = []
+        named: list[str] = []
         at = 0
         while at < len(text):
             field = _field_at(text, at, signs, fields)
             step = field or text[at]
-            doubled.append(2 * step if not field and step in signs else step)
-            rest.append("" if field else step)
+            twice = "".join(2 * sign if sign in signs else sign for sign in step)
+            doubled.append(step if field else twice)
+            named.append(twice if field else step)
+            rest.append(" " if field else step)
             at += len(step)
-        self.rest, self.doubled = "".join(rest), "".join(doubled)
+        self.rest, self.doubled, self.named = "".join(rest), "".join(doubled), "".join(named)
 
 
 def _field_at(text: str, at: int, signs: str, fields: Collection[str]) -> str:

@@ -1,7 +1,8 @@
 """Guards: the checks that an edited text must pass before a rollout is spent on it. Nothing is mended.
 
 Every reason opens with a few fixed words before a colon, by which it is counted (`kind_of`). What stands in templates
-is checked in `templates`, copied cases in `leaks`, protected regions in `protected`, rendering in `rendering`.
+is checked in `templates`, copied cases in `leaks`, protected regions in `protected`, rendering in `rendering`, tags and
+fences in `markup`.
 """
 
 from __future__ import annotations
@@ -10,22 +11,20 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from pytest_gepa.prompts.escapes import escaped
 from pytest_gepa.prompts.filling import filled_by
 from pytest_gepa.prompts.format_fields import format_fields
 from pytest_gepa.prompts.leaks import Leaks
+from pytest_gepa.prompts.markup import markup_problem
 from pytest_gepa.prompts.placeholders import EVERY, FORMAT, JINJA, declared, placeholders
 from pytest_gepa.prompts.programs import is_program, program_problem
 from pytest_gepa.prompts.protected import check_markers, protection_problem
+from pytest_gepa.prompts.reasons import together
 from pytest_gepa.prompts.rendering import Renderer
 from pytest_gepa.prompts.templates import template_problems
 from pytest_gepa.prompts.unfilled import is_sent_unfilled
-
-MOST_REASONS = 3
-"""So many reasons are told at once: a model that mends one of them only is refused again."""
 
 LEAST_SHARE = 0.1
 """Share of today's characters that an edited text must have: less is a rewrite to nothing."""
@@ -110,8 +109,7 @@ class Guard:
         `examples` are the ids of the cases that were taken whole into the candidate's texts. The reason is written
         for the model that proposed the edit; of several the first few are given.
         """
-        reasons = [*islice(self._reasons(component, parent, text, examples), MOST_REASONS)]
-        return "; ".join(reasons) or None
+        return together(self._reasons(component, parent, text, examples)) or None
 
     def escaped(
         self, component: str, parent: str, text: str, *, is_addition: bool = False, is_raw: bool = False
@@ -126,7 +124,8 @@ class Guard:
         if len(syntaxes) != 1:
             return text
         fields = placeholders(parent, self._within(component)) | format_fields(parent)
-        return escaped(text, parent, () if is_addition or is_raw else fields, syntaxes[0], is_raw=is_raw)
+        filled_in: Collection[str] = () if is_addition or is_raw else fields
+        return escaped(text, parent, filled_in, syntaxes[0], fields if is_addition else (), is_raw=is_raw)
 
     def holds_input(self, example: str, case: str) -> bool:
         """Whether a text is known to hold a case's input."""
@@ -161,6 +160,7 @@ class Guard:
             original, parent, text, self._within(component), is_replaced=component in self._replaced
         )
         found = (
+            None if is_program(component) else markup_problem(original, parent, text),
             protection_problem(original, text),
             self._leaks.find(text, examples) if self._leaks is not None else None,
             self._format_problem(component, text),

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.format_fields import is_for_format
+from pytest_gepa.prompts.formats.front_matter import has_block
 from pytest_gepa.prompts.items import BULLET
 from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, PRINTF, SQUARE, placeholders, syntax
 from pytest_gepa.prompts.protected import protected_regions
@@ -23,6 +24,8 @@ _JINJA_TAG = re.compile(r"\{%[-+~]?\s*(?P<name>\w+)(?P<rest>[^%]*)")
 _MUSTACHE_TAG = re.compile(r"\{\{~?(?P<mark>[#^/])~?\s*[\w>*@.]")
 # A line that belongs to what comes behind it: a heading, a name and a colon, a tag or a fence that opens.
 _LEADS_IN = re.compile(r"#{1,6}\s.*|.*[:：]|<[^</>]+>|```.*|[-*_]{3,}|\"{3}|'{3}")
+# One that may open a part of an example as well; fences and rules of dashes open anything.
+_TURN = re.compile(r"#{1,6}\s.*|.*[:：]|<[^</>]+>")
 _CODE = re.compile(r"\s*(?:```|~~~)\s*\w")
 _CLOSING = re.compile(r"</[^<>]+>|\{%[-+~]?\s*end\w*\s*[-+~]?%\}|\{\{~?/[^{}]*\}\}")
 # A heading that calls for rules and not for an answer.
@@ -32,33 +35,74 @@ _AWAITS_RULES = re.compile(
 
 
 def addition_place(text: str) -> int:
-    """Return the position before which an addition to `text` goes: its end, or the start of the last paragraphs where
-    these are filled in (`Text: {text}`), with what leads in to them and calls for the answer (`Answer:`).
-
-    A single paragraph is added to at its end unless that calls for the answer; a list of rules (`- Answer in
-    {language}.`) is no input. Nothing goes into a block of template code or into a protected region.
+    """Return the position before which an addition to `text` goes: its end, or the start of the input at its end
+    (`input_place`). Where the line that leads in to the input opens a paragraph above too, as `user:` does in examples
+    told in turns, it is the start of the first of these: what stands between the last and the input is its answer.
     """
+    found = _input(text)
+    if found is None:
+        return len(text)
+    paragraphs, first = found
+    lead = _first_line(paragraphs[first][1])
+    if _TURN.fullmatch(lead) is not None:
+        turns = (at for at, (_, paragraph) in enumerate(paragraphs) if _first_line(paragraph) == lead)
+        turn = _outside_of_blocks(text, paragraphs, next(turns, first))
+        first = _led_in(paragraphs, turn)
+    place = paragraphs[first][0]
+    return input_place(text) if _is_protected(text, place) else place
+
+
+def input_place(text: str) -> int:
+    """Return where the last paragraphs of `text` begin if these are filled in (`Text: {text}`), with what leads in to
+    them and calls for the answer (`Answer:`); its end if they are not.
+
+    A single paragraph is no input unless that calls for the answer; nor is a list of rules (`- Answer in {language}.`).
+    An input is no part of a block of template code or of a protected region.
+    """
+    found = _input(text)
+    if found is None:
+        return len(text)
+    paragraphs, first = found
+    return paragraphs[first][0]
+
+
+def _input(text: str) -> tuple[list[tuple[int, str]], int] | None:
+    """The paragraphs of a text, and which of them is the first of the input at its end; None where there is none."""
     names = filled_in(text)
     paragraphs = _paragraphs(text) if names else []
     last = _last(paragraphs)
     if last is None or not _is_input(paragraphs[last][1], {name for name in names if not _is_tag(name)}):
-        return len(text)
+        return None
     first = last
     while first and _is_input(paragraphs[first - 1][1], names):
         first -= 1
     if not first:
         first = _first_slots(paragraphs, last)
     is_parted = _parts_a_block(text, paragraphs[first][0])
-    while first and _parts_a_block(text, paragraphs[first][0]):
-        first -= 1
-    start = first
-    while first and _leads_in(paragraphs[first - 1][1]):
-        first -= 1
+    start = _outside_of_blocks(text, paragraphs, first)
+    first = _led_in(paragraphs, start)
     place = paragraphs[first][0]
     is_alone = first == 0 and start == 0 and (is_parted or not _leads_in(paragraphs[-1][1]))
-    if is_alone or text.startswith("---") or "<%" in text[place:]:
-        return len(text)
-    return len(text) if _is_protected(text, place) else place
+    is_none = is_alone or has_block(text) or "<%" in text[place:] or _is_protected(text, place)
+    return None if is_none else (paragraphs, first)
+
+
+def _outside_of_blocks(text: str, paragraphs: list[tuple[int, str]], first: int) -> int:
+    """The paragraph at which no block of template code is open, the last up to this one."""
+    while first and _parts_a_block(text, paragraphs[first][0]):
+        first -= 1
+    return first
+
+
+def _led_in(paragraphs: list[tuple[int, str]], first: int) -> int:
+    """The first of the paragraphs that lead in to this one, or this one."""
+    while first and _leads_in(paragraphs[first - 1][1]):
+        first -= 1
+    return first
+
+
+def _first_line(paragraph: str) -> str:
+    return paragraph.split("\n", 1)[0].strip()
 
 
 def filled_in(text: str) -> frozenset[str]:

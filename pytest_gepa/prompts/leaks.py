@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pytest_gepa.prompts import fragments
 from pytest_gepa.prompts.given import Today, as_words, in_order
 from pytest_gepa.prompts.python_source import name_of, parse_expression, parse_module
+from pytest_gepa.prompts.reasons import MOST_REASONS
 
 RUN = 6
 TELLING = 3
@@ -96,17 +97,20 @@ class Leaks:
             self._index = None
 
     def find(self, text: str, examples: Collection[str] = ()) -> str | None:
-        """Return why `text` leaks a case, or None. `examples` are the cases that were taken into it whole."""
+        """Return why `text` leaks a case, or None. `examples` are the cases that were taken into it whole. Of several
+        fragments the first few are told.
+        """
         exempt = sum(1 << self._position[case] for case in set(examples) if case in self._position)
         with self._lock:
             # Built when it is first asked for: of a large suite that takes a second or more.
             index = self._index = self._index or self._built()
-        found = next(self._found(index, text, exempt), None)
-        if found is None:
+        found = [repr(fragment[:_SHOWN]) for fragment in _first_few(self._found(index, text, exempt))]
+        if not found:
             return None
+        told = found[0] if len(found) == 1 else f"each of {', '.join(found)}"
         return (
-            f"leak: {found[:_SHOWN]!r} belongs to one case, and no other case can profit from it; say in general "
-            "words what holds for every input"
+            f"leak: {told} belongs to one case, and no other case can profit from it; say in general words what "
+            "holds for every input"
         )
 
     def holds_input(self, text: str, case: str) -> bool:
@@ -300,6 +304,23 @@ def _told_children(node: ast.AST) -> Iterator[ast.AST]:
         )
     elif not isinstance(node, (ast.Raise, ast.arguments)):
         yield from ast.iter_child_nodes(node)
+
+
+def _first_few(found: Iterable[str]) -> list[str]:
+    """The first few fragments, without those that an earlier one tells: runs of one sentence share most words."""
+    kept: list[str] = []
+    known: list[set[str]] = []
+    for fragment in found:
+        said = set(fragments.words(fragment))
+        alike = next((words for words in known if 2 * len(words & said) > len(said)), None)
+        if alike is not None:
+            alike |= said  # so the next run of the sentence is known too
+            continue
+        kept.append(fragment)
+        known.append(said)
+        if len(kept) == MOST_REASONS:
+            break
+    return kept
 
 
 def _cut(text: str) -> str:

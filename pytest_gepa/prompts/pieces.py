@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.hunks import indent
+from pytest_gepa.prompts.markup import TAG
 from pytest_gepa.prompts.placeholders import EVERY, placeholders
-from pytest_gepa.prompts.sections import TAG, headings
+from pytest_gepa.prompts.sections import headings
 from pytest_gepa.prompts.templates import template_problems
 
 WHOLE = "whole prompt"

@@ -13,16 +13,13 @@ from dataclasses import dataclass
 
 from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.fenced import fenced_rows
-from pytest_gepa.prompts.input_place import addition_place, filled_in
-
-TAG = re.compile(r"[ \t]*<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?>[ \t]*")
-"""A line that is a tag and nothing else."""
+from pytest_gepa.prompts.input_place import filled_in, input_place
+from pytest_gepa.prompts.markup import ANY_TAG, TAG
 
 _HASHES = re.compile(r" {0,3}(?P<mark>#{1,6})[ \t]+(?P<title>\S.*?)(?:[ \t]+#+)?[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*")
 _BOLD = re.compile(r"(?P<mark>\*\*|__)(?P<title>[^\s*_](?:.*?[^\s*_:])?:?)(?P=mark):?[ \t]*")
 _NUMBERED = re.compile(r"(?P<number>\d{1,2}(?:\.\d{1,2}){0,4})[.)]?[ \t]+(?P<title>\S.*?)[ \t]*")
-_ANY_TAG = re.compile(r"<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)?(?<!/)>")
 _BOLD_DEPTH = 7
 _NUMBERED_DEPTH = 10
 _LISTED = 8
@@ -106,7 +103,7 @@ def _closing_row(lines: list[str], first: int, stop: int) -> int:
     above: Counter[str] = Counter()
     inside: Counter[str] = Counter()
     for row, line in enumerate(lines[:stop]):
-        for tag in _ANY_TAG.finditer(line) if row not in fenced else ():
+        for tag in ANY_TAG.finditer(line) if row not in fenced else ():
             name, opened = tag["name"], inside if row >= first else above
             if not tag["slash"]:
                 opened[name] += 1
@@ -127,7 +124,7 @@ def _input_row(text: str, lines: list[str], first: int, stop: int, new: str) -> 
     """The row from `first` on at which the input begins that is filled in at the end of the text; `stop` where there is
     none, or the body that is to take its place has it too.
     """
-    row = text.count("\n", 0, addition_place(text))
+    row = text.count("\n", 0, input_place(text))
     if not first <= row < stop:
         return stop
     return stop if filled_in("\n".join(lines[row:stop])) <= filled_in(new) else row

@@ -13,6 +13,7 @@ from jinja2 import Environment, TemplateSyntaxError
 
 from pytest_gepa.cut import cut
 from pytest_gepa.prompts.format_fields import fields_of, is_for_format
+from pytest_gepa.prompts.formats.front_matter import has_block
 from pytest_gepa.prompts.placeholders import (
     ANGLE,
     CAPITALS,
@@ -48,7 +49,11 @@ def template_problems(
 
 
 def _front_matter(parent: str, text: str) -> Iterator[str]:
-    """Keep the front matter of a file that is one text with it; that it gets none is the format's to see to."""
+    """Keep the front matter of a file that is one text with it; that it gets none is the format's to see to. Lines
+    between rules of dashes without a key are text.
+    """
+    if not has_block(parent):
+        return
     before, after = _FRONT_MATTER.match(parent), _FRONT_MATTER.match(text)
     if before is not None and (after is None or before.group() != after.group()):
         yield "front matter: what stands between the --- lines at the top is configuration, it must stay as it is"

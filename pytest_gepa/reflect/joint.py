@@ -24,7 +24,7 @@ from pytest_gepa.reflect.propose import (
 )
 from pytest_gepa.reflect.reader import Read, ReplyReader
 from pytest_gepa.reflect.reply import ReplyError, read_object
-from pytest_gepa.reflect.request import Asked, build_joint_request
+from pytest_gepa.reflect.request import Asked, build_joint_request, longest_reply
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.trace.redact_lines import HiddenLines
 
@@ -78,7 +78,8 @@ def propose_jointly(
             refused[name].append(reason)
         return "; ".join(f"{name}: {reason}" for name, reason in problems.items())
 
-    exchanges, missing = ask_until_read(build, read, model, menu, budget, redact)
+    longest = longest_reply(one.text for one in asked)
+    exchanges, missing = ask_until_read(build, read, model, menu, budget, redact, longest)
     refused[names[0]] += missing
     return [
         _proposal(one, found.get(one.component), refused[one.component], exchanges, failing, at > 0)

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from typing import Any, Protocol
 
 from pytest_gepa.errors import ReflectionError
@@ -23,12 +22,14 @@ from pytest_gepa.reflect.model import ContextTooLong, RawReply
 from pytest_gepa.reflect.reader import Read, ReplyReader, nodeids_of
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, ReplyError
 from pytest_gepa.reflect.request import (
+    SHORT_REPLY,
     SHOWN_TO_WEAK,
     ChatMessage,
     Situation,
     Version,
     build_request,
     correction,
+    longest_reply,
 )
 from pytest_gepa.trace.redact_lines import HiddenLines
 
@@ -170,7 +171,9 @@ def propose(
             return str(error)
         return ""
 
-    exchanges, missing = ask_until_read(build, read, model, menu, budget, redact)
+    exchanges, missing = ask_until_read(
+        build, read, model, menu, budget, redact, longest_reply([parent_text])
+    )
     rejections = [asking.rejection for asking in exchanges if asking.rejection]
     return proposed(
         component, parent_text, found[0] if found else None, [*rejections, *missing], exchanges, failing
@@ -241,18 +244,19 @@ def ask_until_read(
     menu: Menu,
     budget: EvidenceBudget,
     redact: Callable[[str], str],
+    longest: int,
 ) -> tuple[list[Asking], list[str]]:
     """Ask, and once more where a reply cannot be used; returns what was asked and replied, and why a reply is missing.
 
-    `read` takes a reply, and says why it cannot be used, "" if it can. Raises `ReflectionError` if not even a first
-    reply comes.
+    `read` takes a reply, and says why it cannot be used, "" if it can. One of up to `longest` bytes is quoted whole
+    then, where the context holds it. Raises `ReflectionError` if not even a first reply comes.
     """
     exchanges: list[Asking] = []
-    follow_up: list[ChatMessage] = []
+    follow_ups: list[list[ChatMessage]] = [[]]
     tokens = budget.tokens
     for _ in range(_TRIES):
         try:
-            messages, raw, taken_tokens = ask_fitting(build, follow_up, model, menu, tokens)
+            messages, raw, taken_tokens = ask_fitting(build, follow_ups, model, menu, tokens)
         except ContextTooLong as error:
             return exchanges, [f"context too long: {error}"]
         except ReflectionError as error:
@@ -267,29 +271,37 @@ def ask_until_read(
         exchanges.append(Asking(tuple(messages), raw, problem))
         if not problem:
             break
-        follow_up = correction(raw.text, redact(problem))
+        # A model that has to mend a text must have it before it, unless that is too long for its context.
+        forms = [correction(raw.text, redact(problem), most) for most in (longest, SHORT_REPLY)]
+        follow_ups = forms[:1] if forms[0] == forms[1] else forms
     return exchanges, []
 
 
 def ask_fitting(
     build: Callable[..., list[ChatMessage]],
-    follow_up: Sequence[ChatMessage],
+    follow_ups: Sequence[Sequence[ChatMessage]],
     model: Reflector,
     menu: Menu,
     tokens: int,
 ) -> tuple[list[ChatMessage], RawReply, int]:
-    """The messages sent, the reply and the tokens of evidence it was given: `tokens`, halved while the request does not
-    fit the model's context."""
-    for halvings in count():
-        messages = [*build(token_budget=tokens), *follow_up]
+    """The messages sent, the reply and the tokens of evidence it was given. While the request does not fit the model's
+    context it gets the next of the `follow_ups`, then half as many `tokens` again and again.
+    """
+    forms = [*follow_ups]
+    halvings = 0
+    while True:
+        messages = [*build(token_budget=tokens), *forms[0]]
         try:
             raw = model.ask(messages, menu.schema or None)
         except ContextTooLong:
+            if len(forms) > 1:
+                forms.pop(0)
             # If even little evidence is too much, the prompt itself is too long, and others keep their budget.
-            if halvings == _HALVINGS:
+            elif halvings == _HALVINGS:
                 raise
-            # Half of a budget that was not used up would give the same request again.
-            tokens = min(tokens, estimate_tokens(messages[1]["content"])) // 2
-            continue
-        return messages, raw, tokens
-    raise AssertionError("count() does not end")
+            else:
+                # Half of a budget that was not used up would give the same request again.
+                tokens = min(tokens, estimate_tokens(messages[1]["content"])) // 2
+                halvings += 1
+        else:
+            return messages, raw, tokens

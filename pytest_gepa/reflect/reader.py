@@ -15,6 +15,7 @@ from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu
 from pytest_gepa.reflect.model import RawReply
 from pytest_gepa.reflect.reply import EXAMPLE_ANSWER, Reply, ReplyError, example_text, parse_reply
+from pytest_gepa.reflect.slips import only_fence
 from pytest_gepa.reflect.transcript import Exhibit
 
 _CASE_NUMBER = re.compile(r"(?:failing )?(?:case )?#?(\d{1,4})", re.IGNORECASE)
@@ -44,9 +45,11 @@ class ReplyReader:
 
     def read(self, raw: RawReply) -> Read:
         """What the reply makes of the prompt. Raises `ReplyError` and `EditError`."""
-        reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu)
+        shown = self.masked.shown
+        reply = parse_reply(raw.text, raw.finish_reason, raw.refusal, self.menu, shown)
         if not reply.edits:
             return Read(reply, None, ())
+        reply = replace(reply, edits=tuple(_unfenced(edit, shown) for edit in reply.edits))
         written = [self._written(edit) for edit in reply.edits]
         examples = [self._taken(edit) for edit in written]
         edits = [
@@ -59,7 +62,7 @@ class ReplyReader:
             for example, edit in zip(examples, reply.edits, strict=True)
             if example is not None
         )
-        text = self.masked.restore(apply_edits(self.masked.shown, reply.edits))
+        text = self.masked.restore(apply_edits(shown, reply.edits))
         elsewhere = [example for example in self.examples if example.component != self.component]
         here = [example for example in self.examples if example.component == self.component]
         kept = still_kept([*here, *taken], {self.component: text})
@@ -114,6 +117,12 @@ class ReplyReader:
                 )
             return Example(case, self.component, edit.text)
         return None
+
+
+def _unfenced(edit: Edit, parent: str) -> Edit:
+    """The edit, without the fence in which a model has written a whole new text because it was shown the old one so."""
+    block = only_fence(edit.text) if edit.kind == "rewrite" and only_fence(parent) is None else None
+    return edit if block is None or not block.content.strip() else replace(edit, text=block.content)
 
 
 def nodeids_of(case: str, failing: Sequence[Exhibit]) -> list[str]:

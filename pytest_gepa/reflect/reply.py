@@ -57,17 +57,18 @@ class Reply:
     edits: tuple[Edit, ...]
 
 
-def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu) -> Reply:
+def parse_reply(text: str, finish_reason: str, refusal: str, menu: Menu, parent: str = "") -> Reply:
     """Read a whole reply. Raises `ReplyError` on refused, truncated, empty, ambiguous and malformed ones.
 
     Understood are the menu's JSON, bare or in the only fence, and the whole new text in the only fence,
-    which is an edit of kind "rewrite". Closed thoughts (`<think>...</think>`) are dropped.
+    which is an edit of kind "rewrite". Closed thoughts (`<think>...</think>`) are dropped. `parent` is the text to
+    edit: what it says itself of a rest that stays leaves no part of it out.
     """
     text = _said(text, finish_reason, refusal)
     for behind in behind_thoughts(text):
         with suppress(ReplyError):
-            return _parsed(behind, menu)
-    return _parsed(_answer(text), menu)
+            return _parsed(behind, menu, parent)
+    return _parsed(_answer(text), menu, parent)
 
 
 def read_object(text: str, finish_reason: str, refusal: str, menu: Menu) -> dict[str, Any]:
@@ -106,9 +107,9 @@ def _answer(text: str) -> str:
     return text
 
 
-def _parsed(text: str, menu: Menu) -> Reply:
+def _parsed(text: str, menu: Menu, parent: str) -> Reply:
     data = _object_of(text, menu)
-    return _from_fence(text, menu) if data is None else _from_json(data, menu)
+    return _from_fence(text, menu, parent) if data is None else _from_json(data, menu, parent)
 
 
 def _complete_object_of(text: str, menu: Menu) -> dict[str, Any] | None:
@@ -162,7 +163,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _from_fence(text: str, menu: Menu) -> Reply:
+def _from_fence(text: str, menu: Menu, parent: str) -> Reply:
     try:
         fences = find_fences(text)
     except UnclosedFenceError:
@@ -181,8 +182,8 @@ def _from_fence(text: str, menu: Menu) -> Reply:
     if not block.content.strip():
         raise ReplyError("empty fence")
     if data := _json_in(block, menu):
-        return _from_json(data, menu)
-    _refuse_partial_text(block.content, block.info, is_code=not menu.schema)
+        return _from_json(data, menu, parent)
+    _refuse_partial_text(block.content, parent, block.info, is_code=not menu.schema)
     _refuse_kind("rewrite", menu)
     around = f"{text[: block.start]}\n{text[block.end :]}"
     return Reply(_shortened(around), (), (Edit("rewrite", "", block.content.removesuffix("\n")),))
@@ -205,10 +206,10 @@ def _json_in(block: Fence, menu: Menu) -> dict[str, Any] | None:
     return data if set(menu.schema["required"]) <= set(data) else None
 
 
-def _refuse_partial_text(text: str, info: str = "", *, is_code: bool = False) -> None:
+def _refuse_partial_text(text: str, parent: str, info: str = "", *, is_code: bool = False) -> None:
     if is_diff(text, info):
         raise ReplyError("a diff instead of the text: use the edits of the JSON form")
-    if leaves_parts_out(text, is_code=is_code):
+    if leaves_parts_out(text, parent, is_code=is_code):
         raise ReplyError("parts of the text left out: use the edits of the JSON form, or write all of it")
 
 
@@ -226,9 +227,9 @@ def _json_object(text: str) -> dict[str, Any]:
     return data
 
 
-def _from_json(data: dict[str, Any], menu: Menu) -> Reply:
+def _from_json(data: dict[str, Any], menu: Menu, parent: str) -> Reply:
     if menu.name == "full":
-        return _full_reply(data, menu)
+        return _full_reply(data, menu, parent)
     if menu.name == "rule":
         return _rule_reply(data)
     return _choice_reply(data) if "case" in menu.schema["properties"] else _example_reply(data)
@@ -270,18 +271,18 @@ def _example_reply(data: dict[str, Any]) -> Reply:
     return Reply(_shortened(diagnosis), (), (Edit("example", "", example_text(given, answer)),))
 
 
-def _full_reply(data: dict[str, Any], menu: Menu) -> Reply:
+def _full_reply(data: dict[str, Any], menu: Menu, parent: str) -> Reply:
     cases = tuple(
         (_named(item, "case"), _string(item, "problem"), _string(item, "cause"))
         for item in _objects(data, "diagnoses")
     )
-    edits = tuple(_edit(item, menu) for item in _objects(data, "edits"))
+    edits = tuple(_edit(item, menu, parent) for item in _objects(data, "edits"))
     # Cases that share a cause often have it word for word.
     sentences = dict.fromkeys(f"{problem.strip()} {cause.strip()}".strip() for _, problem, cause in cases)
     return Reply(_shortened("\n".join(filter(None, sentences))), cases, edits)
 
 
-def _edit(item: dict[str, Any], menu: Menu) -> Edit:
+def _edit(item: dict[str, Any], menu: Menu, parent: str) -> Edit:
     kind = _string(item, "kind")
     if kind not in KINDS:
         _wrong_shape(f'"kind" is {kind[:40]!r}, not one of {", ".join(menu.kinds)}')
@@ -290,7 +291,7 @@ def _edit(item: dict[str, Any], menu: Menu) -> Edit:
     find = _string(item, "find") if _given(item, "find") or kind in ("replace", "delete", "section") else ""
     text = _string(item, "text") if _given(item, "text") or kind != "delete" else ""
     if kind in ("rewrite", "section"):
-        _refuse_partial_text(text)
+        _refuse_partial_text(text, parent)
     # Models fill the field in for other kinds too, where it says nothing.
     case = _named(item, "case").strip() if kind == "example" and _given(item, "case") else ""
     return Edit(kind, find, text, "" if _NO_CASE.fullmatch(case) else case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -34,6 +34,9 @@ _SIBLING_BYTES = 1_500
 
 _SIBLINGS_SHARE = 0.2
 """Of the evidence's room, for all of them."""
+
+SHORT_REPLY = 6_000
+"""Bytes of a rejected reply that are quoted at least."""
 
 _LATEST: Mapping[MenuName, int] = {"rule": 3, "example": 3, "program": 4}
 """So many discarded edits are shown under the other menus."""
@@ -208,10 +211,17 @@ def _messages(menu: Menu, values: Mapping[str, object]) -> list[ChatMessage]:
     ]
 
 
-def correction(reply: str, reason: str) -> list[ChatMessage]:
-    """Two messages that follow a request: the reply that was rejected, in short if it is long, and the reason."""
+def longest_reply(texts: Iterable[str]) -> int:
+    """How many bytes of a rejected reply are quoted: all of one that gives these prompts anew, as JSON spells them."""
+    return max(SHORT_REPLY, 3 * sum(map(byte_length, texts)))
+
+
+def correction(reply: str, reason: str, most: int = SHORT_REPLY) -> list[ChatMessage]:
+    """Two messages that follow a request: the reply that was rejected, and the reason. Of a reply of more than `most`
+    bytes the middle is left out, which the model cannot give again then.
+    """
     return [
-        {"role": "assistant", "content": cut_middle(scrub(reply), 6_000).strip() or "(nothing)"},
+        {"role": "assistant", "content": cut_middle(scrub(reply), most).strip() or "(nothing)"},
         {"role": "user", "content": _render("correction.j2", {"reason": reason})},
     ]
 

@@ -40,20 +40,25 @@ def without_trailing_commas(text: str) -> str:
 
 def is_diff(text: str, info: str = "") -> bool:
     """Whether a text, from a fence with this info string, is a diff. A prompt may well show one as an example."""
-    if (block := _only_fence(text)) is not None:
+    if (block := only_fence(text)) is not None:
         text, info = block.content, block.info
     return info.lower() in _DIFF_INFO or _DIFF.match(text) is not None
 
 
-def leaves_parts_out(text: str, *, is_code: bool) -> bool:
-    """Whether a line says that the rest stays as it is: of a prompt, not of the code that it speaks of or shows."""
-    if is_code:
-        return _ELISION.search(text) is not None
-    found = _ELISION.finditer(_without_fences(text))
-    return any(not _CODE.fullmatch(one["of"] or "") for one in found)
+def leaves_parts_out(text: str, parent: str, *, is_code: bool) -> bool:
+    """Whether a line that `parent` has not says that the rest stays as it is: of a prompt, not of the code that it
+    speaks of or shows.
+    """
+    known = {"", *(line.strip() for line in parent.split("\n"))}
+    found = [
+        one
+        for one in _ELISION.finditer(text if is_code else _without_fences(text))
+        if not known.issuperset(line.strip() for line in one[0].split("\n"))
+    ]
+    return any(is_code or not _CODE.fullmatch(one["of"] or "") for one in found)
 
 
-def _only_fence(text: str) -> Fence | None:
+def only_fence(text: str) -> Fence | None:
     """The fenced block that is all of a text, None if there is more or no such block."""
     try:
         blocks = find_fences(text)
@@ -64,7 +69,7 @@ def _only_fence(text: str) -> Fence | None:
 
 
 def _without_fences(text: str) -> str:
-    block = _only_fence(text)
+    block = only_fence(text)
     inner = text if block is None else block.content
     try:
         fences = find_fences(inner)

@@ -142,3 +142,38 @@ def test_what_each_side_adds_at_its_own_end_is_in_the_union(base: str) -> None:
     assert [line for line in merged.split("\n") if line in base.split("\n") and line] == [
         line for line in base.split("\n") if line
     ]
+
+
+def in_tags(given: str) -> str:
+    return f"<example>\nInput: {given}\nOutput: billing\n</example>\n"
+
+
+def test_an_example_in_tags_keeps_all_of_its_lines() -> None:
+    one, other = in_tags("My card was charged twice."), in_tags("I was charged for nothing.")
+    assert merge_text("Intro\n", f"Intro\n{one}", f"Intro\n{other}") == f"Intro\n{one}{other}"
+    assert merge_text("Intro\n", f"Intro\n{one}", f"Intro\n{other}{one}") == f"Intro\n{one}{other}"
+
+
+def test_tags_and_headings_stay_around_what_is_left_of_the_other_side() -> None:
+    def rules(*names: str) -> str:
+        return "Intro\n<rules>\n" + "".join(f"- {name}\n" for name in names) + "</rules>\n"
+
+    merged = merge_text("Intro\n", rules("one", "two"), rules("two", "three", "four"))
+    assert merged == rules("one", "two") + rules("three", "four").removeprefix("Intro\n")
+    assert merge_text("Intro\n", rules("one", "two"), rules("two", "one")) == rules("one", "two")
+    dates, names = "## Dates\n\n- {}\n", "## Names\n\n- {}\n"
+    merged = merge_text("Intro\n", f"Intro\n{dates.format('a')}{names.format('b')}", "Intro\n## Dates\n- c\n")
+    assert merged == f"Intro\n{dates.format('a')}{names.format('b')}## Dates\n- c\n"
+
+
+def test_what_both_put_under_one_heading_stands_under_it_once() -> None:
+    ours, theirs = "Intro\n## Dates\n- a\n", "Intro\n## Dates\n- b\n## Names\n- c\n"
+    assert merge_text("Intro\n", ours, theirs) == "Intro\n## Dates\n- a\n- b\n## Names\n- c\n"
+
+
+def test_items_that_both_add_to_a_numbered_list_follow_one_another() -> None:
+    assert merge_text("1. x\n", "1. x\n2. a\n", "1. x\n2. b\n") == "1. x\n2. a\n3. b\n"
+    assert merge_text("1. x\n", "1. x\n2. a\n", "1. x\n2. b\n3. c\n") == "1. x\n2. a\n3. b\n4. c\n"
+    assert merge_text("1. x\n", "1. x\n- a\n", "1. x\n2. b\n") == "1. x\n- a\n2. b\n"
+    added = [f"1. x\n2. {rule}\n" for rule in ("a", "b", "c")]
+    assert merge_all("1. x\n", added) == "1. x\n2. a\n3. b\n4. c\n"

@@ -49,6 +49,20 @@ def test_a_pruning_lacks_one_added_line_likely_repetitions_first() -> None:
     assert all(one.origin == "pruning" for one in prunings(child, PARENT.texts))
 
 
+def test_a_pruning_leaves_no_fence_tag_or_heading_behind_nor_takes_one_alone() -> None:
+    parent = seed_candidate({"a": "Say:\n```\nyes\n```\n"})
+    added = "Or:\n```\nno\n```\n## Dates\n- mind the year\n- mind the day\n<example>\nHello.\n\nBye.\n</example>\n"
+    child = derive(parent, {"a": f"{parent.texts['a']}{added}"})
+    gone = {
+        "Or:\n```\nno\n```\n",
+        "- mind the year\n",
+        "- mind the day\n",
+        "<example>\nHello.\n\nBye.\n</example>\n",
+    }
+    pruned = [one.texts["a"].replace("\n\n", "\n") for one in prunings(child, parent.texts)]
+    assert sorted(pruned) == sorted(child.texts["a"].replace(one, "").replace("\n\n", "\n") for one in gone)
+
+
 def test_the_seeds_own_lines_are_not_pruned() -> None:
     assert prunings(PARENT, PARENT.texts) == []
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.repairs import Damage, take_back_parts
+from pytest_gepa.prompts.examples import Example
 
 BASE = seed_candidate({"a": "Intro.\nkeep\nmiddle\n", "b": "Other.\n"})
 
@@ -35,3 +36,16 @@ def test_a_case_broken_among_many_mended_ones_is_left_alone() -> None:
 
 def test_a_single_broken_case_that_bars_the_candidate_is_not_left_alone() -> None:
     assert len(versions("Intro.\nmiddle\nadded\n", mended="stuvw", is_barred=True)) == 2
+
+
+def test_an_example_that_is_a_case_is_taken_back_whole_and_so_is_a_program() -> None:
+    example = Example("mine", "a", "My parcel is late.\n\nSend it again.\nGOODS")
+    tip = derive(BASE, {"a": f"Intro.\nkeep\nmiddle\n- one\n{example.text}\n"}, taken=(example,))
+    found = take_back_parts(Damage(BASE, tip, ("x",), ("y",)))
+    assert [one["a"] for one in found] == [
+        "Intro.\nkeep\nmiddle\n- one\n",
+        f"Intro.\nkeep\nmiddle\n{example.text}\n",
+    ]
+    program = seed_candidate({"a.py": "a = 1\n"})
+    longer = derive(program, {"a.py": "a = 1\nB = 2\n\nC = 3\n"})
+    assert take_back_parts(Damage(program, longer, ("x",), ("y",))) == []

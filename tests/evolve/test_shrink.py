@@ -454,3 +454,19 @@ def test_a_flip_of_a_test_that_only_reports_a_score_lets_no_gain_be_dropped() ->
     ledger.repeat(found.seed.id, {"no0": CaseResult(1.0, ("a",), keys=found.seed.id, passed=True)})
     shrink, _ = found.shrink()
     assert states(shrink) == {"one": "needed", "two": "needed"}
+
+
+@pytest.mark.parametrize(
+    ("added", "left"),
+    [
+        ("<rules>\n- idle\n- two\n- one\n</rules>\n", "<rules>\n- one\n</rules>\n"),
+        ("<rules>\n- one\n- two\n- idle\n</rules>\nidle\n", "<rules>\n- one\n</rules>\n"),
+        ("## Names\n\n- idle\n- one\n\n## Dates\n\n- idle\n", "## Names\n- one\n"),
+        ("- one\n## Dates\n- idle\n- two\n", "- one\n"),
+        ("- one\n<example>\nInput: idle\n\nAnd idle.\n</example>\n", "- one\n"),
+    ],
+)
+def test_what_stands_around_an_added_rule_stays_with_it_and_goes_with_the_last(added: str, left: str) -> None:
+    found = Bench(words, {"a": "Route it.\n"}, {"a": f"Route it.\n{added}"}, ["one"])
+    shrink, _ = found.shrink()
+    assert shrink.winner.texts["a"] == f"Route it.\n{left}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 
 import pytest
@@ -67,6 +68,23 @@ def test_a_rule_that_speaks_of_a_field_does_not_put_the_input_in_twice() -> None
     rule = "If {text} names no amount, answer {}."
     assert guard.escaped("p.md", FORMAT, rule, is_addition=True).format() == rule
     assert guard.escaped("p.md", FORMAT, "The text: {text}") == "The text: {text}"
+
+
+@pytest.mark.parametrize(
+    ("parent", "rule", "read"),
+    [
+        (FORMAT, 'Read {text}.\n{{\n  "a": 1\n}}', 'Read {text}.\n{\n  "a": 1\n}'),
+        (FORMAT, 'If {text} is empty, {{"a": {{}}}}.', 'If {text} is empty, {"a": {}}.'),
+        (FORMAT, 'Read {text}.\n{\n  "a": 1\n}', 'Read {text}.\n{\n  "a": 1\n}'),
+        (FORMAT, "}{text}}", "}{text}}"),
+        ("Sum {} up.\n", "If {} is empty:\n{{\n}}", "If {} is empty:\n{\n}"),
+    ],
+)
+def test_beside_a_field_that_a_rule_speaks_of_what_is_escaped_stays(
+    parent: str, rule: str, read: str
+) -> None:
+    guard = Guard({"p.md": parent})
+    assert guard.escaped("p.md", parent, rule, is_addition=True).format() == read
 
 
 def test_a_text_of_a_case_is_meant_as_it_stands() -> None:
@@ -161,6 +179,9 @@ def test_json_of_any_depth_may_stand_beside_fields_of_jinja2() -> None:
     assert Guard({"p.md": parent}).check("p.md", parent, deep + parent) is None
 
 
+MENTION = re.compile(r"(?<!\{)((?:\{\{)*)\{text\}")
+"""A field behind no sign that stands alone."""
+
 PIECES = st.lists(st.sampled_from(["{", "}", "{{", "}}", "{text}", "a", '"b": 1', " ", "\n"]), max_size=14)
 
 
@@ -169,6 +190,10 @@ def test_what_str_format_makes_of_a_rule_is_what_was_meant(addition: str) -> Non
     text = Guard({"p.md": FORMAT}).escaped("p.md", FORMAT, addition, is_addition=True)
     if not has_single(addition, "{}"):
         assert text == addition
+        return
+    apart = MENTION.sub(r"\1@", addition)
+    if not has_single(apart, "{}"):
+        assert text.format() == unescaped(apart).replace("@", "{text}")
         return
     meant = [line if is_meant(line) else unescaped(line) for line in addition.split("\n")]
     assert text.format(text="TEXT").split("\n") == meant
@@ -205,7 +230,7 @@ def test_a_quantifier_that_an_edit_has_put_in_is_no_field() -> None:
 
 def has_single(text: str, signs: str) -> bool:
     for sign in signs:
-        text = text.replace(2 * sign, "")
+        text = text.replace(2 * sign, " ")
     return any(sign in text for sign in signs)
 
 

@@ -319,3 +319,10 @@ def test_what_jinja_was_seen_to_render_is_a_template_of_its_and_of_no_other():
     guard.learn({}, [("a.md", {"ticket": "one"})])
     assert guard.check("a.md", text, edited) is None
     assert "lost" in (guard.check("a.md", text, "Tag it {billing} or {tech}.\n") or "")
+
+
+def test_lines_between_rules_of_dashes_are_no_configuration():
+    text = "---\n# Role\nYou triage tickets.\n---\n# Rules\nBe brief.\n"
+    guard = Guard({"p.md": text})
+    assert guard.check("p.md", text, text.replace("triage", "route")) is None
+    assert guard.check("p.md", text, text.replace("---\n", "")) is None

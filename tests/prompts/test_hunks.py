@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from pytest_gepa.prompts.hunks import find_hunks, with_hunks
 
 LINE = st.sampled_from(
-    ["", "Answer.", "- one", "- two", "  more", "Input: x", "Output: y", "and so on", "```", "# H"]
+    [
+        *("", "Answer.", "- one", "- two", "  more", "Input: x", "Output: y", "and so on"),
+        *("```", "# H", "## D", "<example>", "</example>", "<rules>", "</rules>"),
+    ]
 )
 TEXT = st.lists(LINE, max_size=12).map("\n".join)
 
@@ -28,7 +31,9 @@ def test_all_hunks_make_the_one_text_of_the_other_and_none_leaves_it(before: str
 def test_any_of_the_hunks_can_be_left_out(before: str, after: str, data: st.DataObject):
     hunks = find_hunks(before, after)
     kept = [hunk for hunk in hunks if data.draw(st.booleans())]
+    around = {frame for hunk in kept for frame in hunk.frames}
     expected = sum(len(hunk.new) - len(hunk.old) for hunk in kept)
+    expected += sum(len(frame.opening) + len(frame.closing) for frame in around)
     assert len(with_hunks(before, kept).split("\n")) == len(before.split("\n")) + expected
 
 
@@ -101,3 +106,45 @@ def test_changed_lines_are_paired():
 def test_a_hunk_tells_its_lines():
     (hunk,) = find_hunks("Route it.\nUse a list.\n", "Route it.\nUse one word.\n")
     assert hunk.lines == ("- Use a list.", "+ Use one word.")
+
+
+EXAMPLE = ("<example>", "Input: My card was charged twice.", "", "Hurry.", "Output: billing", "</example>")
+
+
+def test_an_element_stays_whole_and_apart_from_what_stands_beside_it():
+    after = "\n".join(["Route it.", "One word.", *EXAMPLE, "Be brief.", ""])
+    assert added("Route it.\n", after) == [("One word.",), EXAMPLE, ("Be brief.",)]
+    form = ("Answer in this form:", "<answer>", "the label", "</answer>")
+    assert added("Route it.\n", "\n".join(["Route it.", "One word.", *form, ""])) == [("One word.",), form]
+    shown = ("<example>", "- one", "- two", "</example>")
+    assert added("Route it.\n", "\n".join(["Route it.", *shown, ""])) == [shown]
+
+
+RULES = "<rules>\n- one\n- two\n\n- three\n</rules>\n"
+
+
+def test_of_a_list_in_tags_each_item_is_a_hunk_and_the_tags_stay_with_any_of_them():
+    before = "Route it.\n\nEnd.\n"
+    hunks = find_hunks(before, f"Route it.\n\n{RULES}\nEnd.\n")
+    assert [hunk.new for hunk in hunks] == [("- one",), ("- two",), ("", "- three")]
+    for kept in (hunks[:1], hunks[1:2], hunks[::2]):
+        inside = "\n".join(line for hunk in kept for line in hunk.new)
+        assert with_hunks(before, kept) == f"Route it.\n\n<rules>\n{inside}\n</rules>\n\nEnd.\n"
+    several = ("<example>", "a", "</example>"), ("<example>", "b", "</example>")
+    text = "\n".join(["<examples>", *several[0], *several[1], "</examples>"])
+    assert added("Route it.\n", f"Route it.\n{text}\n") == [*several]
+
+
+def test_a_heading_stays_as_long_as_something_under_it_does():
+    before, after = "Route it.\n", "Route it.\n- a\n\n## Dates\n\n- b\n- c\n### Years\n- d\n## Names\n- e\n"
+    hunks = find_hunks(before, after)
+    assert [hunk.new for hunk in hunks] == [("- a",), ("", "- b"), ("- c",), ("- d",), ("- e",)]
+    assert with_hunks(before, hunks[:1]) == "Route it.\n- a\n"
+    assert with_hunks(before, hunks[2:3]) == "Route it.\n\n## Dates\n- c\n"
+    assert with_hunks(before, hunks[3:]) == "Route it.\n\n## Dates\n### Years\n- d\n## Names\n- e\n"
+
+
+def test_a_heading_with_nothing_new_under_it_is_a_hunk_and_one_in_anothers_place_goes_with_it():
+    assert added("- a\n", "## Rules\n- a\n") == [("## Rules",)]
+    hunks = find_hunks("## Old\n- a\n", "## New\n- b\n")
+    assert [(hunk.old, hunk.new) for hunk in hunks] == [(("## Old",), ("## New",)), (("- a",), ("- b",))]

@@ -159,6 +159,41 @@ def test_nothing_goes_into_a_protected_region() -> None:
     assert added(text) == text + "New.\n"
 
 
+TURNS = "system:\nYou classify tickets.\n\nuser:\nMy card was charged twice.\n\nassistant:\nbilling\n\n"
+ALPACA = "Classify it.\n\n### Input:\nMy card was charged twice.\n\n### Response:\nbilling\n\n"
+DASHES = "---\n# Role\nYou triage.\n---\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "above"),
+    [
+        (f"{TURNS}user:\n{{{{question}}}}", "system:\nYou classify tickets.\n"),
+        (f"{TURNS}user:\n\n{{question}}\n", "system:\nYou classify tickets.\n"),
+        (f"{ALPACA}### Input:\n{{input}}\n\n### Response:\n", "Classify it.\n"),
+        (f"{ALPACA}### Input:\n\n{{input}}\n\n### Response:\n", "Classify it.\n"),
+        ("Do it.\n\n## Examples\n\nText:\na\n\nDate:\nb\n\nText:\n{text}\n\nDate:\n", "Do it.\n"),
+        ("Do it.\n\n```\na\n```\n\nBe brief.\n\n```\n{text}\n```\n", "Do it.\n\n```\na\n```\n\nBe brief.\n"),
+        (f"{DASHES}Be brief.\n\nTicket: {{ticket}}\n\nLabel:\n", f"{DASHES}Be brief.\n"),
+    ],
+)
+def test_it_goes_before_the_examples_that_are_told_in_the_turns_of_the_input(text: str, above: str) -> None:
+    assert text.startswith(above)
+    assert added(text) == f"{above}New.\n{text.removeprefix(above)}"
+
+
+def test_where_the_turns_begin_in_a_protected_region_it_goes_before_the_input_alone() -> None:
+    text = "Do it.\n// gepa: keep\n\nText:\na\n\nDate:\nb\n// gepa: end\n\nText:\n{text}\n\nDate:\n"
+    place = text.rindex("Text:")
+    assert addition_place(text) == place
+    assert added(text) == f"{text[: place - 1]}New.\n\n{text[place:]}"
+
+
+def test_a_section_with_such_examples_is_rewritten_up_to_the_input() -> None:
+    text = f"## Task\n\n{ALPACA}### Input:\n{{input}}\n\n### Response:\n"
+    made = apply_edits(text, [Edit("section", "## Task", "Be brief.")])
+    assert made == "## Task\n\nBe brief.\n\n### Input:\n{input}\n\n### Response:\n"
+
+
 PIECES = st.sampled_from(
     (
         *("{text}", "{{ x }}", "$x", "%s", "{}", "{% if x %}", "{% endif %}", "<t>", "</t>"),

@@ -431,3 +431,18 @@ def test_a_pasted_case_is_let_off_where_it_is_marked_as_an_example():
         example = f"{case.excerpt}\n{case.expected}"
         assert leaks.is_whole(f"{case.item}\n{example}", case.id)
         assert leaks.find(f"{SEED['extract']}{example}", [case.id]) is None, case.id
+
+
+def test_of_several_leaks_the_first_few_are_told_and_a_sentence_is_told_once():
+    case = "Invoice INV-20441 for Marta Kowalski lists EUR 61,204.50 and the code QX-77310 of the harbour office."
+    leaks = Leaks([CaseText("a", (case,)), CaseText("b", ("x",)), CaseText("c", ("y",))], [TODAY])
+    both = leaks.find(f"{TODAY}As INV-20441 says, greet Marta Kowalski.\n") or ""
+    assert both.startswith("leak: each of 'inv-20441', 'marta kowalski' belongs to one case, ")
+    one = leaks.find(f"{TODAY}As with Marta Kowalski.\n") or ""
+    assert one.startswith("leak: 'marta kowalski' belongs to one case, ")
+    many = leaks.find(f"{TODAY}QX-77310? INV-20441! Marta Kowalski; 61204.50.\n") or ""
+    assert many.count("'") == 6
+    sentence = "nobody walks barefoot across frozen meadows while seven herons circle above silver birches"
+    leaks = Leaks([CaseText("a", (sentence,)), CaseText("b", ("x",)), CaseText("c", ("y",))], [TODAY])
+    whole = leaks.find(f"{TODAY}{sentence}\n") or ""
+    assert whole.startswith("leak: 'nobody walks barefoot across frozen meadows' belongs to one case, ")

@@ -444,3 +444,40 @@ def test_a_refusal_that_quotes_a_secret_part_of_the_prompt_tells_nothing_of_it()
         assert "<private>" not in said
     assert proposal.text is not None
     assert "ACME Ltd" in proposal.text
+
+
+LONG_PROMPT = "Name the queue, and nothing else.\n" * 500
+
+
+def test_a_long_reply_that_is_refused_is_handed_back_whole_where_the_context_holds_it() -> None:
+    refused = full(("replace", "no such passage", "word " * 3_200))
+    script = Script(refused, full(("add", "", "Use lower case.")))
+    assert proposed(script, text=LONG_PROMPT).text
+    assert script.asked[1][2]["content"] == refused
+    script = Script(refused, ContextTooLong("long"), full(("add", "", "Use lower case.")))
+    budget = EvidenceBudget()
+    assert proposed(script, text=LONG_PROMPT, budget=budget).text
+    assert "characters cut ...]" in script.asked[2][2]["content"]
+    assert script.asked[2][:2] == script.asked[1][:2]
+    budget.begin_round()
+    assert budget.tokens == EvidenceBudget().tokens
+
+
+def test_a_whole_text_that_comes_in_a_fence_is_taken_without_it_but_for_a_prompt_that_is_one() -> None:
+    for fenced in ("```\nName the queue.\n```", "\n```markdown\nName the queue.\n```\n"):
+        assert proposed(Script(full(("rewrite", "", fenced)))).text == "Name the queue.\n"
+    prompt = "```\nRoute it.\n```\n"
+    kept = proposed(Script(full(("rewrite", "", "```\nName the queue.\n```"))), text=prompt)
+    assert kept.text == "```\nName the queue.\n```\n"
+    shown = "Answer so:\n```\nbilling\n```"
+    assert proposed(Script(full(("rewrite", "", shown)))).text == f"{shown}\n"
+
+
+def test_a_prompt_that_speaks_itself_of_a_rest_that_stays_can_be_written_anew() -> None:
+    line = "(the rest stays the same)"
+    text = f"Shorten the letter.\nWrite\n{line}\nwhere you leave something as it is.\n"
+    new = text.replace("Shorten", "Cut")
+    assert proposed(Script(full(("rewrite", "", new))), text=text).text == new
+    other = new.replace(line, "[the rest is unchanged]")
+    refused = proposed(Script(full(("rewrite", "", other)), full()), text=text)
+    assert refused.rejections[0].startswith("parts of the text left out")

@@ -415,3 +415,13 @@ def test_json_that_is_malformed_behind_a_sentence_is_called_so() -> None:
         parse_reply(
             'My proposal:\n{"diagnoses": [], "edits": [{"kind": "add" "text": "x"}]}', "stop", "", FULL
         )
+
+
+def test_a_line_of_the_prompt_itself_leaves_no_part_out() -> None:
+    prompt = "Shorten code, with comments such as\n# ... rest of the prompt unchanged\nin it."
+    for said in (rewrite(f"{prompt} Be brief."), f"````\n{prompt} Be brief.\n````"):
+        assert reason(said).startswith("parts of the text left out")
+        (edit,) = parse_reply(said, "stop", "", FULL, prompt).edits
+        assert edit == Edit("rewrite", "", f"{prompt} Be brief.")
+    with pytest.raises(ReplyError, match="parts of the text left out"):
+        parse_reply(rewrite("Shorten code.\n# the rest is unchanged"), "stop", "", FULL, prompt)

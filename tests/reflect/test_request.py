@@ -10,7 +10,7 @@ from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.menu import FULL, PROGRAM, Menu, full_menu
-from pytest_gepa.reflect.request import Situation, Version, build_request, correction
+from pytest_gepa.reflect.request import Situation, Version, build_request, correction, longest_reply
 from pytest_gepa.suite.rollout import Outcome
 from tests.reflect.exhibits import (
     COMPONENTS,
@@ -201,12 +201,21 @@ def test_the_rule_menu_fits_a_small_context_whatever_the_evidence() -> None:
     assert sum(estimate_tokens(message["content"]) for message in messages) < 2_600
 
 
+def test_it_is_said_that_a_section_takes_its_deeper_headings_along() -> None:
+    said = system_message(FULL)
+    assert 'stands under the heading "find"' in said
+    assert "deeper headings included, is replaced" in said
+
+
 def test_a_correction_quotes_the_reply_and_gives_the_reason() -> None:
     reply, wish = correction("{}", 'wrong shape: "edits" is missing')
     assert reply == {"role": "assistant", "content": "{}"}
     assert 'wrong shape: "edits" is missing' in wish["content"]
     assert correction("", "empty reply")[0]["content"] == "(nothing)"
     assert len(correction("x" * 90_000, "truncated")[0]["content"]) < 7_000
+    whole = correction("x" * 90_000, "truncated", longest_reply(["y" * 20_000, "z" * 10_000]))
+    assert whole[0]["content"] == "x" * 90_000
+    assert longest_reply(["short"]) == 6_000
 
 
 def test_a_program_is_asked_for_whole_and_in_words_for_code():
