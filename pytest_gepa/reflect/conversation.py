@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pytest_gepa.trace.trajectory import Call, Message
 
@@ -65,5 +67,16 @@ def _said(call: Call) -> _Key | None:
 
 
 def _key(node: int, message: Message) -> _Key:
-    made = tuple((made.name, made.arguments) for made in message.tool_calls)
+    made = tuple((made.name, _plain(made.arguments)) for made in message.tool_calls)
     return node, message.role, message.content, made
+
+
+@lru_cache(maxsize=1024)
+def _plain(arguments: str) -> str:
+    """The arguments of a tool as they would be written here: some clients read the model's JSON, and send it back with
+    other blanks.
+    """
+    try:
+        return json.dumps(json.loads(arguments))
+    except (ValueError, RecursionError):
+        return arguments

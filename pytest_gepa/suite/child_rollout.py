@@ -21,7 +21,7 @@ from pytest_gepa.trace import renderings
 from pytest_gepa.trace.attribution import components_arrived
 from pytest_gepa.trace.condense import WHOLE_BYTES, condense
 from pytest_gepa.trace.cut import cut_middle
-from pytest_gepa.trace.model_calls import to_models
+from pytest_gepa.trace.model_calls import to_models, without_applications
 from pytest_gepa.trace.record import Recorded
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import NotRecorded
@@ -67,6 +67,11 @@ class RolloutMaker:
 
         `before_failure` are the calls of the wider fixture that failed to be set up, and of those that it is built on.
         """
+        recorded = replace(
+            recorded,
+            calls=without_applications(recorded.calls, self._texts),
+            made=without_applications(recorded.made, self._texts),
+        )
         asked = to_models(recorded.calls, self._texts)
         own = [call for call in recorded.calls if not call.shared]
         # Vectors are no answer that a prompt could have spoilt.

@@ -129,6 +129,8 @@ class ChildSession:
         self.items: dict[str, pytest.Item] = {}
         self.collected = False
         self.broken: dict[str, str] = {}
+        self._unfiltered: dict[str, pytest.Item] = {}
+        self._shared: set[str] = set()
         self._names: dict[str, str] = {}
         self._sockets = open_sockets()
         self._root = os.getpid()
@@ -201,14 +203,21 @@ class ChildSession:
         self._redactor.refreshed()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> Iterator[None]:
-        unfiltered = identify(items)
-        shared = namesakes(items)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
+        self._unfiltered, self._shared = identify(items), namesakes(items)
         yield
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> Iterator[None]:
+        yield
+        # Not before: of an item that a conftest has just marked, anyio makes one with a parameter here.
+        self._select(session)
+
+    def _select(self, session: pytest.Session) -> None:
+        items = session.items
         # A case may have lost the name or the mark by which `-k` or `-m` chose it: a prompt can be part of both.
-        found = {**unfiltered, **identify(items)}
+        found = {**self._unfiltered, **identify(items)}
+        shared = self._shared | namesakes(items)
         self.items = {case: found[case] for case in self.job.cases if case in found}
         self._names = {
             case: shown_nodeid(case, item.nodeid, told_parameters(item), self._redactor.redact)
@@ -216,7 +225,7 @@ class ChildSession:
             if case_id(item) in shared
         }
         wanted = set(self.items.values())
-        config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+        session.config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = list(self.items.values())
 
     @pytest.hookimpl(tryfirst=True)

@@ -125,7 +125,9 @@ def begin(
             # Where no model is named the host stands for it: a path may hold a token.
             name = asked.model or urlsplit(url).hostname or ""
             fare = Fare(target.meter, name, body, has_answers=asked.kind != "embedding")
-        return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within)
+        return Exchange(
+            target.recorder, protocol, asked, identity.request, claim, fare, within=within, own=is_own
+        )
     except HeldBack:
         raise
     except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec
@@ -14,11 +13,12 @@ from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
 from pytest_gepa.trace.fields import Usage, read_object, read_usage
+from pytest_gepa.trace.naps import clock, nap, nap_async
 from pytest_gepa.trace.outermost import asking_an_application, sending
 from pytest_gepa.trace.protocols import Protocol, counts_all, is_whole
 from pytest_gepa.trace.record import Ordinal
 from pytest_gepa.trace.recorder import Recorder
-from pytest_gepa.trace.replay import NotRecorded, Place, sleep
+from pytest_gepa.trace.replay import NotRecorded, Place
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.trajectory import Call
 from pytest_gepa.trace.tries import End, Tries
@@ -32,8 +32,12 @@ LONGEST_REMINDER = 80
 CANCELLATIONS = ("CancelledError", "Cancelled")
 """The exceptions by which asyncio and trio cancel a task."""
 
+LEFT = "GeneratorExit"
+"""The exception that ends a task which nobody has cancelled, when its loop is gone."""
+
 AT_ONCE = 1.0
-"""Seconds after an answer within which an application drops the calls that it has made in vain."""
+"""Seconds after an answer within which an application drops the calls that it has made in vain; and those within which
+it begins several at once."""
 
 SO_FAR = "so far: "
 """What stands behind it in an error is the beginning of an answer, a model's own words."""
@@ -67,7 +71,8 @@ def _noted(step: Callable[Concatenate[Exchange, P], None]) -> Callable[Concatena
 class Exchange:
     """Records one call: its slot is taken when it starts, and filled once, by the first ending below.
 
-    `protocol` reads what is asked and answered. `within` says that an application in this process is asked.
+    `protocol` reads what is asked and answered. `within` says that an application in this process is asked, `own` that
+    the test itself runs the server.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Exchange:
         fare: Fare | None = None,
         *,
         within: bool = False,
+        own: bool = False,
     ) -> None:
         self._recorder = recorder
         self.protocol = protocol
@@ -87,7 +93,7 @@ class Exchange:
         self._fare = fare
         self._within = within
         self._is_stored = False
-        self._started = time.perf_counter()
+        self._started = clock()
         self._seconds: float | None = None
         self._ended = False
         self._answers_before = recorder.answers
@@ -104,8 +110,10 @@ class Exchange:
             other_texts=recorder.share(request.other_texts),
             answer_format=request.answer_format,
             sent=not within,
+            own=own,
         )
         self._slot = recorder.add_call(self._call)
+        self._slot.settle_with(self._left_open)
 
     def stored(self) -> StoredAnswer | None:
         """The stored answer to this very request, None if it must be sent.
@@ -133,14 +141,14 @@ class Exchange:
         if self._fare is not None:
             with self._telling_of_stops(self._fare):
                 for pause in self._fare.until_paid():
-                    time.sleep(pause)
+                    nap(pause)
 
     async def pay_async(self) -> None:
         """The same for a hook of an asynchronous client."""
         if self._fare is not None:
             with self._telling_of_stops(self._fare):
                 for pause in self._fare.until_paid(is_blocking=False):
-                    await sleep(pause)
+                    await nap_async(pause)
 
     def pay_again(self, before: End) -> None:
         """See `tries.Payer`: what a library sends again by itself is one call still."""
@@ -280,12 +288,30 @@ class Exchange:
     def failed(self, error: BaseException) -> None:
         """End with an exception, which may carry a response (`raise_for_status` in a hook)."""
         status = getattr(getattr(error, "response", None), "status_code", None)
-        # Else it may have been cancelled for taking too long, which tells of the way to the model: also where others
-        # that went out at the same time were answered meanwhile.
-        has_just_come = time.perf_counter() - self._recorder.answered < AT_ONCE
-        is_other_answered = self._recorder.answers > self._answers_before and has_just_come
-        superseded = is_other_answered and type(error).__name__ in CANCELLATIONS
+        name = type(error).__name__
+        superseded = (name in CANCELLATIONS and self._has_other_come()) or (name == LEFT and self._is_left())
         self._end(replace(self._call, status=status, error=describe(error), superseded=superseded), error)
+
+    def _left_open(self) -> None:
+        """The case ends before the call does."""
+        if not self._ended and self._is_left():
+            self._slot.put(replace(self._call, superseded=True))
+
+    def _is_left(self) -> bool:
+        """Whether the application goes on without this call, as one that it had begun with it was answered.
+
+        One that it asked in place of this one, which hung, began later.
+        """
+        return self._has_other_come() and self._recorder.answered_from - self._started < AT_ONCE
+
+    def _has_other_come(self) -> bool:
+        """Whether another call was answered just now, while this one was under way.
+
+        Else it may have been given up for taking too long, which tells of the way to the model: also where others that
+        went out at the same time were answered meanwhile.
+        """
+        has_just_come = clock() - self._recorder.answered < AT_ONCE
+        return self._recorder.answers > self._answers_before and has_just_come
 
     def guarded(self, step: Callable[[], None]) -> None:
         """Run a step of ours so that what goes wrong in it is noted, and never reaches the application."""
@@ -339,12 +365,12 @@ class Exchange:
             return
         self._ended = True
         if call.answer is not None and call.kind == "chat":
-            self._recorder.count_answer()
+            self._recorder.count_answer(self._started)
         if self._fare is not None:
             fare = self._fare
             self.guarded(lambda: fare.settle(call, cause, has_counted=has_counted))
         if self._claim is not None:
-            self._claim.place.leave()
+            self._claim.place.leave(None if call.cached else call.status)
             if not self._is_stored:
                 # The number is free again, so that a retry looks for the same answer.
                 self._recorder.release(self._claim.ordinal)
@@ -353,7 +379,7 @@ class Exchange:
     def _taken(self) -> float:
         """Seconds until the answer had come, asked for first when it has."""
         if self._seconds is None:
-            self._seconds = round(time.perf_counter() - self._started, 6)
+            self._seconds = round(clock() - self._started, 6)
         return self._seconds
 
 

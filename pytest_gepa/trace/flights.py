@@ -1,6 +1,7 @@
 """Requests in flight, told between processes: who wants what another is already asking for waits for its answer.
 
-One lock a request, on a byte of one file. A process that dies holds none any more.
+One lock a request, on a byte of one file. A process that dies holds none any more. The first bytes of the file count
+the answers that came and are not stored.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import sys
 from pathlib import Path
 
 from pytest_gepa.trace.fork_lock import ForkLock
+
+COUNTERS = 1 << 16
+"""Bytes of the file that count; requests share them by chance. Who is misled by that does not wait, and asks itself."""
 
 
 class Flights:
@@ -52,6 +56,20 @@ class Flights:
 
         with contextlib.suppress(OSError):
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _position(key))
+
+    def tell_unkept(self, key: str) -> None:
+        """The answer has come and is not stored: whoever waits for it need not wait for the next one to come either."""
+        if sys.platform == "win32":
+            return
+        with contextlib.suppress(OSError):
+            os.pwrite(self._open(), bytes([(self.unkept(key) + 1) % 256]), _position(key) % COUNTERS)
+
+    def unkept(self, key: str) -> int:
+        """A number that changes with each answer of which somebody, in whatever process, tells so."""
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):
+                return int.from_bytes(os.pread(self._open(), 1, _position(key) % COUNTERS), "big")
+        return 0
 
     def close(self) -> None:
         """End every flight of this process."""

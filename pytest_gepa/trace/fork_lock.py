@@ -9,10 +9,14 @@ from weakref import WeakSet
 
 
 class ForkLock:
-    """A lock, held for a `with` block; each fork of the process begins with a new one."""
+    """A lock, held for a `with` block; each fork of the process begins with a new one.
+
+    The thread that holds it may take it again: garbage may be collected in the midst of a block, and a coroutine among
+    it ends its call and gives back what that holds. What is done inside must bear it.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _locks.add(self)
 
     def __enter__(self) -> None:
@@ -25,7 +29,7 @@ class ForkLock:
 
     def renew(self) -> None:
         """Be free, whoever held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _locks: WeakSet[ForkLock] = WeakSet()

@@ -76,8 +76,9 @@ class Slot:
         return self._call
 
     def put(self, call: Call) -> None:
-        """Replace what the slot holds."""
+        """Replace what the slot holds. Nothing is left to be settled then."""
         self._call = call
+        self._settle = None
 
     def settle_with(self, settle: Callable[[], None]) -> None:
         """Have this called, which may `put`, when the case ends."""
@@ -85,8 +86,9 @@ class Slot:
 
     def settle(self) -> None:
         """The case ends: what has come of a stream that nobody closes is put now."""
-        if self._settle is not None:
-            self._settle()
+        settle = self._settle  # another thread may put meanwhile
+        if settle is not None:
+            settle()
 
 
 class PostedSlot(Slot):
@@ -100,6 +102,7 @@ class PostedSlot(Slot):
 
     def put(self, call: Call) -> None:
         """Post the call."""
+        super().put(call)
         self._mailbox.post_call(call)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from pytest_gepa.trace.fork_lock import ForkLock
 from pytest_gepa.trace.mailbox import Mailbox
+from pytest_gepa.trace.naps import clock
 from pytest_gepa.trace.record import (
     Held,
     Ordinal,
@@ -51,7 +51,9 @@ class Recorder:
         self.answers = 0
         """How many calls of this process have been answered with text."""
         self.answered = -math.inf
-        """When the last of them was, by `time.perf_counter`."""
+        """When the last of them was, by `naps.clock`."""
+        self.answered_from = -math.inf
+        """When that one had begun."""
         self._lock = ForkLock()
         self._shared: dict[Any, Any] = {}
         self._problems: list[str] = []
@@ -211,11 +213,11 @@ class Recorder:
             place.slots.append(slot)
         return slot
 
-    def count_answer(self) -> None:
-        """Count a call that has been answered with text, just now."""
+    def count_answer(self, began: float) -> None:
+        """Count a call that has been answered with text, just now; it `began` then, by `naps.clock`."""
         with self._lock:
             self.answers += 1
-            self.answered = time.perf_counter()
+            self.answered, self.answered_from = clock(), began
 
     def drop(self, slot: Slot) -> None:
         """Take a call out of the record of the running case again: it was to no model."""

@@ -6,14 +6,13 @@ files that of `pytest_gepa.run.recording`.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.keys import Identity, stored_key
 from pytest_gepa.trace.masking import masked
+from pytest_gepa.trace.naps import clock, nap, nap_async
 from pytest_gepa.trace.stored import StoredAnswer, decode, without_stamps
 
 LONGEST_WAIT = 600.0
@@ -96,6 +95,7 @@ class Place:
         # Servers move: a recording is of what was asked, not of whom.
         self._recorded_key = stored_key(identity.content, trial, ordinal)
         self._in_flight = False
+        self._is_kept = False
 
     @property
     def is_closed_off(self) -> bool:
@@ -123,7 +123,7 @@ class Place:
     def wait(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
         """After nothing was found: the answer that another process is getting, or None when it is this one's turn."""
         for pause in self._pauses():
-            time.sleep(pause)
+            nap(pause)
             if (answer := self._cached(is_good)) is not None:
                 return answer
         # It may have come between the last look and the turn.
@@ -132,7 +132,7 @@ class Place:
     async def wait_async(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
         """The same in an event loop."""
         for pause in self._pauses():
-            await sleep(pause)
+            await nap_async(pause)
             if (answer := self._cached(is_good)) is not None:
                 return answer
         return self._cached(is_good)
@@ -148,6 +148,7 @@ class Place:
         data = self._storable(answer, *texts)
         if self._cache is not None and is_finished and data != WITHHELD:
             self._cache.put(self._key, data)
+            self._is_kept = not self._cache.broken
         self._record(data, is_finished=is_finished)
 
     def keep_again(self, answer: StoredAnswer, *texts: str) -> None:
@@ -163,10 +164,14 @@ class Place:
         if self._stores.replay == RESUMED or recording.get(self._recorded_key) != data:
             self._record(self._storable(answer, *texts), is_finished=True)
 
-    def leave(self) -> None:
-        """The request has ended, with an answer or without: others need not wait for it any more."""
+    def leave(self, status: int | None = None) -> None:
+        """The request has ended, with an answer of this status or without any: others need not wait for it any more.
+        Where an answer came that is not stored, they need not wait for one another either.
+        """
         if self._in_flight and self._cache is not None:
             self._in_flight = False
+            if status is not None and 200 <= status < 300 and not self._is_kept:
+                self._cache.flights.tell_unkept(self._key)
             self._cache.flights.land(self._key)
 
     def _cached(self, is_good: Callable[[StoredAnswer], bool]) -> StoredAnswer | None:
@@ -180,8 +185,11 @@ class Place:
         if cache is None:
             return
         pause, longest = _PAUSES
-        deadline = time.monotonic() + LONGEST_WAIT
-        while not (taken := cache.flights.take_off(self._key)) and time.monotonic() < deadline:
+        deadline = clock() + LONGEST_WAIT
+        unkept = cache.flights.unkept(self._key)
+        while not (taken := cache.flights.take_off(self._key)) and clock() < deadline:
+            if cache.flights.unkept(self._key) != unkept:
+                break  # what was waited for is not stored, and what the next one gets would hardly be
             yield pause
             pause = min(2 * pause, longest)
         self._in_flight = taken
@@ -206,14 +214,3 @@ class Place:
             return False
         body = answer.body.decode("utf-8", "replace")
         return any(redact(text) != text for text in (without_stamps(body), *texts))
-
-
-async def sleep(seconds: float) -> None:
-    """Sleep in whatever event loop is running: anyio, which is there with httpx, knows several."""
-    anyio = sys.modules.get("anyio")
-    if anyio is not None:
-        await anyio.sleep(seconds)
-    else:
-        import asyncio
-
-        await asyncio.sleep(seconds)

@@ -58,7 +58,9 @@ class Call:
     None where that is not known. `alternatives` are the further answers of a request for several. `logprob` is the mean
     log probability of the answer's tokens, None where the server sent none. `shared` says that the call was made
     in a fixture of a wider scope than one case: it belongs to every case that uses the fixture. `superseded` says that
-    the application itself cancelled the call, right after another one had been answered.
+    the application itself cancelled the call, or went on without it, right after another one had been answered. `own`
+    says that the test itself runs the server that was asked. `sent` is False where that is known to be no model, but a
+    mock or an application that is tested.
 
     Beside the roles of the protocols there is "note": what a request refers to without holding it. The content of a
     refusal begins with `[refusal]`, be it the model's own words or the note that a filter stopped it.
@@ -91,6 +93,7 @@ class Call:
     input_audio_tokens: int = 0
     output_audio_tokens: int = 0
     cache_audio_tokens: int = 0
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

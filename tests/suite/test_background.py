@@ -41,6 +41,9 @@ APP = """
 
     def run(coroutine):
         return RUNNER.run(coroutine) if RUNNER else asyncio.run(coroutine)
+
+    def ask_in_a_loop(text):
+        return asyncio.run(ask_async(text)) if RUNNER else ask(text)
 """
 TESTS = """
     import asyncio
@@ -48,7 +51,7 @@ TESTS = """
 
     import pytest
 
-    from app import POOL, Loop, ask, ask_async, run
+    from app import POOL, Loop, ask, ask_async, ask_in_a_loop, run
 
     LATE = []
 
@@ -70,6 +73,10 @@ TESTS = """
     @pytest.mark.parametrize("number", [1, 2])
     def test_pool(number):
         list(POOL.map(ask, [f"pool {number}"]))
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_pool_of_loops(number):
+        list(POOL.map(ask_in_a_loop, [f"loop of a pool {number}"]))
 
     def test_tasks():
         async def run():
@@ -124,6 +131,8 @@ CASES = [
     "test_threads",
     "test_pool[0]",
     "test_pool[1]",
+    "test_pool_of_loops[0]",
+    "test_pool_of_loops[1]",
     "test_tasks",
     "test_runner[0]",
     "test_runner[1]",
@@ -160,6 +169,8 @@ def asked(run: tuple[Suite, Evaluation], case: str) -> list[str]:
         ("test_threads", ["thread 0", "thread 1"]),
         ("test_pool[0]", ["pool 1"]),
         ("test_pool[1]", ["pool 2"]),
+        ("test_pool_of_loops[0]", ["loop of a pool 1"]),
+        ("test_pool_of_loops[1]", ["loop of a pool 2"]),
         ("test_tasks", ["task", "to_thread"]),
         ("test_runner[0]", ["runner 1", "runner 1 too"]),
         ("test_runner[1]", ["runner 2", "runner 2 too"]),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from anyio import pytest_plugin
 
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.rollout import Rollout
@@ -445,6 +446,42 @@ def test_async_fixtures_are_no_exception(
 
     assert [rollout.outcome.value for rollout in found.values()] == ["passed", "passed"]
     assert [asked(found[case]) for case in cases] == [(["session"], ["own"])] * 2
+
+
+MARKING = """
+    import inspect
+
+    import pytest
+
+    def pytest_collection_modifyitems(items):
+        for item in items:
+            if inspect.iscoroutinefunction(item.function):
+                item.add_marker(pytest.mark.anyio)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(pytest_plugin, "pytest_collection_finish"), reason="this anyio leaves such items as they are"
+)
+def test_cases_that_get_a_parameter_when_collection_is_over_are_found(
+    build: Build, fork_runner: Runner, server: FakeOpenAI
+) -> None:
+    """anyio gives one to what a conftest has marked."""
+    source = """
+        from app import ask
+
+        async def test_first():
+            ask("own")
+
+        async def test_second():
+            ask("own")
+    """
+    cases = ["test_it.py::test_first[0]", "test_it.py::test_second[0]"]
+
+    found = run(build, fork_runner, {"conftest.py": MARKING, "test_it.py": source}, cases).rollouts
+
+    assert [found[case].outcome.value for case in cases] == ["passed", "passed"]
+    assert [asked(found[case]) for case in cases] == [([], ["own"])] * 2
 
 
 def test_a_fixture_that_cannot_be_set_up_tells_what_it_asked(

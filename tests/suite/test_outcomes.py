@@ -268,13 +268,24 @@ MODEL = """
     import openai
     import pytest
 
-    from app import PROMPT, ask, ask_async, first
+    from app import PROMPT, ask, ask_async, first, messages
 
     def use_tool(**arguments):
         return httpx.post(os.environ["FAKE_URL"] + "/tool", json=arguments)
 
+    async def post(question):
+        async with httpx.AsyncClient() as client:
+            body = {"model": "fake", "messages": messages(question)}
+            return await client.post(os.environ["FAKE_URL"] + "/chat/completions", json=body)
+
     class AppError(Exception):
         pass
+
+    @pytest.fixture(scope="module")
+    def lasting_loop():
+        loop = asyncio.new_event_loop()
+        yield loop
+        loop.close()
 
     @pytest.fixture
     def answer():
@@ -425,6 +436,15 @@ MODEL = """
     def test_the_slower_of_the_same_two_is_cancelled():
         assert asyncio.run(first("one of two", "one of two")) == "something else"
 
+    def test_the_slower_of_two_is_left_open(lasting_loop):
+        async def check(question):
+            assert (await post(question)).json() == "something else"
+
+        async def both():
+            await asyncio.gather(check("never"), check("hello"))
+
+        lasting_loop.run_until_complete(both())
+
     def test_gives_up_after_an_earlier_answer():
         async def run():
             await ask_async("hello")
@@ -508,6 +528,7 @@ MODEL_OUTCOMES = {
     "test_body_and_end_fail": "failed",
     "test_the_slower_of_two_is_cancelled": "failed",
     "test_the_slower_of_the_same_two_is_cancelled": "failed",
+    "test_the_slower_of_two_is_left_open": "failed",
     "test_gives_up_after_an_earlier_answer": "error",
     "test_expects_the_error": "passed",
     "test_a_service_of_its_own_fails": "failed",

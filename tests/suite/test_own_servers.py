@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 
 from pytest_gepa.suite.own_servers import is_own_server
 from pytest_gepa.suite.runner import Runner
+from pytest_gepa.trace.model_calls import without_applications
+from pytest_gepa.trace.trajectory import Call
+from tests.fake_openai import FakeOpenAI
 from tests.suite.world import Build, evaluate, logged
 
 SERVER = """
@@ -38,6 +42,14 @@ SERVER = """
         print(server.server_address[1], flush=True)
         server.serve_forever()
 """
+ASKING = SERVER.replace(
+    "self.send_response(200)",
+    """import httpx
+
+            body = {"model": "fake", "messages": [{"role": "user", "content": said}]}
+            httpx.post(os.environ["FAKE_URL"] + "/chat/completions", json=body, trust_env=False)
+            self.send_response(500)""",
+)
 TESTS = """
     import subprocess
     import sys
@@ -64,6 +76,7 @@ TESTS = """
     def ask(port):
         body = {"model": "desk", "messages": [{"role": "user", "content": "hello"}]}
         reply = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=body, trust_env=False)
+        assert reply.status_code == 200
         return reply.json()["choices"][0]["message"]["content"]
 
     def test_thread(thread, gepa):
@@ -87,6 +100,41 @@ def test_each_candidate_is_asked_anew(
         assert logged(rollout) == text
         (call,) = rollout.trajectory.calls
         assert not call.cached
+
+
+@pytest.mark.parametrize("where", ["thread", "process"])
+def test_an_application_that_asks_a_model_is_none_itself(
+    where: str, build: Build, fork_runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it fails is the case's failure, and it costs nothing where the answer of the model is stored."""
+    case = f"test_desk.py::test_{where}"
+    suite = build({"desk.py": ASKING, "test_desk.py": TESTS}).suite(fork_runner, [case])
+    with FakeOpenAI(lambda request: "hello") as server:
+        monkeypatch.setenv("DESK_PORT", "0")
+        monkeypatch.setenv("FAKE_URL", server.base_url)
+        found = [evaluate(suite).rollouts[case] for _ in range(2)]
+        assert len(server.requests) == 1
+    assert [(rollout.outcome.value, rollout.charged) for rollout in found] == [
+        ("failed", True),
+        ("failed", False),
+    ]
+    for rollout in found:
+        assert {(call.own, call.sent) for call in rollout.trajectory.calls} == {(True, False), (False, True)}
+
+
+def test_what_is_asked_besides_tells_an_application_from_a_model_that_the_test_serves() -> None:
+    own = Call("1", "desk", (), None, own=True)
+    vectors = replace(own, kind="embedding")
+    model = replace(own, own=False)
+
+    def sent(*calls: Call) -> list[bool]:
+        return [call.sent for call in without_applications(calls, {})]
+
+    assert sent(own, own) == [True, True]
+    assert sent(own, model) == [False, True]
+    assert sent(own, replace(model, kind="embedding")) == [True, True]
+    assert sent(own, replace(model, sent=False)) == [True, False]
+    assert sent(vectors, model) == [True, True]
 
 
 def test_the_server_of_a_process_is_its_own_and_of_no_other() -> None:

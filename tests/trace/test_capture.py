@@ -300,6 +300,47 @@ def test_a_request_that_was_given_up_is_not_made_up_for_by_any_answer(
     assert not hung.superseded
 
 
+def test_requests_that_are_left_when_another_was_answered_are_told_from_one_that_hung(
+    library: Any, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody cancels them: `asyncio.gather` ends with the first that fails, and the loop goes on, or goes."""
+    now = [0.0]
+    monkeypatch.setattr(exchange, "clock", lambda: now[0])
+    monkeypatch.setattr("pytest_gepa.trace.recorder.clock", lambda: now[0])
+
+    async def answer(request: Any) -> Any:
+        if b"open" in request.content:
+            await asyncio.Event().wait()
+        return library.Response(200, json=WHOLE)
+
+    async def run() -> tuple[Call, ...]:
+        async with library.AsyncClient(transport=library.MockTransport(answer)) as client:
+            tasks = [asyncio.create_task(client.post(URL, json=ask("open, hung")))]
+            await asyncio.sleep(0)
+            now[0] = 2 * exchange.AT_ONCE
+            tasks.append(asyncio.create_task(client.post(URL, json=ask("open, beside it"))))
+            await asyncio.sleep(0)
+            destroyed = client.post(URL, json=ask("open, destroyed"))
+            destroyed.send(None)
+            await client.post(URL, json=ask("quick"))
+            destroyed.close()
+            tasks.append(asyncio.create_task(client.post(URL, json=ask("open, after it"))))
+            await asyncio.sleep(0)
+            calls = recorder.end().calls
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            return calls
+
+    assert {call.request[-1].content: call.superseded for call in asyncio.run(run())} == {
+        "open, hung": False,
+        "open, beside it": True,
+        "open, destroyed": True,
+        "quick": False,
+        "open, after it": False,
+    }
+
+
 def test_a_hook_that_raises_for_status_is_recorded_with_it(library: Any, recorder: Recorder) -> None:
     transport = library.MockTransport(lambda request: library.Response(404))
     hooks = {"response": [lambda response: response.raise_for_status()]}

@@ -56,3 +56,18 @@ def test_what_another_thread_holds_is_free_in_a_fork(tmp_path: Path, name: str) 
     over.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_is_collected_in_the_midst_of_a_block_may_use_the_recorder() -> None:
+    """As a coroutine that was left in the midst of a request: it gives its number back."""
+    recorder = Recorder()
+    ordinal = recorder.claim("x")
+
+    class Left:
+        def __del__(self) -> None:
+            recorder.release(ordinal)
+
+    left = [Left()]
+    with recorder._lock:
+        left.clear()
+    assert recorder.claim("x").number == 0

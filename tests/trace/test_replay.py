@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-import types
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,10 +57,20 @@ word = sys.stdin.readline().strip()
 if word == "answer":
     place.keep(StoredAnswer(200, "application/json", b"theirs"), is_finished=True)
 if word != "die":
-    place.leave()
+    place.leave(200 if word == "unkept" else None)
     print("landed", flush=True)
     sys.stdin.readline()
 cache.close()
+"""
+WAITING = """
+from pytest_gepa.trace import replay
+genuine = replay.nap
+def nap(seconds):
+    if replay.nap is nap:
+        replay.nap = genuine
+        print("waiting", flush=True)
+    genuine(seconds)
+replay.nap = nap
 """
 
 
@@ -254,22 +264,25 @@ def test_what_an_answer_says_is_looked_at_all_the_same(stores: Stores, said: byt
 # In flight
 
 
-def child(directory: Path) -> subprocess.Popen[str]:
+def child(directory: Path, program: str = CHILD, does: str = "in flight") -> subprocess.Popen[str]:
     """Another process, which has sent the request and waits for a word on how it ends."""
-    command = [sys.executable, "-c", CHILD, str(directory)]
+    command = [sys.executable, "-c", program, str(directory)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "in flight\n"
+    assert hear(process) == does
     return process
+
+
+def hear(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip()
 
 
 def tell(process: subprocess.Popen[str], word: str) -> None:
     assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write(f"{word}\n")
     process.stdin.flush()
     if word != "die":
-        assert process.stdout.readline() == "landed\n"
+        assert hear(process) == "landed"
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -339,7 +352,8 @@ def test_an_answer_that_a_model_thinks_about_for_minutes_is_waited_for(
         if now[0] == 400.0:
             tell(process, "answer")
 
-    monkeypatch.setattr(replay, "time", types.SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
+    monkeypatch.setattr(replay, "nap", sleep)
+    monkeypatch.setattr(replay, "clock", lambda: now[0])
     answer = place(stores).wait(good)
     assert answer is not None
     assert (answer.body, now[0]) == (b"theirs", 400.0)
@@ -385,6 +399,65 @@ def test_an_event_loop_goes_on_while_a_request_waits(stores: Stores, tmp_path: P
     assert answer is not None
     assert answer.body == b"theirs"
     end(process)
+
+
+@needs_locks
+def test_a_wait_ends_though_the_test_has_stopped_the_time(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As freezegun does: the timers of an event loop then never come."""
+    process = child(tmp_path / "cache")
+
+    async def run() -> StoredAnswer | None:
+        waiting = asyncio.ensure_future(place(stores).wait_async(good))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        tell(process, "answer")
+        return await waiting
+
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", lambda: 1.0)
+        patched.setattr(time, "perf_counter", lambda: 1.0)
+        patched.setattr(time, "sleep", lambda seconds: None)
+        answer = asyncio.run(run())
+    assert answer is not None
+    assert answer.body == b"theirs"
+    end(process)
+
+
+@needs_locks
+def test_all_who_wait_for_an_answer_that_is_not_stored_go_at_once(tmp_path: Path) -> None:
+    process = child(tmp_path / "cache")
+    others = [child(tmp_path / "cache", WAITING + CHILD, "waiting") for _ in range(2)]
+    tell(process, "unkept")
+    # Each has sent its request before any of them has ended.
+    assert [hear(other) for other in others] == ["in flight"] * 2
+    for other in others:
+        tell(other, "nothing")
+        end(other)
+    end(process)
+
+
+def test_it_is_told_of_answers_that_are_not_stored_and_of_no_others(
+    stores: Stores, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Flights, "tell_unkept", lambda self, key: told.append(key))
+    guarded = Stores(
+        stores.cache, stores.recording, redact=lambda text: text.replace("sk-secret", "[redacted]")
+    )
+
+    def reply(request: dict[str, Any]) -> Any:
+        said = request["messages"][-1]["content"]
+        others: dict[str, Any] = {"busy": (429, "too fast"), "nothing": {"choices": []}}
+        return others.get(said, said)
+
+    with FakeOpenAI(reply) as server, captured(guarded), library.Client() as client:
+        for said, times in (("hello", 0), ("busy", 0), ("sk-secret", 1), ("nothing", 1)):
+            body = {"model": "m", "messages": [{"role": "user", "content": said}]}
+            client.post(f"{server.base_url}/chat/completions", json=body)
+            assert len(told) == times, said
+            told.clear()
 
 
 @needs_locks

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from pytest_gepa.trace.started_for import started_for
+from pytest_gepa.trace.started_for import context_tells, started_for
 from pytest_gepa.trace.wire import Wire
 
 
@@ -32,7 +32,7 @@ def _run(original: Callable[..., Any]) -> Callable[..., Any]:
         own = getattr(self, "_context", None)
         if context is None and isinstance(own, Context):
             with contextlib.suppress(RuntimeError):  # of one that runs already, which `original` refuses
-                own.run(started_for.set, started_for.get())
+                own.run(started_for.set, started_for.get() if context_tells() else None)
         return original(self, coro, context=context)
 
     return run
