@@ -46,6 +46,10 @@ FAIL_RULES = {
 }
 """What `--gepa-fail-on` may say, by mode; for a check, also against a baseline, `score:X` besides."""
 
+_RUN_NOTHING = {"collectonly": "--collect-only", "setupplan": "--setup-plan", "setuponly": "--setup-only"}
+"""Options of pytest, by the name under which it keeps them, under which no test is run. `--setup-plan` sets the last
+as well."""
+
 
 def resolve(config: pytest.Config) -> Settings:
     """Read and check every setting, and prepare the session for the mode that was asked for.
@@ -168,10 +172,11 @@ def _check_options(config: pytest.Config) -> None:
         may_be_planned = one == "plan" and other not in ("check", "resume")
         if not may_be_planned and {one, other} != {"resume", "optimize"}:
             raise SettingsError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
-    if config.option.collectonly:
-        raise SettingsError(
-            "--collect-only and a gepa mode exclude each other; --gepa-plan shows what would run"
-        )
+    for name, flag in _RUN_NOTHING.items():
+        if getattr(config.option, name, False):
+            raise SettingsError(
+                f"{flag} and a gepa mode exclude each other; --gepa-plan shows what would run"
+            )
     for name, flag in (("usepdb", "--pdb"), ("trace", "--trace")):
         if getattr(config.option, name, False):
             raise SettingsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,3 +58,29 @@ class FakeSuite:
 
     def stop(self) -> None:
         """Nothing runs."""
+
+
+def interrupt_twice(suite: FakeSuite) -> None:
+    """Let Ctrl-C be pressed while a suite runs its first cases, and once more while it is stopped, when the rollout of
+    the first one has just come in.
+    """
+    last: list[Callable[[], None]] = []
+
+    def run(
+        candidate: str,
+        texts: Mapping[str, str],
+        cases: Sequence[str],
+        trial: str,
+        *,
+        on_rollout: Callable[[Rollout], None],
+        **_: Any,
+    ) -> Evaluation:
+        last.append(lambda: on_rollout(suite.run_case(candidate, texts, cases[0], trial)))
+        raise KeyboardInterrupt
+
+    def stop() -> None:
+        for tell in last:
+            tell()
+        signal.raise_signal(signal.SIGINT)
+
+    suite.run, suite.stop = run, stop  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +25,11 @@ from pytest_gepa.report.audit_build import build_audit_result
 from pytest_gepa.report.audit_listing import audit_markdown
 from pytest_gepa.report.audit_result import AuditResult
 from pytest_gepa.report.audit_text import audit_closing
-from pytest_gepa.run.journal import Journal
+from pytest_gepa.run.journal import Journal, read_journal
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_openai import Answer, Body
-from tests.fake_suite import FakeSuite
+from tests.fake_suite import FakeSuite, interrupt_twice
 from tests.harness import ALONE, PROMPT, TIMEOUT, Project, Run, answer_by_rules, no_request, rule
 
 PROMPTS = f"""\
@@ -351,8 +352,10 @@ def ended(tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float
         told.append(made)
 
     made = Audit(plan, {"p": TEXT}, suite, journal, 1, minutes, lambda _: None, tell)  # type: ignore[arg-type]
-    made.run()
-    journal.close()
+    try:
+        made.run()
+    finally:
+        journal.close()
     return made.state
 
 
@@ -484,3 +487,12 @@ def test_a_prompt_that_no_case_uses_is_told(tmp_path: Path):
     result = audit(tmp_path, Functions(["a"], lambda *_: (1.0, "x"), {"a": ()}))
     assert result.prompts[0].users == 0
     assert states(result) == ["unnoticed"] * 3
+
+
+def test_a_second_ctrl_c_while_an_audit_stops_does_not_lose_what_was_paid_for(tmp_path: Path):
+    suite, usual = Functions(["a", "b"], lambda *_: (1.0, "x")), signal.getsignal(signal.SIGINT)
+    interrupt_twice(suite)
+    with pytest.raises(KeyboardInterrupt):
+        ended(tmp_path, suite)
+    assert [one["record"] for one in read_journal(tmp_path / "journal.jsonl")] == ["rollout"]
+    assert signal.getsignal(signal.SIGINT) is usual

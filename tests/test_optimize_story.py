@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gepa.errors import SetupError
+from pytest_gepa.optimize.evaluator import MOST_SILENT
 from pytest_gepa.reflect.model import ReflectionModel
 from pytest_gepa.report.build import build_result
 from pytest_gepa.run.clock import ConfirmCut
 from pytest_gepa.run.crew import Crew
-from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.run.replay_order import RecordedCrew
+from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.condense import KEPT_BYTES
 from tests.optimize_world import PROMPT, TODAY, World, add_words
 
@@ -364,3 +367,115 @@ def test_a_step_that_fails_before_the_model_in_every_trial_is_no_store(tmp_path:
 
     world.suite.run_case = run
     assert world.run(tmp_path, trials=3).unconfirmed == ""
+
+
+# Servers that are gone for a while
+
+
+def let_fail(world: World, is_down: Callable[[str, str, str], bool]) -> None:
+    """Have rollouts end as where no server answers: those of which a text, a case and a trial say so."""
+    usual = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        found = usual(candidate, texts, case, trial)
+        if not is_down(texts[PROMPT], case, trial):
+            return found
+        trajectory = replace(found.trajectory, failure="ConnectionError: no route")
+        return replace(found, outcome=Outcome.error, score=None, trajectory=trajectory)
+
+    world.suite.run_case = run
+
+
+@pytest.mark.parametrize(("trials", "down"), [(1, 0), (3, 0), (3, 2)])
+@pytest.mark.parametrize("is_one_side", [False, True])
+def test_a_confirm_run_confirms_nothing_when_a_trial_of_it_gives_no_evidence(
+    trials: int, down: int, is_one_side: bool, tmp_path: Path
+) -> None:
+    world = World(EVERY)
+    let_fail(
+        world,
+        lambda text, case, trial: trial.endswith(f"/confirm/{down}") and (text == TODAY or not is_one_side),
+    )
+    state = world.run(tmp_path, trials=trials)
+    result = build_result("run", state, world.cases, 0, "none")
+    assert (result.verdict, result.reason) == (
+        "not confirmed",
+        f"the run was stopped in its confirm run: no case gave evidence in trial {down + 1}; the first failure: "
+        "ConnectionError: no route",
+    )
+    assert {len(side) for side in state.confirm.values()} == {(down + 1) * len(EVERY)}
+
+
+def test_a_few_cases_that_are_tried_more_often_may_end_in_trouble(tmp_path: Path) -> None:
+    class Marked(World):
+        @property
+        def cases(self) -> list[Case]:
+            return [replace(case, trials=2 if case.id == "date-0" else 1) for case in super().cases]
+
+    world = Marked(EVERY)
+    let_fail(world, lambda text, case, trial: trial.endswith("/confirm/1"))
+    assert world.run(tmp_path, trials=1).is_confirmed
+
+
+def test_a_baseline_of_which_half_is_trouble_ends_the_run_before_anything_is_edited(tmp_path: Path) -> None:
+    world = World({**EVERY, "idle": "Do"})
+    let_fail(world, lambda text, case, trial: case.startswith("date") or case == "unit-0")
+    told = "5 of 9 cases ended in trouble under today's prompts"
+    with pytest.raises(SetupError, match=f"{told}: ConnectionError: no route; .*--gepa-resume goes on"):
+        world.run(tmp_path)
+    assert {asked.texts[PROMPT] for asked in world.suite.asked} == {TODAY}
+    result = build_result("run", world.state, world.cases, 0, "none")
+    assert (result.verdict, result.reason) == (
+        "not confirmed",
+        f"the run was stopped before its confirm run: {told}",
+    )
+
+
+@pytest.mark.parametrize(("words", "down"), [(EVERY, 3), ({"date-0": "date", "unit-0": "unit"}, 1)])
+def test_a_few_cases_in_trouble_are_left_out_of_the_search(
+    words: Mapping[str, str], down: int, tmp_path: Path
+) -> None:
+    world = World(words)
+    lost = list(words)[:down]
+    let_fail(world, lambda text, case, trial: case in lost)
+    assert world.run(tmp_path).is_confirmed
+
+
+def new_each_time(text: str, lacking: Sequence[str], attempt: int) -> str:
+    return f"{add_words(text, lacking, attempt)}- remark {len(text)} {attempt}\n"
+
+
+def test_a_search_whose_server_has_gone_is_ended_and_gone_on_with(tmp_path: Path) -> None:
+    world = World(EASY, new_each_time)
+    let_fail(world, lambda text, case, trial: text != TODAY)
+    told = "3 evaluations in a row gave no evidence"
+    with pytest.raises(SetupError, match=f"{told}: ConnectionError: no route; .*--gepa-resume goes on"):
+        world.run(tmp_path, trials=1)
+    assert world.state.stopped == told
+    edited = [asked for asked in world.suite.asked if asked.texts[PROMPT] != TODAY and asked.cases]
+    assert len(edited) == MOST_SILENT
+    again = World(EASY, new_each_time)
+    (tmp_path / "again").mkdir()
+    events = [(record["type"], record["event"]) for record in world.records("event")]
+    order = [
+        f"{kind} {event['candidate' if kind == 'Evaluated' else 'proposal']}"
+        for kind, event in events
+        if kind in ("Evaluated", "Reflected")
+    ]
+    assert again.run(tmp_path / "again", trials=1, crew=RecordedCrew(order, tells_late=False)).is_confirmed
+
+
+def test_edits_under_which_nothing_is_collected_end_no_search(tmp_path: Path) -> None:
+    world = World(EASY, new_each_time)
+    usual = world.suite.run_case
+
+    def run(candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
+        found = usual(candidate, texts, case, trial)
+        if texts[PROMPT] == TODAY:
+            return found
+        return replace(found, outcome=Outcome.vanished, score=None)
+
+    world.suite.run_case = run
+    state = world.run(tmp_path)
+    assert state.search_ended
+    assert sum(decision.kind == "rejected" for decision in state.decisions) > MOST_SILENT

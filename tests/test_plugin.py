@@ -468,8 +468,9 @@ def test_a_plan_needs_no_key(project: Project):
     assert project.pytest(*PLAN, env=NO_KEY).code == 0
 
 
-def test_a_flag_that_excludes_a_run(project: Project):
-    assert "--collect-only" in usage_error(project.optimize("--collect-only"))
+@pytest.mark.parametrize("flag", ["--collect-only", "--setup-plan", "--setup-only"])
+def test_a_flag_that_excludes_a_run(project: Project, flag: str):
+    assert f"gepa: {flag} and a gepa mode exclude each other" in usage_error(project.optimize(flag))
 
 
 @pytest.mark.parametrize("flag", ["--pdb", "--trace"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -19,12 +20,14 @@ from pytest_gepa.errors import ResumeError
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run.history import read_history
 from pytest_gepa.run.journal import Journal
-from pytest_gepa.run.recording import UNFINISHED
+from pytest_gepa.run.recording import IN_RUN, UNFINISHED
 from pytest_gepa.run.resume import EarlierRun, find_earlier
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.charges import Charge
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.cache import ResponseCache
+from pytest_gepa.trace.keys import stored_key
+from pytest_gepa.trace.stored import StoredAnswer
 from tests.check_world import world_settings
 from tests.fake_openai import Answer, Body, FakeOpenAI
 from tests.harness import (
@@ -32,6 +35,7 @@ from tests.harness import (
     Project,
     Run,
     answer_by_rules,
+    cases_of,
     new_project,
     no_request,
     propose_one_rule,
@@ -247,6 +251,54 @@ def test_a_confirm_run_that_was_cut_off_is_gone_on_with(project: Project) -> Non
     assert second.result["p_value"] == whole.result["p_value"]
 
 
+AT_ONCE = """\
+from pytest_gepa.suite import evaluate
+
+evaluate.BACKOFF_SECONDS = evaluate.OUTAGE_SECONDS = (0.0, 0.0)
+"""
+DOWN: Answer = (503, {"error": {"message": "out of order"}})
+
+
+@pytest.mark.thorough
+def test_a_confirm_run_whose_server_had_gone_is_gone_on_with(project: Project) -> None:
+    world = project.world
+    world.reflect = propose_one_rule
+    project.write({"conftest.py": AT_ONCE})
+    whole = project.copy("whole").optimize("--gepa-trials=1")
+    searched = len(whole.task_requests) - 2 * len(cases_of())
+    world.task = lambda request: DOWN if len(world.task_requests) > searched else answer_by_rules(request)
+    first = project.optimize("--gepa-trials=1")
+    assert (first.code, first.result["verdict"]) == (0, "not confirmed"), first.everything
+    assert "no case gave evidence in trial 1; the first failure: " in first.result["reason"]
+    world.task = answer_by_rules
+    second = resume(project)
+    assert second.result["verdict"] == "proven", second.everything
+    assert not second.reflections
+    assert second.result["p_value"] == whole.result["p_value"]
+
+
+@pytest.mark.thorough
+def test_a_baseline_in_which_the_server_was_down_is_made_good_before_anything_is_edited(
+    project: Project,
+) -> None:
+    world, lost = project.world, {f"{kind}: {word}" for kind, word in cases_of()[:10]}
+
+    def task(request: Body) -> Answer:
+        return DOWN if request["messages"][1]["content"] in lost else answer_by_rules(request)
+
+    world.reflect = propose_one_rule
+    project.write({"conftest.py": AT_ONCE})
+    world.task = task
+    first = project.optimize("--gepa-trials=1")
+    assert first.code == pytest.ExitCode.USAGE_ERROR, first.everything
+    assert "10 of 12 cases ended in trouble under today's prompts: " in first.err
+    assert (first.result["verdict"], first.reflections) == ("not confirmed", [])
+    world.task = answer_by_rules
+    second = resume(project)
+    assert (second.code, second.result["verdict"]) == (0, "proven"), second.everything
+    assert second.result["resumed"]["paid"] == first.result["spent"]["rollouts"]
+
+
 @pytest.mark.thorough
 def test_with_several_cases_in_flight_nothing_is_paid_for_twice_either(project: Project) -> None:
     cut_off(project, 2, project.interrupt)
@@ -330,7 +382,7 @@ def begun(root: Path, name: str = "2026-11-22-1", **changed: Any) -> Journal:
     directory.mkdir(parents=True)
     journal = Journal(directory / "journal.jsonl", str)
     about: dict[str, Any] = {
-        "run": f"{name}.abcd",
+        "run": f"{changed.get('resumes') or name}.abcd",
         "settings": settings_of(),
         "cases": [Case("t.py::a", "t.py::a", "def a(): ..."), Case("t.py::b", "t.py::b")],
         "components": {PROMPT: "Do it.\n"},
@@ -545,6 +597,71 @@ def test_one_that_went_on_with_another_has_paid_for_what_both_have(tmp_path: Pat
     assert find_earlier(tmp_path, "2026-11-22-1").directory_name == "2026-11-22-2"
 
 
+def left(journal: Journal, *candidates: str) -> None:
+    """Results of the search, as they came in."""
+    for candidate in candidates:
+        journal.write("event", type="Evaluated", event={"candidate": candidate})
+
+
+def test_the_course_is_that_of_the_newer_run_where_that_had_a_winner(tmp_path: Path) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    left(first, "a", "b", "c")
+    first.close()
+    second = begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1")
+    left(second, "a", "d")
+    second.write("confirm", winner="d", rivals=[], trials=1)
+    second.close()
+    assert find_earlier(tmp_path).history.course == ("Evaluated a", "Evaluated d")
+
+
+def test_the_course_is_that_of_the_older_run_where_only_that_had_a_winner(tmp_path: Path) -> None:
+    first = begun(tmp_path, "2026-11-22-1")
+    left(first, "a")
+    first.write("event", type="Closing", event={"reason": "the 2 minutes are over"})
+    first.write("confirm", winner="a", rivals=[], trials=1)
+    first.close()
+    second = begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1")
+    left(second, "a", "b", "c")
+    second.close()
+    assert find_earlier(tmp_path).history.course == ("Evaluated a", "Closing the 2 minutes are over")
+
+
+@pytest.mark.parametrize("name", ["", "2026-11-23-1"])
+def test_a_clock_that_was_set_back_between_two_runs_hides_neither(tmp_path: Path, name: str) -> None:
+    first = begun(tmp_path, "2026-11-23-1")
+    rollout(first, "a", charged=True)
+    first.close()
+    second = begun(tmp_path, "2026-11-22-5", resumes="2026-11-23-1")
+    rollout(second, "b", charged=True)
+    second.close()
+    found = find_earlier(tmp_path, name)
+    assert (found.directory_name, found.paid) == ("2026-11-22-5", 2)
+
+
+@pytest.mark.parametrize("name", ["", "2026-11-22-1", "2026-11-22-2"])
+def test_runs_of_which_each_went_on_with_the_other_are_read_once_each(tmp_path: Path, name: str) -> None:
+    """As where the first was deleted, and another one had its number then."""
+    for number, other in ((1, 2), (2, 1)):
+        journal = begun(
+            tmp_path, f"2026-11-22-{number}", run="2026-11-22-1.aaaa", resumes=f"2026-11-22-{other}"
+        )
+        rollout(journal, str(number), charged=True)
+        journal.close()
+    assert find_earlier(tmp_path, name).paid == 2
+
+
+def test_a_run_that_has_the_number_of_one_that_was_deleted_is_not_taken_for_that(tmp_path: Path) -> None:
+    for number, about in ((1, {"run": "2026-11-22-1.aaaa"}), (2, {"run": "2026-11-22-1.bbbb"})):
+        resumes = "2026-11-22-1" * (number == 2)
+        journal = begun(tmp_path, f"2026-11-22-{number}", resumes=resumes, **about)
+        rollout(journal, str(number), charged=True)
+        journal.close()
+    for name in ("2026-11-22-1", "2026-11-22-2"):
+        found = find_earlier(tmp_path, name)
+        assert (found.directory_name, found.paid) == (name, 1)
+    assert find_earlier(tmp_path).directory_name == "2026-11-22-2"
+
+
 def test_where_another_has_come_to_its_end_with_it_a_run_is_done(tmp_path: Path) -> None:
     ended(tmp_path, "2026-11-22-1", "not confirmed")
     ended(tmp_path, "2026-11-22-2", "proven", resumes="2026-11-22-1")
@@ -684,6 +801,66 @@ def test_answers_that_cannot_be_copied_are_not_bought_again_in_silence(tmp_path:
     store = ResponseCache(tmp_path / "free")
     earlier.give_answers(store)
     assert store.lack() == ""
+
+
+def run_directory(root: Path, name: str) -> Path:
+    return root / ".gepa/runs" / name
+
+
+def keep_answer(directory: Path) -> None:
+    """Store an answer as a run does that goes on."""
+    store = ResponseCache(directory / UNFINISHED)
+    store.put("k", b"v")
+    store.close()
+
+
+def given(found: EarlierRun, place: Path, key: str = "k") -> bytes | None:
+    """The answer that a run has from the one that it resumes."""
+    store = ResponseCache(place)
+    found.give_answers(store)
+    answer = store.get(key)
+    store.close()
+    return answer
+
+
+def test_answers_are_found_behind_a_run_that_died_before_it_had_them(tmp_path: Path) -> None:
+    begun(tmp_path, "2026-11-22-1").close()
+    keep_answer(run_directory(tmp_path, "2026-11-22-1"))
+    begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1").close()
+    found = find_earlier(tmp_path)
+    assert found.directory_name == "2026-11-22-2"
+    assert given(found, tmp_path / "store") == b"v"
+    found.drop_answers()
+    assert not list(tmp_path.glob(f".gepa/runs/*/{UNFINISHED}"))
+
+
+def test_a_run_that_died_while_it_copied_answers_hides_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(source: Path, target: Path, **_: Any) -> None:
+        target.mkdir()
+        (target / "cache.db").write_bytes(b"half of it")
+        raise SystemExit
+
+    begun(tmp_path, "2026-11-22-1").close()
+    keep_answer(run_directory(tmp_path, "2026-11-22-1"))
+    first = find_earlier(tmp_path)
+    begun(tmp_path, "2026-11-22-2", resumes="2026-11-22-1").close()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", die)
+        with pytest.raises(SystemExit):
+            given(first, run_directory(tmp_path, "2026-11-22-2") / UNFINISHED)
+    assert given(find_earlier(tmp_path), tmp_path / "store") == b"v"
+
+
+def test_the_answers_of_a_recording_are_given_as_well(tmp_path: Path) -> None:
+    begun(tmp_path, "2026-11-22-1").close()
+    answers = run_directory(tmp_path, "2026-11-22-1") / IN_RUN / "answers"
+    answers.mkdir(parents=True)
+    line = {"key": "k", "trial": "search/0", "number": 0, "status": 200, "content_type": "", "text": "v"}
+    (answers / "search-0.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    found = given(find_earlier(tmp_path), tmp_path / "store", stored_key("k", "search/0", 0))
+    assert found == StoredAnswer(200, "", b"v").encode()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pytest_gepa.evolve.candidate import candidate_id, seed_candidate
 from pytest_gepa.prompts.pieces import WHOLE, Cut
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.inherit import modelless
+from pytest_gepa.run.interrupts import undisturbed
 from pytest_gepa.run.journal import Journal, rollout_fields
 from pytest_gepa.run.kept_answers import run_again, settled
 from pytest_gepa.run.shared_budget import SharedBudget
@@ -133,8 +134,10 @@ class Audit:
                 self._run_all(self._ablations())
             self.state.is_finished = True
         except BaseException:
-            self._suite.stop()
-            self._crew.keep_waiting()
+            # A second Ctrl-C comes easily while children end; what was paid for must not be lost by it.
+            with undisturbed():
+                self._suite.stop()
+                self._crew.keep_waiting()
             raise
 
     def _today(self, cases: tuple[str, ...], number: int) -> _Work:

@@ -209,7 +209,8 @@ class Search:
         active = len(self.pool.ledger.active)
         self._work.say("baseline", self.seed, f"{active} cases gave evidence", self.mean(self.seed))
         if self.pool.ledger.solved(self.seed.id):
-            self._work.finish("every case passes already" if active else "no case gave evidence")
+            every = "every case" if active == len(self.pool.ledger.cases) else "every case that gave evidence"
+            self._work.finish(f"{every} passes already" if active else "no case gave evidence")
         elif not self.pool.ledger.workable(self.seed.id):
             self._work.finish("no failing case uses a prompt")
         # First run what was in use before on every case: a child of the seed that has no gate to pass.

@@ -16,6 +16,7 @@ from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields, attempt_fields, rollout_fields
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.shared_budget import SharedBudget
+from pytest_gepa.run.unreached import first_failure
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.own_answers import ENOUGH, NOT_CONFIRMED, asks_nothing_more
@@ -113,12 +114,32 @@ class ConfirmRun:
                 )
             if state.confirm_stopped:
                 return
-            if self._are_no_draws([candidate.id for candidate, _ in sides], trial):
+            names = [candidate.id for candidate, _ in sides]
+            if why := self._gave_no_evidence(names, trial):
+                state.confirm_stopped = why
+                return
+            if self._are_no_draws(names, trial):
                 state.unconfirmed = NOT_CONFIRMED
                 return
         if cut is not None:  # a replay has no more rounds than the run had that it replays
             self._heed_cut(cut, trials)
         state.is_confirmed = True
+
+    def _gave_no_evidence(self, candidates: Sequence[str], trial: int) -> str:
+        """Why nothing can be learned of a trial, "" where something can.
+
+        Nothing can where on a side every case ended in trouble that has given evidence before and goes by a prompt. No
+        prompt is to blame then, and what was not compared must not be taken for alike.
+        """
+        ledger = self._state.search.pool.ledger
+        telling = [case for case in ledger.active if case not in ledger.inherited]
+        for name in candidates:
+            side = self._state.confirm[name]
+            runs = [side[case, trial] for case in telling if (case, trial) in side]
+            # Where a few cases alone are run so often, as their markers say, their trouble may be their own.
+            if 2 * len(runs) > len(telling) and all(run.outcome.is_trouble for run in runs):
+                return f"no case gave evidence in trial {trial + 1}; the first failure: {first_failure(runs)}"
+        return ""
 
     def _are_no_draws(self, candidates: Sequence[str], trial: int) -> bool:
         """Whether trials repeat what the application has kept of the search, or of an earlier trial: enough of them in

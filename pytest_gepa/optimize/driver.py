@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from pytest_gepa.cost.prices import usd
-from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver
+from pytest_gepa.errors import OutOfMoney, ReflectionError, ReflectionOver, SetupError
 from pytest_gepa.evolve.tasks import (
     Closing,
     Decision,
@@ -40,10 +40,10 @@ from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields
-from pytest_gepa.run.unreached import why_unreached
+from pytest_gepa.run.unreached import why_too_little, why_unreached
 from pytest_gepa.settings import DEFAULT_CONCURRENCY
 from pytest_gepa.suite.evaluate import Suite
-from pytest_gepa.suite.rollout import Case
+from pytest_gepa.suite.rollout import Case, Rollout
 
 T = TypeVar("T")
 
@@ -197,7 +197,16 @@ class SearchDriver:
         if decision.kind in ("accepted", "rejected") and candidate is not None:
             self._menus.heed_child(candidate, gained=decision.kind == "accepted")
         self._screen.decision(decision, self._state)
-        if decision.kind == "baseline" and (reason := why_unreached(self._state.baseline(self._cases))):
+        if decision.kind == "baseline":
+            self._heed_baseline(self._state.baseline(self._cases))
+
+    def _heed_baseline(self, rollouts: Sequence[Rollout]) -> None:
+        """End what is in vain, before a reflection is paid for. Raises `SetupError` where a server was down, say, and
+        the search would go by what is left of the suite.
+        """
+        if reason := why_too_little(rollouts):
+            raise SetupError(reason)
+        if reason := why_unreached(rollouts):
             self._tell(GivenUp(reason))
 
     def _begin(self, task: Task) -> None:

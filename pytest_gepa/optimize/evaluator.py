@@ -27,7 +27,8 @@ from pytest_gepa.run.stale_copies import (
     with_doubts_settled,
     without_effect,
 )
-from pytest_gepa.suite.charges import Allowance, charge
+from pytest_gepa.run.unreached import first_failure
+from pytest_gepa.suite.charges import NO_ROOM, Allowance, charge
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
@@ -44,6 +45,9 @@ def search_trial(number: int) -> str:
 
 LIKENESS_BYTES = 8_000
 """Of a failure, so much is enough to tell which others are like it."""
+
+MOST_SILENT = 3
+"""After so many evaluations in a row in which every case ended in an error or a timeout, the search is ended."""
 
 TEXT_BYTES = 1_000
 """Of a case's own text."""
@@ -78,6 +82,7 @@ class Evaluator:
         self._sees_no_call = False
         self._trials: dict[tuple[str, str], list[Rollout]] = {}
         self._copies: set[str] = set()
+        self._silent = 0
 
     def run(self, task: Evaluate) -> Evaluated:
         """Run the cases of a task that have to be run. Blocks; what comes meanwhile is told to the crew."""
@@ -99,7 +104,9 @@ class Evaluator:
             rollouts = {**rollouts, **known}
             self._look_for_copies(task, rollouts.values())
             self._look_for_calls(rollouts.values())
-        elif task.purpose == "gate":
+        else:
+            self._crew.tell(partial(self._heed_silence, tuple(rollouts.values())))
+        if task.purpose == "gate":
             self._look_for_effect(task.candidate, rollouts)
         arrived = seen_to_arrive(rollouts.values())
         results = {
@@ -110,6 +117,23 @@ class Evaluator:
         self._tell_of_stop(evaluation)
         results.update({case: self._as_under_parent(rollout, arrived) for case, rollout in inherited.items()})
         return Evaluated(task.candidate.id, results)
+
+    def _heed_silence(self, rollouts: Iterable[Rollout]) -> None:
+        """End the search where no server answers any more: edits would be given up for what is no fault of theirs. Runs
+        in the deciding thread.
+
+        That nothing is collected under an edit may be its own doing, and what was not run tells nothing.
+        """
+        runs = [one for one in rollouts if one.trajectory.failure != NO_ROOM]
+        if not runs:
+            return
+        is_silent = all(one.outcome in (Outcome.error, Outcome.timeout) for one in runs)
+        self._silent = self._silent + 1 if is_silent else 0
+        if self._silent == MOST_SILENT:
+            raise SetupError(
+                f"{MOST_SILENT} evaluations in a row gave no evidence: {first_failure(runs)}; when that is mended, "
+                "--gepa-resume goes on"
+            )
 
     def _look_for_copies(self, task: Evaluate, baseline: Collection[Rollout]) -> None:
         """Refuse prompts of which the code reads copies, before a reflection model is paid for edits that have no
@@ -200,7 +224,8 @@ class Evaluator:
         """The rollouts that need not be run: their result cannot differ from one that is there."""
         candidate, search = task.candidate, self._state.search
         parents = [search.candidates[parent] for parent in candidate.parents]
-        spared = untouched(candidate, parents, self._state.standing, self._cases, task.cases)
+        used = search.pool.ledger.uses
+        spared = untouched(candidate, parents, self._state.standing, self._cases, task.cases, used)
         if spared:
             self._crew.tell(partial(self._keep_inherited, candidate, spared))
         return {**spared, **modelless(search.seed, self._state.standing, self._cases, task.cases)}

@@ -40,7 +40,20 @@ if TYPE_CHECKING:
 RETRIES = 4
 """How often the SDK tries again on 408, 409, 429, 5xx and lost connections, backing off."""
 
+PAUSES = (15.0, 30.0, 60.0)
+"""Seconds before it is asked once more, when all tries of the SDK have failed as the server is busy or gone: one that
+is started anew takes as long."""
+
 OVER = "the search has ended"
+
+_USED_UP = b"insufficient_quota"
+"""In OpenAI's answers when there is no money left."""
+
+_UNREACHED = "is the base URL right, and the server up?"
+
+
+class ServerGone(ReflectionError):
+    """The server cannot be reached."""
 
 
 class ContextTooLong(ReflectionError):
@@ -85,6 +98,7 @@ class ReflectionModel:
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
         self._asked: Counter[str] = Counter()
+        self._is_reached = False
         self._is_over = threading.Event()
 
     @property
@@ -179,6 +193,21 @@ class ReflectionModel:
             place.leave()
 
     def _send(self, body: dict[str, Any]) -> StoredAnswer:
+        """What comes of a request in the end. A server that was never reached is not waited for: its address is wrong."""
+        for pause in PAUSES:
+            try:
+                answer = self._try(body)
+            except ServerGone:
+                if not self._is_reached:
+                    raise
+            else:
+                if not _is_passing(answer):
+                    return answer
+            if self._is_over.wait(pause):
+                raise ReflectionOver(OVER)
+        return self._try(body)
+
+    def _try(self, body: dict[str, Any]) -> StoredAnswer:
         import openai
 
         if self._is_over.is_set():
@@ -195,9 +224,11 @@ class ReflectionModel:
         except openai.APITimeoutError as error:
             mend = f"no answer within {self.settings.timeout:g} s, {RETRIES + 1} times"
             raise ReflectionError(self._message(error, mend)) from error
+        except openai.APIConnectionError as error:
+            raise ServerGone(self._message(error, _UNREACHED)) from error
         except (openai.OpenAIError, ValueError) as error:
-            mend = "is the base URL right, and the server up?"
-            raise ReflectionError(self._message(error, mend)) from error
+            raise ReflectionError(self._message(error, _UNREACHED)) from error
+        self._is_reached = True
         content_type = response.headers.get("content-type", "").lower()
         return StoredAnswer(response.status_code, content_type, response.content)
 
@@ -252,10 +283,10 @@ class ReflectionModel:
             401: self._key_mend(),
             403: f"the key may not use this model: {self._key_mend()}",
             404: "check the model's name (--gepa-reflection-model, GEPA_REFLECTION_MODEL) and the base URL",
-            429: f"its rate limit or quota is used up, {RETRIES + 1} tries; lower --gepa-concurrency",
+            429: f"its rate limit or quota is used up, {_tries(answer)} tries; lower --gepa-concurrency",
         }
         other = (
-            f"the server failed, {RETRIES + 1} tries" if answer.status >= 500 else "it refuses the request"
+            f"the server failed, {_tries(answer)} tries" if answer.status >= 500 else "it refuses the request"
         )
         return self._message(_said(answer), mends.get(answer.status, other))
 
@@ -284,6 +315,21 @@ class ReflectionModel:
 
 def _is_good(answer: StoredAnswer) -> bool:
     return answer.status == 200 and chat.is_complete(answer.body)
+
+
+def _is_passing(answer: StoredAnswer) -> bool:
+    """Whether a server is too busy, or out of order, which may be otherwise in a while: an account without money stays
+    so.
+    """
+    if answer.status == 429:
+        return _USED_UP not in answer.body
+    # To some servers it is their own failure that a model takes no system message.
+    return answer.status >= 500 and not refuses_system_role(answer)
+
+
+def _tries(answer: StoredAnswer) -> int:
+    """How often a request was sent that has come to such an answer."""
+    return (RETRIES + 1) * (len(PAUSES) + 1 if _is_passing(answer) else 1)
 
 
 def _said(answer: StoredAnswer) -> str:

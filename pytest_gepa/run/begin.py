@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa import __version__
-from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.run.answers import RunAnswers, answers_place
 from pytest_gepa.run.directory import name_in_trials, new_run_directory
 from pytest_gepa.run.journal import Journal
@@ -95,7 +95,7 @@ def begin_run(
             run=run,
             settings=replace(settings, rootdir=Path(), prompts_base=Path()),
             cases=cases,
-            components={component.id: component.text for component in components},
+            components=todays_texts(components),
             reflection_model=reflection_model,
             resumes=earlier.directory_name if earlier else "",
             **about,

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from pytest_gepa.run.interrupts import heard_by, undisturbed
 
-
 Result = TypeVar("Result")
 
 

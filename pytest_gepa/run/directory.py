@@ -29,16 +29,19 @@ def state_directory(rootdir: Path) -> Path:
 
 
 def new_run_directory(rootdir: Path, today: date) -> Path:
-    """Make `.gepa/runs/<YYYY-MM-DD>-<n>` with the lowest free n, mode 0700.
+    """Make `.gepa/runs/<YYYY-MM-DD>-<n>`, mode 0700, with an n above those of the day's other runs: by its name it is
+    the newest, and what is told of a run that was deleted among them is not taken for this one's.
 
     Raises `GepaError` where it cannot be made.
     """
     runs = state_directory(rootdir) / "runs"
     with _writable(runs):
         runs.mkdir(mode=0o700, exist_ok=True)
-        number = 1
+        day = today.isoformat()
+        taken = (path.name.removeprefix(f"{day}-") for path in runs.glob(f"{day}-*"))
+        number = 1 + max((int(one) for one in taken if one.isdecimal()), default=0)
         while True:
-            directory = runs / f"{today.isoformat()}-{number}"
+            directory = runs / f"{day}-{number}"
             try:
                 directory.mkdir(mode=0o700)
             except FileExistsError:
@@ -61,7 +64,7 @@ def _writable(directory: Path) -> Iterator[None]:
 def name_in_trials(directory: Path) -> str:
     """The name of a run in those of its trials, which no other run has.
 
-    A directory's own name is free again when the directory is deleted; what is in the cache must not be taken for this
+    The name of a directory may be given once more when that is deleted; what is in the cache must not be taken for this
     run's.
     """
     return f"{directory.name}.{secrets.token_hex(4)}"

@@ -7,6 +7,7 @@ So a run that was interrupted, or whose process died, loses nothing but what was
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import Any
 from pytest_gepa import __version__
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.errors import ResumeError
-from pytest_gepa.prompts.components import Component
+from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.history import RunHistory, read_history
 from pytest_gepa.run.journal import cleaned, is_being_written, read_journal
@@ -40,13 +41,20 @@ class EarlierRun:
     """A run that is resumed.
 
     `usd` is what it and those that it went on with have cost at most; where `usd_is_least` they may have cost more: a
-    run that wrote no result tells nothing of that, and one that met calls of unknown cost a part.
+    run that wrote no result tells nothing of that, and one that met calls of unknown cost a part. `older` are the
+    directories of those that it went on with, newest first.
     """
 
     directory: Path
     history: RunHistory
     usd: float = 0.0
     usd_is_least: bool = False
+    older: tuple[Path, ...] = ()
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """Its own directory, and those of the runs that it went on with, newest first."""
+        return (self.directory, *self.older)
 
     @property
     def directory_name(self) -> str:
@@ -99,24 +107,32 @@ class EarlierRun:
     def give_answers(self, store: ResponseCache) -> None:
         """Put its answers into a store that is new: that of the run that goes on. What it lacks is asked for again.
 
-        Raises `ResumeError` where they cannot be copied: what is told to be there would be paid for again.
+        They are there whole or not at all: a part of them, from a run that died while it copied them, would hide the
+        others from whoever goes on with that. Raises `ResumeError` where they cannot be copied: what is told to be
+        there would be paid for again.
         """
-        unfinished = self.directory / UNFINISHED
-        if unfinished.is_dir():
-            try:
-                # Each answer that the run uses is stored by it: what the earlier one lacked it does not.
-                shutil.copytree(unfinished, store.directory, ignore=shutil.ignore_patterns(LACKING))
-            except OSError as error:
-                raise ResumeError(
-                    f"{self.directory_name}: its answers cannot be copied to {store.directory}, so that they would be "
-                    f"paid for again: {error}"
-                ) from error
-        elif (self.directory / IN_RUN).is_dir():
-            load_answers(self.directory / IN_RUN, store)
+        # A recording is whole; what it was made of may be gone in part.
+        every = (one / name for one in self.directories for name in (IN_RUN, UNFINISHED))
+        answers = next((place for place in every if place.is_dir()), None)
+        if answers is None:
+            return
+        aside = store.directory.with_name(f"{store.directory.name}.new")
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            _copy(answers, aside)
+            os.replace(aside, store.directory)
+        except OSError as error:
+            raise ResumeError(
+                f"{self.directory_name}: its answers cannot be copied to {store.directory}, so that they would be "
+                f"paid for again: {error}"
+            ) from error
 
     def drop_answers(self) -> None:
-        """Remove the answers of this run: the one that went on with it has come to its end, and recorded its own."""
-        shutil.rmtree(self.directory / UNFINISHED, ignore_errors=True)
+        """Remove the answers of this run and of those that it went on with: the one that went on with it has come to
+        its end, and recorded its own.
+        """
+        for directory in self.directories:
+            shutil.rmtree(directory / UNFINISHED, ignore_errors=True)
 
     def as_it_began(self, settings: Settings, typed: Callable[[str], bool]) -> Settings:
         """The settings with those that shape a run as they were when it began; `typed` says which are on the command
@@ -152,7 +168,7 @@ class EarlierRun:
         redact: Callable[[str], str],
     ) -> None:
         """Raise `ResumeError` where cases or prompts are not those with which the run began."""
-        texts = {component.id: component.text for component in components}
+        texts = todays_texts(components)
         before, now = self.history.about["components"], _written("components", texts, redact)
         self._tell("prompt", before, now, "give the same --gepa-prompts, and the prompts as they were")
         before, now = self.history.about["ancestor"], _written("ancestor", ancestor, redact)
@@ -200,21 +216,33 @@ def find_earlier(rootdir: Path, name: str = "") -> EarlierRun:
         raise ResumeError(
             f"there is no optimization {name!r} in {runs} that can be resumed; newest: {newest}"
         )
-    followed = {head["resumes"]: run for run, head in known.items() if run in found and head.get("resumes")}
+    # A name that is taken once more, as the directory that had it is gone, is that of another run.
+    before = {
+        run: one
+        for run in found
+        if (one := str(known[run].get("resumes"))) in found and known[one].get("run") == known[run].get("run")
+    }
+    followed = {one: run for run, one in before.items()}
     if name:
-        while name in followed:
-            name = followed[name]  # what was paid for since counts as well
-        return _read(found, name)
+        newest = _chain(followed, name)[-1]  # what was paid for since counts as well
+        return _read(found, _chain(before, newest))
     trouble: ResumeError | None = None
-    for run in reversed(found):
-        if run in followed:
-            continue
+    newest_first = list(found)[::-1]
+    for run in [one for one in newest_first if one not in followed] or newest_first:
         try:
-            return _read(found, run)
+            return _read(found, _chain(before, run))
         except ResumeError as error:
             trouble = trouble or error
     assert trouble is not None
     raise trouble
+
+
+def _chain(next_of: Mapping[str, str], name: str) -> list[str]:
+    """A run, the next one from it, and so on, each once."""
+    chain = [name]
+    while (one := next_of.get(chain[-1], name)) not in chain:
+        chain.append(one)
+    return chain
 
 
 def head_of(journal: Path) -> Mapping[str, Any]:
@@ -233,7 +261,9 @@ def is_stored(head: Mapping[str, Any]) -> bool:
     return (settings.get("mode"), settings.get("replay")) == ("optimize", "auto")
 
 
-def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
+def _read(found: Mapping[str, Path], chain: Sequence[str]) -> EarlierRun:
+    """A run with what is known of those that it went on with, which come behind it in the chain."""
+    name, *rest = chain
     journal = found[name] / "journal.jsonl"
     if is_being_written(journal):
         raise ResumeError(f"{name} is still going on")
@@ -243,17 +273,40 @@ def _read(found: Mapping[str, Path], name: str) -> EarlierRun:
         raise ResumeError(f"{name} has come to its end ({verdict}), there is nothing to resume; {_ANEW}")
     usd, is_least = history.cost
     # One that went on with another, and was cut off before it was as far, does not tell of all that was paid for.
-    before = str(history.about.get("resumes", ""))
-    if before in found and run_age(before) < run_age(name):
-        older = _read(found, before)
+    older = _read(found, rest) if rest else None
+    if older is not None:
+        further = _further(history, older.history)
         history = replace(
             history,
-            order=max(history.order, older.history.order, key=len),
+            order=further.order,
             charges=_together(older.history.charges, history.charges),
-            is_decided=history.is_decided or older.history.is_decided,
+            is_decided=further.is_decided,
         )
         usd, is_least = usd + older.usd, is_least or older.usd_is_least
-    return EarlierRun(found[name], history, usd, is_least)
+    return EarlierRun(found[name], history, usd, is_least, older.directories if older else ())
+
+
+def _further(newer: RunHistory, older: RunHistory) -> RunHistory:
+    """Of two runs, of which the newer one has taken over from the older, the one whose course counts: one that had
+    chosen its winner, the newer one if both had, else the one that came further.
+    """
+    if newer.is_decided or (not older.is_decided and len(newer.order) >= len(older.order)):
+        return newer
+    return older
+
+
+def _copy(answers: Path, store: Path) -> None:
+    """Make a store of the answers of a run, of either form. Raises `OSError` where it cannot be written."""
+    if answers.name == UNFINISHED:
+        # Each answer that the run uses is stored by it: what the earlier one lacked it does not.
+        shutil.copytree(answers, store, ignore=shutil.ignore_patterns(LACKING))
+        return
+    store.mkdir(mode=0o700, parents=True)
+    loaded = ResponseCache(store)
+    try:
+        load_answers(answers, loaded)
+    finally:
+        loaded.close()
 
 
 def can_go_on(history: RunHistory) -> bool:

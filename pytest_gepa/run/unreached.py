@@ -1,4 +1,6 @@
-"""Runs in which no case has reached a model: a setting is wrong, and no prompt could mend that."""
+"""Runs in which no case has reached a model, or too few: a setting is wrong, or a server down, and no prompt could mend
+that.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ from pytest_gepa.trace.model_calls import is_to_model
 
 UNREACHED = "no case reached a model"
 REASON_BYTES = 300
+FEW = 2
+"""So many cases may end in trouble in a suite of any size, a case that always takes too long among them."""
 _PLACE = re.compile(r"\S.{0,400}?:\d+: (\w+)")
 _OF_A_CHECK = ("AssertionError", "Failed")
 """How pytest names what an assert raises, and `pytest.fail`."""
@@ -47,6 +51,21 @@ def why_unreached(rollouts: Sequence[Rollout]) -> str:
     if any(one.outcome is Outcome.passed and one.reads for one in rollouts):
         return ""
     return f"{UNREACHED}; the first failure: {first_failure(failed)}"
+
+
+def why_too_little(rollouts: Sequence[Rollout]) -> str:
+    """Why a baseline tells too little to search by, "" if it does not, or tells nothing at all.
+
+    That is where at least half of the cases ended in trouble that may pass, as when a server was down for a while.
+    """
+    lost = [one for one in rollouts if not one.outcome.is_final]
+    told = sum(one.outcome.is_evidence for one in rollouts)
+    if not told or len(lost) <= FEW or len(lost) < told:
+        return ""
+    return (
+        f"{len(lost)} of {len(lost) + told} cases ended in trouble under today's prompts: {first_failure(lost)}; when "
+        "that is mended, --gepa-resume goes on"
+    )
 
 
 def _is_of_a_check(rollout: Rollout) -> bool:

@@ -59,12 +59,15 @@ def capture_calls(
     def not_stored(why: str) -> None:
         recorder.add_problem(f"answers are not stored, and are paid for again: {why}")
 
-    def not_recorded(why: str) -> None:
-        recorder.add_problem(f"answers are not recorded, nor found in the recording: {why}")
+    def note_lack(why: str) -> None:
         if kept is not None:
             kept.note_lack(why)
 
-    kept = ResponseCache(Path(recording), not_recorded) if recording else None
+    def not_recorded(why: str) -> None:
+        recorder.add_problem(f"answers are not recorded, nor found in the recording: {why}")
+        note_lack(why)
+
+    kept = ResponseCache(Path(recording), not_recorded, note_lack) if recording else None
 
     capture.install(
         recorder,

@@ -6,14 +6,14 @@ import itertools
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_gepa.codec import from_json
 from pytest_gepa.errors import ReplayError
-from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.prompts.components import Component, by_file, compose
 from pytest_gepa.suite.case_values import check_names, check_values
 from pytest_gepa.suite.charges import Allowance, Before, Charges, charge
 from pytest_gepa.suite.condensed import condensed
@@ -32,6 +32,12 @@ LOG_CHARACTERS = 4_000
 TOLD_MISSING = 10
 TOLD_PROBLEMS = 20
 BACKOFF_SECONDS = (1.0, 5.0)
+
+OUTAGE_SECONDS = (20.0, 60.0)
+"""In place of these where the server itself has gone: one that is started anew takes as long."""
+
+OUTAGE_CASES = 3
+"""It has gone if an evaluation of so many cases, or more, ended in errors alone, though a model had answered before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ class Suite:
         self._problems: dict[str, None] = {}
         self._values: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._is_reached = False
 
     @property
     def is_replay(self) -> bool:
@@ -147,20 +154,27 @@ class Suite:
         check_names(names, self._names)
         check_values({case: known.values for case, known in self.cases.items()}, self._values, names)
         final = dict(first)
-        for pause in BACKOFF_SECONDS[:RETRIES]:
+        for usual, longer in zip(BACKOFF_SECONDS[:RETRIES], OUTAGE_SECONDS[:RETRIES], strict=True):
             again = [case for case, rollout in final.items() if _is_retried(rollout) and case not in spared]
             if not again or self._stopping.is_set() or not allowance.reserve(len(again)):
                 break
-            if any(final[case].outcome is Outcome.error for case in again):
-                self._stopping.wait(pause)
+            if any(_may_pass(final[case]) for case in again):
+                self._stopping.wait(longer if self._is_down(final.values()) else usual)
             results = self._attempt(candidate, texts, again, trial, max(1, concurrency // 4), hears, final)
             allowance.settle(len(again), sum(rollout.charged for rollout in results.values()))
             final.update(results)
+        self._is_reached = self._is_reached or any(map(_has_answer, final.values()))
         for rollout in final.values():
             if _is_retried(rollout):
                 on_rollout(rollout)
         self._check_recorded(final.values())
         return Evaluation(final, {case: rollout.charged for case, rollout in first.items()})
+
+    def _is_down(self, rollouts: Collection[Rollout]) -> bool:
+        """Whether the server is to blame for the rollouts of an evaluation, and is worth waiting for."""
+        is_large = len(rollouts) >= OUTAGE_CASES
+        may_be_back = self._is_reached and not self.is_replay
+        return may_be_back and is_large and all(one.outcome is Outcome.error for one in rollouts)
 
     def _check_recorded(self, rollouts: Iterable[Rollout]) -> None:
         missing = [(rollout, why) for rollout in rollouts if (why := _missing(rollout))]
@@ -222,7 +236,8 @@ class Suite:
             if message["event"] == "rollout":
                 keep(from_json(Rollout, message["rollout"]))
             elif message["event"] == "lost":
-                keep(_lost(job, message["case"], Outcome(message["outcome"]), message["reason"]))
+                outcome, has_begun = Outcome(message["outcome"]), message.get("begun", True)
+                keep(_lost(job, message["case"], outcome, message["reason"], has_begun=has_begun))
             elif message["event"] == "broken":
                 broken.append(message["reason"])
             elif message["event"] == "values":
@@ -243,7 +258,7 @@ class Suite:
             reason = broken[0] if broken else self._last_words(job)
             outcome = Outcome.vanished if broken else Outcome.crashed
             for case in missing:
-                keep(_lost(job, case, outcome, reason))
+                keep(_lost(job, case, outcome, reason, has_begun=True))
         return {case: results[case] for case in cases if case in results}
 
     def _last_words(self, job: Job) -> str:
@@ -264,11 +279,9 @@ class Suite:
     ) -> Job:
         around = self._around
         name = f"job-{next(self._numbers)}"
-        by_path: dict[Path, dict[str, str]] = {}
-        for id, component in self.components.items():
-            by_path.setdefault(component.path, {})[id] = texts[id]
+        inside = by_file(self.components.values())
         prompts = tuple(
-            PromptFile.of(str(path), by_path[path], data)
+            PromptFile.of(str(path), {one.id: texts[one.id] for one in inside[path]}, data)
             for path, data in compose(self.components.values(), texts).items()
         )
         files = dict.fromkeys(map(file_of, cases))
@@ -302,6 +315,16 @@ def _is_retried(rollout: Rollout) -> bool:
     return not rollout.outcome.is_final
 
 
+def _has_answer(rollout: Rollout) -> bool:
+    """Whether it shows that a model answers."""
+    return rollout.outcome.is_evidence and rollout.shows_model
+
+
+def _may_pass(rollout: Rollout) -> bool:
+    """Whether its trouble may pass in a while: that of a server, or of a system that allowed no process to begin it."""
+    return rollout.outcome is Outcome.error or (rollout.outcome is Outcome.crashed and not rollout.charged)
+
+
 def _missing(rollout: Rollout) -> str:
     """Which request of a rollout was not sent, "" if there was none; one at import ends the whole collection."""
     lines = rollout.trajectory.failure.splitlines()
@@ -311,8 +334,8 @@ def _missing(rollout: Rollout) -> str:
     return next(told, "") if rollout.outcome is Outcome.vanished else ""
 
 
-def _lost(job: Job, case: str, outcome: Outcome, reason: str) -> Rollout:
-    """The rollout of a case without a result. It counts as charged: its requests may have been paid for."""
+def _lost(job: Job, case: str, outcome: Outcome, reason: str, *, has_begun: bool) -> Rollout:
+    """The rollout of a case without a result. One that has begun counts as charged: its requests may be paid for."""
     return Rollout(
         candidate=job.candidate,
         case=case,
@@ -320,5 +343,5 @@ def _lost(job: Job, case: str, outcome: Outcome, reason: str) -> Rollout:
         outcome=outcome,
         score=None,
         trajectory=Trajectory(failure=Redactor(job.environ, job.redact).redact(reason)),
-        charged=outcome is not Outcome.vanished,
+        charged=has_begun and outcome is not Outcome.vanished,
     )

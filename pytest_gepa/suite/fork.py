@@ -16,12 +16,13 @@ from typing import Any
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.errors import RunnerError
+from pytest_gepa.suite.descendants import descendants, end_all
 from pytest_gepa.suite.forkserver import MESSAGE_BYTES
 from pytest_gepa.suite.job import Channel, Job
-from pytest_gepa.suite.places import Claim, Limit, PlacesHere
+from pytest_gepa.suite.places import Claim, Limit
 from pytest_gepa.suite.runner import Emit, child_environment, new_python, with_package
-from pytest_gepa.suite.supervise import STARTUP_SECONDS, Supervisor
-from pytest_gepa.suite.worker_name import name_of
+from pytest_gepa.suite.supervise import STARTUP_SECONDS
+from pytest_gepa.suite.worker_sessions import WorkerSessions
 
 
 class ForkRunner:
@@ -40,7 +41,7 @@ class ForkRunner:
         self._loading: _Server | None = None
         self._retired: list[_Server] = []
         self._sessions: set[ForkedSession] = set()
-        self._supervisors: set[Supervisor] = set()
+        self._each = WorkerSessions(self._open)
         self._has_learned = False
         self._collect_each = False
         self._stopped = False
@@ -54,26 +55,7 @@ class ForkRunner:
         if not self._collect_each and self._run_session(job, emit, limit):
             return
         self._collect_each = True
-        each = replace(job, forking="never")
-
-        def spawn(_siblings: Sequence[Channel], place: int) -> ForkedSession:
-            return self._open(replace(each, environ={**each.environ, **name_of(job, place)}))
-
-        places = PlacesHere(limit)
-        supervisor = Supervisor(
-            spawn=spawn,
-            workers=job.concurrency,
-            timeout=job.timeout,
-            emit=lambda message: self._hand_on(message, emit),
-            places=places,
-        )
-        self._supervisors.add(supervisor)
-        try:
-            if not self._stopped:
-                supervisor.run(job.cases)
-        finally:
-            self._supervisors.discard(supervisor)
-            places.close()
+        self._each.run(job, lambda message: self._hand_on(message, emit), limit)
 
     def stop(self) -> None:
         """End every child at once, and start none any more."""
@@ -81,8 +63,7 @@ class ForkRunner:
         loading = self._loading
         if loading is not None:  # imports may take minutes, and whoever waits for them holds the lock
             loading.kill()
-        for supervisor in list(self._supervisors):
-            supervisor.stop()
+        self._each.stop()
         for session in list(self._sessions):
             session.kill()
 
@@ -105,7 +86,8 @@ class ForkRunner:
         except OSError as error:  # of a system that allows no more processes, for now
             for case in job.cases:
                 reason = f"no session could be forked: {error}"
-                emit({"event": "lost", "case": case, "outcome": "crashed", "reason": reason})
+                told = {"event": "lost", "case": case, "outcome": "crashed", "reason": reason, "begun": False}
+                emit(told)
             return True
         claim = limit.claim(lambda number: session.channel.send({"places": number}))
         try:
@@ -118,6 +100,7 @@ class ForkRunner:
                 elif can_fork and not claim.hear(message):
                     self._hand_on(message, emit)
         except TimeoutError:
+            session.kill()
             reason = f"the child session was silent for {_patience(job):g} seconds"
             if can_fork:
                 emit({"event": "broken", "reason": reason})
@@ -228,9 +211,12 @@ class ForkedSession:
         self.channel.send(to_json(job))
 
     def kill(self) -> None:
-        """End the session and its workers at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """End the session and its workers at once, and what their cases have started: another case may need the port
+        that a server there holds.
+        """
+        started = descendants(self.pid)  # before those are gone by which they are known
+        self._end_group()
+        end_all(started)
 
     def end(self) -> None:
         """End the session and forget it."""
@@ -238,10 +224,16 @@ class ForkedSession:
         self.channel.close()
 
     def reap(self) -> str:
-        """The server waits for its children; here only the fact is known."""
-        self.kill()
+        """The server waits for its children; here only the fact is known. What has left the group may be meant to
+        stay, where the session has ended by itself.
+        """
+        self._end_group()
         self.siblings.discard(self)
         return "ended unexpectedly"
+
+    def _end_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
 
 class _Server:

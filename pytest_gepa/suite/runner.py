@@ -30,9 +30,10 @@ class Runner(Protocol):
     def run(self, job: Job, emit: Emit, limit: Limit) -> None:
         """Run a job to its end, handing on the events of its sessions. Every process of cases takes a place of `limit`.
 
-        Events are `rollout`, `lost` (a case whose process gave no result, with `outcome` and `reason`), `broken` (a
-        session that could not collect), `stray` (calls to a model that belong to no case) and `problems` (what could
-        not be recorded, in words). Blocks; several jobs may run at once, each in a thread of its own.
+        Events are `rollout`, `lost` (a case whose process gave no result, with `outcome` and `reason`, and with `begun`
+        as false where no process had come to it), `broken` (a session that could not collect), `stray` (calls to a
+        model that belong to no case) and `problems` (what could not be recorded, in words). Blocks; several jobs may
+        run at once, each in a thread of its own.
         """
 
     def stop(self) -> None:

@@ -7,17 +7,16 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_gepa.codec import to_json
+from pytest_gepa.suite.descendants import descendants, end_all
 from pytest_gepa.suite.job import Channel, Job, encode_line
-from pytest_gepa.suite.places import Limit, PlacesHere
+from pytest_gepa.suite.places import Limit
 from pytest_gepa.suite.runner import Emit, new_python, with_package
-from pytest_gepa.suite.supervise import Supervisor, describe_exit
-from pytest_gepa.suite.worker_name import name_of
+from pytest_gepa.suite.supervise import describe_exit
+from pytest_gepa.suite.worker_sessions import WorkerSessions
 
 
 class SpawnRunner:
@@ -25,37 +24,21 @@ class SpawnRunner:
 
     def __init__(self, temp: Path) -> None:
         self._temp = temp
-        self._running: set[Supervisor] = set()
-        self._stopped = False
+        self._sessions = WorkerSessions(self._start)
 
     def run(self, job: Job, emit: Emit, limit: Limit) -> None:
         """Run a job to its end."""
-        each = replace(job, forking="never")
-
-        def spawn(_siblings: Sequence[Channel], place: int) -> SpawnedWorker:
-            named = replace(each, environ={**each.environ, **name_of(job, place)})
-            return SpawnedWorker(named, self._temp / f"{job.id}.log")
-
-        places = PlacesHere(limit)
-        supervisor = Supervisor(
-            spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit, places=places
-        )
-        self._running.add(supervisor)
-        try:
-            if not self._stopped:
-                supervisor.run(job.cases)
-        finally:
-            self._running.discard(supervisor)
-            places.close()
+        self._sessions.run(job, emit, limit)
 
     def stop(self) -> None:
         """End every child at once, and start none any more."""
-        self._stopped = True
-        for supervisor in list(self._running):
-            supervisor.stop()
+        self._sessions.stop()
 
     def close(self) -> None:
         """Nothing is held between jobs."""
+
+    def _start(self, job: Job) -> SpawnedWorker:
+        return SpawnedWorker(job, self._temp / f"{job.id}.log")
 
 
 class SpawnedWorker:
@@ -102,14 +85,21 @@ class SpawnedWorker:
         sock.close()
 
     def kill(self) -> None:
-        """End the process at once, and what it started."""
+        """End the process at once, and what it started, in whatever group."""
+        started = descendants(self._process.pid)  # before those are gone by which they are known
+        self._end_group()
+        end_all(started)
+
+    def reap(self) -> str:
+        """Wait for the end of the process and tell in words how it ended; a thread of it may not let it end. What has
+        left the group may be meant to stay, where the process has ended by itself.
+        """
+        self._end_group()
+        return describe_exit(self._process.wait())
+
+    def _end_group(self) -> None:
         with contextlib.suppress(OSError):
             if hasattr(os, "killpg"):
                 os.killpg(self._process.pid, 9)
             else:
                 self._process.kill()
-
-    def reap(self) -> str:
-        """Wait for the end of the process and tell in words how it ended; a thread of it may not let it end."""
-        self.kill()
-        return describe_exit(self._process.wait())

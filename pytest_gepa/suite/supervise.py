@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pytest_gepa.suite.descendants import descendants
+from pytest_gepa.suite.descendants import descendants, end_all
 from pytest_gepa.suite.job import Channel
 from pytest_gepa.suite.places import Places
 
@@ -59,7 +59,8 @@ class Supervisor:
     place; it raises `OSError` where the system allows no more processes. `timeout` is the silence in seconds after
     which a worker is ended: every case makes it speak twice. While a fixture is set up that outlives the case it may
     be silent as long as while it starts: whatever case comes first would pay for all that share it. `emit` gets the
-    workers' rollouts and other news, and for a case without a result `{"event": "lost", "case", "outcome", "reason"}`.
+    workers' rollouts and other news, and for a case without a result `{"event": "lost", "case", "outcome", "reason",
+    "begun"}`, the last of which says whether a process had taken it.
     """
 
     def __init__(
@@ -100,10 +101,10 @@ class Supervisor:
             self._selector.close()
         for case in self._queue:
             if self._broken:
-                self._lose(case, "vanished", self._broken)
+                self._lose(case, "vanished", self._broken, begun=False)
             else:
                 reason = f"no worker process could be started for this case{self._refused}"
-                self._lose(case, "crashed", reason)
+                self._lose(case, "crashed", reason, begun=False)
 
     def stop(self) -> None:
         """End the workers and start no more; `run` then returns. May be called from another thread."""
@@ -200,9 +201,11 @@ class Supervisor:
         if post.assigned:
             case = post.assigned.popleft()
             if post.timed_out:
-                self._lose(case, "timeout", f"no answer within {self._silence(post):g} seconds")
+                reason = f"no answer within {self._silence(post):g} seconds"
+                self._lose(case, "timeout", reason, begun=True)
             else:
-                self._lose(case, "crashed", post.broken or f"the process that ran the case {how}")
+                reason = post.broken or f"the process that ran the case {how}"
+                self._lose(case, "crashed", reason, begun=True)
             self._queue.extendleft(reversed(post.assigned))
         if not post.has_worked:
             self._stillborn += 1
@@ -218,9 +221,10 @@ class Supervisor:
             post.worker.kill()
         return post.worker.reap()
 
-    def _lose(self, case: str, outcome: str, reason: str) -> None:
+    def _lose(self, case: str, outcome: str, reason: str, *, begun: bool) -> None:
         if not self._stopping:
-            self._emit({"event": "lost", "case": case, "outcome": outcome, "reason": reason})
+            told = {"event": "lost", "case": case, "outcome": outcome, "reason": reason, "begun": begun}
+            self._emit(told)
 
 
 @dataclass(frozen=True)
@@ -260,9 +264,7 @@ class ForkedWorker:
 
         A group of its own, by which they could be told, would not be ended with the session's.
         """
-        for pid in [self.pid, *descendants(self.pid)]:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        end_all([self.pid, *descendants(self.pid)])
 
     def reap(self) -> str:
         """Wait for the end of the process and tell in words how it ended."""

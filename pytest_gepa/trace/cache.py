@@ -26,6 +26,10 @@ LACKING = "lacking"
 """The file beside the answers of a run that tells why some of them may not be there."""
 
 _TIMEOUT = 10.0
+"""Seconds that a database is waited for which another process is writing to, by each use of it."""
+
+TRIES = 6
+"""So often it is tried to store an answer, which has been paid for, each time for as long as that."""
 
 
 def true_time(_clock: Callable[[], float] = time.time) -> float:
@@ -51,15 +55,23 @@ class ResponseCache:
 
     The database is opened at the first use, so that a process may fork before; a child that inherits an open
     one opens its own. When it cannot be opened, or fails for good, `broken` says why and nothing is stored or
-    found any more; `on_break` is told why, once. `flights` are the requests whose answers are awaited for it.
+    found any more; `on_break` is told why, once. `on_drop` is told why an answer was not stored, and others may be.
+    `flights` are the requests whose answers are awaited for it.
     """
 
-    def __init__(self, directory: Path, on_break: Callable[[str], None] = lambda why: None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        on_break: Callable[[str], None] = lambda why: None,
+        on_drop: Callable[[str], None] = lambda why: None,
+    ) -> None:
         self.directory = directory
         self._on_break = on_break
+        self._on_drop = on_drop
         self.broken = ""
         self.flights = Flights(directory / "flights")
         self._lock = ForkLock()
+        self._dropped = ""
         self._database: Any = None
         self._pid = 0
         self._inherited: list[Any] = []
@@ -71,7 +83,16 @@ class ResponseCache:
 
     def put(self, key: str, value: bytes) -> None:
         """Store bytes under a key, in place of any before; dropped when the database is busy for too long."""
-        self._use(lambda database: database.keep(key, value))
+
+        def keep(database: Any) -> bool:
+            database.keep(key, value)
+            return True
+
+        for _ in range(TRIES):
+            if self._use(keep) or self.broken:
+                return
+        self._dropped = "the database was busy for too long"
+        self._on_drop(self._dropped)
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """All keys and bytes that are of our making, by key."""
@@ -92,7 +113,7 @@ class ResponseCache:
             noted = (self.directory / LACKING).read_text(encoding="utf-8") or "no room to say why"
         except OSError:
             noted = ""
-        return self.broken or noted
+        return self.broken or self._dropped or noted
 
     def figures(self) -> CacheFigures | None:
         """What is stored; None when the database cannot be read."""

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+import openai
 import pytest
 
 from pytest_gepa.cost.meter import Meter
@@ -33,6 +35,7 @@ Serve = Callable[[Callable[[Body], Answer]], tuple[FakeOpenAI, ReflectionModel]]
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.setattr(model_module, "RETRIES", 1)
+    monkeypatch.setattr(model_module, "PAUSES", ())
     opened: list[Any] = []
 
     def start(reply: Callable[[Body], Answer]) -> tuple[FakeOpenAI, ReflectionModel]:
@@ -233,6 +236,72 @@ def test_an_answer_after_a_retry_is_an_answer(serve: Serve) -> None:
     answers = iter([error(500, "hiccup"), "ok"])
     _, model = serve(lambda request: next(answers))
     assert model.ask(MESSAGES).text == "ok"
+
+
+def test_a_server_that_is_busy_or_out_of_order_for_a_while_is_asked_once_more_later(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "PAUSES", (0.0, 0.0))
+    answers = iter([*[error(503, "starting")] * 2, *[error(429, "busy")] * 2, "ok", *[error(500, "no")] * 6])
+    server, model = serve(lambda request: next(answers))
+    assert model.ask(MESSAGES).text == "ok"
+    assert len(server.requests) == 5
+    with pytest.raises(ReflectionError, match="the server failed, 6 tries"):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 11
+
+
+def test_nobody_waits_for_an_account_to_be_filled(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "PAUSES", (600.0,))
+    used_up = (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}})
+    _, model = serve(lambda request: used_up)
+    with pytest.raises(ReflectionError, match="quota is used up, 2 tries"):
+        model.ask(MESSAGES)
+
+
+def test_a_server_that_has_gone_is_waited_for_and_one_that_was_never_there_is_not(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "PAUSES", (0.0, 0.0))
+    server, model = serve(lambda request: "ok")
+    connected, is_there = model._connected, iter([False, True, False, False, True, False, False, False])
+
+    def connect() -> Any:
+        if not next(is_there):
+            raise openai.APIConnectionError(request=httpx.Request("POST", server.base_url))
+        return connected()
+
+    monkeypatch.setattr(model, "_connected", connect)
+    with pytest.raises(ReflectionError, match="is the base URL right"):
+        model.ask(MESSAGES)
+    assert [model.ask(MESSAGES).text for _ in range(2)] == ["ok", "ok"]
+    with pytest.raises(ReflectionError, match="is the base URL right"):
+        model.ask(MESSAGES)
+    assert (len(server.requests), list(is_there)) == (2, [])
+
+
+def test_a_model_that_takes_no_system_message_is_not_waited_for(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "PAUSES", (600.0,))
+    refusal = error(500, "Jinja Exception: System role not supported")
+    _, model = serve(lambda request: refusal if len(request["messages"]) == 2 else "ok")
+    assert model.ask(MESSAGES).text == "ok"
+
+
+def test_when_the_search_is_over_nobody_waits_for_the_server(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "PAUSES", (600.0,))
+
+    def fail(request: Body) -> Answer:
+        model.end()
+        return error(503, "overloaded")
+
+    server, model = serve(fail)
+    with pytest.raises(ReflectionOver, match="the search has ended"):
+        model.ask(MESSAGES)
+    assert len(server.requests) == 2
 
 
 def test_a_server_that_is_not_there_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

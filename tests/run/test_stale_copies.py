@@ -43,13 +43,19 @@ def test_a_process_that_opens_a_file_and_sends_it_reads_no_copy(how: dict[str, A
 
 def test_a_case_that_may_have_kept_a_text_from_an_earlier_one_is_run_alone() -> None:
     assert stale_copies(with_doubts_settled([LINT, KEPT], lambda cases: {"sent": SENT}), ["p"]) == ["p"]
-    loader = with_doubts_settled([LINT, KEPT], lambda cases: {case: rollout(case, OLD, uses=("p",), reads=("p",)) for case in cases})
+    loader = with_doubts_settled(
+        [LINT, KEPT], lambda cases: {case: rollout(case, OLD, uses=("p",), reads=("p",)) for case in cases}
+    )
     assert [run.case for run in loader] == ["lint", "kept", "kept"]
     assert not stale_copies(loader, ["p"])
 
 
 def test_nothing_is_run_alone_where_nothing_is_in_doubt() -> None:
-    assert with_doubts_settled([LINT, KEPT, SENT], lambda cases: pytest.fail(str(cases))) == [LINT, KEPT, SENT]
+    assert with_doubts_settled([LINT, KEPT, SENT], lambda cases: pytest.fail(str(cases))) == [
+        LINT,
+        KEPT,
+        SENT,
+    ]
 
 
 @pytest.mark.parametrize("new", [OLD + "Be brief.\n", OLD.replace("FRU", "fruit")])

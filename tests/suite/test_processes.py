@@ -280,7 +280,7 @@ def test_one_whose_teardown_does_not_end_is_ended(build: Build, monkeypatch: pyt
 @ON_LINUX
 @pytest.mark.parametrize("way", ["", ", start_new_session=True"], ids=["its group", "a group of its own"])
 def test_a_process_that_takes_too_long_is_ended_with_those_it_has_started(
-    build: Build, fork_runner: Runner, way: str
+    build: Build, usual_runner: Runner, way: str
 ) -> None:
     tests = f"""
         import socket, subprocess, threading, time
@@ -306,7 +306,7 @@ def test_a_process_that_takes_too_long_is_ended_with_those_it_has_started(
     """
     cases = ["test_it.py::test_hangs", "test_it.py::test_needs_the_port"]
 
-    found = evaluate(build({"test_it.py": tests}).suite(fork_runner, cases, timeout=3.0))
+    found = evaluate(build({"test_it.py": tests}).suite(usual_runner, cases, timeout=3.0))
 
     assert outcomes(found) == {"test_hangs": "timeout", "test_needs_the_port": "passed"}
 

@@ -20,7 +20,7 @@ from tests.suite.world import PRELOAD, PROMPT, Build, Project, Purse, evaluate, 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 
 WAITING = """
-    import os, urllib.request
+    import os, subprocess, urllib.request
     from pathlib import Path
 
     import pytest
@@ -29,6 +29,8 @@ WAITING = """
 
     @pytest.mark.parametrize("number", range(4))
     def test_waits(number):
+        started = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        (PIDS / f"{started.pid}").touch()
         (PIDS / f"{os.getpid()}").touch()
         (PIDS / f"{os.getppid()}").touch()
         urllib.request.urlopen(os.environ["FAKE_URL"] + "/chat/completions", b"{}")
@@ -96,7 +98,7 @@ def test_stop_ends_every_child_and_the_evaluation_returns_what_it_has(
     thread.join(60)
 
     assert [evaluation.rollouts for evaluation in results] == [{}]
-    assert len(pids) >= 2
+    assert len(pids) >= 4
     assert all(has_ended(descriptor) for descriptor in descriptors)
     for descriptor in descriptors:
         os.close(descriptor)
@@ -216,7 +218,7 @@ def test_a_preloaded_module_that_reads_a_prompt_is_dropped_with_those_that_impor
 
 
 SLOW_LIBRARY = """
-    import os, urllib.request
+    import os, subprocess, urllib.request
 
     urllib.request.urlopen(os.environ["FAKE_URL"] + "/chat/completions", b"{}")
 """

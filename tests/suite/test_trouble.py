@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa.codec import to_json
 from pytest_gepa.suite import evaluate as evaluate_module
 from pytest_gepa.suite import fork, supervise
 from pytest_gepa.suite.evaluate import Evaluation
-from pytest_gepa.suite.job import Channel
+from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.places import Limit, PlacesHere
-from pytest_gepa.suite.rollout import Rollout
+from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.runner import Runner
 from pytest_gepa.suite.supervise import Supervisor
-from tests.suite.world import Build, Project, Purse, evaluate, outcomes
+from tests.suite.world import PROMPT, Build, Project, Purse, evaluate, outcomes
 
 PATIENCE = 3.0
 """Seconds for a case: enough to pass on a busy machine, and less than a fixture of `SLOW_TO_SET_UP` takes."""
@@ -232,7 +233,8 @@ def refuse(_place: int) -> _Silent:
 
 def test_cases_that_no_process_could_be_started_for_are_told_why() -> None:
     reason = "no worker process could be started for this case: [Errno 11] too many processes"
-    assert supervised(refuse, ["one", "two"]) == [lost(case, "crashed", reason) for case in ("one", "two")]
+    told = [lost(case, "crashed", reason, begun=False) for case in ("one", "two")]
+    assert supervised(refuse, ["one", "two"]) == told
 
 
 def test_where_the_system_refuses_more_processes_those_that_work_do_the_rest() -> None:
@@ -263,8 +265,8 @@ def supervised(
     return told
 
 
-def lost(case: str, outcome: str, reason: str) -> Mapping[str, Any]:
-    return {"event": "lost", "case": case, "outcome": outcome, "reason": reason}
+def lost(case: str, outcome: str, reason: str, *, begun: bool = True) -> Mapping[str, Any]:
+    return {"event": "lost", "case": case, "outcome": outcome, "reason": reason, "begun": begun}
 
 
 class _Silent:
@@ -413,6 +415,77 @@ def test_trouble_is_not_tried_again_when_the_allowance_refuses(flaky: Project, f
     assert (flaky.temp / "always").read_text() == "x"
     assert (purse.asked, purse.settled) == ([2], [])
     assert len(heard) == 3
+
+
+def test_what_no_process_has_begun_costs_nothing_and_is_tried_again(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_to_fork(job: Job) -> fork.ForkedSession:
+        raise BlockingIOError(11, "too many processes")
+
+    waited, attempts = list[float](), list[Rollout]()
+    project = build({"test_it.py": "def test_one(): pass\ndef test_two(): pass\n"})
+    runner, purse = fork.ForkRunner(project.temp, (), []), Purse(rollouts=10)
+    monkeypatch.setattr(runner, "_fork", refuse_to_fork)
+    suite = project.suite(runner, ["test_it.py::test_one", "test_it.py::test_two"])
+    monkeypatch.setattr(suite._stopping, "wait", waited.append)
+
+    evaluation = suite.run(
+        "candidate",
+        {component.id: component.text for component in suite.components.values()},
+        list(suite.cases),
+        "search/0",
+        allowance=purse,
+        on_rollout=lambda _: None,
+        on_attempt=attempts.append,
+    )
+
+    assert outcomes(evaluation) == {"test_one": "crashed", "test_two": "crashed"}
+    told = {rollout.trajectory.failure for rollout in evaluation.rollouts.values()}
+    assert told == {"no session could be forked: [Errno 11] too many processes"}
+    assert not any(evaluation.charged.values())
+    assert (attempts, purse.settled) == ([], [(2, 0), (2, 0)])
+    assert waited == list(evaluate_module.BACKOFF_SECONDS)
+
+
+class Scripted:
+    """A runner whose jobs end as told, one after the other, all cases of a job alike."""
+
+    def __init__(self, *ends: str) -> None:
+        self._ends = iter(ends)
+
+    def run(self, job: Job, emit: Callable[[Mapping[str, Any]], None], limit: Limit) -> None:
+        outcome = Outcome(next(self._ends))
+        score = 1.0 if outcome is Outcome.passed else None
+        for case in job.cases:
+            rollout = Rollout(job.candidate, case, job.trial, outcome, score, uses=(PROMPT,))
+            emit({"event": "rollout", "rollout": to_json(rollout)})
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(
+    ("ends", "cases", "is_waited_for"),
+    [
+        (("passed", "error", "error", "error"), 3, True),
+        (("error", "error", "error"), 3, False),
+        (("passed", "error", "error", "error"), 2, False),
+    ],
+)
+def test_a_server_that_has_answered_and_is_gone_is_waited_for(
+    ends: Sequence[str], cases: int, is_waited_for: bool, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    suite = build({}).suite(Scripted(*ends), [f"test_it.py::test_{number}" for number in range(cases)])
+    monkeypatch.setattr(suite._stopping, "wait", waited.append)
+    for _ in range(1 + ("passed" in ends)):
+        evaluate(suite, allowance=Purse(rollouts=10))
+    usual, longer = evaluate_module.BACKOFF_SECONDS, evaluate_module.OUTAGE_SECONDS
+    assert waited == list(longer if is_waited_for else usual)
 
 
 def test_failures_and_vanished_cases_are_not_tried_again(project: Project, fork_runner: Runner) -> None:

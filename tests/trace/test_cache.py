@@ -270,6 +270,30 @@ def test_a_busy_database_is_a_miss_and_may_work_again(
     assert cache.get("k") == b"v"
 
 
+def test_an_answer_that_a_busy_database_does_not_take_is_tried_again_and_known_to_be_missing_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    store, genuine = ResponseCache(tmp_path / "one", on_drop=told.append), diskcache.Cache.set
+    busy = cache_module.TRIES - 1
+
+    def keep(self: Any, *args: Any, **options: Any) -> Any:
+        nonlocal busy
+        busy -= 1
+        if busy >= 0:
+            raise diskcache.Timeout
+        return genuine(self, *args, **options)
+
+    monkeypatch.setattr(diskcache.Cache, "set", keep)
+    store.put("late", b"v")
+    assert (store.get("late"), store.lack(), told) == (b"v", "", [])
+    busy = cache_module.TRIES
+    store.put("lost", b"v")
+    assert (store.get("lost"), store.broken) == (None, "")
+    assert told == [store.lack()] == ["the database was busy for too long"]
+    store.close()
+
+
 def test_a_failure_for_good_is_told_once_and_others_can_know_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
