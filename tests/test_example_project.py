@@ -397,7 +397,7 @@ def test_the_reflector_reads_the_requests_of_pytest_gepa(menu, stage, key, case)
     failing = [exhibit(run) for run in runs_of(SEED, case)]
     neighbours = [exhibit(run) for run in runs_of(SEED, "plain-annual-result")]
     proposed: set[str] = set()
-    for attempt in range(6):
+    for attempt in range(8):
         messages = build_request(
             f"prompts/{stage}.md", SEED[stage], failing, neighbours, [], menu, components, attempt=attempt
         )

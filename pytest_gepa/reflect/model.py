@@ -193,7 +193,7 @@ class ReflectionModel:
             place.leave()
 
     def _send(self, body: dict[str, Any]) -> StoredAnswer:
-        """What comes of a request in the end. A server that was never reached is not waited for: its address is wrong."""
+        """What comes of a request in the end. Nobody waits for a server that was never reached."""
         for pause in PAUSES:
             try:
                 answer = self._try(body)
