@@ -74,6 +74,7 @@ class ResponseCache:
         self._dropped = ""
         self._database: Any = None
         self._pid = 0
+        self._depth = 0
         self._inherited: list[Any] = []
 
     def get(self, key: str) -> bytes | None:
@@ -146,6 +147,8 @@ class ResponseCache:
     def _use(self, operation: Callable[[Any], Any]) -> Any:
         """The result of an operation on the database, None when it fails or there is none."""
         with self._lock:
+            # Within an operation another may begin, where what is collected as garbage ends a stream.
+            self._depth += 1
             try:
                 database = self._open()
                 return None if database is None else operation(database)
@@ -153,7 +156,9 @@ class ResponseCache:
                 self._judge(error)
                 return None
             finally:
-                self._leave_thread()
+                self._depth -= 1
+                if not self._depth:
+                    self._leave_thread()
 
     def _open(self) -> Any:
         """The database of this process, None when broken. The caller holds the lock."""
@@ -163,7 +168,7 @@ class ResponseCache:
             # SQLite forbids to touch a connection that came through a fork, be it to close it: keep it and
             # forget it.
             self._inherited.append(self._database)
-            self._database = None
+            self._database, self._depth = None, 1
         if self._database is None:
             # Imported here: SQLite and diskcache cost some 20 ms, and most processes have no use for them.
             from pytest_gepa.trace.bytes_disk import Database

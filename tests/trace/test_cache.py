@@ -171,6 +171,17 @@ def test_nothing_is_opened_before_the_first_use(tmp_path: Path) -> None:
     assert not (tmp_path / "unused").exists()
 
 
+def test_what_begins_within_an_operation_leaves_it_its_connection(
+    cache: ResponseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.put("k", b"v")
+    closed: list[str] = []
+    monkeypatch.setattr(cache, "_leave_thread", lambda: closed.append("closed"))
+    within = cache._use(lambda database: (cache.get("k"), list(closed)))
+    assert within == (b"v", [])
+    assert closed == ["closed"]
+
+
 def test_threads_may_use_it_and_leave_no_connection_behind(
     cache: ResponseCache, recwarn: pytest.WarningsRecorder
 ) -> None:
