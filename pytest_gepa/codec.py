@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import types
 import typing
 from collections.abc import Mapping
@@ -12,6 +13,11 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def short_digest(text: str) -> str:
+    """Names a text by what it is: the first 12 hex digits of its SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def to_json(value: Any) -> Any:

@@ -16,6 +16,7 @@ from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields, attempt_fields, rollout_fields
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.shared_budget import SharedBudget
+from pytest_gepa.run.trials import confirm_trial
 from pytest_gepa.run.unreached import first_failure
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
@@ -105,7 +106,7 @@ class ConfirmRun:
                     break
             began, done = time.monotonic(), rollouts
             for candidate, cases in sides:
-                self._crew.start(partial(self._repeat, candidate, cases, f"{self._run}/confirm/{trial}"))
+                self._crew.start(partial(self._repeat, candidate, cases, confirm_trial(self._run, trial)))
             for _ in sides:
                 name, evaluation = self._next()
                 side = state.confirm.setdefault(name, {})
@@ -243,7 +244,9 @@ class ConfirmRun:
     def _note(self, rollout: Rollout) -> None:
         self._state.count(rollout, self._suite.paid_before(rollout))
         self._journal.write("rollout", **rollout_fields(rollout))
-        is_today = rollout.candidate == self._state.search.seed.id and rollout.trial.endswith("/confirm/0")
+        is_today = rollout.candidate == self._state.search.seed.id and rollout.trial == confirm_trial(
+            self._run, 0
+        )
         if is_today and self._cases[rollout.case].split == "holdout":
             self._screen.baseline_rollout(rollout)  # the first time that it runs
         self._screen.progress("confirm run", self._state)

@@ -23,7 +23,7 @@ from pytest_gepa.evolve.tasks import (
     Stopped,
     Task,
 )
-from pytest_gepa.optimize.evaluator import Evaluator, search_trial
+from pytest_gepa.optimize.evaluator import Evaluator
 from pytest_gepa.optimize.extensions import Extensions
 from pytest_gepa.optimize.menu_record import MenuRecord
 from pytest_gepa.optimize.opening import Opening
@@ -40,6 +40,7 @@ from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields
+from pytest_gepa.run.trials import search_trial
 from pytest_gepa.run.unreached import why_too_little, why_unreached
 from pytest_gepa.settings import DEFAULT_CONCURRENCY
 from pytest_gepa.suite.evaluate import Suite

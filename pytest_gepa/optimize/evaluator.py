@@ -27,21 +27,13 @@ from pytest_gepa.run.stale_copies import (
     with_doubts_settled,
     without_effect,
 )
+from pytest_gepa.run.trials import search_trial
 from pytest_gepa.run.unreached import first_failure
 from pytest_gepa.suite.charges import NO_ROOM, Allowance, charge
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
-
-SEARCH = "search/"
-"""What the names of the search's trials begin with."""
-
-
-def search_trial(number: int) -> str:
-    """Name a trial of the search; what was asked in it may be answered from earlier runs."""
-    return f"{SEARCH}{number}"
-
 
 LIKENESS_BYTES = 8_000
 """Of a failure, so much is enough to tell which others are like it."""

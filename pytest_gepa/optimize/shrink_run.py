@@ -14,12 +14,13 @@ from pytest_gepa.evolve.changes import changes, fair_share
 from pytest_gepa.evolve.search import Guard
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Event, Stopped
-from pytest_gepa.optimize.evaluator import Evaluator, search_trial
+from pytest_gepa.optimize.evaluator import Evaluator
 from pytest_gepa.optimize.retries import Retries
 from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields
+from pytest_gepa.run.trials import search_trial
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
 

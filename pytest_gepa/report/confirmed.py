@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.optimize.evaluator import SEARCH
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.report.result import Confirmed, SplitScores
+from pytest_gepa.run.trials import SEARCH
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
 from pytest_gepa.verdict.holm import holm_verdicts

@@ -25,6 +25,7 @@ from pytest_gepa.run.recording import (
 )
 from pytest_gepa.run.replay_order import RecordedCrew
 from pytest_gepa.run.resume import EarlierRun
+from pytest_gepa.run.trials import confirm_number
 from pytest_gepa.settings import SHAPING, Settings
 from pytest_gepa.suite.charges import Charges
 from pytest_gepa.suite.rollout import Case
@@ -114,11 +115,10 @@ class RunAnswers:
         if self._settings.replay != "only":
             return plan
         usual = {case.id for case in cases if case.trials is None}
-        confirm = f"{self.name}/confirm/"
         found = [
-            1 + int(trial.removeprefix(confirm))
+            1 + number
             for _, case, trial in self.charges or {}
-            if case in usual and trial.startswith(confirm)
+            if case in usual and (number := confirm_number(self.name, trial)) is not None
         ]
         return replace(plan, trials=min(plan.trials, max(found))) if found else plan
 

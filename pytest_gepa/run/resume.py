@@ -22,6 +22,7 @@ from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.history import RunHistory, read_history
 from pytest_gepa.run.journal import cleaned, is_being_written, read_journal
 from pytest_gepa.run.recording import IN_RUN, UNFINISHED, load_answers, run_age
+from pytest_gepa.run.trials import confirm_number
 from pytest_gepa.settings import SHAPING, Settings
 from pytest_gepa.suite.charges import Charges
 from pytest_gepa.suite.rollout import Case
@@ -79,11 +80,11 @@ class EarlierRun:
     @property
     def confirmed(self) -> tuple[tuple[str, int], ...]:
         """The rollouts of its confirm run whose answers are there: case and number of the trial, for each side."""
-        prefix = f"{self.name}/confirm/"
         return tuple(
-            (case, int(trial.removeprefix(prefix)))
+            (case, number)
             for (_, case, trial), charge in self.history.charges.items()
-            if trial.startswith(prefix) and not (charge.stopped or charge.trouble)
+            if (number := confirm_number(self.name, trial)) is not None
+            and not (charge.stopped or charge.trouble)
         )
 
     @property

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from pytest_gepa.codec import short_digest
+
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _NAMED_FUNCTION = re.compile(r"<function [\w.]+ at 0x[0-9A-Fa-f]+>")
 """What a function says of itself, less a lambda and one that was made within another: its name tells which it is."""
@@ -65,7 +67,7 @@ def case_basis(
             parts.append(_lazy_source(value) or files.digest(item.path))
     if any(_ADDRESS.search(_NAMED_FUNCTION.sub("", text)) for _, text in told):
         parts.append(files.digest(item.path))
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12] if parts else ""
+    return short_digest("\0".join(parts)) if parts else ""
 
 
 def _docstring(item: pytest.Item) -> str | None:

@@ -3,12 +3,12 @@ position to another row in each, and of two tests with one identity each process
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_gepa.codec import short_digest
 from pytest_gepa.errors import SetupError
 from pytest_gepa.suite.rollout import function_of
 from pytest_gepa.wording import some
@@ -99,4 +99,4 @@ def _texts(value: Any) -> list[str] | None:
 
 
 def _hash(texts: list[str]) -> str:
-    return hashlib.sha256(json.dumps(texts, ensure_ascii=True).encode("ascii")).hexdigest()[:12]
+    return short_digest(json.dumps(texts, ensure_ascii=True))

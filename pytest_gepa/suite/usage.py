@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.codec import from_json, short_digest, to_json
 from pytest_gepa.suite.passed_on import answers_to, partly_used
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.ties import tied_runs
@@ -107,7 +106,7 @@ def case_digest(case: Case) -> str:
     """
     parameters = [(name, _ADDRESS.sub("", text)) for name, text in case.parameters]
     content = json.dumps([case.source, parameters, *filter(None, [case.basis])], ensure_ascii=True)
-    return hashlib.sha256(content.encode("ascii")).hexdigest()[:12]
+    return short_digest(content)
 
 
 NOTHING = case_digest(Case("", ""))
@@ -132,7 +131,7 @@ def prompts_digest(texts: Mapping[str, str]) -> str:
     has a part in a score is known only as far as its calls have shown it.
     """
     content = json.dumps(sorted(texts.items()), ensure_ascii=True)
-    return hashlib.sha256(content.encode("ascii")).hexdigest()[:12]
+    return short_digest(content)
 
 
 def with_scores_under(texts: Mapping[str, str], known: Mapping[str, CaseUsage]) -> dict[str, CaseUsage]:
