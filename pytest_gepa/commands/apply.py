@@ -10,7 +10,7 @@ from pytest_gepa.commands.asking import agrees, show
 from pytest_gepa.commands.exit_codes import DONE, REFUSED
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.write_back import NewContent, forget_originals, inside, keep_originals, write
-from pytest_gepa.prompts.patch import git_top
+from pytest_gepa.prompts.git_runs import git_top
 from pytest_gepa.prompts.patch_form import blob_hash, visible
 from pytest_gepa.prompts.patch_reading import FilePatch, read_patch
 from pytest_gepa.wording import count

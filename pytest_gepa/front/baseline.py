@@ -22,7 +22,7 @@ from pytest_gepa.errors import SettingsError
 from pytest_gepa.front.session import find_cases, find_prompts, tell_plan
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.prompts.patch import git_top, path_from
+from pytest_gepa.prompts.git_runs import git_top, path_from
 from pytest_gepa.report.baseline_text import comparing_plan, saving_plan
 from pytest_gepa.run.base_prompts import PromptChange
 from pytest_gepa.run.directory import STATE_DIRECTORY

@@ -1,4 +1,4 @@
-"""Runs of git in a repository, and the error that tells what it says."""
+"""Runs of git in a repository, what is asked of it, and the error that tells what it says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_gepa.errors import GepaError
-from pytest_gepa.prompts.patch import GIT_PLACES
 
 SECONDS = 120
+GIT_PLACES = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+)
+"""Set when git has started this process, as in a hook: they point to another place than the given directory."""
+
+KEEP_SPACES = "--whitespace=nowarn"
+"""Has `git apply` take lines as they are, whatever `apply.whitespace` says."""
+
 _NEVER_ASKS = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
 """A partial clone fetches what is missing: it fails where a password would be asked for at the terminal."""
 
@@ -55,22 +67,77 @@ class Git:
         self, arguments: Sequence[str], environment: Mapping[str, str] | None
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git. Raises `RevisionError` when it does not come to an end."""
-        around = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
         try:
-            return subprocess.run(
-                ["git", *arguments],
-                cwd=self.top,
-                env={
-                    **_NEVER_ASKS,
-                    **around,
-                    "LC_ALL": "C",
-                    "GIT_OPTIONAL_LOCKS": "0",
-                    **(environment or {}),
-                },
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=SECONDS,
-                check=False,
-            )
+            return _run(self.top, arguments, environment)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RevisionError(f"git {arguments[0]} did not come to an end: {error}") from None
+
+
+def git_top(root: Path) -> Path | None:
+    """Return the top of the git working tree that holds `root`; None outside of one, or without git."""
+    finished = _asked(root, "rev-parse", "--show-toplevel")
+    if finished is None or finished.returncode != 0:
+        return None
+    top = Path(os.fsdecode(finished.stdout.removesuffix(b"\n"))).resolve()
+    return top if root.resolve().is_relative_to(top) else None
+
+
+def path_from(top: Path, path: Path) -> str:
+    """The path of a file from the top of the repository; as it is, where it lies outside."""
+    try:
+        return path.resolve().relative_to(top.resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def git_words(root: Path) -> str:
+    """Git's own words on why it has no working tree that holds `root`; "" where it has one, or is missing."""
+    finished = _asked(root, "rev-parse", "--show-toplevel")
+    return "" if finished is None else finished.stderr.decode("utf-8", "replace").strip()
+
+
+def git_keeps_spaces(top: Path) -> bool:
+    """Whether a plain `git apply` in `top` takes lines that end in spaces, as they are: `apply.whitespace` may refuse
+    them, or cut the spaces off."""
+    finished = _asked(top, "config", "--get", "apply.whitespace")
+    return finished is None or finished.stdout.strip() in (b"", b"nowarn", b"warn")
+
+
+def git_apply_check(patch_file: Path, top: Path) -> str | None:
+    """Ask git if the patch would apply in `top`: None if so, or if there is no git, else git's message.
+
+    What the user has git say of spaces at the end of lines is passed over: they are the text's.
+    """
+    finished = _asked(top, "apply", "--check", "--verbose", KEEP_SPACES, str(patch_file.resolve()))
+    if finished is None:
+        return None
+    said = finished.stderr.decode("utf-8", "replace").strip()
+    if finished.returncode != 0:
+        return said or f"git apply --check ended with {finished.returncode}"
+    # Below the top of a tree git passes over files elsewhere, and still ends with 0.
+    skipped = [line for line in said.splitlines() if line.startswith("Skipped patch")]
+    return "\n".join(skipped) or None
+
+
+def _asked(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
+    """What git says, None where it is missing or does not come to an end."""
+    try:
+        return _run(directory, arguments)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _run(
+    directory: Path, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    around = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
+    own = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", **(environment or {})}
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=directory,
+        env={**_NEVER_ASKS, **around, **own},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )

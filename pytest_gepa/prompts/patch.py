@@ -7,12 +7,9 @@ through indents, and runs ed scripts) can take a line of it for a part of the di
 from __future__ import annotations
 
 import difflib
-import os
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pytest_gepa.errors import PatchError
 from pytest_gepa.prompts.patch_form import (
@@ -34,19 +31,6 @@ _PLAIN = re.compile(
     r"(?!X|(?:binary|copy|deleted|diff|dissimilarity|from|git|index|new|old|only|prereq|rename|similarity)\b)[a-z]",
     re.IGNORECASE | re.ASCII,
 )
-# Set when git has started this process, as in a hook: they point to another place than the given directory.
-GIT_PLACES = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_COMMON_DIR",
-    "GIT_OBJECT_DIRECTORY",
-)
-KEEP_SPACES = "--whitespace=nowarn"
-"""Has `git apply` take lines as they are, whatever `apply.whitespace` says."""
-
-_GIT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,69 +88,6 @@ def check_patch(patch: bytes, changes: Sequence[FileChange]) -> None:
         at += len(header) + sum(1 + len(hunk) for hunk in file)
     if at != len(lines):
         raise PatchError("the patch holds lines that belong to no file")
-
-
-def git_top(root: Path) -> Path | None:
-    """Return the top of the git working tree that holds `root`; None outside of one, or without git."""
-    finished = _git(["rev-parse", "--show-toplevel"], root)
-    if finished is None or finished.returncode != 0:
-        return None
-    top = Path(os.fsdecode(finished.stdout.removesuffix(b"\n"))).resolve()
-    return top if root.resolve().is_relative_to(top) else None
-
-
-def path_from(top: Path, path: Path) -> str:
-    """The path of a file from the top of the repository; as it is, where it lies outside."""
-    try:
-        return path.resolve().relative_to(top.resolve()).as_posix()
-    except ValueError:
-        return path.as_posix()
-
-
-def git_words(root: Path) -> str:
-    """Git's own words on why it has no working tree that holds `root`; "" where it has one, or is missing."""
-    finished = _git(["rev-parse", "--show-toplevel"], root)
-    return "" if finished is None else finished.stderr.decode("utf-8", "replace").strip()
-
-
-def git_keeps_spaces(top: Path) -> bool:
-    """Whether a plain `git apply` in `top` takes lines that end in spaces, as they are: `apply.whitespace` may refuse
-    them, or cut the spaces off."""
-    finished = _git(["config", "--get", "apply.whitespace"], top)
-    return finished is None or finished.stdout.strip() in (b"", b"nowarn", b"warn")
-
-
-def git_apply_check(patch_file: Path, top: Path) -> str | None:
-    """Ask git if the patch would apply in `top`: None if so, or if there is no git, else git's message.
-
-    What the user has git say of spaces at the end of lines is passed over: they are the text's.
-    """
-    finished = _git(["apply", "--check", "--verbose", KEEP_SPACES, str(patch_file.resolve())], top)
-    if finished is None:
-        return None
-    said = finished.stderr.decode("utf-8", "replace").strip()
-    if finished.returncode != 0:
-        return said or f"git apply --check ended with {finished.returncode}"
-    # Below the top of a tree git passes over files elsewhere, and still ends with 0.
-    skipped = [line for line in said.splitlines() if line.startswith("Skipped patch")]
-    return "\n".join(skipped) or None
-
-
-def _git(arguments: list[str], directory: Path) -> subprocess.CompletedProcess[bytes] | None:
-    environment = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
-    environment["LC_ALL"] = "C"
-    try:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_GIT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
 
 
 def _changed(changes: Sequence[FileChange]) -> list[FileChange]:

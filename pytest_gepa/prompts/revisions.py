@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gepa.prompts.commits import WITHOUT_GIT, default_base, named_commit
-from pytest_gepa.prompts.git_runs import Git, RevisionError
-from pytest_gepa.prompts.patch import git_top, git_words
+from pytest_gepa.prompts.git_runs import Git, RevisionError, git_top, git_words
 
 _MOST_LINKS = 8
 _LINK = "120000"

@@ -10,15 +10,8 @@ from pathlib import Path
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.prompts.components import Component, compose
-from pytest_gepa.prompts.patch import (
-    KEEP_SPACES,
-    FileChange,
-    PatchLine,
-    check_patch,
-    git_keeps_spaces,
-    git_top,
-    make_patch,
-)
+from pytest_gepa.prompts.git_runs import KEEP_SPACES, git_keeps_spaces, git_top
+from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, make_patch
 from pytest_gepa.report.needs import need_lines
 from pytest_gepa.report.phrases import EDIT_WORDS, drop_words, groups_words
 from pytest_gepa.report.result import (

@@ -15,7 +15,8 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component, compose
-from pytest_gepa.prompts.patch import PatchLine, git_apply_check
+from pytest_gepa.prompts.git_runs import git_apply_check
+from pytest_gepa.prompts.patch import PatchLine
 from pytest_gepa.redaction import redact_between, without_secrets
 from pytest_gepa.report.build import ancestry
 from pytest_gepa.report.markdown import render_markdown

@@ -11,14 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import PatchError
-from pytest_gepa.prompts.patch import (
-    FileChange,
-    PatchLine,
-    check_patch,
-    git_apply_check,
-    git_top,
-    make_patch,
-)
+from pytest_gepa.prompts.git_runs import git_apply_check, git_top
+from pytest_gepa.prompts.patch import FileChange, PatchLine, check_patch, make_patch
 from pytest_gepa.prompts.patch_form import blob_hash
 from pytest_gepa.prompts.patch_reading import patch_message, read_patch
 
