@@ -1,20 +1,19 @@
-"""Which connections this process has open, as far as the system tells."""
+"""Which connections a process has open, as far as the system tells."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
-DESCRIPTORS = "/proc/self/fd"
 
-
-def open_sockets() -> frozenset[str]:
-    """A name for each socket that is open; nothing where `/proc` is not to be had."""
+def open_sockets(process: int | str = "self") -> frozenset[str]:
+    """A name for each socket that a process has open, `socket:[inode]`; nothing where `/proc` is not to be had."""
+    descriptors = f"/proc/{process}/fd"
     found = set()
     with contextlib.suppress(OSError):
-        for descriptor in os.listdir(DESCRIPTORS):
+        for descriptor in os.listdir(descriptors):
             with contextlib.suppress(OSError):  # that of the listing itself is closed by now
-                target = os.readlink(f"{DESCRIPTORS}/{descriptor}")
+                target = os.readlink(f"{descriptors}/{descriptor}")
                 if target.startswith("socket:"):
                     found.add(target)
     return frozenset(found)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from functools import lru_cache
 
+from pytest_gepa.suite.connections import open_sockets
 from pytest_gepa.suite.descendants import descendants
 from pytest_gepa.suite.listening import listeners, port_of
 
@@ -25,13 +25,4 @@ def _is_held(inode: str, root: int) -> bool:
 def holds(inode: str, pid: int, *, alone: bool = False) -> bool:
     """Whether a process has this socket open, or, unless it is meant `alone`, a descendant of it."""
     socket = f"socket:[{inode}]"
-    return any(socket in _sockets(one) for one in (pid, *([] if alone else descendants(pid))))
-
-
-def _sockets(pid: int) -> set[str]:
-    found = set()
-    with contextlib.suppress(OSError):
-        for descriptor in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                found.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
-    return found
+    return any(socket in open_sockets(one) for one in (pid, *([] if alone else descendants(pid))))
