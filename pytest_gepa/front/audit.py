@@ -14,7 +14,6 @@ from pytest_gepa.audit.audit import Ablation, Audit, AuditState, runs_of
 from pytest_gepa.audit.findings import evidence, notices
 from pytest_gepa.audit.plan import AuditPlan, plan_audit
 from pytest_gepa.codec import to_json
-from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.front.feed import Feeder
 from pytest_gepa.front.session import (
     check_prices,
@@ -38,8 +37,6 @@ from pytest_gepa.run.begin import BegunRun, begin_run
 from pytest_gepa.run.directory import STATE_DIRECTORY, write_text
 from pytest_gepa.run.interrupts import undisturbed
 from pytest_gepa.run.last_steps import LastSteps
-from pytest_gepa.run.plan import BudgetPlan
-from pytest_gepa.run.spending import Spending
 from pytest_gepa.settings import Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.pytest_internals import terminal_stream
@@ -78,13 +75,9 @@ def _run(
         stream = terminal_stream(config)
         feeder = Feeder(session, cases)
         print_lines(stream, [audit_opening(settings, plan), *answers.notes])
-        # Nothing is kept for a confirm run.
-        whole = BudgetPlan(plan.limit, plan.limit, 0, 0, 1)
-        is_replay = settings.replay == "only"
-        cap = None if is_replay else settings.max_cost
-        spending = Spending(run.temp / "costs", PriceList(settings.prices), cap, whole, cases)
+        spending = run.spending(settings, cases)
         lines = _Progress(components, config)
-        minutes = None if is_replay else settings.minutes
+        minutes = None if settings.replay == "only" else settings.minutes
         audit = Audit(plan, texts, suite, journal, settings.concurrency, minutes, feeder.feed, lines.ablated)
         audit.state.spending = spending
     steps = LastSteps()

@@ -12,7 +12,6 @@ import pytest
 from pytest_gepa.check.rounds import Bench
 from pytest_gepa.check.state import TODAY, CheckState
 from pytest_gepa.codec import to_json
-from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.front.feed import MOST_WAITING, Feeder
 from pytest_gepa.front.session import check_prices, end_steps, keep_answers, print_lines
 from pytest_gepa.hook_calls import tell_finished
@@ -23,15 +22,11 @@ from pytest_gepa.report.check_screen import CheckTerminal
 from pytest_gepa.run.begin import begin_run
 from pytest_gepa.run.interrupts import undisturbed
 from pytest_gepa.run.last_steps import LastSteps
-from pytest_gepa.run.plan import BudgetPlan
-from pytest_gepa.run.spending import Spending
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.suite.usage import save_usage, usage_of, with_digests
 from pytest_gepa.trace.redact import Redactor
-
-NO_PLAN = BudgetPlan(limit=0, search=0, confirm=0, probe=0, trials=0)
 
 
 class Story(Protocol):
@@ -95,8 +90,7 @@ class CheckSession:
         feeder = Feeder(self._session, self._cases, story.first_cases, most_waiting)
         self._screen.feed = feeder.feed if held is None else held.append
         print_lines(terminal_stream(config), [*opening, *self._answers.notes])
-        cap = None if settings.replay == "only" else settings.max_cost
-        spending = Spending(self._run.temp / "costs", PriceList(settings.prices), cap, NO_PLAN, self._cases)
+        spending = self._run.spending(settings, self._cases)
         story.state.spending = spending
         self._is_conducted = True
         steps = LastSteps()

@@ -50,7 +50,7 @@ from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.run.plan import BudgetPlan, plan_budget
 from pytest_gepa.run.recording import recorded_model
 from pytest_gepa.run.resume import EarlierRun, find_earlier
-from pytest_gepa.run.spending import Spending, check_reflection_price
+from pytest_gepa.run.spending import check_reflection_price
 from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.pytest_internals import terminal_stream
@@ -196,18 +196,7 @@ def _optimize(
         extensions = Extensions(config.hook, journal.redact)
         terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed, journal.redact)
         print_lines(stream, answers.notes)
-        before = earlier.usd if earlier else 0.0
-        cap = None if settings.replay == "only" or settings.max_cost is None else settings.max_cost - before
-        stored = earlier.confirmed if earlier else ()
-        spending = Spending(
-            run.temp / "costs",
-            PriceList(settings.prices),
-            cap,
-            inputs.budget,
-            inputs.cases,
-            stored,
-            shares_answers=settings.replay != "off",
-        )
+        spending = run.spending(settings, inputs.cases, inputs.budget, earlier)
         model = ReflectionModel(
             inputs.endpoint,
             answers.stores(),

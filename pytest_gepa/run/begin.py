@@ -13,18 +13,24 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa import __version__
+from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.run.answers import RunAnswers, answers_place
 from pytest_gepa.run.directory import name_in_trials, new_run_directory
 from pytest_gepa.run.journal import Journal
 from pytest_gepa.run.last_steps import LastSteps
+from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.resume import EarlierRun
-from pytest_gepa.run.surroundings import make_suite
+from pytest_gepa.run.spending import Spending
+from pytest_gepa.run.surroundings import COSTS, make_suite
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.program import program_digest
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact import Redactor
+
+NO_CONFIRM = BudgetPlan(limit=0, search=0, confirm=0, probe=0, trials=0)
+"""Of a run that keeps nothing for a confirm run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,27 @@ class BegunRun:
     answers: RunAnswers
     suite: Suite
     program: str
+
+    def spending(
+        self,
+        settings: Settings,
+        cases: Sequence[Case],
+        plan: BudgetPlan = NO_CONFIRM,
+        earlier: EarlierRun | None = None,
+    ) -> Spending:
+        """The costs of the run. No cap stops a replay, which costs nothing; what a resumed run has cost counts."""
+        cap = None if settings.replay == "only" else settings.max_cost
+        if cap is not None and earlier is not None:
+            cap -= earlier.usd
+        return Spending(
+            self.temp / COSTS,
+            PriceList(settings.prices),
+            cap,
+            plan,
+            cases,
+            earlier.confirmed if earlier else (),
+            shares_answers=settings.replay != "off",
+        )
 
     @contextmanager
     def preparing(self) -> Iterator[None]:

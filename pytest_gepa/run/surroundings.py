@@ -16,6 +16,9 @@ from pytest_gepa.suite.isolation import choose_runner
 from pytest_gepa.suite.modules import environment_modules, project_packages
 from pytest_gepa.suite.rollout import Case
 
+COSTS = "costs"
+"""The directory, among the temporary files of a run, in which its processes note what they spend."""
+
 
 def make_suite(
     config: pytest.Config,
@@ -43,6 +46,6 @@ def make_suite(
         charges=answers.charges,
         redact=settings.redact,
         isolation=settings.isolation,
-        costs=str(temp / "costs"),
+        costs=str(temp / COSTS),
     )
     return Suite(cases, components, around, choose_runner(settings.isolation, temp, preload, prompts))
