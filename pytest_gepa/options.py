@@ -72,7 +72,7 @@ MODES = (
         "check",
         "REV",
         "--gepa-check[=REV]: is any case worse than under the prompts of REV (default: where this branch left the "
-        "default branch)? Exits with 1 on a regression",
+        "one that it goes into)? Exits with 1 on a regression",
     ),
     Setting(
         "resume",
