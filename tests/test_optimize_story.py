@@ -465,7 +465,16 @@ def test_a_search_whose_server_has_gone_is_ended_and_gone_on_with(tmp_path: Path
     assert again.run(tmp_path / "again", trials=1, crew=RecordedCrew(order, tells_late=False)).is_confirmed
 
 
-def test_edits_under_which_nothing_is_collected_end_no_search(tmp_path: Path) -> None:
+def test_a_time_out_in_a_small_suite_leaves_the_confirm_run_its_other_trials(tmp_path: Path) -> None:
+    world = World({"date-0": "date"})
+    let_fail(world, lambda text, case, trial: trial.endswith("/confirm/1"))
+    state = world.run(tmp_path, trials=3)
+    assert state.is_confirmed
+    assert {len(side) for side in state.confirm.values()} == {3}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.vanished, Outcome.timeout])
+def test_edits_that_are_to_blame_themselves_end_no_search(outcome: Outcome, tmp_path: Path) -> None:
     world = World(EASY, new_each_time)
     usual = world.suite.run_case
 
@@ -473,7 +482,7 @@ def test_edits_under_which_nothing_is_collected_end_no_search(tmp_path: Path) ->
         found = usual(candidate, texts, case, trial)
         if texts[PROMPT] == TODAY:
             return found
-        return replace(found, outcome=Outcome.vanished, score=None)
+        return replace(found, outcome=outcome, score=None)
 
     world.suite.run_case = run
     state = world.run(tmp_path)

@@ -17,7 +17,7 @@ from pytest_gepa.run.journal import Journal, as_fields, attempt_fields, rollout_
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.run.trials import confirm_trial
-from pytest_gepa.run.unreached import first_failure
+from pytest_gepa.run.unreached import FEW, first_failure
 from pytest_gepa.suite.condensed import without_reports
 from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.own_answers import ENOUGH, NOT_CONFIRMED, asks_nothing_more
@@ -138,7 +138,8 @@ class ConfirmRun:
             side = self._state.confirm[name]
             runs = [side[case, trial] for case in telling if (case, trial) in side]
             # Where a few cases alone are run so often, as their markers say, their trouble may be their own.
-            if 2 * len(runs) > len(telling) and all(run.outcome.is_trouble for run in runs):
+            is_enough = len(runs) > FEW and 2 * len(runs) > len(telling)
+            if is_enough and all(run.outcome.is_trouble for run in runs):
                 return f"no case gave evidence in trial {trial + 1}; the first failure: {first_failure(runs)}"
         return ""
 

@@ -31,7 +31,7 @@ from pytest_gepa.run.trials import search_trial
 from pytest_gepa.run.unreached import first_failure
 from pytest_gepa.suite.charges import NO_ROOM, Allowance, charge
 from pytest_gepa.suite.condensed import condensed, without_reports
-from pytest_gepa.suite.evaluate import Evaluation, Suite
+from pytest_gepa.suite.evaluate import OUTAGE_CASES, Evaluation, Suite
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
 
@@ -39,7 +39,7 @@ LIKENESS_BYTES = 8_000
 """Of a failure, so much is enough to tell which others are like it."""
 
 MOST_SILENT = 3
-"""After so many evaluations in a row in which every case ended in an error or a timeout, the search is ended."""
+"""After so many evaluations in a row in which every case ended in an error, the search is ended."""
 
 TEXT_BYTES = 1_000
 """Of a case's own text."""
@@ -114,12 +114,13 @@ class Evaluator:
         """End the search where no server answers any more: edits would be given up for what is no fault of theirs. Runs
         in the deciding thread.
 
-        That nothing is collected under an edit may be its own doing, and what was not run tells nothing.
+        That nothing is collected under an edit may be its own doing, and so may be that a few cases end in trouble, or
+        take too long. What was not run tells nothing.
         """
         runs = [one for one in rollouts if one.trajectory.failure != NO_ROOM]
-        if not runs:
+        if len(runs) < OUTAGE_CASES:
             return
-        is_silent = all(one.outcome in (Outcome.error, Outcome.timeout) for one in runs)
+        is_silent = all(one.outcome is Outcome.error for one in runs)
         self._silent = self._silent + 1 if is_silent else 0
         if self._silent == MOST_SILENT:
             raise SetupError(

@@ -98,7 +98,7 @@ class ReflectionModel:
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
         self._asked: Counter[str] = Counter()
-        self._is_reached = False
+        self._has_worked = False
         self._is_over = threading.Event()
 
     @property
@@ -193,15 +193,15 @@ class ReflectionModel:
             place.leave()
 
     def _send(self, body: dict[str, Any]) -> StoredAnswer:
-        """What comes of a request in the end. Nobody waits for a server that was never reached."""
+        """What comes of a request in the end. Nobody waits for a server that has never worked: its address is wrong."""
         for pause in PAUSES:
             try:
                 answer = self._try(body)
             except ServerGone:
-                if not self._is_reached:
+                if not self._has_worked:
                     raise
             else:
-                if not _is_passing(answer):
+                if not self._is_passing(answer):
                     return answer
             if self._is_over.wait(pause):
                 raise ReflectionOver(OVER)
@@ -228,7 +228,7 @@ class ReflectionModel:
             raise ServerGone(self._message(error, _UNREACHED)) from error
         except (openai.OpenAIError, ValueError) as error:
             raise ReflectionError(self._message(error, _UNREACHED)) from error
-        self._is_reached = True
+        self._has_worked = self._has_worked or response.status_code == 200
         content_type = response.headers.get("content-type", "").lower()
         return StoredAnswer(response.status_code, content_type, response.content)
 
@@ -278,15 +278,32 @@ class ReflectionModel:
             seconds=seconds,
         )
 
+    def _is_passing(self, answer: StoredAnswer) -> bool:
+        """Whether a server is too busy, or out of order, which may be otherwise in a while: an account without money
+        stays so.
+        """
+        if answer.status == 429:
+            return _USED_UP not in answer.body
+        if answer.status < 500 or not (self._has_worked or answer.status == 503):
+            return False
+        # To some servers it is their own failure that a model takes no system message.
+        return not refuses_system_role(answer)
+
+    def _tries(self, answer: StoredAnswer) -> int:
+        """How often a request was sent that has come to such an answer."""
+        return (RETRIES + 1) * (len(PAUSES) + 1 if self._is_passing(answer) else 1)
+
     def _status_message(self, answer: StoredAnswer) -> str:
         mends = {
             401: self._key_mend(),
             403: f"the key may not use this model: {self._key_mend()}",
             404: "check the model's name (--gepa-reflection-model, GEPA_REFLECTION_MODEL) and the base URL",
-            429: f"its rate limit or quota is used up, {_tries(answer)} tries; lower --gepa-concurrency",
+            429: f"its rate limit or quota is used up, {self._tries(answer)} tries; lower --gepa-concurrency",
         }
         other = (
-            f"the server failed, {_tries(answer)} tries" if answer.status >= 500 else "it refuses the request"
+            f"the server failed, {self._tries(answer)} tries"
+            if answer.status >= 500
+            else "it refuses the request"
         )
         return self._message(_said(answer), mends.get(answer.status, other))
 
@@ -315,21 +332,6 @@ class ReflectionModel:
 
 def _is_good(answer: StoredAnswer) -> bool:
     return answer.status == 200 and chat.is_complete(answer.body)
-
-
-def _is_passing(answer: StoredAnswer) -> bool:
-    """Whether a server is too busy, or out of order, which may be otherwise in a while: an account without money stays
-    so.
-    """
-    if answer.status == 429:
-        return _USED_UP not in answer.body
-    # To some servers it is their own failure that a model takes no system message.
-    return answer.status >= 500 and not refuses_system_role(answer)
-
-
-def _tries(answer: StoredAnswer) -> int:
-    """How often a request was sent that has come to such an answer."""
-    return (RETRIES + 1) * (len(PAUSES) + 1 if _is_passing(answer) else 1)
 
 
 def _said(answer: StoredAnswer) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,5 +49,6 @@ def make_suite(
         redact=settings.redact,
         isolation=settings.isolation,
         costs=str(temp / COSTS),
+        deadline=math.inf if settings.minutes is None else time.monotonic() + 60 * settings.minutes,
     )
     return Suite(cases, components, around, choose_runner(settings.isolation, temp, preload, prompts))

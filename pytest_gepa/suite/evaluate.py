@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +57,8 @@ class Evaluation:
 class Surroundings:
     """What every child session shares: arguments and directories of the user's own session.
 
-    `charges` tells what the run that is replayed or resumed knew of its rollouts.
+    `charges` tells what the run that is replayed or resumed knew of its rollouts. After `deadline`, a reading of
+    `time.monotonic`, nobody waits for a server to come back.
     """
 
     args: tuple[str, ...]
@@ -72,6 +75,7 @@ class Surroundings:
     isolation: str = "auto"
     costs: str = ""
     charges: Charges | None = None
+    deadline: float = math.inf
 
 
 class Suite:
@@ -159,11 +163,15 @@ class Suite:
             if not again or self._stopping.is_set() or not allowance.reserve(len(again)):
                 break
             if any(_may_pass(final[case]) for case in again):
-                self._stopping.wait(longer if self._is_down(final.values()) else usual)
+                pause = longer if self._is_down(final.values()) else usual
+                self._stopping.wait(max(0.0, min(pause, self._around.deadline - time.monotonic())))
             results = self._attempt(candidate, texts, again, trial, max(1, concurrency // 4), hears, final)
             allowance.settle(len(again), sum(rollout.charged for rollout in results.values()))
             final.update(results)
-        self._is_reached = self._is_reached or any(map(_has_answer, final.values()))
+        if any(map(_has_answer, final.values())):
+            self._is_reached = True
+        elif self._is_down(final.values()):
+            self._is_reached = False  # waited for in vain: nobody waits as long again until it answers
         for rollout in final.values():
             if _is_retried(rollout):
                 on_rollout(rollout)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.trace.attribution import answers_given, components_touched, repeats
+from pytest_gepa.trace.attribution import answers_given, components_touched, repeated
 
 MOST_ANSWERS = 500
 """So many answers are looked for in the requests of others: agents give a thousand, and keep none."""
@@ -36,9 +36,8 @@ def partly_used(
     calls = [call for one in rollouts for call in one.trajectory.calls]
     used = {name for one in rollouts for name in one.uses}
     imported = {name for one in rollouts for name in one.imported}
-    kept = {
-        name for name, said in answers.items() if name in texts and name not in used and repeats(calls, said)
-    }
+    others = {name: said for name, said in answers.items() if name in texts and name not in used}
+    kept = repeated(calls, others)
     near = {name: text for name, text in texts.items() if name in imported and name not in used}
     pieces = components_touched(near, calls) if near else ()
     return frozenset((*kept, *pieces))

@@ -139,6 +139,17 @@ def repeats(calls: Sequence[Call], answers: Iterable[str]) -> bool:
     return any(answer in haystack for answer in answers)
 
 
+def repeated(calls: Sequence[Call], answers: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """The names under which an answer is listed that is in a request: all are looked for at once."""
+    haystack = "\0".join(_messages(calls))
+    beginnings = _beginnings(haystack) if any(answers.values()) else set()
+    return frozenset(
+        name
+        for name, said in answers.items()
+        if any(answer[:SHORT] in beginnings and answer in haystack for answer in said)
+    )
+
+
 def _messages(calls: Sequence[Call]) -> list[str]:
     """The texts of all requests, each once, without what white space there is between words."""
     contents = {text for call in calls for text in texts_of(call.request, call.other_texts) if text}

@@ -28,7 +28,7 @@ LACKING = "lacking"
 _TIMEOUT = 10.0
 """Seconds that a database is waited for which another process is writing to, by each use of it."""
 
-TRIES = 6
+TRIES = 2
 """So often it is tried to store an answer, which has been paid for, each time for as long as that."""
 
 
@@ -75,6 +75,7 @@ class ResponseCache:
         self._database: Any = None
         self._pid = 0
         self._depth = 0
+        self._counts_for = 0
         self._inherited: list[Any] = []
 
     def get(self, key: str) -> bytes | None:
@@ -82,18 +83,23 @@ class ResponseCache:
         value = self._use(lambda database: database.find(key))
         return value if isinstance(value, bytes) else None
 
-    def put(self, key: str, value: bytes) -> None:
-        """Store bytes under a key, in place of any before; dropped when the database is busy for too long."""
+    def put(self, key: str, value: bytes) -> bool:
+        """Store bytes under a key, in place of any before; dropped when the database is busy for too long. Says whether
+        they are stored.
+        """
 
         def keep(database: Any) -> bool:
             database.keep(key, value)
             return True
 
         for _ in range(TRIES):
-            if self._use(keep) or self.broken:
-                return
+            if self._use(keep):
+                return True
+            if self.broken:
+                return False
         self._dropped = "the database was busy for too long"
         self._on_drop(self._dropped)
+        return False
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """All keys and bytes that are of our making, by key."""
@@ -148,6 +154,8 @@ class ResponseCache:
         """The result of an operation on the database, None when it fails or there is none."""
         with self._lock:
             # Within an operation another may begin, where what is collected as garbage ends a stream.
+            if self._counts_for != os.getpid():
+                self._counts_for, self._depth = os.getpid(), 0
             self._depth += 1
             try:
                 database = self._open()
@@ -168,7 +176,7 @@ class ResponseCache:
             # SQLite forbids to touch a connection that came through a fork, be it to close it: keep it and
             # forget it.
             self._inherited.append(self._database)
-            self._database, self._depth = None, 1
+            self._database = None
         if self._database is None:
             # Imported here: SQLite and diskcache cost some 20 ms, and most processes have no use for them.
             from pytest_gepa.trace.bytes_disk import Database

@@ -147,8 +147,7 @@ class Place:
             return
         data = self._storable(answer, *texts)
         if self._cache is not None and is_finished and data != WITHHELD:
-            self._cache.put(self._key, data)
-            self._is_kept = not self._cache.broken
+            self._is_kept = self._cache.put(self._key, data)
         self._record(data, is_finished=is_finished)
 
     def keep_again(self, answer: StoredAnswer, *texts: str) -> None:

@@ -251,6 +251,15 @@ def test_a_server_that_is_busy_or_out_of_order_for_a_while_is_asked_once_more_la
     assert len(server.requests) == 11
 
 
+def test_nobody_waits_for_a_server_that_has_never_worked(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "PAUSES", (600.0,))
+    _, model = serve(lambda request: error(502, "no upstream"))
+    with pytest.raises(ReflectionError, match="the server failed, 2 tries"):
+        model.ask(MESSAGES)
+
+
 def test_nobody_waits_for_an_account_to_be_filled(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_module, "PAUSES", (600.0,))
     used_up = (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -486,6 +487,28 @@ def test_a_server_that_has_answered_and_is_gone_is_waited_for(
         evaluate(suite, allowance=Purse(rollouts=10))
     usual, longer = evaluate_module.BACKOFF_SECONDS, evaluate_module.OUTAGE_SECONDS
     assert waited == list(longer if is_waited_for else usual)
+
+
+def test_nobody_waits_as_long_again_for_a_server_that_stays_away(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    suite = build({}).suite(
+        Scripted("passed", *["error"] * 6), [f"test_it.py::test_{number}" for number in range(3)]
+    )
+    monkeypatch.setattr(suite._stopping, "wait", waited.append)
+    for _ in range(3):
+        evaluate(suite, allowance=Purse(rollouts=10))
+    assert waited == [*evaluate_module.OUTAGE_SECONDS, *evaluate_module.BACKOFF_SECONDS]
+
+
+def test_nobody_waits_when_the_minutes_are_over(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    suite = build({}).suite(Scripted(*["error"] * 3), ["test_it.py::test_0"])
+    monkeypatch.setattr(suite, "_around", replace(suite._around, deadline=0.0))
+    monkeypatch.setattr(suite._stopping, "wait", waited.append)
+    evaluate(suite, allowance=Purse(rollouts=10))
+    assert waited == [0.0, 0.0]
 
 
 def test_failures_and_vanished_cases_are_not_tried_again(project: Project, fork_runner: Runner) -> None:

@@ -296,10 +296,10 @@ def test_an_answer_that_a_busy_database_does_not_take_is_tried_again_and_known_t
         return genuine(self, *args, **options)
 
     monkeypatch.setattr(diskcache.Cache, "set", keep)
-    store.put("late", b"v")
+    assert store.put("late", b"v")
     assert (store.get("late"), store.lack(), told) == (b"v", "", [])
     busy = cache_module.TRIES
-    store.put("lost", b"v")
+    assert not store.put("lost", b"v")
     assert (store.get("lost"), store.broken) == (None, "")
     assert told == [store.lack()] == ["the database was busy for too long"]
     store.close()
