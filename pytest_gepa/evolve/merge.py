@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from pytest_gepa.prompts.hunks import Frame, Piece, framed, joined
+from pytest_gepa.prompts.fenced import fenced_rows
+from pytest_gepa.prompts.hunks import Frame, Piece, framed, is_frame_line, joined
 from pytest_gepa.prompts.items import BULLET, with_numbers
 
 _WORD = re.compile(r"[^\W_]{4,}")
@@ -154,15 +155,22 @@ def _numbered_on(mine: Sequence[str], more: list[str]) -> list[str]:
     item = BULLET.match(more[first]) if first < len(more) else None
     if item is None or not item["number"]:
         return more
-    bullets = (found for line in mine if (found := BULLET.match(line)) is not None)
+    fenced = fenced_rows(mine)
+    rows = (line for row, line in enumerate(mine) if row not in fenced)
+    bullets = (found for line in rows if (found := BULLET.match(line)) is not None)
     numbers = [int(one["number"]) for one in bullets if one["number"] and one["indent"] == item["indent"]]
     numbered, _ = with_numbers("\n".join(more[first:]), max(numbers, default=-1) + 1)
     return [*more[:first], *numbered.split("\n")]
 
 
 def _said(lines: Sequence[str]) -> str:
-    """The lines without the blank ones, each between line breaks."""
-    return "\n".join(["", *(line for line in lines if line.strip()), ""])
+    """The lines without the blank ones, each between line breaks, and without the numbers of items."""
+    return "\n".join(["", *(_unnumbered(line) for line in lines if line.strip()), ""])
+
+
+def _unnumbered(line: str) -> str:
+    item = BULLET.match(line)
+    return line[item.end() :] if item and item["number"] else line
 
 
 def _without_repeats(base: str, one: str, other: str) -> tuple[str, str]:
@@ -181,7 +189,7 @@ def _without_repeats(base: str, one: str, other: str) -> tuple[str, str]:
                 else:
                     dropped[1].add(place)
     kept = [
-        "\n".join(line for row, line in enumerate(lines) if row not in gone)
+        without_rows(lines, {row for row, line in enumerate(lines) if line not in old}, gone)
         for lines, gone in zip(sides, dropped, strict=True)
     ]
     return kept[0], kept[1]
@@ -232,3 +240,31 @@ def added_pieces(
             found.append([one for one in rows if lines[one].strip()])
         start = row + 1
     return [rows for rows in found if rows]
+
+
+def without_rows(
+    lines: Sequence[str], added: Collection[int], gone: Collection[int], wholes: Sequence[list[str]] = ()
+) -> str:
+    """The text without the rows `gone` of those that were `added`, and without a heading or tags that have nothing more
+    to stand around.
+    """
+    missing = set(gone)
+    if missing and any(is_frame_line(lines[row]) for row in added):
+        before = {tuple(rows) for rows in added_pieces(lines, added, wholes)}
+        while empty := _empty_frames(lines, added, missing, wholes) - before:
+            missing.update(row for rows in empty for row in rows)
+    return "\n".join(line for row, line in enumerate(lines) if row not in missing)
+
+
+def _empty_frames(
+    lines: Sequence[str], added: Collection[int], missing: Collection[int], wholes: Sequence[list[str]]
+) -> set[tuple[int, ...]]:
+    """The rows of what is nothing but headings and tags, where some rows are missing."""
+    left = [row for row in range(len(lines)) if row not in missing]
+    rest = [lines[row] for row in left]
+    found = added_pieces(rest, {place for place, row in enumerate(left) if row in added}, wholes)
+    return {
+        tuple(left[place] for place in rows)
+        for rows in found
+        if all(is_frame_line(rest[place]) for place in rows)
+    }

@@ -35,7 +35,13 @@ def default_base(git: Git) -> str:
     head = git.line("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if head is None:
         raise RevisionError(f"earlier prompts are read from git, and there is no commit yet; {WITHOUT_GIT}")
-    names = _likely_branches(git)
+    target = _target()
+    if target and not _exists(git, f"origin/{target}"):
+        raise RevisionError(
+            f"this branch goes into {target}, and origin/{target} is not here"
+            f"{_mend(git, 'fetch it, or name a commit with --gepa-check=REV')}"
+        )
+    names = _likely_branches(git, target)
     branch = next((name for name in names if _exists(git, name)), None)
     if branch is None:
         raise RevisionError(
@@ -50,9 +56,13 @@ def default_base(git: Git) -> str:
     return base
 
 
-def _likely_branches(git: Git) -> tuple[str, ...]:
+def _target() -> str:
+    """The branch that this one goes into, as the forge says it, "" where none does."""
+    return next((name for variable in FORGES_TARGETS if (name := os.environ.get(variable))), "")
+
+
+def _likely_branches(git: Git, target: str) -> tuple[str, ...]:
     """The branches that this one may go into, the likeliest first."""
-    target = next((name for variable in FORGES_TARGETS if (name := os.environ.get(variable))), "")
     branch = git.line("symbolic-ref", "--quiet", "--short", "HEAD")
     remote = git.line("config", f"branch.{branch}.remote") if branch else None
     heads = [f"{name}/HEAD" for name in (remote, "origin") if name and name != "."]

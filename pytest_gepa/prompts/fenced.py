@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 _OPENING = re.compile(r" {0,3}(?:(?P<ticks>`{3,})[^`]*|(?P<tildes>~{3,}).*)")
-_BARE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*")
+_BARE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t\r]*")
 
 
 def fenced_rows(lines: Sequence[str]) -> frozenset[int]:

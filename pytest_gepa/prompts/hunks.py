@@ -83,6 +83,8 @@ def find_hunks(
         before, after = before[:-1], after[:-1]
     old, new = before.split("\n"), after.split("\n")
     kept_whole = [text.split("\n") for text in wholes if text.strip()]
+    if any(line.endswith("\r") for line in new):
+        kept_whole += [[f"{line}\r" for line in whole] for whole in kept_whole]
     found: list[Hunk] = []
     for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -131,6 +133,11 @@ def framed(lines: Sequence[str], wholes: Sequence[list[str]] = (), first: int = 
         elif row not in whole and (heading := _HEADING.match(line)) is not None:
             framing.open_heading(row, len(heading["marks"]))
     return framing.end()
+
+
+def is_frame_line(line: str) -> bool:
+    """Whether a line may be of a frame: it is a heading, or a tag and nothing else."""
+    return _HEADING.match(line) is not None or TAG.fullmatch(line) is not None
 
 
 def pieces(lines: Sequence[str], wholes: Sequence[list[str]] = ()) -> list[list[str]]:
@@ -265,11 +272,13 @@ def _divided(
     """The hunks of one changed block, whose lines begin in the rows `start` and `first`: old pieces are paired with the
     new ones that take their places.
     """
-    olds, news, flat = pieces(old), framed(new, wholes, first), pieces(new, wholes)
-    if len(olds) == len(flat) and _marks(old) == _marks(new):
+    olds, news = pieces(old), framed(new, wholes, first)
+    if _marks(old):
         # A heading that has taken the place of another goes with that one.
-        news = [Piece(first, one) for one in flat]
-    elif len(olds) == 1 and len(news) > 1:
+        news = [Piece(first, one) for one in pieces(new, wholes)]
+        if len(olds) != len(news) and any(TAG.fullmatch(line) for line in old):
+            olds, news = [old], [Piece(first, new)]
+    if len(olds) == 1 and len(news) > 1:
         likeness = [SequenceMatcher(None, "\n".join(old), "\n".join(piece.lines)).ratio() for piece in news]
         at = likeness.index(max(likeness))
         olds = [[] for _ in news]

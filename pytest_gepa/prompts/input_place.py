@@ -9,6 +9,7 @@ from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.format_fields import is_for_format
 from pytest_gepa.prompts.formats.front_matter import has_block
 from pytest_gepa.prompts.items import BULLET
+from pytest_gepa.prompts.markup import elements
 from pytest_gepa.prompts.placeholders import DOLLAR, FORMAT, JINJA, PRINTF, SQUARE, placeholders, syntax
 from pytest_gepa.prompts.protected import protected_regions
 
@@ -45,8 +46,8 @@ def addition_place(text: str) -> int:
     paragraphs, first = found
     lead = _first_line(paragraphs[first][1])
     if _TURN.fullmatch(lead) is not None:
-        turns = (at for at, (_, paragraph) in enumerate(paragraphs) if _first_line(paragraph) == lead)
-        turn = _outside_of_blocks(text, paragraphs, next(turns, first))
+        turn = _outside_of_elements(text, paragraphs, _first_turn(paragraphs, first, lead))
+        turn = _outside_of_blocks(text, paragraphs, turn)
         first = _led_in(paragraphs, turn)
     place = paragraphs[first][0]
     return input_place(text) if _is_protected(text, place) else place
@@ -90,6 +91,28 @@ def _input(text: str) -> tuple[list[tuple[int, str]], int] | None:
 def _outside_of_blocks(text: str, paragraphs: list[tuple[int, str]], first: int) -> int:
     """The paragraph at which no block of template code is open, the last up to this one."""
     while first and _parts_a_block(text, paragraphs[first][0]):
+        first -= 1
+    return first
+
+
+def _first_turn(paragraphs: list[tuple[int, str]], first: int, lead: str) -> int:
+    """The first paragraph that opens with the line, but for those above a heading of rules: they are no examples."""
+    turn = first
+    for at in range(first - 1, -1, -1):
+        line = _first_line(paragraphs[at][1])
+        if _AWAITS_RULES.fullmatch(line):
+            break
+        turn = at if line == lead else turn
+    return turn
+
+
+def _outside_of_elements(text: str, paragraphs: list[tuple[int, str]], first: int) -> int:
+    """The last paragraph up to this one that begins in no element."""
+    row = text.count("\n", 0, paragraphs[first][0])
+    for one in elements(text.split("\n")):
+        if one.first < row <= one.last:
+            row = one.first
+    while first and text.count("\n", 0, paragraphs[first][0]) > row:
         first -= 1
     return first
 

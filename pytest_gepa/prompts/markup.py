@@ -15,6 +15,7 @@ ANY_TAG = re.compile(r"<(?P<slash>/?)(?P<name>[A-Za-z][\w.-]{0,60})(?: [^<>\n]*)
 TAG = re.compile(rf"[ \t]*{ANY_TAG.pattern}[ \t\r]*")
 """A line that is a tag and nothing else."""
 
+_FENCE_MARKS = re.compile(r"`{3,}|~{3,}")
 _FENCE = re.compile(r" {0,3}(?:`{3,}|~{3,})[ \t]*[\w+#.-]*[ \t\r]*")
 
 
@@ -56,7 +57,7 @@ def markup_problem(original: str, parent: str, text: str) -> str | None:
         return "markup broken: a fence stands alone; a block has a line of marks above it and one below"
     for name, surplus in after.alone.items():
         # A tag that has moved into a line is not lost, and one that is spoken of there opens nothing.
-        is_new = bool(surplus) and not before.alone[name] and after.anywhere[name] != before.anywhere[name]
+        is_new = not before.alone[name] and surplus * (after.anywhere[name] - before.anywhere[name]) > 0
         if is_new and (surplus < 0 or name in before.alone or name in today.alone):
             told = f"</{name}> closes nothing" if surplus < 0 else f"<{name}> is never closed"
             return f"markup broken: {told}; write both tags of an element, or none"
@@ -85,6 +86,7 @@ class _Marks(NamedTuple):
                 if TAG.fullmatch(line) is not None:
                     alone[tag["name"]] += step
         fences = [row for row, line in enumerate(lines) if _FENCE.fullmatch(line) is not None]
-        # Models put one block into another with the same marks, which pair up all the same.
-        has_open_fence = len(fences) % 2 > 0 and not fenced.issuperset(fences)
+        # Models put one block into another with the same marks, or begin one behind a text: they pair up all the same.
+        is_odd = len(_FENCE_MARKS.findall(text)) % 2 > 0
+        has_open_fence = is_odd and len(fences) % 2 > 0 and not fenced.issuperset(fences)
         return cls(alone, anywhere, has_open_fence)

@@ -33,13 +33,15 @@ class FileState:
 class Difference:
     """How the working tree differs from a revision. `states` are those of the files that were looked for, by path,
     `deleted` files that are there no more, and `others` where any other file is today that differs, by its path there.
-    `has_other_code` says that a Python file is another which is no test module by its name.
+    `has_other_code` says that a Python file that was not looked for is another, `has_other_tests` that a test module
+    is, as its name says.
     """
 
     states: Mapping[str, FileState]
     deleted: tuple[str, ...]
     others: Mapping[str, str]
     has_other_code: bool = False
+    has_other_tests: bool = False
 
 
 class Repository:
@@ -104,7 +106,7 @@ class Repository:
         others: dict[str, str] = {}
         links: list[FileState] = []
         wanted = frozenset(files)
-        has_other_code = False
+        code: set[str] = set()
         with tempfile.TemporaryDirectory(prefix="gepa-index-") as place:
             index = self._index_with(files, Path(place))
             diff = self._git.must(
@@ -118,7 +120,8 @@ class Repository:
             mode_before, mode, _, _, status = about.removeprefix(":").split(" ")
             before = next(fields)
             path = next(fields) if status[0] in "RC" else before
-            has_other_code |= _is_code(path)
+            if path.endswith(".py") and path not in wanted:
+                code.add(path)
             if status[0] == "D":
                 deleted.append(before)
                 continue
@@ -138,7 +141,8 @@ class Repository:
             states[path] = FileState(path, path)
         states |= self._led_elsewhere(commit, links, files)
         known = {path: states[path] for path in files if path in states}
-        return Difference(known, tuple(deleted), others, has_other_code)
+        tests = {path for path in code if _is_test(path)}
+        return Difference(known, tuple(deleted), others, code > tests, bool(tests))
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, as a checkout would write them, None where there is none; a symlink there stands
@@ -284,9 +288,9 @@ def _literal(path: str) -> str:
     return f":(top,literal){path}"
 
 
-def _is_code(path: str) -> bool:
+def _is_test(path: str) -> bool:
     name = posixpath.basename(path)
-    return name.endswith(".py") and not name.startswith("test_") and not name.endswith("_test.py")
+    return name.startswith("test_") or name.endswith("_test.py")
 
 
 def _parts(path: str) -> list[str]:

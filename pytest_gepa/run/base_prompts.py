@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_gepa.errors import PromptError
 from pytest_gepa.own import OwnName
 from pytest_gepa.prompts.addresses import SEPARATOR
-from pytest_gepa.prompts.components import Component, compose
+from pytest_gepa.prompts.components import Component, by_file, compose
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS
 from pytest_gepa.prompts.placeholders import declared, placeholders
 from pytest_gepa.prompts.revisions import FileState, Repository
@@ -159,7 +159,33 @@ def read_base(
     ]
     unset = {one.component.id: one.why for one in lost if one.why}
     in_order = tuple(sorted(changes, key=lambda change: change.component))
-    return BasePrompts(name, revision, texts, in_order, unset, not difference.has_other_code)
+    states = {component.id: difference.states.get(places[component.id] or "") for component in components}
+    has_same_code = not (
+        difference.has_other_code
+        or _has_other_code(components, texts, states, old_files)
+        # A test may fill in the prompt itself.
+        or (difference.has_other_tests and any(change.unfilled for change in changes))
+    )
+    return BasePrompts(name, revision, texts, in_order, unset, has_same_code)
+
+
+def _has_other_code(
+    components: Sequence[Component],
+    texts: Mapping[str, str],
+    states: Mapping[str, FileState | None],
+    old_files: Mapping[str, bytes],
+) -> bool:
+    """Whether a Python file with prompts in it differs in more than these."""
+    for path, inside in by_file(components).items():
+        state = states[inside[0].id]
+        if path.suffix == ".py" and state is not None:
+            try:
+                data = compose(inside, texts)[path]
+            except PromptError:
+                return True
+            if data != old_files.get(state.before):
+                return True
+    return False
 
 
 def _text_before(

@@ -3,7 +3,9 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pytest_gepa.evolve.candidate import derive, seed_candidate
 from pytest_gepa.evolve.merge import loses_wording, merge_all, merge_components, merge_text
+from pytest_gepa.evolve.pruning import prunings
 
 lines = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e e", "f"]), max_size=7)
 texts = st.builds(lambda body, end: "\n".join(body) + end, lines, st.sampled_from(["", "\n"]))
@@ -177,3 +179,26 @@ def test_items_that_both_add_to_a_numbered_list_follow_one_another() -> None:
     assert merge_text("1. x\n", "1. x\n- a\n", "1. x\n2. b\n") == "1. x\n- a\n2. b\n"
     added = [f"1. x\n2. {rule}\n" for rule in ("a", "b", "c")]
     assert merge_all("1. x\n", added) == "1. x\n2. a\n3. b\n4. c\n"
+
+
+def test_an_item_that_both_sides_added_under_another_number_is_kept_once() -> None:
+    ours, theirs = "1. a\n2. b\n3. Be nice.\n4. Be brief.\n", "1. a\n2. b\n3. Be brief.\n"
+    assert merge_text("1. a\n2. b\n", ours, theirs) == ours
+
+
+def test_numbers_in_a_fence_are_no_items() -> None:
+    ours, theirs = "1. a\n2. b\n```\n10. foo\n```\n", "1. a\n2. b\n3. Be brief.\n"
+    assert merge_text("1. a\n2. b\n", ours, theirs) == f"{ours}3. Be brief.\n"
+
+
+def test_a_heading_goes_with_the_last_rule_under_it() -> None:
+    politely = "Be always polite to every customer"
+    one, other = (
+        f"Route.\n\n## Tone\n- {politely}\n",
+        f"Route.\n\n## Manners\n- {politely}, whatever they write\n",
+    )
+    merged = merge_all("Route.\n", [one, other])
+    assert [line for line in merged.split("\n") if line] == other.replace("\n\n", "\n").split("\n")[:-1]
+    seed = seed_candidate({"a": "Route.\n"})
+    (pruned,) = prunings(derive(seed, {"a": one}), seed.texts)
+    assert pruned.texts["a"].strip() == "Route."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,3 +149,24 @@ def test_a_heading_with_nothing_new_under_it_is_a_hunk_and_one_in_anothers_place
     assert added("- a\n", "## Rules\n- a\n") == [("## Rules",)]
     hunks = find_hunks("## Old\n- a\n", "## New\n- b\n")
     assert [(hunk.old, hunk.new) for hunk in hunks] == [(("## Old",), ("## New",)), (("- a",), ("- b",))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# T\n\n## Rules\n- x\n", "# T\n\n## Strict rules\n- a\n- b\n- x\n"),
+        ("## Rules\n- x\n", "## Strict rules\n- y first\n- z second\n"),
+    ],
+)
+def test_a_heading_that_was_renamed_never_stands_beside_the_former_one(before: str, after: str) -> None:
+    hunks = find_hunks(before, after)
+    for left_out in range(len(hunks)):
+        text = with_hunks(before, [one for at, one in enumerate(hunks) if at != left_out])
+        assert text.count("ules\n") == 1
+
+
+def test_a_text_that_is_kept_whole_is_so_with_any_line_ends() -> None:
+    whole = "Mail:\nI am angry about it. Call me.\n\nIt is late.\n\nAnswer: refund"
+    for end in ("\n", "\r\n"):
+        before, after = "Sort.\n".replace("\n", end), f"Sort.\n\n{whole}\n".replace("\n", end)
+        assert len(find_hunks(before, after, [whole])) == 1

@@ -211,3 +211,21 @@ def test_what_was_there_stays_in_its_order(text: str) -> None:
     if text.strip():
         assert result.replace("New.", "", 1).split() == text.split() or "- New." in result
     assert result.count("New.") == 1
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        (
+            "Route.\n\n",
+            "<example>\nA customer writes.\n\n<input>\nfoo\n</input>\n</example>\n\n<input>\n{text}\n</input>\n",
+        ),
+        ("# Task\nRoute.\n\n# Rules\n- a\n\n", "# Task\n{mail}\n"),
+        (
+            "Rules for mail.\n\nInput:\nthe customer's mail, as text.\n\nRules:\n- a\n- b\n\n",
+            "Input:\n{mail}\n",
+        ),
+    ],
+)
+def test_what_is_added_goes_neither_into_an_example_nor_above_the_rules(above: str, below: str) -> None:
+    assert addition_place(above + below) == len(above)

@@ -73,3 +73,22 @@ def test_what_does_not_touch_tags_and_fences_is_never_refused(one: list[str], ot
     assert markup_problem(parent, parent, f"Say it.\n{parent}\nSay more.") is None
     if not any("<" in line or "`" in line for line in other):
         assert markup_problem(parent, parent, "\n".join([*one, *other])) is None
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "Put the reply in an <answer> tag, like so:\n<answer>Dear customer,\nwe are sorry.\n</answer>\n",
+        "Output: ```json\n{}\n```\n",
+        '```md title="x"\n```python\nx\n```\n```\n',
+        "1.  item\n    ```json\n    {}\n   ```\n",
+    ],
+)
+def test_marks_that_pair_up_in_other_ways_are_not_refused(added: str) -> None:
+    assert markup_problem("Sort mail.\n", "Sort mail.\n", f"Sort mail.\n{added}") is None
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_tag_in_a_fence_is_none_with_any_line_ends(end: str) -> None:
+    text = "<answer>\nYes.\n</answer>\n".replace("\n", end)
+    assert markup_problem(text, text, text + "```\n<answer>\n```\n".replace("\n", end)) is None

@@ -109,6 +109,27 @@ def test_whether_code_has_changed_with_the_prompts_is_known(repo: Repo) -> None:
     assert not repo.read(base).has_same_code
 
 
+def test_code_that_stands_beside_a_prompt_is_looked_at_for_itself(repo: Repo) -> None:
+    code = 'ROUTE = "Sort {text}."\n\n\ndef ask(text):\n    return ROUTE.format(text=text)\n'
+    repo.write("app.py", code)
+    base, patterns = repo.commit(), ("app.py::ROUTE",)
+    repo.write("app.py", code.replace("Sort", "Route"))
+    assert repo.read(base, patterns).has_same_code
+    repo.write("app.py", code.replace("{text}", "{mail}").replace("text=", "mail="))
+    assert not repo.read(base, patterns).has_same_code
+
+
+def test_a_test_that_fills_in_a_prompt_itself_is_code(repo: Repo) -> None:
+    repo.write("prompts/route.md", "Sort {text}.\n")
+    repo.write("tests/test_a.py", "text = 1\n")
+    base = repo.commit()
+    repo.write("tests/test_a.py", "mail = 1\n")
+    repo.write("prompts/route.md", "Route {text}.\n")
+    assert repo.read(base).has_same_code
+    repo.write("prompts/route.md", "Sort {mail}.\n")
+    assert not repo.read(base).has_same_code
+
+
 def test_a_rename_alone_changes_nothing(repo: Repo) -> None:
     (repo.root / "prompts/route.md").rename(repo.root / "prompts/routing.md")
     assert not repo.read().changes
@@ -437,8 +458,11 @@ def test_the_base_is_where_the_branch_has_left_the_one_that_the_forge_names(
     assert states(checkout.read()) == {"prompts/route.md": "edited", "prompts/other.md": "edited"}
     monkeypatch.setenv(variable, "develop")
     assert states(checkout.read()) == {"prompts/route.md": "edited"}
-    monkeypatch.setenv(variable, "of-another-repository")
-    assert len(checkout.read().changes) == 2
+    monkeypatch.setenv(variable, "release")
+    with pytest.raises(
+        RevisionError, match="goes into release, and origin/release is not here; fetch it, or name"
+    ):
+        checkout.read()
 
 
 def test_only_a_shallow_clone_is_told_to_fetch_the_history(checkout: Repo) -> None:
