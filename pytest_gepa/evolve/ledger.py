@@ -13,10 +13,8 @@ from typing import NamedTuple
 
 from pytest_gepa.evolve.minibatch import FailedCase
 from pytest_gepa.evolve.problem import TIE, SearchCase
+from pytest_gepa.evolve.splits import Asked, split_cases
 from pytest_gepa.evolve.tasks import CaseResult
-
-_SPLIT = 3
-"""Under so many candidates the trials of a case must differ before it is set aside."""
 
 _LEAST_LACK = 0.1
 """What is left to mend in a failing case, however near it has come."""
@@ -27,13 +25,6 @@ class Mark(NamedTuple):
 
     score: float
     passed: bool
-
-
-class _Asked(NamedTuple):
-    """Requests for one case by their keys, and whether the trials in which they were sent ended otherwise."""
-
-    keys: frozenset[str]
-    differ: bool
 
 
 class Ledger:
@@ -180,17 +171,21 @@ class Ledger:
     @property
     def undecidable(self) -> tuple[str, ...]:
         """The cases whose trials differed under several candidates, at least half of those under which they were
-        repeated: no edit is to blame, and none can mend them.
-
-        Candidates whose requests for the case are the same count as one: the same answers serve them all.
+        repeated: no edit is to blame, and none can mend them (see `split_cases`).
         """
         if self._aside is None:
-            asked: dict[str, list[_Asked]] = {}
-            for (candidate, case), trials in self._trials.items():
-                keys = frozenset(result.keys or candidate for result in trials)
-                differ = len({self._verdict(case, result) for result in trials}) > 1
-                asked[case] = _with(asked.get(case, ()), _Asked(keys, differ))
-            self._aside = tuple(case for case in self.active if _is_split(asked.get(case, ())))
+            asked = (
+                (
+                    case,
+                    Asked(
+                        frozenset(result.keys or candidate for result in trials),
+                        len({self._verdict(case, result) for result in trials}) > 1,
+                    ),
+                )
+                for (candidate, case), trials in self._trials.items()
+            )
+            split = split_cases(asked)
+            self._aside = tuple(case for case in self.active if case in split)
         return self._aside
 
     @property
@@ -403,19 +398,3 @@ class Ledger:
 def _is_same(one: CaseResult, other: CaseResult) -> bool:
     """Whether two results are one, whoever was charged for it."""
     return replace(one, charged=False) == replace(other, charged=False)
-
-
-def _with(known: Sequence[_Asked], new: _Asked) -> list[_Asked]:
-    """The known requests and new ones, those together that have any in common."""
-    apart = []
-    for one in known:
-        if one.keys.isdisjoint(new.keys):
-            apart.append(one)
-        else:
-            new = _Asked(one.keys | new.keys, one.differ or new.differ)
-    return [*apart, new]
-
-
-def _is_split(asked: Sequence[_Asked]) -> bool:
-    """Whether trials differ too often for any edit to be to blame."""
-    return sum(one.differ for one in asked) >= max(_SPLIT, len(asked) / 2)

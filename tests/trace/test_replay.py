@@ -384,18 +384,20 @@ def test_after_the_longest_wait_the_request_goes_out_all_the_same(
     end(process)
 
 
+async def answered_meanwhile(stores: Stores, process: subprocess.Popen[str]) -> StoredAnswer | None:
+    """What comes of a wait in an event loop for the answer that another process is getting."""
+    waiting = asyncio.ensure_future(place(stores).wait_async(good))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    tell(process, "answer")
+    return await waiting
+
+
 @needs_locks
 def test_an_event_loop_goes_on_while_a_request_waits(stores: Stores, tmp_path: Path) -> None:
     process = child(tmp_path / "cache")
 
-    async def run() -> StoredAnswer | None:
-        waiting = asyncio.ensure_future(place(stores).wait_async(good))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        tell(process, "answer")
-        return await waiting
-
-    answer = asyncio.run(run())
+    answer = asyncio.run(answered_meanwhile(stores, process))
     assert answer is not None
     assert answer.body == b"theirs"
     end(process)
@@ -408,18 +410,11 @@ def test_a_wait_ends_though_the_test_has_stopped_the_time(
     """As freezegun does: the timers of an event loop then never come."""
     process = child(tmp_path / "cache")
 
-    async def run() -> StoredAnswer | None:
-        waiting = asyncio.ensure_future(place(stores).wait_async(good))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        tell(process, "answer")
-        return await waiting
-
     with monkeypatch.context() as patched:
         patched.setattr(time, "monotonic", lambda: 1.0)
         patched.setattr(time, "perf_counter", lambda: 1.0)
         patched.setattr(time, "sleep", lambda seconds: None)
-        answer = asyncio.run(run())
+        answer = asyncio.run(answered_meanwhile(stores, process))
     assert answer is not None
     assert answer.body == b"theirs"
     end(process)
