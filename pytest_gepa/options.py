@@ -189,6 +189,11 @@ INI_ONLY = (
         "",
         "on or off: ask a strong reflection model for all prompts to blame at once (default: off)",
     ),
+    Setting(
+        "reflection_timeout",
+        "",
+        "seconds that the reflection model may take for one reply (default: 600)",
+    ),
     Setting("edits", "", "kinds of edit that the reflection model may make (default: all)"),
     Setting("cache_size", "", "most megabytes of stored answers; the oldest go first (default: 1000)"),
 )

@@ -20,6 +20,7 @@ from pytest_gepa.prompts.edits import KINDS
 from pytest_gepa.settings import (
     DEFAULT_CACHE_MEGABYTES,
     DEFAULT_CONCURRENCY,
+    DEFAULT_REFLECTION_TIMEOUT,
     DEFAULT_TIMEOUT,
     SCORE_RULE,
     Settings,
@@ -88,6 +89,8 @@ def resolve(config: pytest.Config) -> Settings:
         confirm=_number(config, "confirm", int, least=1) or 1,
         shrinks=_choice(config, "shrink", ("on", "off")) != "off",
         is_joint=_choice(config, "joint", ("on", "off")) == "on",
+        reflection_timeout=_number(config, "reflection_timeout", float, above=0)
+        or DEFAULT_REFLECTION_TIMEOUT,
         edits=_edits(config),
         redact=_patterns(config),
         max_cost=_number(config, "max-cost", float, above=0, most=MOST_USD),

@@ -27,6 +27,9 @@ DEFAULT_TRIALS = 3
 DEFAULT_TIMEOUT = 120.0
 """Seconds that one case may take."""
 
+DEFAULT_REFLECTION_TIMEOUT = 600.0
+"""Seconds that one reply may take; a reasoning model may think for minutes."""
+
 DEFAULT_CACHE_MEGABYTES = 1000
 NO_MODEL = "none"
 """The name of the reflection model by which a run does without one."""
@@ -41,7 +44,8 @@ class Settings:
 
     `mode` is what is to run or, where `is_plan`, only to be told. `prompts` are globs, () for the default ones; they
     resolve against `prompts_base`. `budget` counts rollouts, None for the default; `minutes` is None for no limit;
-    `trials` None to choose by the suite's flakiness; `holdout` a share in [0, 1); `timeout` seconds a case. `confirm`
+    `trials` None to choose by the suite's flakiness; `holdout` a share in [0, 1); `timeout` seconds a case, and
+    `reflection_timeout` those of one reply of the reflection model. `confirm`
     is the number of candidates that the confirm run judges. `shrinks` says whether the winner is shrunk, `is_joint`
     whether all prompts that are to blame are edited in one reflection. `edits` are the kinds of edit that are allowed.
     `redact` are regular expressions of the user's own. `cache_size` is in bytes. `max_cost` is in USD, None for no cap;
@@ -70,6 +74,7 @@ class Settings:
     confirm: int = 1
     shrinks: bool = True
     is_joint: bool = False
+    reflection_timeout: float = DEFAULT_REFLECTION_TIMEOUT
     edits: tuple[OwnName, ...] = KINDS
     redact: tuple[str, ...] = ()
     cache_size: int = DEFAULT_CACHE_MEGABYTES * 10**6

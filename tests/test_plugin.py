@@ -217,6 +217,7 @@ def test_settings_have_their_defaults(pytester: pytest.Pytester):
     assert (settings.reflection_model, settings.budget, settings.minutes) == (None, None, None)
     assert (settings.concurrency, settings.trials, settings.holdout) == (8, None, 0.0)
     assert (settings.seed, settings.timeout, settings.max_broken) == (0, 120.0, 0)
+    assert settings.reflection_timeout == 600.0
     assert (settings.fail_on, settings.isolation) == (None, "auto")
 
 
@@ -230,6 +231,7 @@ gepa_trials = 2
 gepa_holdout = 0.25
 gepa_seed = -7
 gepa_timeout = 9.5
+gepa_reflection_timeout = 1800
 gepa_max_broken = 1
 gepa_fail_on = not-proven
 gepa_isolation = spawn
@@ -241,6 +243,7 @@ gepa_prompts =
     assert (settings.reflection_model, settings.budget, settings.minutes) == ("gpt", 500, 1.5)
     assert (settings.concurrency, settings.trials, settings.holdout) == (3, 2, 0.25)
     assert (settings.seed, settings.timeout, settings.max_broken) == (-7, 9.5, 1)
+    assert settings.reflection_timeout == 1800.0
     assert (settings.fail_on, settings.isolation) == ("not-proven", "spawn")
     assert settings.prompts == ("a/*.md", "b/*.txt")
 

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,12 @@ OVERTIME = 2.0
 
 LEAST = 150
 """Rollouts that the other methods get at the least: with fewer, `score-only` could not hold its confirm run."""
+
+RUNNING: set[subprocess.Popen[bytes]] = set()
+"""The runs under way, to be ended with this process."""
+
+WRITING = threading.Lock()
+"""A line at a time in the file."""
 
 Cell = tuple[str, str, str, int]
 """Task, method, reflector, seed."""
@@ -52,10 +61,14 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=20, help="of wall time for the search of one run; 0: no bound"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs at once: more tokens a second in all, fewer in each"
+    )
     parser.add_argument("--work", type=Path, help="where projects and logs are kept; default: FILE.work")
     parser.add_argument("--table", action="store_true", help="print what the file holds, run nothing")
     parser.add_argument("--cell", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if args.cell:
         task, method, reflector, seed, limit = args.cell
         print(json.dumps(run((task, method, reflector, int(seed)), int(limit), args)))
@@ -66,25 +79,37 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    """All runs that the file does not hold yet; seeds outermost, so that a measurement cut short is even."""
-    ordered = [method for method in METHODS if method in args.methods]
-    for seed in range(args.seeds):
-        for reflector in args.reflectors:
-            for task in args.tasks:
-                for method in ordered:
-                    done = records(args.file)
-                    cell = (task, method, reflector, seed)
-                    if cell in done:
-                        continue
-                    ours = done.get((task, "ours", reflector, seed))
-                    if method != "ours" and (ours is None or "rollouts" not in ours):
-                        print(f"{cell}: no run of ours to take the rollouts from, left out", flush=True)
-                        continue
-                    limit = max(LEAST, ours["rollouts"]) if ours else 0
-                    record = run_apart(cell, limit, args)
-                    with args.file.open("a", encoding="utf-8") as stream:
-                        stream.write(json.dumps(record) + "\n")
-                    print(brief(record), flush=True)
+    """All runs that the file does not hold yet; seeds outermost, so that a measurement cut short is even.
+
+    Several jobs share the runs by task and seed: the other methods need the rollouts of `ours`.
+    """
+    groups = itertools.product(range(args.seeds), args.reflectors, args.tasks)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        try:
+            for done in [pool.submit(measure_group, *group, args) for group in groups]:
+                done.result()
+        except KeyboardInterrupt:
+            for process in list(RUNNING):
+                os.killpg(process.pid, signal.SIGTERM)
+            os._exit(130)  # else the threads would note the runs as ended, and begin the next
+
+
+def measure_group(seed: int, reflector: str, task: str, args: argparse.Namespace) -> None:
+    """The runs of one task and seed, one after the other."""
+    for method in (method for method in METHODS if method in args.methods):
+        done = records(args.file)
+        cell = (task, method, reflector, seed)
+        if cell in done:
+            continue
+        ours = done.get((task, "ours", reflector, seed))
+        if method != "ours" and (ours is None or "rollouts" not in ours):
+            print(f"{cell}: no run of ours to take the rollouts from, left out", flush=True)
+            continue
+        limit = max(LEAST, ours["rollouts"]) if ours else 0
+        record = run_apart(cell, limit, args)
+        with WRITING, args.file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+        print(brief(record), flush=True)
 
 
 def records(file: Path) -> dict[Cell, dict[str, Any]]:
@@ -98,13 +123,14 @@ def run_apart(cell: Cell, limit: int, args: argparse.Namespace) -> dict[str, Any
     """One run in a process of its own: libraries keep state, and a run that hangs can be ended."""
     work = directory(cell, args)
     work.mkdir(parents=True, exist_ok=True)
-    options = ["--minutes", str(args.minutes), "--work", str(work.parent)]
+    options = ["--minutes", str(args.minutes), "--jobs", str(args.jobs), "--work", str(work.parent)]
     options += ["--rollouts", str(args.rollouts)] if args.rollouts else []
     command = [sys.executable, __file__, str(args.file), *options, "--cell", *map(str, cell), str(limit)]
     started, said = time.time(), b""
     with (work / "log").open("wb") as log:
         # A group of its own: pytest's children go with it.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+        RUNNING.add(process)
         try:
             said, _ = process.communicate(
                 timeout=OVERTIME * args.minutes * 60 + 120 if args.minutes else None
@@ -112,9 +138,8 @@ def run_apart(cell: Cell, limit: int, args: argparse.Namespace) -> dict[str, Any
             note = f"ended with {process.returncode}: see {work}/log"
         except subprocess.TimeoutExpired:
             note = "ended by force: over time"
-        except KeyboardInterrupt:
-            os.killpg(process.pid, signal.SIGTERM)
-            raise
+        finally:
+            RUNNING.discard(process)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
@@ -151,6 +176,7 @@ def run(cell: Cell, limit: int, args: argparse.Namespace) -> dict[str, Any]:
         **found,
         "minutes": round(minutes, 2),
         "cap": args.minutes,
+        "jobs": args.jobs,
         "winner": prefix,
     }
     sys.stdout = output

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openai import OpenAI
-from task import IN_FLIGHT, Case, Prefix, Task, prefix_of, url
+from task import IN_FLIGHT, PATIENCE, Case, Prefix, Task, prefix_of, url
 
 MODEL = "local"
 
@@ -49,7 +49,7 @@ def run_gepa(task: Task, reflector: str, seed: int, limits: Limits) -> Found:
     import gepa
 
     desk = _GepaAdapter(task)
-    client = OpenAI(base_url=url(reflector), api_key="none", timeout=600)
+    client = OpenAI(base_url=url(reflector), api_key="none", timeout=PATIENCE)
     asked: list[str] = []
 
     def reflect(prompt: str | list[dict[str, Any]]) -> str:
@@ -119,7 +119,7 @@ def run_mipro(task: Task, reflector: str, seed: int, limits: Limits) -> Found:
     dspy.configure_cache(enable_disk_cache=False)
     asked = _counter()
     prompt_model = dspy.LM(
-        f"openai/{MODEL}", api_base=url(reflector), api_key="none", timeout=600, callbacks=[asked]
+        f"openai/{MODEL}", api_base=url(reflector), api_key="none", timeout=PATIENCE, callbacks=[asked]
     )
     adapter = _plain_adapter(task, limits)
     program = _program(dspy, task.prompt, adapter)

@@ -24,6 +24,11 @@ PORTS = {"0.5b": 8103, "1.5b": 8104}
 IN_FLIGHT = 2
 """Requests at once, for every method: the server has as many slots, and the machine as many cores."""
 
+PATIENCE = 3600.0
+"""Seconds that a request may take: where several runs share the machine, a reply as long as the context takes half an
+hour, and to ask again would only make it longer.
+"""
+
 Prefix = Sequence[dict[str, str]]
 """What stands before a case's text in a request: the prompt, and examples if there are any."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from task import HERE, IN_FLIGHT, prefix_of, url
+from task import HERE, IN_FLIGHT, PATIENCE, prefix_of, url
 
 SCORE_ONLY = HERE / "score_only"
 
@@ -59,7 +59,10 @@ def run_plugin(project: Path, reflector: str, options: Options) -> dict[str, Any
     budget += ["--gepa-max-minutes", str(options.minutes)] if options.minutes else []
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--gepa-optimize", "--gepa-seed"),
-        *(str(options.seed), "--gepa-concurrency", str(IN_FLIGHT), *budget, *options.further),
+        *(str(options.seed), "--gepa-concurrency", str(IN_FLIGHT), "-o", f"gepa_timeout={PATIENCE:g}"),
+        *("-o", f"gepa_reflection_timeout={PATIENCE:g}"),
+        *budget,
+        *options.further,
     ]
     with (project.parent / "pytest.log").open("w") as log:
         done = subprocess.run(command, cwd=project, env=environ, stdout=log, stderr=subprocess.STDOUT)

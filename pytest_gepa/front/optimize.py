@@ -114,7 +114,7 @@ def _is_typed(config: pytest.Config, name: str) -> bool:
 def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     """Cases, prompts, reflection model and budget. Raises `GepaError` for what the user can mend."""
     components, judges = find_improvable(settings)
-    endpoint = endpoint_from_environment(settings.reflection_model, os.environ)
+    endpoint = endpoint_from_environment(settings.reflection_model, os.environ, settings.reflection_timeout)
     if settings.replay == "only":
         recorded = recorded_model(settings.rootdir)  # raises before anything is begun
         endpoint = endpoint or _recorded_endpoint(recorded)

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from pytest_gepa.errors import ReflectionError
+from pytest_gepa.settings import DEFAULT_REFLECTION_TIMEOUT
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 """The SDK's, by which stored answers are told from those of other servers."""
-
-DEFAULT_TIMEOUT = 600.0
-"""Seconds for one HTTP request; a reasoning model may think for minutes."""
 
 KEY_NAME = "GEPA_REFLECTION_API_KEY"
 USUAL_KEY_NAME = "OPENAI_API_KEY"
@@ -29,7 +27,7 @@ class ReflectionEndpoint:
     model: str
     base_url: str | None = None
     api_key: str = field(default="", repr=False)
-    timeout: float = DEFAULT_TIMEOUT
+    timeout: float = DEFAULT_REFLECTION_TIMEOUT
     key_names: str = field(default=f"{KEY_NAME}, or {USUAL_KEY_NAME}", compare=False)
 
     def check_key(self) -> None:
@@ -43,13 +41,16 @@ class ReflectionEndpoint:
 
 
 def endpoint_from_environment(
-    model_setting: str | None, environ: Mapping[str, str]
+    model_setting: str | None,
+    environ: Mapping[str, str],
+    timeout: float = DEFAULT_REFLECTION_TIMEOUT,
 ) -> ReflectionEndpoint | None:
     """The endpoint that the settings and the environment name, None if no model is named.
 
     `model_setting` wins over GEPA_REFLECTION_MODEL; server and key come from GEPA_REFLECTION_BASE_URL and
     GEPA_REFLECTION_API_KEY, else from OPENAI_BASE_URL and OPENAI_API_KEY. Empty variables count as unset. The key
-    of the one server is not sent to another host, unless that is this machine.
+    of the one server is not sent to another host, unless that is this machine. `timeout` is in seconds,
+    for one request.
     """
     model = model_setting or environ.get("GEPA_REFLECTION_MODEL")
     if not model:
@@ -59,7 +60,7 @@ def endpoint_from_environment(
     names = [KEY_NAME, *([USUAL_KEY_NAME] if _may_have_key(base_url, usual) else [])]
     found = next((name for name in names if environ.get(name)), None)
     key = environ[found] if found else ""
-    return ReflectionEndpoint(model, base_url, key, key_names=found or ", or ".join(names))
+    return ReflectionEndpoint(model, base_url, key, timeout, key_names=found or ", or ".join(names))
 
 
 def _may_have_key(base_url: str | None, usual: str | None) -> bool:

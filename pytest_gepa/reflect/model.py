@@ -222,7 +222,8 @@ class ReflectionModel:
         except openai.APIStatusError as error:
             response = error.response
         except openai.APITimeoutError as error:
-            mend = f"no answer within {self.settings.timeout:g} s, {RETRIES + 1} times"
+            waited = f"{self.settings.timeout:g} s, {RETRIES + 1} times"
+            mend = f"no answer within {waited}; gepa_reflection_timeout gives it longer"
             raise ReflectionError(self._message(error, mend)) from error
         except openai.APIConnectionError as error:
             raise ServerGone(self._message(error, _UNREACHED)) from error

@@ -372,7 +372,7 @@ def test_an_answer_that_does_not_come_in_time_is_reported(monkeypatch: pytest.Mo
 
     with FakeOpenAI(wait) as server:
         model = ReflectionModel(ReflectionEndpoint("reflector", server.base_url, "", 0.05))
-        with pytest.raises(ReflectionError, match=r"no answer within 0\.05 s, 1 times"):
+        with pytest.raises(ReflectionError, match=r"within 0\.05 s, 1 times; gepa_reflection_timeout"):
             model.ask(MESSAGES)
         done.set()
         model.close()
@@ -500,6 +500,8 @@ def test_the_endpoint_comes_from_setting_and_environment(
     setting: str | None, environ: dict[str, str], endpoint: ReflectionEndpoint | None
 ) -> None:
     assert endpoint_from_environment(setting, environ) == endpoint
+    later = None if endpoint is None else replace(endpoint, timeout=1800.0)
+    assert endpoint_from_environment(setting, environ, 1800.0) == later
 
 
 ELSEWHERE = {"GEPA_REFLECTION_BASE_URL": "https://elsewhere.example/v1", "OPENAI_API_KEY": "k"}

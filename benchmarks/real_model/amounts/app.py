@@ -13,7 +13,7 @@ PROMPT = Path(__file__).parent / "prompts" / "amount.md"
 
 @cache
 def client() -> OpenAI:
-    return OpenAI(timeout=120)
+    return OpenAI(timeout=1800)
 
 
 def chat(messages: list[dict[str, str]]) -> str:
