@@ -102,7 +102,7 @@ def pytest_gepa_repair(
     `base` are the texts by component that it goes back to, `tip` its own: these do better in the cases `mended` and
     worse in those `broken`. `repairs` are the usual versions, in the order in which they are tried: parts of the change
     are taken back. Each version is texts by component; those left out are as in `tip`. Called in the thread that
-    decides, once for a candidate.
+    decides, once for a candidate, and once more where what it breaks keeps it from being chosen.
     """
 
 
@@ -157,9 +157,10 @@ def pytest_gepa_candidate_evaluated(
 ) -> None:
     """Called when the score of a candidate is known on every search case, in the thread that decides.
 
-    `candidate` is its id, `texts` maps component ids to texts, `scores` case ids to scores in [0, 1]; `mean` is their
-    weighted mean. `parents` are the ids of the candidates that it was made of, `origin` is how: "seed",
-    "ancestor", "reflection", "merge", "repair", "pruning" or "shrink".
+    `candidate` is its id, `texts` maps component ids to texts, `scores` case ids to scores in [0, 1]; `mean` is the
+    weighted mean over all cases, where today's score stands for a case without evidence. `parents` are the ids of the
+    candidates that it was made of, `origin` is how: "seed", "ancestor", "reflection", "merge", "repair", "pruning" or
+    "shrink".
     """
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa import __version__
+from pytest_gepa.cli import main
 from pytest_gepa.errors import ResumeError
 from pytest_gepa.prompts.components import Component
 from pytest_gepa.run.history import read_history
@@ -135,6 +136,18 @@ def test_it_is_gone_on_with_to_the_end_that_it_would_have_come_to(story: Story) 
     assert story.second.result["verdict"] == story.whole.result["verdict"] == "proven"
     assert story.second.best_patch.read_bytes() == story.whole.best_patch.read_bytes()
     assert story.second.directory != story.first.directory
+
+
+def test_its_recording_has_the_name_of_its_own_directory(
+    story: Story, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = story.second.directory.name
+    root = story.project.root
+    assert main(["record", name, "--rootdir", str(root)]) == 0
+    assert f"Run {name} is recorded" in capsys.readouterr().out
+    head = json.loads((root / "gepa_recording" / "recording.json").read_text("utf-8"))
+    shutil.rmtree(root / "gepa_recording")
+    assert head["directory"] == name
 
 
 def test_nothing_is_asked_twice_but_what_was_under_way(story: Story) -> None:

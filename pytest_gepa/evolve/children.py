@@ -48,10 +48,17 @@ class Children:
 
     def is_refused(self, child: Candidate) -> bool:
         """Whether the guard refuses one of the texts that the child has changed."""
+        return bool(self.why_refused(child))
+
+    def why_refused(self, child: Candidate) -> str:
+        """For what the guard refuses one of the texts that the child has changed, in the words that its reason opens
+        with, "" if it refuses none.
+        """
         before = self._pool.candidates[child.parents[0]].texts
-        return any(
+        reasons = (
             self._guard(name, before[name], child.texts[name], child.examples) for name in child.changed
         )
+        return next((reason.partition(":")[0] for reason in reasons if reason), "")
 
     def reflect(self, proposal: Proposal, parent: str) -> None:
         """Ask for edits of a candidate, each reflection about other failing cases."""

@@ -26,6 +26,9 @@ class Merges:
         while (merge := self._pool.next_merge()) is not None:
             proposal = Proposal(merge.pair.one.id, Round(merge.pair.one.id, merge=merge))
             child = merge.child if merge.child is not None and self._children.is_new(merge.child) else None
+            if merge.child is not None and child is None and (why := self._children.why_refused(merge.child)):
+                told = f"the union with {merge.pair.other.id} is refused: {why}"
+                self._work.note(Decision("invalid", "", merge.pair.one.id, told))
             is_whole = child is not None and not loses_a_side(merge.pair, child)
             is_asked = not is_whole and self._children.reflect_on_both(proposal, merge)
             if child is None and not is_asked:

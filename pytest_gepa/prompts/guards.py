@@ -31,6 +31,9 @@ LEAST_SHARE = 0.1
 
 _JOINERS = "\u200c\u200d"  # needed by Persian, Indic scripts and emoji
 # Control, format (right-to-left overrides, invisible tags), surrogate, line and paragraph separator.
+_FAR_TOO_LONG = 4
+"""Times the longest text that is allowed."""
+
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Letters and marks that show nothing: fillers, joiners, selectors of variants of a sign that has none.
 _BLANK = re.compile(
@@ -159,6 +162,8 @@ class Guard:
         yield from text_problems(
             original, parent, text, self._within(component), is_replaced=component in self._replaced
         )
+        if len(text) > _FAR_TOO_LONG * self.longest(component):
+            return  # it is refused, and the rest takes its time by the length
         found = (
             None if is_program(component) else markup_problem(original, parent, text),
             protection_problem(original, text),

@@ -47,8 +47,9 @@ class Recording:
 
     `order` names the results of the search as they came in. `environment` are variables that stand in for missing
     ones in a replay, `left_out` those that cannot, as their value holds a secret or is no address. `mode` is that of
-    the run. `confirm_cut` is how many trials of the confirm run the time has left, and why. `version` is that of
-    pytest-gepa, "" in one that does not tell.
+    the run. `run` is the name under which its answers were kept, `directory_name` that of its directory: not the same
+    in a run that went on with another. `confirm_cut` is how many trials of the confirm run the time has left, and why.
+    `version` is that of pytest-gepa, "" in one that does not tell.
     """
 
     directory: Path
@@ -62,11 +63,7 @@ class Recording:
     mode: str = "optimize"
     confirm_cut: tuple[int, str] | None = None
     version: str = ""
-
-    @property
-    def directory_name(self) -> str:
-        """The name that the run's directory had, by which its user knows it."""
-        return self.run.partition(".")[0]
+    directory_name: str = ""
 
     def differences(self, settings: Mapping[str, Any]) -> list[str]:
         """Settings that are not as they were, and another version of pytest-gepa, in words."""
@@ -164,6 +161,7 @@ def read_recording(directory: Path) -> Recording:
             confirm_cut=None if cut is None else (int(cut[0]), str(cut[1])),
             charges=charges,
             version=str(head.get("pytest_gepa", "")),
+            directory_name=str(head.get("directory") or str(head["run"]).partition(".")[0]),
         )
     except _MALFORMED as error:
         raise ReplayError(
@@ -256,6 +254,7 @@ def write_recording(
         "form": _FORM,
         "pytest_gepa": about.get("pytest_gepa", ""),
         "run": about["run"],
+        "directory": journal.parent.name,
         "mode": about.get("settings", {}).get("mode", "optimize"),
         "reflection_model": about["reflection_model"],
         "settings": dict(settings),

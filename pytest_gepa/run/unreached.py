@@ -54,18 +54,17 @@ def why_unreached(rollouts: Sequence[Rollout]) -> str:
 
 
 def why_too_little(rollouts: Sequence[Rollout]) -> str:
-    """Why a baseline tells too little to search by, "" if it does not, or tells nothing at all.
+    """Why a baseline tells too little to search by, "" if it does not.
 
-    That is where at least half of the cases ended in trouble that may pass, as when a server was down for a while.
+    That is where at least half of the cases ended in trouble that may pass, as when a server was down for a while, and
+    where no other case tells anything.
     """
     lost = [one for one in rollouts if not one.outcome.is_final]
     told = sum(one.outcome.is_evidence for one in rollouts)
-    if not told or len(lost) <= FEW or len(lost) < told:
+    if not lost or (told and (len(lost) <= FEW or len(lost) < told)):
         return ""
-    return (
-        f"{len(lost)} of {len(lost) + told} cases ended in trouble under today's prompts: {first_failure(lost)}; when "
-        "that is mended, --gepa-resume goes on"
-    )
+    share = f"{len(lost)} of {len(lost) + told} cases ended in trouble" if told else "no case gave evidence"
+    return f"{share} under today's prompts: {first_failure(lost)}; when that is mended, --gepa-resume goes on"
 
 
 def _is_of_a_check(rollout: Rollout) -> bool:

@@ -127,6 +127,9 @@ def test_what_the_guard_refuses_is_asked_for() -> None:
 
     world = run(two_lines(add, guard=guard))
     assert len(asked(world)) == 1
+    assert [one.reason.partition(" is ")[2] for one in world.decisions if one.kind == "invalid"] == [
+        "refused: too long"
+    ]
     assert world.kinds()[-1] == "done"
     assert world.decisions[-1].reason == "every case passes"
 

@@ -411,7 +411,7 @@ def test_an_answer_that_cannot_be_compared_is_refused() -> None:
     assert "it cannot be compared with what was asked for (ValueError)" in message
 
 
-GROUPS = "give groups of failing cases, 2 at most, with 2 cases at most, and none twice"
+GROUPS = "give a list of 2 groups at most, each a list of 2 failing cases at most, none twice"
 NO_GROUPS = (
     [], "xy", ["xy"], [[]], [["x"], []], [["x", "y", "z"]], [["v"], ["w"], ["x"]],
     [["x"], ["x"]], [["nobody"]], [[7]], [[["x"]]], {"x": "y"},
@@ -426,10 +426,10 @@ NO_GROUPS = (
         *(("choose_minibatch", answer, GROUPS) for answer in NO_GROUPS),
         ("accept", True, "give 'accept' or 'reject'"),
         ("accept", "wait", "give 'accept' or 'reject'"),
-        ("next_stage", ["x"], "give missing cases, and none twice"),
-        ("next_stage", ["y", "y"], "give missing cases, and none twice"),
-        ("next_stage", "y", "give missing cases, and none twice"),
-        ("next_stage", [[]], "give missing cases, and none twice"),
+        ("next_stage", ["x"], "give a list of missing cases, none twice"),
+        ("next_stage", ["y", "y"], "give a list of missing cases, none twice"),
+        ("next_stage", "y", "give a list of missing cases, none twice"),
+        ("next_stage", [[]], "give a list of missing cases, none twice"),
         ("repair", {"a": "text"}, "give a list of texts by component"),
         ("repair", [{"c": "text"}], "give a list of texts by component"),
         ("repair", ["a"], "give a list of texts by component"),

@@ -238,6 +238,16 @@ def test_the_guard_of_a_run_puts_every_check(text, kind):
     assert (kind_of(reason) if reason else None) == kind
 
 
+def test_of_what_is_far_too_long_only_that_is_told() -> None:
+    leak = "the blue kettle of my aunt whistles\n"
+    near, far = (guard().check("p.md", PLAIN, PLAIN + leak + "x" * size) for size in (2_000, 20_000))
+    assert near is not None
+    assert far is not None
+    assert "leak" in near
+    assert "leak" not in far
+    assert kind_of(far) == "too long"
+
+
 def test_the_cases_that_were_taken_as_examples_are_let_off():
     text = PLAIN + "For example: the blue kettle of my aunt whistles."
     assert guard().check("p.md", PLAIN, text, ["c1"]) is None
