@@ -200,7 +200,6 @@ class MessagesStream(EventReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self.complete = False
         self._message: dict[str, Any] = {}
         self._blocks: dict[int, _Block] = {}
         self._error = ""

@@ -43,7 +43,6 @@ class ResponsesStream(EventReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self.complete = False
         self._response: dict[str, Any] = {}
         self._items: dict[int, dict[str, Any]] = {}
         self._ended_items: set[int] = set()
