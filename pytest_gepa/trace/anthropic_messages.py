@@ -106,9 +106,7 @@ def answer_of(data: Mapping[str, Any]) -> Answer:
     if reason == "refusal" and message is not None and not message.tool_calls:
         why = text_of(object_of(data.get("stop_details")).get("explanation")) or FILTERED
         message = replace(message, content="\n".join(filter(None, (message.content, refusal(why)))))
-    return Answer(
-        message, reason, error=read_error(data.get("error")), **read_usage(data.get("usage"))._asdict()
-    )
+    return Answer(message, reason, error=read_error(data.get("error")), usage=read_usage(data.get("usage")))
 
 
 def is_complete(body: bytes) -> bool:

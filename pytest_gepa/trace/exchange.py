@@ -11,7 +11,7 @@ from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
-from pytest_gepa.trace.fields import Usage, read_object, read_usage
+from pytest_gepa.trace.fields import read_object, read_usage
 from pytest_gepa.trace.naps import clock, nap, nap_async
 from pytest_gepa.trace.outermost import asking_an_application, sending
 from pytest_gepa.trace.protocols import Protocol, counts_all, is_whole
@@ -340,7 +340,7 @@ class Exchange:
             finish_reason=answer.finish_reason,
             alternatives=answer.alternatives,
             logprob=answer.logprob,
-            **{name: getattr(answer, name) for name in Usage._fields},
+            **answer.usage._asdict(),
         )
 
     def _end(self, call: Call, cause: BaseException | None = None, *, has_counted: bool = True) -> None:

@@ -212,7 +212,7 @@ def answer_of(pieces: Iterable[Mapping[str, Any]]) -> Answer:
         error=error,
         alternatives=tuple(messages[1:]),
         logprob=logprob,
-        **_usage(usage)._asdict(),
+        usage=_usage(usage),
     )
 
 

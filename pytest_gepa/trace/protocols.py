@@ -94,8 +94,8 @@ class JsonPost:
         if kind and not kind.startswith("text/") and not re.search(r"json|xml|event-stream", kind):
             return Answer(Message("assistant", f"[{kind}, {len(body)} bytes]"))
         text = body[: 4 * LONGEST_TEXT].decode("utf-8", "replace")
-        usage = read_usage((read_object(body) or {}).get("usage"))._asdict()
-        return Answer(Message("assistant", beginning(text, LONGEST_TEXT)), "", **usage)
+        usage = read_usage((read_object(body) or {}).get("usage"))
+        return Answer(Message("assistant", beginning(text, LONGEST_TEXT)), usage=usage)
 
     def is_complete(self, body: bytes) -> bool:
         """Not known of a protocol that is not known."""

@@ -62,8 +62,10 @@ class ResponsesStream(EventReader):
         if self._error or self.done:
             state = text_of(self._response.get("status"))
             so_far = f"; so far: {message.content}" if message is not None and message.content else ""
-            usage = read_usage(self._response.get("usage"))._asdict()
-            return Answer(None, state, error=f"{self._error or f'the response is {state}'}{so_far}", **usage)
+            usage = read_usage(self._response.get("usage"))
+            return Answer(
+                None, state, error=f"{self._error or f'the response is {state}'}{so_far}", usage=usage
+            )
         return None if message is None else Answer(message)
 
     def _take(self, event: Event) -> None:
