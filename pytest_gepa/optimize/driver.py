@@ -254,12 +254,12 @@ class SearchDriver:
                 self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
 
     def _evaluate(self, task: Evaluate) -> Evaluated:
-        def learn(_: Evaluated, seconds: float) -> None:
+        began = time.monotonic()
+        found = self._evaluator.run(task)
+        if task.purpose != "repeat":
             # Told behind the rollouts, so that they are known when it is heard.
-            if task.purpose != "repeat":
-                self._crew.tell(partial(self._learn, task, seconds))
-
-        return self._clock.timed(partial(self._evaluator.run, task), learn)
+            self._crew.tell(partial(self._learn, task, time.monotonic() - began))
+        return found
 
     def _learn(self, task: Evaluate, seconds: float) -> None:
         """Note how long an evaluation took; runs in the deciding thread."""
