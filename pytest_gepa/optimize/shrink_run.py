@@ -20,7 +20,6 @@ from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields
-from pytest_gepa.run.trials import search_trial
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
 
@@ -98,13 +97,7 @@ class ShrinkRun:
         with self._lock:
             task = shrink.ask()
         if task is not None:
-            self._journal.write(
-                "evaluate",
-                candidate=task.candidate,
-                purpose=task.purpose,
-                cases=task.cases,
-                trial=search_trial(task.trial),
-            )
+            self._evaluator.announce(task)
         return task
 
     def _tell(self, shrink: Shrink, event: Evaluated | Stopped) -> None:
