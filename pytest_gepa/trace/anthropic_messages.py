@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_gepa.trace.chat import FILTERED, Answer, ChatRequest
 from pytest_gepa.trace.fields import (
+    SO_FAR,
     Usage,
     count_of,
     dump,
@@ -211,7 +212,7 @@ class MessagesStream(EventReader):
         answer = answer_of({**self._message, "content": blocks})
         if not self._error:
             return answer
-        so_far = f"; so far: {answer.message.content}" if answer.message and answer.message.content else ""
+        so_far = f"; {SO_FAR}{answer.message.content}" if answer.message and answer.message.content else ""
         return replace(answer, message=None, error=self._error + so_far)
 
     def ended(self, body: bytes) -> bytes:

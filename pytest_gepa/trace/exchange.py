@@ -11,7 +11,7 @@ from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
-from pytest_gepa.trace.fields import read_object, read_usage
+from pytest_gepa.trace.fields import SO_FAR, read_object, read_usage
 from pytest_gepa.trace.naps import clock, nap, nap_async
 from pytest_gepa.trace.outermost import asking_an_application, sending
 from pytest_gepa.trace.protocols import Protocol, counts_all, is_whole
@@ -37,9 +37,6 @@ LEFT = "GeneratorExit"
 AT_ONCE = 1.0
 """Seconds after an answer within which an application drops the calls that it has made in vain; and those within which
 it begins several at once."""
-
-SO_FAR = "so far: "
-"""What stands behind it in an error is the beginning of an answer, a model's own words."""
 
 NOT_ENDED = "no complete answer before the case ended"
 UNREADABLE = "a response without a message that can be read"
