@@ -8,15 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.check.baselines import (
-    Baseline,
-    BaselineError,
-    Matched,
-    baseline_path,
-    match,
-    read_baseline,
-    text_digest,
-)
+from pytest_gepa.check.baselines import Baseline, BaselineError, baseline_path, read_baseline, text_digest
+from pytest_gepa.check.matching import Matched, match
 from pytest_gepa.check.rounds import most_trials
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.front.session import find_cases, find_prompts, tell_plan

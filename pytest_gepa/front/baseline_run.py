@@ -14,15 +14,8 @@ import pytest
 from pytest_gepa import __version__
 from pytest_gepa.check.baseline_check import BaselineCheck
 from pytest_gepa.check.baseline_saving import BaselineSaving
-from pytest_gepa.check.baselines import (
-    Baseline,
-    BaselineError,
-    Matched,
-    baseline_path,
-    differences,
-    read_baseline,
-    write_baseline,
-)
+from pytest_gepa.check.baselines import Baseline, BaselineError, baseline_path, read_baseline, write_baseline
+from pytest_gepa.check.matching import Matched, differences
 from pytest_gepa.codec import to_json
 from pytest_gepa.front.check_run import conclude_trials, mending_command
 from pytest_gepa.front.check_session import CheckSession
