@@ -11,7 +11,7 @@ from functools import partial
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.changes import changes, fair_share
-from pytest_gepa.evolve.search import Guard
+from pytest_gepa.evolve.children import Guard
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Event, Stopped
 from pytest_gepa.optimize.evaluator import Evaluator

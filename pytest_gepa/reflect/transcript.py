@@ -21,8 +21,6 @@ from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, cut_report, level
 from pytest_gepa.trace.trajectory import Call, Message, answers_among
 
-__all__ = ["Exhibit", "Narrator", "one_line"]
-
 _REPEATED_LEAST = 200
 """A message shorter than this is rather shown again than referred to."""
 
