@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_gepa.evolve.search import SearchSettings
+from pytest_gepa.evolve.problem import SearchSettings
 from pytest_gepa.run.plan import BudgetPlan, plan_budget, search_settings
 from pytest_gepa.settings import Settings
 from pytest_gepa.suite.rollout import Case

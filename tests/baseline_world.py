@@ -12,7 +12,8 @@ from typing import Any
 
 from pytest_gepa.check.baseline_check import BaselineCheck
 from pytest_gepa.check.baseline_saving import BaselineSaving
-from pytest_gepa.check.baselines import Baseline, match
+from pytest_gepa.check.baselines import Baseline
+from pytest_gepa.check.matching import match
 from pytest_gepa.check.rounds import Bench
 from pytest_gepa.check.state import CheckState
 from pytest_gepa.front.baseline import prompt_changes

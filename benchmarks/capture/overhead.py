@@ -29,6 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 
@@ -190,7 +191,7 @@ class Capture:
     @contextmanager
     def on(self, trial: str | None) -> Iterator[None]:
         recorder = Recorder()
-        capture.install(recorder, self.cache if trial else None, trial)
+        capture.install(Target(recorder, self.cache if trial else None, trial))
         recorder.begin("case")
         try:
             yield

@@ -25,9 +25,9 @@ from typing import Any
 
 from pytest_gepa.codec import from_json, to_json
 from pytest_gepa.optimize.evaluator import likeness_of
-from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.request import build_request
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.run.journal import Journal, rollout_fields
 from pytest_gepa.suite.child_rollout import trajectory_of
 from pytest_gepa.suite.condensed import condensed

@@ -19,7 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pytest_gepa.evolve.frontier import Frontier
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected
 
 

@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from product import default_search
 
 from pytest_gepa.evolve.decisions import Decisions
-from pytest_gepa.evolve.search import Search, SearchCase
+from pytest_gepa.evolve.problem import SearchCase
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Reflect, Reflected
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.leaks import CaseText, Leaks

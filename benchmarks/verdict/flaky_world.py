@@ -17,7 +17,8 @@ from product import default_plan
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.changes import changes, fair_share
-from pytest_gepa.evolve.search import Search, SearchCase
+from pytest_gepa.evolve.problem import SearchCase
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected
 from pytest_gepa.run.plan import search_settings

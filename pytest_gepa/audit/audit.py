@@ -61,7 +61,7 @@ class AuditState:
     settled: int = 0
     charged: int = 0
     cached: int = 0
-    models: set[str] = field(default_factory=set)
+    task_models: set[str] = field(default_factory=set)
     is_finished: bool = False
     is_out_of_time: bool = False
     spending: Spending | None = None
@@ -255,7 +255,7 @@ class Audit:
         calls = rollout.trajectory.calls
         state.charged += rollout.charged
         state.cached += any(map(is_to_model, calls)) and not rollout.charged
-        state.models.update(call.model for call in calls if call.model)
+        state.task_models.update(call.model for call in calls if call.model)
         self._journal.write("rollout", **rollout_fields(rollout))
         self._stop = self._stop or rollout.stop
         if rollout.outcome.is_trouble:

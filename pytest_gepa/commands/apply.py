@@ -13,6 +13,7 @@ from pytest_gepa.commands.write_back import NewContent, forget_originals, inside
 from pytest_gepa.prompts.git_runs import git_top
 from pytest_gepa.prompts.patch_form import blob_hash, visible
 from pytest_gepa.prompts.patch_reading import FilePatch, read_patch
+from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.wording import count
 
 
@@ -56,7 +57,7 @@ def _find_patch(project: Path, run: str | None, candidate: str | None) -> tuple[
         runs = [one for one in runs_of(project) if (one / RESULT).is_file()]
         if not runs:
             raise CommandError(
-                f"there is no optimization in {project / '.gepa'}; pytest --gepa-optimize makes one"
+                f"there is no optimization in {project / STATE_DIRECTORY}; pytest --gepa-optimize makes one"
             )
         directory = runs[0]
     others = sorted(path.stem for path in (directory / "frontier").glob("*.patch"))

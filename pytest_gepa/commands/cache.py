@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, runs_of
+from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.journal import read_journal
 from pytest_gepa.trace.cache import CacheFigures, ResponseCache
 
@@ -15,7 +16,7 @@ from pytest_gepa.trace.cache import CacheFigures, ResponseCache
 def run(given: argparse.Namespace) -> int:
     """Show size, answers, age and limit; with `--clear` remove every answer."""
     project = find_project(given.rootdir)
-    directory = project / ".gepa" / "cache"
+    directory = project / STATE_DIRECTORY / "cache"
     if not directory.is_dir():
         print(f"{directory}: no answers are stored")
         return DONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_gepa.errors import GepaError
+from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.recording import run_age
 
 
@@ -19,7 +20,7 @@ def find_project(given: Path | None) -> Path:
     """
     here = Path.cwd()
     for directory in (given.resolve(),) if given is not None else (here, *here.parents):
-        if (directory / ".gepa").is_dir():
+        if (directory / STATE_DIRECTORY).is_dir():
             return directory
     where = f"in {given}" if given is not None else f"in {here} or above it"
     raise CommandError(
@@ -29,7 +30,7 @@ def find_project(given: Path | None) -> Path:
 
 def runs_of(project: Path) -> list[Path]:
     """The directories of the project's runs, newest first."""
-    found = [path for path in (project / ".gepa" / "runs").glob("*") if path.is_dir()]
+    found = [path for path in (project / STATE_DIRECTORY / "runs").glob("*") if path.is_dir()]
     return sorted(found, key=lambda path: run_age(path.name), reverse=True)
 
 

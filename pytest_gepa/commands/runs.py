@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import find_project, runs_of
-from pytest_gepa.run.directory import SAVED
+from pytest_gepa.run.directory import SAVED, STATE_DIRECTORY
 from pytest_gepa.run.journal import is_being_written
 from pytest_gepa.run.resume import head_of, is_stored
 from pytest_gepa.wording import count, points, printable
@@ -34,7 +34,7 @@ def run(given: argparse.Namespace) -> int:
     for row in rows:
         print(printable("  ".join(map(str.ljust, row, widths))).rstrip())
     if not found:
-        print(f"{project / '.gepa'}: no run yet")
+        print(f"{project / STATE_DIRECTORY}: no run yet")
     elif len(found) > len(shown):
         print(f"and {count(len(found) - len(shown), 'older run')}: pytest-gepa runs --all")
     return DONE

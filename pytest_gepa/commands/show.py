@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_gepa.commands.exit_codes import DONE
 from pytest_gepa.commands.project import CommandError, find_project, find_run, runs_of
 from pytest_gepa.commands.runs import REPORTS
+from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.wording import for_log
 
 
@@ -26,5 +27,5 @@ def _find(project: Path, name: str | None) -> Path:
     for report in found:
         if report.is_file():
             return report
-    where = f"run {name} has" if name is not None else f"the runs in {project / '.gepa'} have"
+    where = f"run {name} has" if name is not None else f"the runs in {project / STATE_DIRECTORY} have"
     raise CommandError(f"{where} left no report: cut off before it was written? pytest-gepa runs lists all")

@@ -1,13 +1,13 @@
-"""The decisions of the search, each a protocol with one implementation, to be replaced one by one. Pure.
+"""The decisions of the search, each a function with one implementation, to be replaced one by one. Pure.
 
 What a decision is taken on is data. The search calls it once, in the order of events, and heeds what it returns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.merge import merge_components
@@ -49,11 +49,8 @@ class ParentChoice:
     number: float
 
 
-class SelectParent(Protocol):
-    """Selects the candidate from which a proposal starts."""
-
-    def __call__(self, choice: ParentChoice) -> str | None:
-        """Return its id, None to end the search."""
+SelectParent: TypeAlias = Callable[[ParentChoice], "str | None"]
+"""Returns the id of the candidate from which a proposal starts, None to end the search."""
 
 
 def draw_by_share(choice: ParentChoice) -> str:
@@ -69,22 +66,12 @@ def draw_by_share(choice: ParentChoice) -> str:
     return choice.parents[0].candidate
 
 
-class ChooseMinibatches(Protocol):
-    """Chooses the failing cases that reflections are shown."""
-
-    def __call__(
-        self,
-        failures: Mapping[str, FailedCase],
-        shown: Mapping[str, int],
-        size: int,
-        groups: int,
-        alike: float,
-        draw: Draw,
-    ) -> list[tuple[str, ...]]:
-        """Divide failing cases into `groups` groups of `size` at most, none twice.
-
-        `shown` says how often each was shown before, `alike` is the share of a group that resembles its first case.
-        """
+ChooseMinibatches: TypeAlias = Callable[
+    [Mapping[str, FailedCase], Mapping[str, int], int, int, float, Draw], list[tuple[str, ...]]
+]
+"""Divides failing cases, the first argument, for the reflections that are shown them, none twice. The others: how often
+each was shown before, the most cases of a group, the number of groups, the share of a group that resembles its first
+case, and what draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +100,8 @@ class Gate:
         return (best / weight, self.sum(self.scores, self.scores) / weight) if weight else (0.0, 0.0)
 
 
-class Accept(Protocol):
-    """Decides whether a child has passed its gate."""
-
-    def __call__(self, gate: Gate) -> GateVerdict:
-        """Return the verdict; "wait" only while cases are open."""
+Accept: TypeAlias = Callable[[Gate], GateVerdict]
+"""Decides whether a child has passed its gate; "wait" only while cases are open."""
 
 
 def better_than_rivals(gate: Gate) -> GateVerdict:
@@ -130,18 +114,13 @@ def better_than_rivals(gate: Gate) -> GateVerdict:
     return "reject" if own + still_to_win <= needed + TIE else "wait"
 
 
-class NextStage(Protocol):
-    """Chooses on what a candidate that has passed its gate is run next."""
-
-    def __call__(self, stage: Stage) -> Sequence[str]:
-        """Return some of the missing cases, () to give the candidate up."""
+NextStage: TypeAlias = Callable[[Stage], Sequence[str]]
+"""Returns on which of the missing cases one that has passed its gate is run next, () to give the candidate up."""
 
 
-class ProposeRepairs(Protocol):
-    """Proposes versions of a candidate that mended cases and broke others."""
-
-    def __call__(self, damage: Damage) -> Sequence[Mapping[str, str]]:
-        """Return the texts of each by component (those left out are the tip's), the first to be tried first."""
+ProposeRepairs: TypeAlias = Callable[[Damage], Sequence[Mapping[str, str]]]
+"""Returns versions of a candidate that mended cases and broke others, the first to be tried first: the texts of each by
+component (those left out are the tip's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +149,9 @@ class Pair:
         return tuple(name for name in base if base[name] == one[name] != other[name])
 
 
-class ProposeMerge(Protocol):
-    """Unites two candidates."""
-
-    def __call__(self, pair: Pair) -> Mapping[str, str] | None:
-        """Return the texts of the union by component (those left out are the texts of `one`), None for no merge."""
+ProposeMerge: TypeAlias = Callable[[Pair], "Mapping[str, str] | None"]
+"""Returns the texts of the union of two candidates by component (those left out are the texts of `one`), None for no
+merge."""
 
 
 def merge_lines(pair: Pair) -> Mapping[str, str]:
@@ -200,11 +177,8 @@ class Progress:
     invalid: int
 
 
-class Stop(Protocol):
-    """Ends the search before its budget does."""
-
-    def __call__(self, progress: Progress) -> str:
-        """Return why it ends, in words, "" for it to go on. Asked before each new proposal."""
+Stop: TypeAlias = Callable[[Progress], str]
+"""Returns why a search ends before its budget does, in words, "" for it to go on. Asked before each new proposal."""
 
 
 def stop_when_stuck(progress: Progress) -> str:
@@ -248,11 +222,8 @@ class WinnerChoice:
     usual: str
 
 
-class ChooseWinner(Protocol):
-    """Chooses the candidate that is shrunk and confirmed, when the search has ended."""
-
-    def __call__(self, choice: WinnerChoice) -> str:
-        """Return the id of a finalist."""
+ChooseWinner: TypeAlias = Callable[[WinnerChoice], str]
+"""Returns the id of the finalist that is shrunk and confirmed, when the search has ended."""
 
 
 def choose_best(choice: WinnerChoice) -> str:

@@ -43,8 +43,6 @@ from pytest_gepa.evolve.tasks import (
 )
 from pytest_gepa.evolve.work import Luck, SearchError, Work
 
-__all__ = ["Guard", "Search", "SearchCase", "SearchError", "SearchSettings"]
-
 
 def allow_all(component: str, parent: str, text: str, examples: Collection[str]) -> str | None:
     """Refuse no text: the guard of a driver that has none."""

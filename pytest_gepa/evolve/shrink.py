@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, candidate_id, derive
 from pytest_gepa.evolve.changes import Need, changes
+from pytest_gepa.evolve.children import Guard
 from pytest_gepa.evolve.doubt import fewest_trials
 from pytest_gepa.evolve.drops import Attempt, AttemptResult, drops
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import TIE
-from pytest_gepa.evolve.search import Guard, allow_all
+from pytest_gepa.evolve.search import allow_all
 from pytest_gepa.evolve.suspects import Suspects, is_worse, parts
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Stopped
 from pytest_gepa.prompts.hunks import with_hunks

@@ -8,21 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.check.baselines import (
-    Baseline,
-    BaselineError,
-    Matched,
-    baseline_path,
-    match,
-    read_baseline,
-    text_digest,
-)
+from pytest_gepa.check.baselines import Baseline, BaselineError, baseline_path, read_baseline, text_digest
+from pytest_gepa.check.matching import Matched, match
 from pytest_gepa.check.rounds import most_trials
 from pytest_gepa.errors import SettingsError
 from pytest_gepa.front.session import find_cases, find_prompts, tell_plan
 from pytest_gepa.prompts.addresses import SEPARATOR
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.prompts.git_runs import git_top, path_from
+from pytest_gepa.prompts.git_runs import path_from, top_of
 from pytest_gepa.report.baseline_text import comparing_plan, saving_plan
 from pytest_gepa.run.base_prompts import PromptChange
 from pytest_gepa.run.directory import STATE_DIRECTORY
@@ -111,7 +104,7 @@ def prompt_changes(
     """The prompts that are not as they were, known by their digests alone."""
     today = {component.id: text_digest(component.text) for component in components}
     states = _states(baseline.prompts, today)
-    top = git_top(settings.rootdir) or settings.rootdir
+    top = top_of(settings.rootdir)
     return tuple(
         PromptChange(name, path_from(top, settings.rootdir / name.partition(SEPARATOR)[0]), state, "")
         for name, state in sorted(states.items())

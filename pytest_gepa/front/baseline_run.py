@@ -14,20 +14,13 @@ import pytest
 from pytest_gepa import __version__
 from pytest_gepa.check.baseline_check import BaselineCheck
 from pytest_gepa.check.baseline_saving import BaselineSaving
-from pytest_gepa.check.baselines import (
-    Baseline,
-    BaselineError,
-    Matched,
-    baseline_path,
-    differences,
-    read_baseline,
-    write_baseline,
-)
+from pytest_gepa.check.baselines import Baseline, BaselineError, baseline_path, read_baseline, write_baseline
+from pytest_gepa.check.matching import Matched, differences
 from pytest_gepa.codec import to_json
 from pytest_gepa.front.check_run import conclude_trials, mending_command
 from pytest_gepa.front.check_session import CheckSession
 from pytest_gepa.prompts.components import Component
-from pytest_gepa.prompts.git_runs import git_top, path_from
+from pytest_gepa.prompts.git_runs import path_from, top_of
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.report.baseline_text import comparing_opening, replaced_lines, saved_lines, saving_opening
 from pytest_gepa.report.check_build import build_check, spent_of, trouble_of
@@ -57,7 +50,7 @@ def compare(
     base = BasePrompts(settings.baseline, "", {}, changes)
     with CheckSession(session, settings, cases, components, redactor, {"baseline": baseline}) as run:
         check = BaselineCheck(run.bench, matched.known, [change.component for change in changes])
-        top = git_top(settings.rootdir) or settings.rootdir
+        top = top_of(settings.rootdir)
         places = {
             case.id: (path_from(top, item.path), (item.location[1] or 0) + 1)
             for case, item in zip(cases, session.items, strict=True)

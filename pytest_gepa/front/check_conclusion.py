@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.front.session import print_lines
+from pytest_gepa.report.check_formats import annotation_lines
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_terminal import check_lines
-from pytest_gepa.report.check_write import annotation_lines, write_check
+from pytest_gepa.report.check_write import write_check
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.pytest_internals import terminal_stream
 from pytest_gepa.trace.redact import Redactor

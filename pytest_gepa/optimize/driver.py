@@ -40,7 +40,6 @@ from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields
-from pytest_gepa.run.trials import search_trial
 from pytest_gepa.run.unreached import why_too_little, why_unreached
 from pytest_gepa.settings import DEFAULT_CONCURRENCY
 from pytest_gepa.suite.evaluate import Suite
@@ -212,13 +211,7 @@ class SearchDriver:
 
     def _begin(self, task: Task) -> None:
         if isinstance(task, Evaluate):
-            self._journal.write(
-                "evaluate",
-                candidate=task.candidate,
-                purpose=task.purpose,
-                cases=task.cases,
-                trial=search_trial(task.trial),
-            )
+            self._evaluator.announce(task)
             self._crew.start(partial(self._evaluate, task))
         else:
             self._replies.expect(task.proposal)
@@ -254,12 +247,12 @@ class SearchDriver:
                 self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
 
     def _evaluate(self, task: Evaluate) -> Evaluated:
-        def learn(_: Evaluated, seconds: float) -> None:
+        began = time.monotonic()
+        found = self._evaluator.run(task)
+        if task.purpose != "repeat":
             # Told behind the rollouts, so that they are known when it is heard.
-            if task.purpose != "repeat":
-                self._crew.tell(partial(self._learn, task, seconds))
-
-        return self._clock.timed(partial(self._evaluator.run, task), learn)
+            self._crew.tell(partial(self._learn, task, time.monotonic() - began))
+        return found
 
     def _learn(self, task: Evaluate, seconds: float) -> None:
         """Note how long an evaluation took; runs in the deciding thread."""

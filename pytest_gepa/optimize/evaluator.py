@@ -76,6 +76,16 @@ class Evaluator:
         self._copies: set[str] = set()
         self._silent = 0
 
+    def announce(self, task: Evaluate) -> None:
+        """Write down what is going to be run."""
+        self._journal.write(
+            "evaluate",
+            candidate=task.candidate,
+            purpose=task.purpose,
+            cases=task.cases,
+            trial=search_trial(task.trial),
+        )
+
     def run(self, task: Evaluate) -> Evaluated:
         """Run the cases of a task that have to be run. Blocks; what comes meanwhile is told to the crew."""
         inherited = {} if task.purpose in ("baseline", "repeat") else self._inherited(task)

@@ -9,8 +9,8 @@ from itertools import islice
 
 from pytest_gepa.errors import GepaError, SettingsError
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.evolve.problem import TIE
-from pytest_gepa.evolve.search import Search, SearchCase
+from pytest_gepa.evolve.problem import TIE, SearchCase
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.optimize.confirm import ConfirmRun
 from pytest_gepa.optimize.driver import SearchDriver
 from pytest_gepa.optimize.extensions import Extensions

@@ -13,7 +13,6 @@ from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.prompts.summary import CHARACTERS, all_changes, summarize
 from pytest_gepa.reflect.conversation import last_asked
-from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.joint import propose_jointly
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import PROGRAM, Menu, MenuChoice
@@ -27,6 +26,7 @@ from pytest_gepa.reflect.propose import (
     propose,
 )
 from pytest_gepa.reflect.request import Asked, Situation, Version
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.settings import NO_MODEL
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout

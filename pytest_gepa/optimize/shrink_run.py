@@ -11,7 +11,7 @@ from functools import partial
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.changes import changes, fair_share
-from pytest_gepa.evolve.search import Guard
+from pytest_gepa.evolve.children import Guard
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import Decision, Evaluate, Evaluated, Event, Stopped
 from pytest_gepa.optimize.evaluator import Evaluator
@@ -20,7 +20,6 @@ from pytest_gepa.optimize.state import RunState, Screen
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields
-from pytest_gepa.run.trials import search_trial
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case
 
@@ -98,13 +97,7 @@ class ShrinkRun:
         with self._lock:
             task = shrink.ask()
         if task is not None:
-            self._journal.write(
-                "evaluate",
-                candidate=task.candidate,
-                purpose=task.purpose,
-                cases=task.cases,
-                trial=search_trial(task.trial),
-            )
+            self._evaluator.announce(task)
         return task
 
     def _tell(self, shrink: Shrink, event: Evaluated | Stopped) -> None:

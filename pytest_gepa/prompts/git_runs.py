@@ -82,6 +82,11 @@ def git_top(root: Path) -> Path | None:
     return top if root.resolve().is_relative_to(top) else None
 
 
+def top_of(rootdir: Path) -> Path:
+    """Return the top of the git working tree that holds `rootdir`, itself outside of one, or without git."""
+    return git_top(rootdir) or rootdir
+
+
 def path_from(top: Path, path: Path) -> str:
     """The path of a file from the top of the repository; as it is, where it lies outside."""
     try:

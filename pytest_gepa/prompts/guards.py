@@ -16,6 +16,7 @@ from typing import Any
 from pytest_gepa.prompts.escapes import escaped
 from pytest_gepa.prompts.filling import filled_by
 from pytest_gepa.prompts.format_fields import format_fields
+from pytest_gepa.prompts.formats.splice import JOINERS
 from pytest_gepa.prompts.leaks import Leaks
 from pytest_gepa.prompts.markup import markup_problem
 from pytest_gepa.prompts.placeholders import EVERY, FORMAT, JINJA, declared, placeholders
@@ -29,7 +30,6 @@ from pytest_gepa.prompts.unfilled import is_sent_unfilled
 LEAST_SHARE = 0.1
 """Share of today's characters that an edited text must have: less is a rewrite to nothing."""
 
-_JOINERS = "\u200c\u200d"  # needed by Persian, Indic scripts and emoji
 # Control, format (right-to-left overrides, invisible tags), surrogate, line and paragraph separator.
 _FAR_TOO_LONG = 4
 """Times the longest text that is allowed."""
@@ -229,7 +229,7 @@ def text_problems(
 
 
 def _unseen_characters(parent: str, text: str) -> Iterator[str]:
-    allowed = {"\t", "\n", *_JOINERS, *parent}
+    allowed = {"\t", "\n", *JOINERS, *parent}
     for character in sorted(set(text) - allowed):
         if unicodedata.category(character) in _UNSEEN or _BLANK.match(character):
             name = unicodedata.name(character, "a control character")

@@ -273,7 +273,7 @@ def _divided(
     new ones that take their places.
     """
     olds, news = pieces(old), framed(new, wholes, first)
-    if _marks(old):
+    if any(map(is_frame_line, old)):
         # A heading that has taken the place of another goes with that one.
         news = [Piece(first, one) for one in pieces(new, wholes)]
         if len(olds) != len(news) and any(TAG.fullmatch(line) for line in old):
@@ -292,11 +292,6 @@ def _divided(
     for before, after in zip(olds, news, strict=True):
         yield Hunk(start, start + len(before), tuple(before), tuple(after.lines), after.frames)
         start += len(before)
-
-
-def _marks(lines: Iterable[str]) -> int:
-    """How many lines may stand around others: headings and tags."""
-    return sum(_HEADING.match(line) is not None or TAG.fullmatch(line) is not None for line in lines)
 
 
 def _spans(lines: Sequence[str], wholes: Sequence[list[str]]) -> Iterator[range]:

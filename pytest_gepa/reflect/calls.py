@@ -5,7 +5,7 @@ How the calls of a run follow each other is told in `transcript`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from pytest_gepa.prompts.summary import one_line
 from pytest_gepa.reflect.scrub import scrub
@@ -24,15 +24,6 @@ _LIMITS = frozenset(
 _FILTERS = frozenset(
     {"content_filter", "refusal", "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"}
 )
-
-
-def answers_among(calls: Sequence[Call]) -> list[int]:
-    """Where the answers of models are, or if there are none those of other endpoints; vectors are no answer."""
-    for kind in ("chat", "other"):
-        found = [at for at, call in enumerate(calls) if call.kind == kind and call.answer is not None]
-        if found:
-            return found
-    return []
 
 
 def said(message: Message) -> str:

@@ -14,8 +14,6 @@ from pytest_gepa.reflect.fit import BYTES_PER_TOKEN, EvidencePart, Rank, Section
 from pytest_gepa.reflect.scrub import scrub
 from pytest_gepa.reflect.transcript import Exhibit, Narrator
 
-__all__ = ["DEFAULT_TOKENS", "Evidence", "Exhibit", "gather", "gather_briefly"]
-
 DEFAULT_TOKENS = 12_000
 """Budget of one request's evidence; the prompt to edit and the instruction come on top."""
 

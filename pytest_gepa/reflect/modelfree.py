@@ -12,13 +12,13 @@ from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.prompts.summary import summarize
-from pytest_gepa.reflect.calls import answers_among
 from pytest_gepa.reflect.propose import MODEL_FREE, ProposedEdit
 from pytest_gepa.reflect.reply import MOST_EXAMPLE, example_text
 from pytest_gepa.reflect.rules import rules
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.attribution import components_used, last_answered
+from pytest_gepa.trace.trajectory import answers_among
 
 MOST_TOGETHER = 3
 """So many rules are tried in one edit."""

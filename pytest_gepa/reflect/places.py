@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pytest_gepa.prompts.given import as_words
-from pytest_gepa.reflect.calls import answers_among
 from pytest_gepa.reflect.fence import UnclosedFenceError, find_fences
 from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.trace.fields import read_json
+from pytest_gepa.trace.trajectory import answers_among
 from pytest_gepa.wording import code
 
 ANSWER = "The answer"

@@ -14,7 +14,7 @@ from pytest_gepa.prompts.edits import EditError
 from pytest_gepa.prompts.examples import Example, cases_of, still_kept
 from pytest_gepa.prompts.guards import Guard
 from pytest_gepa.prompts.summary import summarize
-from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit
+from pytest_gepa.reflect.evidence import DEFAULT_TOKENS
 from pytest_gepa.reflect.fit import estimate_tokens
 from pytest_gepa.reflect.masked import Masked
 from pytest_gepa.reflect.menu import Menu, choosing_menu, full_menu
@@ -31,6 +31,7 @@ from pytest_gepa.reflect.request import (
     correction,
     longest_reply,
 )
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.trace.redact_lines import HiddenLines
 
 MODEL_FREE = "model-free"

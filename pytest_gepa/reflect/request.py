@@ -11,11 +11,12 @@ import jinja2
 
 from pytest_gepa.prompts.protected import protected_lines, told
 from pytest_gepa.prompts.summary import one_line
-from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, Exhibit, gather, gather_briefly
+from pytest_gepa.reflect.evidence import DEFAULT_TOKENS, gather, gather_briefly
 from pytest_gepa.reflect.fence import fence
 from pytest_gepa.reflect.fit import BYTES_PER_TOKEN, estimate_tokens
 from pytest_gepa.reflect.menu import Menu, MenuName
 from pytest_gepa.reflect.scrub import scrub
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.trace.cut import byte_length, cut_middle
 
 ChatMessage = dict[str, str]

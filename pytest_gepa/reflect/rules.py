@@ -16,8 +16,6 @@ from pytest_gepa.suite.rollout import Case
 from pytest_gepa.trace.redact import REDACTED
 from pytest_gepa.wording import code, count
 
-__all__ = ["Rule", "rules"]
-
 _LEAST_DISTINCT = 3
 _MOST_PARTS = 12
 _PART = re.compile(r"\d+|[A-Z]+|[a-z]+|.", re.DOTALL)

@@ -10,15 +10,7 @@ from dataclasses import dataclass, replace
 
 from pytest_gepa.prompts.programs import is_program
 from pytest_gepa.prompts.summary import one_line
-from pytest_gepa.reflect.calls import (
-    MOST_ALTERNATIVES,
-    POSTED,
-    answers_among,
-    manner,
-    ran,
-    said,
-    vectors,
-)
+from pytest_gepa.reflect.calls import MOST_ALTERNATIVES, POSTED, manner, ran, said, vectors
 from pytest_gepa.reflect.conversation import Conversation, collapsed, last_asked
 from pytest_gepa.reflect.edited_prompt import EditedPrompt
 from pytest_gepa.reflect.failure import Failure, read_failure
@@ -27,9 +19,7 @@ from pytest_gepa.reflect.nearby import nearby
 from pytest_gepa.reflect.scrub import scrub, scrub_output
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, cut_report, level
-from pytest_gepa.trace.trajectory import Call, Message
-
-__all__ = ["Exhibit", "Narrator", "one_line"]
+from pytest_gepa.trace.trajectory import Call, Message, answers_among
 
 _REPEATED_LEAST = 200
 """A message shorter than this is rather shown again than referred to."""

@@ -52,8 +52,8 @@ def build_audit_result(
         failing=tuple(labels[case] for case in labels if _is_at_zero(state, case)),
         trouble=tuple(_trouble(labels[case], run) for case, run in state.trouble.items()),
         spent=with_bill(Spent(rollouts=state.spent, cached=state.cached), state.spending, state.started),
-        models=tuple(sorted(state.models)),
-        simulated=is_simulated(state.models),
+        models=tuple(sorted(state.task_models)),
+        simulated=is_simulated(state.task_models),
         problems=state.problems,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_gepa.prompts.pieces import SPANNING
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.audit_text import coverage_words, flaky_words, lines_of
 from pytest_gepa.report.foreign import code, line
@@ -68,11 +69,11 @@ def _prompt(prompt: PromptCoverage) -> Iterator[str]:
 def _marks(prompt: PromptCoverage) -> dict[int, str]:
     """What stands beside the lines: of a section, beside its heading only."""
     marks: dict[int, str] = {}
-    taken = {piece.first for piece in prompt.pieces if piece.kind not in ("heading", "element")}
+    taken = {piece.first for piece in prompt.pieces if piece.kind not in SPANNING}
     for piece in prompt.pieces:
         says = {"noticed": str(len(piece.cases)), "unnoticed": "0", "kept": "kept"}.get(piece.state, "?")
         rows = range(piece.first, piece.last + 1)
-        if piece.kind in ("heading", "element"):
+        if piece.kind in SPANNING:
             later = [row for row in taken if row > piece.first]
             rows = range(piece.first, min(rows.stop, *later, piece.first + 1))
         marks.update(dict.fromkeys(rows, says))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_gepa.audit.plan import AuditPlan, PromptPlan
+from pytest_gepa.prompts.pieces import SPANNING
 from pytest_gepa.report.audit_result import AuditResult, PieceCoverage, PromptCoverage
 from pytest_gepa.report.expected import expected_lines
 from pytest_gepa.report.last_lines import spent_line, trouble_lines
@@ -204,7 +205,7 @@ def unnoticed_lines(prompt: PromptCoverage) -> list[str]:
 def unnoticed_rows(prompt: PromptCoverage) -> set[int]:
     """The lines of the text, from 1, without which no case is worse."""
     text = prompt.text.split("\n")
-    noticed = (piece for piece in prompt.noticed if piece.kind not in ("heading", "element"))
+    noticed = (piece for piece in prompt.noticed if piece.kind not in SPANNING)
     rows = _rows(piece for piece in prompt.pieces if piece.state == "unnoticed") - _rows(noticed)
     return {row for row in rows if row <= len(text) and text[row - 1].strip()}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pytest_gepa.check.baselines import Baseline, Matched
+from pytest_gepa.check.baselines import Baseline
+from pytest_gepa.check.matching import Matched
 from pytest_gepa.check.rounds import most_trials
 from pytest_gepa.report.check_baseline import LISTED
 from pytest_gepa.report.expected import expected_lines

@@ -25,11 +25,12 @@ from pytest_gepa.report.result import (
     Spent,
     TakenCase,
     Trouble,
+    troubles,
 )
 from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
 from pytest_gepa.run.blind_spots import failed_apart, failed_apart_warning
-from pytest_gepa.run.unreached import UNREACHED, first_failure, has_reached_a_model, last_line, why_unreached
+from pytest_gepa.run.unreached import UNREACHED, first_failure, has_reached_a_model, why_unreached
 from pytest_gepa.suite.rollout import Case, Outcome
 from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.verdict.judge import ALPHA, NOT_PROVEN, Tally
@@ -296,12 +297,7 @@ def _trouble(state: RunState, labels: Mapping[str, str]) -> list[Trouble]:
     seed = state.search.seed.id
     rollouts = [rollout for (name, _), rollout in state.rollouts.items() if name == seed]
     rollouts += [rollout for side in state.confirm.values() for rollout in side.values()]
-    found: dict[str, Trouble] = {}
-    for rollout in rollouts:
-        if rollout.outcome.is_trouble:
-            reason = last_line(rollout.trajectory.failure)
-            found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
-    return list(found.values())
+    return troubles(rollouts, labels, {})
 
 
 def _stray(stray: StrayCall, labels: Mapping[str, str]) -> str:

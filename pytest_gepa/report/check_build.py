@@ -9,11 +9,11 @@ from pytest_gepa.check.state import BASE, TODAY, CheckState, SideName
 from pytest_gepa.reflect.failure import read_failure
 from pytest_gepa.report.check_result import CaseCheck, CheckResult, SavedBaseline, Side
 from pytest_gepa.report.check_unchanged import DEFAULT_RULE
-from pytest_gepa.report.result import Spent, Trouble
+from pytest_gepa.report.result import Spent, Trouble, troubles
 from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
 from pytest_gepa.run.base_prompts import BasePrompts
-from pytest_gepa.run.unreached import last_line, why_unreached
+from pytest_gepa.run.unreached import why_unreached
 from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
@@ -279,11 +279,7 @@ def trouble_of(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
         for case in state.trials
         if (why := state.unfit(case))
     }
-    for rollout in state.every_rollout(BASE, TODAY):
-        if rollout.outcome.is_trouble:
-            reason = last_line(rollout.trajectory.failure)
-            found.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
-    return list(found.values())
+    return troubles(state.every_rollout(BASE, TODAY), labels, found)
 
 
 def spent_of(state: CheckState) -> Spent:

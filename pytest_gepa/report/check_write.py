@@ -9,12 +9,10 @@ from typing import Any
 
 from pytest_gepa.codec import to_json
 from pytest_gepa.redaction import without_secrets
-from pytest_gepa.report.check_formats import annotation_lines, code_quality
+from pytest_gepa.report.check_formats import code_quality
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.run.directory import write_text
-
-__all__ = ["annotation_lines", "write_check"]
 
 
 def write_check(directory: Path, result: CheckResult, redact: Callable[[str], str] = str) -> CheckResult:

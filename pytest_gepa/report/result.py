@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.own import OwnName
 from pytest_gepa.run.history import Resumed
+from pytest_gepa.run.unreached import last_line
+from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import ProvableGain
 
@@ -199,6 +201,18 @@ class Trouble:
     case: str
     outcome: OwnName
     reason: str
+
+
+def troubles(
+    rollouts: Iterable[Rollout], labels: Mapping[str, str], found: Mapping[str, Trouble]
+) -> list[Trouble]:
+    """What was `found` already, by case, and the first trouble of every other case among some rollouts."""
+    every = dict(found)
+    for rollout in rollouts:
+        if rollout.outcome.is_trouble:
+            reason = last_line(rollout.trajectory.failure)
+            every.setdefault(rollout.case, Trouble(labels[rollout.case], rollout.outcome.value, reason))
+    return list(every.values())
 
 
 @dataclass(frozen=True, slots=True)

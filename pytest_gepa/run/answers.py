@@ -14,6 +14,7 @@ from pytest_gepa.errors import RecordingError
 from pytest_gepa.redaction import without_secrets
 from pytest_gepa.run.clock import ConfirmCut
 from pytest_gepa.run.crew import Crew
+from pytest_gepa.run.directory import STATE_DIRECTORY
 from pytest_gepa.run.plan import BudgetPlan
 from pytest_gepa.run.recording import (
     IN_RUN,
@@ -65,7 +66,7 @@ class RunAnswers:
         self.charges: Charges | None = None
         self.confirm_cut: ConfirmCut | None = None
         self._order: tuple[str, ...] | None = None
-        directory = settings.rootdir / ".gepa" / "cache"
+        directory = settings.rootdir / STATE_DIRECTORY / "cache"
         is_off = settings.replay == "off"
         self._cache = None if is_off else ResponseCache(directory)
         self._recording = None if is_off else ResponseCache(place)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from pytest_gepa.suite.rollout import Rollout
-
-T = TypeVar("T")
 
 MARGIN = 1.3
 """By so much the confirm run may take longer than what was measured shows: the winner's prompts are longer."""
@@ -76,13 +72,6 @@ class RunClock:
     def what_is_too_short(self) -> str:
         """Why no further trial of the confirm run is begun, in words."""
         return f"the {self._minutes:g} minutes have no room for another trial of the confirm run"
-
-    def timed(self, work: Callable[[], T], tell: Callable[[T, float], None]) -> T:
-        """Do a piece of work, and tell what came of it and how many seconds it took."""
-        began = time.monotonic()
-        found = work()
-        tell(found, time.monotonic() - began)
-        return found
 
     def learn(self, seconds: float, rollouts: Iterable[Rollout]) -> None:
         """Take in how long an evaluation took. The one that asked the models in most cases tells most."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_gepa import __version__
 from pytest_gepa.errors import RecordingError, ReplayError
-from pytest_gepa.run.directory import write_text
+from pytest_gepa.run.directory import STATE_DIRECTORY, write_text
 from pytest_gepa.run.history import read_history
 from pytest_gepa.run.stand_ins import NO_KEY, is_stand_in, left_out, stand_ins
 from pytest_gepa.suite.charges import Charge, Charges
@@ -86,7 +86,7 @@ def find_recording(rootdir: Path, mode: str = "optimize") -> Path:
     committed = rootdir / COMMITTED
     if (committed / _HEAD).is_file() and _mode(committed) == mode:
         return committed
-    runs = rootdir / ".gepa" / "runs"
+    runs = rootdir / STATE_DIRECTORY / "runs"
     found = [path.parent for path in runs.glob(f"*/{IN_RUN}/{_HEAD}") if _mode(path.parent) == mode]
     if not found:
         raise ReplayError(

@@ -48,6 +48,7 @@ def capture_calls(
     from pytest_gepa.suite.closed_off import close_off
     from pytest_gepa.suite.own_servers import is_own_server
     from pytest_gepa.trace import capture
+    from pytest_gepa.trace.admission import Target
     from pytest_gepa.trace.attribution import holds_component
     from pytest_gepa.trace.cache import ResponseCache
 
@@ -70,16 +71,18 @@ def capture_calls(
     kept = ResponseCache(Path(recording), not_recorded, note_lack) if recording else None
 
     capture.install(
-        recorder,
-        ResponseCache(Path(cache), not_stored) if cache else None,
-        trial,
-        replay,
-        kept,
-        lambda text: redactor.refreshed().redact_certain(text),
-        Meter.found_in(costs),
-        is_own,
-        lambda asked: holds_component(prompts, asked.texts),
-        lambda text: redactor.refreshed().redact(text),
+        Target(
+            recorder=recorder,
+            cache=ResponseCache(Path(cache), not_stored) if cache else None,
+            trial=trial,
+            replay=replay,
+            recording=kept,
+            redact=lambda text: redactor.refreshed().redact_certain(text),
+            meter=Meter.found_in(costs),
+            is_own=is_own,
+            holds_prompt=lambda asked: holds_component(prompts, asked.texts),
+            mask=lambda text: redactor.refreshed().redact(text),
+        )
     )
     if replay == "only":
         close_off(recorder.add_refusal)

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gepa.suite.pytest_internals import is_subtest
 from pytest_gepa.suite.rollout import Outcome
-from pytest_gepa.trace.exchange import SO_FAR
+from pytest_gepa.trace.fields import SO_FAR
 from pytest_gepa.trace.streamed_body import CUT_OFF
 from pytest_gepa.trace.trajectory import Call
 

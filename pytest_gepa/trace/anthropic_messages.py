@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_gepa.trace.chat import FILTERED, Answer, ChatRequest
 from pytest_gepa.trace.fields import (
+    SO_FAR,
     Usage,
     count_of,
     dump,
@@ -106,9 +107,7 @@ def answer_of(data: Mapping[str, Any]) -> Answer:
     if reason == "refusal" and message is not None and not message.tool_calls:
         why = text_of(object_of(data.get("stop_details")).get("explanation")) or FILTERED
         message = replace(message, content="\n".join(filter(None, (message.content, refusal(why)))))
-    return Answer(
-        message, reason, error=read_error(data.get("error")), **read_usage(data.get("usage"))._asdict()
-    )
+    return Answer(message, reason, error=read_error(data.get("error")), usage=read_usage(data.get("usage")))
 
 
 def is_complete(body: bytes) -> bool:
@@ -200,7 +199,6 @@ class MessagesStream(EventReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self.complete = False
         self._message: dict[str, Any] = {}
         self._blocks: dict[int, _Block] = {}
         self._error = ""
@@ -214,7 +212,7 @@ class MessagesStream(EventReader):
         answer = answer_of({**self._message, "content": blocks})
         if not self._error:
             return answer
-        so_far = f"; so far: {answer.message.content}" if answer.message and answer.message.content else ""
+        so_far = f"; {SO_FAR}{answer.message.content}" if answer.message and answer.message.content else ""
         return replace(answer, message=None, error=self._error + so_far)
 
     def ended(self, body: bytes) -> bytes:

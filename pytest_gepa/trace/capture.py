@@ -7,13 +7,9 @@ must not be able to tell. What is done for each of them is in `hooks`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import ModuleType
 
-from pytest_gepa.cost.meter import Meter
 from pytest_gepa.trace.admission import Target
-from pytest_gepa.trace.cache import ResponseCache
-from pytest_gepa.trace.chat import ChatRequest
 from pytest_gepa.trace.exchange import describe
 from pytest_gepa.trace.hooks.aiohttp import AiohttpHook
 from pytest_gepa.trace.hooks.asyncio_runner import AsyncioRunnerHook
@@ -22,7 +18,6 @@ from pytest_gepa.trace.hooks.httpx_family import HttpxHook
 from pytest_gepa.trace.hooks.requests import RequestsHook
 from pytest_gepa.trace.hooks.urllib3 import Urllib3Hook
 from pytest_gepa.trace.import_hook import ImportWatch
-from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.wire import Hook, Wire
 
 HOOKS: tuple[Hook, ...] = (HttpxHook(), RequestsHook(), Urllib3Hook(), AiohttpHook(), HttpClientHook())
@@ -34,26 +29,12 @@ WATCHED: tuple[Hook, ...] = (*HOOKS, AsyncioRunnerHook())
 _wire = Wire()
 
 
-def install(
-    recorder: Recorder,
-    cache: ResponseCache | None,
-    trial: str | None,
-    replay: str = "auto",
-    recording: ResponseCache | None = None,
-    redact: Callable[[str], str] | None = None,
-    meter: Meter | None = None,
-    is_own: Callable[[str], bool] = lambda url: False,
-    holds_prompt: Callable[[ChatRequest], bool] = lambda asked: False,
-    mask: Callable[[str], str] | None = None,
-) -> None:
+def install(target: Target) -> None:
     """Record the calls of this process from now on, in modules already imported and those imported later.
 
-    See `Target` for the parameters. Installed again, it changes them for the requests to come. The caller closes
-    cache and recording.
+    Installed again, it changes the target for the requests to come. The caller closes cache and recording.
     """
-    _wire.target = Target(
-        recorder, cache, trial, replay, recording, redact, meter, is_own, holds_prompt, mask
-    )
+    _wire.target = target
     _watch.start()
     for hook in WATCHED:
         for name in hook.names:

@@ -7,11 +7,12 @@ Reading is tolerant: what a server leaves out is empty, what it adds is ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_gepa.trace.fields import (
     THOUGHTS,
+    Usage,
     dump,
     encoded_size,
     first_text,
@@ -62,8 +63,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered. Tokens are its own count, 0 when it sent none (see `fields.Usage`). `error` is a failure
-    that it reports.
+    """What a server answered. `usage` is its own count of tokens, `error` a failure that it reports.
 
     A refusal is a message whose content begins with `[refusal]`: the model's own words, or a note that a content
     filter stopped it. `alternatives` and `logprob` are as in `Call`.
@@ -71,17 +71,10 @@ class Answer:
 
     message: Message | None
     finish_reason: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
     error: str = ""
     alternatives: tuple[Message, ...] = ()
     logprob: float | None = None
-    cache_read_tokens: int = 0
-    reasoning_tokens: int = 0
-    cache_write_tokens: int = 0
-    input_audio_tokens: int = 0
-    output_audio_tokens: int = 0
-    cache_audio_tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
 
 
 # Requests
@@ -147,7 +140,7 @@ def answer_of(data: Mapping[str, Any]) -> Answer:
         error=read_error(data.get("error")) or read_error(first.get("error")),
         alternatives=tuple(message for message in messages[1:] if message is not None),
         logprob=mean(logprobs_of(first)),
-        **read_usage(data.get("usage"))._asdict(),
+        usage=read_usage(data.get("usage")),
     )
 
 

@@ -23,12 +23,6 @@ class ChatStream(EventReader):
         self._usage: Any = None
         self._error = ""
 
-    @property
-    def complete(self) -> bool:
-        """Whether the answer has come to its end."""
-        choices = self._choices.values()
-        return self.done or (bool(choices) and all(choice.finish_reason for choice in choices))
-
     def answer(self) -> Answer | None:
         """The answer as far as it has come; None when no message has begun and no error was reported."""
         self._take_rest()
@@ -40,7 +34,7 @@ class ChatStream(EventReader):
 
     def _take(self, event: Event) -> None:
         if event.data == END:
-            self.done = True
+            self.done = self.complete = True
             return
         chunk = read_object(event.data) or {}
         self._usage = chunk.get("usage") or self._usage
@@ -49,6 +43,8 @@ class ChatStream(EventReader):
             index = choice.get("index")
             number = index if isinstance(index, int) else 0
             self._choices.setdefault(number, _Choice()).add(choice)
+        choices = self._choices.values()
+        self.complete = self.done or (bool(choices) and all(choice.finish_reason for choice in choices))
 
 
 class _Choice:

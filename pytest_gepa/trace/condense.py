@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pytest_gepa.trace.cut import MARK_ROOM, byte_length, cut_middle, cut_report, level
 from pytest_gepa.trace.rewrite import rewrite_message, rewrite_trajectory
-from pytest_gepa.trace.trajectory import Call, Message, Trajectory
+from pytest_gepa.trace.trajectory import Call, Message, Trajectory, answers_among
 
 WHOLE_BYTES = 8_000_000
 """What a child session sends of one case, and the journal keeps: about two million tokens."""
@@ -53,11 +53,9 @@ def condense(trajectory: Trajectory, limit: int) -> Trajectory:
 
 def _last_answer(calls: Sequence[Call], limit: int) -> tuple[int | None, Message | None]:
     """Which call has the last answer, and that answer cut to a limit."""
-    for kind in ("chat", "other"):
-        for at in range(len(calls) - 1, -1, -1):
-            answer = calls[at].answer
-            if answer is not None and calls[at].kind == kind:
-                return at, rewrite_message(answer, lambda text: cut_middle(text, limit))
+    for at in answers_among(calls)[-1:]:
+        if (answer := calls[at].answer) is not None:
+            return at, rewrite_message(answer, lambda text: cut_middle(text, limit))
     return None, None
 
 

@@ -72,13 +72,13 @@ def read_answer(body: bytes) -> Answer | None:
         return None
     sizes = list(_sizes(whole))
     data = object_of(whole)
-    usage = _usage(data)._asdict()
+    usage = _usage(data)
     error = read_error(data.get("error"))
     if not sizes:
-        return Answer(None, error=error, **usage)
+        return Answer(None, error=error, usage=usage)
     several = "1 vector" if len(sizes) == 1 else f"{len(sizes):,} vectors"
     said = f"[{several} of {' or '.join(f'{size:,}' for size in sorted(set(sizes)))} dimensions]"
-    return Answer(Message("assistant", said), error=error, **usage)
+    return Answer(Message("assistant", said), error=error, usage=usage)
 
 
 def is_complete(body: bytes) -> bool:

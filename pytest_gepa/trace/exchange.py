@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fare import Fare
-from pytest_gepa.trace.fields import Usage, read_object, read_usage
+from pytest_gepa.trace.fields import SO_FAR, read_object, read_usage
 from pytest_gepa.trace.naps import clock, nap, nap_async
 from pytest_gepa.trace.outermost import asking_an_application, sending
 from pytest_gepa.trace.protocols import Protocol, counts_all, is_whole
@@ -39,14 +38,8 @@ AT_ONCE = 1.0
 """Seconds after an answer within which an application drops the calls that it has made in vain; and those within which
 it begins several at once."""
 
-SO_FAR = "so far: "
-"""What stands behind it in an error is the beginning of an answer, a model's own words."""
-
 NOT_ENDED = "no complete answer before the case ended"
 UNREADABLE = "a response without a message that can be read"
-
-
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +49,6 @@ class StoredPlace:
     place: Place
     ordinal: Ordinal
     asked: str
-
-
-def _noted(step: Callable[Concatenate[Exchange, P], None]) -> Callable[Concatenate[Exchange, P], None]:
-    """What goes wrong in a step of ours is noted, and never reaches the application."""
-
-    @functools.wraps(step)
-    def noted(self: Exchange, /, *args: P.args, **options: P.kwargs) -> None:
-        self.guarded(lambda: step(self, *args, **options))
-
-    return noted
 
 
 class Exchange:
@@ -162,8 +145,8 @@ class Exchange:
 
     def _settle_try(self, before: End) -> None:
         if self._fare is not None:
-            fare = self._fare
-            self.guarded(lambda: fare.settle_try(before))
+            with self.noting():
+                self._fare.settle_try(before)
 
     @contextlib.contextmanager
     def _telling_of_stops(self, fare: Fare) -> Iterator[None]:
@@ -172,7 +155,7 @@ class Exchange:
         try:
             yield
         except CostStop as stop:
-            with self._noting():
+            with self.noting():
                 self._recorder.add_refusal(str(stop))
             raise
         if fare.trouble is not None:
@@ -180,12 +163,12 @@ class Exchange:
 
     def _found(self) -> StoredAnswer | None:
         if self._claim is not None:
-            with self._noting():
+            with self.noting():
                 return self._claim.place.find(self._is_good)
         return None
 
     def _is_good(self, answer: StoredAnswer) -> bool:
-        with self._noting():
+        with self.noting():
             return is_whole(self.protocol, answer)
         return False
 
@@ -237,22 +220,22 @@ class Exchange:
         """The response that `make` makes of a stored answer, recorded; None when there is none, or when none can be
         made of it, and the request must be sent."""
         if answer is not None:
-            with self._noting():
+            with self.noting():
                 response = make(answer)
                 self.replayed(answer)
                 return response
         return None
 
-    @_noted
     def answered(self, status: int, content_type: str, body: bytes, *, is_whole: bool = True) -> None:
         """End with a response, its content encoding undone; it is stored if it is complete, unless of its body only a
         part was kept."""
-        answer = StoredAnswer(status, content_type, body)
-        call = self._of_response(answer)
-        if is_whole:
-            self._store(answer, call)
-        has_counted = self._fare is None or status >= 300 or counts_all(self.protocol, body)
-        self._end(call, has_counted=has_counted)
+        with self.noting():
+            answer = StoredAnswer(status, content_type, body)
+            call = self._of_response(answer)
+            if is_whole:
+                self._store(answer, call)
+            has_counted = self._fare is None or status >= 300 or counts_all(self.protocol, body)
+            self._end(call, has_counted=has_counted)
 
     def _of_response(self, response: StoredAnswer) -> Call:
         status, body = response.status, response.body
@@ -284,13 +267,15 @@ class Exchange:
             call = replace(call, answer=None, error="; ".join(filter(None, parts)))
         self._end(call, has_counted=not (trouble or (answer is not None and answer.error)))
 
-    @_noted
     def failed(self, error: BaseException) -> None:
         """End with an exception, which may carry a response (`raise_for_status` in a hook)."""
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        name = type(error).__name__
-        superseded = (name in CANCELLATIONS and self._has_other_come()) or (name == LEFT and self._is_left())
-        self._end(replace(self._call, status=status, error=describe(error), superseded=superseded), error)
+        with self.noting():
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            name = type(error).__name__
+            superseded = (name in CANCELLATIONS and self._has_other_come()) or (
+                name == LEFT and self._is_left()
+            )
+            self._end(replace(self._call, status=status, error=describe(error), superseded=superseded), error)
 
     def _left_open(self) -> None:
         """The case ends before the call does."""
@@ -313,10 +298,13 @@ class Exchange:
         has_just_come = clock() - self._recorder.answered < AT_ONCE
         return self._recorder.answers > self._answers_before and has_just_come
 
-    def guarded(self, step: Callable[[], None]) -> None:
-        """Run a step of ours so that what goes wrong in it is noted, and never reaches the application."""
-        with self._noting():
-            step()
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """What goes wrong in a step of ours is noted, and never reaches the application."""
+        try:
+            yield
+        except Exception as error:
+            self._recorder.add_problem(describe(error))
 
     def settle_with(self, settle: Callable[[], None]) -> None:
         """Have this called when the case ends, if the exchange has not been ended by then."""
@@ -339,14 +327,6 @@ class Exchange:
         timed = replace(answer, seconds=self._taken())
         self._claim.place.keep(timed, *_said(call), is_finished=self._is_stored)
 
-    @contextlib.contextmanager
-    def _noting(self) -> Iterator[None]:
-        """What goes wrong in a step of ours is noted, and never reaches the application."""
-        try:
-            yield
-        except Exception as error:
-            self._recorder.add_problem(describe(error))
-
     def _of_answer(self, answer: Answer | None) -> Call:
         if answer is None:
             return replace(self._call, error=UNREADABLE)
@@ -357,7 +337,7 @@ class Exchange:
             finish_reason=answer.finish_reason,
             alternatives=answer.alternatives,
             logprob=answer.logprob,
-            **{name: getattr(answer, name) for name in Usage._fields},
+            **answer.usage._asdict(),
         )
 
     def _end(self, call: Call, cause: BaseException | None = None, *, has_counted: bool = True) -> None:
@@ -367,8 +347,8 @@ class Exchange:
         if call.answer is not None and call.kind == "chat":
             self._recorder.count_answer(self._started)
         if self._fare is not None:
-            fare = self._fare
-            self.guarded(lambda: fare.settle(call, cause, has_counted=has_counted))
+            with self.noting():
+                self._fare.settle(call, cause, has_counted=has_counted)
         if self._claim is not None:
             self._claim.place.leave(None if call.cached else call.status)
             if not self._is_stored:

@@ -17,6 +17,12 @@ DEEPEST = 50
 LONGEST_SCHEMA = 4_000
 """Characters that are kept of the schema that an answer is asked to follow."""
 
+SO_FAR = "so far: "
+"""What stands behind it in an error is the beginning of an answer, a model's own words."""
+
+WHO_ASKS = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "user"})
+"""Fields of a body that say who asks, not what, in the protocols that are known."""
+
 THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 """Kinds of content parts that are no words of the answer."""
 
@@ -25,7 +31,6 @@ _SECRET_FIELD = re.compile(
     r"|(?:api|access|private|signing|subscription)[_-]?key|(?:^|[_-]|(?-i:(?<=[a-z])(?=T)))token$",
     re.IGNORECASE,
 )
-_WHO_ASKS = ("user", "metadata", "safety_identifier", "prompt_cache_key")
 _LONGER_THAN_A_NAME = 16
 _ENCODED = re.compile(r"[\w+/-]{1000,}=*", re.ASCII)
 _NO_TEXT = {
@@ -291,7 +296,7 @@ def strings(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, s
 def other_texts(data: Mapping[str, Any], *read: str) -> tuple[str, ...]:
     """The texts of a request beside those in the fields that are read as messages, each once: the descriptions of
     tools, of their parameters and of the answer's fields, and whatever else is longer than a name."""
-    skipped = {"model", *_WHO_ASKS, *read}
+    skipped = {"model", *WHO_ASKS, *read}
     rest = {name: value for name, value in data.items() if name not in skipped}
     told = (
         text

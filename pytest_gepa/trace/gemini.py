@@ -212,7 +212,7 @@ def answer_of(pieces: Iterable[Mapping[str, Any]]) -> Answer:
         error=error,
         alternatives=tuple(messages[1:]),
         logprob=logprob,
-        **_usage(usage)._asdict(),
+        usage=_usage(usage),
     )
 
 
@@ -259,11 +259,6 @@ class GeminiStream(EventReader):
         self._pieces: list[dict[str, Any]] = []
         self._state = _State()
 
-    @property
-    def complete(self) -> bool:
-        """Whether the answer has come to its end."""
-        return self.done
-
     def answer(self) -> Answer | None:
         """The answer as far as it has come; None when nothing has."""
         self._take_rest()
@@ -274,4 +269,4 @@ class GeminiStream(EventReader):
         if data is not None:
             self._pieces.append(data)
             self._state.add(data)
-            self.done = self._state.finished
+            self.done = self.complete = self._state.finished

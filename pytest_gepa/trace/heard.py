@@ -90,7 +90,8 @@ def _heard_read(name: str, library: ReadableLibrary, original: Function) -> Func
             raise
         finally:
             ear.inside = False
-        ear.exchange.guarded(lambda: _tell(self, ear, library, name, result, args, options))
+        with ear.exchange.noting():
+            _tell(self, ear, library, name, result, args, options)
         return result
 
     return read

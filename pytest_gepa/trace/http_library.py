@@ -139,10 +139,17 @@ def _wrapped(transport: Any, kinds: tuple[type, ...]) -> list[Any]:
     return [one for one in getattr(transport, "__dict__", {}).values() if isinstance(one, kinds)]
 
 
-def _delegate(tee: Any, name: str) -> Any:
-    if name.startswith("__") or "_inner" not in vars(tee):
-        raise AttributeError(name)
-    return getattr(tee._inner, name)
+class _Tee:
+    """What both stream classes that pass a body on share."""
+
+    def __init__(self, inner: Any, listener: StreamedBody) -> None:
+        self._inner = inner
+        self._listener = listener
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "_inner" not in vars(self):
+            raise AttributeError(name)
+        return getattr(self._inner, name)
 
 
 def _aiohttp_is_genuine() -> bool:
@@ -173,14 +180,7 @@ def _tees(module: Any) -> tuple[type, type]:
     Nothing is read ahead. What the wrapped stream has besides (`elapsed` in httpx2) is found through them.
     """
 
-    class SyncTee(module.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, inner: Any, listener: StreamedBody) -> None:
-            self._inner = inner
-            self._listener = listener
-
-        def __getattr__(self, name: str) -> Any:
-            return _delegate(self, name)
-
+    class SyncTee(_Tee, module.SyncByteStream):  # type: ignore[misc]
         def __iter__(self) -> Iterator[bytes]:
             try:
                 for piece in self._inner:
@@ -199,14 +199,7 @@ def _tees(module: Any) -> tuple[type, type]:
             finally:
                 self._listener.closed()
 
-    class AsyncTee(module.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, inner: Any, listener: StreamedBody) -> None:
-            self._inner = inner
-            self._listener = listener
-
-        def __getattr__(self, name: str) -> Any:
-            return _delegate(self, name)
-
+    class AsyncTee(_Tee, module.AsyncByteStream):  # type: ignore[misc]
         async def __aiter__(self) -> AsyncIterator[bytes]:
             pieces = self._inner.__aiter__()
             try:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pytest_gepa.trace.fields import WHO_ASKS
+
 BEHAVIOUR_HEADERS = ("anthropic-beta", "anthropic-version", "openai-beta")
 """The headers that change an answer. No other header is part of a key."""
-
-NO_CONTENT = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "user"})
-"""Fields of a body that say who asks, not what, in the protocols that are known."""
 
 SECRET_QUERY = frozenset(
     {"access_token", "api-key", "api_key", "apikey", "password", "secret", "sig", "signature"}
@@ -57,7 +56,7 @@ def identify(
                 if name.lower() not in secret and not name.lower().startswith("x-amz-")
             ],
             "headers": {name: given[name] for name in BEHAVIOUR_HEADERS if name in given},
-            "body": _body_identity(body, NO_CONTENT if is_known else frozenset()),
+            "body": _body_identity(body, WHO_ASKS if is_known else frozenset()),
         }
     )
     scheme = parts.scheme.lower()

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_gepa.trace.chat import Answer, ChatRequest, read_message
 from pytest_gepa.trace.fields import (
+    Usage,
     count_of,
     encoded_size,
     first_text,
@@ -104,9 +105,11 @@ class OllamaStream:
         return Answer(
             message=message if texts or self._calls or self.done else None,
             finish_reason=text_of(self._last.get("done_reason")),
-            input_tokens=count_of(self._last.get("prompt_eval_count")),
-            output_tokens=count_of(self._last.get("eval_count")),
             error=self._error,
+            usage=Usage(
+                input_tokens=count_of(self._last.get("prompt_eval_count")),
+                output_tokens=count_of(self._last.get("eval_count")),
+            ),
         )
 
     def _take(self, line: bytes) -> None:

@@ -18,7 +18,7 @@ from pytest_gepa.trace.cut import beginning
 from pytest_gepa.trace.fields import first_text, object_of, read_json, read_object, read_usage, strings
 from pytest_gepa.trace.gemini import GeminiStream
 from pytest_gepa.trace.responses_stream import ResponsesStream
-from pytest_gepa.trace.sse import is_events
+from pytest_gepa.trace.sse import EventReader, is_events
 from pytest_gepa.trace.stored import StoredAnswer
 from pytest_gepa.trace.trajectory import Message
 
@@ -27,23 +27,6 @@ LONGEST_TEXT = 20_000
 
 _MODEL_IN_PATH = re.compile(r"/(?:deployments|models|engines)/([^/:]+)")
 _BEDROCK_PATH = re.compile(r"/model/([^/]+)/(?:invoke|converse)[^/]*$")
-
-
-class EventStream(typing.Protocol):
-    """Reads a stream of server-sent events as it comes; see `ChatStream`.
-
-    `done` says that the stream has said all that it will, `complete` that what it has said is a finished answer.
-    Without a marker (`has_marker`) there may be more of it to come.
-    """
-
-    done: bool
-    has_marker: bool
-
-    @property
-    def complete(self) -> bool: ...  # noqa: D102
-    def feed(self, piece: bytes) -> None: ...  # noqa: D102
-    def answer(self) -> Answer | None: ...  # noqa: D102
-    def ended(self, body: bytes) -> bytes: ...  # noqa: D102
 
 
 class Protocol(typing.Protocol):
@@ -72,7 +55,7 @@ class Protocol(typing.Protocol):
         """Whether a whole body of status 200 is a finished answer."""
         ...
 
-    def stream(self) -> EventStream | None:
+    def stream(self) -> EventReader | None:
         """A reader for an answer that comes as server-sent events; None to take the whole body as text."""
         ...
 
@@ -111,8 +94,8 @@ class JsonPost:
         if kind and not kind.startswith("text/") and not re.search(r"json|xml|event-stream", kind):
             return Answer(Message("assistant", f"[{kind}, {len(body)} bytes]"))
         text = body[: 4 * LONGEST_TEXT].decode("utf-8", "replace")
-        usage = read_usage((read_object(body) or {}).get("usage"))._asdict()
-        return Answer(Message("assistant", beginning(text, LONGEST_TEXT)), "", **usage)
+        usage = read_usage((read_object(body) or {}).get("usage"))
+        return Answer(Message("assistant", beginning(text, LONGEST_TEXT)), usage=usage)
 
     def is_complete(self, body: bytes) -> bool:
         """Not known of a protocol that is not known."""
@@ -156,7 +139,7 @@ class Api:
     request: Callable[[bytes], ChatRequest | None]
     answer: Callable[[bytes], Answer | None]
     complete: Callable[[bytes], bool]
-    events: Callable[[], EventStream] | None = None
+    events: Callable[[], EventReader] | None = None
     otherwise: Protocol | None = FALLBACK
 
     @property
@@ -195,7 +178,7 @@ class Api:
         answer = stream.answer()
         return stream.done and stream.complete and answer is not None and not answer.error
 
-    def stream(self) -> EventStream | None:
+    def stream(self) -> EventReader | None:
         """See `Protocol`."""
         return self.events() if self.events is not None else None
 

@@ -101,10 +101,10 @@ def answer_of(data: Mapping[str, Any]) -> Answer:
     output = data.get("output")
     status = text_of(data.get("status")) or ("completed" if isinstance(output, list) else "")
     error = read_error(data.get("error"))
-    usage = read_usage(data.get("usage"))._asdict()
+    usage = read_usage(data.get("usage"))
     if error or status not in FINISHED:
         state = f"the response is {status}" if status in _NOT_FINISHED else ""
-        return Answer(None, status, error=error or state, **usage)
+        return Answer(None, status, error=error or state, usage=usage)
     reason = text_of(object_of(data.get("incomplete_details")).get("reason"))
     items = objects_of(output)
     message = message_of(items)
@@ -113,7 +113,7 @@ def answer_of(data: Mapping[str, Any]) -> Answer:
     parts = [part for item in items for part in objects_of(item.get("content"))]
     entries = [entry for part in parts for entry in objects_of(part.get("logprobs"))]
     logprob = mean(entry.get("logprob") for entry in entries)
-    return Answer(message, reason or status, logprob=logprob, **usage)
+    return Answer(message, reason or status, logprob=logprob, usage=usage)
 
 
 def is_complete(body: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_gepa.trace.chat import Answer
 from pytest_gepa.trace.fields import (
+    SO_FAR,
     count_of,
     object_of,
     objects_of,
@@ -43,7 +44,6 @@ class ResponsesStream(EventReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self.complete = False
         self._response: dict[str, Any] = {}
         self._items: dict[int, dict[str, Any]] = {}
         self._ended_items: set[int] = set()
@@ -62,9 +62,11 @@ class ResponsesStream(EventReader):
         message = message_of(objects_of(output)) if output else None
         if self._error or self.done:
             state = text_of(self._response.get("status"))
-            so_far = f"; so far: {message.content}" if message is not None and message.content else ""
-            usage = read_usage(self._response.get("usage"))._asdict()
-            return Answer(None, state, error=f"{self._error or f'the response is {state}'}{so_far}", **usage)
+            so_far = f"; {SO_FAR}{message.content}" if message is not None and message.content else ""
+            usage = read_usage(self._response.get("usage"))
+            return Answer(
+                None, state, error=f"{self._error or f'the response is {state}'}{so_far}", usage=usage
+            )
         return None if message is None else Answer(message)
 
     def _take(self, event: Event) -> None:

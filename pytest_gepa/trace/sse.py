@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pytest_gepa.trace.chat import Answer
+
 END = b"[DONE]"
 """The data of the last event of OpenAI's streams of completions."""
 
@@ -90,19 +92,25 @@ class Events:
 
 class EventReader(ABC):
     """What the readers of streams of events share. They take bytes in pieces of any size, and nothing that a server
-    sends makes them raise. `done` says that the stream has said all that it will."""
+    sends makes them raise. `done` says that the stream has said all that it will, `complete` that what it has said is a
+    finished answer."""
 
     has_marker = True
-    """Whether a last event tells the end of a stream; else only the end of the body does."""
+    """Whether a last event tells the end of a stream; else only the end of the body does, and more may be to come."""
 
     def __init__(self) -> None:
         self.done = False
+        self.complete = False
         self._events = Events()
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes of the stream."""
         for event in self._events.feed(piece):
             self._take(event)
+
+    @abstractmethod
+    def answer(self) -> Answer | None:
+        """The answer as far as it has come; None when nothing has."""
 
     def ended(self, body: bytes) -> bytes:
         """The body with the end that every stream of the protocol has, where a caller has read all but that: what it

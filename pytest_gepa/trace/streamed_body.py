@@ -45,24 +45,29 @@ class StreamedBody:
     def received(self, piece: bytes) -> None:
         """A piece is about to be handed to the caller."""
         if not self._exchange.ended:
-            self._exchange.guarded(lambda: self._take(piece))
+            with self._exchange.noting():
+                self._take(piece)
 
     def exhausted(self) -> None:
         """The body has come to its end."""
         self._exhausted = True
-        self._exchange.guarded(lambda: self._finish(CUT_OFF))
+        with self._exchange.noting():
+            self._finish(CUT_OFF)
 
     def closed(self) -> None:
         """The caller has closed the response, at its end or before."""
-        self._exchange.guarded(lambda: self._finish(CLOSED_EARLY))
+        with self._exchange.noting():
+            self._finish(CLOSED_EARLY)
 
     def failed(self, error: BaseException) -> None:
         """The body broke off with an exception, which goes on to the caller."""
-        self._exchange.guarded(lambda: self._finish(describe(error)))
+        with self._exchange.noting():
+            self._finish(describe(error))
 
     def case_ended(self) -> None:
         """The case has ended, and the caller has neither read the body to its end nor closed it."""
-        self._exchange.guarded(lambda: self._finish(NOT_ENDED))
+        with self._exchange.noting():
+            self._finish(NOT_ENDED)
 
     def _take(self, piece: bytes) -> None:
         if self._keeps and self._size < LONGEST_BODY:

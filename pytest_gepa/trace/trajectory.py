@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,15 @@ class Call:
     own: bool = False
 
 
+def answers_among(calls: Sequence[Call]) -> list[int]:
+    """Where the answers of models are, or if there are none those of other endpoints; vectors are no answer."""
+    for kind in ("chat", "other"):
+        found = [at for at, call in enumerate(calls) if call.kind == kind and call.answer is not None]
+        if found:
+            return found
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A value that the user's test logged with `gepa.log(name, value)`, as text."""
@@ -134,8 +143,6 @@ class Trajectory:
     @property
     def answer(self) -> str:
         """The text of the last complete answer of a model, else of another endpoint, "" if there was none."""
-        for kind in ("chat", "other"):
-            for call in reversed(self.calls):
-                if call.answer is not None and call.kind == kind:
-                    return call.answer.content
-        return ""
+        last = answers_among(self.calls)[-1:]
+        answer = self.calls[last[0]].answer if last else None
+        return answer.content if answer is not None else ""

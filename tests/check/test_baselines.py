@@ -20,13 +20,12 @@ from pytest_gepa.check.baselines import (
     baseline_path,
     baseline_text,
     clipped_name,
-    differences,
-    match,
     read_baseline,
     rounded,
     text_digest,
     write_baseline,
 )
+from pytest_gepa.check.matching import differences, match
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import NOTHING, case_digest
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call
@@ -26,7 +27,7 @@ class Session:
     def run(self, trial: str | None, replay: str = "auto") -> tuple[Any, tuple[Call, ...]]:
         """What the application gets, and what is recorded; without a trial nothing is stored."""
         recorder = Recorder()
-        capture.install(recorder, self.cache if trial else None, trial, replay)
+        capture.install(Target(recorder, self.cache if trial else None, trial, replay))
         recorder.begin("case")
         try:
             got = self.way.ask(self.server)

@@ -7,7 +7,8 @@ import pytest
 
 from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.evolve.decisions import Decisions
-from pytest_gepa.evolve.search import Search, SearchCase, SearchError, SearchSettings
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import (
     CaseResult,
     Closing,
@@ -20,6 +21,7 @@ from pytest_gepa.evolve.tasks import (
     Retrying,
     Stopped,
 )
+from pytest_gepa.evolve.work import SearchError
 from tests.evolve.world import World, add_rules, until, words_world
 
 

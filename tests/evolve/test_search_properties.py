@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.codec import from_json, to_json
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import (
     CaseResult,
     Closing,

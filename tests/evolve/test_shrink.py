@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from pytest_gepa.evolve.budget import Budget
 from pytest_gepa.evolve.candidate import Candidate, derive, seed_candidate
 from pytest_gepa.evolve.changes import fair_share
+from pytest_gepa.evolve.children import Guard
 from pytest_gepa.evolve.pool import Pool
 from pytest_gepa.evolve.problem import SearchCase
-from pytest_gepa.evolve.search import Guard, allow_all
+from pytest_gepa.evolve.search import allow_all
 from pytest_gepa.evolve.shrink import Shrink
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluated, Stopped
 from pytest_gepa.prompts.examples import Example

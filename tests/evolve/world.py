@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.candidate import Candidate
+from pytest_gepa.evolve.children import Guard
 from pytest_gepa.evolve.decisions import Decisions
-from pytest_gepa.evolve.search import Guard, Search, SearchCase, SearchSettings, allow_all
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search, allow_all
 from pytest_gepa.evolve.tasks import CaseResult, Decision, Evaluate, Evaluated, Event, Reflect, Reflected
 
 Editor = Callable[["World", Reflect, str], str | None]

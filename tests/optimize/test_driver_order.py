@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from pytest_gepa import hookspecs
 from pytest_gepa.errors import ReflectionError
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import Evaluated, Reflected
 from pytest_gepa.optimize.driver import SearchDriver
 from pytest_gepa.optimize.extensions import Extensions

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from pytest_gepa.evolve.candidate import Candidate, derive
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import Evaluate, Evaluated, Stopped
 from pytest_gepa.optimize.evaluator import Evaluator
 from pytest_gepa.optimize.state import RunState, Screen

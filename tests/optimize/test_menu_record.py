@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from pytest_gepa.evolve.candidate import Candidate, derive
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import Reflect
 from pytest_gepa.optimize.menu_record import MenuRecord
 from pytest_gepa.optimize.state import RunState

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_gepa.reflect.evidence import Exhibit
 from pytest_gepa.reflect.menu import KINDS, shrunken_menus
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Step, Trajectory
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_gepa.reflect.calls import MOST_ALTERNATIVES
-from pytest_gepa.reflect.evidence import Exhibit, gather_briefly
+from pytest_gepa.reflect.evidence import gather_briefly
 from pytest_gepa.reflect.menu import FULL
 from pytest_gepa.reflect.request import build_request
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall, Trajectory
 from tests.reflect.exhibits import COMPONENTS, ROUTE, ROUTE_TEXT, call, exhibit, route_call
 

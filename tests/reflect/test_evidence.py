@@ -6,12 +6,13 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.reflect.evidence import Evidence, Exhibit, gather, gather_briefly
+from pytest_gepa.reflect.evidence import Evidence, gather, gather_briefly
 from pytest_gepa.reflect.fence import find_fences
 from pytest_gepa.reflect.fit import Rank, estimate_tokens
 from pytest_gepa.reflect.menu import FULL, PROGRAM
 from pytest_gepa.reflect.request import build_request
 from pytest_gepa.reflect.scrub import scrub
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.trace.trajectory import Call, Message, Step, ToolCall, Trajectory
 from tests.reflect.exhibits import (
     COMPONENTS,

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gepa.reflect.evidence import Evidence, Exhibit, gather, gather_briefly
+from pytest_gepa.reflect.evidence import Evidence, gather, gather_briefly
 from pytest_gepa.reflect.fit import estimate_tokens
+from pytest_gepa.reflect.transcript import Exhibit
 from pytest_gepa.suite.condensed import condensed
 from pytest_gepa.trace.condense import KEPT_BYTES, condense
 from pytest_gepa.trace.trajectory import Call, Message, Step

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pytest_gepa.evolve.candidate import Candidate
-from pytest_gepa.evolve.search import Search, SearchCase, SearchSettings
+from pytest_gepa.evolve.problem import SearchCase, SearchSettings
+from pytest_gepa.evolve.search import Search
 from pytest_gepa.evolve.tasks import CaseResult, Evaluate, Evaluated, Reflect, Reflected, Stopped
 from pytest_gepa.optimize.state import RunState
 from pytest_gepa.prompts.summary import summarize

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.codec import from_json, to_json
+from pytest_gepa.report.check_formats import annotation_lines
 from pytest_gepa.report.check_markdown import render_check_markdown
 from pytest_gepa.report.check_result import CheckResult
-from pytest_gepa.report.check_write import annotation_lines, write_check
+from pytest_gepa.report.check_write import write_check
 from pytest_gepa.run.directory import new_run_directory
 from pytest_gepa.trace.redact import Redactor
 from tests.report.checks import change, regressed, result, side

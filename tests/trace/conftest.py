@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.recorder import Recorder
 
 LIBRARIES = [name for name in ("httpx", "httpx2") if importlib.util.find_spec(name) is not None]
@@ -23,10 +24,10 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
 
 @contextlib.contextmanager
 def capturing(*settings: Any, **named: Any) -> Iterator[Recorder]:
-    """A recorder with capture on (`settings` are those of `capture.install`) and a case running; it must have noted no
+    """A recorder with capture on (`settings` are those of `Target`) and a case running; it must have noted no
     problem of its own at the end."""
     recorder = Recorder()
-    capture.install(recorder, *settings, **named)
+    capture.install(Target(recorder, *settings, **named))
     recorder.begin("case")
     try:
         yield recorder

@@ -15,6 +15,7 @@ from pytest_gepa.trace.anthropic_messages import (
     read_request,
 )
 from pytest_gepa.trace.chat import Answer, ChatRequest
+from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.trajectory import Message, ToolCall
 from tests.wire import anthropic_events, anthropic_message, named_events, tool_call
 
@@ -123,7 +124,9 @@ def test_an_answer_is_read_with_its_reasoning_and_calls() -> None:
     said = {"content": "It is Paris.", "reasoning_content": "hm", "tool_calls": [tool_call("f", {"a": 1})]}
     body = encode(anthropic_message(ASKED, said))
     call = ToolCall("call_1", "f", '{"a": 1}')
-    assert read_answer(body) == Answer(Message("assistant", "It is Paris.", "hm", (call,)), "tool_use", 3, 3)
+    assert read_answer(body) == Answer(
+        Message("assistant", "It is Paris.", "hm", (call,)), "tool_use", usage=Usage(3, 3)
+    )
     assert is_complete(body)
 
 
@@ -136,8 +139,8 @@ def test_tokens_of_the_servers_cache_are_among_the_input() -> None:
         "output_tokens_details": {"thinking_tokens": 4},
     }
     answer = answered(TEXT, usage=usage)
-    assert (answer.input_tokens, answer.output_tokens) == (125, 7)
-    assert (answer.cache_read_tokens, answer.reasoning_tokens) == (100, 4)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (125, 7)
+    assert (answer.usage.cache_read_tokens, answer.usage.reasoning_tokens) == (100, 4)
 
 
 def test_redacted_reasoning_is_noted() -> None:
@@ -271,7 +274,8 @@ def test_usage_of_the_beginning_and_of_the_end_is_put_together() -> None:
     ]
     answer, _ = read(*changed)
     assert answer is not None
-    assert (answer.input_tokens, answer.output_tokens, answer.cache_read_tokens) == (14, 30, 9)
+    told = answer.usage
+    assert (told.input_tokens, told.output_tokens, told.cache_read_tokens) == (14, 30, 9)
 
 
 def test_citations_in_a_stream_are_seen() -> None:

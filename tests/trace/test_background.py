@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.record import StrayCall
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call
@@ -203,7 +204,7 @@ def test_a_pool_whose_threads_inherit_a_context_serves_the_running_case(recorder
 
 @pytest.mark.skipif(not hasattr(asyncio, "Runner"), reason="Python 3.10 has nothing by which it is seen")
 def test_so_does_a_pool_that_runs_loops(recorder: Recorder) -> None:
-    capture.install(recorder, None, None)
+    capture.install(Target(recorder))
     try:
         recorder.begin("a")
         inherited = contextvars.copy_context()

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace import admission, capture, exchange
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.http_library import HttpLibrary
 from pytest_gepa.trace.recorder import Recorder
@@ -548,7 +549,7 @@ class Bench:
         self.url = self.server.base_url + "/chat/completions"
         self.cache = ResponseCache(directory)
         self.recorder = Recorder()
-        capture.install(self.recorder, self.cache, "t/1")
+        capture.install(Target(self.recorder, self.cache, "t/1"))
 
     def post(self, client: Any) -> Any:
         """Send the same request as in another case."""
@@ -805,8 +806,8 @@ def test_a_transport_that_is_patched_on_the_object_is_always_asked(bench: Bench)
 def test_uninstalling_puts_everything_back(library: Any) -> None:
     before = (library.Client.send, library.AsyncClient.send, list(sys.meta_path))
     recorder = Recorder()
-    capture.install(recorder, None, None)
-    capture.install(recorder, None, None)
+    capture.install(Target(recorder))
+    capture.install(Target(recorder))
     assert library.Client.send is not before[0]
     assert inspect.signature(library.Client.send) == inspect.signature(before[0])
     assert inspect.iscoroutinefunction(library.AsyncClient.send)
@@ -820,7 +821,7 @@ def test_a_send_that_was_wrapped_since_stays_and_records_nothing(
 ) -> None:
     recorder = Recorder()
     original = library.Client.send
-    capture.install(recorder, None, None)
+    capture.install(Target(recorder))
     ours = library.Client.send
 
     def wrapped(self: Any, request: Any, **options: Any) -> Any:
@@ -838,7 +839,7 @@ def test_a_send_that_was_wrapped_since_stays_and_records_nothing(
 
 def test_installed_again_it_records_elsewhere(library: Any, recorder: Recorder) -> None:
     other = Recorder()
-    capture.install(other, None, None)
+    capture.install(Target(other))
     with library.Client(transport=mock(library)) as client:
         client.post(URL, json=ask())
     assert recorder.end().calls == ()
@@ -849,7 +850,7 @@ def test_what_goes_wrong_in_recording_is_noted_and_the_request_is_sent(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
-    capture.install(recorder, None, None)
+    capture.install(Target(recorder))
     try:
         with library.Client(transport=mock(library)) as client:
             with monkeypatch.context() as patch:
@@ -875,8 +876,8 @@ def test_installing_imports_neither_library_nor_anything_heavy() -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pytest_gepa.trace import capture, recorder, cache, redact, attribution\n"
-        "capture.install(recorder.Recorder(), cache.ResponseCache(Path('unused')), 't')\n"
+        "from pytest_gepa.trace import admission, capture, recorder, cache, redact, attribution\n"
+        "capture.install(admission.Target(recorder.Recorder(), cache.ResponseCache(Path('unused')), 't'))\n"
         "heavy = {'httpx', 'httpx2', 'openai', 'diskcache', 'sqlite3', 'asyncio', 'pytest', 'ssl'}\n"
         "print(sorted(heavy.intersection(sys.modules)))"
     )
@@ -888,9 +889,10 @@ def test_installing_imports_neither_library_nor_anything_heavy() -> None:
 def test_a_library_that_is_imported_later_is_seen(name: str, first: str) -> None:
     program = (
         "from pytest_gepa.trace import capture\n"
+        "from pytest_gepa.trace.admission import Target\n"
         "from pytest_gepa.trace.recorder import Recorder\n"
         "recorder = Recorder()\n"
-        "capture.install(recorder, None, None)\n"
+        "capture.install(Target(recorder))\n"
         f"{first.format(name)}\n"
         f"import {name} as library\n"
         "answer = library.MockTransport(lambda request: library.Response(200, json={}))\n"
@@ -906,11 +908,12 @@ def test_a_library_under_two_names_is_seen_once(name: str) -> None:
     alias = "httpx2.alias_httpx(); import httpx as library" if name == "httpx2" else "import httpx as library"
     program = (
         "from pytest_gepa.trace import capture\n"
+        "from pytest_gepa.trace.admission import Target\n"
         "from pytest_gepa.trace.recorder import Recorder\n"
         "recorder = Recorder()\n"
-        "capture.install(recorder, None, None)\n"
+        "capture.install(Target(recorder))\n"
         f"import {name}; {alias}\n"
-        "capture.install(recorder, None, None)\n"
+        "capture.install(Target(recorder))\n"
         "answer = library.MockTransport(lambda request: library.Response(200, json={}))\n"
         "with library.Client(transport=answer) as client:\n"
         "    client.post('http://m.test/x', json={'a': 'hello'})\n"

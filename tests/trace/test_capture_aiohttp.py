@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Message
@@ -33,7 +34,7 @@ class Bench:
         self.server = FakeOpenAI(lambda request: "It is Paris.")
         self.cache = ResponseCache(directory)
         self.recorder = Recorder()
-        capture.install(self.recorder, self.cache, "t/1")
+        capture.install(Target(self.recorder, self.cache, "t/1"))
 
     def calls(self, action: Action, url: str = "", **options: Any) -> tuple[Call, ...]:
         """What a case records that does this with a session."""
@@ -384,7 +385,7 @@ def test_uninstalling_puts_everything_back() -> None:
         return [aiohttp.ClientSession._request, aiohttp.ClientResponse.close, aiohttp.ClientResponse.release]
 
     before = now()
-    capture.install(Recorder(), None, None)
+    capture.install(Target(Recorder()))
     assert now() != before
     assert asyncio.iscoroutinefunction(aiohttp.ClientSession._request)
     capture.uninstall()

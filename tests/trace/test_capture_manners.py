@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Message
 from tests.fake_openai import chunks, completion
@@ -53,7 +54,7 @@ def compare(story: Story, kind: Kind, server: ByteServer) -> tuple[list[str], tu
     asyncio.run(story(kind, server))
     without = server.forget()
     recorder = Recorder()
-    capture.install(recorder, None, None)
+    capture.install(Target(recorder))
     recorder.begin("case")
     try:
         asyncio.run(story(kind, server))

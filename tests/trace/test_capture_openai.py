@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall
@@ -314,7 +315,7 @@ class World:
 
     def ask(self, *questions: str, **fields: Any) -> tuple[Call, ...]:
         recorder = Recorder()
-        capture.install(recorder, self.cache, self.trial)
+        capture.install(Target(recorder, self.cache, self.trial))
         recorder.begin("case")
         with openai.OpenAI(base_url=self.server.base_url, api_key="k", max_retries=1) as client:
             for question in questions:
@@ -419,7 +420,7 @@ def test_a_planted_row_is_not_taken_for_an_answer(world: World) -> None:
 def test_async_calls_use_the_same_answers(world: World) -> None:
     world.ask("q")
     recorder = Recorder()
-    capture.install(recorder, world.cache, world.trial)
+    capture.install(Target(recorder, world.cache, world.trial))
 
     async def run() -> str | None:
         async with async_client(world.server) as client:

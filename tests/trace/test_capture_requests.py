@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Message
@@ -43,7 +44,7 @@ class Bench:
         self.url = self.server.base_url + "/chat/completions"
         self.cache = ResponseCache(directory)
         self.recorder = Recorder()
-        capture.install(self.recorder, self.cache, "t/1")
+        capture.install(Target(self.recorder, self.cache, "t/1"))
 
     def calls(self, action: Callable[[], Any]) -> tuple[Call, ...]:
         """What a case records that does this."""
@@ -428,7 +429,7 @@ def test_uninstalling_puts_everything_back() -> None:
         ]
 
     before = now()
-    capture.install(Recorder(), None, None)
+    capture.install(Target(Recorder()))
     assert now() != before
     capture.uninstall()
     assert now() == before
@@ -448,9 +449,10 @@ def test_a_library_that_is_imported_later_is_seen(imports: str, patched: str) ->
     pytest.importorskip("aiohttp", reason="installed by the extra `test`")
     program = (
         "from pytest_gepa.trace import capture\n"
+        "from pytest_gepa.trace.admission import Target\n"
         "from pytest_gepa.trace.recorder import Recorder\n"
         "recorder = Recorder()\n"
-        "capture.install(recorder, None, None)\n"
+        "capture.install(Target(recorder))\n"
         f"{imports}\n"
         f"print({patched}.__code__.co_filename, *recorder.problems)"
     )

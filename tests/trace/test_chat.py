@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace.chat import Answer, ChatRequest, is_complete, read_answer, read_prompt, read_request
+from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.trajectory import Message, ToolCall
 from tests.wire import completion, text_completion
 
@@ -72,7 +73,7 @@ def test_an_answer_is_read_with_its_usage() -> None:
     body = answer(
         {"role": "assistant", "content": "Paris"}, usage={"prompt_tokens": 7, "completion_tokens": 2}
     )
-    assert read_answer(body) == Answer(Message("assistant", "Paris"), "stop", 7, 2)
+    assert read_answer(body) == Answer(Message("assistant", "Paris"), "stop", usage=Usage(7, 2))
     assert is_complete(body)
 
 
@@ -107,8 +108,8 @@ def test_details_of_the_usage_are_kept() -> None:
     }
     read = read_answer(answer({"content": "a"}, usage=usage))
     assert read is not None
-    assert (read.input_tokens, read.output_tokens) == (90, 20)
-    assert (read.cache_read_tokens, read.reasoning_tokens) == (64, 12)
+    assert (read.usage.input_tokens, read.usage.output_tokens) == (90, 20)
+    assert (read.usage.cache_read_tokens, read.usage.reasoning_tokens) == (64, 12)
 
 
 def test_the_schema_that_an_answer_must_follow_is_kept_and_its_descriptions() -> None:
@@ -142,7 +143,7 @@ def test_the_prompts_of_a_legacy_completion_are_messages(prompt: Any, messages: 
 
 def test_a_legacy_completion_is_read() -> None:
     body = encode(text_completion({"prompt": "Capital of France?"}, {"content": "It is Paris."}))
-    assert read_answer(body) == Answer(Message("assistant", "It is Paris."), "stop", 3, 3)
+    assert read_answer(body) == Answer(Message("assistant", "It is Paris."), "stop", usage=Usage(3, 3))
     assert is_complete(body)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from pytest_gepa.trace.chat import Answer, read_answer
 from pytest_gepa.trace.chat_stream import ChatStream
+from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.trajectory import Message, ToolCall
 from tests.trace.conftest import ask
 from tests.wire import chunks, completion, text_chunks, text_completion, tool_call
@@ -45,8 +46,7 @@ ANSWER = Answer(
         (ToolCall("c1", "f", json.dumps({"city": "Köln"})), ToolCall("c2", "g", "[1, 2, 3]")),
     ),
     "tool_calls",
-    3,
-    6,
+    usage=Usage(3, 6),
 )
 EVENTS = list(chunks(REQUEST, WHOLE))
 

@@ -23,6 +23,7 @@ from pytest_gepa.cost.meter import Meter
 from pytest_gepa.cost.prices import PriceList, Tokens
 from pytest_gepa.cost.purse import CostStop, Purse
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from tests.fake_openai import Answer, Body, FakeOpenAI, Stream
@@ -113,11 +114,13 @@ class Shop:
     def install(self, *, stored: bool = False) -> None:
         cache = ResponseCache(self.directory / "cache") if stored else None
         capture.install(
-            self.recorder,
-            cache,
-            "search/0" if stored else None,
-            meter=self.meter,
-            holds_prompt=lambda asked: any("You are a kind clerk." in text for text in asked.texts),
+            Target(
+                self.recorder,
+                cache,
+                "search/0" if stored else None,
+                meter=self.meter,
+                holds_prompt=lambda asked: any("You are a kind clerk." in text for text in asked.texts),
+            )
         )
 
     @property

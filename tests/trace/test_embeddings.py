@@ -67,10 +67,11 @@ def test_vectors_are_told_by_number_and_size_whatever_the_server(body: Any) -> N
 def test_tokens_are_counted() -> None:
     answer = read_answer(encode(embeddings({"input": "one two"})))
     assert answer is not None
-    assert (answer.message, answer.input_tokens) == (Message("assistant", "[1 vector of 3 dimensions]"), 2)
+    assert answer.message == Message("assistant", "[1 vector of 3 dimensions]")
+    assert answer.usage.input_tokens == 2
     ollama = read_answer(encode({"embeddings": TWO, "prompt_eval_count": 7}))
     assert ollama is not None
-    assert ollama.input_tokens == 7
+    assert ollama.usage.input_tokens == 7
 
 
 @pytest.mark.parametrize("body", [{"error": {"message": "too long"}}, {"data": []}, {}])

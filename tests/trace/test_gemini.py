@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace.chat import Answer, ChatRequest
+from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.gemini import GeminiStream, is_complete, read_answer, read_request
 from pytest_gepa.trace.trajectory import Message, ToolCall
 
@@ -82,7 +83,7 @@ def test_an_answer_is_read_with_its_thoughts_calls_and_usage() -> None:
     }
     message = Message("assistant", "It is Köln.", "hm", (ToolCall("c1", "look", '{"city": "Köln"}'),))
     assert read_answer(encode(whole)) == Answer(
-        message, "STOP", 9, 7, cache_read_tokens=2, reasoning_tokens=3
+        message, "STOP", usage=Usage(9, 7, cache_read_tokens=2, reasoning_tokens=3)
     )
     assert is_complete(encode(whole))
 
@@ -92,7 +93,7 @@ def test_what_a_tool_of_the_server_made_the_model_read_is_input() -> None:
         whole = {**piece({"text": "So."}, finishReason="STOP"), "usageMetadata": {**USAGE, name: 650}}
         answer = read_answer(encode(whole))
         assert answer is not None
-        assert (answer.input_tokens, answer.output_tokens) == (659, 7)
+        assert (answer.usage.input_tokens, answer.usage.output_tokens) == (659, 7)
 
 
 def test_tokens_of_audio_are_among_the_others() -> None:
@@ -109,7 +110,8 @@ def test_tokens_of_audio_are_among_the_others() -> None:
     }
     answer = read_answer(encode({**piece({"text": "So."}, finishReason="STOP"), "usageMetadata": usage}))
     assert answer is not None
-    assert (answer.input_audio_tokens, answer.output_audio_tokens, answer.cache_audio_tokens) == (7, 4, 2)
+    told = answer.usage
+    assert (told.input_audio_tokens, told.output_audio_tokens, told.cache_audio_tokens) == (7, 4, 2)
 
 
 def test_code_that_the_server_has_run_is_a_call_with_its_result() -> None:

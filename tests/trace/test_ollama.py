@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.trace.chat import Answer, ChatRequest
+from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.ollama import OllamaStream, is_complete, read_answer, read_request
 from pytest_gepa.trace.trajectory import Message, ToolCall
 
@@ -21,7 +22,9 @@ LINES = [
     {**LAST, "message": {"role": "assistant", "content": ""}},
 ]
 ANSWER = Answer(
-    Message("assistant", "It is Köln.", "hm hm", (ToolCall("", "look", '{"city": "Köln"}'),)), "stop", 9, 4
+    Message("assistant", "It is Köln.", "hm hm", (ToolCall("", "look", '{"city": "Köln"}'),)),
+    "stop",
+    usage=Usage(9, 4),
 )
 
 
@@ -78,7 +81,7 @@ def test_an_answer_in_one_object_is_read() -> None:
     assert is_complete(encode(whole))
     generated = {**LAST, "response": "It is Köln.", "thinking": "hm hm"}
     assert read_answer(encode(generated)) == Answer(
-        Message("assistant", "It is Köln.", "hm hm"), "stop", 9, 4
+        Message("assistant", "It is Köln.", "hm hm"), "stop", usage=Usage(9, 4)
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.trajectory import Call, Message, ToolCall
@@ -348,7 +349,7 @@ def test_a_request_of_any_protocol_is_bought_once_and_its_answer_is_the_same_aga
     try:
         for _ in range(2):
             recorder = Recorder()
-            capture.install(recorder, cache, "search/1")
+            capture.install(Target(recorder, cache, "search/1"))
             recorder.begin("case")
             results.append(WAYS[way](client))
             calls.append(only(recorder))

@@ -119,7 +119,7 @@ def test_the_tokens_of_a_conversation_with_bedrock_are_read() -> None:
     said = encode({"output": {}, "usage": {"inputTokens": 12, "outputTokens": 3, "totalTokens": 15}})
     answer = FALLBACK.read_answer(said, "application/json")
     assert answer is not None
-    assert (answer.input_tokens, answer.output_tokens) == (12, 3)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (12, 3)
 
 
 @pytest.mark.parametrize("content_type", ["", "application/x-www-form-urlencoded", "text/plain"])
@@ -200,7 +200,7 @@ def test_the_answer_of_an_unknown_protocol_is_its_text_cut() -> None:
     assert answer.message is not None
     assert body.decode().startswith(answer.message.content)
     assert LONGEST_TEXT - 10 < len(answer.message.content) <= LONGEST_TEXT
-    assert (answer.input_tokens, answer.output_tokens) == (3, 4)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (3, 4)
 
 
 def test_the_answer_that_is_no_text_is_named_by_its_size() -> None:

@@ -22,6 +22,7 @@ import pytest
 
 from pytest_gepa.suite.closed_off import is_public
 from pytest_gepa.trace import capture, replay, streamed_body
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.cache import ResponseCache
 from pytest_gepa.trace.flights import Flights
 from pytest_gepa.trace.keys import identify
@@ -496,7 +497,7 @@ def test_a_fork_holds_none_of_its_parents_flights(tmp_path: Path) -> None:
 @contextlib.contextmanager
 def captured(stores: Stores, trial: str = "t") -> Iterator[Recorder]:
     recorder = Recorder()
-    capture.install(recorder, stores.cache, trial, stores.replay, stores.recording, stores.redact)
+    capture.install(Target(recorder, stores.cache, trial, stores.replay, stores.recording, stores.redact))
     recorder.begin("case")
     try:
         yield recorder
@@ -638,7 +639,7 @@ def test_telemetry_is_refused_where_only_stored_answers_are_used_and_fails_nobod
     library: Any = importlib.import_module(name)
     recorder = Recorder()
     with FakeOpenAI(lambda request: {}) as server:
-        capture.install(recorder, None, "t", "only")
+        capture.install(Target(recorder, None, "t", "only"))
         recorder.begin("case")
         try:
             with pytest.raises(ConnectionRefusedError, match="nothing is told to"):
@@ -660,7 +661,7 @@ def test_telemetry_is_refused_where_only_stored_answers_are_used_and_fails_nobod
 def test_so_is_telemetry_in_a_form_that_nobody_reads_here(name: str, body: Any) -> None:
     library: Any = importlib.import_module(name)
     recorder = Recorder()
-    capture.install(recorder, None, "t", "only")
+    capture.install(Target(recorder, None, "t", "only"))
     recorder.begin("case")
     try:
         given = {"data" if name == "requests" else "content": iter(body) if isinstance(body, list) else body}

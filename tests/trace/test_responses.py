@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_gepa.trace.chat import Answer, ChatRequest
+from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.response_items import NO_RESULT, REFERS, WAITS
 from pytest_gepa.trace.responses import CONTINUES, IN_CONVERSATION, is_complete, read_answer, read_request
 from pytest_gepa.trace.responses_stream import ResponsesStream
@@ -182,7 +183,9 @@ def test_an_answer_is_read_with_its_usage() -> None:
     body["usage"]["input_tokens_details"]["cached_tokens"] = 2
     body["usage"]["output_tokens_details"]["reasoning_tokens"] = 1
     assert read_answer(encode(body)) == Answer(
-        Message("assistant", "It is Paris.", "hm"), "completed", 3, 3, cache_read_tokens=2, reasoning_tokens=1
+        Message("assistant", "It is Paris.", "hm"),
+        "completed",
+        usage=Usage(3, 3, cache_read_tokens=2, reasoning_tokens=1),
     )
     assert is_complete(encode(body))
 

@@ -16,6 +16,7 @@ from pytest_gepa.cost.estimate import OVERHEAD
 from pytest_gepa.cost.prices import Tokens
 from pytest_gepa.cost.purse import CostStop
 from pytest_gepa.trace import capture
+from pytest_gepa.trace.admission import Target
 from pytest_gepa.trace.recorder import Recorder
 from tests.fake_openai import Answer, Body
 from tests.trace.byte_server import ByteServer, Connection
@@ -315,7 +316,7 @@ def test_nothing_of_it_stays_when_capture_ends() -> None:
         ]
 
     before = now()
-    capture.install(Recorder(), None, None)
+    capture.install(Target(Recorder()))
     assert all(one is not other for one, other in zip(before, now(), strict=True))
     capture.uninstall()
     assert now() == before

@@ -134,6 +134,12 @@ def has_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def forget(fields: dict[FieldPath, Field], path: FieldPath) -> None:
+    """Take out the texts at a place and below it."""
+    for known in [known for known in fields if known[: len(path)] == path]:
+        del fields[known]
+
+
 def roles_of(fields: Mapping[FieldPath, Field], refused: Mapping[FieldPath, Refusal]) -> dict[FieldPath, str]:
     """The roles of the chat messages among texts: mappings in a list that have a `role` and a `content`."""
     contents = {path[:length] for path in (*fields, *refused) for length in range(1, len(path) + 1)}

@@ -14,6 +14,7 @@ from pytest_gepa.prompts.formats.document import (
     FormatError,
     Refusal,
     decoded,
+    forget,
     has_surrogate,
     roles_of,
 )
@@ -92,8 +93,7 @@ class _Scan:
     def _refuse(self, reason: str) -> None:
         path = tuple(self._path)
         self.refused[path] = Refusal(reason, self._line)
-        for known in [known for known in self.fields if known[: len(path)] == path]:
-            del self.fields[known]
+        forget(self.fields, path)
 
     def _value(self, token: re.Match[str]) -> None:
         path = tuple(self._path)

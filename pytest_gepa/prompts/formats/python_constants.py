@@ -20,6 +20,7 @@ from pytest_gepa.prompts.formats.document import (
     Field,
     FormatError,
     Refusal,
+    forget,
     has_surrogate,
     line_end_of,
     roles_of,
@@ -136,8 +137,7 @@ class _Walk:
                 continue
             name = key_of(key)
             if name in seen:
-                for known in [known for known in self.fields if known[: len(path) + 1] == (*path, name)]:
-                    del self.fields[known]
+                forget(self.fields, (*path, name))
                 self._refuse(
                     (*path, name), key.lineno, f"the key stands twice in one dict (line {key.lineno})"
                 )

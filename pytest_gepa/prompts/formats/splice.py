@@ -14,10 +14,12 @@ from typing import NamedTuple
 Spell = Callable[[str], str | None]
 """How a stretch of text is written in some style; None if that style cannot hold it."""
 
+JOINERS = "\u200c\u200d"
+"""Characters that show nothing, and are needed by Persian, Indic scripts and emoji."""
+
 _MOST_PAIRS = 1_000_000  # of lines or words that are compared; the time goes with it
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
-_JOINERS = "\u200c\u200d"  # needed by Persian, Indic scripts and emoji
 
 
 class Splice(NamedTuple):
@@ -87,7 +89,7 @@ def is_shown(character: str) -> bool:
     """Whether a reader of the source would see the character; those that he would not are written as escapes."""
     if " " <= character <= "~":
         return True
-    return character in _JOINERS or unicodedata.category(character) not in _HIDDEN
+    return character in JOINERS or unicodedata.category(character) not in _HIDDEN
 
 
 def _narrowed(hunk: Splice, old: str) -> Iterator[Splice]:

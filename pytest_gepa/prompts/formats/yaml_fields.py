@@ -18,6 +18,7 @@ from pytest_gepa.prompts.formats.document import (
     FormatError,
     Refusal,
     decoded,
+    forget,
     has_surrogate,
     roles_of,
 )
@@ -129,7 +130,7 @@ class _Walk:
             if key.value in met:
                 self.rest.append(_dump(value))
                 line = key.start_mark.line + 1
-                self._forget(here)
+                forget(self.fields, here)
                 self._refuse(here, line, f"the key stands twice in one mapping (again in line {line})")
                 continue
             met.add(key.value)
@@ -168,10 +169,6 @@ class _Walk:
 
     def _refuse(self, path: FieldPath, line: int, reason: str) -> None:
         self.refused.setdefault(path, Refusal(reason, line))
-
-    def _forget(self, path: FieldPath) -> None:
-        for known in [known for known in self.fields if known[: len(path)] == path]:
-            del self.fields[known]
 
     def _merged_keys(self, source: yaml.Node, seen: set[int]) -> Iterator[tuple[str, FieldPath]]:
         if id(source) in seen:

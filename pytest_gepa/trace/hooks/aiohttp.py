@@ -149,7 +149,7 @@ def _answered(
     if exchange.ended or isinstance(response.content, reader):
         return
 
-    def record() -> None:
+    with exchange.noting():
         status = response.status
         content_type = response.headers.get("content-type", "").lower()
         if response._body is not None:  # a middleware has read it
@@ -162,8 +162,6 @@ def _answered(
             encoding = "" if decodes else response.headers.get("content-encoding", "")
             listener = StreamedBody(exchange, status, content_type, encoding, inflate if encoding else bytes)
             response.content = reader(response.content, listener)
-
-    exchange.guarded(record)
 
 
 def _failed(exchange: Exchange, error: BaseException) -> None:

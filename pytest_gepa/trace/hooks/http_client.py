@@ -79,7 +79,8 @@ def _getresponse(original: Callable[..., Any]) -> Callable[..., Any]:
         except BaseException as error:
             pending.failed(error)
             raise
-        pending.guarded(lambda: _listen(pending, response))
+        with pending.noting():
+            _listen(pending, response)
         return response
 
     return getresponse

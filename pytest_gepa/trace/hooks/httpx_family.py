@@ -156,8 +156,7 @@ def _begin(wire: Wire, library: HttpLibrary, client: Any, request: Any) -> Excha
 
 def _answered(library: HttpLibrary, exchange: Exchange, client: Any, request: Any, response: Any) -> None:
     """Record a response: at once if its body is here, else when the caller has read it."""
-
-    def record() -> None:
+    with exchange.noting():
         if library.is_mocked(client, request, response):
             exchange.stayed()
         status = response.status_code
@@ -173,5 +172,3 @@ def _answered(library: HttpLibrary, exchange: Exchange, client: Any, request: An
             library.listen(response, listener)
         else:
             exchange.answered(status, content_type, body)
-
-    exchange.guarded(record)

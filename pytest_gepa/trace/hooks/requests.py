@@ -41,7 +41,8 @@ def _send(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[...
                 exchange.pay()
                 with exchange.on_its_way(bytes_of(request.body) or b""):
                     response = original(self, request, **options)
-                exchange.guarded(lambda: _answered(module, exchange, response, is_streamed))
+                with exchange.noting():
+                    _answered(module, exchange, response, is_streamed)
             else:
                 response = module.hooks.dispatch_hook("response", request.hooks, response, **options)
                 if not is_streamed:

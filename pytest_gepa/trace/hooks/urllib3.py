@@ -102,7 +102,8 @@ def _urlopen(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
                 exchange.pay()
                 with exchange.on_its_way(bytes_of(given["body"]) or b"", LAYER):
                     response = original(self, *args, **options)
-                exchange.guarded(lambda: _answered(exchange, self, given, response))
+                with exchange.noting():
+                    _answered(exchange, self, given, response)
         except BaseException as error:
             exchange.failed(error)
             raise
