@@ -20,7 +20,7 @@ from pytest_gepa.suite.descendants import descendants, end_all
 from pytest_gepa.suite.forkserver import MESSAGE_BYTES
 from pytest_gepa.suite.job import Channel, Job
 from pytest_gepa.suite.places import Claim, Limit
-from pytest_gepa.suite.runner import Emit, child_environment, new_python, with_package
+from pytest_gepa.suite.runner import Emit, child_environment, new_python, with_fixed_order, with_package
 from pytest_gepa.suite.supervise import STARTUP_SECONDS
 from pytest_gepa.suite.worker_sessions import WorkerSessions
 
@@ -252,7 +252,7 @@ class _Server:
                 stderr=log,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env=with_package(child_environment(os.environ)),
+                env=with_fixed_order(with_package(child_environment(os.environ))),
             )
         theirs.close()
 

@@ -62,6 +62,15 @@ def with_package(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
+def with_fixed_order(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which a new Python orders its sets as in every run before, unless the user has chosen how.
+
+    What pytest prints of two dicts or sets that differ has that order, and so may what an application asks: requests
+    would be others in each run, and no stored answer be found. The sessions themselves have the user's variables.
+    """
+    return {"PYTHONHASHSEED": "0", **environ}
+
+
 def new_python(module: str, *arguments: str) -> list[str]:
     """The command of a new Python that runs a module as `-m` does, without the working directory on `sys.path`.
 

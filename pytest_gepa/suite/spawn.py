@@ -14,7 +14,7 @@ from pytest_gepa.codec import to_json
 from pytest_gepa.suite.descendants import descendants, end_all
 from pytest_gepa.suite.job import Channel, Job, encode_line
 from pytest_gepa.suite.places import Limit
-from pytest_gepa.suite.runner import Emit, new_python, with_package
+from pytest_gepa.suite.runner import Emit, new_python, with_fixed_order, with_package
 from pytest_gepa.suite.supervise import describe_exit
 from pytest_gepa.suite.worker_sessions import WorkerSessions
 
@@ -58,7 +58,7 @@ class SpawnedWorker:
                 stderr=errors,
                 bufsize=0,
                 start_new_session=True,
-                env=with_package(job.environ),
+                env=with_fixed_order(with_package(job.environ)),
             )
         threading.Thread(target=self._pump_out, args=(theirs,), daemon=True).start()
         threading.Thread(target=self._pump_in, args=(theirs, encode_line(to_json(job))), daemon=True).start()

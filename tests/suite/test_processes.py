@@ -17,7 +17,7 @@ from pytest_gepa.suite import fork
 from pytest_gepa.suite.evaluate import Evaluation
 from pytest_gepa.suite.isolation import choose_runner
 from pytest_gepa.suite.rollout import Rollout
-from pytest_gepa.suite.runner import Runner, new_python, with_package
+from pytest_gepa.suite.runner import Runner, new_python, with_fixed_order, with_package
 from tests.fake_openai import FakeOpenAI
 from tests.suite.world import PRELOAD, Build, Project, evaluate, logged, outcomes
 
@@ -427,6 +427,37 @@ def test_a_new_python_keeps_the_other_relative_paths(tmp_path: Path, monkeypatch
     environ = with_package({**os.environ, "PYTHONPATH": "lib"})
     said = subprocess.check_output(new_python("relative", "one"), env=environ, text=True)
     assert said == "__main__ ['one']\n"
+
+
+ORDER = """
+import os
+
+def test_it(request):
+    print("PYTHONHASHSEED" in os.environ, os.environ.get("PYTHONHASHSEED"), hash("a"), list({"b", "c", "d", "e"}))
+    assert {"b": 1, "c": 1, "d": 1, "e": 1} == {"b": 2, "c": 2, "d": 2, "e": 2}
+"""
+
+
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+def test_sets_have_the_same_order_in_every_run(
+    build: Build, isolation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    project = build({"test_it.py": ORDER})
+    told = []
+    for _ in range(3):
+        runner = choose_runner(isolation, project.temp, PRELOAD, [])
+        found = evaluate(project.suite(runner, ["test_it.py::test_it"]))
+        runner.close()
+        (rollout,) = found.rollouts.values()
+        told.append((rollout.trajectory.failure, rollout.trajectory.output))
+    assert told[0] == told[1] == told[2]
+    assert "False None" in str(told[0])
+
+
+def test_who_has_chosen_an_order_keeps_it() -> None:
+    assert with_fixed_order({}) == {"PYTHONHASHSEED": "0"}
+    assert with_fixed_order({"PYTHONHASHSEED": "random"}) == {"PYTHONHASHSEED": "random"}
 
 
 def test_an_installed_package_puts_nothing_before_the_standard_library(
