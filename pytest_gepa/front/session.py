@@ -13,7 +13,7 @@ import pytest
 from pytest_gepa.errors import GepaError
 from pytest_gepa.prompts.components import Component, todays_texts
 from pytest_gepa.prompts.finding import DEFAULT_PATTERNS, find_components, named_outright
-from pytest_gepa.prompts.judges import without_judges
+from pytest_gepa.prompts.judges import named_by_itself, without_judges
 from pytest_gepa.prompts.protected import check_markers
 from pytest_gepa.prompts.stray_markers import check_comments
 from pytest_gepa.report.section import encodable, held
@@ -55,9 +55,9 @@ def find_improvable(settings: Settings) -> tuple[Sequence[Component], tuple[str,
     Raises `GepaError` where there are none.
     """
     components, named = find_prompts(settings), set[str]()
-    outright = named_outright(settings.prompts_base, settings.prompts)
-    if outright:
-        named = {one.id for one in find_components(settings.rootdir, settings.prompts_base, outright)}
+    for pattern in named_outright(settings.prompts_base, settings.prompts):
+        found = find_components(settings.rootdir, settings.prompts_base, [pattern])
+        named |= named_by_itself([one.id for one in found])
     improvable, judges = without_judges(components, named)
     if not improvable:
         raise GepaError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_gepa.evolve.candidate import Candidate
@@ -33,6 +33,7 @@ from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.trace.redact import REDACTED
 from pytest_gepa.trace.redact_lines import HiddenLines, redact_by_line
+from pytest_gepa.trace.trajectory import Call
 
 _CHANGED = 1_500
 """Bytes of what the search has changed in a prompt so far, where the prompt is to be edited again."""
@@ -84,10 +85,10 @@ class Proposer:
         """Tell the guard what the runs under today's prompts have shown, before the first edit is asked for."""
         known = {case: self._rollouts.get((seed, case)) for case in self._cases}
         runs = {case: run for case, run in known.items() if run is not None}
-        inputs = {
-            case: [asked.content for call in run.trajectory.calls if (asked := last_asked(call))]
-            for case, run in runs.items()
-        }
+        inputs, shared = (
+            {case: list(_asked(run.trajectory.calls, shared=is_shared)) for case, run in runs.items()}
+            for is_shared in (False, True)
+        )
         seen = [one for run in runs.values() for one in run.renderings]
         sent = {
             text: None
@@ -96,7 +97,7 @@ class Proposer:
             for text in (*(message.content for message in call.request), *call.other_texts)
         }
         renderings = [(one.component, json.loads(one.variables)) for one in seen]
-        self._guard.learn(inputs, renderings, sent, self._may_be_shown)
+        self._guard.learn(inputs, renderings, sent, self._may_be_shown, shared)
         self._passing = {case for case, run in runs.items() if run.outcome is Outcome.passed}
 
     def _may_be_shown(self, text: str) -> bool:
@@ -297,6 +298,11 @@ class Proposer:
         was_passing = case in self._passing and rollout.outcome is Outcome.failed
         pair = self._guard.pair(case)
         return Exhibit(self._cases[case], rollout, was_passing, pair[1] if pair else "", other)
+
+
+def _asked(calls: Sequence[Call], *, shared: bool) -> Iterator[str]:
+    """What calls asked of a model: those of a case, or those of the fixtures that it shares with others."""
+    return (asked.content for call in calls if call.shared is shared and (asked := last_asked(call)))
 
 
 def _menu(component: str, menus: MenuChoice) -> Menu:

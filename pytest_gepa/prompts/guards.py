@@ -94,13 +94,15 @@ class Guard:
         renderings: Iterable[tuple[str, Mapping[str, Any]]] = (),
         requests: Collection[str] = (),
         may_be_shown: Callable[[str], bool] = any_text,
+        shared: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Take what the baseline showed: the cases' inputs, the variables that templates were rendered with, and the
-        texts that were sent to models. A case is an example only where `may_be_shown` says so of its texts.
+        """Take what the baseline showed: the cases' inputs, and those that several share, the variables that templates
+        were rendered with, and the texts that were sent to models. A case is an example only where `may_be_shown` says
+        so of its texts.
         """
         self._may_be_shown = may_be_shown
         if self._leaks is not None:
-            self._leaks.learn(inputs)
+            self._leaks.learn(inputs, shared)
         self._renderer.learn(renderings)
         self._unfilled = frozenset(
             name for name, text in self._originals.items() if is_sent_unfilled(text, declared(name), requests)

@@ -46,6 +46,13 @@ def is_called_a_judge(component: str) -> bool:
     return is_file or not JUDGE_WORDS.isdisjoint(_words(component))
 
 
+def named_by_itself(found: Sequence[str]) -> set[str]:
+    """Those of the components of a pattern without a wildcard that it names: who names a file of several texts does not
+    thereby name the one that is a judge's, but by the file's own name.
+    """
+    return {one for one in found if len(found) == 1 or is_called_a_judge(one.partition("::")[0])}
+
+
 def without_judges(
     components: Sequence[Component], named: Collection[str]
 ) -> tuple[list[Component], tuple[str, ...]]:

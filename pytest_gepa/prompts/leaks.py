@@ -87,13 +87,19 @@ class Leaks:
         self._shared = max(2, min(SHARED, searched))
         self._today = Today(tuple(today))
         self._inputs: Mapping[str, tuple[str, ...]] = {}
+        self._shared_inputs: Mapping[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
         self._index: _Index | None = None
 
-    def learn(self, inputs: Mapping[str, Sequence[str]]) -> None:
-        """Note what each case was seen to send to a model, in order. Takes the place of what was learnt before."""
+    def learn(
+        self, inputs: Mapping[str, Sequence[str]], shared: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """Note what each case was seen to send to a model, in order; `shared` is what a fixture sent for several cases,
+        of which nobody knows which of them it is the input of. Takes the place of what was learnt before.
+        """
         with self._lock:
             self._inputs = {case: tuple(texts) for case, texts in inputs.items()}
+            self._shared_inputs = {case: tuple(texts) for case, texts in (shared or {}).items()}
             self._index = None
 
     def find(self, text: str, examples: Collection[str] = ()) -> str | None:
@@ -177,19 +183,23 @@ class Leaks:
         position = self._position.get(case)
         values = self._cases[position].values if position is not None else ()
         own = [part for value in values if (part := as_words(value)).strip()]
-        inputs = [as_words(one) for one in self._inputs.get(case, ())]
+        inputs = [as_words(one) for one in self._sent_by(case)]
         sent = [part for part in own if any(part in one for one in inputs)]
         new = [part for part in sent if part not in self._today.joined]
         if any(map(self._today.is_filled_in, inputs)):
             sent = new or sent
         if not inputs and own:
             sent = [max(own, key=len)]
-        return sent, [part for part in own if part not in sent], inputs[0] if inputs else ""
+        first = inputs[0] if self._inputs.get(case) else ""
+        return sent, [part for part in own if part not in sent], first
+
+    def _sent_by(self, case: str) -> tuple[str, ...]:
+        return (*self._inputs.get(case, ()), *self._shared_inputs.get(case, ()))
 
     def _built(self) -> _Index:
         index = _Index(uncapitalised=set(self._today.uncapitalised))
         for position, case in enumerate(self._cases):
-            strings = dict.fromkeys(map(_cut, (*case.values, *self._inputs.get(case.case, ()))))
+            strings = dict.fromkeys(map(_cut, (*case.values, *self._sent_by(case.case))))
             text = f"\n{fragments.BREAK}\n".join(strings)
             listed = fragments.words(text)
             index.joined.append(fragments.joined(listed))
@@ -297,11 +307,14 @@ def _told_children(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Call) and name_of(node.func) in _TELLS:
         return
     elif isinstance(node, ast.Call):
+        is_key = isinstance(node.func, ast.Attribute) and node.func.attr == "get"
         yield from (
             node.func,
-            *node.args,
+            *node.args[is_key:],
             *(word.value for word in node.keywords if word.arg not in _EXPLAINS),
         )
+    elif isinstance(node, ast.Subscript):
+        yield node.value  # a key names a part of the answer
     elif not isinstance(node, (ast.Raise, ast.arguments)):
         yield from ast.iter_child_nodes(node)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gepa.prompts.finding import find_components, named_outright
-from pytest_gepa.prompts.judges import is_called_a_judge, without_judges
+from pytest_gepa.prompts.judges import is_called_a_judge, named_by_itself, without_judges
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,16 @@ def test_what_is_named_outright(tmp_path: Path) -> None:
     (tmp_path / "all.yaml").write_text("judge: Be strict.\n", encoding="utf-8")
     patterns = ["prompts", "prompts/*.md", "prompts/judge.md", "all.yaml::judge", "all.yaml::*"]
     assert named_outright(tmp_path, patterns) == ["prompts/judge.md", "all.yaml::judge"]
+
+
+@pytest.mark.parametrize(
+    ("found", "named"),
+    [
+        (["prompts/judge.md"], {"prompts/judge.md"}),
+        (["models.yaml::judge.system"], {"models.yaml::judge.system"}),
+        (["models.yaml::judge.system", "models.yaml::summary.system"], set()),
+        (["judges.yaml::strict", "judges.yaml::mild"], {"judges.yaml::strict", "judges.yaml::mild"}),
+    ],
+)
+def test_who_names_a_file_of_several_texts_has_not_named_its_judge(found: list[str], named: set[str]) -> None:
+    assert named_by_itself(found) == named

@@ -134,3 +134,23 @@ def test_what_a_test_rules_out_or_counts_is_no_answer(condition: str, value: obj
     guard = make_guard([], [case])
     guard.learn({case.id: [TEXT]})
     assert guard.pair(case.id) == ((TEXT, "billing") if value is None else None)
+
+
+def test_what_a_fixture_asked_for_several_cases_is_the_input_of_none() -> None:
+    source = "def test_flash(labels):\n    assert labels[1] == 'preliminary'\n"
+    case = Case("t.py::t", "t.py::t", source)
+    guard = make_guard([], [case])
+    guard.learn({case.id: ["A flash estimate."]})
+    assert guard.pair(case.id) == ("A flash estimate.", "preliminary")
+    guard.learn({case.id: []}, shared={case.id: ["A forecast.", "A flash estimate."]})
+    assert guard.pair(case.id) is None
+    assert not guard.holds_input("A forecast. A flash estimate.", case.id)
+
+
+@pytest.mark.parametrize("part", ["verdict['grade']", "verdict.get('grade')", "verdict.get('grade', 0.5)"])
+def test_the_name_of_a_part_of_an_answer_is_no_answer(part: str) -> None:
+    source = f"def test_summary(gepa):\n    verdict = judge(summary())\n    gepa.score({part})\n"
+    case = Case("t.py::t", "t.py::t", source)
+    guard = make_guard([], [case])
+    guard.learn({case.id: ["Summarise this."]})
+    assert guard.pair(case.id) is None
