@@ -239,6 +239,20 @@ def test_beside_a_model_a_reply_without_an_edit_gives_way_to_what_is_stated(labe
 
 
 @pytest.mark.thorough
+def test_a_model_whose_replies_are_never_of_use_is_given_up(labelled: Project):
+    tickets = [(f"ticket about {label}, the {n}th", label) for n in range(12) for label in LABELS]
+    labelled.write({"test_route.py": TEST.replace(str(TICKETS), str(tickets))})
+    labelled.world.task = lambda request: "?"
+    labelled.world.reflect = lambda request: "{}"
+    run = labelled.optimize("--gepa-concurrency=1")
+    asked = [one for one in run.records("proposal") if one["replies"]]
+    assert len(asked) == 12
+    assert len(run.reflections) == 24  # each was asked for once more
+    run.matches("warning*12 requests in a row to the reflection model brought no edit*asked no more")
+    assert len(run.records("proposal")) > 12
+
+
+@pytest.mark.thorough
 def test_where_rules_do_half_of_it_and_a_weak_model_nothing_a_new_line_begins_with_examples(
     labelled: Project,
 ):

@@ -158,6 +158,8 @@ def test_nothing_is_asked_twice_but_what_was_under_way(story: Story) -> None:
 
 def test_what_was_paid_before_counts_against_the_budget_and_is_told_apart(story: Story) -> None:
     before, after = story.first.result["spent"], story.second.result["spent"]
+    paid = [len(run.reflections) for run in (story.first, story.second)]
+    assert [before["reflections"], after["reflections"]] == paid
     resumed = story.second.result["resumed"]
     told = {"run": story.first.directory.name, "paid": before["rollouts"], "usd": 0.0, "usd_is_least": True}
     assert resumed == told

@@ -282,7 +282,7 @@ def _finish(
     steps.take(partial(tell_finished, config.hook, told, str(directory), "optimize", journal.redact))
     check_prices(state.spending)
     has_winner = state.winner is not None and state.winner.id != state.search.seed.id
-    if state.reflection_failed and not state.reflections and not has_winner:
+    if state.reflection_failed and not (state.has_replies or has_winner):
         raise GepaError(state.reflection_failed)
 
 

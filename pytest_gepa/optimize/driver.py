@@ -51,6 +51,10 @@ NOTHING_LEFT = (
     "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
 )
 
+GIVEN_UP = (
+    "{} requests in a row to the reflection model brought no edit that could be used; it was asked no more"
+)
+
 
 def is_of_one_round(one: Reflect, other: Reflect) -> bool:
     """Whether two reflections were asked for together, for one child."""
@@ -99,6 +103,8 @@ class SearchDriver:
         self._turns = Turns(concurrency)
         self._replies = RepliesInOrder()
         self._asks_no_more = False
+        self._useless = 0
+        self._has_given_up = False
         self._extensions = extensions
         self._proposer = Proposer(
             cases,
@@ -233,18 +239,18 @@ class SearchDriver:
                 if made:
                     self._keep_proposals(task, made)
                 self._crew.start(partial(reply_of, task, made, asked=bool(made)))
+            elif not self._proposer.is_asked or self._has_given_up:
+                self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
             elif self._proposer.asks_jointly(task, self._menus.choice):
                 turn = self._turns.draw()
                 self._crew.start(
                     partial(self._reflect_jointly, self._opening.as_asked(task), self._menus.choice, turn)
                 )
-            elif self._proposer.is_asked:
+            else:
                 turns = {component: self._turns.draw() for component in task.components}
                 self._crew.start(
                     partial(self._reflect, self._opening.as_asked(task), self._menus.choice, turns)
                 )
-            else:
-                self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
 
     def _evaluate(self, task: Evaluate) -> Evaluated:
         began = time.monotonic()
@@ -264,11 +270,24 @@ class SearchDriver:
         """Tell the search of a reply, or of what stands in for it, in the order in which replies were asked for."""
         task = self._state.asked[reply.proposal]
         self._menus.heed_reply(task)
+        if self._opening.of(reply.proposal) is None:
+            self._heed_use(task, is_usable=bool(reply.texts))
         if not reply.texts and self._opening.of(reply.proposal) is None:
             reply = self._instead_of(reply)
         if any(decision.kind == "duplicate" for decision in self._tell(reply)):
             asked = self._state.asked.values()
             self._menus.heed_duplicate([one for one in asked if is_of_one_round(one, task)])
+
+    def _heed_use(self, task: Reflect, *, is_usable: bool) -> None:
+        """Ask the model no more when too many of its replies in a row were of no use: what stands in for them may still
+        be a gain, and would keep the search going for ever.
+        """
+        if not any(one.replies for one in self._state.proposals.get(task.proposal, {}).values()):
+            return
+        self._useless = 0 if is_usable else self._useless + 1
+        if self._useless == self._search.settings.invalid and not self._extensions.has_proposer:
+            self._has_given_up = True
+            self._state.warnings.append(GIVEN_UP.format(self._useless))
 
     def _instead_of(self, reply: Reflected) -> Reflected:
         """A proposal that needs no model where the replies held no edit, else these as they are."""

@@ -131,6 +131,18 @@ class RunState:
         seed = self.search.seed.id
         return [self.rollouts[seed, case] for case in cases if (seed, case) in self.rollouts]
 
+    @property
+    def has_replies(self) -> bool:
+        """Whether the reflection model has replied at all, now or in a run before."""
+        return any(one.replies for made in self.proposals.values() for one in made.values())
+
+    @property
+    def paid_reflections(self) -> int:
+        """Replies of the reflection model that were paid for, those of a round that did not come to its end too."""
+        parts = self.spending.account.parts if self.spending else {}
+        billed = sum(part.calls for (role, _), part in parts.items() if role == "reflection")
+        return max(billed, self.reflections)
+
     def reflection_usage(self) -> ReflectionUsage | None:
         """What the reflections took that were paid for; None if there were none."""
         parts = self.spending.account.parts if self.spending else {}

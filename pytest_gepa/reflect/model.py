@@ -62,7 +62,7 @@ class ContextTooLong(ReflectionError):
 
 @dataclass(frozen=True, slots=True)
 class RawReply:
-    """A reply as it came. Tokens are the server's own count, 0 when it sent none or the reply was stored before."""
+    """A reply as it came. Tokens are the server's own count, 0 when it sent none or the reply was `stored` before."""
 
     text: str
     finish_reason: str = ""
@@ -70,6 +70,7 @@ class RawReply:
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
+    stored: bool = False
 
 
 class ReflectionModel:
@@ -128,7 +129,7 @@ class ReflectionModel:
             raise ReflectionError(self._status_message(answer))
         reply = self._reply(answer, time.monotonic() - started)
         self._cut_short.note(messages, reply.input_tokens)
-        return replace(reply, input_tokens=0, output_tokens=0) if is_stored else reply
+        return replace(reply, input_tokens=0, output_tokens=0, stored=True) if is_stored else reply
 
     def close(self) -> None:
         """Close the connections. The next question opens new ones."""

@@ -115,7 +115,7 @@ class ProposedEdit:
     @property
     def calls(self) -> int:
         """Number of replies that were paid for."""
-        return sum(not exchange.shared for exchange in self.replies)
+        return sum(not (exchange.shared or exchange.reply.stored) for exchange in self.replies)
 
 
 def propose(

@@ -197,7 +197,7 @@ def _spent(state: RunState) -> Spent:
     counted = Spent(
         rollouts=state.spent - state.paid_before,
         cached=state.cached,
-        reflections=state.reflections,
+        reflections=state.paid_reflections,
     )
     before = state.resumed.usd if state.resumed else 0.0
     return with_bill(counted, state.spending, state.started, before)
