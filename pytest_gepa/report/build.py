@@ -258,7 +258,7 @@ def _changes_of(state: RunState, task: Reflect, labels: Mapping[str, str]) -> li
             summary=proposal.summary,
             diagnosis="" if proposal.case_diagnoses else proposal.diagnosis,
             findings=tuple(Finding(*found) for found in proposal.case_diagnoses),
-            cases=tuple(labels[case] for case in task.failing),
+            cases=tuple(labels[case] for case in proposal.read or task.failing),
             examples=tuple(labels[one.case] for one in proposal.examples),
             origin=proposal.origin,
         )

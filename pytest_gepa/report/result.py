@@ -86,8 +86,9 @@ class Change:
     """A change that the reflection model proposed for one component, and why.
 
     `summary` is the changed lines, `diagnosis` its words where it did not write them case by case in `findings`,
-    `cases` the failing cases that it had read. `examples` are cases that the change takes whole into the text. `origin`
-    is "model", "plugin", or "model-free" for a change that the checks state: then `diagnosis` is the reason for it.
+    `cases` the failing cases that it had read for this component. `examples` are cases that the change takes whole into
+    the text. `origin` is "model", "plugin", or "model-free" for a change that the checks state: then `diagnosis` is the
+    reason for it.
     """
 
     component: OwnName

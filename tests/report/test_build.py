@@ -193,6 +193,17 @@ def test_the_ancestry_tells_each_change_with_its_findings_and_the_cases_read():
     assert (finding.problem, finding.cause) == ("the answer lacks the mark", "nothing names it")
 
 
+def test_a_change_tells_only_the_cases_that_were_shown_for_its_prompt():
+    desk = Desk(WORDS[:2]).search(reflections=1)
+    ((name, made),) = desk.state.proposals.items()
+    shown = desk.state.asked[name].failing[:1]
+    desk.state.proposals[name] = {PROMPT: replace(made[PROMPT], read=shown)}
+    labels = {case.id: case.nodeid for case in desk.cases}
+    (child,) = (one for one in desk.state.search.candidates.values() if one.origin == "reflection")
+    ((change,),) = (edit.changes for edit in ancestry(desk.state, child, labels))
+    assert change.cases == (labels[shown[0]],)
+
+
 def test_a_changed_prompt_is_measured_in_characters_and_edits():
     (change,) = built(Desk(WORDS[:2]).search().choose().confirm()).changes
     assert (change.component, change.before, change.after, change.edits) == (
