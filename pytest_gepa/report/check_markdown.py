@@ -190,7 +190,8 @@ def _changes(changes: Sequence[PromptChange]) -> ReportPart:
     for change in changes:
         before = f" from {code(change.before)}" if change.before else ""
         moved = f", {moved_words(code(change.moved))}" if change.moved else ""
-        unfilled = unfilled_words([code(name, 100) for name in change.unfilled])
+        old, today = ([code(name, 100) for name in names] for names in (change.unfilled, change.only_today))
+        unfilled = unfilled_words(old, today)
         where = line_words(change.lines[:40])
         lines = f", {where}{' and more' if len(change.lines) > 40 else ''}" if where else ""
         diff = f"\n{fence(change.diff, DIFF, 'diff')}" if change.diff else ""

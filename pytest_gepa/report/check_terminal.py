@@ -177,5 +177,5 @@ def _change_line(change: PromptChange) -> str:
         "deleted": gone,
         "renamed": f"renamed from {change.before}, and edited",
     }
-    unfilled = unfilled_words(change.unfilled)
+    unfilled = unfilled_words(change.unfilled, change.only_today)
     return row("prompt", f"{change.component}: {words.get(change.state, change.state)}{unfilled}")

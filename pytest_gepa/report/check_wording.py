@@ -69,11 +69,12 @@ def moved_words(place: str) -> str:
     return f"moved to {place}, as it was"
 
 
-def unfilled_words(names: Sequence[str]) -> str:
-    """What follows a change by which placeholders have gone, "" where none have."""
-    if not names:
+def unfilled_words(old: Sequence[str], today: Sequence[str]) -> str:
+    """What follows a change by which placeholders have gone, "" where none have: those that either text alone has."""
+    if not old:
         return ""
-    return f"; the old text alone has {some(names)}: what the code of today does not fill in, that side ran without"
+    alone = f"the old text alone has {some(old)}" + (f", today's alone has {some(today)}" if today else "")
+    return f"; placeholders differ: {alone}; whichever the code of today does not fill in, its side ran without"
 
 
 def line_runs(lines: Sequence[int]) -> list[tuple[int, int]]:

@@ -54,6 +54,7 @@ def hostile_result(text: str = HOSTILE) -> CheckResult:
                 state="renamed",
                 moved=text,
                 unfilled=(text,),
+                only_today=(text,),
             ),
             change(),
         ),
@@ -343,6 +344,14 @@ def test_where_a_prompt_went_and_which_placeholders_have_gone_is_told():
     found = result(changes=(moved, change(unfilled=("{date}", "{text}"))))
     report, screen = render_check_markdown(found), "\n".join(check_lines(found, "dir"))
     assert "**`prompts/old.md`** deleted, moved to `app/old.md`, as it was" in report
-    assert "the old text alone has `{date}`, `{text}`: what the code of today does not fill in" in report
+    differ = "placeholders differ: the old text alone has"
+    assert f"{differ} `{{date}}`, `{{text}}`; whichever the code of today does not fill in, its side" in report
     assert "prompts/old.md: deleted (moved to app/old.md, as it was)\n" in screen
-    assert f"{ROUTE}: edited; the old text alone has {{date}}, {{text}}: what the code" in screen
+    assert f"{ROUTE}: edited; {differ} {{date}}, {{text}}; whichever the code" in screen
+
+
+def test_a_renamed_placeholder_is_told_of_either_side():
+    found = result(changes=(change(unfilled=("{labels}",), only_today=("{label_list}",)),))
+    report, screen = render_check_markdown(found), "\n".join(check_lines(found, "dir"))
+    assert "the old text alone has `{labels}`, today's alone has `{label_list}`; whichever" in report
+    assert "the old text alone has {labels}, today's alone has {label_list}; whichever" in screen
