@@ -123,7 +123,12 @@ def test_nothing_is_to_do_when_no_case_gives_evidence():
 def test_a_search_that_was_stopped_before_its_first_reflection_left_something_to_do():
     found = built(Desk(WORDS).stop("the 5 minutes are over").choose())
     assert found.verdict == "not proven"
-    assert "the 5 minutes are over" in found.reason
+    assert found.reason == "no edit was tried (the 5 minutes are over)"
+
+
+def test_edits_of_which_none_could_be_used_were_not_tried():
+    desk = Desk(WORDS, edit=lambda _desk, _task: None).search().choose()
+    assert built(desk).reason == f"no edit was tried ({desk.state.search_ended})"
 
 
 def test_an_interrupted_search_is_not_confirmed_and_shows_its_search_scores():
