@@ -7,7 +7,13 @@ import textwrap
 
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, Side
-from pytest_gepa.report.check_wording import grouped_words, moved_words, tier_words, unfilled_words
+from pytest_gepa.report.check_wording import (
+    grouped_words,
+    moved_words,
+    not_run_words,
+    tier_words,
+    unfilled_words,
+)
 from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import row
 from pytest_gepa.report.simulated import simulated_row
@@ -54,6 +60,8 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
         lines.append(row("stable", count(len(stable), "case")))
     if result.untouched:
         lines.append(row("untouched", f"{count(result.untouched, 'case')}, by every change"))
+    if result.not_run:
+        lines.append(row("not compared", f"{not_run_words(result)} ({some(result.not_run)})"))
     if result.on_new_prompts:
         lines.append(
             row(

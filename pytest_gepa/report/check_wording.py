@@ -22,6 +22,14 @@ TIER_WORDS = {
 """What the tiers mean, gravest first."""
 
 
+def not_run_words(result: CheckResult) -> str:
+    """What became of the cases that were left when a check had to end, "" where there are none."""
+    if not result.not_run:
+        return ""
+    sides = "" if result.baseline else " on both sides"
+    return f"{count(len(result.not_run), 'case')} not run{sides}, as the check had to end"
+
+
 def tier_words(tier: str, result: CheckResult) -> str:
     """What a tier means in this check: with a saved baseline the prompts may be the same."""
     return "proven worse today" if tier == "regressed" and result.baseline else TIER_WORDS[tier]
