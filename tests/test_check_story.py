@@ -217,7 +217,7 @@ def test_a_check_in_which_every_case_ended_in_trouble_could_not_be_made(
     )
     gate = "failed (nothing was compared)" if failed else "only reports (`--gepa-fail-on=none`)"
     assert f"- Gate: {gate}" in render_check_markdown(result)
-    closing = "nothing was compared" if failed else "--gepa-fail-on=none"
+    closing = "nothing was compared" if failed else "only reports (--gepa-fail-on=none)"
     lines = check_lines(result, "run")
     assert f"gate                 {closing}" in lines
     assert not any(line.startswith("mean score") for line in lines)

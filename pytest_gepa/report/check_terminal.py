@@ -82,16 +82,22 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
                 row("compared", f"prompts only: both sides ran the code of today, not of {result.base}")
             )
         lines.append(spent_line(result.spent))
-    gate = (
-        f"{' and '.join(result.broken_rules)}, broken" if result.failed else f"--gepa-fail-on={result.gate}"
-    )
-    lines.append(row("gate", "nothing was compared" if result.is_unmade else gate))
+    lines.append(row("gate", _gate(result)))
     lines.append(row("report", f"{directory}/check.md"))
     if result.command:
         how = ", with both versions of the prompts as ancestors" if result.baseline is None else ""
         lines += [f"to mend exactly the regressed cases{how}:"]
         lines.append(result.command)
     return lines
+
+
+def _gate(result: CheckResult) -> str:
+    """`broken (--gepa-fail-on=regressed)`: what became of the gate, and by which options."""
+    if result.is_unmade:
+        return "nothing was compared"
+    if result.failed:
+        return f"broken ({' and '.join(result.broken_rules)})"
+    return f"{'only reports' if result.gate == 'none' else 'held'} (--gepa-fail-on={result.gate})"
 
 
 def _deleted_lines(result: CheckResult) -> list[str]:
