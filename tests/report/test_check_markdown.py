@@ -345,7 +345,9 @@ def test_where_a_prompt_went_and_which_placeholders_have_gone_is_told():
     report, screen = render_check_markdown(found), "\n".join(check_lines(found, "dir"))
     assert "**`prompts/old.md`** deleted, moved to `app/old.md`, as it was" in report
     differ = "placeholders differ: the old text alone has"
-    assert f"{differ} `{{date}}`, `{{text}}`; whichever the code of today does not fill in, its side" in report
+    assert (
+        f"{differ} `{{date}}`, `{{text}}`; whichever the code of today does not fill in, its side" in report
+    )
     assert "prompts/old.md: deleted (moved to app/old.md, as it was)\n" in screen
     assert f"{ROUTE}: edited; {differ} {{date}}, {{text}}; whichever the code" in screen
 
