@@ -9,6 +9,7 @@ from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.own import OwnName
 from pytest_gepa.run.history import Resumed
 from pytest_gepa.run.unreached import last_line
+from pytest_gepa.settings import NO_MODEL
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import ProvableGain
@@ -271,6 +272,11 @@ class Result:
 
     patch: OwnName = ""
     resumed: Resumed | None = None
+
+    @property
+    def has_reflection_model(self) -> bool:
+        """Whether a model was asked for edits: without one they are those of plugins and of the checks."""
+        return NO_MODEL not in self.models.get("reflection", ())
 
     @property
     def has_confirm(self) -> bool:
