@@ -228,6 +228,7 @@ def test_a_budget_is_not_passed(tmp_path: Path) -> None:
     result = world.compare(tmp_path, baseline, budget=25)
     assert sum(len(asked.cases) for asked in world.suite.asked) <= 25
     assert (result.verdict, result.stopped) == ("not finished", "the budget of 25 rollouts is used up")
+    assert {*result.not_run} == {case.id for case in world.cases if not world.ran(case.id)}
 
 
 def test_the_gates(tmp_path: Path) -> None:

@@ -92,6 +92,24 @@ def test_the_budget_is_not_passed(tmp_path: Path) -> None:
         assert result.verdict in ("not finished", "regressed")
 
 
+def test_the_cases_that_a_check_has_not_come_to_are_told(tmp_path: Path) -> None:
+    world = World({f"c{number}": (1, 1) for number in range(9)}, others=3)
+    found = world.check(tmp_path, budget=14)
+    ran = {side: {case for one, case, _ in world.ran if one == side} for side in ("base", "today")}
+    assert ran["base"] < {*world.rates}
+    assert [*found.not_run] == [case for case in world.rates if case not in ran["base"] & ran["today"]]
+    assert world.check(tmp_path).not_run == ()
+
+
+def test_a_check_that_never_came_to_a_case_does_not_say_that_it_was_run(tmp_path: Path) -> None:
+    world = World({f"c{number}": (1, 1) for number in range(9)})
+    found = world.check(tmp_path, budget=4)
+    assert [*found.not_run] == [*world.rates]
+    assert "- 0 cases run under both" in render_check_markdown(found)
+    for told in (render_check_markdown(found), "\n".join(check_lines(found, "dir"))):
+        assert "9 cases not run on both sides, as the check had to end" in told
+
+
 def test_a_retry_that_takes_what_was_left_a_moment_ago_does_not_break_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +217,7 @@ def test_a_check_in_which_every_case_ended_in_trouble_could_not_be_made(
     )
     gate = "failed (nothing was compared)" if failed else "only reports (`--gepa-fail-on=none`)"
     assert f"- Gate: {gate}" in render_check_markdown(result)
-    closing = "nothing was compared" if failed else "--gepa-fail-on=none"
+    closing = "nothing was compared" if failed else "only reports (--gepa-fail-on=none)"
     lines = check_lines(result, "run")
     assert f"gate                 {closing}" in lines
     assert not any(line.startswith("mean score") for line in lines)

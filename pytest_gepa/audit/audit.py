@@ -23,7 +23,7 @@ from pytest_gepa.run.stale_copies import refuse_stale_copies, with_doubts_settle
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Outcome, Rollout
-from pytest_gepa.trace.model_calls import is_to_model
+from pytest_gepa.trace.model_calls import is_served
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ class Audit:
         self._in_flight -= 1
         calls = rollout.trajectory.calls
         state.charged += rollout.charged
-        state.cached += any(map(is_to_model, calls)) and not rollout.charged
+        state.cached += any(map(is_served, calls)) and not rollout.charged
         state.task_models.update(call.model for call in calls if call.model)
         self._journal.write("rollout", **rollout_fields(rollout))
         self._stop = self._stop or rollout.stop

@@ -12,7 +12,7 @@ from pytest_gepa.evolve.candidate import Candidate
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.run.unreached import first_failure, has_reached_a_model, why_unreached
 from pytest_gepa.suite.rollout import Outcome, Rollout
-from pytest_gepa.trace.model_calls import is_to_model
+from pytest_gepa.trace.model_calls import is_served
 from pytest_gepa.verdict.sequential import FAILING, Tier, Trials, judge_cases
 
 SideName: TypeAlias = Literal["base", "today"]
@@ -113,7 +113,7 @@ class CheckState:
         """Add what a rollout took."""
         calls = rollout.trajectory.calls
         self.charged += rollout.charged
-        self.cached += any(map(is_to_model, calls)) and not rollout.charged
+        self.cached += any(map(is_served, calls)) and not rollout.charged
         self.task_models.update(call.model for call in calls if call.model)
 
 

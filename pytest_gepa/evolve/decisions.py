@@ -165,7 +165,7 @@ class Progress:
 
     `best` is the highest weighted mean so far, in [0, 1]. `rollouts` were spent, `remaining` are left. `without_gain`
     counts the proposals in a row that brought none, of `patience` at most; `without_edit` the replies in a row that
-    held no edit that could be used, of `invalid` at most.
+    held no edit that could be used, of `invalid` at most. Without a model (`has_model`) nobody has replied.
     """
 
     best: float
@@ -175,6 +175,7 @@ class Progress:
     patience: int
     without_edit: int
     invalid: int
+    has_model: bool = True
 
 
 Stop: TypeAlias = Callable[[Progress], str]
@@ -186,7 +187,8 @@ def stop_when_stuck(progress: Progress) -> str:
     if progress.without_gain >= progress.patience:
         return f"{progress.without_gain} proposals in a row brought no gain"
     if progress.without_edit >= progress.invalid:
-        return f"{progress.without_edit} replies in a row held no edit that could be used"
+        what = "replies" if progress.has_model else "proposals"
+        return f"{progress.without_edit} {what} in a row held no edit that could be used"
     return ""
 
 

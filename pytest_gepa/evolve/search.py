@@ -275,6 +275,7 @@ class Search:
             self.settings.patience,
             self._without_edit,
             self.settings.invalid,
+            self.settings.unite,
         )
 
     def _doubt_what_is_broken(self) -> None:

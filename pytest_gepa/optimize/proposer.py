@@ -121,7 +121,8 @@ class Proposer:
         before, after = task.parent.texts[component], proposal.text
         if after is None:
             return proposal
-        return replace(proposal, summary=_summary(component, before, after, self._redact))
+        read = tuple(exhibit.case.id for exhibit in self._shown(task, component)[0])
+        return replace(proposal, summary=_summary(component, before, after, self._redact), read=read)
 
     def asks_jointly(self, task: Reflect, menus: MenuChoice) -> bool:
         """Whether a model is asked for all prompts of a task at once: one that can use the full menu, and writes no

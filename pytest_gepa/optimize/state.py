@@ -18,7 +18,7 @@ from pytest_gepa.run.history import Resumed
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import ReflectionUsage
-from pytest_gepa.trace.model_calls import is_to_model
+from pytest_gepa.trace.model_calls import is_served
 from pytest_gepa.trace.record import StrayCall
 
 
@@ -173,7 +173,7 @@ class RunState:
         paid = rollout.charged + rollout.in_vain
         self.charged += paid
         self.paid_before += before
-        self.cached += any(map(is_to_model, calls)) and not (rollout.charged and paid > before)
+        self.cached += any(map(is_served, calls)) and not (rollout.charged and paid > before)
         self.task_models.update(call.model for call in calls if call.model)
 
 

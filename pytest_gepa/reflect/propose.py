@@ -99,7 +99,8 @@ class ProposedEdit:
     `text` is the component's new text, or None if there is no edit. `rejections` says, for each reply that
     was refused, why, in a few fixed words first. `case_diagnoses` holds (nodeid, problem, cause). `summary`
     is the change in a few lines, for people and for later requests. `examples` are the cases that the edit has
-    taken whole into the text. `origin` is "model", `MODEL_FREE` or `PLUGIN`.
+    taken whole into the text. `origin` is "model", `MODEL_FREE` or `PLUGIN`. `read` are the failing cases that were
+    shown for this component, where they are not all those of the task.
     """
 
     component: OwnName
@@ -111,6 +112,7 @@ class ProposedEdit:
     replies: tuple[Asking, ...] = field(default=(), repr=False)
     examples: tuple[Example, ...] = ()
     origin: OwnName = "model"
+    read: tuple[str, ...] = ()
 
     @property
     def calls(self) -> int:

@@ -134,7 +134,9 @@ def _unconfirmed(state: RunState, winner: Candidate, labels: Mapping[str, str]) 
             f"every candidate that did better breaks more cases than --gepa-max-broken allows; the best breaks "
             f"{count(len(cases), 'case')} ({some(cases)}) and is kept in frontier/{best.id}.patch"
         )
-    return "not proven", f"no edit did better than today's prompts ({state.search_ended})"
+    was_tried = any(candidate != state.search.seed.id for candidate, _ in state.rollouts)
+    told = "no edit did better than today's prompts" if was_tried else "no edit was tried"
+    return "not proven", f"{told} ({state.search_ended})"
 
 
 def _what_failed(state: RunState) -> str:
@@ -258,7 +260,7 @@ def _changes_of(state: RunState, task: Reflect, labels: Mapping[str, str]) -> li
             summary=proposal.summary,
             diagnosis="" if proposal.case_diagnoses else proposal.diagnosis,
             findings=tuple(Finding(*found) for found in proposal.case_diagnoses),
-            cases=tuple(labels[case] for case in task.failing),
+            cases=tuple(labels[case] for case in proposal.read or task.failing),
             examples=tuple(labels[one.case] for one in proposal.examples),
             origin=proposal.origin,
         )

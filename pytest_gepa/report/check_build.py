@@ -87,8 +87,30 @@ def build_check(
         command=command(regressed) if regressed else "",
         on_new_prompts=tuple(labels[case.id] for case in cases if case.id in state.on_new_prompts),
         stopped=state.stopped,
+        not_run=tuple(labels[case.id] for case in cases if _was_left(state, case.id, saved)),
         baseline=saved,
     )
+
+
+def _was_left(state: CheckState, case: str, saved: SavedBaseline | None) -> bool:
+    """Whether a case that may be concerned was not run on every side, as the check had to end before. One of which
+    trouble hides whether it is concerned has no other side to be run on.
+    """
+    if state.has_ended or case in state.untouched or case in state.on_new_prompts:
+        return False
+    if saved is not None and case not in state.recorded:
+        return False
+    today, base = (_ended(state, side, case) for side in (TODAY, BASE))
+    if any(run.outcome.is_passed_over for run in today):
+        return False
+    if saved is not None or (today and all(run.outcome.is_trouble for run in today)):
+        return not today
+    return not (today and base)
+
+
+def _ended(state: CheckState, side: SideName, case: str) -> list[Rollout]:
+    """The rollouts of a case on one side that were not stopped in their middle."""
+    return [run for _, run in state.side(side, case) if run.outcome is not Outcome.stopped]
 
 
 def _verdict(

@@ -13,6 +13,7 @@ from pytest_gepa.report.check_wording import (
     headline,
     line_words,
     moved_words,
+    not_run_words,
     side_words,
     tier_words,
     unfilled_words,
@@ -67,6 +68,9 @@ def _head(result: CheckResult) -> str:
     lines.append(f"- Gate: {_gate(result)}")
     saved = result.baseline
     lines += _compared(result) if saved is None else compared_markdown(result, saved)
+    if result.not_run:
+        listed = some([code(case, 100) for case in result.not_run], NAMED)
+        lines.append(f"- {not_run_words(result)}: {listed}")
     if any(case.base.trials and case.today.trials for case in result.cases):
         lines.append(
             f"- Score {points(result.effect)}, {interval_words(result.interval)}, {p_words(result.p_value)}"
@@ -83,9 +87,8 @@ def _compared(result: CheckResult) -> list[str]:
     if result.changes:
         listed = some([code(change.component, 100) for change in result.changes], NAMED)
         lines.append(f"- {count(len(result.changes), 'prompt')} changed: {listed}")
-        lines.append(
-            f"- {count(len(result.cases), 'case')} run under both, {result.untouched:,} not touched by the change"
-        )
+        run = sum(case.case not in result.not_run for case in result.cases)
+        lines.append(f"- {count(run, 'case')} run under both, {result.untouched:,} not touched by the change")
     return lines
 
 
@@ -190,7 +193,8 @@ def _changes(changes: Sequence[PromptChange]) -> ReportPart:
     for change in changes:
         before = f" from {code(change.before)}" if change.before else ""
         moved = f", {moved_words(code(change.moved))}" if change.moved else ""
-        unfilled = unfilled_words([code(name, 100) for name in change.unfilled])
+        old, today = ([code(name, 100) for name in names] for names in (change.unfilled, change.only_today))
+        unfilled = unfilled_words(old, today)
         where = line_words(change.lines[:40])
         lines = f", {where}{' and more' if len(change.lines) > 40 else ''}" if where else ""
         diff = f"\n{fence(change.diff, DIFF, 'diff')}" if change.diff else ""

@@ -85,7 +85,8 @@ class CheckResult:
     on its side: listed, never gated. `on_deleted_prompts` are cases that have used a prompt which the base has and
     today has not, as earlier runs have shown: the code of today runs without it on both sides, so that its loss is not
     compared; `not_collected` are those of them, by id, that are not among the cases of this session. `stopped` is why
-    the check could not go on to its end, "" when it did. Code is never swapped: both sides run the code of today.
+    the check could not go on to its end, "" when it did; `not_run` are the cases that may be concerned and were not run
+    before that on every side that is run. Code is never swapped: both sides run the code of today.
 
     With a saved `baseline` the base's side is recorded: its sides have no answers, its prompts are known by their
     digests alone (a change has no diff and no lines), and all cases that it has are compared, whatever they use.
@@ -116,6 +117,7 @@ class CheckResult:
     on_deleted_prompts: tuple[str, ...] = ()
     not_collected: tuple[OwnName, ...] = ()
     stopped: str = ""
+    not_run: tuple[str, ...] = ()
     baseline: SavedBaseline | None = None
 
     @property

@@ -7,7 +7,13 @@ import textwrap
 
 from pytest_gepa.report.check_baseline import compared_lines
 from pytest_gepa.report.check_result import TIERS, CaseCheck, CheckResult, Side
-from pytest_gepa.report.check_wording import grouped_words, moved_words, tier_words, unfilled_words
+from pytest_gepa.report.check_wording import (
+    grouped_words,
+    moved_words,
+    not_run_words,
+    tier_words,
+    unfilled_words,
+)
 from pytest_gepa.report.last_lines import spent_line, trouble_lines
 from pytest_gepa.report.rows import row
 from pytest_gepa.report.simulated import simulated_row
@@ -54,6 +60,8 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
         lines.append(row("stable", count(len(stable), "case")))
     if result.untouched:
         lines.append(row("untouched", f"{count(result.untouched, 'case')}, by every change"))
+    if result.not_run:
+        lines.append(row("not compared", f"{not_run_words(result)} ({some(result.not_run)})"))
     if result.on_new_prompts:
         lines.append(
             row(
@@ -74,16 +82,22 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
                 row("compared", f"prompts only: both sides ran the code of today, not of {result.base}")
             )
         lines.append(spent_line(result.spent))
-    gate = (
-        f"{' and '.join(result.broken_rules)}, broken" if result.failed else f"--gepa-fail-on={result.gate}"
-    )
-    lines.append(row("gate", "nothing was compared" if result.is_unmade else gate))
+    lines.append(row("gate", _gate(result)))
     lines.append(row("report", f"{directory}/check.md"))
     if result.command:
         how = ", with both versions of the prompts as ancestors" if result.baseline is None else ""
         lines += [f"to mend exactly the regressed cases{how}:"]
         lines.append(result.command)
     return lines
+
+
+def _gate(result: CheckResult) -> str:
+    """`broken (--gepa-fail-on=regressed)`: what became of the gate, and by which options."""
+    if result.is_unmade:
+        return "nothing was compared"
+    if result.failed:
+        return f"broken ({' and '.join(result.broken_rules)})"
+    return f"{'only reports' if result.gate == 'none' else 'held'} (--gepa-fail-on={result.gate})"
 
 
 def _deleted_lines(result: CheckResult) -> list[str]:
@@ -177,5 +191,5 @@ def _change_line(change: PromptChange) -> str:
         "deleted": gone,
         "renamed": f"renamed from {change.before}, and edited",
     }
-    unfilled = unfilled_words(change.unfilled)
+    unfilled = unfilled_words(change.unfilled, change.only_today)
     return row("prompt", f"{change.component}: {words.get(change.state, change.state)}{unfilled}")

@@ -22,6 +22,14 @@ TIER_WORDS = {
 """What the tiers mean, gravest first."""
 
 
+def not_run_words(result: CheckResult) -> str:
+    """What became of the cases that were left when a check had to end, "" where there are none."""
+    if not result.not_run:
+        return ""
+    sides = "" if result.baseline else " on both sides"
+    return f"{count(len(result.not_run), 'case')} not run{sides}, as the check had to end"
+
+
 def tier_words(tier: str, result: CheckResult) -> str:
     """What a tier means in this check: with a saved baseline the prompts may be the same."""
     return "proven worse today" if tier == "regressed" and result.baseline else TIER_WORDS[tier]
@@ -69,11 +77,14 @@ def moved_words(place: str) -> str:
     return f"moved to {place}, as it was"
 
 
-def unfilled_words(names: Sequence[str]) -> str:
-    """What follows a change by which placeholders have gone, "" where none have."""
-    if not names:
+def unfilled_words(old: Sequence[str], today: Sequence[str]) -> str:
+    """What follows a change by which placeholders have gone, "" where none have: those that either text alone has."""
+    if not old:
         return ""
-    return f"; the old text alone has {some(names)}: what the code of today does not fill in, that side ran without"
+    alone = f"the old text alone has {some(old)}" + (f", today's alone has {some(today)}" if today else "")
+    return (
+        f"; placeholders differ: {alone}; whichever the code of today does not fill in, its side ran without"
+    )
 
 
 def line_runs(lines: Sequence[int]) -> list[tuple[int, int]]:

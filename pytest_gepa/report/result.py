@@ -9,6 +9,7 @@ from pytest_gepa.evolve.objectives import Outlay
 from pytest_gepa.own import OwnName
 from pytest_gepa.run.history import Resumed
 from pytest_gepa.run.unreached import last_line
+from pytest_gepa.settings import NO_MODEL
 from pytest_gepa.suite.rollout import Rollout
 from pytest_gepa.verdict.judge import Tally
 from pytest_gepa.verdict.power import ProvableGain
@@ -86,8 +87,9 @@ class Change:
     """A change that the reflection model proposed for one component, and why.
 
     `summary` is the changed lines, `diagnosis` its words where it did not write them case by case in `findings`,
-    `cases` the failing cases that it had read. `examples` are cases that the change takes whole into the text. `origin`
-    is "model", "plugin", or "model-free" for a change that the checks state: then `diagnosis` is the reason for it.
+    `cases` the failing cases that it had read for this component. `examples` are cases that the change takes whole into
+    the text. `origin` is "model", "plugin", or "model-free" for a change that the checks state: then `diagnosis` is the
+    reason for it.
     """
 
     component: OwnName
@@ -270,6 +272,11 @@ class Result:
 
     patch: OwnName = ""
     resumed: Resumed | None = None
+
+    @property
+    def has_reflection_model(self) -> bool:
+        """Whether a model was asked for edits: without one they are those of plugins and of the checks."""
+        return NO_MODEL not in self.models.get("reflection", ())
 
     @property
     def has_confirm(self) -> bool:

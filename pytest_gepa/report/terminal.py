@@ -6,7 +6,7 @@ What stands in the report as well is worded where it is computed: `build`, `need
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from rich.text import Text
@@ -82,6 +82,7 @@ class Terminal:
         self._feed = feed
         self._redact = redact
         self._baseline_over = False
+        self._last: Decision | None = None
 
     def baseline_rollout(self, rollout: Rollout) -> None:
         """A case has been run under today's prompts: pytest shows it in its own way."""
@@ -97,13 +98,19 @@ class Terminal:
         if decision.kind == "baseline":
             self._baseline_over = True
             self._console.print()
-        if decision.kind in SHOWN:
+        if decision.kind in SHOWN and not self._repeats(decision):
             line = encodable(self._console.file, self._decision_line(decision, state))
             self._console.print(Text(line, style=_style(decision)))
         if decision.kind == "baseline":
             shortage = state.spending.shortage if state.spending is not None else ""
             for warning in (*map(self._redact, state.warnings), *([shortage] if shortage else [])):
                 self._console.print(Text(f"gepa: {encodable(self._console.file, warning)}", style="yellow"))
+
+    def _repeats(self, decision: Decision) -> bool:
+        """Whether the line before says already, for the same reason, that there is no edit."""
+        last, self._last = self._last, decision
+        is_same = last is not None and (last.kind, last.reason) == (decision.kind, decision.reason)
+        return decision.kind == "invalid" and is_same
 
     def confirming(self, trials: int) -> None:
         """Say that the confirm run begins."""
@@ -207,7 +214,7 @@ def closing_lines(result: Result, directory: str, command: str, *, resumable: bo
     ]
     lines = [*_verdict_lines(result), *changes, *rates_lines(result), *_trouble_lines(result)]
     if result.rejections:
-        lines.append(row("rejected", _rejections(result.rejections)))
+        lines.append(row("rejected", _rejections(result)))
     if result.resumed:
         lines.append(row("resumed", resumed_words(result.resumed)))
     lines.append(spent_line(result.spent, count(result.spent.reflections, "reflection")))
@@ -270,10 +277,12 @@ def _trouble_lines(result: Result) -> Iterator[str]:
     yield from capped([row("warning", told) for told in result.warnings], LISTED_PROBLEMS)
 
 
-def _rejections(rejections: Mapping[str, int]) -> str:
-    kinds = [f"{kind} ({times})" for kind, times in rejections.items()]
-    total = count(sum(rejections.values()), "reply")
-    return f"{total} of the reflection model: {some(kinds, LISTED_KINDS)}"
+def _rejections(result: Result) -> str:
+    kinds = [f"{kind} ({times})" for kind, times in result.rejections.items()]
+    total = sum(result.rejections.values())
+    replies = f"{count(total, 'reply')} of the reflection model"
+    what = replies if result.has_reflection_model else count(total, "proposal")
+    return f"{what}: {some(kinds, LISTED_KINDS)}"
 
 
 def _last_lines(result: Result, directory: str, command: str, resumable: bool) -> list[str]:

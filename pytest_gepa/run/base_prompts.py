@@ -28,6 +28,7 @@ class PromptChange:
     unified diff of the texts, `lines` are the numbers (from 1, in the file of today) of the lines that were added or
     changed. `moved` is where the text of a deleted one stands as it was, "" where it does nowhere. `unfilled` are the
     placeholders that the base's text has and today's has not: code that was changed with it may fill them in no more.
+    `only_today` are those that today's text has and the base's has not; () of an added one.
     """
 
     component: OwnName
@@ -38,6 +39,7 @@ class PromptChange:
     before: OwnName = ""
     moved: OwnName = ""
     unfilled: tuple[str, ...] = ()
+    only_today: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,15 +223,17 @@ def _change(component: Component, text: str | None, path: str, before: str, base
         _diff(text or "", component.text, component.id, base),
         _lines(component, text),
         before if state == "renamed" else "",
-        unfilled=_unfilled(component, text or ""),
+        unfilled=_placeholders_of_one(component, text or "", component.text),
+        only_today=() if text is None else _placeholders_of_one(component, component.text, text),
     )
 
 
-def _unfilled(component: Component, before: str) -> tuple[str, ...]:
+def _placeholders_of_one(component: Component, one: str, other: str) -> tuple[str, ...]:
+    """The placeholders that `one` text of a component has and the `other` has not."""
     within = declared(component.id)
-    lost = placeholders(before, within) - placeholders(component.text, within)
+    alone = placeholders(one, within) - placeholders(other, within)
     # A condition or a loop that was written anew is filled in by nobody.
-    return tuple(sorted(name for name in lost if not name.startswith(("{%", "<%"))))
+    return tuple(sorted(name for name in alone if not name.startswith(("{%", "<%"))))
 
 
 def _diff(before: str, after: str, name: str, base: str) -> str:

@@ -69,10 +69,14 @@ class Recording:
         """Settings that are not as they were, and another version of pytest-gepa, in words."""
         former = [f"pytest-gepa was {self.version}, is {__version__}"]
         return former * (self.version not in ("", __version__)) + [
-            f"{name.replace('_', '-')} was {then}, is {settings[name]}"
+            f"{name.replace('_', '-')} was {_setting(then)}, is {_setting(settings[name])}"
             for name, then in self.settings.items()
             if name in settings and settings[name] != then
         ]
+
+
+def _setting(value: Any) -> str:
+    return "not set" if value is None else str(value)
 
 
 # Finding

@@ -21,7 +21,7 @@ from pytest_gepa.trace import renderings
 from pytest_gepa.trace.attribution import components_arrived
 from pytest_gepa.trace.condense import WHOLE_BYTES, condense
 from pytest_gepa.trace.cut import cut_middle
-from pytest_gepa.trace.model_calls import to_models, without_applications
+from pytest_gepa.trace.model_calls import is_refused, to_models, without_applications
 from pytest_gepa.trace.record import Recorded
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.trace.replay import NotRecorded
@@ -115,7 +115,8 @@ class RolloutMaker:
                 for grade in scored.grades
             ),
             charged=any(
-                not call.cached and call.status is not None for call in to_models(recorded.made, self._texts)
+                not (call.cached or call.status is None or is_refused(call))
+                for call in to_models(recorded.made, self._texts)
             ),
             uses=self._uses(recorded, arrived.used),
             reads=recorded.reads,

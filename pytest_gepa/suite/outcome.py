@@ -10,6 +10,7 @@ import pytest
 from pytest_gepa.suite.pytest_internals import is_subtest
 from pytest_gepa.suite.rollout import Outcome
 from pytest_gepa.trace.fields import SO_FAR
+from pytest_gepa.trace.model_calls import UNSERVED
 from pytest_gepa.trace.streamed_body import CUT_OFF
 from pytest_gepa.trace.trajectory import Call
 
@@ -92,9 +93,6 @@ OF_THE_CALL = frozenset(
     }
 )
 """Statuses of gRPC that do the same."""
-
-UNSERVED = frozenset({401, 402, 403, 404, 407, 408, 409, 425, 429})
-"""Statuses by which a model's server tells of the account, the model's name or its own state, as do those from 500."""
 
 OF_THE_ACCOUNT = re.compile(
     r"credit balance is too low|API key (?:not valid|expired)|budget has been exceeded", re.IGNORECASE

@@ -109,12 +109,12 @@ class Rollout:
     """One run of one case under one candidate in one trial.
 
     `score` is in [0, 1], None for trouble and skips. `grades` are the parts that it is made of, () where it has none.
-    `charged` says whether at least one response came from a model: not from the cache nor a mock. `uses` holds the ids
-    of the components whose text reached a request; `reads` of those whose file was opened for the case or in a fixture
-    that it uses; `imported` of those that its process had opened before it and may have kept (a constant, a cache, a
-    module), at import or, those in `carried`, for earlier cases only. `asked_before` are those with which earlier cases
-    of its process had asked, which may have kept the answers. `unopened` are those whose own text reached a
-    request though nothing in its process, nor what that started, had opened the file.
+    `charged` says whether at least one response came from a model: not from the cache nor a mock, nor a refusal by its
+    server. `uses` holds the ids of the components whose text reached a request; `reads` of those whose file was opened
+    for the case or in a fixture that it uses; `imported` of those that its process had opened before it and may have
+    kept (a constant, a cache, a module), at import or, those in `carried`, for earlier cases only. `asked_before` are
+    those with which earlier cases of its process had asked, which may have kept the answers. `unopened` are those whose
+    own text reached a request though nothing in its process, nor what that started, had opened the file.
     `renderings` tell what the components' Jinja2 templates were rendered with. `reached` is how far a test got before
     it failed, greater when it got further (see `Reach`), () when that is not known. `reports` are pytest's own
     reports, serialised, to be fed into the user's session. `in_vain` counts the attempts before this one that were

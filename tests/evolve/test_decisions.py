@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,8 @@ def test_a_search_goes_on_until_it_is_stuck() -> None:
     assert stop_when_stuck(progress(3, 2)) == ""
     assert stop_when_stuck(progress(4, 2)) == "4 proposals in a row brought no gain"
     assert stop_when_stuck(progress(0, 3)) == "3 replies in a row held no edit that could be used"
+    without_model = replace(progress(0, 3), has_model=False)
+    assert stop_when_stuck(without_model) == "3 proposals in a row held no edit that could be used"
 
 
 def test_a_search_ends_for_the_reason_that_is_given() -> None:

@@ -156,6 +156,12 @@ def test_replies_without_an_edit_end_the_search_before_patience_does() -> None:
     assert world.kinds() == ["baseline", "invalid", "invalid", "invalid", "done"]
 
 
+def test_without_a_model_nobody_has_replied() -> None:
+    world = words_world(["date"], editor=lambda world, task, name: None)
+    search = world.run(world.search(invalid=3, groups=1, unite=False))
+    assert search.done == "3 proposals in a row held no edit that could be used"
+
+
 def test_a_task_that_nobody_was_asked_about_is_no_reply_without_an_edit() -> None:
     world = words_world(["date"], editor=lambda world, task, name: None)
     search, (task,) = begin(world, invalid=2, groups=1)

@@ -121,6 +121,21 @@ def test_the_model_reads_the_other_version_and_what_it_changed() -> None:
     assert "fast and well" in proposal.text
 
 
+def test_a_proposal_names_the_failing_cases_that_were_shown_for_its_prompt() -> None:
+    """Those that used it; all of them where none did."""
+    other = exhibit(name="late-parcel")
+    script = Script(*[full(("add", "", "Be kind."))] * 2)
+    proposer = proposer_of(script)
+    proposer._cases = {one.case.id: one.case for one in (FAILING, other)}
+    task = replace(TASK, failing=(FAILING.case.id, other.case.id), neighbours=(), other=None)
+    read = []
+    for uses in ((ROUTE,), ()):
+        used = replace(FAILING.rollout, uses=uses)
+        proposer._rollouts = {(PARENT.id, FAILING.case.id): used, (PARENT.id, other.case.id): other.rollout}
+        read.append(proposer.propose(task, ROUTE, MenuChoice()).read)
+    assert read == [(FAILING.case.id,), task.failing]
+
+
 def asked_to_unite(parent: str, other: str, redact: Callable[[str], str], *held: Case) -> str:
     """What the model reads of two texts that were made of today's."""
     one, two = (derive(SEED, {ROUTE: text}) for text in (parent, other))

@@ -35,3 +35,10 @@ def test_an_attempt_that_was_cut_off_before_the_next_one_is_spent() -> None:
     assert (state.spent, state.paid_before) == (2, 0)
     state.count(replace(lost, charged=False, in_vain=3), 1)
     assert (state.spent, state.paid_before) == (3, 1)
+
+
+def test_what_was_refused_was_answered_by_nobody_and_not_by_the_cache_either() -> None:
+    state = RunState(Search([SearchCase("a")], {"p": "Do it."}, SearchSettings(10)))
+    call = Call("k", "model", (), None, status=401, error="wrong key")
+    state.count(Rollout("c", "a", "search/0", Outcome.error, None, Trajectory((call,))))
+    assert (state.spent, state.cached) == (0, 0)

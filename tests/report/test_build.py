@@ -123,7 +123,12 @@ def test_nothing_is_to_do_when_no_case_gives_evidence():
 def test_a_search_that_was_stopped_before_its_first_reflection_left_something_to_do():
     found = built(Desk(WORDS).stop("the 5 minutes are over").choose())
     assert found.verdict == "not proven"
-    assert "the 5 minutes are over" in found.reason
+    assert found.reason == "no edit was tried (the 5 minutes are over)"
+
+
+def test_edits_of_which_none_could_be_used_were_not_tried():
+    desk = Desk(WORDS, edit=lambda _desk, _task: None).search().choose()
+    assert built(desk).reason == f"no edit was tried ({desk.state.search_ended})"
 
 
 def test_an_interrupted_search_is_not_confirmed_and_shows_its_search_scores():
@@ -191,6 +196,17 @@ def test_the_ancestry_tells_each_change_with_its_findings_and_the_cases_read():
     (finding,) = change.findings
     assert finding.case in change.cases
     assert (finding.problem, finding.cause) == ("the answer lacks the mark", "nothing names it")
+
+
+def test_a_change_tells_only_the_cases_that_were_shown_for_its_prompt():
+    desk = Desk(WORDS[:2]).search(reflections=1)
+    ((name, made),) = desk.state.proposals.items()
+    shown = desk.state.asked[name].failing[:1]
+    desk.state.proposals[name] = {PROMPT: replace(made[PROMPT], read=shown)}
+    labels = {case.id: case.nodeid for case in desk.cases}
+    (child,) = (one for one in desk.state.search.candidates.values() if one.origin == "reflection")
+    ((change,),) = (edit.changes for edit in ancestry(desk.state, child, labels))
+    assert change.cases == (labels[shown[0]],)
 
 
 def test_a_changed_prompt_is_measured_in_characters_and_edits():

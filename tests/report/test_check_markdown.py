@@ -54,6 +54,7 @@ def hostile_result(text: str = HOSTILE) -> CheckResult:
                 state="renamed",
                 moved=text,
                 unfilled=(text,),
+                only_today=(text,),
             ),
             change(),
         ),
@@ -154,16 +155,16 @@ def test_a_check_without_changes_is_short():
 @pytest.mark.parametrize(
     ("gate", "broken", "words", "shown"),
     [
-        ("none", (), "only reports (`--gepa-fail-on=none`)", "--gepa-fail-on=none"),
-        ("none", (TROUBLE,), f"failed (`{TROUBLE}`)", f"{TROUBLE}, broken"),
-        ("score:0.02", (TROUBLE,), f"failed (`{TROUBLE}`)", f"{TROUBLE}, broken"),
+        ("none", (), "only reports (`--gepa-fail-on=none`)", "only reports (--gepa-fail-on=none)"),
+        ("none", (TROUBLE,), f"failed (`{TROUBLE}`)", f"broken ({TROUBLE})"),
+        ("score:0.02", (TROUBLE,), f"failed (`{TROUBLE}`)", f"broken ({TROUBLE})"),
         (
             "suspect",
             ("--gepa-fail-on=suspect", TROUBLE),
             f"failed (`--gepa-fail-on=suspect` and `{TROUBLE}`)",
-            f"--gepa-fail-on=suspect and {TROUBLE}, broken",
+            f"broken (--gepa-fail-on=suspect and {TROUBLE})",
         ),
-        ("regressed", (), "passed (`--gepa-fail-on=regressed`)", "--gepa-fail-on=regressed"),
+        ("regressed", (), "passed (`--gepa-fail-on=regressed`)", "held (--gepa-fail-on=regressed)"),
     ],
 )
 def test_the_gate_is_told_by_the_rules_that_were_broken(
@@ -343,6 +344,16 @@ def test_where_a_prompt_went_and_which_placeholders_have_gone_is_told():
     found = result(changes=(moved, change(unfilled=("{date}", "{text}"))))
     report, screen = render_check_markdown(found), "\n".join(check_lines(found, "dir"))
     assert "**`prompts/old.md`** deleted, moved to `app/old.md`, as it was" in report
-    assert "the old text alone has `{date}`, `{text}`: what the code of today does not fill in" in report
+    differ = "placeholders differ: the old text alone has"
+    assert (
+        f"{differ} `{{date}}`, `{{text}}`; whichever the code of today does not fill in, its side" in report
+    )
     assert "prompts/old.md: deleted (moved to app/old.md, as it was)\n" in screen
-    assert f"{ROUTE}: edited; the old text alone has {{date}}, {{text}}: what the code" in screen
+    assert f"{ROUTE}: edited; {differ} {{date}}, {{text}}; whichever the code" in screen
+
+
+def test_a_renamed_placeholder_is_told_of_either_side():
+    found = result(changes=(change(unfilled=("{labels}",), only_today=("{label_list}",)),))
+    report, screen = render_check_markdown(found), "\n".join(check_lines(found, "dir"))
+    assert "the old text alone has `{labels}`, today's alone has `{label_list}`; whichever" in report
+    assert "the old text alone has {labels}, today's alone has {label_list}; whichever" in screen

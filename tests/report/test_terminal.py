@@ -11,6 +11,7 @@ import pytest
 from pytest_gepa.cost.prices import PriceList
 from pytest_gepa.evolve.tasks import Decision, Evaluate
 from pytest_gepa.prompts.components import Component
+from pytest_gepa.report.markdown import render_markdown
 from pytest_gepa.report.result import ComponentChange, FrontierEntry, Result, Spent, SplitScores, Trouble
 from pytest_gepa.report.section import print_section
 from pytest_gepa.report.terminal import PHASES, Terminal, closing_lines, opening_lines, prompt_notes
@@ -153,6 +154,16 @@ def test_trouble_and_rejections_are_said():
     assert "3 replies of the reflection model: leak (2), empty reply (1)" in text
 
 
+def test_what_was_refused_without_a_model_were_no_replies():
+    found = result(models={"task": ("small",), "reflection": ("none",)}, rejections={"leak": 2, "refused": 1})
+    assert "rejected             3 proposals: leak (2), refused (1)" in closing(found)
+    for heading, told in (
+        ("Replies of the reflection model", result(rejections={"leak": 2})),
+        ("Proposals", found),
+    ):
+        assert f"## {heading} that were rejected\n" in render_markdown(told)
+
+
 def test_what_others_wrote_cannot_steer_the_terminal():
     hostile = "\x1b[2J\u202e\rx"
     lines = closing(
@@ -191,6 +202,16 @@ def test_baseline_rollouts_are_fed_to_pytest():
     terminal.baseline_rollout(rollout)
     assert fed == [rollout]
     assert stream.getvalue() == ""
+
+
+def test_that_there_is_no_edit_is_not_said_again_for_the_same_reason():
+    terminal, stream, _ = screen()
+    desk = Desk(["ant", "bee"]).search()
+    for reason in ("nothing left", "nothing left", "leak", "nothing left"):
+        terminal.decision(Decision("invalid", "", desk.seed.id, reason), desk.state)
+        terminal.decision(Decision("done", "", "", reason), desk.state)
+    told = [line.partition("invalid: ")[2] for line in stream.getvalue().splitlines()]
+    assert told == ["nothing left", "leak", "nothing left"]
 
 
 def test_decisions_are_shown_in_a_line_each_with_what_is_spent():

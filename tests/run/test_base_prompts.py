@@ -249,3 +249,4 @@ def test_placeholders_that_only_the_old_text_has_are_known(repo: Repo) -> None:
     (change,) = repo.read().changes
 
     assert change.unfilled == ("{text}",)
+    assert change.only_today == ("{document}",)

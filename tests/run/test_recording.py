@@ -343,6 +343,7 @@ def test_settings_that_are_not_as_they_were_are_named(write: Write) -> None:
     recording = read_recording(write({}))
     assert recording.differences({"seed": 7, "budget": 3}) == []
     assert recording.differences({"seed": 8}) == ["seed was 7, is 8"]
+    assert recording.differences({"seed": None}) == ["seed was 7, is not set"]
 
 
 def test_another_version_of_the_package_is_a_difference(write: Write) -> None:

@@ -9,7 +9,7 @@ from pytest_gepa.suite.evaluate import Evaluation, Suite
 from pytest_gepa.suite.runner import Runner
 from tests.fake_openai import Answer, FakeOpenAI
 from tests.suite.test_outcomes import APP
-from tests.suite.world import PROMPT, Build, evaluate
+from tests.suite.world import PROMPT, Build, Purse, evaluate
 
 TESTS = """
     import os
@@ -182,6 +182,24 @@ def test_an_answer_that_was_paid_for_is_kept_when_a_neighbour_goes_wrong(
     assert [rollout.outcome.value for rollout in again.rollouts.values()] == ["passed", "error"]
     questions = [request["messages"][1]["content"] for request in server.requests]
     assert questions == ["question 0", "question 1", "question 1"]
+
+
+@pytest.mark.parametrize(("status", "is_charged"), [(401, False), (429, False), (500, False), (504, True)])
+def test_a_case_that_is_refused_is_free_unless_the_model_may_have_worked(
+    suite: Suite, server: FakeOpenAI, status: int, is_charged: bool
+) -> None:
+    server.reply = lambda request: (status, {"error": {"message": "refused"}})
+    (rollout,) = evaluate(suite, cases=[ASKS], allowance=Purse(rollouts=0)).rollouts.values()
+    assert (rollout.outcome.value, rollout.charged) == ("error", is_charged)
+
+
+def test_a_case_that_is_answered_once_is_charged_though_another_request_is_refused(
+    suite: Suite, server: FakeOpenAI
+) -> None:
+    refused = (429, {"error": {"message": "slow down"}})
+    server.reply = lambda request: refused if len(server.requests) > 1 else "an answer"
+    (rollout,) = evaluate(suite, cases=[TWICE], allowance=Purse(rollouts=0)).rollouts.values()
+    assert (rollout.outcome.value, rollout.charged) == ("error", True)
 
 
 def _charged(evaluation: Evaluation) -> list[bool]:

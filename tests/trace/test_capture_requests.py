@@ -155,7 +155,7 @@ def test_an_error_of_urllib_request_is_recorded_and_can_still_be_read(bench: Ben
 
 
 def test_an_answer_that_nobody_reads_was_sent_all_the_same(bench: Bench) -> None:
-    """It is paid for: a rollout with such a call is charged."""
+    """It came from the server, and from no mock."""
     bench.server.reply = lambda request: (429, {"error": "slow down"})
     kept: list[urllib.error.HTTPError] = []
 
