@@ -78,9 +78,7 @@ class Chart:
 
     def _banded(self, band: tuple[Sequence[Point], Sequence[Point]], colour: str) -> str:
         low, high = band
-        return (
-            f'<polygon points="{self._path([*low, *reversed(high)])}" fill="{colour}" fill-opacity="0.15"/>'
-        )
+        return f'<polygon points="{self._path([*low, *reversed(high)])}" fill="{colour}" fill-opacity="0.15"/>'
 
     def _drawn(self, line: Line) -> list[str]:
         places = [self.place(point) for point in line.points] if line.is_dotted else []

@@ -23,9 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(
-                errors="backslashreplace"
-            )  # a terminal that cannot show all of Unicode is no reason to fail
+            reconfigure(errors="backslashreplace")  # a terminal that cannot show all of Unicode is no reason to fail
     try:
         code: int = command.run(given)
         sys.stdout.flush()
@@ -55,12 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     undo = _add(commands, "undo", "bring back every byte that apply has changed")
     undo.add_argument("run", nargs="?", metavar="RUN", help="name of the run (default: the one applied last)")
     undo.add_argument("--yes", action="store_true", help="do not ask")
-    record = _add(
-        commands, "record", "copy a run's recording to gepa_recording, to be committed and replayed"
-    )
-    record.add_argument(
-        "run", nargs="?", metavar="RUN", help="name of the run (default: the newest recorded)"
-    )
+    record = _add(commands, "record", "copy a run's recording to gepa_recording, to be committed and replayed")
+    record.add_argument("run", nargs="?", metavar="RUN", help="name of the run (default: the newest recorded)")
     runs = _add(commands, "runs", "list the runs, and what came of them")
     runs.add_argument("--all", action="store_true", help="the oldest too")
     show = _add(commands, "show", "print a run's report")

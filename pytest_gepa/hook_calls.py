@@ -36,9 +36,7 @@ def call_hook(hooks: HookRelay, name: str, redact: Callable[[str], str], **argum
     except BaseException as error:  # `pytest.fail` and `sys.exit` are no exceptions
         # Whole: of a secret that is cut short, nobody knows the rest for one.
         said = " ".join(redact(f"{type(error).__name__}: {error}").split())
-        raise HookError(
-            f"the hook {name} of {_blamed(caller, error)} raised {cut(said, MOST_SAID)}"
-        ) from error
+        raise HookError(f"the hook {name} of {_blamed(caller, error)} raised {cut(said, MOST_SAID)}") from error
 
 
 def names_of(caller: HookCaller) -> str:

@@ -114,9 +114,7 @@ SETTINGS = (
         "most rollouts to pay for, all phases together (default: 20 x search cases + repeats + confirm; "
         "--gepa-audit: its longest course)",
     ),
-    Setting(
-        "max-cost", "USD", "most that the run may cost, all calls together, never passed (default: no cap)"
-    ),
+    Setting("max-cost", "USD", "most that the run may cost, all calls together, never passed (default: no cap)"),
     Setting(
         "max-minutes",
         "M",
@@ -163,9 +161,7 @@ SETTINGS = (
     ),
 )
 INI_ONLY = (
-    Setting(
-        "redact", "", "regular expressions of secrets that no file and no model may see, one a line", "list"
-    ),
+    Setting("redact", "", "regular expressions of secrets that no file and no model may see, one a line", "list"),
     Setting(
         "prices",
         "",

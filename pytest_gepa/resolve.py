@@ -89,8 +89,7 @@ def resolve(config: pytest.Config) -> Settings:
         confirm=_number(config, "confirm", int, least=1) or 1,
         shrinks=_choice(config, "shrink", ("on", "off")) != "off",
         is_joint=_choice(config, "joint", ("on", "off")) == "on",
-        reflection_timeout=_number(config, "reflection_timeout", float, above=0)
-        or DEFAULT_REFLECTION_TIMEOUT,
+        reflection_timeout=_number(config, "reflection_timeout", float, above=0) or DEFAULT_REFLECTION_TIMEOUT,
         edits=_edits(config),
         redact=_patterns(config),
         max_cost=_number(config, "max-cost", float, above=0, most=MOST_USD),
@@ -177,14 +176,10 @@ def _check_options(config: pytest.Config) -> None:
             raise SettingsError(f"--gepa-{one} and --gepa-{other} exclude each other; give one of them")
     for name, flag in _RUN_NOTHING.items():
         if getattr(config.option, name, False):
-            raise SettingsError(
-                f"{flag} and a gepa mode exclude each other; --gepa-plan shows what would run"
-            )
+            raise SettingsError(f"{flag} and a gepa mode exclude each other; --gepa-plan shows what would run")
     for name, flag in (("usepdb", "--pdb"), ("trace", "--trace")):
         if getattr(config.option, name, False):
-            raise SettingsError(
-                f"{flag} needs a terminal that child sessions lack; debug the case with plain pytest"
-            )
+            raise SettingsError(f"{flag} needs a terminal that child sessions lack; debug the case with plain pytest")
 
 
 def _prompts(config: pytest.Config) -> tuple[tuple[str, ...], Path]:

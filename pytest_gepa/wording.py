@@ -9,9 +9,7 @@ from pytest_gepa.cost.prices import NANO
 from pytest_gepa.cost.purse import dollars as in_words
 from pytest_gepa.verdict.judge import Tally
 
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COMMAND = re.compile(r"^(\s*)(?=::)|(?<=##)(?=\[|vso\[)", re.MULTILINE | re.IGNORECASE)
 _BACKTICKS = re.compile("`+")
 

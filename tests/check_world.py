@@ -78,9 +78,7 @@ class World:
         rate = self.rates.get(case, (1.0, 1.0))[texts[EDITED] == TODAY]
         draw = random.Random(f"{self.seed} {case} {trial} {texts[prompt]}").random()
         has_passed = draw < rate
-        call = Call(
-            f"{case} {texts[prompt]}", self.model, (), Message("assistant", "yes" if has_passed else "no")
-        )
+        call = Call(f"{case} {texts[prompt]}", self.model, (), Message("assistant", "yes" if has_passed else "no"))
         return Rollout(
             candidate,
             case,
@@ -98,9 +96,7 @@ class World:
         """What the last check has left for the next one to know."""
         return usage_of("run", self.state.today.texts, self.state.every_rollout("today"))
 
-    def check(
-        self, directory: Path, known: Mapping[str, CaseUsage] | None = None, **changed: Any
-    ) -> CheckResult:
+    def check(self, directory: Path, known: Mapping[str, CaseUsage] | None = None, **changed: Any) -> CheckResult:
         cases = [Case(name, name) for name in self.names]
         components = [Component(EDITED, Path(EDITED), TODAY), Component(OTHER, Path(OTHER), "the same")]
         changes = (PromptChange(EDITED, EDITED, "edited", "-as it was\n+as it is", (1,)),)

@@ -116,9 +116,7 @@ def run_case(prompts: Prompts, case: DeskCase, create: Any = in_process) -> Run:
     except pipeline.DeskError as error:
         return Run(case, tuple(calls), f"DeskError: {error}")
     differences = line.reconcile(got, case.expected)
-    failure = (
-        f"AssertionError: {case.item}, {case.expected.entity}: {differences}\n  checker's note: {case.why}"
-    )
+    failure = f"AssertionError: {case.item}, {case.expected.entity}: {differences}\n  checker's note: {case.why}"
     return Run(case, tuple(calls), failure if differences else "")
 
 
@@ -149,16 +147,12 @@ def block(label: str, text: str) -> str:
     return f"{label}\n\n```\n{text}\n```\n"
 
 
-def reflection_request(
-    stage: str, prompts: Prompts, failing: Sequence[Run], neighbours: Sequence[Run] = ()
-) -> str:
+def reflection_request(stage: str, prompts: Prompts, failing: Sequence[Run], neighbours: Sequence[Run] = ()) -> str:
     parts = ["Improve the prompt below.\n", block(f"`prompts/{stage}.md`", prompts[stage].rstrip("\n"))]
     for number, run in enumerate(failing, start=1):
         values = f"excerpt = {run.case.excerpt!r}\nexpected = {run.case.expected!r}"
         told = [
-            block(label, text)
-            for _, *call in run.calls
-            for label, text in zip(("User:", "Answer:"), call, strict=True)
+            block(label, text) for _, *call in run.calls for label, text in zip(("User:", "Answer:"), call, strict=True)
         ]
         heading = f"## Failing case {number}: tests/test_desk.py::test_line[{run.case.id}]\n"
         parts += [heading, block("Parameters:", values), *told, block("Failure:", run.failure)]
@@ -209,9 +203,7 @@ class Climber:
         text = apply_edits(prompts[stage], edits) if edits else prompts[stage]
         return prompts[stage] if any(text_problems(SEED[stage], prompts[stage], text)) else text
 
-    def climb(
-        self, seed: int, iterations: int, tell: Callable[[Run], Run] = lambda run: run
-    ) -> dict[str, str]:
+    def climb(self, seed: int, iterations: int, tell: Callable[[Run], Run] = lambda run: run) -> dict[str, str]:
         """Climb from the seed; `tell` makes of a failing run what the reflector is shown of it."""
         rng = random.Random(seed)
         prompts, runs = dict(SEED), run_all(SEED, self.create)

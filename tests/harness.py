@@ -123,9 +123,7 @@ def cases_of(kinds: Sequence[str] = KINDS, words: Sequence[str] = WORDS) -> list
 def edits(*texts: str, kind: str = "add", find: str = "", problem: str = "the mark is missing") -> str:
     """A reply of the reflection model in the form that it is asked for."""
     diagnoses = [{"case": "1", "problem": problem, "cause": "the prompt does not name it"}]
-    return json.dumps(
-        {"diagnoses": diagnoses, "edits": [{"kind": kind, "find": find, "text": text} for text in texts]}
-    )
+    return json.dumps({"diagnoses": diagnoses, "edits": [{"kind": kind, "find": find, "text": text} for text in texts]})
 
 
 def told(request: Body) -> str:
@@ -142,9 +140,7 @@ def prompt_in(request: Body) -> str:
 
 def failing_kinds(request: Body) -> list[str]:
     """The kinds that the failing cases of a reflection request show, each once."""
-    sections = (
-        request["messages"][1]["content"].partition("# Failing cases")[2].partition("# Passing cases")[0]
-    )
+    sections = request["messages"][1]["content"].partition("# Failing cases")[2].partition("# Passing cases")[0]
     return list(dict.fromkeys(re.findall(r"^kind = '(\w+)'", sections, re.M)))
 
 
@@ -220,9 +216,7 @@ class Run:
 
     @cached_property
     def directory(self) -> Path:
-        runs = sorted(
-            (self.rootdir / ".gepa/runs").iterdir(), key=lambda path: int(path.name.rsplit("-", 1)[1])
-        )
+        runs = sorted((self.rootdir / ".gepa/runs").iterdir(), key=lambda path: int(path.name.rsplit("-", 1)[1]))
         return runs[-1]
 
     @cached_property
@@ -232,9 +226,7 @@ class Run:
 
     @cached_property
     def journal(self) -> list[dict[str, Any]]:
-        return [
-            json.loads(line) for line in (self.directory / "journal.jsonl").read_text("utf-8").splitlines()
-        ]
+        return [json.loads(line) for line in (self.directory / "journal.jsonl").read_text("utf-8").splitlines()]
 
     def records(self, kind: str) -> list[dict[str, Any]]:
         return [record for record in self.journal if record["record"] == kind]
@@ -408,11 +400,7 @@ def no_request(run: Run) -> bool:
 def files_below(root: Path) -> set[str]:
     """The files of a project, less those that pytest and Python leave without any plugin."""
     usual = {"__pycache__", ".pytest_cache", ".git"}
-    return {
-        str(path.relative_to(root))
-        for path in root.rglob("*")
-        if path.is_file() and not usual & set(path.parts)
-    }
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not usual & set(path.parts)}
 
 
 def mode(path: Path) -> int:

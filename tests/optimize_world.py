@@ -59,9 +59,7 @@ class World:
     def rollout(self, candidate: str, texts: Mapping[str, str], case: str, trial: str) -> Rollout:
         passes = self.passes(texts[PROMPT], case, trial)
         asked = (Message("system", texts[PROMPT]), Message("user", case))
-        call = Call(
-            f"{case} {texts[PROMPT]}", "task", asked, Message("assistant", self.answer(case, passes, trial))
-        )
+        call = Call(f"{case} {texts[PROMPT]}", "task", asked, Message("assistant", self.answer(case, passes, trial)))
         return Rollout(
             candidate,
             case,

@@ -262,9 +262,7 @@ def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_pa
     (root / "prompts/classify.md").write_text(prompt, encoding="utf-8")
 
     def lines() -> set[str]:
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "GEPA_"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "GEPA_"))}
         done = subprocess.run(
             [sys.executable, "-m", *shlex.split(command.removeprefix("$ "))],
             cwd=root,
@@ -359,9 +357,7 @@ def ended(tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float
     return made.state
 
 
-def audit(
-    tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None
-) -> AuditResult:
+def audit(tmp_path: Path, suite: Functions, *, limit: int = 1000, minutes: float | None = None) -> AuditResult:
     state = ended(tmp_path, suite, limit=limit, minutes=minutes)
     return build_audit_result("r", state, list(suite.cases.values()), [Component("p", tmp_path / "p", TEXT)])
 
@@ -434,9 +430,7 @@ def test_of_a_case_whose_answers_vary_a_drop_counts_when_it_comes_twice(tmp_path
     suite = Functions(["a"], answers)
     result = audit(tmp_path, suite)
     assert states(result) == ["unnoticed", "noticed", "unnoticed"]
-    assert (
-        sum(trial == "audit/1" for _, trial, _ in suite.ran) == 1 + 3
-    )  # today, the blank, two of the pieces
+    assert sum(trial == "audit/1" for _, trial, _ in suite.ran) == 1 + 3  # today, the blank, two of the pieces
 
 
 def test_a_drop_whose_second_run_was_not_made_is_not_measured(tmp_path: Path):

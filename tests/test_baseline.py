@@ -85,9 +85,7 @@ def test_a_baseline_is_small_and_of_fresh_answers_and_changes_only_when_it_is_sa
     again = project.pytest("--gepa-save-baseline", "nightly", "--gepa-trials=2")
     assert again.code == 0, again.everything
     assert len(again.task_requests) == 5 * 2  # of which the cache had all
-    again.matches(
-        "replaces*the one of *: 1 difference", "  test_route.py::test_route[[]city-one]: 2/2 -> 0/2"
-    )
+    again.matches("replaces*the one of *: 1 difference", "  test_route.py::test_route[[]city-one]: 2/2 -> 0/2")
     (gone, come) = (line for line in project.git("diff", "-U0").splitlines() if re.match(r"[-+] ", line))
     assert "city-one" in gone
     assert "city-one" in come
@@ -125,9 +123,7 @@ def test_a_model_that_changed_under_unchanged_prompts_is_caught_and_named(saved:
     )
     (marked,) = (line for line in run.lines if line.startswith("::error "))
     assert "file=test_route.py,line=8," in marked
-    assert (
-        "title=gepa%3A 1 case regressed since the baseline nightly was saved::test_route[city-one]" in marked
-    )
+    assert "title=gepa%3A 1 case regressed since the baseline nightly was saved::test_route[city-one]" in marked
     assert "city-one" in (run.directory / "check.md").read_text(encoding="utf-8")
     (finding,) = json.loads((run.directory / "gl-code-quality.json").read_text(encoding="utf-8"))
     assert finding["location"]["path"] == "test_route.py"
@@ -201,18 +197,14 @@ def test_what_cannot_be_compared_is_a_usage_error_before_anything_is_sent(projec
         (("--gepa-save-baseline=a", "--gepa-fail-on=regressed"), "--gepa-save-baseline has no gate"),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_go_together(
-    pytester: pytest.Pytester, args: tuple[str, ...], said: str
-) -> None:
+def test_settings_that_do_not_go_together(pytester: pytest.Pytester, args: tuple[str, ...], said: str) -> None:
     with pytest.raises(pytest.UsageError, match=re.escape(said)):
         pytester.parseconfigure(*args, *ALONE.split())
 
 
 def test_a_rule_and_a_replay_in_the_ini_file_are_those_of_a_comparison(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\ngepa_fail_on = suspect\ngepa_trials = 16\n")
-    settings = pytester.parseconfigure("--gepa-baseline", "nightly", "x.py", *ALONE.split()).stash[
-        settings_key
-    ]
+    settings = pytester.parseconfigure("--gepa-baseline", "nightly", "x.py", *ALONE.split()).stash[settings_key]
     assert (settings.mode, settings.baseline, settings.fail_on, settings.trials) == (
         "baseline",
         "nightly",
@@ -232,9 +224,7 @@ def test_a_baseline_that_did_not_come_to_its_end_is_not_saved(saved: Project) ->
     run = saved.pytest("--gepa-save-baseline=nightly", "--gepa-trials=4", "--gepa-budget=15")
     assert run.code == 1, run.everything
     assert len(run.task_requests) == 4
-    run.matches(
-        "not saved*nightly: the trials do not fit the budget; the smallest*--gepa-budget 16, *as it was"
-    )
+    run.matches("not saved*nightly: the trials do not fit the budget; the smallest*--gepa-budget 16, *as it was")
     assert (saved.root / FILE).read_bytes() == before
 
 

@@ -184,9 +184,8 @@ def test_cases_that_came_went_or_were_edited_are_listed_and_not_run(tmp_path: Pa
     said = "\n".join(check_lines(result, "."))
     assert "not compared         1 case not in the baseline (new)" in said
     assert "1 case of the baseline that this session has not, or skips (gone)" in said
-    assert (
-        "- 1 case compared; not compared: 1 new, 1 edited, 1 not run in this session"
-        in render_check_markdown(result)
+    assert "- 1 case compared; not compared: 1 new, 1 edited, 1 not run in this session" in render_check_markdown(
+        result
     )
 
 
@@ -213,9 +212,7 @@ def test_prompts_that_changed_are_named_and_compared_all_the_same(tmp_path: Path
     (change,) = result.changes
     assert (change.component, change.state, change.diff) == (PROMPT, "edited", "")
     assert result.cases[0].components == (PROMPT,)
-    assert f"prompt               {PROMPT}: another text than when the baseline was saved" in check_lines(
-        result, "."
-    )
+    assert f"prompt               {PROMPT}: another text than when the baseline was saved" in check_lines(result, ".")
     assert f"- 1 prompt not as then: `{PROMPT}`" in render_check_markdown(result)
     _, place, _ = read_command(annotation_lines(result)[0])
     assert place["file"] == PROMPT

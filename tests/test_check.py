@@ -569,9 +569,7 @@ def test_the_revision_stands_behind_an_equals_sign_only(
         (("--gepa-plan",), "--gepa-plan and --gepa-check exclude each other"),
     ],
 )
-def test_settings_that_do_not_go_with_a_check(
-    pytester: pytest.Pytester, args: tuple[str, ...], said: str
-) -> None:
+def test_settings_that_do_not_go_with_a_check(pytester: pytest.Pytester, args: tuple[str, ...], said: str) -> None:
     with pytest.raises(pytest.UsageError, match=re.escape(said)):
         pytester.parseconfigure("--gepa-check", *args, *ALONE.split())
 

@@ -84,11 +84,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def session(project: Project, mode: str, *args: str) -> Run:
     given = ["-n", "2"] if INSTALLED["xdist"] else []
     given += ["--reruns", "2"] if INSTALLED["pytest_rerunfailures"] else []
-    usual = (
-        ("-x", "-o", "asyncio_default_fixture_loop_scope=function")
-        if INSTALLED["pytest_asyncio"]
-        else ("-x",)
-    )
+    usual = ("-x", "-o", "asyncio_default_fixture_loop_scope=function") if INSTALLED["pytest_asyncio"] else ("-x",)
     return project.pytest(mode, "--gepa-trials=1", *usual, *given, *args, env={"PYTEST_ADDOPTS": ACTIVE})
 
 
@@ -169,17 +165,13 @@ MEASURED = " ".join(word for word in ALONE.replace("-p ", "-p").split() if word 
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pytest_cov") is None, reason="pytest-cov is not installed")
-@pytest.mark.parametrize(
-    "mode", ["--gepa-plan", pytest.param("--gepa-check", marks=pytest.mark.thorough)], ids=str
-)
+@pytest.mark.parametrize("mode", ["--gepa-plan", pytest.param("--gepa-check", marks=pytest.mark.thorough)], ids=str)
 def test_a_bound_on_coverage_is_no_business_of_a_mode(project: Project, mode: str) -> None:
     project.write({".coverage": "measured by the user's own tests"})
     ini = (project.root / "pytest.ini").read_text(encoding="utf-8")
     project.write({"pytest.ini": f"{ini}\naddopts = --cov=app --cov-report=term --cov-fail-under=100\n"})
     try:
-        run = project.pytest(
-            mode, "test_route.py", "--gepa-reflection-model=none", env={"PYTEST_ADDOPTS": MEASURED}
-        )
+        run = project.pytest(mode, "test_route.py", "--gepa-reflection-model=none", env={"PYTEST_ADDOPTS": MEASURED})
     finally:
         project.write({"pytest.ini": ini})
     assert "overage" not in run.everything

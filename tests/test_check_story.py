@@ -169,9 +169,7 @@ class Documents(World):
 
 def test_cases_that_share_answers_are_judged_as_one_by_the_gate_of_the_score(tmp_path: Path) -> None:
     broken = {f"document {at // 4}/{at % 4}": (1.0, 0.0) for at in range(8)}
-    alone, tied = (
-        world(broken).check(tmp_path, fail_on="score:0.05", trials=1) for world in (World, Documents)
-    )
+    alone, tied = (world(broken).check(tmp_path, fail_on="score:0.05", trials=1) for world in (World, Documents))
     assert (alone.failed, alone.groups, alone.p_value) == (True, 0, 2 / 2**8)
     assert (tied.failed, tied.groups, tied.p_value) == (False, 2, 0.5)
     for told in (render_check_markdown(tied), "\n".join(check_lines(tied, "dir"))):
@@ -197,9 +195,7 @@ def test_a_fall_that_is_not_proven_breaks_no_rule_and_trouble_breaks_its_own(tmp
     assert both.broken_rules == ("--gepa-fail-on=suspect", "--gepa-fail-on-trouble")
 
 
-@pytest.mark.parametrize(
-    ("rule", "failed"), [(None, True), ("suspect", True), ("score:0.1", True), ("none", False)]
-)
+@pytest.mark.parametrize(("rule", "failed"), [(None, True), ("suspect", True), ("score:0.1", True), ("none", False)])
 def test_a_check_in_which_every_case_ended_in_trouble_could_not_be_made(
     tmp_path: Path, rule: str | None, failed: bool
 ) -> None:
@@ -232,9 +228,7 @@ def test_a_check_in_which_the_application_reached_no_model_on_either_side_could_
             code = "app.py:7: in ask\n    url = settings.url"
             failure = f"{code}\nE   ValueError: no address of the model\n\napp.py:9: ValueError"
             told = replace(run.trajectory, calls=(), failure=failure)
-            return replace(
-                run, outcome=Outcome.failed, score=0.0, uses=(), feedback="", grades=(), trajectory=told
-            )
+            return replace(run, outcome=Outcome.failed, score=0.0, uses=(), feedback="", grades=(), trajectory=told)
 
     result = Unset({"one": (0.0, 0.0), "two": (0.0, 0.0)}).check(tmp_path)
     assert (result.verdict, result.failed, result.is_unmade) == ("not finished", True, True)
@@ -341,9 +335,7 @@ def test_when_the_minutes_are_over_nothing_is_begun_though_the_budget_has_run_sh
     assert result.stopped == "the budget of 8 rollouts is used up"
 
 
-def test_retries_are_among_the_rollouts_that_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retries_are_among_the_rollouts_that_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World({"steady": (1, 1)})
     run = world.suite.run
 

@@ -130,9 +130,7 @@ def clone(project: Project, tmp_path: Path) -> Clone:
         (tools / name).write_text(text, encoding="utf-8")
         (tools / name).chmod(0o755)
     who = {
-        f"GIT_{role}_{what}": f"{what}@example.org"
-        for role in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
+        f"GIT_{role}_{what}": f"{what}@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
     }
     path = os.pathsep.join([str(tools), str(Path(sys.executable).parent), project.environ["PATH"]])
     env = {
@@ -183,9 +181,7 @@ def test_github_s_check_fails_a_bad_edit_and_fills_the_summary(origin: Project, 
 
 
 @pytest.mark.thorough
-def test_github_s_check_compares_with_the_branch_that_a_pull_request_goes_into(
-    origin: Project, tmp_path: Path
-) -> None:
+def test_github_s_check_compares_with_the_branch_that_a_pull_request_goes_into(origin: Project, tmp_path: Path) -> None:
     origin.git("checkout", "-q", "-b", "develop")
     origin.write({PROMPT: BAD})
     origin.git("commit", "-q", "-a", "-m", "worse already")
@@ -273,13 +269,9 @@ def test_gitlab_s_check_leaves_its_reports(origin: Project, tmp_path: Path) -> N
     check = made.run("\n".join(job["script"]), CI_MERGE_REQUEST_DIFF_BASE_SHA=sha)
     assert check.returncode == 1, check.stdout + check.stderr
     assert made.run("\n".join(job["after_script"])).returncode == 0
-    (finding,) = json.loads(
-        (made.root / job["artifacts"]["reports"]["codequality"]).read_text(encoding="utf-8")
-    )
+    (finding,) = json.loads((made.root / job["artifacts"]["reports"]["codequality"]).read_text(encoding="utf-8"))
     assert (finding["severity"], finding["location"]) == ("major", {"path": PROMPT, "lines": {"begin": 4}})
-    assert 'name="gepa_tier"' in (made.root / job["artifacts"]["reports"]["junit"]).read_text(
-        encoding="utf-8"
-    )
+    assert 'name="gepa_tier"' in (made.root / job["artifacts"]["reports"]["junit"]).read_text(encoding="utf-8")
     assert list(made.root.glob(job["artifacts"]["paths"][0]))
     rehearsal = recipe("CI_MERGE_REQUEST_SOURCE_PROJECT_ID != ")["rehearse"]["script"]
     done = keyless(made).run("\n".join(rehearsal), CI_MERGE_REQUEST_DIFF_BASE_SHA=sha)
@@ -294,9 +286,7 @@ def test_the_pre_push_hook_refuses_a_bad_edit(origin: Project, tmp_path: Path) -
     hook.write_text(text, encoding="utf-8")
     hook.chmod(0o755)
     assert (
-        made.run(
-            f"git checkout -q -b edit && cat > {PROMPT} <<'EOT'\n{BAD}EOT\ngit commit -q -a -m edit"
-        ).returncode
+        made.run(f"git checkout -q -b edit && cat > {PROMPT} <<'EOT'\n{BAD}EOT\ngit commit -q -a -m edit").returncode
         == 0
     )
     pushed = made.git("push", "origin", "edit")

@@ -26,9 +26,7 @@ RUN = "2026-11-24-1"
 DATA = st.one_of(st.binary(max_size=200), st.text("ab\n\r\t ", max_size=60).map(str.encode))
 
 
-def make_run(
-    root: Path, changes: Mapping[str, tuple[bytes, bytes]], run: str = RUN, name: str = "best.patch"
-) -> Path:
+def make_run(root: Path, changes: Mapping[str, tuple[bytes, bytes]], run: str = RUN, name: str = "best.patch") -> Path:
     """A project of files with their old bytes, and a run whose patch gives the new ones."""
     for path, (old, _) in changes.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -37,9 +35,7 @@ def make_run(
     patch = root / ".gepa/runs" / run / name
     patch.parent.mkdir(parents=True, exist_ok=True)
     files = [FileChange(path, old, new) for path, (old, new) in changes.items()]
-    patch.write_bytes(
-        make_patch(files, [PatchLine("gepa: better", quoted=False), PatchLine("because \x1b[2J")])
-    )
+    patch.write_bytes(make_patch(files, [PatchLine("gepa: better", quoted=False), PatchLine("because \x1b[2J")]))
     directory = patch.parents[len(Path(name).parts) - 1]
     (directory / "result.json").write_text("{}", encoding="utf-8")
     return directory
@@ -79,9 +75,7 @@ def test_apply_writes_the_texts_and_undo_brings_back_every_byte(
     assert "no run is applied" in capsys.readouterr().err
 
 
-def test_apply_passes_over_runs_which_propose_nothing(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_apply_passes_over_runs_which_propose_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = project / ".gepa/runs"
     for number, name in enumerate(("audit.json", "check.json", "journal.jsonl"), 2):
         (runs / f"2026-11-24-{number}").mkdir()
@@ -106,9 +100,7 @@ def test_whatever_the_bytes_are_apply_and_undo_are_exact(
         make_run(root, files)
         before = contents(root)
         assert main(["apply", "--yes", "--rootdir", place]) == 0
-        assert {path: (root / path).read_bytes() for path in files} == {
-            p: new for p, (_, new) in files.items()
-        }
+        assert {path: (root / path).read_bytes() for path in files} == {p: new for p, (_, new) in files.items()}
         assert main(["undo", "--yes", "--rootdir", place]) == 0
         assert contents(root) == before
     capsys.readouterr()
@@ -142,9 +134,7 @@ def test_without_a_terminal_nothing_is_asked_and_nothing_changed(
     ("answer", "code", "after"),
     [(b"y\n", 0, NEW), (b"YES\n", 0, NEW), (b"\n", 1, OLD), (b"n\n", 1, OLD), (b"\x04", 1, OLD)],
 )
-def test_at_a_terminal_it_asks_and_no_is_the_default(
-    project: Path, answer: bytes, code: int, after: bytes
-) -> None:
+def test_at_a_terminal_it_asks_and_no_is_the_default(project: Path, answer: bytes, code: int, after: bytes) -> None:
     said = at_a_terminal(project, "apply", answer, code)
     assert b"-two" in said
     assert (project / "prompts/a.md").read_bytes() == after
@@ -152,9 +142,7 @@ def test_at_a_terminal_it_asks_and_no_is_the_default(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("answer", "code", "after"), [(b"y\n", 0, OLD), (b"\n", 1, NEW)])
-def test_so_does_undo_and_shows_what_it_will_change(
-    project: Path, answer: bytes, code: int, after: bytes
-) -> None:
+def test_so_does_undo_and_shows_what_it_will_change(project: Path, answer: bytes, code: int, after: bytes) -> None:
     assert main(["apply", "--yes"]) == 0
     said = at_a_terminal(project, "undo", answer, code)
     assert b"+two" in said
@@ -184,9 +172,7 @@ def at_a_terminal(project: Path, command: str, answer: bytes, code: int) -> byte
     return said
 
 
-def test_a_file_that_has_changed_since_the_run_is_left_alone(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_has_changed_since_the_run_is_left_alone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(project, {"prompts/a.md": (OLD, NEW), "prompts/b.md": (b"b\n", b"c\n")})
     (project / "prompts/b.md").write_bytes(b"mine\n")
     before = contents(project)
@@ -260,9 +246,7 @@ def test_undo_takes_back_all_candidates_of_a_run_that_were_applied(project: Path
     assert main(["undo", "--yes"]) == 1
 
 
-def test_what_could_not_be_applied_is_not_what_undo_takes_back(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_could_not_be_applied_is_not_what_undo_takes_back(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(project, {"prompts/b.md": (b"b\n", b"c\n")}, run="2026-11-24-2")
     assert main(["apply", RUN, "--yes"]) == 0
     with monkeypatch.context() as patch:
@@ -389,9 +373,7 @@ def test_undo_writes_no_file_that_no_patch_of_its_run_has_changed(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no links to be had everywhere")
 @pytest.mark.parametrize("name", [".git", ".GIT"])
-def test_a_link_to_a_file_of_gits_own_is_refused(
-    project: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_a_link_to_a_file_of_gits_own_is_refused(project: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     (project / name).mkdir()
     (project / name / "config").write_bytes(OLD)
     (project / "prompts/x.md").symlink_to(f"../{name}/config")
@@ -443,9 +425,7 @@ def test_when_one_file_cannot_be_written_none_is(project: Path, monkeypatch: pyt
 def test_a_read_only_file_is_left_alone(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: False
-    )  # the tests may run as root, who may do anything
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the tests may run as root, who may do anything
     assert main(["apply", "--yes"]) == 1
     assert "is read-only" in capsys.readouterr().err
     assert (project / "prompts/a.md").read_bytes() == OLD
@@ -468,9 +448,7 @@ def test_outside_of_any_project_each_command_says_so(
     assert f"pytest-gepa {command}: there is no .gepa in" in capsys.readouterr().err
 
 
-def test_an_unknown_run_is_told_with_those_that_there_are(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_run_is_told_with_those_that_there_are(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("apply", "undo", "record"):
         assert main([command, "2025-01-01-1"]) == 1
         assert f"there is no run '2025-01-01-1'; the newest are: {RUN}" in capsys.readouterr().err
@@ -522,9 +500,7 @@ def test_cache_shows_what_is_stored_and_clears_it(project: Path, capsys: pytest.
     assert "answers  0" in capsys.readouterr().out
 
 
-def test_a_cache_that_cannot_be_read_can_be_cleared(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cache_that_cannot_be_read_can_be_cleared(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / ".gepa/cache").mkdir()
     (project / ".gepa/cache/cache.db").write_bytes(b"no database at all" * 500)
     assert main(["cache"]) == 1
@@ -541,9 +517,7 @@ def test_what_a_link_in_the_place_of_the_cache_leads_to_is_not_removed(
     (tmp_path / "elsewhere/cache.db").write_bytes(b"no database at all" * 500)
     (project / ".gepa/cache").symlink_to(tmp_path / "elsewhere")
     assert main(["cache", "--clear"]) == 1
-    assert (
-        "cannot be removed: Cannot call rmtree on a symbolic link; do so by hand" in capsys.readouterr().err
-    )
+    assert "cannot be removed: Cannot call rmtree on a symbolic link; do so by hand" in capsys.readouterr().err
     assert (tmp_path / "elsewhere/cache.db").exists()
 
 
@@ -577,9 +551,7 @@ def test_record_copies_a_recording_to_where_it_can_be_committed(
     assert "left no recording" in capsys.readouterr().err
 
 
-def test_record_says_which_addresses_a_replay_must_be_given(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_record_says_which_addresses_a_replay_must_be_given(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = recorded(project) / "recording.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "left_out": ["OPENAI_BASE_URL"]}))
     assert main(["record"]) == 0
@@ -595,9 +567,7 @@ def test_record_names_the_option_of_a_comparison_with_its_argument(
     assert "`pytest --gepa-baseline NAME --gepa-replay=only`" in capsys.readouterr().out
 
 
-def test_record_overwrites_nothing_that_is_no_recording(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_record_overwrites_nothing_that_is_no_recording(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recorded(project)
     (project / "gepa_recording").mkdir()
     (project / "gepa_recording/mine.txt").write_text("precious")
@@ -638,9 +608,7 @@ def test_record_names_the_commit_of_a_check_that_was_given_one(
     assert "`pytest --gepa-check=32353f3 --gepa-replay=only`" in capsys.readouterr().out
 
 
-def test_a_message_that_speaks_of_a_diff_is_shown_once(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_message_that_speaks_of_a_diff_is_shown_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [
         PatchLine("gepa: better", quoted=False), PatchLine("+ - Skip diff --git lines."), PatchLine("the end"),
     ]  # fmt: skip

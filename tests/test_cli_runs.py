@@ -23,9 +23,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def leave(
-    root: Path, name: str, mode: str = "optimize", file: str = "", resumes: str = "", **result: Any
-) -> Path:
+def leave(root: Path, name: str, mode: str = "optimize", file: str = "", resumes: str = "", **result: Any) -> Path:
     """A run's directory with its journal, and its result if it has one."""
     directory = root / ".gepa/runs" / name
     directory.mkdir()
@@ -44,14 +42,10 @@ def said(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> list[
     return (streams.err if code else streams.out).splitlines()
 
 
-def test_runs_are_listed_newest_first_with_what_came_of_them(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_are_listed_newest_first_with_what_came_of_them(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spent = {"rollouts": 526}
     leave(root, "2026-11-22-9", file="result.json", verdict="proven", effect=0.68, spent=spent)
-    leave(
-        root, "2026-11-22-10", "check", "check.json", verdict="regressed", effect=-0.5, spent={"rollouts": 1}
-    )
+    leave(root, "2026-11-22-10", "check", "check.json", verdict="regressed", effect=-0.5, spent={"rollouts": 1})
     leave(root, "2026-11-23-1", "audit", "audit.json", is_finished=False, spent={"rollouts": 90})
     leave(root, "2026-11-23-2", file="result.json", verdict="not confirmed", effect=0.0, spent=spent)
     leave(root, "2026-11-23-3")
@@ -75,9 +69,7 @@ def test_of_many_runs_the_newest_are_listed_unless_all_are_asked_for(
     assert len(said(capsys, "runs", "--all")) == 22
 
 
-def test_one_that_another_has_gone_on_with_is_not_offered(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_that_another_has_gone_on_with_is_not_offered(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leave(root, "2026-11-22-1", file="result.json", verdict="not confirmed")
     leave(root, "2026-11-22-2", file="result.json", resumes="2026-11-22-1", verdict="proven", effect=0.5)
     assert said(capsys, "runs") == [
@@ -147,9 +139,7 @@ def test_whoever_reads_the_report_may_have_seen_enough(root: Path) -> None:
         assert process.wait(20) == 0
 
 
-def test_where_there_is_no_report_it_is_said_where_to_look(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_where_there_is_no_report_it_is_said_where_to_look(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leave(root, "2026-11-22-1")
     (line,) = said(capsys, "show", "2026-11-22-1", code=1)
     assert line.startswith("pytest-gepa show: run 2026-11-22-1 has left no report")
@@ -168,9 +158,7 @@ def test_a_run_and_a_check_are_listed_and_shown(project: Project, capsys: pytest
     assert shown == (run.directory / "report.md").read_text("utf-8").splitlines()
 
 
-def test_a_check_that_found_nothing_changed_is_told_as_one(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_check_that_found_nothing_changed_is_told_as_one(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = root / ".gepa/runs/2026-11-22-1"
     directory.mkdir()
     told = {"verdict": "nothing changed", "spent": {"rollouts": 0}}
@@ -178,9 +166,7 @@ def test_a_check_that_found_nothing_changed_is_told_as_one(
     assert said(capsys, "runs") == ["2026-11-22-1  check  nothing changed  0 rollouts"]
 
 
-def test_a_baseline_that_was_saved_is_not_told_as_cut_off(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_baseline_that_was_saved_is_not_told_as_cut_off(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     run = project.pytest("--gepa-save-baseline=nightly", "--gepa-trials=1")
     assert run.code == 0, run.everything
     (line,) = said(capsys, "runs", "--rootdir", str(project.root))

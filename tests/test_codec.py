@@ -38,9 +38,7 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: texts,
     float: st.floats(allow_nan=False),
     float | None: st.none() | st.floats(allow_nan=False),
-    tuple[dict[str, object], ...]: st.lists(st.dictionaries(texts, texts | st.integers()), max_size=2).map(
-        tuple
-    ),
+    tuple[dict[str, object], ...]: st.lists(st.dictionaries(texts, texts | st.integers()), max_size=2).map(tuple),
 }
 
 

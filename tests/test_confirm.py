@@ -54,9 +54,7 @@ def test_others_of_the_frontier_are_confirmed_beside_the_winner(project: Project
     assert entry["confirmed"]["winner"]["passed"] == 9
     (record,) = run.records("confirm")
     assert record["rivals"] == [entry["candidate"]]
-    trials = Counter(
-        record["candidate"] for record in run.records("rollout") if record["trial"].endswith("/confirm/0")
-    )
+    trials = Counter(record["candidate"] for record in run.records("rollout") if record["trial"].endswith("/confirm/0"))
     assert list(trials.values()) == [13, 13, 13]
     patch = (run.rootdir / entry["patch"]).read_text(encoding="utf-8")
     assert patch.startswith("gepa: frontier candidate, 0/13 -> 9/13 cases, proven better\n")

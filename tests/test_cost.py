@@ -112,9 +112,7 @@ def test_without_a_price_the_model_without_one_is_named(project: Project) -> Non
     run.matches("spent * tokens, price unknown (no price for reflector), *")
 
 
-@pytest.mark.parametrize(
-    ("cap", "fails_every"), [(0.02, 7), pytest.param(0.05, 0, marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize(("cap", "fails_every"), [(0.02, 7), pytest.param(0.05, 0, marks=pytest.mark.thorough)])
 def test_no_cap_is_passed(project: Project, cap: float, fails_every: int) -> None:
     till = Till(project.world, tokens=(400, 200), fails_every=fails_every)
     project.cases(cases_of(words=tuple("abcd")))
@@ -220,8 +218,7 @@ def test_a_run_that_the_cap_has_stopped_is_replayed_to_the_same_end(project: Pro
     assert again.result["search_ended"] == first.result["search_ended"]
     assert again.result["spent"]["usd"] == 0
     outcomes = [
-        sorted((record["case"], record["outcome"]) for record in run.records("rollout"))
-        for run in (first, again)
+        sorted((record["case"], record["outcome"]) for record in run.records("rollout")) for run in (first, again)
     ]
     assert outcomes[0] == outcomes[1]
 
@@ -262,9 +259,7 @@ def test_no_cap_is_passed_by_a_check_and_what_is_not_run_is_said(project: Projec
     assert (found["verdict"], found["failed"]) == ("not finished", False)
     assert found["stopped"].startswith("the cost cap of $0.06 has no room for a request of up to")
     assert not found["trouble"], "what the cap stops is no trouble of a case"
-    assert not (run.directory / "recording").exists(), (
-        "a replay has no cap: it would ask for what was never asked"
-    )
+    assert not (run.directory / "recording").exists(), "a replay has no cap: it would ask for what was never asked"
     run.matches("verdict *not finished: the cost cap of $0.06 has no room for a request of up to *")
     rollouts = run.records("rollout")
     assert {record["outcome"] for record in rollouts} <= {"passed", "failed", "stopped"}

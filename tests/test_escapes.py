@@ -79,9 +79,7 @@ def test_braces_of_an_edit_reach_the_model_as_braces(project: Project, filled: s
 
 @pytest.mark.thorough
 @FILLED
-def test_so_do_those_of_an_example_that_is_taken_without_a_model(
-    project: Project, filled: str, line: str
-) -> None:
+def test_so_do_those_of_an_example_that_is_taken_without_a_model(project: Project, filled: str, line: str) -> None:
     project.write({"app.py": APP.replace(READ, READ + filled)})
     run = project.pytest("--gepa-optimize", "--gepa-reflection-model=none", "--gepa-trials=1")
     assert run.result["verdict"] == "proven", run.everything

@@ -243,9 +243,7 @@ def test_the_desk_sees_neither_the_name_of_a_case_nor_its_note_nor_the_expected_
     for case in CASES:
         renamed = replace(case, id="x", why="y", expected=line.SpreadLine("a", "b", 0, "c", "d"))
         assert run_case(SEED, renamed).calls == run_case(SEED, case).calls
-        assert not any(
-            case.why in text or case.id in text for call in run_case(SEED, case).calls for text in call
-        )
+        assert not any(case.why in text or case.id in text for call in run_case(SEED, case).calls for text in call)
 
 
 def test_the_offline_model_knows_no_case():
@@ -369,9 +367,7 @@ def test_some_proposals_are_wrong_and_most_are_not():
 
 
 def test_the_rule_menu_gets_one_rule_and_no_schema_gets_the_whole_text():
-    failing = runs_of(
-        SEED, "loss-in-parentheses", "operating-loss-in-words", "filing-in-thousands", "decimal-comma"
-    )
+    failing = runs_of(SEED, "loss-in-parentheses", "operating-loss-in-words", "filing-in-thousands", "decimal-comma")
     text = reflection_request("normalise", SEED, failing)
     reply = json.loads(reflect(text, RULE.schema))
     assert set(reply) == {"diagnosis", "rule"}

@@ -126,9 +126,7 @@ def test_what_search_cases_show_of_themselves_is_still_there(run: Run) -> None:
 def test_the_winner_was_chosen_without_the_held_out_cases(run: Run) -> None:
     held = {case["id"] for case in run.records("run")[0]["cases"] if case["split"] == "holdout"}
     assert len(held) == 7
-    assert not any(
-        record["case"] in held for record in run.records("rollout") if record["trial"].startswith("search/")
-    )
+    assert not any(record["case"] in held for record in run.records("rollout") if record["trial"].startswith("search/"))
 
 
 @pytest.mark.thorough

@@ -132,9 +132,7 @@ def data() -> dict[str, str]:
     return {
         "gold.json": json.dumps({"cases": gold("json")}),
         "gold.jsonl": "\n".join(json.dumps({"id": id, "gold": text}) for id, text in gold("jsonl").items()),
-        "gold.yaml": "".join(
-            f"- {{name: {id}, more: {{text: {text}}}}}\n" for id, text in gold("yaml").items()
-        ),
+        "gold.yaml": "".join(f"- {{name: {id}, more: {{text: {text}}}}}\n" for id, text in gold("yaml").items()),
         "gold.csv": "id,gold\n" + "".join(f'{id},"{text}, in a row"\n' for id, text in gold("csv").items()),
         "gold.txt": "".join(f"{id}: {text}\n" for id, text in gold("txt").items()),
         **{f"each/{id}.md": f"# A case\n\n{text}\n" for id, text in gold("md").items()},

@@ -28,9 +28,7 @@ def run(case: str, *sent: str, reads: tuple[str, ...] = (), outcome: Outcome = O
     return Rollout(SEED.id, case, "search/0", outcome, 1.0, Trajectory(calls), uses=uses, reads=reads)
 
 
-def spared(
-    *runs: Rollout, child: Candidate = CHILD, used: Mapping[str, Collection[str]] | None = None
-) -> set[str]:
+def spared(*runs: Rollout, child: Candidate = CHILD, used: Mapping[str, Collection[str]] | None = None) -> set[str]:
     known = {(one.candidate, one.case): one for one in runs}
     cases = [one.case for one in runs]
     return set(untouched(child, [SEED], known, cases, cases, used or {}))
@@ -65,9 +63,7 @@ def test_a_case_that_shows_any_piece_of_the_changed_prompt_is_run_again():
     child = derive(SEED, {"reply.md": "Sign it.\n"})
     long = seed_candidate({"route.md": ROUTE, "reply.md": REPLY + "\n" + "x" * 400})
     piece = Rollout(long.id, "piece", "search/0", Outcome.passed, 1.0, run("piece", REPLY).trajectory)
-    whole = Rollout(
-        long.id, "whole", "search/0", Outcome.passed, 1.0, BOTH.trajectory, uses=("reply.md", "route.md")
-    )
+    whole = Rollout(long.id, "whole", "search/0", Outcome.passed, 1.0, BOTH.trajectory, uses=("reply.md", "route.md"))
     known = {(long.id, "piece"): piece, (long.id, "whole"): whole}
     child = derive(long, {"reply.md": "Sign it.\n"})
     assert untouched(child, [long], known, ["piece", "whole"], ["piece"], {}) == {}
@@ -102,9 +98,7 @@ def modelless_of(*runs: Rollout) -> set[str]:
 
 
 def test_a_prompt_that_is_nowhere_seen_to_arrive_may_have_been_kept_for_later_cases():
-    assert modelless_of(run("first", reads=("route.md",)), later("later", "route.md"), run("alone")) == {
-        "alone"
-    }
+    assert modelless_of(run("first", reads=("route.md",)), later("later", "route.md"), run("alone")) == {"alone"}
 
 
 def test_one_that_is_seen_to_arrive_is_none_that_later_cases_go_by_unseen():
@@ -188,8 +182,7 @@ def test_a_changed_prompt_reruns_only_the_cases_that_it_touches(project: Project
     run = project.optimize("--gepa-trials=1")
     assert run.result["verdict"] == "proven", run.everything
     ran = Counter(
-        (candidate, name)
-        for candidate, name, _ in map(str.split, (project.root / "ran.txt").read_text().splitlines())
+        (candidate, name) for candidate, name, _ in map(str.split, (project.root / "ran.txt").read_text().splitlines())
     )
     by_proposal = {one["candidate"]["origin"]: one["candidate"]["id"] for one in run.records("evaluate")}
     seed, winner = by_proposal["seed"], run.records("decision")[-2]["candidate"]
@@ -257,8 +250,6 @@ def test_later_cases_of_a_process_are_run_under_a_candidate_whose_prompt_an_earl
     assert run.result["verdict"] == "proven", run.everything
     winner = run.records("evaluate")[1]["candidate"]["id"]
     found = {one["case"]: one["score"] for one in run.records("rollout") if one["candidate"] == winner}
-    searched = [
-        one for one in run.records("rollout") if one["candidate"] == winner and "search" in one["trial"]
-    ]
+    searched = [one for one in run.records("rollout") if one["candidate"] == winner and "search" in one["trial"]]
     assert len(found) == len(searched) == 8
     assert set(found.values()) == {1.0}

@@ -9,9 +9,7 @@ import pytest
 from tests.harness import APP, PROMPT, TODAY, Project, answer_by_rules, rule
 
 ROUTE = "def route(kind, word):"
-CACHED = APP.replace(ROUTE, f"@functools.cache\n{ROUTE}").replace(
-    "import json", "import functools\nimport json"
-)
+CACHED = APP.replace(ROUTE, f"@functools.cache\n{ROUTE}").replace("import json", "import functools\nimport json")
 AT_IMPORT = CACHED.replace('PROMPT.read_text(encoding="utf-8")', "TEXT").replace(
     "@functools", 'TEXT = PROMPT.read_text(encoding="utf-8")\n\n\n@functools'
 )

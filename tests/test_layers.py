@@ -84,8 +84,7 @@ def test_imports_point_down():
         if path != PACKAGE / "__init__.py"
         for module in imports(path)
         if module.startswith("pytest_gepa.") and module != "pytest_gepa.__version__"
-        if part_of(module) != part_of(name_of(path))
-        and LEVEL[part_of(module)] >= LEVEL[part_of(name_of(path))]
+        if part_of(module) != part_of(name_of(path)) and LEVEL[part_of(module)] >= LEVEL[part_of(name_of(path))]
     ]
     assert not against
 

@@ -79,9 +79,7 @@ def test_it_needs_no_key_and_no_server_for_reflection(labelled: Project):
 @pytest.mark.thorough
 def test_the_same_seed_gives_the_same_patch_and_a_replay_as_well(labelled: Project):
     first = without_model(labelled, "--gepa-concurrency=4")
-    assert (
-        without_model(labelled, "--gepa-replay=off").best_patch.read_bytes() == first.best_patch.read_bytes()
-    )
+    assert without_model(labelled, "--gepa-replay=off").best_patch.read_bytes() == first.best_patch.read_bytes()
     replayed = without_model(labelled, "--gepa-replay=only")
     assert replayed.task_requests == []
 

@@ -285,9 +285,7 @@ def test_the_same_seed_gives_the_same_patch_byte_for_byte(whole: Whole, tmp_path
     project = Project(tmp_path / "elsewhere/service", whole.project.world, whole.project.server)
     run = project.optimize(python=APART)
     assert run.best_patch.read_bytes() == whole.run.best_patch.read_bytes()
-    assert [told(request) for request in run.reflections] == [
-        told(request) for request in whole.run.reflections
-    ]
+    assert [told(request) for request in run.reflections] == [told(request) for request in whole.run.reflections]
 
 
 @pytest.mark.thorough
@@ -486,9 +484,7 @@ def test_a_whole_text_in_one_fence_is_understood(project: Project):
     project.cases(cases_of(["fruit", "animal"]))
 
     def reflect(request: Body) -> Answer:
-        return (
-            f"The rule is missing.\n\n```markdown\n{prompt_in(request)}- {rule('animal')}\n```\n\nGood luck!"
-        )
+        return f"The rule is missing.\n\n```markdown\n{prompt_in(request)}- {rule('animal')}\n```\n\nGood luck!"
 
     project.world.reflect = reflect
     run = project.optimize("--gepa-trials=1")

@@ -53,8 +53,7 @@ def both_at_once(request: Body) -> Answer:
     """Of a request for both prompts the rules for animals to one and those for the rest to the other."""
     missing = [kind for kind in failing_kinds(request) if rule(kind) not in told(request)]
     made = [
-        {"prompt": PROMPT if kind == "animal" else FORM, "kind": "add", "text": f"- {rule(kind)}"}
-        for kind in missing
+        {"prompt": PROMPT if kind == "animal" else FORM, "kind": "add", "text": f"- {rule(kind)}"} for kind in missing
     ]
     return reply(*made)
 
@@ -118,9 +117,7 @@ def test_a_case_taken_as_an_example_is_marked_and_leaves_the_verdict(project: Pr
     assert result["examples"] == [{"component": PROMPT, "case": taken}]
     patch = run.best_patch.read_text(encoding="utf-8")
     assert f"The example of {PROMPT} is case {taken}, which is left out of the verdict" in patch
-    run.matches(
-        f"left out             1 case taken into the prompts as examples: {taken.replace('[', '[[]')}"
-    )
+    run.matches(f"left out             1 case taken into the prompts as examples: {taken.replace('[', '[[]')}")
     report = (run.directory / "report.md").read_text(encoding="utf-8")
     assert f"- `{taken}` in `{PROMPT}`" in report
     assert f"The example is case `{taken}`, taken whole." in report
@@ -133,9 +130,7 @@ def test_a_case_taken_as_an_example_is_marked_and_leaves_the_verdict(project: Pr
 @pytest.mark.thorough
 def test_a_case_that_is_pasted_without_a_word_is_refused(project: Project):
     pasted = "An animal: blue kettle that belongs to my aunt -> blue kettle that belongs to my aunt-ANI"
-    project.cases(
-        [("animal", "blue kettle that belongs to my aunt"), ("animal", "old lamp"), ("fruit", "red pan")]
-    )
+    project.cases([("animal", "blue kettle that belongs to my aunt"), ("animal", "old lamp"), ("fruit", "red pan")])
     first_then_rules(edits(pasted), project=project)
     run = project.optimize()
     assert run.result["rejections"] == {"leak": 1}
@@ -205,9 +200,7 @@ def test_malformed_markers_are_a_usage_error_before_anything_is_sent(project: Pr
 
 # Templates
 
-TEMPLATE = (
-    "{% set what = words.mark %}Answer with the word and its {{ what }}.\n- The mark of a fruit is FRU.\n"
-)
+TEMPLATE = "{% set what = words.mark %}Answer with the word and its {{ what }}.\n- The mark of a fruit is FRU.\n"
 RENDERING_APP = """\
 from functools import cache
 from pathlib import Path
@@ -243,9 +236,7 @@ def test_a_template_that_no_longer_renders_costs_no_rollout(project: Project):
     assert run.result["rejections"] == {"not rendered": 1}
     assert "'what' is undefined" in run.reflections[1]["messages"][-1]["content"]
     baseline = next(record for record in run.records("rollout") if record["trial"] == "search/0")
-    assert baseline["renderings"] == [
-        {"component": "prompts/route.j2", "variables": '{"words": {"mark": "mark"}}'}
-    ]
+    assert baseline["renderings"] == [{"component": "prompts/route.j2", "variables": '{"words": {"mark": "mark"}}'}]
 
 
 @pytest.mark.thorough

@@ -69,9 +69,7 @@ def test_a_prompt_inside_of_another_file_is_found_improved_and_patched(project: 
     app = "import sys\n\nimport yaml\n\nsys.path.insert(0, '.')\n" + APP.replace(READ, home.reading)
     if home.file == "texts.py":
         app = "import texts\n" + app
-    project.write(
-        {"app.py": app, home.file: home.content, "pytest.ini": f"[pytest]\ngepa_prompts = {home.pattern}\n"}
-    )
+    project.write({"app.py": app, home.file: home.content, "pytest.ini": f"[pytest]\ngepa_prompts = {home.pattern}\n"})
     project.commit()
     before = files_below(project.root)
 

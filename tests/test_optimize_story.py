@@ -40,9 +40,7 @@ def rollouts(world: World) -> int:
 
 
 @pytest.mark.parametrize("budget", [170, 200, 230])
-def test_the_winner_is_shrunk_although_the_search_has_used_up_what_it_had(
-    budget: int, tmp_path: Path
-) -> None:
+def test_the_winner_is_shrunk_although_the_search_has_used_up_what_it_had(budget: int, tmp_path: Path) -> None:
     world = World({**EASY, **HOPELESS}, with_ballast)
     state = world.run(tmp_path, budget=budget, trials=1)
     assert "too few to run another candidate" in state.search_ended
@@ -165,9 +163,7 @@ def test_who_is_no_better_than_today_is_not_confirmed_beside_the_winner(tmp_path
     world = World(words, lambda text, lacking, attempt: f"{text}- mind the date\n")
     # What was in use before solves a case that no edit of today's prompt can solve, and nothing else.
     world.passes = lambda text, case, trial: (case == "odd") == ("old" in text) and words[case] in text
-    state = world.run(
-        tmp_path, ancestor={PROMPT: "The old one: do it.\n"}, confirm=3, max_broken=8, budget=90
-    )
+    state = world.run(tmp_path, ancestor={PROMPT: "The old one: do it.\n"}, confirm=3, max_broken=8, budget=90)
     stands = {state.search.candidates[one.candidate].origin for one in state.search.frontier()}
     assert "ancestor" in stands
     assert state.winner is not None
@@ -211,9 +207,7 @@ def half_done() -> World:
     return world
 
 
-def test_the_confirm_run_has_its_share_of_the_minutes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_confirm_run_has_its_share_of_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = half_done()
     watch = Watch(monkeypatch, world)
     # All cases take 130 s, the confirm run 780 s; without a bound the search takes half an hour.
@@ -236,9 +230,7 @@ def test_shrinking_leaves_the_confirm_run_its_share(tmp_path: Path, monkeypatch:
     assert watch.late < 54 * 60
 
 
-def test_a_trial_for_which_there_is_no_time_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_for_which_there_is_no_time_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = half_done()
     watch = Watch(monkeypatch, world)
     watch.seconds = lambda trial: 30.0 if "/confirm/" in trial else 10.0
@@ -336,9 +328,7 @@ def test_answers_that_are_kept_within_a_session_are_no_matter(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("has_failed", [True, False])
-def test_one_trial_of_a_side_in_which_no_case_comes_to_its_model_is_no_store(
-    has_failed: bool, tmp_path: Path
-) -> None:
+def test_one_trial_of_a_side_in_which_no_case_comes_to_its_model_is_no_store(has_failed: bool, tmp_path: Path) -> None:
     world = World(EVERY)
     usual = world.suite.run_case
 
@@ -432,9 +422,7 @@ def test_a_baseline_of_which_half_is_trouble_ends_the_run_before_anything_is_edi
 
 
 @pytest.mark.parametrize(("words", "down"), [(EVERY, 3), ({"date-0": "date", "unit-0": "unit"}, 1)])
-def test_a_few_cases_in_trouble_are_left_out_of_the_search(
-    words: Mapping[str, str], down: int, tmp_path: Path
-) -> None:
+def test_a_few_cases_in_trouble_are_left_out_of_the_search(words: Mapping[str, str], down: int, tmp_path: Path) -> None:
     world = World(words)
     lost = list(words)[:down]
     let_fail(world, lambda text, case, trial: case in lost)

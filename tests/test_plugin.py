@@ -164,9 +164,7 @@ def test_a_conftest_may_implement_the_hooks_without_a_flag(project: Project):
 
 def test_a_conftest_that_fails_in_the_end_does_not_hide_what_was_found(project: Project):
     # It averages results that other processes have.
-    project.write(
-        {"conftest.py": "def pytest_sessionfinish():\n    raise ZeroDivisionError('of no results')\n"}
-    )
+    project.write({"conftest.py": "def pytest_sessionfinish():\n    raise ZeroDivisionError('of no results')\n"})
     run = project.pytest("--gepa-plan", "--gepa-reflection-model=m")
     run.matches("*= gepa =*", "provable *")
     assert "of no results" in run.everything
@@ -372,29 +370,21 @@ def test_a_bad_option_is_refused_with_what_would_do(pytester: pytest.Pytester, g
         ("gepa_plan = true", "gepa_plan (tox.ini) is a mode, not a setting; give --gepa-plan when you want"),
     ],
 )
-def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(
-    pytester: pytest.Pytester, line: str, wanted: str
-):
+def test_a_bad_ini_key_is_refused_with_its_file_and_the_mend(pytester: pytest.Pytester, line: str, wanted: str):
     with pytest.raises(pytest.UsageError) as caught:
         resolved(pytester, ini=line)
     assert wanted in str(caught.value)
 
 
-def test_a_setting_that_is_refused_is_told_without_secrets(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_setting_that_is_refused_is_told_without_secrets(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """By the patterns of the user's own, too, as far as they can be read."""
     monkeypatch.setenv("BILLING_TOKEN", "t0pS3cret-of-billing")
     with pytest.raises(pytest.UsageError) as caught:
-        resolved(
-            pytester, "--gepa-budget=ACME-7 t0pS3cret-of-billing", ini="gepa_redact =\n    (\n    ACME-\\d"
-        )
+        resolved(pytester, "--gepa-budget=ACME-7 t0pS3cret-of-billing", ini="gepa_redact =\n    (\n    ACME-\\d")
     assert "--gepa-budget: '[redacted] [redacted]' is not valid" in str(caught.value)
 
 
-def test_fork_is_refused_where_the_system_has_it_not(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-):
+def test_fork_is_refused_where_the_system_has_it_not(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     assert resolved(pytester, ini="gepa_isolation = fork").isolation == "fork"
     monkeypatch.delattr(socket, "SOCK_SEQPACKET")
     with pytest.raises(pytest.UsageError) as caught:
@@ -457,10 +447,7 @@ NO_KEY = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}
 
 def test_a_reflection_model_without_its_key_is_told_before_anything_is_paid_for(project: Project):
     message = usage_error(project.optimize(env=NO_KEY))
-    assert (
-        "'reflector' at https://api.openai.com/v1: no key for it; set GEPA_REFLECTION_API_KEY, or OPENAI"
-        in message
-    )
+    assert "'reflector' at https://api.openai.com/v1: no key for it; set GEPA_REFLECTION_API_KEY, or OPENAI" in message
     elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "k"}
     default = {"GEPA_REFLECTION_BASE_URL": "https://api.openai.com/v1"}
     message = usage_error(project.optimize(env={**elsewhere, **default}))
@@ -497,8 +484,7 @@ def test_a_malformed_marker(project: Project):
     message = usage_error(project.optimize("test_one.py"))
     assert message.startswith("ERROR: gepa: test_one.py::test_one: ")
     assert (
-        "@pytest.mark.gepa(trails=3): there is no such keyword; known are trials, threshold, split, weight"
-        in message
+        "@pytest.mark.gepa(trails=3): there is no such keyword; known are trials, threshold, split, weight" in message
     )
 
 
@@ -509,9 +495,7 @@ def test_a_prompt_that_is_not_utf_8(project: Project):
     assert "UTF-8" in message
 
 
-@pytest.mark.parametrize(
-    ("share", "mark"), [("0.99", ""), ("0", "pytestmark = pytest.mark.gepa(split='holdout')")]
-)
+@pytest.mark.parametrize(("share", "mark"), [("0.99", ""), ("0", "pytestmark = pytest.mark.gepa(split='holdout')")])
 def test_nothing_left_to_search_with(project: Project, share: str, mark: str):
     project.write({"test_one.py": f"import pytest\n\n{mark}\n\n\ndef test_one():\n    assert 0\n"})
     message = usage_error(project.optimize("test_one.py", f"--gepa-holdout={share}"))
@@ -601,9 +585,7 @@ def test_a_prompt_outside_of_the_rootdir_is_refused(nested: Project):
 def test_a_judges_prompt_is_left_out_unless_it_is_named(project: Project):
     project.write({"prompts/judge.md": "Say yes if the answer is kind.\n"})
     run = project.pytest(*PLAN)
-    run.matches(
-        "prompts              1", "left unchanged       prompts/judge.md: named like a judge's prompt"
-    )
+    run.matches("prompts              1", "left unchanged       prompts/judge.md: named like a judge's prompt")
     run = project.pytest(*PLAN, "--gepa-prompts=prompts", "--gepa-prompts=prompts/judge.md")
     run.matches("prompts              2")
 
@@ -612,10 +594,7 @@ def test_where_all_prompts_are_judges_one_has_to_be_named(project: Project):
     project.write({"judges/tone.md": "Say yes if the answer is kind.\n"})
     run = project.pytest(*PLAN, "--gepa-prompts=judges")
     assert run.code == pytest.ExitCode.USAGE_ERROR
-    assert (
-        "all prompts found are called judges, which are not improved unasked (judges/tone.md)"
-        in run.everything
-    )
+    assert "all prompts found are called judges, which are not improved unasked (judges/tone.md)" in run.everything
 
 
 def test_both_modes_at_once_only_plan(project: Project):

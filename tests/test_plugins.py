@@ -162,9 +162,7 @@ def test_the_example_that_does_not_wait_runs_all_that_is_left_at_once(project: P
 
 @pytest.mark.thorough
 def test_the_plugin_to_install_is_loaded_by_its_entry_point_and_heard(project: Project, tmp_path: Path):
-    (table,) = (
-        tomlkit.parse(text).unwrap() for text in re.findall(r"^```toml\n(.*?)^```$", DOCS, re.M | re.S)
-    )
+    (table,) = (tomlkit.parse(text).unwrap() for text in re.findall(r"^```toml\n(.*?)^```$", DOCS, re.M | re.S))
     about, module = table["project"], EXAMPLES[-1]
     ((name, target),) = about["entry-points"]["pytest11"].items()
     assert module.startswith(f"# {target}.py\n")
@@ -315,9 +313,7 @@ def test_no_hook_before_the_end_is_told_of_a_held_out_case(spied: Spied):
 @pytest.mark.thorough
 def test_a_plugin_alone_improves_the_prompt(project: Project):
     rules = "".join(f"- {rule(kind)}\n" for kind in KINDS[1:])
-    project.write(
-        {"conftest.py": f"def pytest_gepa_propose(component, text):\n    return {TODAY + rules!r}\n"}
-    )
+    project.write({"conftest.py": f"def pytest_gepa_propose(component, text):\n    return {TODAY + rules!r}\n"})
     run = project.pytest("--gepa-optimize", "--gepa-reflection-model=none", "--gepa-concurrency=1")
     assert run.result["verdict"] == "proven", run.everything
     assert run.reflections == []
@@ -340,9 +336,7 @@ def test_a_plugins_text_stands_before_the_guards(project: Project):
 
 @pytest.mark.thorough
 def test_what_a_plugin_rejects_is_not_taken(project: Project):
-    project.write(
-        {"conftest.py": 'def pytest_gepa_accept():\n    return "reject"\n\n\n' + SPY.partition("def ")[0]}
-    )
+    project.write({"conftest.py": 'def pytest_gepa_accept():\n    return "reject"\n\n\n' + SPY.partition("def ")[0]})
     run = project.optimize("--gepa-budget=60")
     assert run.result["verdict"] == "not proven", run.everything
     assert "rejected" in kinds_of(run)

@@ -97,10 +97,7 @@ def test_names_of_ours_stand_in_a_sentence_as_they_are() -> None:
     assert redact_between(sentence, ["frontier/123456abcdef.patch"], redact) == (
         "kept in frontier/123456abcdef.patch for customer [redacted]"
     )
-    assert (
-        redact_between(sentence, [], redact)
-        == "kept in frontier/[redacted]abcdef.patch for customer [redacted]"
-    )
+    assert redact_between(sentence, [], redact) == "kept in frontier/[redacted]abcdef.patch for customer [redacted]"
 
 
 SAID = "Account 123456."
@@ -127,9 +124,7 @@ RECORDS = {
     },
     "reply": {
         "type": "Reflected",
-        "event": Reflected(
-            "888888-1", {"prompts/555555.md": SAID}, SAID, {"prompts/555555.md": SAID}, (SAID,)
-        ),
+        "event": Reflected("888888-1", {"prompts/555555.md": SAID}, SAID, {"prompts/555555.md": SAID}, (SAID,)),
     },
     "reflect": {"proposal": "888888-1", "components": ("prompts/555555.md",), "failing": (CASE.id,)},
     "proposal": {
@@ -225,10 +220,6 @@ def test_so_is_what_failed_at_its_end() -> None:
     steps.take(lambda: fail(OSError(f"no\nspace for {TOKEN}, <private>\nACME\n</private>")))
 
     with pytest.raises(ValueError, match="the first"):
-        end_steps(
-            steps, stream, Redactor({"BILLING_TOKEN": TOKEN}, [r"(?s)<private>\n.*?\n</private>"]).redact
-        )
+        end_steps(steps, stream, Redactor({"BILLING_TOKEN": TOKEN}, [r"(?s)<private>\n.*?\n</private>"]).redact)
 
-    assert stream.getvalue() == (
-        "gepa: also failed at the end: OSError: no space for [redacted], [redacted]\n"
-    )
+    assert stream.getvalue() == ("gepa: also failed at the end: OSError: no space for [redacted], [redacted]\n")

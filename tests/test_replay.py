@@ -359,9 +359,7 @@ def test_without_a_recording_nothing_is_begun(project: Project) -> None:
         ("answers/search-0.jsonl", '{"key": "k"}\n', "search-0.jsonl, line 1: no answer"),
     ],
 )
-def test_a_recording_that_is_none_is_refused_with_the_place(
-    clone: Project, name: str, content: str, said: str
-) -> None:
+def test_a_recording_that_is_none_is_refused_with_the_place(clone: Project, name: str, content: str, said: str) -> None:
     (clone.root / "gepa_recording" / name).write_text(content)
     run = replay(clone)
     assert run.code == 4
@@ -372,9 +370,7 @@ def test_a_recording_that_is_none_is_refused_with_the_place(
 @pytest.mark.thorough
 def test_other_settings_than_those_of_the_recorded_run_are_told(clone: Project) -> None:
     run = replay(clone, "--gepa-seed=5", "--gepa-reflection-model=other")
-    run.matches(
-        "gepa: the recorded run had other settings: seed was 0, is 5; reflection-model was reflector, is other"
-    )
+    run.matches("gepa: the recorded run had other settings: seed was 0, is 5; reflection-model was reflector, is other")
 
 
 @pytest.mark.thorough

@@ -48,9 +48,7 @@ USUAL = ("--gepa-reflection-model=reflector", "--gepa-concurrency=1")
 def requests(*runs: Run) -> Counter[str]:
     """How often each request was made, of the task model and of the reflection model."""
     return Counter(
-        json.dumps(request, sort_keys=True)
-        for run in runs
-        for request in (*run.task_requests, *run.reflections)
+        json.dumps(request, sort_keys=True) for run in runs for request in (*run.task_requests, *run.reflections)
     )
 
 
@@ -138,9 +136,7 @@ def test_it_is_gone_on_with_to_the_end_that_it_would_have_come_to(story: Story) 
     assert story.second.directory != story.first.directory
 
 
-def test_its_recording_has_the_name_of_its_own_directory(
-    story: Story, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_its_recording_has_the_name_of_its_own_directory(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
     name = story.second.directory.name
     root = story.project.root
     assert main(["record", name, "--rootdir", str(root)]) == 0
@@ -347,9 +343,7 @@ def test_one_that_was_gone_on_with_and_cut_off_again_is_gone_on_with(project: Pr
         (["-k", "fruit"], "9 cases are not as they were when the run began: *(is gone)"),
     ],
 )
-def test_what_would_have_it_go_another_way_is_refused(
-    interrupted: Project, args: list[str], said: str
-) -> None:
+def test_what_would_have_it_go_another_way_is_refused(interrupted: Project, args: list[str], said: str) -> None:
     run = interrupted.pytest("--gepa-resume", *args)
     assert run.code == 4
     assert no_request(run)
@@ -657,9 +651,7 @@ def test_a_clock_that_was_set_back_between_two_runs_hides_neither(tmp_path: Path
 def test_runs_of_which_each_went_on_with_the_other_are_read_once_each(tmp_path: Path, name: str) -> None:
     """As where the first was deleted, and another one had its number then."""
     for number, other in ((1, 2), (2, 1)):
-        journal = begun(
-            tmp_path, f"2026-11-22-{number}", run="2026-11-22-1.aaaa", resumes=f"2026-11-22-{other}"
-        )
+        journal = begun(tmp_path, f"2026-11-22-{number}", run="2026-11-22-1.aaaa", resumes=f"2026-11-22-{other}")
         rollout(journal, str(number), charged=True)
         journal.close()
     assert find_earlier(tmp_path, name).paid == 2
@@ -714,9 +706,7 @@ def test_of_a_cost_that_is_not_known_the_known_part_counts_and_is_said_to_be_one
     journal.close()
     found = find_earlier(tmp_path)
     assert (found.usd, found.usd_is_least) == (6.5, True)
-    assert found.cost_note == (
-        "gepa: only $6.50 of what it has cost is known; --gepa-max-cost cannot count the rest"
-    )
+    assert found.cost_note == ("gepa: only $6.50 of what it has cost is known; --gepa-max-cost cannot count the rest")
     with pytest.raises(ResumeError, match=r"has spent \$6.50 of \$2.00 already"):
         found.as_it_began(world_settings(mode="resume", rootdir=tmp_path, max_cost=2.0), _untyped)
 
@@ -752,9 +742,7 @@ def test_the_same_cases_and_prompts_will_do(tmp_path: Path) -> None:
 
 
 def test_a_prompt_that_has_changed_since_is_told(tmp_path: Path) -> None:
-    with pytest.raises(
-        ResumeError, match=rf"as 1 prompt is not as it was when .*: {PROMPT} \(has changed\); give"
-    ):
+    with pytest.raises(ResumeError, match=rf"as 1 prompt is not as it was when .*: {PROMPT} \(has changed\); give"):
         _check(earlier(tmp_path), text="Do it well.\n")
 
 

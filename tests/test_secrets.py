@@ -157,11 +157,7 @@ def spellings(secret: str) -> set[bytes]:
 
 
 def written(root: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in (root / ".gepa").rglob("*")
-        if path.is_file()
-    }
+    return {str(path.relative_to(root)): path.read_bytes() for path in (root / ".gepa").rglob("*") if path.is_file()}
 
 
 def test_no_secret_reaches_disk_screen_or_the_reflection_model(run: Run) -> None:

@@ -51,9 +51,7 @@ def test_a_token_from_elsewhere_is_in_no_file_and_a_replay_goes_on_without(proje
     app = APP.replace("{os.environ['OPENAI_API_KEY']}", "{token()}") + LOGIN
     project.write({"app.py": app, "conftest.py": CONFTEST})
     project.cases(cases_of(("fruit", "animal")))
-    login = {
-        "LOGIN": project.server.base_url.replace("127.0.0.1", "auth.corp").replace("/v1", "/oauth/token")
-    }
+    login = {"LOGIN": project.server.base_url.replace("127.0.0.1", "auth.corp").replace("/v1", "/oauth/token")}
 
     run = project.optimize("--gepa-trials=1", env=login)
     assert run.code == 0, run.everything

@@ -79,9 +79,7 @@ def test_a_check_of_a_prompt_that_nobody_opens_does_not_say_that_nothing_is_wors
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", ["test_lint.py", "test_zlint.py"])
-def test_a_test_that_opens_the_files_does_not_read_them_for_the_application(
-    installed: Project, name: str
-) -> None:
+def test_a_test_that_opens_the_files_does_not_read_them_for_the_application(installed: Project, name: str) -> None:
     installed.write({name: LINT})
 
     run = installed.optimize()
@@ -144,9 +142,7 @@ def test_an_audit_of_a_prompt_that_nobody_opens_ends_as_well(installed: Project)
 @pytest.mark.thorough
 def test_an_editable_install_is_improved(installed: Project) -> None:
     installed.write(
-        {
-            "pytest.ini": "[pytest]\npythonpath = src\ngepa_shrink = off\ngepa_prompts = src/shop/prompts/*.md\n"
-        }
+        {"pytest.ini": "[pytest]\npythonpath = src\ngepa_shrink = off\ngepa_prompts = src/shop/prompts/*.md\n"}
     )
 
     run = installed.optimize()

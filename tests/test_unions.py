@@ -34,9 +34,7 @@ def test_two_that_rewrote_the_same_line_are_united_by_the_model(project: Project
     assert questions
     pairs = {frozenset((one["parent"], one["other"])) for one in questions}
     assert len(pairs) == len(questions)
-    united = {
-        one["candidate"]["proposal"]: one for one in run.records("evaluate") if one["purpose"] == "merge"
-    }
+    united = {one["candidate"]["proposal"]: one for one in run.records("evaluate") if one["purpose"] == "merge"}
     first = united[questions[0]["proposal"]]
     assert set(first["candidate"]["parents"]) == {questions[0]["parent"], questions[0]["other"]}
     assert sum(rule(kind) in first["candidate"]["texts"][PROMPT] for kind in KINDS) == 3

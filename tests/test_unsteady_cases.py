@@ -31,9 +31,7 @@ def tells(run: Run) -> None:
 
 
 @pytest.mark.parametrize("rows", [pytest.param(SAMPLE, marks=pytest.mark.thorough), SET])
-def test_an_optimization_of_a_suite_that_is_drawn_anew_ends_with_its_baseline(
-    project: Project, rows: str
-) -> None:
+def test_an_optimization_of_a_suite_that_is_drawn_anew_ends_with_its_baseline(project: Project, rows: str) -> None:
     project.write({"test_route.py": TESTS.format(rows=rows)})
 
     tells(project.optimize())

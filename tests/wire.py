@@ -61,8 +61,7 @@ def _choice(request: Body, index: int, message: Body) -> Body:
 
 def _logprobs(tokens: list[str]) -> Body:
     entries = [
-        {"token": token, "logprob": LOGPROB, "bytes": list(token.encode()), "top_logprobs": []}
-        for token in tokens
+        {"token": token, "logprob": LOGPROB, "bytes": list(token.encode()), "top_logprobs": []} for token in tokens
     ]
     return {"content": entries, "refusal": None}
 
@@ -96,9 +95,7 @@ def _choice_deltas(choice: Body) -> Iterator[Body]:
             yield piece({name: word}, logprobs=_logprobs([word]) if has_logprobs else None)
     for index, call in enumerate(message.get("tool_calls") or ()):
         arguments = call["function"]["arguments"]
-        yield piece(
-            {"tool_calls": [{**call, "index": index, "function": {**call["function"], "arguments": ""}}]}
-        )
+        yield piece({"tool_calls": [{**call, "index": index, "function": {**call["function"], "arguments": ""}}]})
         for start in range(0, len(arguments), 8):
             part = {"arguments": arguments[start : start + 8]}
             yield piece({"tool_calls": [{"index": index, "function": part}]})

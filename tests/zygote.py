@@ -123,9 +123,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             before = set(sys.modules)
             _import([name])
             new = [
-                one
-                for one in sys.modules
-                if one not in before and one.partition(".")[0] not in sys.stdlib_module_names
+                one for one in sys.modules if one not in before and one.partition(".")[0] not in sys.stdlib_module_names
             ]
             group = {one: sys.modules[one] for one in new}
             self._groups |= dict.fromkeys(new, group)
@@ -138,9 +136,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         spec = self._specs.get(name)
         if spec is None:
             return None
-        return ModuleSpec(
-            name, self, origin=spec.origin, is_package=spec.submodule_search_locations is not None
-        )
+        return ModuleSpec(name, self, origin=spec.origin, is_package=spec.submodule_search_locations is not None)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """See `importlib.abc.Loader`."""
@@ -161,9 +157,7 @@ def _reap(options: int) -> None:
             pass
 
 
-def _run_watched(
-    control: socket.socket, request: Mapping[str, object], out: int, err: int, status: int
-) -> None:
+def _run_watched(control: socket.socket, request: Mapping[str, object], out: int, err: int, status: int) -> None:
     """Fork the session and tell how it ends; the session leaves by raising when pytest has ended."""
     pid = os.fork()
     if pid:

@@ -41,9 +41,7 @@ ANSWER = {
     "object": "chat.completion",
     "created": 1,
     "model": "m",
-    "choices": [
-        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Paris. " * 20}}
-    ],
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Paris. " * 20}}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6},
 }
 
@@ -67,9 +65,7 @@ def serve(listener: socket.socket) -> None:
             while received := peer.recv(65536):
                 data += received
                 begin, _, body = data.partition(b"\r\n\r\n")
-                lengths = [
-                    line for line in begin.lower().split(b"\r\n") if line.startswith(b"content-length")
-                ]
+                lengths = [line for line in begin.lower().split(b"\r\n") if line.startswith(b"content-length")]
                 if lengths and len(body) >= int(lengths[0].split(b":")[1]):
                     peer.sendall(stream if b'"stream"' in body else head + whole)
                     data = b""
@@ -262,8 +258,7 @@ def main() -> None:
                 found * 1e3,
             ]
             text = " | ".join(
-                f"{value:.1f} us" if 2 <= index <= 3 else f"{value:.2f} ms"
-                for index, value in enumerate(cells)
+                f"{value:.1f} us" if 2 <= index <= 3 else f"{value:.2f} ms" for index, value in enumerate(cells)
             )
             print(f"| {title} | {text} |", flush=True)
         switch.cache.close()

@@ -20,9 +20,7 @@ def record(rates: list[Rates], size: int, seed: int) -> list[Trials]:
     """A baseline: so many trials of every case."""
     draw = random.Random(f"then {seed}").random
     return [
-        Trials(
-            str(number), base=tuple(float(draw() < before) for _ in range(size)), cap=CAP, is_recorded=True
-        )
+        Trials(str(number), base=tuple(float(draw() < before) for _ in range(size)), cap=CAP, is_recorded=True)
         for number, (before, _) in enumerate(rates)
     ]
 

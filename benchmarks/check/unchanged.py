@@ -44,10 +44,7 @@ def main() -> None:
             path.write_text(text, encoding="utf-8")
         for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "all")):
             subprocess.run([*GIT, *words], cwd=directory, check=True)
-        pairs = [
-            (seconds(directory, "--collect-only", "-q"), seconds(directory, "--gepa-check"))
-            for _ in range(times)
-        ]
+        pairs = [(seconds(directory, "--collect-only", "-q"), seconds(directory, "--gepa-check")) for _ in range(times)]
     collected, checked = (statistics.median(side) for side in zip(*pairs, strict=True))
     print(f"pytest --collect-only -q   {collected:.2f} s")
     print(f"pytest --gepa-check        {checked:.2f} s, {checked - collected:.2f} s more")

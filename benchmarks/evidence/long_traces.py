@@ -146,9 +146,7 @@ def child(channel: Channel, name: str) -> None:
             exchange.answered(200, "application/json", json.dumps(reply).encode())
         recorded = recorder.end()
     with clock.stage("redact"):
-        failure = ASSERTION.format(
-            "\n".join(f"E       {line}" for line in text(characters, "failure").split(". "))
-        )
+        failure = ASSERTION.format("\n".join(f"E       {line}" for line in text(characters, "failure").split(". ")))
         trajectory = trajectory_of(recorded.calls, (), output, failure, redactor)
     with clock.stage("attribute"):
         uses = components_used({"prompts/agent.md": PROMPT}, recorded.calls)
@@ -238,9 +236,7 @@ def run_many(name: str, children: int, rounds: int) -> None:
                         selector.unregister(key.fileobj)
                         os.waitpid(waiting.pop(key.fileobj), 0)  # type: ignore[call-overload]
     took = time.perf_counter() - started
-    print(
-        f"{len(kept)} rollouts of {name!r}, {children} at once: {took:.1f} s, parent {peak() - before:.0f} MB"
-    )
+    print(f"{len(kept)} rollouts of {name!r}, {children} at once: {took:.1f} s, parent {peak() - before:.0f} MB")
 
 
 def main() -> None:

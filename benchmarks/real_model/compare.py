@@ -49,21 +49,15 @@ Cell = tuple[str, str, str, int]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="JSON lines, one a run; appended to")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--reflectors", nargs="+", choices=("0.5b", "1.5b"), default=["0.5b"])
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 on")
     parser.add_argument("--rollouts", type=int, help="budget of `ours`; its own default if left out")
-    parser.add_argument(
-        "--minutes", type=float, default=20, help="of wall time for the search of one run; 0: no bound"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="runs at once: more tokens a second in all, fewer in each"
-    )
+    parser.add_argument("--minutes", type=float, default=20, help="of wall time for the search of one run; 0: no bound")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once: more tokens a second in all, fewer in each")
     parser.add_argument("--work", type=Path, help="where projects and logs are kept; default: FILE.work")
     parser.add_argument("--table", action="store_true", help="print what the file holds, run nothing")
     parser.add_argument("--cell", nargs=5, help=argparse.SUPPRESS)
@@ -132,9 +126,7 @@ def run_apart(cell: Cell, limit: int, args: argparse.Namespace) -> dict[str, Any
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         RUNNING.add(process)
         try:
-            said, _ = process.communicate(
-                timeout=OVERTIME * args.minutes * 60 + 120 if args.minutes else None
-            )
+            said, _ = process.communicate(timeout=OVERTIME * args.minutes * 60 + 120 if args.minutes else None)
             note = f"ended with {process.returncode}: see {work}/log"
         except subprocess.TimeoutExpired:
             note = "ended by force: over time"

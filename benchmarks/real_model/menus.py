@@ -136,9 +136,7 @@ def ask(
     chosen = random.Random(seed).sample(failing, min(size, len(failing)))
     if tells_expected:
         pairs = [guard.pair(one.case.id) for one in chosen]
-        chosen = [
-            replace(one, expected=pair[1]) if pair else one for one, pair in zip(chosen, pairs, strict=True)
-        ]
+        chosen = [replace(one, expected=pair[1]) if pair else one for one, pair in zip(chosen, pairs, strict=True)]
     return propose(
         COMPONENT,
         SEED,
@@ -158,9 +156,7 @@ def measure(desk: Desk, model: ReflectionModel, args: argparse.Namespace, start:
     tally, guard = Tally(), desk.guard()
     choice = MenuChoice(start)  # type: ignore[arg-type]
     for number in range(args.number):
-        proposal = ask(
-            desk, model, guard, choice, number, args.minibatch, tells_expected=not args.without_expected
-        )
+        proposal = ask(desk, model, guard, choice, number, args.minibatch, tells_expected=not args.without_expected)
         tally.asked += 1
         tally.kinds[choice.current] += 1
         tally.refused.update(map(kind_of, proposal.rejections))
@@ -174,9 +170,7 @@ def measure(desk: Desk, model: ReflectionModel, args: argparse.Namespace, start:
                 [case for case in desk.cases if desk.run(SEED, case).rollout.score != 1], args.minibatch
             )
             gained = any(
-                desk.run(proposal.text, case).rollout.score == 1
-                for case in failing
-                if _counts(case, proposal)
+                desk.run(proposal.text, case).rollout.score == 1 for case in failing if _counts(case, proposal)
             )
             tally.improving += gained
             outcome = "gain" if gained else "no gain"
@@ -195,9 +189,7 @@ def _counts(case: Case, proposal: ProposedEdit) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base-url", required=True)
     parser.add_argument("--model", default="local")
     parser.add_argument("--number", type=int, default=20)
@@ -210,9 +202,7 @@ def main() -> None:
     desk = Desk(client, args.model)
     model = ReflectionModel(ReflectionEndpoint(args.model, args.base_url, "none"))
     passing = sum(desk.run(SEED, case).rollout.score == 1 for case in desk.cases)
-    print(
-        f"{args.model}, seed prompt {SEED.strip()!r}: {passing} of {len(desk.cases)} cases pass", flush=True
-    )
+    print(f"{args.model}, seed prompt {SEED.strip()!r}: {passing} of {len(desk.cases)} cases pass", flush=True)
     for start in args.menus:
         name = "full" if start == "full" else "shrunken" if start == "rule" else start
         print(measure(desk, model, args, start).line(name), flush=True)

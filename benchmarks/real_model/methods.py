@@ -123,9 +123,7 @@ def run_mipro(task: Task, reflector: str, seed: int, limits: Limits) -> Found:
     )
     adapter = _plain_adapter(task, limits)
     program = _program(dspy, task.prompt, adapter)
-    examples = [
-        dspy.Example(text=case.text, answer=case.label, case=case).with_inputs("text") for case in task.search
-    ]
+    examples = [dspy.Example(text=case.text, answer=case.label, case=case).with_inputs("text") for case in task.search]
     random.Random(seed).shuffle(examples)
     optimizer = dspy.MIPROv2(
         metric=lambda example, prediction, trace=None: task.judge(example.case, prediction.answer).score == 1,

@@ -52,9 +52,7 @@ def show(records: Sequence[Record]) -> None:
     show_at_equal_rollouts(records, ours)
     for record in records:
         if record.get("note"):
-            print(
-                f"- {record['task']} {record['reflector']} {record['method']} {record['seed']}: {record['note']}"
-            )
+            print(f"- {record['task']} {record['reflector']} {record['method']} {record['seed']}: {record['note']}")
 
 
 def show_at_equal_rollouts(records: Sequence[Record], ours: Mapping[Seed, Record]) -> None:
@@ -70,9 +68,7 @@ def show_at_equal_rollouts(records: Sequence[Record], ours: Mapping[Seed, Record
             continue
         rollouts, cases = searched(one), one["cases"]["search"]
         name = f"{one['task']} | {one['reflector']} | {one['method']} | {one['seed']}"
-        print(
-            f"| {name} | {rollouts} | {one['after']['search'] / cases:.2f} | {score_at(beside, rollouts):.2f} |"
-        )
+        print(f"| {name} | {rollouts} | {one['after']['search'] / cases:.2f} | {score_at(beside, rollouts):.2f} |")
 
 
 def searched(record: Record) -> int:

@@ -31,9 +31,7 @@ def make_project(task: str, is_score_only: bool, directory: Path) -> Path:
     project = directory / "project"
     if project.exists():
         shutil.rmtree(project)
-    shutil.copytree(
-        HERE / task, project, ignore=shutil.ignore_patterns("__pycache__", ".gepa", ".pytest_cache")
-    )
+    shutil.copytree(HERE / task, project, ignore=shutil.ignore_patterns("__pycache__", ".gepa", ".pytest_cache"))
     if is_score_only:
         (project / "tests").rename(project / "checked_by")
         (project / "tests").mkdir()
@@ -68,9 +66,7 @@ def run_plugin(project: Path, reflector: str, options: Options) -> dict[str, Any
         done = subprocess.run(command, cwd=project, env=environ, stdout=log, stderr=subprocess.STDOUT)
     results = sorted(project.glob(".gepa/runs/*/result.json"))
     if not results:
-        raise RuntimeError(
-            f"pytest ended with {done.returncode} and no result: see {project.parent}/pytest.log"
-        )
+        raise RuntimeError(f"pytest ended with {done.returncode} and no result: see {project.parent}/pytest.log")
     result = json.loads(results[0].read_text(encoding="utf-8"))
     if result["patch"]:
         subprocess.run(["git", "apply", result["patch"]], cwd=project, check=True)

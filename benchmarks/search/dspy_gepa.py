@@ -54,9 +54,7 @@ class Engine:
 class Bare(dspy.ChatAdapter):
     """Sends the instructions and the input without DSPy's frame; the whole answer is the output."""
 
-    def __call__(
-        self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any
-    ) -> list[dict[str, Any]]:
+    def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         messages = [
             {"role": "system", "content": signature.instructions},
             {"role": "user", "content": inputs["request"]},

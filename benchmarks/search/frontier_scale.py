@@ -123,8 +123,7 @@ def answer(
     mine = passed[candidate.id]
     results = {name: good if name in mine else bad[hash_of(name) % len(bad)] for name in task.cases}
     changed = {
-        name: CaseResult(one.score, one.uses, one.likeness, one.charged, candidate.id)
-        for name, one in results.items()
+        name: CaseResult(one.score, one.uses, one.likeness, one.charged, candidate.id) for name, one in results.items()
     }
     return Evaluated(candidate.id, changed)
 

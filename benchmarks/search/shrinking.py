@@ -24,9 +24,7 @@ from pytest_gepa.evolve.shrink import Shrink
 class Totals:
     """Of all seeds of a world: changes by state, runs in which every change was measured, rollouts of each."""
 
-    states: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("needed", "dropped", "not measured"), 0)
-    )
+    states: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("needed", "dropped", "not measured"), 0))
     whole: int = 0
     spent: list[int] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
@@ -64,12 +62,8 @@ class Totals:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--simbench", type=Path, required=True, help="directory that holds the package simbench"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simbench", type=Path, required=True, help="directory that holds the package simbench")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--sets", default="W1,W2,W3", help="names of worlds")
     parser.add_argument("--key", default="", help="parameters of the simulated models")

@@ -30,9 +30,7 @@ Job: TypeAlias = tuple[str, str, str, int]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simbench", type=Path, required=True, help="directory that holds simbench")
     parser.add_argument("--out", type=Path, default=Path("side_by_side.jsonl"))
     parser.add_argument("--seeds", type=int, default=20)

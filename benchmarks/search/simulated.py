@@ -199,9 +199,7 @@ def exhibit(rollout: Any) -> Exhibit:
     case = Case(rollout.case.id, f"tests/test_desk.py::test_ticket[{rollout.case.id}]")
     outcome = Outcome.passed if rollout.passed else Outcome.failed
     trajectory = Trajectory(calls, failure=rollout.feedback)
-    return Exhibit(
-        case, Rollout("", case.id, "search/0", outcome, rollout.score, trajectory, rollout.feedback)
-    )
+    return Exhibit(case, Rollout("", case.id, "search/0", outcome, rollout.score, trajectory, rollout.feedback))
 
 
 def plain_request(task: Reflect, component: str, rollouts: Mapping[str, Any]) -> str:
@@ -240,9 +238,7 @@ def summary(world: str, key: str, runs: Sequence[Run]) -> str:
     from simbench.bench import auc, final_reach
 
     limit = runs[0].limit
-    reach90, reach100 = (
-        [final_reach(run.curve, level, limit) or float("inf") for run in runs] for level in (0.9, 1.0)
-    )
+    reach90, reach100 = ([final_reach(run.curve, level, limit) or float("inf") for run in runs] for level in (0.9, 1.0))
     area = statistics.fmean(auc(run.curve, limit // 2) for run in runs)
     reached = sum(reach < float("inf") for reach in reach100)
     slow = sorted(reach90)[max(0, -(-9 * len(runs) // 10) - 1)]
@@ -256,9 +252,7 @@ def summary(world: str, key: str, runs: Sequence[Run]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "--simbench", type=Path, required=True, help="directory that holds the package simbench"
-    )
+    parser.add_argument("--simbench", type=Path, required=True, help="directory that holds the package simbench")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--sets", default="standard", help=f"of {', '.join(SETS)}, or names of worlds")
     parser.add_argument("--key", default="", help="parameters of the models, for worlds given by name")

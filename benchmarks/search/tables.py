@@ -74,8 +74,7 @@ def lead(ours: Rows, theirs: Rows) -> tuple[float, float, float]:
     mine, other = [area(row) for row in ours], [area(row) for row in theirs]
     draw = random.Random(0)
     differences = sorted(
-        fmean(draw.choices(mine, k=len(mine))) - fmean(draw.choices(other, k=len(other)))
-        for _ in range(10_000)
+        fmean(draw.choices(mine, k=len(mine))) - fmean(draw.choices(other, k=len(other))) for _ in range(10_000)
     )
     return fmean(mine) - fmean(other), differences[250], differences[9749]
 
@@ -141,9 +140,7 @@ def read(path: str) -> dict[str, Cell]:
     with open(path, encoding="utf-8") as file:
         for row in map(json.loads, file):
             cells[row["world"] + KEYS.get(row["key"], f", `{row['key']}`")][row["method"]].append(row)
-    order = sorted(
-        cells, key=lambda name: ("v" in name.split(",")[0], "," in name, name.partition(",")[2], name)
-    )
+    order = sorted(cells, key=lambda name: ("v" in name.split(",")[0], "," in name, name.partition(",")[2], name))
     found: dict[str, Cell] = {}
     for name in order:
         cell: dict[str, Rows] = dict(cells[name])
@@ -170,9 +167,7 @@ def main() -> None:
     print("Requests for an edit: median (tokens, in and out)\n")
     print(table(cells, COLUMNS, requests) + "\n")
     print(standing(cells) + "\n")
-    settings = list(
-        dict.fromkeys(name for cell in cells.values() for name in cell if name.startswith("gepa"))
-    )
+    settings = list(dict.fromkeys(name for cell in cells.values() for name in cell if name.startswith("gepa")))
     settings.remove(BEST)
     print("Settings of the reference, rollouts to 90 %\n")
     print(table(cells, settings, to_level(0.9)))

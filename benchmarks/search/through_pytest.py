@@ -20,9 +20,7 @@ from statistics import median
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simbench", type=Path, required=True)
     parser.add_argument("--worlds", nargs="+", default=["W1", "W2", "W3"])
     parser.add_argument("--seeds", type=int, default=10)
@@ -44,9 +42,7 @@ def main() -> None:
             show(world, rows)
 
 
-def run(
-    simbench: Path, directory: Path, base: str, world: str, seed: int, options: str, key: str
-) -> dict[str, object]:
+def run(simbench: Path, directory: Path, base: str, world: str, seed: int, options: str, key: str) -> dict[str, object]:
     """One optimization in a fresh copy of the world's project; what the server saw, and the verdict."""
     project = directory / f"{world}-{seed}"
     shutil.copytree(directory / world, project)
@@ -83,9 +79,7 @@ def show(world: str, rows: list[dict[str, object]]) -> None:
     for key in ("reach90", "reach100"):
         reached = [int(str(row[key])) for row in rows if row[key] is not None]
         spread = f"{min(reached)}-{max(reached)}" if reached else "-"
-        cells.append(
-            f"{key}: median {median(reached) if reached else '-'} ({spread}), {len(reached)}/{len(rows)} runs"
-        )
+        cells.append(f"{key}: median {median(reached) if reached else '-'} ({spread}), {len(reached)}/{len(rows)} runs")
     cells.append(f"proven {sum(row['verdict'] == 'proven' for row in rows)}/{len(rows)}")
     cells.append(f"seconds: median {median(float(str(row['seconds'])) for row in rows):.0f}")
     print(" | ".join(cells), flush=True)

@@ -22,9 +22,7 @@ COLOURS = {20: BLUE, 50: ORANGE}
 MOST_GAIN = 0.4
 CHART = Chart(
     heading="Simulated suites: share of runs that say proven better",
-    notes=[
-        "of the runs whose winner has the gain; under today's prompt a flaky case passes half of the time"
-    ],
+    notes=["of the runs whose winner has the gain; under today's prompt a flaky case passes half of the time"],
     across="true gain of the winner, points",
     most=MOST_GAIN,
     ticks={0.0: "0", 0.1: "+10", 0.2: "+20", 0.3: "+30", 0.4: "+40"},

@@ -196,9 +196,7 @@ def _results(world: World, task: Evaluate) -> dict[str, CaseResult]:
 def _result(world: World, task: Evaluate, name: str) -> CaseResult:
     score = world.score(task.candidate.texts[PROMPT], name)
     passed = score >= PASSES
-    return CaseResult(
-        score, (PROMPT,), "" if passed else "the answer is wrong", True, task.candidate.id, passed
-    )
+    return CaseResult(score, (PROMPT,), "" if passed else "the answer is wrong", True, task.candidate.id, passed)
 
 
 def _reflected(world: World, task: Reflect, number: int) -> Reflected:
@@ -218,8 +216,7 @@ def _is_unlike(
 ) -> bool:
     """As the product decides it after the first trial: did a case's sides differ where in the search they did not?"""
     return any(
-        abs(_score(winner[name]) - _score(seed[name])) != abs(after[name][0] - before[name][0])
-        for name in before
+        abs(_score(winner[name]) - _score(seed[name])) != abs(after[name][0] - before[name][0]) for name in before
     )
 
 

@@ -31,12 +31,7 @@ from flaky_world import Cell, GradedCell, is_proven, run_product
 from pytest_gepa.verdict.interval import wilson
 
 NULL = [Cell(cases, flaky) for cases in (10, 20, 50) for flaky in (0.1, 0.2, 1.0)]
-POWER = [
-    Cell(cases, flaky, gain)
-    for cases in (20, 50)
-    for flaky in (0.2, 1.0)
-    for gain in (0.08, 0.15, 0.25, 0.33)
-]
+POWER = [Cell(cases, flaky, gain) for cases in (20, 50) for flaky in (0.2, 1.0) for gain in (0.08, 0.15, 0.25, 0.33)]
 GRADED = [GradedCell(cases, 1.0, gain) for gain in (0.0, 0.08, 0.15) for cases in (10, 20, 50)]
 NULL_COLUMNS = (
     "suite",
@@ -204,9 +199,7 @@ def _graded_cells(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=5000, help="of each null cell")
     parser.add_argument("--power-runs", type=int, default=1000, help="of each power cell")

@@ -27,9 +27,7 @@ CELLS = ((10, 5, 1.0), (20, 3, 1.0), (12, 5, 0.5), (50, 1, 1.0))
 """Documents, cases that look at the answer to each, and how much of a case is decided by that answer."""
 
 
-def side(
-    documents: int, cases: int, part: float, name: str, source: random.Random
-) -> dict[tuple[str, int], Rollout]:
+def side(documents: int, cases: int, part: float, name: str, source: random.Random) -> dict[tuple[str, int], Rollout]:
     """The rollouts of one side: a case passes as the document's answer goes, or for the rest by a draw of its own."""
     runs = {}
     for trial in range(TRIALS):
@@ -41,9 +39,7 @@ def side(
                 passed = is_good if source.random() < part else source.random() < RATE
                 case = f"{document}/{number}"
                 outcome = Outcome.passed if passed else Outcome.failed
-                runs[case, trial] = Rollout(
-                    name, case, str(trial), outcome, float(passed), Trajectory((call,))
-                )
+                runs[case, trial] = Rollout(name, case, str(trial), outcome, float(passed), Trajectory((call,)))
     return runs
 
 
@@ -72,9 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=4000)
     runs = parser.parse_args().runs
-    print(
-        "| suite | runs | proven or worse, each case for itself | proven | proven or worse, by groups | proven |"
-    )
+    print("| suite | runs | proven or worse, each case for itself | proven | proven or worse, by groups | proven |")
     print("|---|---|---|---|---|---|")
     for cell in CELLS:
         found = [tuple(verdicts(cell, seed)) for seed in range(runs)]

@@ -144,9 +144,7 @@ def run(cases: int, flaky: float, seed: int, options: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--cases", type=int, default=20)
@@ -162,9 +160,7 @@ def main() -> None:
     proven = sum(row["verdict"] == "proven" for row in rows)
     confirmed = sum(row["trials"] > 0 for row in rows)
     print(f"{len(rows)} runs: {confirmed} had a winner to confirm, {proven} said proven better")
-    print(
-        f"mean of the confirmed effect, 0 without a winner: {100 * fmean(row['effect'] for row in rows):+.2f} points"
-    )
+    print(f"mean of the confirmed effect, 0 without a winner: {100 * fmean(row['effect'] for row in rows):+.2f} points")
     rollouts, seconds = (fmean(row[name] for row in rows) for name in ("rollouts", "seconds"))
     print(f"mean rollouts {rollouts:.0f}, seconds {seconds:.0f}")
 

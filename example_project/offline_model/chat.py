@@ -26,9 +26,7 @@ def complete(request: Json) -> Json:
     """Answer a chat-completions request. The same request gets the same answer. Raises `RequestError`."""
     model = request.get("model")
     if model not in MODELS:
-        raise RequestError(
-            404, f"The model {model!r} does not exist; the offline models are {', '.join(MODELS)}."
-        )
+        raise RequestError(404, f"The model {model!r} does not exist; the offline models are {', '.join(MODELS)}.")
     if request.get("stream"):
         raise RequestError(400, "The offline models do not stream.")
     messages = _messages(request)

@@ -15,23 +15,18 @@ CONVENTIONS = (
             'Outlook statements (the company expects, forecasts, targets) are "guidance"; "actual" is for'
             " periods already reported.",
         ),
-        gap=(
-            "The sentence looks ahead (expects, forecasts), and the prompt does not say when a figure is"
-            " guidance."
-        ),
+        gap=("The sentence looks ahead (expects, forecasts), and the prompt does not say when a figure is guidance."),
     ),
     Convention(
         "preliminary",
         "classify",
         says=(r"preliminary", r"ahead of|before the|\bflash\b|provisional"),
         wordings=(
-            "Figures that come out ahead of the full results (flash, provisional or preliminary) are"
-            ' "preliminary".',
+            'Figures that come out ahead of the full results (flash, provisional or preliminary) are "preliminary".',
             'Use "preliminary" for flash and provisional figures, published before the full results.',
         ),
         gap=(
-            "These are first figures, ahead of the full results; the prompt does not say when to call them"
-            " preliminary."
+            "These are first figures, ahead of the full results; the prompt does not say when to call them preliminary."
         ),
     ),
     Convention(
@@ -39,13 +34,10 @@ CONVENTIONS = (
         "classify",
         says=(r"pro.?forma", r"as if|would have|had (?:taken place|been)|combined|hypothetical"),
         wordings=(
-            'Figures drawn up as if a transaction had taken place earlier are "pro forma", also for a past'
-            " period.",
+            'Figures drawn up as if a transaction had taken place earlier are "pro forma", also for a past period.',
             'Use "pro forma" for figures that show what would have been, for instance after an acquisition.',
         ),
-        gap=(
-            "The figure shows what would have been after a transaction; the prompt does not define pro forma."
-        ),
+        gap=("The figure shows what would have been after a transaction; the prompt does not define pro forma."),
     ),
     Convention(
         "entity",
@@ -62,10 +54,7 @@ CONVENTIONS = (
             "The entity of a consolidated figure is the parent company. Where a subsidiary reports for"
             " itself alone (own, separate or stand-alone accounts), it is the subsidiary.",
         ),
-        gap=(
-            "Two related companies are named, and the prompt does not say under which of them a figure is"
-            " booked."
-        ),
+        gap=("Two related companies are named, and the prompt does not say under which of them a figure is booked."),
         overdone="These are a subsidiary's own accounts, yet the figure was booked under its parent.",
     ),
     Convention(
@@ -73,8 +62,7 @@ CONVENTIONS = (
         "extract",
         says=(r"latest|most recent|newest", r"column|table|side by side"),
         wordings=(
-            "Where a table shows several periods, take the column of the most recent one, on whichever"
-            " side it stands.",
+            "Where a table shows several periods, take the column of the most recent one, on whichever side it stands.",
             "Read the column headings of a table: the figure is that of the latest period, which is not"
             " always in the first column.",
         ),
@@ -107,8 +95,7 @@ CONVENTIONS = (
         says=(r"adjusted|underlying|non-gaap", r"statutory|reported|ifrs|(?<!non-)gaap"),
         wordings=(
             "Take the statutory figure (IFRS or GAAP), not the adjusted, underlying or non-GAAP one.",
-            "Adjusted, underlying and non-GAAP measures are not spread: look for the statutory figure"
-            " beside them.",
+            "Adjusted, underlying and non-GAAP measures are not spread: look for the statutory figure beside them.",
         ),
         gap="The adjusted measure was copied although the statutory figure is in the text.",
     ),
@@ -127,10 +114,8 @@ CONVENTIONS = (
         "extract",
         says=(r"\bnotes?\b|footnote", r"column|reference|number", r"skip|ignore|\bnot\b|leave out|never"),
         wordings=(
-            'Numbers in a "Note" column refer to the notes to the accounts; they are not figures, so skip'
-            " them.",
-            "Ignore note references: the small number between the line item and the first column is not a"
-            " figure.",
+            'Numbers in a "Note" column refer to the notes to the accounts; they are not figures, so skip them.',
+            "Ignore note references: the small number between the line item and the first column is not a figure.",
         ),
         gap="The reference number of a note was copied as if it were the figure.",
     ),
@@ -150,13 +135,8 @@ CONVENTIONS = (
             "Parentheses mean a negative result or cash flow. Costs and capital expenditure are entered as"
             " positive amounts, also when they are printed in parentheses.",
         ),
-        gap=(
-            "The figure is printed in parentheses, and the prompt does not say that they mean a negative"
-            " amount."
-        ),
-        overdone=(
-            "A cost line is printed in parentheses and came out negative, but the sheet wants costs positive."
-        ),
+        gap=("The figure is printed in parentheses, and the prompt does not say that they mean a negative amount."),
+        overdone=("A cost line is printed in parentheses and came out negative, but the sheet wants costs positive."),
     ),
     Convention(
         "loss",
@@ -237,8 +217,7 @@ CONVENTIONS = (
         wordings=(
             "A bare $ means the dollar that the document names as its reporting currency (Canadian,"
             " Australian and so on), and the US dollar only where none is named.",
-            "Check the presentation currency before writing USD: the dollar sign also stands for other"
-            " dollars.",
+            "Check the presentation currency before writing USD: the dollar sign also stands for other dollars.",
         ),
         gap="The dollar sign was taken for US dollars, but the text says which dollar it reports in.",
     ),
@@ -251,10 +230,7 @@ CONVENTIONS = (
             "In figures such as 3.456,7 the comma is the decimal mark and the full stops separate thousands.",
             "Continental companies write a decimal comma and put full stops between thousands.",
         ),
-        gap=(
-            "The figure is in continental style (full stops between thousands), but was read in English"
-            " style."
-        ),
+        gap=("The figure is in continental style (full stops between thousands), but was read in English style."),
     ),
     Convention(
         "range",

@@ -32,13 +32,9 @@ from offline_model.figures import (
 from offline_model.periods import end_of_token, label, label_by_end, read_period
 from offline_model.reading import followed
 
-_TASK = re.compile(
-    r"Line item:[ \t]*(?P<item>.+?)\s*<excerpt>\s*(?P<excerpt>.*?)\s*</excerpt>(?P<rest>.*)", re.DOTALL
-)
+_TASK = re.compile(r"Line item:[ \t]*(?P<item>.+?)\s*<excerpt>\s*(?P<excerpt>.*?)\s*</excerpt>(?P<rest>.*)", re.DOTALL)
 _CONSOLIDATED = re.compile(r"\bconsolidated\b|\bgroup-wide\b", re.IGNORECASE)
-_ON_ITS_OWN = re.compile(
-    r"\bstand-?alone\b|\bown accounts\b|\bseparate financial statements\b", re.IGNORECASE
-)
+_ON_ITS_OWN = re.compile(r"\bstand-?alone\b|\bown accounts\b|\bseparate financial statements\b", re.IGNORECASE)
 _US_COMPANY = re.compile(r"\bForm (?:10-[KQ]|8-K)\b|\bNYSE\b|\bNasdaq\b|, Inc\.|\bCorp\.", re.IGNORECASE)
 _COST = re.compile(r"\bcosts?\b|expense|expenditure|purchase|depreciation", re.IGNORECASE)
 _PER_SHARE = re.compile(r"per share", re.IGNORECASE)
@@ -73,9 +69,7 @@ def _previous(rest: str) -> Answer:
 
 def _worded(system: str, fields: Answer) -> str:
     """The fields that the prompt asks for, as JSON if it asks for that."""
-    asked = {
-        name: value for name, value in fields.items() if re.search(rf"\b{name}\b", system, re.IGNORECASE)
-    }
+    asked = {name: value for name, value in fields.items() if re.search(rf"\b{name}\b", system, re.IGNORECASE)}
     if re.search(r"\bjson\b", system, re.IGNORECASE):
         return json.dumps(asked, ensure_ascii=False)
     return "\n".join(f"{name.capitalize()}: {value}" for name, value in asked.items())

@@ -15,9 +15,7 @@ COMPANY = re.compile(
     r"(?:plc|PLC|Limited|Ltd|Inc\.|Corp\.|Corporation|AG|SE|ASA|AS|AB|S\.A\.|SpA|N\.V\.|Oyj|GmbH|LLC)(?![\w])"
 )
 _LABELS = {
-    "net income": (
-        r"net (?:income|profit|loss|earnings)|(?:profit|loss)(?:/\((?:loss|profit)\))? for the year"
-    ),
+    "net income": (r"net (?:income|profit|loss|earnings)|(?:profit|loss)(?:/\((?:loss|profit)\))? for the year"),
     "operating profit": r"operating (?:profit|income|loss|result)",
     "revenue": r"revenues?|turnover|net sales",
     "cash": r"cash and cash equivalents",
@@ -30,9 +28,7 @@ _LABELS = {
     "financing cash flow": r"net cash (?:from|provided by|used in) financing activities",
     "capital expenditure": r"capital expenditures?|purchases? of property, plant and equipment",
 }
-LOOKS_AHEAD = re.compile(
-    r"\b(?:expects?|forecasts?|anticipates?|targets?|projects|guidance|outlook)\b", re.IGNORECASE
-)
+LOOKS_AHEAD = re.compile(r"\b(?:expects?|forecasts?|anticipates?|targets?|projects|guidance|outlook)\b", re.IGNORECASE)
 IS_EARLY = re.compile(
     r"\b(?:preliminary|provisional|flash (?:figures|estimate)|ahead of (?:its|the) full)\b", re.IGNORECASE
 )
@@ -40,9 +36,7 @@ IS_PRO_FORMA = re.compile(r"\bpro[- ]forma\b", re.IGNORECASE)
 _ADJUSTED = re.compile(r"\b(?:adjusted|underlying|non-gaap|core|normalised|normalized)\b", re.IGNORECASE)
 _TOTAL = re.compile(r"\b(?:total|group|consolidated)\b", re.IGNORECASE)
 _RESTATED = re.compile(r"\b(?:restated|corrected|re-presented)\b", re.IGNORECASE)
-_PUBLISHED_BEFORE = re.compile(
-    r"\b(?:previously|originally|first) (?:reported|published|stated)\b", re.IGNORECASE
-)
+_PUBLISHED_BEFORE = re.compile(r"\b(?:previously|originally|first) (?:reported|published|stated)\b", re.IGNORECASE)
 _CELLS = re.compile(r"\S {2,}\S")
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[A-Z(\"])(?<!Inc\. )(?<!Corp\. )(?<!S\.A\. )")
 
@@ -185,9 +179,7 @@ def _mentions_in(text: str, headings: tuple[str, ...], is_row: bool, label: re.P
     for index, (start, end) in enumerate(starts):
         stop = starts[index + 1][0] if index + 1 < len(starts) else len(text)
         amounts = tuple(
-            amount
-            for amount in find_amounts(text)
-            if end <= amount.start < stop and (is_row or not amount.is_bare)
+            amount for amount in find_amounts(text) if end <= amount.start < stop and (is_row or not amount.is_bare)
         )
         if amounts:
             before = text[starts[index - 1][1] if index else 0 : start]

@@ -119,9 +119,7 @@ def first_mark(text: str) -> str:
 
 def named_dollar(text: str) -> str:
     """The code of the dollar that the text names in words, "" if it names none or the US dollar."""
-    return next(
-        (code for word, code in _CURRENCY_WORDS.items() if word in text and word.endswith("dollar")), ""
-    )
+    return next((code for word, code in _CURRENCY_WORDS.items() if word in text and word.endswith("dollar")), "")
 
 
 def iso_code(mark: str) -> str:

@@ -94,9 +94,7 @@ def _problems(request: Request) -> list[Problem]:
         for key, shown in seen.items()
     ]
     open_ones = [problem for problem in problems if not _is_dealt_with(problem, forms)]
-    return sorted(
-        open_ones, key=lambda problem: (-len(problem.cases), _chance(request, "order", problem.key))
-    )
+    return sorted(open_ones, key=lambda problem: (-len(problem.cases), _chance(request, "order", problem.key)))
 
 
 def _is_dealt_with(problem: Problem, forms: dict[str, str]) -> bool:
@@ -120,9 +118,7 @@ def _diagnoses(request: Request) -> list[dict[str, str]]:
 def _problem_in_words(failure: Failure) -> str:
     if not failure.wrong:
         return "The request does not show what the check objected to."
-    return "; ".join(
-        f"{field} should be {want}, came out as {got}" for field, (want, got) in failure.wrong.items()
-    )
+    return "; ".join(f"{field} should be {want}, came out as {got}" for field, (want, got) in failure.wrong.items())
 
 
 def _cause_in_words(request: Request, failure: Failure) -> str:
@@ -152,9 +148,7 @@ def _edits(request: Request) -> list[Edit]:
         return []
     attended = problems[:ATTENTION]
     found = [
-        problem
-        for problem in attended
-        if _chance(request, "find", problem.key) < 1 - (1 - FOUND) ** len(problem.cases)
+        problem for problem in attended if _chance(request, "find", problem.key) < 1 - (1 - FOUND) ** len(problem.cases)
     ]
     if not found:
         filler = _FILLERS[int(_chance(request, "filler") * len(_FILLERS))]
@@ -190,11 +184,7 @@ def _wording(request: Request, convention: Convention, problem: Problem) -> str:
         warned = any(words in shown for words in _WARNINGS.get(convention.key, ()))
         likely = CAREFUL_WHEN_WARNED if warned else CAREFUL
         all_plain_tried = all(_was_tried(request, text) for text in convention.wordings)
-        if (
-            "careful" in problem.forms
-            or all_plain_tried
-            or _chance(request, "careful", convention.key) < likely
-        ):
+        if "careful" in problem.forms or all_plain_tried or _chance(request, "careful", convention.key) < likely:
             choices = convention.careful_wordings
     fresh = [text for text in choices if not _was_tried(request, text)] or choices
     return fresh[int(_chance(request, "wording", convention.key) * len(fresh))]
@@ -212,11 +202,7 @@ def _with_a_wrong_lesson(request: Request, found: list[Problem], edits: list[Edi
     for index, problem in enumerate(found):
         for mistake in MISTAKES:
             text = mistake.wordings[0]
-            if (
-                problem.key in mistake.lesson_of
-                and edits[index].kind == "add"
-                and text[:60] not in request.text
-            ):
+            if problem.key in mistake.lesson_of and edits[index].kind == "add" and text[:60] not in request.text:
                 return [*edits[:index], Edit("add", "", text), *edits[index + 1 :]]
     return edits
 

@@ -8,13 +8,9 @@ from textwrap import dedent
 
 from offline_model.evidence import Failure
 
-_FENCE = re.compile(
-    r"^(?P<marks>`{3,}|~{3,})[^\n]*\n(?P<text>.*?)^(?P=marks)[ \t]*$", re.MULTILINE | re.DOTALL
-)
+_FENCE = re.compile(r"^(?P<marks>`{3,}|~{3,})[^\n]*\n(?P<text>.*?)^(?P=marks)[ \t]*$", re.MULTILINE | re.DOTALL)
 _PATH = re.compile(r"[\w./-]*\b(classify|extract|normalise)\.\w+")
-_CASE = re.compile(
-    r"^#+ *(?P<kind>Failing|Passing) case\b[^\n:]*:?(?P<name>[^\n]*)$", re.MULTILINE | re.IGNORECASE
-)
+_CASE = re.compile(r"^#+ *(?P<kind>Failing|Passing) case\b[^\n:]*:?(?P<name>[^\n]*)$", re.MULTILINE | re.IGNORECASE)
 _HEADING = re.compile(r"^#{1,2} \S", re.MULTILINE)
 _EXCERPT = re.compile(r"<excerpt>(?P<text>(?:(?!<excerpt>).)*?)</excerpt>", re.DOTALL)
 _ITEM = re.compile(r"Line item:[ \t]*(?P<item>[^\n\\]+)")
@@ -89,9 +85,7 @@ def _sections(text: str) -> list[tuple[str, str, str]]:
 def _failure(name: str, body: str) -> Failure:
     item, figures = _ITEM.search(body), _FIGURE.findall(body)
     wrong = {found["field"]: (found["expected"], found["got"]) for found in _WRONG.finditer(body)}
-    return Failure(
-        name, item["item"].strip() if item else "", _excerpt(body), wrong, figures[-1] if figures else ""
-    )
+    return Failure(name, item["item"].strip() if item else "", _excerpt(body), wrong, figures[-1] if figures else "")
 
 
 def _excerpt(body: str) -> str:

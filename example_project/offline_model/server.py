@@ -27,9 +27,7 @@ class OfflineServer(ThreadingHTTPServer):
         self.served = 0
         self._lock = threading.Lock()
         # A short poll, as `stop` waits for the end of one.
-        self._thread = threading.Thread(
-            target=self.serve_forever, args=(0.02,), name="offline-model", daemon=True
-        )
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="offline-model", daemon=True)
 
     @property
     def url(self) -> str:

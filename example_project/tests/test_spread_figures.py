@@ -141,6 +141,4 @@ CASES = [
 @pytest.mark.parametrize(("item", "excerpt", "expected", "why"), CASES)
 def test_line_holds_the_right_figure(desk, item, excerpt, expected, why):
     line = desk.spread(item, excerpt)
-    assert line == expected, (
-        f"{item}, {expected.entity}: {reconcile(line, expected)}\n  checker's note: {why}"
-    )
+    assert line == expected, f"{item}, {expected.entity}: {reconcile(line, expected)}\n  checker's note: {why}"

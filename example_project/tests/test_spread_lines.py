@@ -203,6 +203,4 @@ CASES = [
 @pytest.mark.parametrize(("item", "excerpt", "expected", "why"), CASES)
 def test_line_is_in_the_form_of_the_sheet(desk, item, excerpt, expected, why):
     line = desk.spread(item, excerpt)
-    assert line == expected, (
-        f"{item}, {expected.entity}: {reconcile(line, expected)}\n  checker's note: {why}"
-    )
+    assert line == expected, f"{item}, {expected.entity}: {reconcile(line, expected)}\n  checker's note: {why}"

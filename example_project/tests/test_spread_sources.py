@@ -156,6 +156,4 @@ CASES = [
 @pytest.mark.parametrize(("item", "excerpt", "expected", "why"), CASES)
 def test_line_names_company_and_status(desk, item, excerpt, expected, why):
     line = desk.spread(item, excerpt)
-    assert line == expected, (
-        f"{item}, {expected.entity}: {reconcile(line, expected)}\n  checker's note: {why}"
-    )
+    assert line == expected, f"{item}, {expected.entity}: {reconcile(line, expected)}\n  checker's note: {why}"

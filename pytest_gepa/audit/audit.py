@@ -153,9 +153,7 @@ class Audit:
         """The other trials of today's prompts, of the cases that a model or a prompt has a part in."""
         rollouts = {(self._seed.id, case): run for case, run in self.state.baseline.items()}
         idle = modelless(self._seed, rollouts, self.state.baseline, self.state.baseline)
-        again = tuple(
-            case for case, run in self.state.baseline.items() if case not in idle and run.outcome.is_evidence
-        )
+        again = tuple(case for case, run in self.state.baseline.items() if case not in idle and run.outcome.is_evidence)
         return [self._today(again, number) for number in range(1, self.state.plan.trials)] if again else []
 
     def _ablations(self) -> list[_Work]:
@@ -281,9 +279,7 @@ class Audit:
             state.unmeasured[work.candidate] = reason
         if work.number == 0 and state.plan.trials > 1:
             # A case whose answers vary by themselves runs once more before it counts that it did worse.
-            again = tuple(
-                case for case in work.cases if is_undecided(state.today[case], runs_of(state, made, case))
-            )
+            again = tuple(case for case in work.cases if is_undecided(state.today[case], runs_of(state, made, case)))
             if again:
                 return [_Work(made.candidate, made.texts, again, 1, made)]
         state.tried += 1

@@ -45,11 +45,7 @@ class BaselineSaving:
             return
         self._rounds.settle()
         self.state.untouched = {case for case in self._cases if self._is_modelless(case)}
-        asking = [
-            case
-            for case in self._cases
-            if case not in self.state.untouched and not self._is_passed_over(case)
-        ]
+        asking = [case for case in self._cases if case not in self.state.untouched and not self._is_passed_over(case)]
         # Half a sample is none: better to know now that the budget cannot hold it.
         needed = sum(self._trials[case] - 1 for case in asking)
         if needed > self._rounds.remaining:
@@ -63,16 +59,11 @@ class BaselineSaving:
         self._play(range(1, FIRST), asking)
         if self._rounds.repeating:
             return  # nothing will be saved
-        self._play(
-            range(FIRST, max(self._trials.values())), [case for case in asking if self._evidence(case)]
-        )
+        self._play(range(FIRST, max(self._trials.values())), [case for case in asking if self._evidence(case)])
 
     def _play(self, numbers: range, cases: Sequence[str]) -> None:
         self._rounds.play(
-            [
-                Batch(TODAY, number, tuple(case for case in cases if number < self._trials[case]))
-                for number in numbers
-            ]
+            [Batch(TODAY, number, tuple(case for case in cases if number < self._trials[case])) for number in numbers]
         )
 
     def _is_passed_over(self, case: str) -> bool:
@@ -96,9 +87,7 @@ class BaselineSaving:
         secrets."""
         asking = (case for case in self._cases.values() if case.id not in self.state.untouched)
         found = {
-            case.id: _recorded(case, redact(case.nodeid), runs)
-            for case in asking
-            if (runs := self._evidence(case.id))
+            case.id: _recorded(case, redact(case.nodeid), runs) for case in asking if (runs := self._evidence(case.id))
         }
         return Baseline(
             saved=day,

@@ -115,9 +115,7 @@ def read_baseline(path: Path) -> Baseline:
         return _baseline(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
-        raise BaselineError(
-            f"the baseline {path} is damaged: {why}; take it from git again, or {again}"
-        ) from None
+        raise BaselineError(f"the baseline {path} is damaged: {why}; take it from git again, or {again}") from None
 
 
 def _missing(path: Path) -> str:

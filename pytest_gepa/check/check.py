@@ -51,9 +51,7 @@ class Check:
         """The cases that are run under today's prompts: those that use a changed one, as far as is known."""
         changed = self._base.changed
         left_out = {
-            case
-            for case, usage in self._known.items()
-            if not usage.goes_by & changed or self._new_prompts(case)
+            case for case, usage in self._known.items() if not usage.goes_by & changed or self._new_prompts(case)
         }
         return tuple(case for case in self._cases if case not in left_out)
 
@@ -105,9 +103,7 @@ class Check:
                 self._compare(case)
             elif self._is_hidden(case):
                 number = len(self.state.side(TODAY, case))
-                self.state.trials[case] = Trials(
-                    case, cap=number, handed_out=number
-                )  # trouble, and no more of it
+                self.state.trials[case] = Trials(case, cap=number, handed_out=number)  # trouble, and no more of it
 
     def _try_again(self, cases: Sequence[str]) -> None:
         """Give cases another first trial of which trouble hides whether they are concerned.

@@ -78,9 +78,7 @@ def differences(before: Baseline, after: Baseline) -> list[str]:
     for case in found.edited:
         one, other = before.cases[case], after.cases[case]
         what = "test" if one.digest != other.digest else "threshold"
-        lines.append(
-            f"{other.name}: {recorded_words(one)} -> {recorded_words(other)} (the {what} is another)"
-        )
+        lines.append(f"{other.name}: {recorded_words(one)} -> {recorded_words(other)} (the {what} is another)")
     lines += [f"{after.cases[case].name}: new" for case in found.new]
     return lines + [f"{name}: no longer there" for name in found.gone]
 

@@ -132,9 +132,7 @@ class Rounds:
     # More trials, for the cases that are still undecided
 
     def _due(self) -> tuple[str, ...]:
-        return tuple(
-            tier.case for tier in self.state.tiers() if not tier.decided and tier.case not in self.repeating
-        )
+        return tuple(tier.case for tier in self.state.tiers() if not tier.decided and tier.case not in self.repeating)
 
     def _round(self, due: Sequence[str]) -> None:
         """Run the trials up to the next look of these cases, on every side that is run."""
@@ -150,11 +148,7 @@ class Rounds:
             for number in numbers:
                 wanted.setdefault(number, []).append(case)
         self.play(
-            [
-                Batch(side, number, tuple(cases))
-                for number, cases in sorted(wanted.items())
-                for side in self._sides
-            ]
+            [Batch(side, number, tuple(cases)) for number, cases in sorted(wanted.items()) for side in self._sides]
         )
 
     def _look(self, cases: Iterable[str]) -> None:
@@ -171,9 +165,7 @@ class Rounds:
             }
             base = scores.get(BASE, one.base)
             today = tuple(map(rounded, scores[TODAY])) if one.is_recorded else scores[TODAY]
-            self.state.trials[case] = look_at(
-                replace(one, base=base, today=today, handed_out=min(handed_out, one.cap))
-            )
+            self.state.trials[case] = look_at(replace(one, base=base, today=today, handed_out=min(handed_out, one.cap)))
             self._journal.write("look", trials=self.state.trials[case])
 
     def _score(self, case: str, rollout: Rollout) -> float | None:
@@ -271,9 +263,7 @@ class Rounds:
 
     def _run_out_of_budget(self) -> None:
         self.state.is_out_of_budget = True
-        self.state.stopped = (
-            self.state.stopped or f"the budget of {self._settings.budget} rollouts is used up"
-        )
+        self.state.stopped = self.state.stopped or f"the budget of {self._settings.budget} rollouts is used up"
 
     def _work(self, batch: Batch) -> Evaluation:
         candidate = self.state.today if batch.side == TODAY else self.state.base

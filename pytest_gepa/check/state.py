@@ -100,9 +100,7 @@ class CheckState:
         """The tier of every case that is compared."""
         unfit = {case for case in self.trials if self.unfit(case)}
         judged = iter(judge_cases([one for case, one in self.trials.items() if case not in unfit]))
-        return tuple(
-            _without_evidence(one) if case in unfit else next(judged) for case, one in self.trials.items()
-        )
+        return tuple(_without_evidence(one) if case in unfit else next(judged) for case, one in self.trials.items())
 
     @property
     def spent(self) -> int:

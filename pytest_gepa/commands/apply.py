@@ -63,9 +63,7 @@ def _find_patch(project: Path, run: str | None, candidate: str | None) -> tuple[
     others = sorted(path.stem for path in (directory / "frontier").glob("*.patch"))
     if candidate is not None:
         if candidate not in others:
-            raise CommandError(
-                f"run {directory.name} has no candidate {candidate!r}; it has: {_listed(others)}"
-            )
+            raise CommandError(f"run {directory.name} has no candidate {candidate!r}; it has: {_listed(others)}")
         return directory, directory / "frontier" / f"{candidate}.patch"
     path = directory / "best.patch"
     if not path.is_file() and not (directory / RESULT).is_file():

@@ -31,9 +31,7 @@ def run(given: argparse.Namespace) -> int:
             print(f"{directory}: removed {_answers(figures.entries) if figures else 'what was there'}")
             return DONE
         if figures is None:
-            raise CommandError(
-                f"{directory}: cannot be read: {cache.broken}; pytest-gepa cache --clear removes it"
-            )
+            raise CommandError(f"{directory}: cannot be read: {cache.broken}; pytest-gepa cache --clear removes it")
         _show(directory, figures, _limit(project))
     finally:
         cache.close()

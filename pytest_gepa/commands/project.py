@@ -23,9 +23,7 @@ def find_project(given: Path | None) -> Path:
         if (directory / STATE_DIRECTORY).is_dir():
             return directory
     where = f"in {given}" if given is not None else f"in {here} or above it"
-    raise CommandError(
-        f"there is no .gepa {where}; run pytest --gepa-optimize first, or name the project: --rootdir"
-    )
+    raise CommandError(f"there is no .gepa {where}; run pytest --gepa-optimize first, or name the project: --rootdir")
 
 
 def runs_of(project: Path) -> list[Path]:

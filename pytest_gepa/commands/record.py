@@ -43,9 +43,7 @@ def run(given: argparse.Namespace) -> int:
     )
     if recording.left_out:
         names = ", ".join(recording.left_out)
-        said += (
-            f"\nNot in it, as an address has no scheme or holds a secret: {names}; a replay must be given it."
-        )
+        said += f"\nNot in it, as an address has no scheme or holds a secret: {names}; a replay must be given it."
     print(for_log(said))
     return DONE
 

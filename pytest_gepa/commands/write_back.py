@@ -54,8 +54,7 @@ def keep_originals(run: Path, project: Path, changes: Sequence[NewContent]) -> N
     What is kept already of other files stays: another candidate of the run has changed those.
     """
     made = [
-        (_Kept(_path(project, change), blob_hash(change.old), blob_hash(change.new)), change.old)
-        for change in changes
+        (_Kept(_path(project, change), blob_hash(change.old), blob_hash(change.new)), change.old) for change in changes
     ]
     _keep(run, [*_others(run, project, changes), *made])
 
@@ -90,9 +89,7 @@ def _others(run: Path, project: Path, changes: Sequence[NewContent]) -> list[tup
         return []
     paths = {_path(project, change) for change in changes}
     kept = ((number, _Kept(**entry)) for number, entry in enumerate(_entries(run)))
-    return [
-        (one, (run / KEPT / f"{number}.before").read_bytes()) for number, one in kept if one.path not in paths
-    ]
+    return [(one, (run / KEPT / f"{number}.before").read_bytes()) for number, one in kept if one.path not in paths]
 
 
 def _keep(run: Path, kept: Sequence[tuple[_Kept, bytes]]) -> None:
@@ -150,9 +147,7 @@ def _proposed(run: Path, project: Path) -> Iterator[tuple[Path, str, str]]:
             continue
         for file in files:
             # Paths are relative to the project or to a directory above it: the top of its git.
-            yield from (
-                ((base / file.path).resolve(), file.old, file.new) for base in (project, *project.parents)
-            )
+            yield from (((base / file.path).resolve(), file.old, file.new) for base in (project, *project.parents))
 
 
 def write(changes: Sequence[NewContent]) -> None:
@@ -162,9 +157,7 @@ def write(changes: Sequence[NewContent]) -> None:
     """
     for change in changes:
         if not os.access(change.path, os.W_OK):
-            raise CommandError(
-                f"{change.path}: is read-only, and nothing was touched; make it writable first"
-            )
+            raise CommandError(f"{change.path}: is read-only, and nothing was touched; make it writable first")
     done: list[NewContent] = []
     try:
         for change in changes:
@@ -179,9 +172,7 @@ def write(changes: Sequence[NewContent]) -> None:
                     _replace(change.path, change.new, change.old)
         if isinstance(error, OSError):
             left = [str(change.path) for change in done if change.path.read_bytes() != change.old]
-            what = (
-                f"{', '.join(left)} could not be put back, undo it later" if left else "nothing was changed"
-            )
+            what = f"{', '.join(left)} could not be put back, undo it later" if left else "nothing was changed"
             raise CommandError(f"{done[-1].path}: cannot be written: {error}; {what}") from error
         raise
 

@@ -128,10 +128,7 @@ class Account:
     def usd_by_role(self) -> dict[str, float]:
         """What the calls of each role came to, as far as is known."""
         roles = sorted({role for role, _ in self.parts})
-        return {
-            role: usd(sum(part.nano for (name, _), part in self.parts.items() if name == role))
-            for role in roles
-        }
+        return {role: usd(sum(part.nano for (name, _), part in self.parts.items() if name == role)) for role in roles}
 
     @property
     def unpriced(self) -> tuple[str, ...]:

@@ -101,9 +101,7 @@ def most(model: str, tariff: Tariff, body: bytes, *, answers: bool = True) -> in
         for cached, written in ((0, 0), (entered, 0), (0, entered))
         for audio in {0, heard}
     ]
-    kinds = (
-        tokens._replace(output=output, output_audio=spoken) for tokens in asked for spoken in {0, output}
-    )
+    kinds = (tokens._replace(output=output, output_audio=spoken) for tokens in asked for spoken in {0, output})
     return max(map(tariff.price, kinds))
 
 
@@ -119,9 +117,7 @@ def _most_output(model: str, tariff: Tariff, body: bytes) -> int:
             f"a request to {model!r} sets no max_tokens, and its longest answer is not known; set max_tokens (or "
             "max_completion_tokens, max_output_tokens), or give the model's max_output= in gepa_prices"
         )
-    several = max(
-        (count for one in settings for name in ANSWERS if (count := _count(one.get(name)))), default=1
-    )
+    several = max((count for one in settings for name in ANSWERS if (count := _count(one.get(name)))), default=1)
     prompts = asked.get("prompt")
     if isinstance(prompts, list) and prompts and isinstance(prompts[0], (str, list)):
         several *= len(prompts)  # a legacy completion for each

@@ -76,9 +76,7 @@ class PriceList:
     """
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
-        self.lines = tuple(
-            line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")
-        )
+        self.lines = tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
         self._own: dict[str, Price] = {}
         for line in self.lines:
             name, price = _read(line)

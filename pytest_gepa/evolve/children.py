@@ -55,9 +55,7 @@ class Children:
         with, "" if it refuses none.
         """
         before = self._pool.candidates[child.parents[0]].texts
-        reasons = (
-            self._guard(name, before[name], child.texts[name], child.examples) for name in child.changed
-        )
+        reasons = (self._guard(name, before[name], child.texts[name], child.examples) for name in child.changed)
         return next((reason.partition(":")[0] for reason in reasons if reason), "")
 
     def reflect(self, proposal: Proposal, parent: str) -> None:
@@ -78,9 +76,7 @@ class Children:
         minibatch, components = seen_apart(self._pool.ledger, merge.pair, self._settings)
         if not (self._settings.unite and components):
             return False
-        self._ask(
-            proposal, minibatch, components, 0, OtherVersion(merge.pair.other, merge.pair.ancestor.texts)
-        )
+        self._ask(proposal, minibatch, components, 0, OtherVersion(merge.pair.other, merge.pair.ancestor.texts))
         return True
 
     def _ask(

@@ -287,9 +287,7 @@ class Course:
 
     # What came to nothing
 
-    def fail(
-        self, proposal: Proposal, kind: str, child: Candidate | None, reason: str, *scores: float
-    ) -> None:
+    def fail(self, proposal: Proposal, kind: str, child: Candidate | None, reason: str, *scores: float) -> None:
         """Note that an attempt came to nothing; go on with the tip if there is one."""
         round, tip = proposal.round, proposal.tip
         self._work.note(Decision(kind, child.id if child else "", round.parent, reason, scores))

@@ -27,9 +27,7 @@ def unsettled(ledger: Ledger, candidate: str) -> tuple[str, ...]:
 def fewest_trials(ledger: Ledger, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
     """Return those of the cases that are not settled, and of these the ones with the fewest trials."""
     idle = {*ledger.undecidable}
-    return _least(
-        ledger, candidate, cases, lambda case: case not in idle and not ledger.is_settled(candidate, case)
-    )
+    return _least(ledger, candidate, cases, lambda case: case not in idle and not ledger.is_settled(candidate, case))
 
 
 def open_to_doubt(ledger: Ledger, candidate: str, cases: Iterable[str]) -> tuple[str, ...]:
@@ -63,14 +61,10 @@ def leads_on_fewer_trials(
     return _least(ledger, candidate, cases, is_doubted)
 
 
-def _least(
-    ledger: Ledger, candidate: str, cases: Iterable[str], is_wanted: Callable[[str], bool]
-) -> tuple[str, ...]:
+def _least(ledger: Ledger, candidate: str, cases: Iterable[str], is_wanted: Callable[[str], bool]) -> tuple[str, ...]:
     """The wanted cases that have had the fewest trials, as long as these are not too many."""
     counts = {
-        case: ledger.trials(candidate, case)
-        for case in cases
-        if ledger.may_repeat(candidate, case) and is_wanted(case)
+        case: ledger.trials(candidate, case) for case in cases if ledger.may_repeat(candidate, case) and is_wanted(case)
     }
     least = min(counts.values(), default=_MOST_TRIALS)
     return tuple(case for case, count in counts.items() if count == least < _MOST_TRIALS)

@@ -60,9 +60,7 @@ def drops(count: int, blamed: Blamed) -> Plan:
         yield Attempt((one,), is_known=True)
 
 
-def _round(
-    left: list[int], needed: list[int], blamed: Blamed
-) -> Generator[Attempt, AttemptResult, list[int]]:
+def _round(left: list[int], needed: list[int], blamed: Blamed) -> Generator[Attempt, AttemptResult, list[int]]:
     """Drop as many of these as can go, at once where that can be, and add to `needed` what cannot go alone.
 
     Return the others, fewer than there were: with each of them gone beside the rest a case was worse.

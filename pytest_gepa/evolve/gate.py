@@ -79,9 +79,7 @@ def in_effect(ledger: Ledger, child: Candidate, cases: Sequence[str]) -> bool:
     """Whether a request differs from the first parent's in a case that uses a changed component."""
     changed = set(child.changed)
     parents, own = ledger.results[child.parents[0]], ledger.results[child.id]
-    exercised = [
-        case for case in cases if case in parents and changed & {*parents[case].uses, *own[case].uses}
-    ]
+    exercised = [case for case in cases if case in parents and changed & {*parents[case].uses, *own[case].uses}]
     return any(not own[case].keys or own[case].keys != parents[case].keys for case in exercised)
 
 

@@ -144,9 +144,7 @@ class Ledger:
     def run_once(self, candidate: str) -> tuple[str, ...]:
         """Return the active cases that have had one trial, but for those whose further trials give no evidence."""
         return tuple(
-            case
-            for case in self.active
-            if self.trials(candidate, case) == 1 and self.may_repeat(candidate, case)
+            case for case in self.active if self.trials(candidate, case) == 1 and self.may_repeat(candidate, case)
         )
 
     def without_evidence(self, candidate: str) -> tuple[str, ...]:
@@ -214,9 +212,7 @@ class Ledger:
         """Judge the candidate not by its own results on these cases, but as the worst of its elders stands there."""
         names = tuple(elders)
         worst = {
-            case: Mark(
-                min(self.score(name, case) for name in names), all(self.passes(name, case) for name in names)
-            )
+            case: Mark(min(self.score(name, case) for name in names), all(self.passes(name, case) for name in names))
             for case in cases
             if case in self._seed
         }
@@ -268,8 +264,7 @@ class Ledger:
         scores = [seed if score is None else score for score, seed in own]
         if given := self.left_out(candidate):
             return [
-                given[case].score if case in given else score
-                for case, score in zip(self._seed, scores, strict=True)
+                given[case].score if case in given else score for case, score in zip(self._seed, scores, strict=True)
             ]
         return scores
 
@@ -390,9 +385,7 @@ class Ledger:
 
     def _is_always(self, candidate: str, case: str, *, passed: bool) -> bool:
         """Whether all trials of a case that was repeated ended so."""
-        return all(
-            self._verdict(case, result) is passed for result in self._trials.get((candidate, case), ())
-        )
+        return all(self._verdict(case, result) is passed for result in self._trials.get((candidate, case), ()))
 
 
 def _is_same(one: CaseResult, other: CaseResult) -> bool:

@@ -71,9 +71,7 @@ def merge_all(base: str, texts: Sequence[str]) -> str:
     return merged
 
 
-def merge_components(
-    base: Mapping[str, str], preferred: Mapping[str, str], other: Mapping[str, str]
-) -> dict[str, str]:
+def merge_components(base: Mapping[str, str], preferred: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
     """Unite two candidates' texts component by component: the side that changed, or both sides' changes."""
     return {name: merge_text(base[name], preferred[name], other[name]) for name in preferred}
 
@@ -144,9 +142,7 @@ def _under_the_last(mine: Sequence[Piece], more: Sequence[Piece]) -> list[Piece]
             if not is_open or _said(ours.opening) != _said(theirs.opening):
                 break
             known.add(theirs)
-    return [
-        piece._replace(frames=tuple(frame for frame in piece.frames if frame not in known)) for piece in more
-    ]
+    return [piece._replace(frames=tuple(frame for frame in piece.frames if frame not in known)) for piece in more]
 
 
 def _numbered_on(mine: Sequence[str], more: list[str]) -> list[str]:
@@ -224,9 +220,7 @@ def added_rows(before: str, after: str) -> set[int]:
     return {row for tag, _, _, start, stop in codes if tag != "equal" for row in range(start, stop)}
 
 
-def added_pieces(
-    lines: Sequence[str], added: Collection[int], wholes: Sequence[list[str]] = ()
-) -> list[list[int]]:
+def added_pieces(lines: Sequence[str], added: Collection[int], wholes: Sequence[list[str]] = ()) -> list[list[int]]:
     """The rows of the pieces that are made of the rows `added`. Blank lines are left out, and so is what stands around
     pieces: it is nothing by itself. None of the texts `wholes` is divided.
     """
@@ -263,8 +257,4 @@ def _empty_frames(
     left = [row for row in range(len(lines)) if row not in missing]
     rest = [lines[row] for row in left]
     found = added_pieces(rest, {place for place, row in enumerate(left) if row in added}, wholes)
-    return {
-        tuple(left[place] for place in rows)
-        for rows in found
-        if all(is_frame_line(rest[place]) for place in rows)
-    }
+    return {tuple(left[place] for place in rows) for rows in found if all(is_frame_line(rest[place]) for place in rows)}

@@ -55,17 +55,13 @@ def objective_names(results: Iterable[CaseResult]) -> tuple[str, ...]:
     return tuple(names) if len(names) > 1 else ()
 
 
-def objective_means(
-    names: Sequence[str], seed: Mapping[str, CaseResult], own: Mapping[str, CaseResult]
-) -> list[float]:
+def objective_means(names: Sequence[str], seed: Mapping[str, CaseResult], own: Mapping[str, CaseResult]) -> list[float]:
     """Return the mean of each named score over the cases that have it under the seed, whose value stands where the
     candidate gave none.
     """
     return [
         fmean(
-            own[case].objectives.get(name, result.objectives[name])
-            if case in own
-            else result.objectives[name]
+            own[case].objectives.get(name, result.objectives[name]) if case in own else result.objectives[name]
             for case, result in seed.items()
             if name in result.objectives
         )

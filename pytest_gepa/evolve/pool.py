@@ -49,9 +49,7 @@ class Pool:
     the best.
     """
 
-    def __init__(
-        self, cases: Sequence[SearchCase], seed: Candidate, propose_merge: ProposeMerge = merge_lines
-    ) -> None:
+    def __init__(self, cases: Sequence[SearchCase], seed: Candidate, propose_merge: ProposeMerge = merge_lines) -> None:
         self.seed = seed
         self._propose_merge = propose_merge
         self.candidates: dict[str, Candidate] = {seed.id: seed}
@@ -231,8 +229,7 @@ class Pool:
         found = [
             name
             for name, mean in means.items()
-            if (mean > least and self._broken[name] <= max_broken)
-            or (name == best.id and best is not self.seed)
+            if (mean > least and self._broken[name] <= max_broken) or (name == best.id and best is not self.seed)
         ]
         return tuple(
             Finalist(self.candidates[name], means[name], self._broken[name], self.outlay(name))
@@ -295,9 +292,7 @@ class Pool:
         return frozenset(name for name in self.seed.texts if self.ledger.reach[name] <= rollouts)
 
     def _used_by_failing(self, name: str) -> frozenset[str]:
-        return frozenset(
-            component for failed in self.ledger.workable(name).values() for component in failed.uses
-        )
+        return frozenset(component for failed in self.ledger.workable(name).values() for component in failed.uses)
 
     def next_merge(self) -> Merge | None:
         """Return a merge of two members of the frontier that could beat the best, None if there is none left.

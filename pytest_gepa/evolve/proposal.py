@@ -104,11 +104,7 @@ def usable(parent: Candidate, reply: Reflected | None) -> dict[str, str]:
     """Return the texts of a reply that differ from the parent's."""
     if reply is None:
         return {}
-    return {
-        name: text
-        for name, text in reply.texts.items()
-        if name in parent.texts and text != parent.texts[name]
-    }
+    return {name: text for name, text in reply.texts.items() if name in parent.texts and text != parent.texts[name]}
 
 
 def unite(parent: Candidate, parts: Sequence[Part]) -> Candidate:
@@ -136,9 +132,7 @@ def without_rival_rewrites(parent: Candidate, parts: Sequence[Part]) -> list[Par
     rewritten: set[str] = set()
     kept: list[Part] = []
     for part in parts:
-        anew = {
-            name for name, text in usable(parent, part.reply).items() if _is_rewrite(parent.texts[name], text)
-        }
+        anew = {name for name, text in usable(parent, part.reply).items() if _is_rewrite(parent.texts[name], text)}
         if anew.isdisjoint(rewritten):
             rewritten |= anew
             kept.append(part)

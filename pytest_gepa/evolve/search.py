@@ -73,9 +73,7 @@ class Search:
         self._draw = random.Random(f"pytest-gepa search {settings.seed}").random
         self._work = Work(settings.rollouts)
         self._luck = Luck(max(1, settings.groups))
-        self._showcase = Showcase(
-            self.pool.ledger, self.seed.id, settings, self._draw, decisions.choose_minibatches
-        )
+        self._showcase = Showcase(self.pool.ledger, self.seed.id, settings, self._draw, decisions.choose_minibatches)
         common = (self.pool, self._work, self._luck, self._showcase, settings)
         self._children = Children(*common, guard)
         self._course = Course(*common, self._children, decisions)
@@ -327,9 +325,7 @@ class Search:
         is known.
         """
         untried = (
-            child
-            for child in prunings(self.candidates[parent], self.seed.texts)
-            if self._children.is_new(child)
+            child for child in prunings(self.candidates[parent], self.seed.texts) if self._children.is_new(child)
         )
         child = next(untried, None)
         if child is None:

@@ -40,9 +40,7 @@ class Showcase:
         self._discarded: dict[str, list[tuple[int, Discarded]]] = {}
         self._discards = 0
 
-    def minibatches(
-        self, parent: str, groups: int, components: Collection[str] | None = None
-    ) -> list[Minibatch]:
+    def minibatches(self, parent: str, groups: int, components: Collection[str] | None = None) -> list[Minibatch]:
         """Divide the parent's failing cases into at most `groups` minibatches, each with neighbours: those of them that
         use one of the `components`, if any does.
         """

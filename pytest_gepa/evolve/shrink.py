@@ -39,9 +39,7 @@ class Shrink:
     alone.
     """
 
-    def __init__(
-        self, pool: Pool, winner: Candidate, budget: Budget, most: int, guard: Guard = allow_all
-    ) -> None:
+    def __init__(self, pool: Pool, winner: Candidate, budget: Budget, most: int, guard: Guard = allow_all) -> None:
         self.winner = winner
         self.done = ""
         self._pool = pool
@@ -131,9 +129,7 @@ class Shrink:
         if refusal := self._refusal():
             return self._keep("not measured", reason=refusal)
         if unknown:
-            return self._keep(
-                "not measured", reason=f"without it {len(unknown)} of the cases gave no evidence"
-            )
+            return self._keep("not measured", reason=f"without it {len(unknown)} of the cases gave no evidence")
         if wanted := self._wanted():
             self._run(wanted)
             return None
@@ -177,12 +173,7 @@ class Shrink:
             return False
         doubtful = fewest_trials(ledger, child.id, worse)
         is_settled = any(ledger.is_settled(child.id, case) for case in worse)
-        if (
-            not doubtful
-            or is_settled
-            or len(doubtful) > self._room
-            or not self._budget.reserve(len(doubtful))
-        ):
+        if not doubtful or is_settled or len(doubtful) > self._room or not self._budget.reserve(len(doubtful)):
             return False
         trial = ledger.trials(child.id, doubtful[0])
         self._task = self._outbox = Evaluate(child, doubtful, "repeat", trial)

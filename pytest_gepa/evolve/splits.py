@@ -25,9 +25,7 @@ def split_cases(asked: Iterable[tuple[str, Asked]]) -> frozenset[str]:
     for case, new in asked:
         known[case] = _with(known.get(case, ()), new)
     return frozenset(
-        case
-        for case, apart in known.items()
-        if sum(one.differ for one in apart) >= max(_SPLIT, len(apart) / 2)
+        case for case, apart in known.items() if sum(one.differ for one in apart) >= max(_SPLIT, len(apart) / 2)
     )
 
 

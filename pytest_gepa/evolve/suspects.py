@@ -42,18 +42,14 @@ class Suspects:
             name: sum(1 << number for number, (component, _) in enumerate(hunks) if component == name)
             for name in components
         }
-        self._reached = {
-            case: sum(of[name] for name in components if reaches(name, case)) for case in ledger.active
-        }
+        self._reached = {case: sum(of[name] for name in components if reaches(name, case)) for case in ledger.active}
         self._blamed: dict[str, set[int]] = {}
         self._passed: dict[str, set[int]] = {}
         self._gone = 0
         self._words = [" ".join(hunk.lines) for _, hunk in hunks]
         results = ledger.results[seed]
         self._told = {
-            case: f"{results[case].likeness} {results[case].text}"
-            for case in ledger.active
-            if case in results
+            case: f"{results[case].likeness} {results[case].text}" for case in ledger.active if case in results
         }
         self._likeness = Likeness([*self._words, *self._told.values()])
         self._known: dict[tuple[int, str], float] = {}

@@ -145,9 +145,7 @@ def _finish(
     check_prices(state.spending)
 
 
-def _keep_usage(
-    run: BegunRun, state: AuditState, cases: Sequence[Case], components: Sequence[Component]
-) -> None:
+def _keep_usage(run: BegunRun, state: AuditState, cases: Sequence[Case], components: Sequence[Component]) -> None:
     """Note which prompt reached which cases, for the next plan."""
     texts = todays_texts(components)
     learned = usage_of(run.directory.name, texts, [*state.baseline.values(), *state.repeats])

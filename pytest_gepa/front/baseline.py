@@ -64,9 +64,7 @@ def _compare(session: pytest.Session, settings: Settings) -> None:
     if settings.is_plan:
         trials = _trials(settings, compared)
         usage = still_true(load_usage(_directory(settings)), compared)
-        tell_plan(
-            session.config, comparing_plan(settings, baseline, matched, changes, compared, trials, usage)
-        )
+        tell_plan(session.config, comparing_plan(settings, baseline, matched, changes, compared, trials, usage))
         return
     from pytest_gepa.front.baseline_run import compare
 
@@ -98,9 +96,7 @@ def _matched(baseline: Baseline, cases: Sequence[Case]) -> Matched:
     )
 
 
-def prompt_changes(
-    settings: Settings, baseline: Baseline, components: Sequence[Component]
-) -> tuple[PromptChange, ...]:
+def prompt_changes(settings: Settings, baseline: Baseline, components: Sequence[Component]) -> tuple[PromptChange, ...]:
     """The prompts that are not as they were, known by their digests alone."""
     today = {component.id: text_digest(component.text) for component in components}
     states = _states(baseline.prompts, today)

@@ -66,9 +66,7 @@ class CheckSession:
         self._is_conducted = False
         with run.preparing():
             self._screen = CheckTerminal(terminal_stream(session.config))
-        self.bench = Bench(
-            settings, self._answers.name, cases, components, self._suite, self.journal, self._screen
-        )
+        self.bench = Bench(settings, self._answers.name, cases, components, self._suite, self.journal, self._screen)
 
     def __enter__(self) -> CheckSession:
         return self

@@ -150,17 +150,13 @@ def _ancestor(settings: Settings, components: Sequence[Component]) -> Mapping[st
     """The texts of the commit that the search is to begin with as well. Raises `GepaError` for an unknown one, and for
     texts that lack what is protected today.
     """
-    found = read_base(
-        settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor
-    )
+    found = read_base(settings.rootdir, components, settings.prompts_base, settings.prompts, settings.ancestor)
     found.check_held(components)
     check_ancestor(components, found.texts)
     return found.texts
 
 
-def _optimize(
-    session: pytest.Session, settings: Settings, inputs: Inputs, earlier: EarlierRun | None = None
-) -> None:
+def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs, earlier: EarlierRun | None = None) -> None:
     config = session.config
     run = begin_run(
         config,
@@ -304,9 +300,7 @@ def _conclude(
         result.verdict == "not proven" and not state.trials and bool(state.stopped or state.reflection_failed)
     )
     resumable = settings.replay == "auto" and (result.verdict == "not confirmed" or was_cut_short)
-    config.stash[closing_key] = closing_lines(
-        result, os.path.relpath(directory, here), command, resumable=resumable
-    )
+    config.stash[closing_key] = closing_lines(result, os.path.relpath(directory, here), command, resumable=resumable)
     config.stash[verdict_key] = result.verdict
     failed = settings.fail_on == "not-proven" and result.verdict != "proven"
     config.stash[exit_status_key] = 1 if failed else 0

@@ -35,9 +35,7 @@ if TYPE_CHECKING:  # a check that has nothing to compare imports none of these
 
 def find_prompts(settings: Settings) -> Sequence[Component]:
     """The prompts, found and checked. Raises `GepaError` where there are none."""
-    components = find_components(
-        settings.rootdir, settings.prompts_base, settings.prompts or DEFAULT_PATTERNS
-    )
+    components = find_components(settings.rootdir, settings.prompts_base, settings.prompts or DEFAULT_PATTERNS)
     if not components:
         looked = ", ".join(settings.prompts or DEFAULT_PATTERNS)
         raise GepaError(
@@ -70,9 +68,7 @@ def find_improvable(settings: Settings) -> tuple[Sequence[Component], tuple[str,
 def find_cases(session: pytest.Session, settings: Settings) -> tuple[Case, ...]:
     """The cases of the session, divided, as others may see them."""
     redact = Redactor(os.environ, settings.redact).redact
-    return tuple(
-        shown_case(case, redact) for case in hold_out(collect_cases(session.items, redact), settings.holdout)
-    )
+    return tuple(shown_case(case, redact) for case in hold_out(collect_cases(session.items, redact), settings.holdout))
 
 
 def end_steps(steps: LastSteps, stream: IO[str], redact: Callable[[str], str]) -> None:

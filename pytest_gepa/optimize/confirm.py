@@ -110,9 +110,7 @@ class ConfirmRun:
             for _ in sides:
                 name, evaluation = self._next()
                 side = state.confirm.setdefault(name, {})
-                side.update(
-                    {(case, trial): without_reports(run) for case, run in evaluation.rollouts.items()}
-                )
+                side.update({(case, trial): without_reports(run) for case, run in evaluation.rollouts.items()})
             if state.confirm_stopped:
                 return
             names = [candidate.id for candidate, _ in sides]
@@ -165,9 +163,7 @@ class ConfirmRun:
             return self._cut if self._cut.trials == trial else None
         if time.monotonic() + seconds < self._clock.end:
             return None
-        reason = (
-            self._clock.what_is_over(time.monotonic()) if not seconds else self._clock.what_is_too_short()
-        )
+        reason = self._clock.what_is_over(time.monotonic()) if not seconds else self._clock.what_is_too_short()
         return ConfirmCut(trial, reason)
 
     def _heed_cut(self, cut: ConfirmCut, trials: int) -> None:
@@ -245,9 +241,7 @@ class ConfirmRun:
     def _note(self, rollout: Rollout) -> None:
         self._state.count(rollout, self._suite.paid_before(rollout))
         self._journal.write("rollout", **rollout_fields(rollout))
-        is_today = rollout.candidate == self._state.search.seed.id and rollout.trial == confirm_trial(
-            self._run, 0
-        )
+        is_today = rollout.candidate == self._state.search.seed.id and rollout.trial == confirm_trial(self._run, 0)
         if is_today and self._cases[rollout.case].split == "holdout":
             self._screen.baseline_rollout(rollout)  # the first time that it runs
         self._screen.progress("confirm run", self._state)

@@ -47,13 +47,9 @@ from pytest_gepa.suite.rollout import Case, Rollout
 
 T = TypeVar("T")
 
-NOTHING_LEFT = (
-    "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
-)
+NOTHING_LEFT = "nothing left: the checks of these cases state no rule that was not tried, and no example is left"
 
-GIVEN_UP = (
-    "{} requests in a row to the reflection model brought no edit that could be used; it was asked no more"
-)
+GIVEN_UP = "{} requests in a row to the reflection model brought no edit that could be used; it was asked no more"
 
 
 def is_of_one_round(one: Reflect, other: Reflect) -> bool:
@@ -186,10 +182,7 @@ class SearchDriver:
         self._state.decisions.append(decision)
         candidate = self._search.candidates.get(decision.candidate)
         record = {}
-        if (
-            decision.kind in ("accepted", "rejected", "step", "merge", "duplicate", "not in effect")
-            and candidate
-        ):
+        if decision.kind in ("accepted", "rejected", "step", "merge", "duplicate", "not in effect") and candidate:
             record = {
                 "changed": candidate.changed,
                 "origin": candidate.origin,
@@ -243,14 +236,10 @@ class SearchDriver:
                 self._crew.start(partial(reply_of, task, self._stated(task), (NOTHING_LEFT,)))
             elif self._proposer.asks_jointly(task, self._menus.choice):
                 turn = self._turns.draw()
-                self._crew.start(
-                    partial(self._reflect_jointly, self._opening.as_asked(task), self._menus.choice, turn)
-                )
+                self._crew.start(partial(self._reflect_jointly, self._opening.as_asked(task), self._menus.choice, turn))
             else:
                 turns = {component: self._turns.draw() for component in task.components}
-                self._crew.start(
-                    partial(self._reflect, self._opening.as_asked(task), self._menus.choice, turns)
-                )
+                self._crew.start(partial(self._reflect, self._opening.as_asked(task), self._menus.choice, turns))
 
     def _evaluate(self, task: Evaluate) -> Evaluated:
         began = time.monotonic()
@@ -315,9 +304,7 @@ class SearchDriver:
 
     def _reflect_jointly(self, task: Reflect, menus: MenuChoice, turn: int) -> Reflected:
         ask = partial(self._proposer.propose_jointly, task, menus)
-        proposals = self._take_turn(turn, ask) or [
-            ProposedEdit(component, None) for component in task.components
-        ]
+        proposals = self._take_turn(turn, ask) or [ProposedEdit(component, None) for component in task.components]
         self._crew.tell(partial(self._keep_proposals, task, proposals))
         return reply_of(task, proposals)
 

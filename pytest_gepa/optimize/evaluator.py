@@ -169,9 +169,7 @@ class Evaluator:
         state, seed = self._state, self._state.search.seed
         changed = [name for name, text in candidate.texts.items() if text != seed.texts[name]]
         pairs = [
-            (state.rollouts[seed.id, case], run)
-            for case, run in rollouts.items()
-            if (seed.id, case) in state.rollouts
+            (state.rollouts[seed.id, case], run) for case, run in rollouts.items() if (seed.id, case) in state.rollouts
         ]
         names = without_effect(pairs, (seed.texts, candidate.texts), changed)
         new = [name for name in names if name not in self._copies]
@@ -272,9 +270,7 @@ def _usual(trials: Sequence[Rollout]) -> Rollout:
     search judges it.
     """
     failing = [one for one in trials if one.outcome is not Outcome.passed]
-    return (
-        failing[0] if 2 * len(failing) >= len(trials) else next(one for one in trials if one not in failing)
-    )
+    return failing[0] if 2 * len(failing) >= len(trials) else next(one for one in trials if one not in failing)
 
 
 def _case_result(

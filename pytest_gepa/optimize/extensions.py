@@ -132,15 +132,11 @@ class Extensions:
         alike: float,
         draw: Draw,
     ) -> list[tuple[str, ...]]:
-        wanted = (
-            f"give a list of {groups} groups at most, each a list of {size} failing cases at most, none twice"
-        )
+        wanted = f"give a list of {groups} groups at most, each a list of {size} failing cases at most, none twice"
         found: Sequence[Sequence[str]] | None = self._ask(
             "pytest_gepa_choose_minibatch",
             lambda answer: "" if _are_groups(answer, failures, size, groups) else wanted,
-            failing={
-                case: {"said": one.said, "uses": one.uses, "text": one.text} for case, one in failures.items()
-            },
+            failing={case: {"said": one.said, "uses": one.uses, "text": one.text} for case, one in failures.items()},
             shown=dict(shown),
             size=size,
             groups=groups,
@@ -168,9 +164,7 @@ class Extensions:
         usual = run_what_can_matter(stage)
         found: Sequence[str] | None = self._ask(
             "pytest_gepa_next_stage",
-            lambda answer: (
-                "" if _are_cases(answer, stage.missing) else "give a list of missing cases, none twice"
-            ),
+            lambda answer: "" if _are_cases(answer, stage.missing) else "give a list of missing cases, none twice",
             candidate=stage.candidate.id,
             scores=dict(stage.scores),
             missing=stage.missing,

@@ -164,9 +164,7 @@ class Optimization:
         least = search.mean(search.seed) + TIE
         known = [search.candidates[standing.candidate] for standing in search.frontier()]
         others = [one for one in known if one.id not in (winner.id, search.seed.id, self.state.unshrunk)]
-        allowed = (
-            one for one in others if search.mean(one) > least and len(search.broken(one)) <= self._max_broken
-        )
+        allowed = (one for one in others if search.mean(one) > least and len(search.broken(one)) <= self._max_broken)
         return tuple(islice(allowed, self._confirmed - 1))
 
     def _best_so_far(self) -> Candidate:

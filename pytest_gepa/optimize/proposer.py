@@ -155,9 +155,7 @@ class Proposer:
         return [
             one
             if one.text is None
-            else replace(
-                one, summary=_summary(one.component, parent.texts[one.component], one.text, self._redact)
-            )
+            else replace(one, summary=_summary(one.component, parent.texts[one.component], one.text, self._redact))
             for one in made
         ]
 
@@ -283,14 +281,10 @@ class Proposer:
     def _discarded(self, task: Reflect, component: str) -> list[tuple[str, str]]:
         """Earlier edits, and why they came to nothing: a case may have said so, in words that it shares with others."""
         cut = self._withholder.cut
-        return [
-            (cut(edit.summary), cut(edit.reason)) for edit in task.discarded if edit.component == component
-        ]
+        return [(cut(edit.summary), cut(edit.reason)) for edit in task.discarded if edit.component == component]
 
     def _exhibits(self, task: Reflect) -> dict[str, Exhibit]:
-        known = [
-            case for case in (*task.failing, *task.neighbours) if (task.parent.id, case) in self._rollouts
-        ]
+        known = [case for case in (*task.failing, *task.neighbours) if (task.parent.id, case) in self._rollouts]
         return {case: self._withholder.exhibit(self._exhibit(task, case)) for case in known}
 
     def _exhibit(self, task: Reflect, case: str) -> Exhibit:

@@ -14,9 +14,7 @@ from pytest_gepa.run.crew import Crew
 class Retries:
     """An `Allowance` for the suite's threads. `lock` guards the budget; `note` is called in the deciding thread."""
 
-    def __init__(
-        self, budget: Budget, lock: threading.Lock, crew: Crew, note: Callable[[Event], None]
-    ) -> None:
+    def __init__(self, budget: Budget, lock: threading.Lock, crew: Crew, note: Callable[[Event], None]) -> None:
         self._budget = budget
         self._lock = lock
         self._crew = crew

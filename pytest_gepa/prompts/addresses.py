@@ -71,11 +71,7 @@ class AddressPattern:
         if _matches(self.segments, path, 0, roles):
             return True
         message = path[:-1]
-        if (
-            message not in roles
-            or path[-1] not in CONTENT_KEYS
-            or not _matches(self.segments, message, 0, roles)
-        ):
+        if message not in roles or path[-1] not in CONTENT_KEYS or not _matches(self.segments, message, 0, roles):
             return False
         last = self.segments[-1]
         return not last.has_wildcard and last.text == roles[message]
@@ -143,9 +139,7 @@ def _segments(address: str, part: str) -> list[Segment]:
     return [Segment(name) for name in [*names, *re.findall(r"\d+", indexed["places"])]]
 
 
-def _matches(
-    segments: tuple[Segment, ...], path: FieldPath, depth: int, roles: Mapping[FieldPath, str]
-) -> bool:
+def _matches(segments: tuple[Segment, ...], path: FieldPath, depth: int, roles: Mapping[FieldPath, str]) -> bool:
     if not segments:
         return depth == len(path)
     head, rest = segments[0], segments[1:]

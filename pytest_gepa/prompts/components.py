@@ -87,17 +87,13 @@ def encode(component: Component, text: str) -> bytes:
     if component.newline and "\r" in text:
         raise PromptError(f"{component.id}: the new text holds a carriage return; its line ends must be \\n")
     if not component.bom and text.startswith("\ufeff"):
-        raise PromptError(
-            f"{component.id}: the new text opens with a byte order mark, which the file has not"
-        )
+        raise PromptError(f"{component.id}: the new text opens with a byte order mark, which the file has not")
     if component.newline == "\r\n":
         text = text.replace("\n", "\r\n")
     try:
         body = text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise PromptError(
-            f"{component.id}: the new text cannot be written as UTF-8: {error.reason}"
-        ) from None
+        raise PromptError(f"{component.id}: the new text cannot be written as UTF-8: {error.reason}") from None
     return codecs.BOM_UTF8 + body if component.bom else body
 
 

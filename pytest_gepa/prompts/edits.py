@@ -79,10 +79,7 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
         return text
     if 0 < text.count("\r\n") == text.count("\n"):
         # In a string of JSON or Python they stand as they are, and no model writes them.
-        plain = [
-            replace(edit, find=_with_plain_ends(edit.find), text=_with_plain_ends(edit.text))
-            for edit in edits
-        ]
+        plain = [replace(edit, find=_with_plain_ends(edit.find), text=_with_plain_ends(edit.text)) for edit in edits]
         return apply_edits(_with_plain_ends(text), plain).replace("\n", "\r\n")
     _each(edits, _check_shape)
     if any(edit.kind == "rewrite" for edit in edits):
@@ -120,17 +117,13 @@ def _each(edits: Sequence[Edit], make: Callable[[Edit], _T]) -> list[_T]:
 
 def _check_shape(edit: Edit) -> None:
     if edit.kind not in KINDS:
-        raise EditError(
-            f"no such kind: {_shown(edit.kind)} is no kind of edit; use one of {', '.join(KINDS)}"
-        )
+        raise EditError(f"no such kind: {_shown(edit.kind)} is no kind of edit; use one of {', '.join(KINDS)}")
     if edit.kind not in ("replace", "delete") and not edit.text.strip():
         raise EditError(
             f"empty edit: the text of this edit of kind {edit.kind} is empty; write the text that it is to put in"
         )
     if edit.kind in ("replace", "delete") and not edit.find.strip():
-        raise EditError(
-            f"nothing to find: an edit of kind {edit.kind} needs in `find` the passage that it acts on"
-        )
+        raise EditError(f"nothing to find: an edit of kind {edit.kind} needs in `find` the passage that it acts on")
     if edit.kind == "section" and not edit.find.strip():
         raise EditError("nothing to find: an edit of kind section needs in `find` the heading of the section")
     if edit.kind == "delete" and edit.text.strip() not in ("", edit.find.strip()):
@@ -143,9 +136,7 @@ def _check_shape(edit: Edit) -> None:
 def _rewritten(text: str, edits: Sequence[Edit]) -> str:
     edit = edits[0]
     if len(edits) > 1:
-        raise EditError(
-            "rewrite with other edits: a rewrite gives the whole text, so it must be the only edit"
-        )
+        raise EditError("rewrite with other edits: a rewrite gives the whole text, so it must be the only edit")
     if edit.find.strip() not in ("", text.strip()):
         raise EditError(
             "rewrite of a passage: a rewrite replaces the whole text; leave `find` empty, or use replace for "
@@ -302,16 +293,12 @@ def _is_below_pairs(text: str, addition: str) -> bool:
     """
     lines = _BLANK.split(text)[-1].split("\n")
     *above, last = (_LABELLED.fullmatch(line) is not None for line in lines)
-    is_pair = last and any(
-        (*above[:1], *above[-1:])
-    )  # a heading may stand above the two, and text between them
+    is_pair = last and any((*above[:1], *above[-1:]))  # a heading may stand above the two, and text between them
     return is_pair and _LABELLED.fullmatch(addition) is None
 
 
 def _not_found(text: str, find: str) -> str:
-    reason = (
-        f"not found: {_shown(find)} does not occur in the text; copy the passage exactly as it stands there"
-    )
+    reason = f"not found: {_shown(find)} does not occur in the text; copy the passage exactly as it stands there"
     told = find.strip("\n").split("\n")
     if (apart := _first_difference(text.split("\n")[:_SEARCHED_LINES], told)) is not None:
         number, line = apart

@@ -28,9 +28,7 @@ def is_kept(example: Example, text: str) -> bool:
 
 def still_kept(examples: Iterable[Example], texts: Mapping[str, str]) -> tuple[Example, ...]:
     """Return the examples, each once, that still stand in these texts by component."""
-    return tuple(
-        example for example in dict.fromkeys(examples) if is_kept(example, texts.get(example.component, ""))
-    )
+    return tuple(example for example in dict.fromkeys(examples) if is_kept(example, texts.get(example.component, "")))
 
 
 def cases_of(examples: Iterable[Example]) -> tuple[str, ...]:

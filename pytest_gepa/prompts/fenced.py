@@ -11,9 +11,7 @@ _BARE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t\r]*")
 
 def fenced_rows(lines: Sequence[str]) -> frozenset[int]:
     """The rows, from 0, of all fenced blocks, with those of their fences."""
-    bare = [
-        (row, mark["marks"]) for row, line in enumerate(lines) if (mark := _BARE.fullmatch(line)) is not None
-    ]
+    bare = [(row, mark["marks"]) for row, line in enumerate(lines) if (mark := _BARE.fullmatch(line)) is not None]
     found: set[int] = set()
     row = 0
     while row < len(lines):

@@ -91,9 +91,7 @@ def matched_files(base: Path, patterns: Iterable[str]) -> Iterator[Path]:
             pattern = _parsed(base, written)
         except PromptError:
             continue
-        yield from (
-            path for path in expanded(base, pattern.parts) if path.is_file() and _may_take(path, pattern)
-        )
+        yield from (path for path in expanded(base, pattern.parts) if path.is_file() and _may_take(path, pattern))
 
 
 def named_outright(base: Path, patterns: Sequence[str]) -> list[str]:
@@ -114,9 +112,7 @@ def has_called_prompts(component: Component) -> bool:
         document = parsed(PYTHON, component.source)
     except FormatError:
         return False
-    return any(
-        is_called_a_prompt(path, field.text, document.roles) for path, field in document.fields.items()
-    )
+    return any(is_called_a_prompt(path, field.text, document.roles) for path, field in document.fields.items())
 
 
 def _parsed(base: Path, written: str) -> _Pattern:
@@ -235,9 +231,7 @@ def _addressed(file: SourceFile, pattern: _Pattern, address: AddressPattern) -> 
         return []
     found = [path for path in document.fields if path and address.matches(path, document.roles)]
     if address.names_nothing:
-        found = [
-            path for path in found if looks_like_a_prompt(path, document.fields[path].text, document.roles)
-        ]
+        found = [path for path in found if looks_like_a_prompt(path, document.fields[path].text, document.roles)]
     if not address.has_wildcard:
         _check_single(file, pattern, address, document, found)
     elif not found and is_named:

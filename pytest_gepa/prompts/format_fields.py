@@ -46,9 +46,7 @@ def fields_of(text: str) -> Counter[Field] | None:
             return None
         for _, name, specification, conversion in parsed:
             if name is not None:
-                suffix = (f"!{conversion}" if conversion else "") + (
-                    f":{specification}" if specification else ""
-                )
+                suffix = (f"!{conversion}" if conversion else "") + (f":{specification}" if specification else "")
                 fields[Field(name, "{" + name + suffix + "}")] += 1
                 specifications.append(specification or "")
         level = specifications

@@ -133,11 +133,7 @@ def _without_last_zeros(number: str) -> str:
 
 def codes(text: str) -> set[str]:
     """Return what is written like a code: letters and digits together, groups of digits, addresses; without case."""
-    return {
-        code.casefold()
-        for code in _CODE.findall(_plain(text))
-        if len(code) >= _SHORTEST_CODE and _is_code(code)
-    }
+    return {code.casefold() for code in _CODE.findall(_plain(text)) if len(code) >= _SHORTEST_CODE and _is_code(code)}
 
 
 def numbers_in_codes(text: str) -> set[str]:

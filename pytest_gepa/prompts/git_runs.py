@@ -59,9 +59,7 @@ class Git:
             if "promisor" in said
             else ""
         )
-        raise RevisionError(
-            f"earlier prompts cannot be read: git {arguments[0]} failed in {self.top}: {said}{hint}"
-        )
+        raise RevisionError(f"earlier prompts cannot be read: git {arguments[0]} failed in {self.top}: {said}{hint}")
 
     def _run(
         self, arguments: Sequence[str], environment: Mapping[str, str] | None

@@ -37,8 +37,7 @@ _FAR_TOO_LONG = 4
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Letters and marks that show nothing: fillers, joiners, selectors of variants of a sign that has none.
 _BLANK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\U000e0100-\U000e01ef]"
-    "|[\ufe00-\ufe0f]{2}"
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\U000e0100-\U000e01ef]|[\ufe00-\ufe0f]{2}"
 )
 # What a page that is rendered, or a template that is filled in, does not show.
 _COMMENT = re.compile(
@@ -217,9 +216,7 @@ def text_problems(
     if text == parent:
         yield "no change: the edit changes nothing"
     if len(text) > growth_limit(original):
-        yield (
-            f"too long: the edited text has {len(text)} characters, at most {growth_limit(original)} are allowed"
-        )
+        yield (f"too long: the edited text has {len(text)} characters, at most {growth_limit(original)} are allowed")
     if len(text) < LEAST_SHARE * len(original):
         yield (
             f"too short: the edited text has {len(text)} characters, a prompt of {len(original)} must keep "

@@ -63,16 +63,11 @@ class Hunk:
     def lines(self) -> tuple[str, ...]:
         """What is changed, `- removed` and `+ added`, without blank lines."""
         return tuple(
-            f"{sign} {line}"
-            for sign, lines in (("-", self.old), ("+", self.new))
-            for line in lines
-            if line.strip()
+            f"{sign} {line}" for sign, lines in (("-", self.old), ("+", self.new)) for line in lines if line.strip()
         )
 
 
-def find_hunks(
-    before: str, after: str, wholes: Iterable[str] = (), *, divide: bool = True
-) -> tuple[Hunk, ...]:
+def find_hunks(before: str, after: str, wholes: Iterable[str] = (), *, divide: bool = True) -> tuple[Hunk, ...]:
     """Return the hunks that make `after` of `before`, in order.
 
     A block of added lines is divided where a rule, an item or a paragraph begins, unless `divide` is false, as for
@@ -232,10 +227,7 @@ class _Framing:
             return [*before, last._replace(lines=[*last.lines, *blank])]
         outer = last.frames[0]
         longer = outer._replace(closing=(*outer.closing, *blank))
-        return [
-            one._replace(frames=(longer, *one.frames[1:])) if outer in one.frames else one
-            for one in self._found
-        ]
+        return [one._replace(frames=(longer, *one.frames[1:])) if outer in one.frames else one for one in self._found]
 
     def _divide_up_to(self, row: int) -> None:
         """Take the pieces above a row, but not the blank lines right above it."""
@@ -266,9 +258,7 @@ def _text_end(lines: Sequence[str], start: int, stop: int) -> int:
     return stop
 
 
-def _divided(
-    start: int, old: list[str], first: int, new: list[str], wholes: Sequence[list[str]]
-) -> Iterator[Hunk]:
+def _divided(start: int, old: list[str], first: int, new: list[str], wholes: Sequence[list[str]]) -> Iterator[Hunk]:
     """The hunks of one changed block, whose lines begin in the rows `start` and `first`: old pieces are paired with the
     new ones that take their places.
     """

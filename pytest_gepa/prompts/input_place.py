@@ -174,8 +174,7 @@ def _calls(paragraph: str) -> bool:
     """Whether a paragraph is only what leads in to the answer, or what closes the tag around the input."""
     lines = [line.strip() for line in paragraph.split("\n")]
     return all(
-        (_LEADS_IN.fullmatch(line) and not _AWAITS_RULES.fullmatch(line)) or _CLOSING.fullmatch(line)
-        for line in lines
+        (_LEADS_IN.fullmatch(line) and not _AWAITS_RULES.fullmatch(line)) or _CLOSING.fullmatch(line) for line in lines
     )
 
 

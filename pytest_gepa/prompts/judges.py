@@ -31,9 +31,7 @@ which is an application's own. A folder does not, as below `evals/` lies the tas
 programs that evaluate have steps of such a name.
 """
 
-SAYING_NOTHING = frozenset(
-    {"answer", "llm", "output", "prompt", "quality", "reply", "response", "system", "template"}
-)
+SAYING_NOTHING = frozenset({"answer", "llm", "output", "prompt", "quality", "reply", "response", "system", "template"})
 """Words beside these that do not tell what is evaluated for whom."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -53,9 +51,7 @@ def named_by_itself(found: Sequence[str]) -> set[str]:
     return {one for one in found if len(found) == 1 or is_called_a_judge(one.partition("::")[0])}
 
 
-def without_judges(
-    components: Sequence[Component], named: Collection[str]
-) -> tuple[list[Component], tuple[str, ...]]:
+def without_judges(components: Sequence[Component], named: Collection[str]) -> tuple[list[Component], tuple[str, ...]]:
     """Divide components into those to improve and the ids of judges; those `named` outright are no judges."""
     judges = tuple(one.id for one in components if one.id not in named and is_called_a_judge(one.id))
     return [one for one in components if one.id not in judges], judges

@@ -42,9 +42,7 @@ _SHOWN = 80
 _EXPLAINS = frozenset({"msg", "message", "reason", "feedback", "name", "id", "ids", "match"})
 """Keyword arguments whose strings explain a check; a rule may well say what they say."""
 
-_TELLS = frozenset(
-    {"fail", "skip", "xfail", "log", "print", "warn", "info", "debug", "getLogger", "raises", "open"}
-)
+_TELLS = frozenset({"fail", "skip", "xfail", "log", "print", "warn", "info", "debug", "getLogger", "raises", "open"})
 """Functions whose strings are no part of a case."""
 
 
@@ -91,9 +89,7 @@ class Leaks:
         self._lock = threading.Lock()
         self._index: _Index | None = None
 
-    def learn(
-        self, inputs: Mapping[str, Sequence[str]], shared: Mapping[str, Sequence[str]] | None = None
-    ) -> None:
+    def learn(self, inputs: Mapping[str, Sequence[str]], shared: Mapping[str, Sequence[str]] | None = None) -> None:
         """Note what each case was seen to send to a model, in order; `shared` is what a fixture sent for several cases,
         of which nobody knows which of them it is the input of. Takes the place of what was learnt before.
         """

@@ -30,9 +30,7 @@ def json_pair(parameters: Iterable[tuple[str, str]], source: str) -> tuple[str, 
     given = _given(source)
     values = [(name, plain_value(shown)) for name, shown in parameters]
     texts = [value for _, value in values if isinstance(value, str)]
-    objects = [
-        value for name, value in values if isinstance(value, (dict, list)) and value and name not in given
-    ]
+    objects = [value for name, value in values if isinstance(value, (dict, list)) and value and name not in given]
     if len(objects) != 1:
         return None
     try:

@@ -79,9 +79,7 @@ def unquoted(name: str) -> str:
         codes = {letter: code for code, letter in _C_ESCAPES.items()}
         data = bytearray()
         for escape, plain in re.findall(r"\\([0-7]{3}|.)|([^\\])", name[1:-1], re.DOTALL):
-            data.append(
-                ord(plain) if plain else int(escape, 8) & 255 if escape.isdecimal() else codes.get(escape, 0)
-            )
+            data.append(ord(plain) if plain else int(escape, 8) & 255 if escape.isdecimal() else codes.get(escape, 0))
         raw = data.decode("utf-8", "surrogateescape")
     if quoted(raw) != name:
         raise PatchError(f"{name!a} is not how a patch of ours spells a path")

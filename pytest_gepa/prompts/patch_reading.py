@@ -103,9 +103,7 @@ def _header_values(header: Sequence[bytes]) -> tuple[str, str, str]:
     """Path and hashes from the lines above a file's hunks, which must be exactly those that `header_lines` writes."""
     index = re.fullmatch(rb"index ([0-9a-f]{40})\.\.([0-9a-f]{40})\n", header[1] if len(header) == 4 else b"")
     if index is None:
-        raise PatchError(
-            "the patch does more to a file than to change its text, or was not made by pytest-gepa"
-        )
+        raise PatchError("the patch does more to a file than to change its text, or was not made by pytest-gepa")
     name = header[3].removeprefix(b"+++ ").removesuffix(b"\n").removesuffix(b"\t")
     path = unquoted(name.decode("ascii", "replace")).removeprefix("b/")
     old, new = index[1].decode(), index[2].decode()

@@ -103,9 +103,7 @@ def without(text: str, pieces: Collection[Piece]) -> str:
     return "\n".join(kept)
 
 
-def find_cuts(
-    text: str, within: frozenset[str] = EVERY, problem: Problem = lambda _: None
-) -> tuple[Cut, ...]:
+def find_cuts(text: str, within: frozenset[str] = EVERY, problem: Problem = lambda _: None) -> tuple[Cut, ...]:
     """Return what can be taken from a text: first the whole prompt, then each piece in order.
 
     Placeholders stay: without its prompt a case must still be one. `within` are the template syntaxes that may be in
@@ -124,17 +122,13 @@ def find_cuts(
     return (_blank(text, pieces, within, reason_against), *_single_cuts(text, pieces, reason_against))
 
 
-def _blank(
-    text: str, pieces: Sequence[Piece], within: frozenset[str], reason_against: Callable[[str], str]
-) -> Cut:
+def _blank(text: str, pieces: Sequence[Piece], within: frozenset[str], reason_against: Callable[[str], str]) -> Cut:
     """The prompt with nothing but its placeholders."""
     first, last = pieces[0].first, pieces[-1].last
     lines = text.split("\n")
     names = placeholders(text, within)
     bare = "\n".join(sorted(names, key=lambda name: (text.find(name) < 0, text.find(name), name)))
-    plain = [
-        one for one in pieces if not placeholders("\n".join(lines[one.first - 1 : one.last]), within) & names
-    ]
+    plain = [one for one in pieces if not placeholders("\n".join(lines[one.first - 1 : one.last]), within) & names]
     # A template with blocks is none without the lines around them.
     left = without(text, plain)
     for attempt in dict.fromkeys((bare, left)):

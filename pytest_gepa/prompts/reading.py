@@ -88,15 +88,11 @@ def whole(file: SourceFile) -> Component:
     try:
         content = file.data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise NotTextError(
-            f"{file.id}: not UTF-8 (byte {error.start}); a prompt must be UTF-8 text"
-        ) from None
+        raise NotTextError(f"{file.id}: not UTF-8 (byte {error.start}); a prompt must be UTF-8 text") from None
     if "\0" in content:
         raise NotTextError(f"{file.id}: holds NUL bytes; a prompt must be UTF-8 text")
     if file.format == PYTHON and not _is_read_as_utf_8(file.data):
-        raise NotTextError(
-            f"{file.id}: its first lines declare another encoding than UTF-8; save it as UTF-8"
-        )
+        raise NotTextError(f"{file.id}: its first lines declare another encoding than UTF-8; save it as UTF-8")
     text, newline = without_line_ends(content)
     bom = file.data.startswith(codecs.BOM_UTF8)
     is_plain = file.format in (TEXT, PYTHON) or (file.format == FRONT_MATTER and not file.has_front_matter)

@@ -93,9 +93,7 @@ class Renderer:
                     return error
         return ""
 
-    def _new_error(
-        self, top: str, variables: Mapping[str, Any], component: str, parent: str, text: str
-    ) -> str:
+    def _new_error(self, top: str, variables: Mapping[str, Any], component: str, parent: str, text: str) -> str:
         """The error of rendering with `text` where there is none with `parent`, "" if both go alike."""
         for tolerance in _TOLERANCES:
             before = self._rendered(top, {component: parent}, variables, tolerance)

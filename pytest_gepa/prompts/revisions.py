@@ -135,9 +135,7 @@ class Repository:
         for path in wanted - states.keys() - self._known(commit, files):
             states[path] = FileState(path, "")
         # Git takes no file for one that lay behind a link to its directory.
-        for path in self._linked(
-            commit, [path for path in files if path in states and states[path].before != path]
-        ):
+        for path in self._linked(commit, [path for path in files if path in states and states[path].before != path]):
             states[path] = FileState(path, path)
         states |= self._led_elsewhere(commit, links, files)
         known = {path: states[path] for path in files if path in states}
@@ -175,9 +173,7 @@ class Repository:
                 )
         return None
 
-    def _led_elsewhere(
-        self, commit: str, links: Iterable[FileState], files: Sequence[str]
-    ) -> dict[str, FileState]:
+    def _led_elsewhere(self, commit: str, links: Iterable[FileState], files: Sequence[str]) -> dict[str, FileState]:
         """Those of the files to which a link leads that led to another one at the commit: by its name the other's text
         was read, of which git tells nothing where both were there before.
         """

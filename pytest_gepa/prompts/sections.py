@@ -69,9 +69,7 @@ def section_body(text: str, heading: str, new: str) -> Body:
     lines = text.split("\n")
     wanted = heading.strip()
     if (element := _element(lines, wanted)) is not None:
-        return _fitted(
-            lines, *element, _without_tags(new.strip("\n"), lines[element[0] - 1], lines[element[1]])
-        )
+        return _fitted(lines, *element, _without_tags(new.strip("\n"), lines[element[0] - 1], lines[element[1]]))
     headings = _headings(lines)
     matching = [one for one in headings if wanted in (_as_written(lines, one), lines[one.first].strip())]
     matching = matching or [one for one in headings if one.title == wanted]
@@ -92,9 +90,7 @@ def section_body(text: str, heading: str, new: str) -> Body:
         body = body.rstrip().removesuffix(tag).rstrip()  # a model has copied the section up to there
     elif closing < stop and _closes(body, lines[closing]):
         closing = stop  # or farther, with what stands behind the element
-    return _fitted(
-        lines, found.last + 1, min(closing, _input_row(text, lines, found.last + 1, stop, body)), body
-    )
+    return _fitted(lines, found.last + 1, min(closing, _input_row(text, lines, found.last + 1, stop, body)), body)
 
 
 def _closing_row(lines: list[str], first: int, stop: int) -> int:

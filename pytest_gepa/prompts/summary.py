@@ -42,9 +42,7 @@ def all_changes(before: str, after: str) -> str:
 def _changed(before: str, after: str, characters: int, longest: int, *, in_part: bool = False) -> str:
     lines = [
         f"{sign} {_indent(line)}{one_line(line, longest)}"
-        for sign, line in _differing(
-            before.split("\n"), after.split("\n"), longest if in_part else sys.maxsize
-        )
+        for sign, line in _differing(before.split("\n"), after.split("\n"), longest if in_part else sys.maxsize)
         if line.strip()
     ]
     removed = sum(len(line) + 1 for line in lines if line.startswith("-"))
@@ -87,10 +85,7 @@ def _where_they_differ(old: str, new: str, longest: int) -> tuple[str, str]:
     end = min(min(len(old), len(new)) - start, agreement(old[::-1], new[::-1]))
     head = max(0, start - _AROUND)
     tail = max(0, end - _AROUND)
-    shown = [
-        f"{'... ' if head else ''}{line[head : len(line) - tail]}{' ...' if tail else ''}"
-        for line in (old, new)
-    ]
+    shown = [f"{'... ' if head else ''}{line[head : len(line) - tail]}{' ...' if tail else ''}" for line in (old, new)]
     return shown[0], shown[1]
 
 

@@ -59,9 +59,7 @@ def _front_matter(parent: str, text: str) -> Iterator[str]:
         yield "front matter: what stands between the --- lines at the top is configuration, it must stay as it is"
 
 
-def _placeholder_changes(
-    parent: str, text: str, within: frozenset[str], *, is_replaced: bool
-) -> Iterator[str]:
+def _placeholder_changes(parent: str, text: str, within: frozenset[str], *, is_replaced: bool) -> Iterator[str]:
     fields = placeholders(parent, within)
     is_filled = not is_replaced and is_for_format(parent) and any(syntax(name) == FORMAT for name in fields)
     if is_filled and not _has_jinja_fields(parent):

@@ -54,9 +54,7 @@ class _File(NamedTuple):
     tables: list[Table]
 
 
-def belongings(
-    cases: Sequence[Case], sources: Iterable[Source], texts: Mapping[str, Sequence[str]]
-) -> Belongings:
+def belongings(cases: Sequence[Case], sources: Iterable[Source], texts: Mapping[str, Sequence[str]]) -> Belongings:
     """What the cases have by themselves, and what stands in their rows in the sources.
 
     `texts` are those in the values of their parameters, by case id. A word that a row of a held-out case has is not
@@ -88,9 +86,7 @@ def belongings(
     theirs_beside = _with_stripped(theirs_beside) - theirs
     theirs_beside -= _ordinary(theirs_beside, [*shown, *_sources(search)])
     words = (text for text in theirs_beside if text.isascii() and text.isalpha() and not tells(text))
-    return Belongings(
-        frozenset(theirs | theirs_beside), frozenset(shown), frozenset(words), frozenset(own_texts)
-    )
+    return Belongings(frozenset(theirs | theirs_beside), frozenset(shown), frozenset(words), frozenset(own_texts))
 
 
 def _with_stripped(texts: Iterable[str]) -> set[str]:
@@ -145,11 +141,7 @@ def _strings(source: str) -> list[str]:
     tree = parse_module(source)
     if tree is None:
         return []
-    return [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
+    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def _sources(cases: Iterable[Case]) -> list[str]:

@@ -18,12 +18,8 @@ POSTED = "data posted to another kind of endpoint"
 """The role of what goes to an endpoint whose protocol is not known."""
 
 _SHOWN_TEXTS = 3
-_LIMITS = frozenset(
-    {"length", "max_tokens", "max_output_tokens", "MAX_TOKENS", "model_context_window_exceeded"}
-)
-_FILTERS = frozenset(
-    {"content_filter", "refusal", "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"}
-)
+_LIMITS = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS", "model_context_window_exceeded"})
+_FILTERS = frozenset({"content_filter", "refusal", "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"})
 
 
 def said(message: Message) -> str:
@@ -64,7 +60,5 @@ def vectors(call: Call) -> str:
     texts = [message.content for message in call.request]
     shown = ", ".join(repr(one_line(scrub(text), 60)) for text in texts[:_SHOWN_TEXTS])
     more = f" and {len(texts) - _SHOWN_TEXTS} more" if len(texts) > _SHOWN_TEXTS else ""
-    outcome = (
-        call.answer.content.strip("[]") if call.answer is not None else f"no vectors ({scrub(call.error)})"
-    )
+    outcome = call.answer.content.strip("[]") if call.answer is not None else f"no vectors ({scrub(call.error)})"
     return one_line(f"embedding of {shown}{more}: {outcome}", 400)

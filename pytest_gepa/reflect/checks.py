@@ -63,9 +63,7 @@ class Check:
 
     def last_argument(self, function: str) -> object:
         """What a function that gave None was last given, None where it is not shown or was called more than once."""
-        found = [
-            match[2] for line in self.made if (match := _FUNCTION.fullmatch(line)) and match[1] == function
-        ]
+        found = [match[2] for line in self.made if (match := _FUNCTION.fullmatch(line)) and match[1] == function]
         calls = [parse_expression(f"f{given}") for given in found]
         return _single([call.args[-1] for call in calls if isinstance(call, ast.Call) and call.args])
 
@@ -127,9 +125,7 @@ def _condition(statement: str, source: str) -> ast.expr | None:
 
 
 def _asserts(source: str) -> list[ast.Assert]:
-    return [
-        node for node in ast.walk(parse_module(source) or ast.Module([], [])) if isinstance(node, ast.Assert)
-    ]
+    return [node for node in ast.walk(parse_module(source) or ast.Module([], [])) if isinstance(node, ast.Assert)]
 
 
 def _paired(test: ast.expr, shown: ast.expr) -> Iterator[tuple[ast.Compare, ast.Compare]]:

@@ -112,12 +112,7 @@ def _members(exhibit: Exhibit, check: Check, tests: Tests) -> str:
 
 def _texts(node: ast.expr) -> tuple[str, ...]:
     """The texts of a tuple, a list or a set; () where it is none or has something else in it."""
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "frozenset"
-        and node.args
-    ):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "frozenset" and node.args:
         node = node.args[0]
     found = plain_value(node)
     texts = [one for one in found if isinstance(one, str)] if isinstance(found, (tuple, list, set)) else []
@@ -234,9 +229,7 @@ def _called(exhibit: Exhibit, check: Check, function: ast.Attribute, given: Sequ
         return ""
     if name in _BEGINNINGS and len(given) == 1 and text and not getattr(value, name)(text):
         return f"{about} {_BEGINNINGS[name]} with {code(text)}."
-    return (
-        f"{about} {_METHODS[name]}." if name in _METHODS and not given and not getattr(value, name)() else ""
-    )
+    return f"{about} {_METHODS[name]}." if name in _METHODS and not given and not getattr(value, name)() else ""
 
 
 def _of_text(exhibit: Exhibit, value: object, node: ast.expr) -> str:

@@ -76,9 +76,7 @@ def _fitted(
 ) -> Evidence:
     sections = fit([*functions, *failing, *passing], limit)
     first, second = len(functions), len(functions) + len(failing)
-    return Evidence(
-        tuple(sections[:first]), tuple(sections[first:second]), tuple(sections[second:]), left_out
-    )
+    return Evidence(tuple(sections[:first]), tuple(sections[first:second]), tuple(sections[second:]), left_out)
 
 
 def _that_fit(sections: Sequence[Section], room: int, least: int = 0) -> tuple[list[Section], int]:

@@ -9,9 +9,7 @@ from itertools import groupby
 
 _ERROR_LINE = re.compile(r"E(?: {3,}.*| *)")
 _PLACE = re.compile(r"\S.{0,400}?:\d+: \S.*")
-_ITEMS = re.compile(
-    r"Common items:|Differing items:|Extra items in the .*|(?:Left|Right) contains \d+ more items?:"
-)
+_ITEMS = re.compile(r"Common items:|Differing items:|Extra items in the .*|(?:Left|Right) contains \d+ more items?:")
 _MARKS = re.compile(r"\?[ ^+-]+")
 _RULER = re.compile(r"(?:_ ){3,}_?|_{10,}.*")
 

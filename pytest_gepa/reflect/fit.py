@@ -86,9 +86,7 @@ def thin(section: Section, most: int) -> Section:
     first = (len(spare) - min(excess, len(spare))) // 3
     gone = spare[first : first + excess]
     count = sum(len(section.parts[index].text) for index in gone)
-    note = EvidencePart(
-        f"[... {len(gone):,} parts of this run, {count:,} characters, cut ...]", "", Rank.middle
-    )
+    note = EvidencePart(f"[... {len(gone):,} parts of this run, {count:,} characters, cut ...]", "", Rank.middle)
     left = set(gone)
     parts = [
         note if index == gone[0] else part
@@ -119,14 +117,11 @@ def fit(sections: Sequence[Section], limit: int) -> list[Section]:
             break
         caps[rank] = max(floor, level(mine, room - others))
     return [
-        replace(section, parts=tuple(_cut(part, caps.get(part.rank)) for part in section.parts))
-        for section in sections
+        replace(section, parts=tuple(_cut(part, caps.get(part.rank)) for part in section.parts)) for section in sections
     ]
 
 
-def _total(
-    sections: Sequence[Section], sizes: Sequence[Sequence[int]], caps: dict[Rank, int], without: Rank
-) -> int:
+def _total(sections: Sequence[Section], sizes: Sequence[Sequence[int]], caps: dict[Rank, int], without: Rank) -> int:
     return sum(
         min(size, caps.get(part.rank, size))
         for section, lengths in zip(sections, sizes, strict=True)

@@ -94,9 +94,7 @@ def _shown(one: Asked, masked: Masked, redact: Callable[[str], str]) -> Asked:
     return replace(one, text=masked.shown, discarded=discarded)
 
 
-def _read(
-    raw: RawReply, menu: Menu, readers: Mapping[str, ReplyReader]
-) -> tuple[dict[str, Read], dict[str, str]]:
+def _read(raw: RawReply, menu: Menu, readers: Mapping[str, ReplyReader]) -> tuple[dict[str, Read], dict[str, str]]:
     """What the reply makes of each prompt, and why its edits of a prompt cannot be used; of the first one, where none
     can be read.
     """

@@ -33,9 +33,7 @@ def json_rules(failing: Sequence[Exhibit], cases: Sequence[Case]) -> Iterator[Ru
         form = _form([*alike, *(one.case for one in mine)], mine)
         number = sum(_is_other(one, form) for one in mine)
         if number:
-            yield Rule(
-                _text(form), f"{count(number, 'failing case')} read the answer as JSON and found another form"
-            )
+            yield Rule(_text(form), f"{count(number, 'failing case')} read the answer as JSON and found another form")
 
 
 def _form(cases: Sequence[Case], failing: Sequence[Exhibit]) -> _Form:

@@ -205,9 +205,7 @@ def _judges(node: ast.AST) -> bool:
 
 def _viewed(nodes: Sequence[ast.expr]) -> Iterator[str]:
     for node in map(_unwrapped, nodes):
-        is_view = (
-            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _VIEWS
-        )
+        is_view = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _VIEWS
         inner = node.func.value if is_view else node  # type: ignore[attr-defined]
         if isinstance(inner, ast.Name):
             yield inner.id
@@ -252,8 +250,7 @@ def _given(call: ast.Call) -> Iterator[str]:
 def _is_other(node: ast.AST | None) -> bool:
     """Whether an expression is no answer, or a part of what is none."""
     return any(
-        name_of(one) in _OTHERS or (isinstance(one, ast.Attribute) and one.attr in _BODIES)
-        for one in _downwards(node)
+        name_of(one) in _OTHERS or (isinstance(one, ast.Attribute) and one.attr in _BODIES) for one in _downwards(node)
     )
 
 

@@ -138,16 +138,12 @@ class ReflectionModel:
         if client is not None:
             client.close()
 
-    def _complete(
-        self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None
-    ) -> tuple[StoredAnswer, bool]:
+    def _complete(self, messages: Sequence[ChatMessage], schema: Mapping[str, Any] | None) -> tuple[StoredAnswer, bool]:
         """The server's last word on a chat, and whether it was stored."""
         ways = ways_to_ask(messages, schema, self._level, self._is_joined)
         while True:
             way, *ways = ways
-            found = self._answer(
-                {"model": self.settings.model, "messages": list(way.messages), **way.arguments}
-            )
+            found = self._answer({"model": self.settings.model, "messages": list(way.messages), **way.arguments})
             if found is not None:
                 ways = self._left(way, ways, found[0])
             if ways:
@@ -302,11 +298,7 @@ class ReflectionModel:
             404: "check the model's name (--gepa-reflection-model, GEPA_REFLECTION_MODEL) and the base URL",
             429: f"its rate limit or quota is used up, {self._tries(answer)} tries; lower --gepa-concurrency",
         }
-        other = (
-            f"the server failed, {self._tries(answer)} tries"
-            if answer.status >= 500
-            else "it refuses the request"
-        )
+        other = f"the server failed, {self._tries(answer)} tries" if answer.status >= 500 else "it refuses the request"
         return self._message(_said(answer), mends.get(answer.status, other))
 
     def _key_mend(self) -> str:

@@ -66,9 +66,7 @@ class ModelFree:
             new = [*islice(self._examples(failing), 1)]
         return self._next(parent, order, ((idea,) for idea in new))
 
-    def together(
-        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
-    ) -> ProposedEdit | None:
+    def together(self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]) -> ProposedEdit | None:
         """The likeliest rules that the parent has not and an example, in one edit: each may help only beside the
         others, as a form does whose fields are spelt otherwise. None if there is no more than one of them.
         """
@@ -109,9 +107,7 @@ class ModelFree:
             return None
         return self._next(parent, order, [chosen], today)
 
-    def propose(
-        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
-    ) -> ProposedEdit | None:
+    def propose(self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]) -> ProposedEdit | None:
         """The next proposal for one of the components that was not made from this parent yet, None if there is none.
 
         Rules come before examples; each is tried first in the component that had a part in the cases' answers.
@@ -140,9 +136,7 @@ class ModelFree:
                     return proposal
         return None
 
-    def _new_rules(
-        self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]
-    ) -> Iterator[_Idea]:
+    def _new_rules(self, parent: Candidate, components: Sequence[str], failing: Sequence[Exhibit]) -> Iterator[_Idea]:
         for idea in self._rules(parent, failing):
             if not any(self._has(parent, component, idea) for component in components):
                 yield idea
@@ -174,9 +168,7 @@ class ModelFree:
                     reason = "this case failed, and shows in what form others may want their answer."
                     yield pair[1], _Idea(edit, reason)
 
-    def _made(
-        self, parent: Candidate, component: str, ideas: Sequence[_Idea], edited: str
-    ) -> ProposedEdit | None:
+    def _made(self, parent: Candidate, component: str, ideas: Sequence[_Idea], edited: str) -> ProposedEdit | None:
         """The proposal, None when the guard refuses it."""
         before = parent.texts[component]
         edits = [self._written(parent, component, idea.edit) for idea in ideas]

@@ -82,12 +82,7 @@ def _known(
     known: dict[str, list[ast.expr]] = {}
     for modules in (list(defined), near):
         counts = Counter(name for module in modules for name in defined[module])
-        known |= {
-            name: values
-            for module in modules
-            for name, values in defined[module].items()
-            if counts[name] == 1
-        }
+        known |= {name: values for module in modules for name, values in defined[module].items() if counts[name] == 1}
     return {**known, **defined[path]}
 
 
@@ -151,9 +146,7 @@ def _of_call(node: ast.AST, function: str, fixture: str) -> Iterator[tuple[str, 
 
 def _names(node: ast.expr) -> frozenset[str]:
     constants = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
-    return frozenset(
-        name.strip() for value in constants if isinstance(value, str) for name in value.split(",")
-    )
+    return frozenset(name.strip() for value in constants if isinstance(value, str) for name in value.split(","))
 
 
 def _rows(values: ast.expr, known: Mapping[str, list[ast.expr]]) -> Iterator[tuple[tuple[Row, ...], bool]]:
@@ -167,9 +160,7 @@ def _rows(values: ast.expr, known: Mapping[str, list[ast.expr]]) -> Iterator[tup
             yield rows, True
 
 
-def _direct(
-    node: ast.expr, known: Mapping[str, list[ast.expr]], depth: int = _DEEPEST
-) -> Iterator[tuple[Row, ...]]:
+def _direct(node: ast.expr, known: Mapping[str, list[ast.expr]], depth: int = _DEEPEST) -> Iterator[tuple[Row, ...]]:
     """The rows of a list that is written out, or that a name stands for, or a sum of such lists."""
     if depth == 0:
         return

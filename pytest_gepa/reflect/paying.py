@@ -45,9 +45,7 @@ def _ticket(meter: Meter, model: str, body: bytes) -> Ticket:
     raise AssertionError("pauses() does not end")
 
 
-def _settle(
-    meter: Meter, ticket: Ticket, tokens: Tokens, status: int | None, error: BaseException | None
-) -> None:
+def _settle(meter: Meter, ticket: Ticket, tokens: Tokens, status: int | None, error: BaseException | None) -> None:
     """Note what a request came to. One that cannot be noted has its beginning on the bill, and so an unknown cost: no
     reason to lose the answer, which the SDK would then ask for again."""
     with contextlib.suppress(OSError):

@@ -33,10 +33,7 @@ def answer_object(exhibit: Exhibit) -> dict[str, object]:
     texts = [exhibit.rollout.trajectory.answer]
     texts += _fenced(texts[0])
     texts += [
-        one.arguments
-        for message in answered
-        if message and len(message.tool_calls) == 1
-        for one in message.tool_calls
+        one.arguments for message in answered if message and len(message.tool_calls) == 1 for one in message.tool_calls
     ]
     objects = [value for text in texts if isinstance(value := read_json(text), dict)]
     return objects[0] if objects else {}

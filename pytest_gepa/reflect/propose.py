@@ -174,13 +174,9 @@ def propose(
             return str(error)
         return ""
 
-    exchanges, missing = ask_until_read(
-        build, read, model, menu, budget, redact, longest_reply([parent_text])
-    )
+    exchanges, missing = ask_until_read(build, read, model, menu, budget, redact, longest_reply([parent_text]))
     rejections = [asking.rejection for asking in exchanges if asking.rejection]
-    return proposed(
-        component, parent_text, found[0] if found else None, [*rejections, *missing], exchanges, failing
-    )
+    return proposed(component, parent_text, found[0] if found else None, [*rejections, *missing], exchanges, failing)
 
 
 def proposed(

@@ -53,8 +53,7 @@ class ReplyReader:
         written = [self._written(edit) for edit in reply.edits]
         examples = [self._taken(edit) for edit in written]
         edits = [
-            self._escaped(edit, is_raw=edit is not given)
-            for edit, given in zip(written, reply.edits, strict=True)
+            self._escaped(edit, is_raw=edit is not given) for edit, given in zip(written, reply.edits, strict=True)
         ]
         reply = replace(reply, edits=tuple(edits))
         taken = tuple(
@@ -79,9 +78,7 @@ class ReplyReader:
     def _escaped(self, edit: Edit, *, is_raw: bool) -> Edit:
         """The edit as it is written in a file whose text is filled in."""
         is_addition = edit.kind in ADDITIONS
-        text = self.guard.escaped(
-            self.component, self.masked.shown, edit.text, is_addition=is_addition, is_raw=is_raw
-        )
+        text = self.guard.escaped(self.component, self.masked.shown, edit.text, is_addition=is_addition, is_raw=is_raw)
         return replace(edit, text=text)
 
     def _taken(self, edit: Edit) -> Example | None:

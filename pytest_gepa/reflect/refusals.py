@@ -6,9 +6,7 @@ import re
 
 from pytest_gepa.trace.stored import StoredAnswer
 
-_NAMES_SCHEMA = re.compile(
-    r"response_format|json mode|structured output|schema|maxLength|grammar", re.IGNORECASE
-)
+_NAMES_SCHEMA = re.compile(r"response_format|json mode|structured output|schema|maxLength|grammar", re.IGNORECASE)
 _NOT_SUPPORTED = re.compile(
     r"not supported|unsupported|(?:not|n't) support|extra (?:inputs|fields)|unrecognized", re.IGNORECASE
 )
@@ -50,9 +48,7 @@ def refuses_system_role(answer: StoredAnswer) -> bool:
 
 def is_too_long(answer: StoredAnswer) -> bool:
     """Whether the request is longer than the model's context."""
-    return answer.status == 413 or (
-        answer.status in (400, 422) and bool(_TOO_LONG.search(what_it_says(answer)))
-    )
+    return answer.status == 413 or (answer.status in (400, 422) and bool(_TOO_LONG.search(what_it_says(answer))))
 
 
 def is_filtered(answer: StoredAnswer) -> bool:

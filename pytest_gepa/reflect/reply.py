@@ -175,9 +175,7 @@ def _from_fence(text: str, menu: Menu, parent: str) -> Reply:
     if not fences:
         raise ReplyError("no JSON and no single fence: answer with the JSON object alone")
     if len(fences) > 1:
-        raise ReplyError(
-            f"several fences: there are {len(fences)}, and it is not clear which of them is the edit"
-        )
+        raise ReplyError(f"several fences: there are {len(fences)}, and it is not clear which of them is the edit")
     block = fences[0]
     if not block.content.strip():
         raise ReplyError("empty fence")
@@ -215,9 +213,7 @@ def _refuse_partial_text(text: str, parent: str, info: str = "", *, is_code: boo
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        data = json.loads(
-            without_trailing_commas(with_whole_commands(text)), strict=False, object_pairs_hook=_unique
-        )
+        data = json.loads(without_trailing_commas(with_whole_commands(text)), strict=False, object_pairs_hook=_unique)
     except ValueError as error:
         raise ReplyError(f"malformed JSON: {error}") from None
     except RecursionError:
@@ -273,8 +269,7 @@ def _example_reply(data: dict[str, Any]) -> Reply:
 
 def _full_reply(data: dict[str, Any], menu: Menu, parent: str) -> Reply:
     cases = tuple(
-        (_named(item, "case"), _string(item, "problem"), _string(item, "cause"))
-        for item in _objects(data, "diagnoses")
+        (_named(item, "case"), _string(item, "problem"), _string(item, "cause")) for item in _objects(data, "diagnoses")
     )
     edits = tuple(_edit(item, menu, parent) for item in _objects(data, "edits"))
     # Cases that share a cause often have it word for word.

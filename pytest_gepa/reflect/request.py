@@ -104,9 +104,7 @@ def build_request(
     siblings: list[tuple[str, str]] = []
     if menu.name in ("rule", "example"):
         # No neighbours: small models take an answer that passed for the one that is wanted everywhere.
-        evidence = gather_briefly(
-            component_id, known, failing[:SHOWN_TO_WEAK], min(token_budget, _RULE_TOKENS)
-        )
+        evidence = gather_briefly(component_id, known, failing[:SHOWN_TO_WEAK], min(token_budget, _RULE_TOKENS))
     else:
         siblings = _siblings(known, [asked], failing, token_budget)
         room = token_budget - estimate_tokens("".join(text for _, text in siblings))
@@ -116,8 +114,7 @@ def build_request(
         **_others(known, [asked], siblings),
         "evidence": evidence,
         "discarded": [
-            (cut_middle(scrub(summary), _DISCARDED_BYTES[menu.name]), one_line(reason))
-            for summary, reason in latest
+            (cut_middle(scrub(summary), _DISCARDED_BYTES[menu.name]), one_line(reason)) for summary, reason in latest
         ],
         "attempt": attempt,
         "version": other,
@@ -195,9 +192,7 @@ def _siblings(
     return told
 
 
-def _others(
-    known: Mapping[str, str], asked: Sequence[Asked], siblings: Sequence[tuple[str, str]]
-) -> dict[str, object]:
+def _others(known: Mapping[str, str], asked: Sequence[Asked], siblings: Sequence[tuple[str, str]]) -> dict[str, object]:
     shown = {one.component for one in asked}.union(name for name, _ in siblings)
     return {
         "siblings": siblings,

@@ -57,9 +57,7 @@ def sometimes(source: str) -> frozenset[str]:
     tree, lines = parse_module(source) or ast.Module([], []), source.split("\n")
     run = {id(one) for one in (*tree.body, *always_run(tree))}
     return frozenset(
-        lines[node.lineno - 1].strip()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt) and id(node) not in run
+        lines[node.lineno - 1].strip() for node in ast.walk(tree) if isinstance(node, ast.stmt) and id(node) not in run
     )
 
 

@@ -128,9 +128,7 @@ def series(compared: Sequence[Comparison], cases: Sequence[Case]) -> list[Series
     found: list[Series] = []
     for source in dict.fromkeys(one.exhibit.case.source for one in compared):
         mine = [one for one in compared if one.exhibit.case.source == source]
-        named = Counter(
-            name for one in mine for name, value in parameters(one.exhibit.case) if value == one.wanted
-        )
+        named = Counter(name for one in mine for name, value in parameters(one.exhibit.case) if value == one.wanted)
         if not named:
             continue
         name = named.most_common(1)[0][0]
@@ -181,9 +179,7 @@ def _place(mine: Sequence[Comparison]) -> tuple[str, bool] | None:
             is_known, is_alone = True, False
     if paths:
         somewhere = [found for found in paths if found]  # elsewhere it is what stands for a missing one
-        common = (
-            [path for path in somewhere[0] if all(path in found for found in somewhere)] if somewhere else []
-        )
+        common = [path for path in somewhere[0] if all(path in found for found in somewhere)] if somewhere else []
         return (field(min(common, key=lambda path: (len(path), path))), False) if common else None
     return ("", is_alone) if is_known else None
 
@@ -217,9 +213,7 @@ def parameters(case: Case) -> list[tuple[str, object]]:
     return found
 
 
-def _series(
-    subject: str, is_alone: bool, every: Sequence[object], pairs: Sequence[tuple[object, object]]
-) -> Series:
+def _series(subject: str, is_alone: bool, every: Sequence[object], pairs: Sequence[tuple[object, object]]) -> Series:
     different = [(got, wanted) for got, wanted in pairs if got != wanted]
     wanted = tuple(one for one in every if isinstance(one, str))
     return Series(

@@ -201,9 +201,7 @@ def beside(found: Iterable[Table], own: Set[str], other: Set[str], is_strict: bo
 
 def _columns(table: Table, own: Set[str], other: Set[str]) -> Set[str]:
     """The columns by which most rows are known, two at least."""
-    hits = Counter(
-        column for row in table.rows for column, value in row.fields if value in own or value in other
-    )
+    hits = Counter(column for row in table.rows for column, value in row.fields if value in own or value in other)
     most = max(hits.values(), default=0)
     return {column for column, count in hits.items() if count == most} if most > 1 else set()
 

@@ -75,9 +75,7 @@ class Narrator:
         about = "\n".join((*(value for _, value in exhibit.case.parameters), failure.printed))
         self._telling = _telling_results(trajectory.calls, about)
         steps = ((f"Logged {one_line(step.name)!r}:", scrub(step.value)) for step in trajectory.steps)
-        outputs = (
-            (f"{one_line(title)}:", scrub_output(text).strip("\n")) for title, text in trajectory.output
-        )
+        outputs = ((f"{one_line(title)}:", scrub_output(text).strip("\n")) for title, text in trajectory.output)
         around = [("Code on the way to the failure:", failure.around)]
         before = EvidencePart("It passed under today's prompts, before they were changed.", "", Rank.middle)
         parts = [
@@ -97,9 +95,7 @@ class Narrator:
         # Of a prompt in the middle of a pipeline the test expects no answer.
         if exhibit.expected and not any(part.label == _LAST_ANSWER for part in shown):
             shown.append(
-                EvidencePart(
-                    "Expected answer:", cut_middle(scrub(exhibit.expected), _BRIEF["answer"]), Rank.answer
-                )
+                EvidencePart("Expected answer:", cut_middle(scrub(exhibit.expected), _BRIEF["answer"]), Rank.answer)
             )
         said = _said(_read_failure(exhibit).printed, exhibit.rollout)
         failure = EvidencePart("Failure:", _in_short(said, _BRIEF["failure"]), Rank.failure)
@@ -109,10 +105,7 @@ class Narrator:
         """The input and the answer that the check accepted."""
         shown = [*self._input_and_answer(exhibit, (Rank.middle, Rank.middle)), *self._under_other(exhibit)]
         called = [
-            made.name
-            for call in exhibit.rollout.trajectory.calls
-            if call.answer
-            for made in call.answer.tool_calls
+            made.name for call in exhibit.rollout.trajectory.calls if call.answer for made in call.answer.tool_calls
         ]
         if called:
             shown.append(EvidencePart(f"Tools called: {one_line(', '.join(called), 400)}", "", Rank.middle))
@@ -200,9 +193,7 @@ class Narrator:
         if form and form != before[1]:
             yield EvidencePart(f"{prefix}form that the answer must have:", scrub(form), Rank.middle)
 
-    def _request(
-        self, call: Call, prefix: str, known: int, rank: Rank, number: int
-    ) -> Iterator[EvidencePart]:
+    def _request(self, call: Call, prefix: str, known: int, rank: Rank, number: int) -> Iterator[EvidencePart]:
         asked = last_asked(call)
         names = {made.id: made.name for message in call.request for made in message.tool_calls}
         # A reference is as short as a word on what was shown, and says more.
@@ -235,9 +226,7 @@ class Narrator:
                 return
         if message.reasoning:
             yield self._block(f"{label}, reasoning:", scrub(message.reasoning), Rank.reasoning)
-        yield from (
-            EvidencePart(f"{label}, the server ran {name}:", text, Rank.middle) for name, text in ran(message)
-        )
+        yield from (EvidencePart(f"{label}, the server ran {name}:", text, Rank.middle) for name, text in ran(message))
         text = said(message)
         if passages := self._telling.get(text):
             yield EvidencePart(f"{label}, what is in it about this case:", passages, Rank.input)

@@ -53,9 +53,7 @@ def _forms(schema: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """A schema as arguments of the SDK's call: whole, without its lengths, not at all."""
     if schema is None:
         return [{}, {}, {}]
-    named = [
-        {"name": "prompt_edit", "strict": True, "schema": form} for form in (schema, _without_lengths(schema))
-    ]
+    named = [{"name": "prompt_edit", "strict": True, "schema": form} for form in (schema, _without_lengths(schema))]
     return [*({"response_format": {"type": "json_schema", "json_schema": form}} for form in named), {}]
 
 

@@ -103,9 +103,7 @@ class Withholder:
 
     def _rollout(self, rollout: Rollout) -> Rollout:
         # The tools that a program offers are its own, as its prompts are; of others a model has made up the name.
-        made_up = _called(rollout.trajectory) - {
-            tool for call in rollout.trajectory.calls for tool in call.tools
-        }
+        made_up = _called(rollout.trajectory) - {tool for call in rollout.trajectory.calls for tool in call.tools}
         trajectory = rewrite_trajectory(
             rollout.trajectory, self.cut, lambda name: self.cut(name) if name in made_up else name
         )
@@ -163,9 +161,7 @@ class Withholder:
 
 def _called(trajectory: Trajectory) -> set[str]:
     """The names of the tools that models have called."""
-    answers = (
-        message for call in trajectory.calls for message in (call.answer, *call.alternatives, *call.request)
-    )
+    answers = (message for call in trajectory.calls for message in (call.answer, *call.alternatives, *call.request))
     return {made.name for message in answers if message is not None for made in message.tool_calls}
 
 

@@ -39,9 +39,7 @@ def build_audit_result(
         cases=len(cases),
         passed=passed,
         trials=state.plan.trials,
-        prompts=tuple(
-            _coverage(state, by_id[prompt.component], prompt.cuts, labels) for prompt in state.plan.prompts
-        ),
+        prompts=tuple(_coverage(state, by_id[prompt.component], prompt.cuts, labels) for prompt in state.plan.prompts),
         anyhow=tuple(_anyhow(state, labels)),
         contradictions=tuple(
             Contradicting(tuple(labels[case] for case in found.cases), found.expected)
@@ -120,12 +118,8 @@ def _piece(state: AuditState, component: str, cut: Cut, labels: Mapping[str, str
         return _unmeasured(cut, "the audit was interrupted before")
     if not ran:
         return _unmeasured(cut, "no case came to an end without it")
-    if state.plan.trials > 1 and any(
-        is_undecided(state.today[case], runs_of(state, made, case)) for case in ran
-    ):
-        return _unmeasured(
-            cut, "a case that answers differently each time was worse once, and has no second run"
-        )
+    if state.plan.trials > 1 and any(is_undecided(state.today[case], runs_of(state, made, case)) for case in ran):
+        return _unmeasured(cut, "a case that answers differently each time was worse once, and has no second run")
     return PieceCoverage(cut.kind, cut.first, cut.last, "unnoticed", (), len(ran))
 
 
@@ -151,11 +145,7 @@ def _anyhow(state: AuditState, labels: Mapping[str, str]) -> list[PassesAnyhow]:
                 spared.setdefault(case, []).append(made.component)
             else:
                 missed[case] = missed.get(case, 0) + 1
-    return [
-        PassesAnyhow(labels[case], tuple(spared[case]), case not in missed)
-        for case in labels
-        if case in spared
-    ]
+    return [PassesAnyhow(labels[case], tuple(spared[case]), case not in missed) for case in labels if case in spared]
 
 
 def _flaky(state: AuditState, labels: Mapping[str, str]) -> list[Flaky]:
@@ -170,9 +160,7 @@ def _flaky(state: AuditState, labels: Mapping[str, str]) -> list[Flaky]:
 
 def _says_nothing(state: AuditState, labels: Mapping[str, str]) -> list[SaysNothing]:
     """The cases all of whose failures that were seen, today's and provoked ones, tell nothing."""
-    failures = {
-        case: [run for run in runs if run.outcome is Outcome.failed] for case, runs in state.today.items()
-    }
+    failures = {case: [run for run in runs if run.outcome is Outcome.failed] for case, runs in state.today.items()}
     for (_, case), runs in state.ablated.items():
         failures[case] += [run for run in runs if run.outcome is Outcome.failed]
     return [

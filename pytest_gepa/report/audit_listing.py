@@ -102,8 +102,7 @@ def _cases(result: AuditResult) -> Iterator[str]:
         ],
         "Contradict each other": [
             "; ".join(
-                f"{code(case)} expects {code(told)}"
-                for case, told in zip(group.cases, group.expected, strict=True)
+                f"{code(case)} expects {code(told)}" for case, told in zip(group.cases, group.expected, strict=True)
             )
             for group in result.contradictions
         ],
@@ -113,9 +112,7 @@ def _cases(result: AuditResult) -> Iterator[str]:
             for one in result.says_nothing
         ],
         "Fail today, and so can notice nothing": [code(case) for case in result.failing],
-        "Trials not counted": [
-            f"{code(one.case)}: {one.outcome}: {code(one.reason, 1_000)}" for one in result.trouble
-        ],
+        "Trials not counted": [f"{code(one.case)}: {one.outcome}: {code(one.reason, 1_000)}" for one in result.trouble],
     }
     for title, lines in findings.items():
         if lines:

@@ -34,9 +34,7 @@ def audit_plan_lines(
             f"{count(plan.cases * plan.trials, 'rollout')} = {count(plan.cases, 'case')} x "
             f"{count(plan.trials, 'trial')}; a rollout is one run of one case",
         ),
-        row(
-            "prompts", f"{len(plan.prompts)}, each blanked, then without one of its pieces; cases that use it"
-        )
+        row("prompts", f"{len(plan.prompts)}, each blanked, then without one of its pieces; cases that use it")
         + (", as earlier runs showed" if known else ": unknown until the baseline, so all of them"),
         *(f"  {_prompt_plan(prompt)}" for prompt in plan.prompts),
         row(
@@ -82,9 +80,7 @@ def audit_opening(settings: Settings, plan: AuditPlan) -> str:
     """What will be done, before it is."""
     pieces = sum(max(0, len(prompt.cuts) - 1) for prompt in plan.prompts)
     limit = (
-        f"budget {count(plan.limit, 'rollout')}"
-        if settings.budget
-        else f"at most {plan.needed:,} rollouts and repeats"
+        f"budget {count(plan.limit, 'rollout')}" if settings.budget else f"at most {plan.needed:,} rollouts and repeats"
     )
     cap = "" if settings.max_cost is None else f" / {dollars(settings.max_cost)}"
     return (
@@ -142,9 +138,7 @@ def _prompt_lines(prompt: PromptCoverage) -> Iterator[str]:
     if len(ranges) > LISTED:
         yield f"  and {len(ranges) - LISTED} more places that no case notices, in the listing"
     reasons = Counter(piece.reason for piece in prompt.pieces if piece.state == "not measured")
-    yield from (
-        f"  {count(number, 'piece')} not measured: {reason}" for reason, number in reasons.most_common(LISTED)
-    )
+    yield from (f"  {count(number, 'piece')} not measured: {reason}" for reason, number in reasons.most_common(LISTED))
     kept = [piece for piece in prompt.pieces if piece.state == "kept"]
     yield from (f"  {lines_of(prompt, piece)} kept: {piece.reason}" for piece in kept[:LISTED])
     if len(kept) > LISTED:
@@ -154,9 +148,7 @@ def _prompt_lines(prompt: PromptCoverage) -> Iterator[str]:
 def _case_lines(result: AuditResult) -> Iterator[str]:
     every = [one.case for one in result.anyhow if one.is_every]
     if every:
-        yield row(
-            "pass anyhow", f"{count(len(every), 'case')}, whatever a prompt says: {some(every, LISTED)}"
-        )
+        yield row("pass anyhow", f"{count(len(every), 'case')}, whatever a prompt says: {some(every, LISTED)}")
     part = len(result.anyhow) - len(every)
     if part:
         yield row("pass without", f"a prompt that they use: {count(part, 'case')}, and not without another")

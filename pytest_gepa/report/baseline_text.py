@@ -29,17 +29,13 @@ def saving_opening(name: str, cases: int, trials: int) -> str:
     return f"gepa: baseline {name}: {count(cases, 'case')}, at most {count(trials, 'trial')} in all"
 
 
-def comparing_opening(
-    name: str, baseline: Baseline, matched: Matched, changes: Sequence[PromptChange]
-) -> str:
+def comparing_opening(name: str, baseline: Baseline, matched: Matched, changes: Sequence[PromptChange]) -> str:
     """What will be done to compare with one."""
     changed = f"; {count(len(changes), 'prompt')} not as then" if changes else ""
     return f"gepa: {count(len(matched.known), 'case')} of the baseline {name}, saved on {baseline.saved}{changed}"
 
 
-def saving_plan(
-    settings: Settings, cases: Sequence[Case], trials: int, usage: Mapping[str, CaseUsage]
-) -> list[str]:
+def saving_plan(settings: Settings, cases: Sequence[Case], trials: int, usage: Mapping[str, CaseUsage]) -> list[str]:
     """The plan of a baseline that would be saved."""
     each = sorted({most_trials(case, settings) for case in cases})
     a_case = f"{each[0]}" if len(each) == 1 else f"{each[0]} to {each[-1]}"
@@ -91,9 +87,7 @@ def comparing_plan(
     ]
 
 
-def _price(
-    settings: Settings, cases: Sequence[Case], rollouts: int, usage: Mapping[str, CaseUsage]
-) -> list[str]:
+def _price(settings: Settings, cases: Sequence[Case], rollouts: int, usage: Mapping[str, CaseUsage]) -> list[str]:
     budget = BudgetPlan(rollouts, rollouts, 0, 0, 1)
     lines = expected_lines(replace(settings, max_cost=None), cases, NO_MODEL, budget, usage, None, FRESH)
     return lines if settings.max_cost is None else [*lines, row("cap", dollars(settings.max_cost))]
@@ -110,8 +104,7 @@ def saved_lines(name: str, baseline: Baseline) -> list[str]:
             "baseline",
             f"{name}: {count(len(baseline.cases), 'case')}, {each} each, {passed:,} of {trials:,} passed",
         ),
-        row("models", ", ".join(baseline.models) or "none")
-        + (f", {WARNING}" if is_simulated(baseline.models) else ""),
+        row("models", ", ".join(baseline.models) or "none") + (f", {WARNING}" if is_simulated(baseline.models) else ""),
         _provable(numbers[0], len(baseline.cases)),
     ]
 
@@ -133,6 +126,5 @@ def _provable(recorded: int, cases: int) -> str:
         return row("provable", "nothing: so few trials can prove no case worse; save more with --gepa-trials")
     return row(
         "provable",
-        f"of a case that passed all of its {recorded} trials: that it is worse, when it passes at "
-        f"most {most} of {CAP}",
+        f"of a case that passed all of its {recorded} trials: that it is worse, when it passes at most {most} of {CAP}",
     )

@@ -205,18 +205,14 @@ def _spent(state: RunState) -> Spent:
     return with_bill(counted, state.spending, state.started, before)
 
 
-def _changes(
-    family: Mapping[str, Candidate], seed: Candidate, winner: Candidate
-) -> tuple[ComponentChange, ...]:
+def _changes(family: Mapping[str, Candidate], seed: Candidate, winner: Candidate) -> tuple[ComponentChange, ...]:
     lineage = ancestors(family, winner.id)
     return tuple(
         ComponentChange(
             component=name,
             before=len(before),
             after=len(winner.texts[name]),
-            edits=sum(
-                name in family[member].changed for member in lineage if family[member].origin == "reflection"
-            ),
+            edits=sum(name in family[member].changed for member in lineage if family[member].origin == "reflection"),
         )
         for name, before in seed.texts.items()
         if winner.texts[name] != before
@@ -244,9 +240,7 @@ def ancestry(
                 components=member.changed,
                 parents=member.parents,
                 changes=tuple(
-                    telling_first(change, needs)
-                    for task in asked
-                    for change in _changes_of(state, task, labels)
+                    telling_first(change, needs) for task in asked for change in _changes_of(state, task, labels)
                 ),
             )
         )

@@ -22,18 +22,14 @@ def compared_markdown(result: CheckResult, saved: SavedBaseline) -> list[str]:
     """What was compared, as lines of the report's head."""
     lines = [f"- Today compared with the baseline {code(result.base, 100)}, saved on {code(saved.saved, 40)}"]
     then, today = _models(saved.models), _models(result.models.get("task", ()))
-    lines.append(
-        f"- Models: {then} then and today" if then == today else f"- Models: {then} then, {today} today"
-    )
+    lines.append(f"- Models: {then} then and today" if then == today else f"- Models: {then} then, {today} today")
     if result.changes:
         listed = some([code(change.component, 100) for change in result.changes], LISTED)
         lines.append(f"- {count(len(result.changes), 'prompt')} not as then: {listed}")
     else:
         lines.append("- Every prompt has the text that it had then")
     apart = _apart(saved)
-    lines.append(
-        f"- {count(len(result.cases), 'case')} compared{f'; not compared: {apart}' if apart else ''}"
-    )
+    lines.append(f"- {count(len(result.cases), 'case')} compared{f'; not compared: {apart}' if apart else ''}")
     return lines
 
 
@@ -58,8 +54,7 @@ def compared_lines(result: CheckResult, saved: SavedBaseline) -> list[str]:
     lines = [
         row(
             "compared",
-            f"trials of today with the counts of {result.base}, saved on {saved.saved} by pytest-gepa "
-            f"{saved.version}",
+            f"trials of today with the counts of {result.base}, saved on {saved.saved} by pytest-gepa {saved.version}",
         ),
         row("models", models),
     ]

@@ -297,9 +297,7 @@ def _scores(state: CheckState, case: Case, group: str) -> CaseScore:
 def trouble_of(state: CheckState, labels: Mapping[str, str]) -> list[Trouble]:
     """Cases that do not go with the code of today, and those of which a trial ended in trouble, each once."""
     found = {
-        case: Trouble(labels[case], Outcome.failed.value, why)
-        for case in state.trials
-        if (why := state.unfit(case))
+        case: Trouble(labels[case], Outcome.failed.value, why) for case in state.trials if (why := state.unfit(case))
     }
     return troubles(state.every_rollout(BASE, TODAY), labels, found)
 

@@ -52,9 +52,7 @@ def annotation_lines(result: CheckResult) -> list[str]:
         ]
         marked = [(place, users) for place, users in used if users]
         marked += _by_test([case for case in cases if not changes_of(case, result)], result)
-        lines += [
-            _annotation(level, tier, place, users, result) for place, users in marked[:MOST_ANNOTATIONS]
-        ]
+        lines += [_annotation(level, tier, place, users, result) for place, users in marked[:MOST_ANNOTATIONS]]
     return lines
 
 
@@ -135,9 +133,7 @@ def code_quality(result: CheckResult) -> list[dict[str, Any]]:
     return found
 
 
-def _finding(
-    case: CaseCheck, about: tuple[str, str, str], why: str, place: tuple[str, int]
-) -> dict[str, Any]:
+def _finding(case: CaseCheck, about: tuple[str, str, str], why: str, place: tuple[str, int]) -> dict[str, Any]:
     """`about` are the tier, the severity, and the id of what the case is worse under; `place` is a path and a line."""
     tier, severity, cause = about
     path, line = place

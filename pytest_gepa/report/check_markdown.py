@@ -81,9 +81,7 @@ def _head(result: CheckResult) -> str:
 
 def _compared(result: CheckResult) -> list[str]:
     revision = f" ({code(result.revision, 100)})" if result.revision not in ("", result.base) else ""
-    lines = [
-        f"- Today's prompts compared with those of {code(result.base, 100)}{revision}, both under today's code"
-    ]
+    lines = [f"- Today's prompts compared with those of {code(result.base, 100)}{revision}, both under today's code"]
     if result.changes:
         listed = some([code(change.component, 100) for change in result.changes], NAMED)
         lines.append(f"- {count(len(result.changes), 'prompt')} changed: {listed}")
@@ -117,10 +115,7 @@ def _worse(result: CheckResult) -> list[CaseCheck]:
 def _broken_first(result: CheckResult) -> list[ReportPart]:
     """The worst case, with both answers side by side."""
     details = [_detail(case, result) for case in _worse(result)[:1]]
-    return [
-        ReportPart(0, "\n### What broke first\n", (detail,), noun="case with its answers")
-        for detail in details
-    ]
+    return [ReportPart(0, "\n### What broke first\n", (detail,), noun="case with its answers") for detail in details]
 
 
 def _broken_others(result: CheckResult) -> ReportPart:
@@ -129,9 +124,7 @@ def _broken_others(result: CheckResult) -> ReportPart:
         f"\n<details><summary>{_title(case)}</summary>\n{_detail(case, result)}\n</details>\n"
         for case in _worse(result)[1:]
     )
-    return ReportPart(
-        2, "\n### What else is worse\n" if folded else "", folded, noun="cases with their answers"
-    )
+    return ReportPart(2, "\n### What else is worse\n" if folded else "", folded, noun="cases with their answers")
 
 
 def _title(case: CaseCheck) -> str:
@@ -182,9 +175,7 @@ def _command(result: CheckResult) -> ReportPart:
     if len(command) > COMMAND:
         shown = "It names too many cases for this report: it stands in `check.json`, under `command`.\n"
     start = "both versions" if result.baseline is None else "today's"
-    head = (
-        f"\n### Mend it\n\nThis looks for prompts that mend the regressed cases, starting from {start}:\n\n"
-    )
+    head = f"\n### Mend it\n\nThis looks for prompts that mend the regressed cases, starting from {start}:\n\n"
     return ReportPart(0, head, (shown,), noun="command")
 
 
@@ -200,9 +191,7 @@ def _changes(changes: Sequence[PromptChange]) -> ReportPart:
         diff = f"\n{fence(change.diff, DIFF, 'diff')}" if change.diff else ""
         what = f"{change.state}{before}{moved}{lines}{unfilled}"
         items.append(f"\n**{code(change.component)}** {what}\n{diff}")
-    return ReportPart(
-        1, "\n### What changed in the prompts\n" if items else "", tuple(items), noun="changed prompts"
-    )
+    return ReportPart(1, "\n### What changed in the prompts\n" if items else "", tuple(items), noun="changed prompts")
 
 
 def _tables(result: CheckResult) -> list[ReportPart]:
@@ -244,10 +233,7 @@ def _cells(cells: Sequence[str]) -> str:
 def _trouble(result: CheckResult) -> ReportPart:
     """What gave no evidence, with the reason where it is known."""
     told = {item.case for item in result.trouble}
-    items = [
-        f"- {code(item.case)}: {line(item.outcome, 40)}: {line(item.reason, 300)}\n"
-        for item in result.trouble
-    ]
+    items = [f"- {code(item.case)}: {line(item.outcome, 40)}: {line(item.reason, 300)}\n" for item in result.trouble]
     items += [
         f"- {code(case.case)}: {TIER_WORDS['trouble']}\n"
         for case in _of_tier(result, "trouble")
@@ -280,9 +266,7 @@ def _problems(result: CheckResult) -> ReportPart:
 
 def _foot(result: CheckResult) -> str:
     spent = result.spent
-    models = ", ".join(
-        code(name, 60) for names in list(result.models.values())[:NAMED] for name in names[:NAMED]
-    )
+    models = ", ".join(code(name, 60) for names in list(result.models.values())[:NAMED] for name in names[:NAMED])
     return (
         f"\n<sub>Run {code(result.run, 60)}: {count(spent.rollouts, 'rollout')} ({spent.cached:,} more answered from "
         f"the cache), {spent.input_tokens:,} input and {spent.output_tokens:,} output tokens, "

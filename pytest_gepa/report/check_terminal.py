@@ -78,9 +78,7 @@ def check_lines(result: CheckResult, directory: str) -> list[str]:
     lines += trouble_lines(result.trouble, result.problems)
     if result.cases or result.spent.rollouts:
         if result.baseline is None:
-            lines.append(
-                row("compared", f"prompts only: both sides ran the code of today, not of {result.base}")
-            )
+            lines.append(row("compared", f"prompts only: both sides ran the code of today, not of {result.base}"))
         lines.append(spent_line(result.spent))
     lines.append(row("gate", _gate(result)))
     lines.append(row("report", f"{directory}/check.md"))
@@ -176,9 +174,7 @@ def _tier_lines(result: CheckResult, tier: str) -> list[str]:
 def _rate(side: Side) -> str:
     """`8/8 passed`, and the mean score where that says something else."""
     share = side.passed / side.trials if side.trials else 0.0
-    graded = (
-        f" (score {side.score:.2f})" if side.score is not None and abs(side.score - share) >= 0.005 else ""
-    )
+    graded = f" (score {side.score:.2f})" if side.score is not None and abs(side.score - share) >= 0.005 else ""
     return f"{side.passed}/{side.trials} passed{graded}"
 
 

@@ -82,9 +82,7 @@ def unfilled_words(old: Sequence[str], today: Sequence[str]) -> str:
     if not old:
         return ""
     alone = f"the old text alone has {some(old)}" + (f", today's alone has {some(today)}" if today else "")
-    return (
-        f"; placeholders differ: {alone}; whichever the code of today does not fill in, its side ran without"
-    )
+    return f"; placeholders differ: {alone}; whichever the code of today does not fill in, its side ran without"
 
 
 def line_runs(lines: Sequence[int]) -> list[tuple[int, int]]:

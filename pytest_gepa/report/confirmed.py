@@ -15,9 +15,7 @@ from pytest_gepa.verdict.judge import CaseScore, Verdict, judge
 from pytest_gepa.verdict.power import ProvableGain, SeenCase, provable_gain
 
 
-def confirmed(
-    state: RunState, cases: Sequence[Case], labels: Mapping[str, str], seed: int
-) -> dict[str, Confirmed]:
+def confirmed(state: RunState, cases: Sequence[Case], labels: Mapping[str, str], seed: int) -> dict[str, Confirmed]:
     """What a whole confirm run says, by candidate id, each p-value adjusted for the other candidates."""
     if not state.is_confirmed or state.winner is None:
         return {}
@@ -29,9 +27,7 @@ def confirmed(
     }
 
 
-def gain_to_prove(
-    state: RunState, cases: Sequence[Case], seed: int, candidates: int = 1
-) -> ProvableGain | None:
+def gain_to_prove(state: RunState, cases: Sequence[Case], seed: int, candidates: int = 1) -> ProvableGain | None:
     """The gain that another confirm run like this one would prove, of the cases as flaky as this run has seen them.
 
     `candidates` is how many may be judged in a run; where some were, it is those.

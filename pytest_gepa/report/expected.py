@@ -134,9 +134,7 @@ def _reflections(
     return line, f"{count(replies, 'reflection')} x {dollars(paid or 0.0)}", replies * (paid or 0.0)
 
 
-def _cap_lines(
-    settings: Settings, cases: Sequence[Case], budget: BudgetPlan, rollout: float | None
-) -> list[str]:
+def _cap_lines(settings: Settings, cases: Sequence[Case], budget: BudgetPlan, rollout: float | None) -> list[str]:
     """The cap and the confirm run's share of it; `rollout` is the price of one in USD, None where it is not known."""
     cap = settings.max_cost
     if cap is None:
@@ -158,11 +156,7 @@ def _cap_lines(
                 f"the baseline and {dollars(price(trials))} for a confirm run of {count(trials, 'trial')} a side",
             )
         ]
-    fewer = (
-        f" ({count(trials, 'trial')} a side, more if the search leaves enough)"
-        if trials < budget.trials
-        else ""
-    )
+    fewer = f" ({count(trials, 'trial')} a side, more if the search leaves enough)" if trials < budget.trials else ""
     return [row("cap", f"{dollars(cap)}, {_kept(f'about {dollars(price(trials))}')}{fewer}")]
 
 

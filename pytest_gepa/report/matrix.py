@@ -93,6 +93,5 @@ def compare(state: RunState, cases: Sequence[Case], candidates: Sequence[str]) -
     """All cases under these candidates (their ids)."""
     runs = Runs(state)
     return [
-        Row(case.id, case.nodeid, case.split, tuple(runs.cell(name, case.id) for name in candidates))
-        for case in cases
+        Row(case.id, case.nodeid, case.split, tuple(runs.cell(name, case.id) for name in candidates)) for case in cases
     ]

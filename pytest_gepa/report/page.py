@@ -54,9 +54,7 @@ class Page:
     cases: Mapping[str, str]
 
 
-def build_page(
-    result: Result, state: RunState, cases: Sequence[Case], redact: Callable[[str], str] = str
-) -> Page:
+def build_page(result: Result, state: RunState, cases: Sequence[Case], redact: Callable[[str], str] = str) -> Page:
     """A page of a result and of the state that it was made from; what it takes from the state goes through `redact`,
     each text as a whole. The result has gone through it.
     """

@@ -150,9 +150,7 @@ def _breaks(found: Result | Confirmed) -> str:
 def _score(found: Result | Confirmed, trials: int, judged: int) -> str:
     groups = f", over {groups_words(found.groups, found.baseline.total)}" if found.groups else ""
     adjusted = f", adjusted for {judged} candidates (Holm)" if judged > 1 else ""
-    verdict = (
-        "" if isinstance(found, Result) or found.verdict == "proven" else f" {VERDICT_WORDS[found.verdict]}."
-    )
+    verdict = "" if isinstance(found, Result) or found.verdict == "proven" else f" {VERDICT_WORDS[found.verdict]}."
     return (
         f"Confirm run ({count(trials, 'trial')} a side): {points(found.effect)}, {interval_words(found.interval)}, "
         f"{p_words(found.p_value)}{adjusted}{groups}.{verdict}"
@@ -175,10 +173,7 @@ def _case_lines(found: Result | Confirmed, *, breaks_first: bool) -> list[PatchL
 
 def _example_lines(examples: Sequence[TakenCase]) -> list[PatchLine]:
     """What a reviewer must know of a prompt that holds cases of the suite."""
-    told = (
-        f"The example of {one.component} is case {one.case}, which is left out of the verdict"
-        for one in examples
-    )
+    told = (f"The example of {one.component} is case {one.case}, which is left out of the verdict" for one in examples)
     return [PatchLine(line) for line in told]
 
 

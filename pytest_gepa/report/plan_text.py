@@ -61,18 +61,14 @@ def plan_lines(
     groups = {case.id: usage[case.id].group for case in cases if case.id in usage and usage[case.id].group}
     units = group_count([case.id for case in cases if case.split == "search"], groups)
     alpha = ALPHA / budget.candidates
-    below = f"p < {alpha:.2g}" + (
-        f", as {budget.candidates} candidates are judged" if budget.candidates > 1 else ""
-    )
+    below = f"p < {alpha:.2g}" + (f", as {budget.candidates} candidates are judged" if budget.candidates > 1 else "")
     least, effect = least_gain(units, alpha), least_effect(seen, alpha)
     is_grouped = units < searched
     if least is None or effect is None:
         few = groups_words(units, searched) if is_grouped else count(searched, "case")
         lines.append(row("provable", f"nothing: {few} are too few for {below} ({_would_do(alpha)} would do)"))
     else:
-        apart = (
-            f", each of another group ({groups_words(units, searched)}, as runs showed)" if is_grouped else ""
-        )
+        apart = f", each of another group ({groups_words(units, searched)}, as runs showed)" if is_grouped else ""
         told = f"from {count(least, 'case')} better and none worse, at the least {points(effect)} ({below}){apart}"
         lines += [row("provable", told), *_provable_lines(seen, budget)]
     lines.append(
@@ -115,15 +111,11 @@ def _would_do(alpha: float) -> int:
 def _sides(cases: Sequence[Case], budget: BudgetPlan) -> str:
     """What one side of the confirm run runs: `41 cases x 3 trials`; some cases may have trials of their own."""
     numbers = Counter(case.trials or budget.trials for case in cases)
-    parts = [
-        f"{count(those, 'case')} x {count(trials, 'trial')}" for trials, those in sorted(numbers.items())
-    ]
+    parts = [f"{count(those, 'case')} x {count(trials, 'trial')}" for trials, those in sorted(numbers.items())]
     return parts[0] if len(parts) == 1 else f"({' + '.join(parts)})"
 
 
-def _usage_lines(
-    cases: Sequence[Case], components: Sequence[Component], usage: Mapping[str, CaseUsage]
-) -> list[str]:
+def _usage_lines(cases: Sequence[Case], components: Sequence[Component], usage: Mapping[str, CaseUsage]) -> list[str]:
     """Which prompt reaches which cases, as far as runs have shown it."""
     known = [case for case in cases if case.id in usage]
     if not known:

@@ -205,9 +205,7 @@ class Trouble:
     reason: str
 
 
-def troubles(
-    rollouts: Iterable[Rollout], labels: Mapping[str, str], found: Mapping[str, Trouble]
-) -> list[Trouble]:
+def troubles(rollouts: Iterable[Rollout], labels: Mapping[str, str], found: Mapping[str, Trouble]) -> list[Trouble]:
     """What was `found` already, by case, and the first trouble of every other case among some rollouts."""
     every = dict(found)
     for rollout in rollouts:

@@ -139,9 +139,7 @@ class Terminal:
         spent = f"[{state.spent}/{self._budget}]"
         # Before its lines are joined, as a secret may go over several.
         reason = self._redact(decision.reason)
-        return " ".join(
-            f"gepa: {spent} {decision.kind}: {decision.candidate} {what}{scores} {reason}".split()
-        )
+        return " ".join(f"gepa: {spent} {decision.kind}: {decision.candidate} {what}{scores} {reason}".split())
 
 
 def _known_price(state: RunState) -> str:
@@ -263,9 +261,7 @@ def _effect_lines(result: Result) -> Iterator[str]:
 
 def _trouble_lines(result: Result) -> Iterator[str]:
     """What gave no evidence, and what went wrong beside the cases."""
-    trouble = [
-        row("trial not counted", f"{item.case}: {item.outcome}: {item.reason}") for item in result.trouble
-    ]
+    trouble = [row("trial not counted", f"{item.case}: {item.outcome}: {item.reason}") for item in result.trouble]
     yield from capped(trouble, LISTED_TROUBLE)
     if result.stray:
         yield row(
@@ -287,9 +283,7 @@ def _rejections(result: Result) -> str:
 
 def _last_lines(result: Result, directory: str, command: str, resumable: bool) -> list[str]:
     others = f"; {len(result.frontier)} more on the frontier" if result.frontier else ""
-    proven = sum(
-        entry.confirmed is not None and entry.confirmed.verdict == "proven" for entry in result.frontier
-    )
+    proven = sum(entry.confirmed is not None and entry.confirmed.verdict == "proven" for entry in result.frontier)
     others += f", {proven} of them proven better too" if proven else ""
     lines = [row("report", f"{directory}/report.html{others}")]
     if result.verdict == "proven" and command:

@@ -88,9 +88,7 @@ def write_run(
     result = _warned(replace(result, frontier=tuple(entries)), warnings)
     problems = _write_tables(directory, result)
     # The page last: it is the largest by far, and all else is on disk by then.
-    problems += _make(
-        directory / "report.html", lambda: render_page(build_page(result, state, cases, hidden.redact))
-    )
+    problems += _make(directory / "report.html", lambda: render_page(build_page(result, state, cases, hidden.redact)))
     if problems:
         result = _warned(result, map(redact, problems))
         _write_tables(directory, result)

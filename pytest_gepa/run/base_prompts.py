@@ -151,9 +151,7 @@ def read_base(
             one.component.id,
             _top_path(one.component, repository, rootdir),
             "deleted",
-            HiddenLines([one.component.text], redact).redact(
-                _diff(one.component.text, "", one.component.id, name)
-            ),
+            HiddenLines([one.component.text], redact).redact(_diff(one.component.text, "", one.component.id, name)),
             moved=one.place,
         )
         for one in lost
@@ -237,9 +235,7 @@ def _placeholders_of_one(component: Component, one: str, other: str) -> tuple[st
 
 
 def _diff(before: str, after: str, name: str, base: str) -> str:
-    lines = unified_diff(
-        before.splitlines(), after.splitlines(), f"{name} ({base})", f"{name} (today)", lineterm=""
-    )
+    lines = unified_diff(before.splitlines(), after.splitlines(), f"{name} ({base})", f"{name} (today)", lineterm="")
     return "\n".join(lines)
 
 

@@ -16,9 +16,7 @@ from pytest_gepa.prompts.reading import NotTextError, SourceFile, plain, whole
 from pytest_gepa.prompts.revisions import kept_apart
 
 _MARK = "\ufeff"
-_WAY_OUT = (
-    "name a commit in which it can be, with --gepa-check=REV, or leave the prompt out with --gepa-prompts"
-)
+_WAY_OUT = "name a commit in which it can be, with --gepa-check=REV, or leave the prompt out with --gepa-prompts"
 
 
 class RearrangedError(PromptError):
@@ -46,9 +44,7 @@ def text_before(component: Component, data: bytes, commit: str) -> str | None:
             "as it was or is; or leave it out with --gepa-prompts"
         ) from None
     except (FormatError, NotTextError) as error:
-        raise PromptError(
-            f"{component.id} cannot be read as it was at {commit[:10]}: {error}; {_WAY_OUT}"
-        ) from None
+        raise PromptError(f"{component.id} cannot be read as it was at {commit[:10]}: {error}; {_WAY_OUT}") from None
 
 
 def text_in(component: Component, data: bytes) -> str | None:
@@ -107,9 +103,7 @@ def _check_list(component: Component, path: FieldPath, before: Document) -> None
 
 def _items(document: Document, path: FieldPath) -> dict[str | int, str]:
     """The items of a list that have texts, by their places, each with its role ("" where it has none)."""
-    items = {
-        known[: len(path) + 1] for known in (*document.fields, *document.refused) if _is_below(known, path)
-    }
+    items = {known[: len(path) + 1] for known in (*document.fields, *document.refused) if _is_below(known, path)}
     # The named arguments of a call stand beside its places.
     return {item[-1]: document.roles.get(item, "") for item in items if isinstance(item[-1], int)}
 

@@ -67,11 +67,7 @@ class RunHistory:
         """The order for a run that resumes this one: without what stopped the search, unless a winner had been chosen
         by then.
         """
-        return (
-            self.order
-            if self.is_decided
-            else tuple(name for name in self.order if not name.startswith(_STOPS))
-        )
+        return self.order if self.is_decided else tuple(name for name in self.order if not name.startswith(_STOPS))
 
 
 def read_history(journal: Path) -> RunHistory:

@@ -40,17 +40,13 @@ def untouched(
                 {
                     case: runs[case]
                     for case in wanted
-                    if case in runs
-                    and changed.isdisjoint(used.get(case, ()))
-                    and _misses(texts, answers, runs[case])
+                    if case in runs and changed.isdisjoint(used.get(case, ())) and _misses(texts, answers, runs[case])
                 }
             )
     return found
 
 
-def modelless(
-    seed: Candidate, rollouts: Rollouts, cases: Iterable[str], wanted: Iterable[str]
-) -> dict[str, Rollout]:
+def modelless(seed: Candidate, rollouts: Rollouts, cases: Iterable[str], wanted: Iterable[str]) -> dict[str, Rollout]:
     """The rollouts of `wanted` cases, of all `cases`, that reached no model, with no prompt read for them or known to
     them in another way: nothing can change them."""
     runs = _evidence(rollouts, seed.id, cases)

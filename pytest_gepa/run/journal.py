@@ -39,9 +39,7 @@ class Journal:
 
     def __init__(self, path: Path, redact: Callable[[str], str]) -> None:
         self.redact = redact
-        self._file = os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0
-        )
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
         _lock(self._file.fileno())
         self._number = 0
         self._is_torn = False

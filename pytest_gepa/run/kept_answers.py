@@ -51,9 +51,7 @@ def settled(
         while waiting:
             again = run_apart(waiting)
             left = [case for case in waiting if case in again and _is_doubted(again[case], steps)]
-            found.update(
-                {case: _standing(doubted[case], run) for case, run in again.items() if case not in left}
-            )
+            found.update({case: _standing(doubted[case], run) for case, run in again.items() if case not in left})
             if 2 * len(left) > len(waiting):
                 for case in left:
                     alone = run_apart([case])

@@ -51,8 +51,7 @@ def lost_prompts(
     likely = [
         path
         for path in (*difference.deleted, *difference.others)
-        if PurePosixPath(path).suffix.lower() in (*PROMPT_SUFFIXES, ".py")
-        and (top / path).is_relative_to(root)
+        if PurePosixPath(path).suffix.lower() in (*PROMPT_SUFFIXES, ".py") and (top / path).is_relative_to(root)
     ]
     today = {state.before: state.path for state in difference.states.values()}
     lost: list[LostPrompt] = []

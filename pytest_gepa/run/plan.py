@@ -64,14 +64,10 @@ def plan_budget(settings: Settings, cases: Sequence[Case]) -> BudgetPlan:
     search = limit - confirm - probe
     shrink = _shrink_share(searched, search - searched) if settings.shrinks else 0
     is_adaptive = not settings.trials
-    return BudgetPlan(
-        limit, search - shrink, confirm, probe, trials, settings.confirm, is_adaptive, shrink=shrink
-    )
+    return BudgetPlan(limit, search - shrink, confirm, probe, trials, settings.confirm, is_adaptive, shrink=shrink)
 
 
-def search_settings(
-    seed: int, plan: BudgetPlan, *, has_model: bool = True, max_broken: int = 0
-) -> SearchSettings:
+def search_settings(seed: int, plan: BudgetPlan, *, has_model: bool = True, max_broken: int = 0) -> SearchSettings:
     """The settings of a run's search; `has_model` says whether there is a model that reflects, `max_broken` how many
     cases the winner may break."""
     return SearchSettings(

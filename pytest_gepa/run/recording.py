@@ -136,9 +136,7 @@ def read_recording(directory: Path) -> Recording:
     """A recording, less its answers. Raises `ReplayError` for one that cannot be read."""
     head = _read_json(directory / _HEAD)
     if head.get("form") != _FORM:
-        raise ReplayError(
-            f"{directory / _HEAD}: a recording of another version of pytest-gepa; record it again"
-        )
+        raise ReplayError(f"{directory / _HEAD}: a recording of another version of pytest-gepa; record it again")
     try:
         charges = {
             (line["candidate"], line["case"], str(line["trial"])): Charge(
@@ -156,9 +154,7 @@ def read_recording(directory: Path) -> Recording:
             run=str(head["run"]),
             reflection_model=str(head["reflection_model"]),
             settings=dict(head["settings"]),
-            environment={
-                name: value for name, value in dict(head["environment"]).items() if is_stand_in(name, value)
-            },
+            environment={name: value for name, value in dict(head["environment"]).items() if is_stand_in(name, value)},
             left_out=tuple(map(str, head.get("left_out", ()))),
             mode=str(head.get("mode", "optimize")),
             order=tuple(map(str, order["order"])),
@@ -168,9 +164,7 @@ def read_recording(directory: Path) -> Recording:
             directory_name=str(head.get("directory") or str(head["run"]).partition(".")[0]),
         )
     except _MALFORMED as error:
-        raise ReplayError(
-            f"{directory}: a recording that lacks something: {error!r}; record it again"
-        ) from None
+        raise ReplayError(f"{directory}: a recording that lacks something: {error!r}; record it again") from None
 
 
 def _seconds(value: Any) -> float | None:

@@ -83,8 +83,7 @@ class EarlierRun:
         return tuple(
             (case, number)
             for (_, case, trial), charge in self.history.charges.items()
-            if (number := confirm_number(self.name, trial)) is not None
-            and not (charge.stopped or charge.trouble)
+            if (number := confirm_number(self.name, trial)) is not None and not (charge.stopped or charge.trouble)
         )
 
     @property
@@ -209,14 +208,11 @@ def find_earlier(rootdir: Path, name: str = "") -> EarlierRun:
     found = {run: runs / run for run in sorted(known, key=run_age) if is_stored(known[run])}
     if not found:
         raise ResumeError(
-            f"there is no optimization in {runs} to resume, whose answers are stored; begin one with "
-            "--gepa-optimize"
+            f"there is no optimization in {runs} to resume, whose answers are stored; begin one with --gepa-optimize"
         )
     if name and name not in found:
         newest = ", ".join(list(found)[: -NAMED - 1 : -1])
-        raise ResumeError(
-            f"there is no optimization {name!r} in {runs} that can be resumed; newest: {newest}"
-        )
+        raise ResumeError(f"there is no optimization {name!r} in {runs} that can be resumed; newest: {newest}")
     # A name that is taken once more, as the directory that had it is gone, is that of another run.
     before = {
         run: one
@@ -345,7 +341,5 @@ def _history(path: Path) -> RunHistory:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResumeError(f"{path}: a journal that cannot be read ({error!r}); {_ANEW}") from None
     if missing:
-        raise ResumeError(
-            f"{path}: a journal of another version, without {', '.join(sorted(missing))}; {_ANEW}"
-        )
+        raise ResumeError(f"{path}: a journal of another version, without {', '.join(sorted(missing))}; {_ANEW}")
     return history

@@ -137,9 +137,7 @@ def _read(rollouts: Iterable[Rollout]) -> set[str]:
     }
 
 
-def _mend(
-    names: Sequence[str], components: Mapping[str, Component], guess: str = "an installed package?"
-) -> str:
+def _mend(names: Sequence[str], components: Mapping[str, Component], guess: str = "an installed package?") -> str:
     copies = (copy for name in names if (copy := _installed_copy(components[name].path)) is not None)
     copy = next(copies, None)
     where = guess if copy is None else f"there is one at {copy}"

@@ -46,10 +46,7 @@ def check_values(mine: Mapping[str, str], theirs: Mapping[str, str], names: Mapp
     other = [
         case
         for case, digest in theirs.items()
-        if mine.get(case)
-        and digest
-        and digest != mine[case]
-        and _is_other(digest, mine[case], here[function_of(case)])
+        if mine.get(case) and digest and digest != mine[case] and _is_other(digest, mine[case], here[function_of(case)])
     ]
     if not other:
         return

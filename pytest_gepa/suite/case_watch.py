@@ -72,6 +72,4 @@ def _subtest(report: pytest.TestReport, number: int) -> Grade:
     heading: str = getattr(report, "head_line", "")
     name = heading.removeprefix(report.location[2]).strip()
     name = f"subtest {number}" if name in ("", "(<subtest>)") else name
-    return Grade(
-        name, 0.0 if report.failed else 1.0, crash_message(report) if report.failed else "", "subtest"
-    )
+    return Grade(name, 0.0 if report.failed else 1.0, crash_message(report) if report.failed else "", "subtest")

@@ -75,9 +75,7 @@ class RolloutMaker:
         asked = to_models(recorded.calls, self._texts)
         own = [call for call in recorded.calls if not call.shared]
         # Vectors are no answer that a prompt could have spoilt.
-        setup_asked = any(
-            call.kind != "embedding" for call in to_models((*own, *before_failure), self._texts)
-        )
+        setup_asked = any(call.kind != "embedding" for call in to_models((*own, *before_failure), self._texts))
         outcome = outcome_of(watch.reports, asked, trouble=watch.trouble, setup_asked=setup_asked)
         scored = score_case(
             outcome,
@@ -94,9 +92,7 @@ class RolloutMaker:
             scored = Scored(self._unsent, None)
             failure = "\n".join(refused)
         output = _sections(watch.reports)
-        trajectory = trajectory_of(
-            recorded.calls, recorded.steps, output, failure or watch.trouble, self._redactor
-        )
+        trajectory = trajectory_of(recorded.calls, recorded.steps, output, failure or watch.trouble, self._redactor)
         redact = self._redactor.redact
         opened = frozenset((*recorded.reads, *recorded.imported)) if hears_all else None
         arrived = components_arrived(self._texts, recorded.calls, opened)
@@ -127,9 +123,7 @@ class RolloutMaker:
             renderings=renderings.taken(redact),
             reached=reached,
             seconds=seconds,
-            reports=tuple(
-                self._redacted(report) for report in _serialised(item.config, watch.reports, scored.below)
-            ),
+            reports=tuple(self._redacted(report) for report in _serialised(item.config, watch.reports, scored.below)),
         )
 
     def _uses(self, recorded: Recorded, arrived: Iterable[str]) -> tuple[str, ...]:

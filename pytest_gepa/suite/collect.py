@@ -145,11 +145,7 @@ def _shown(item: pytest.Item, redact: Callable[[str], str]) -> str:
 def _marker_problem(key: str, value: object) -> str:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if key == "trials":
-        return (
-            ""
-            if isinstance(value, int) and is_number and value >= 1
-            else "expected a whole number, 1 or more"
-        )
+        return "" if isinstance(value, int) and is_number and value >= 1 else "expected a whole number, 1 or more"
     if key == "threshold":
         return "" if is_number and 0 <= value <= 1 else "expected a number from 0 to 1"  # type: ignore[operator]
     if key == "weight":
@@ -177,9 +173,7 @@ def repr_in_order(value: Any) -> str:
         inner = f"{{{', '.join(sorted(map(repr_in_order, value)))}}}"
         return inner if kind is set else f"frozenset({inner})"
     if kind is dict:
-        return (
-            f"{{{', '.join(f'{repr_in_order(key)}: {repr_in_order(item)}' for key, item in value.items())}}}"
-        )
+        return f"{{{', '.join(f'{repr_in_order(key)}: {repr_in_order(item)}' for key, item in value.items())}}}"
     if kind is list:
         return f"[{', '.join(map(repr_in_order, value))}]"
     if kind is tuple:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pytest_gepa.prompts.python_source import parse_expression, parse_module
 from pytest_gepa.suite.rollout import Case, function_of
 
-_EXPECTED = re.compile(
-    r"(?:^|[_.])(?:expected|expect|want|wanted|label|target|gold|golden|truth|correct)(?:$|_)", re.I
-)
+_EXPECTED = re.compile(r"(?:^|[_.])(?:expected|expect|want|wanted|label|target|gold|golden|truth|correct)(?:$|_)", re.I)
 _EXPLAINS = re.compile(
     r"(?:^|[_.])(?:why|note|notes|reason|comment|description|id|name|title|msg|message|tags?)$", re.I
 )

@@ -278,13 +278,9 @@ class Suite:
         redact = Redactor(job.environ, job.redact).redact
         # Redacted before the cut: of a key that was cut in two, the rest would not be known for one.
         lines = redact(output[-16 * LOG_CHARACTERS :])[-LOG_CHARACTERS:].strip().splitlines()
-        return "the child session ended early" + (
-            f"; its last words: {' / '.join(lines[-3:])}" if lines else ""
-        )
+        return "the child session ended early" + (f"; its last words: {' / '.join(lines[-3:])}" if lines else "")
 
-    def _job(
-        self, candidate: str, texts: Mapping[str, str], cases: Sequence[str], trial: str, concurrency: int
-    ) -> Job:
+    def _job(self, candidate: str, texts: Mapping[str, str], cases: Sequence[str], trial: str, concurrency: int) -> Job:
         around = self._around
         name = f"job-{next(self._numbers)}"
         inside = by_file(self.components.values())

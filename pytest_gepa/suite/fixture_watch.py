@@ -38,9 +38,7 @@ class FixtureWatch:
     def failed(self, error: BaseException | None) -> list[Held]:
         """The holds behind an error that a setup has raised: of the wider fixture that failed first, and of those that
         a failed fixture of any scope takes. pytest raises the same error again for every case that uses it."""
-        return [
-            held for known, holds in (*self._failed, *self._failed_now) if known is error for held in holds
-        ]
+        return [held for known, holds in (*self._failed, *self._failed_now) if known is error for held in holds]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(

@@ -58,18 +58,11 @@ class ForeignServers:
         """The processes that run cases beside this one, and are none that it comes from."""
         lineage = _lineage(os.getpid())
         listed = (entry.name.partition("-") for entry in self._directory.iterdir())
-        return [
-            int(pid)
-            for pid, _, started in listed
-            if int(pid) not in lineage and _started(int(pid)) == started
-        ]
+        return [int(pid) for pid, _, started in listed if int(pid) not in lineage and _started(int(pid)) == started]
 
 
 def _is_application(path: str) -> bool:
-    return (
-        next((one for one in PROTOCOLS if one.matches("POST", path, "application/json")), FALLBACK)
-        is FALLBACK
-    )
+    return next((one for one in PROTOCOLS if one.matches("POST", path, "application/json")), FALLBACK) is FALLBACK
 
 
 @lru_cache(maxsize=64)

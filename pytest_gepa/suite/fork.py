@@ -92,9 +92,7 @@ class ForkRunner:
         claim = limit.claim(lambda number: session.channel.send({"places": number}))
         try:
             # The end is told, as a process that a case has left behind may hold the stream open.
-            while (message := _next(session, claim, _patience(job))) is not None and message[
-                "event"
-            ] != "end":
+            while (message := _next(session, claim, _patience(job))) is not None and message["event"] != "end":
                 if message["event"] == "unforkable":
                     can_fork = False  # what else it says, the sessions of the workers will say as well
                 elif can_fork and not claim.hear(message):

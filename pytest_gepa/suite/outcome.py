@@ -59,9 +59,7 @@ INFRASTRUCTURE_WORDS = {
     ("sqlite3", "OperationalError"): re.compile("database (?:table )?is locked"),
     **dict.fromkeys(
         [("psycopg", "OperationalError"), ("psycopg2", "OperationalError")],
-        re.compile(
-            "too many clients|connection slots|could not connect|connection (?:to server|failed|refused)"
-        ),
+        re.compile("too many clients|connection slots|could not connect|connection (?:to server|failed|refused)"),
     ),
 }
 """Exceptions of what cases share (files, ports, databases), by package and name, and what their messages say then."""
@@ -99,9 +97,7 @@ OF_THE_ACCOUNT = re.compile(
 )
 """What Anthropic, Gemini and LiteLLM's proxy say with status 400, where others have 401 or 402."""
 
-OF_ITS_MEMORY = re.compile(
-    r"Previous response with id '[^']*' not found|previous_response_not_found", re.IGNORECASE
-)
+OF_ITS_MEMORY = re.compile(r"Previous response with id '[^']*' not found|previous_response_not_found", re.IGNORECASE)
 """What the Responses API says with status 400 of an answer that it keeps no longer. The application names one that is
 stored here, from days ago perhaps: no prompt has done that."""
 
@@ -220,9 +216,7 @@ def unanswered(calls: Sequence[Call]) -> str:
 
 
 def _was_made_up_for(call: Call, later: Iterable[Call]) -> bool:
-    return bool(call.request) and any(
-        other.answer is not None and other.request == call.request for other in later
-    )
+    return bool(call.request) and any(other.answer is not None and other.request == call.request for other in later)
 
 
 def _is_unserved(call: Call) -> bool:

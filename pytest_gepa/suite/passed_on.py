@@ -25,9 +25,7 @@ def answers_to(names: Collection[str], runs: Iterable[Rollout]) -> tuple[str, ..
     return tuple(found)
 
 
-def partly_used(
-    texts: Mapping[str, str], answers: Mapping[str, Sequence[str]], *rollouts: Rollout
-) -> frozenset[str]:
+def partly_used(texts: Mapping[str, str], answers: Mapping[str, Sequence[str]], *rollouts: Rollout) -> frozenset[str]:
     """Those of the prompts in `texts` that these rollouts of a case do not count as used, and that have a part in it.
 
     Of one that was read at import any piece in a request is enough: a section of many, say. `answers` are what each

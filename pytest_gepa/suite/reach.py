@@ -101,9 +101,7 @@ class Reach:
         return self._loops[file]
 
 
-def _frames_of_tests(
-    traceback: TracebackType | None, file: str
-) -> Iterator[tuple[FrameType, int, tuple[int, ...]]]:
+def _frames_of_tests(traceback: TracebackType | None, file: str) -> Iterator[tuple[FrameType, int, tuple[int, ...]]]:
     """The frames of the test's own file and of modules with checks, from the test inwards, with their lines and, where
     they have called another function, the place where that call ends.
     """
@@ -212,6 +210,4 @@ def _called(node: ast.Call, names: Mapping[str, Any]) -> Any:
 
 
 def _is_plain(value: object) -> bool:
-    return isinstance(value, int) or (
-        isinstance(value, (dict, list, range, str, tuple)) and len(value) <= MOST_TURNS
-    )
+    return isinstance(value, int) or (isinstance(value, (dict, list, range, str, tuple)) and len(value) <= MOST_TURNS)

@@ -24,9 +24,7 @@ def shown_case(case: Case, redact: Callable[[str], str]) -> Case:
     )
 
 
-def shown_nodeid(
-    case: str, nodeid: str, parameters: Sequence[tuple[str, str]], redact: Callable[[str], str]
-) -> str:
+def shown_nodeid(case: str, nodeid: str, parameters: Sequence[tuple[str, str]], redact: Callable[[str], str]) -> str:
     """A nodeid without secrets. `case` is the id of its case, `parameters` are that one's (name, repr) pairs.
 
     A value that nothing but its parameter's name tells to be secret gives way to that name and the position of the

@@ -54,9 +54,7 @@ class SoftChecks:
             try:
                 self._watch(module)
             except Exception as error:  # another version: then only what failed is known
-                self._on_problem(
-                    f"the checks of pytest-check are not counted: {type(error).__name__}: {error}"
-                )
+                self._on_problem(f"the checks of pytest-check are not counted: {type(error).__name__}: {error}")
         return (yield)
 
     def take(self) -> Batch:

@@ -27,9 +27,7 @@ def hold_out(cases: Sequence[Case], share: float) -> tuple[Case, ...]:
         ranked = sorted(members, key=lambda case: _digest(case.id))
         # A small file would never give a case, if all were rounded alike.
         number = math.floor(round(share * len(ranked), 6) + int.from_bytes(_digest(file)[:6], "big") / 2**48)
-        chosen.update(
-            case.id for case in ranked[: number if len(ranked) == 1 else min(number, len(ranked) - 1)]
-        )
+        chosen.update(case.id for case in ranked[: number if len(ranked) == 1 else min(number, len(ranked) - 1)])
     return tuple(replace(case, split="holdout") if case.id in chosen else case for case in cases)
 
 

@@ -53,9 +53,7 @@ def tied_pairs(before: Runs, after: Runs, *texts: Mapping[str, str]) -> dict[str
     return _groups(members.values())
 
 
-def tied_runs(
-    rollouts: Iterable[Rollout], texts: Mapping[str, str], *, by_prompts: bool = False
-) -> dict[str, str]:
+def tied_runs(rollouts: Iterable[Rollout], texts: Mapping[str, str], *, by_prompts: bool = False) -> dict[str, str]:
     """The same for cases of which one side is known, under `texts`.
 
     `by_prompts` leaves out requests that hold no prompt: another candidate's are the same, and so are its answers where

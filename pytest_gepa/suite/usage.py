@@ -137,9 +137,7 @@ def prompts_digest(texts: Mapping[str, str]) -> str:
 def with_scores_under(texts: Mapping[str, str], known: Mapping[str, CaseUsage]) -> dict[str, CaseUsage]:
     """The same with the scores that were seen under these component texts alone; who reads what stays known."""
     digest = prompts_digest(texts)
-    return {
-        case: usage if usage.prompts == digest else replace(usage, scores=()) for case, usage in known.items()
-    }
+    return {case: usage if usage.prompts == digest else replace(usage, scores=()) for case, usage in known.items()}
 
 
 def under_program(program: str, known: Mapping[str, CaseUsage]) -> dict[str, CaseUsage]:
@@ -151,9 +149,7 @@ def under_program(program: str, known: Mapping[str, CaseUsage]) -> dict[str, Cas
     }
 
 
-def with_digests(
-    learned: Mapping[str, CaseUsage], cases: Iterable[Case], program: str
-) -> dict[str, CaseUsage]:
+def with_digests(learned: Mapping[str, CaseUsage], cases: Iterable[Case], program: str) -> dict[str, CaseUsage]:
     """The same with the digests of the cases of which it was learned, and of the program."""
     return {
         case.id: replace(learned[case.id], digest=case_digest(case), program=program)
@@ -252,9 +248,7 @@ def _read(directory: Path) -> dict[str, Any]:
     return data if data["version"] == VERSION else {}
 
 
-def save_usage(
-    directory: Path, learned: Mapping[str, CaseUsage], reflection: ReflectionUsage | None = None
-) -> None:
+def save_usage(directory: Path, learned: Mapping[str, CaseUsage], reflection: ReflectionUsage | None = None) -> None:
     """Add what a run has learned to what is known; cases that it did not run keep what was known of them, and so do
     reflections where it had none. Of a case that is as it was, as are prompts and program, the prompts that it was
     seen to use stay known: a prompt that is asked for now and then is used."""

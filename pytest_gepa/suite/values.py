@@ -139,9 +139,7 @@ def _is_table(part: object) -> bool:
         return False
     with suppress(Exception):
         entries = part.values() if isinstance(part, Mapping) else part
-        records = (
-            one for one in entries if _texts(one) is None and not isinstance(one, (NoneType, bool, Enum))
-        )
+        records = (one for one in entries if _texts(one) is None and not isinstance(one, (NoneType, bool, Enum)))
         return sum(1 for _ in islice(records, 2)) > 1
     return False
 

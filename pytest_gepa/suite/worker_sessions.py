@@ -28,9 +28,7 @@ class WorkerSessions:
             return self._start(replace(each, environ={**each.environ, **name_of(job, place)}))
 
         places = PlacesHere(limit)
-        supervisor = Supervisor(
-            spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit, places=places
-        )
+        supervisor = Supervisor(spawn=spawn, workers=job.concurrency, timeout=job.timeout, emit=emit, places=places)
         self._running.add(supervisor)
         try:
             if not self._stopped:

@@ -111,12 +111,7 @@ def begin(
         identity = identify(method, url, given, body, is_known=protocol is not FALLBACK)
         is_own = target.is_own(url)
         claim = None
-        if (
-            target.trial is not None
-            and target.stores.used
-            and not is_own
-            and _may_be_stored(protocol, asked, url)
-        ):
+        if target.trial is not None and target.stores.used and not is_own and _may_be_stored(protocol, asked, url):
             what = f"{method.upper()} {path}"
             claim = _claim(target, target.trial, protocol, identity, what, is_network, to_model=to_model)
         fare = None
@@ -125,9 +120,7 @@ def begin(
             # Where no model is named the host stands for it: a path may hold a token.
             name = asked.model or urlsplit(url).hostname or ""
             fare = Fare(target.meter, name, body, has_answers=asked.kind != "embedding")
-        return Exchange(
-            target.recorder, protocol, asked, identity.request, claim, fare, within=within, own=is_own
-        )
+        return Exchange(target.recorder, protocol, asked, identity.request, claim, fare, within=within, own=is_own)
     except HeldBack:
         raise
     except Exception as error:
@@ -149,9 +142,7 @@ def hold_back(target: Target, url: str, is_network: Callable[[], bool]) -> None:
 
 def _is_telemetry(path: str, recognised: tuple[Protocol, ChatRequest] | None) -> bool:
     """Whether a request of no known protocol tells someone what was done: in JSON, or in what nobody reads here."""
-    return path.endswith(TELEMETRY) and (
-        recognised is None or (recognised[0] is FALLBACK and not recognised[1].model)
-    )
+    return path.endswith(TELEMETRY) and (recognised is None or (recognised[0] is FALLBACK and not recognised[1].model))
 
 
 def _may_be_stored(protocol: Protocol, asked: ChatRequest, url: str) -> bool:

@@ -160,9 +160,7 @@ def message_of(blocks: Iterable[Mapping[str, Any]]) -> Message:
 def _read_call(block: Mapping[str, Any]) -> ToolCall:
     name = ".".join(filter(None, map(text_of, (block.get("server_name"), block.get("name")))))
     is_own = block.get("type") == "tool_use"
-    return ToolCall(
-        text_of(block.get("id")), name, dump(block.get("input", {})), result="" if is_own else NO_RESULT
-    )
+    return ToolCall(text_of(block.get("id")), name, dump(block.get("input", {})), result="" if is_own else NO_RESULT)
 
 
 def _result(block: Mapping[str, Any]) -> str:

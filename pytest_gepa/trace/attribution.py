@@ -35,9 +35,7 @@ class Arrived:
     unopened: tuple[str, ...] = ()
 
 
-def components_arrived(
-    texts: Mapping[str, str], calls: Sequence[Call], opened: AbstractSet[str] | None
-) -> Arrived:
+def components_arrived(texts: Mapping[str, str], calls: Sequence[Call], opened: AbstractSet[str] | None) -> Arrived:
     """What `components_used` finds, in the light of which components' files were `opened`; None: that is not known.
 
     Where any was opened, one that was not is no more used than a former version of a prompt that lies beside it; nor is
@@ -119,9 +117,7 @@ def still_said(other: str, texts: Iterable[str], calls: Sequence[Call]) -> bool:
     if len(whole) >= SHORT and whole in messages and whole not in wholes:
         return True
     haystack = "\0".join(messages)
-    return any(
-        len(line) >= SHORT and line in haystack and not any(line in text for text in wholes) for line in lines
-    )
+    return any(len(line) >= SHORT and line in haystack and not any(line in text for text in wholes) for line in lines)
 
 
 def answers_given(calls: Iterable[Call]) -> Iterator[str]:
@@ -202,9 +198,7 @@ def _partly_said(ids: Sequence[str], texts: Mapping[str, str], haystack: str) ->
     beginnings = _beginnings(haystack)
     said: dict[str, int] = {}
     for id in ids:
-        pieces = (
-            piece for piece in _pieces_of(texts[id]) if piece[:SHORT] in beginnings and piece in haystack
-        )
+        pieces = (piece for piece in _pieces_of(texts[id]) if piece[:SHORT] in beginnings and piece in haystack)
         said[id] = sum(len(piece) for piece in pieces if _is_in_no_other(piece, id, texts))
     return {id for id, number in said.items() if number >= LEAST_REPEATED}
 

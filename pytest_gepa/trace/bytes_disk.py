@@ -117,9 +117,7 @@ class Database(diskcache.Cache):  # type: ignore[misc]
 
     def _cutoff(self, excess: int) -> float:
         """The time before which the rows hold so many bytes; the end of time when all of them hold less."""
-        rows = self._sql(
-            "SELECT expire_time, size + LENGTH(COALESCE(value, '')) FROM Cache ORDER BY expire_time"
-        )
+        rows = self._sql("SELECT expire_time, size + LENGTH(COALESCE(value, '')) FROM Cache ORDER BY expire_time")
         with contextlib.closing(rows):
             for when, size in rows:
                 excess -= size

@@ -104,14 +104,10 @@ def read_prompt(body: bytes) -> ChatRequest | None:
     if data is None or not isinstance(prompt, (str, list)):
         return None
     is_texts = isinstance(prompt, list) and all(isinstance(one, str) for one in prompt)
-    prompts = (
-        [str(one) for one in prompt] if is_texts else [prompt if isinstance(prompt, str) else "[tokens]"]
-    )
+    prompts = [str(one) for one in prompt] if is_texts else [prompt if isinstance(prompt, str) else "[tokens]"]
     messages = tuple(Message("user", one) for one in prompts)
     texts = other_texts(data, "prompt")
-    return ChatRequest(
-        text_of(data.get("model")), messages, stream=bool(data.get("stream")), other_texts=texts
-    )
+    return ChatRequest(text_of(data.get("model")), messages, stream=bool(data.get("stream")), other_texts=texts)
 
 
 def _tool_name(tool: Mapping[str, Any]) -> str:

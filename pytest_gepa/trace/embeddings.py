@@ -89,9 +89,7 @@ def is_complete(body: bytes) -> bool:
 
 def _usage(data: dict[str, Any]) -> Usage:
     usage = read_usage(data.get("usage"))
-    counted = count_of(data.get("prompt_eval_count")) or count_of(
-        object_of(data.get("usage")).get("total_tokens")
-    )
+    counted = count_of(data.get("prompt_eval_count")) or count_of(object_of(data.get("usage")).get("total_tokens"))
     return usage if usage.input_tokens else usage._replace(input_tokens=counted)
 
 

@@ -180,11 +180,7 @@ class Exchange:
         claim = self._claim
         if claim is None or not claim.place.is_closed_off:
             return
-        why = (
-            "its answer held a secret and was not recorded"
-            if claim.place.is_withheld()
-            else "no stored answer"
-        )
+        why = "its answer held a secret and was not recorded" if claim.place.is_withheld() else "no stored answer"
         last = next((message.content for message in reversed(self._call.request) if message.content), "")
         begins = " ".join(last.split())
         begins = beginning(begins, LONGEST_REMINDER)
@@ -240,18 +236,14 @@ class Exchange:
     def _of_response(self, response: StoredAnswer) -> Call:
         status, body = response.status, response.body
         if 200 <= status < 300:
-            return replace(
-                self._of_answer(self.protocol.read_answer(body, response.content_type)), status=status
-            )
+            return replace(self._of_answer(self.protocol.read_answer(body, response.content_type)), status=status)
         text = body[: 4 * LONGEST_ERROR].decode("utf-8", "replace")
         text = beginning(text, LONGEST_ERROR)
         # Where the server says what it took, it is paid for.
         usage = read_usage((read_object(body) or {}).get("usage"))._asdict()
         return replace(self._call, status=status, error=text or f"status {status}", **usage)
 
-    def streamed(
-        self, status: int, answer: Answer | None, trouble: str, whole: StoredAnswer | None = None
-    ) -> None:
+    def streamed(self, status: int, answer: Answer | None, trouble: str, whole: StoredAnswer | None = None) -> None:
         """End with what a stream has brought. `trouble` says why it is not complete, "" if it is; `whole` is what
         has come of it, None if that was not kept. Tokens that one without its end has told are not all it costs."""
         call = replace(self._of_answer(answer), status=status)
@@ -272,9 +264,7 @@ class Exchange:
         with self.noting():
             status = getattr(getattr(error, "response", None), "status_code", None)
             name = type(error).__name__
-            superseded = (name in CANCELLATIONS and self._has_other_come()) or (
-                name == LEFT and self._is_left()
-            )
+            superseded = (name in CANCELLATIONS and self._has_other_come()) or (name == LEFT and self._is_left())
             self._end(replace(self._call, status=status, error=describe(error), superseded=superseded), error)
 
     def _left_open(self) -> None:

@@ -146,9 +146,7 @@ def read_usage(data: Any) -> Usage:
     sent = object_of(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
     got = object_of(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
     read = _first_count(usage, "cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
-    written = _first_count(
-        usage, "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount"
-    )
+    written = _first_count(usage, "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount")
     # Bedrock counts these apart from the input, as Anthropic does; gateways that speak OpenAI's protocol do not.
     is_apart = "prompt_tokens" not in usage and not sent
     apart = read + written if is_apart else 0
@@ -160,9 +158,7 @@ def read_usage(data: Any) -> Usage:
     return Usage(
         input_tokens=entered,
         output_tokens=answered,
-        cache_read_tokens=count_of(sent.get("cached_tokens"))
-        or count_of(usage.get("prompt_cache_hit_tokens"))
-        or read,
+        cache_read_tokens=count_of(sent.get("cached_tokens")) or count_of(usage.get("prompt_cache_hit_tokens")) or read,
         cache_write_tokens=count_of(sent.get("cache_write_tokens")) or written,
         reasoning_tokens=reasoning,
         input_audio_tokens=count_of(sent.get("audio_tokens")),
@@ -298,11 +294,7 @@ def other_texts(data: Mapping[str, Any], *read: str) -> tuple[str, ...]:
     tools, of their parameters and of the answer's fields, and whatever else is longer than a name."""
     skipped = {"model", *WHO_ASKS, *read}
     rest = {name: value for name, value in data.items() if name not in skipped}
-    told = (
-        text
-        for name, text in strings(rest)
-        if name.endswith("description") or len(text) >= _LONGER_THAN_A_NAME
-    )
+    told = (text for name, text in strings(rest) if name.endswith("description") or len(text) >= _LONGER_THAN_A_NAME)
     return tuple(dict.fromkeys(text for text in told if text.strip()))
 
 

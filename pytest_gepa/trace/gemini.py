@@ -30,9 +30,7 @@ from pytest_gepa.trace.fields import (
 from pytest_gepa.trace.sse import Event, EventReader
 from pytest_gepa.trace.trajectory import Message, ToolCall
 
-_FILTERS = frozenset(
-    {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "IMAGE_SAFETY"}
-)
+_FILTERS = frozenset({"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE", "IMAGE_SAFETY"})
 
 
 # Requests
@@ -54,10 +52,7 @@ def read_request(body: bytes) -> ChatRequest | None:
     tools = objects_of(data.get("tools"))
     declared = [one for tool in tools for one in objects_of(_field(tool, "functionDeclarations"))]
     built_in = [
-        name
-        for tool in tools
-        for name in tool
-        if name not in ("functionDeclarations", "function_declarations")
+        name for tool in tools for name in tool if name not in ("functionDeclarations", "function_declarations")
     ]
     return ChatRequest(
         model=text_of(data.get("model")),
@@ -83,9 +78,7 @@ def _content(content: Any) -> list[Message]:
     role = {"model": "assistant"}.get(text_of(data.get("role")), text_of(data.get("role")) or "user")
     results = [object_of(_field(part, "functionResponse")) for part in parts]
     messages = [
-        Message(
-            "tool", tell(result.get("response")), tool_call_id=text_of(result.get("id") or result.get("name"))
-        )
+        Message("tool", tell(result.get("response")), tool_call_id=text_of(result.get("id") or result.get("name")))
         for result in results
         if result
     ]
@@ -123,11 +116,7 @@ def _text(part: Mapping[str, Any]) -> str:
         if data := object_of(_field(part, name)):
             kind = text_of(_field(data, "mimeType")) or "data"
             place = text_of(_field(data, "fileUri")).partition("?")[0]
-            return (
-                f"[{kind} {place}]"
-                if place
-                else f"[{kind}, {encoded_size(text_of(data.get('data'))):,} bytes]"
-            )
+            return f"[{kind} {place}]" if place else f"[{kind}, {encoded_size(text_of(data.get('data'))):,} bytes]"
     return ""
 
 
@@ -228,8 +217,7 @@ def _usage(data: Mapping[str, Any]) -> Usage:
     server has given the model to read, which are input."""
     thoughts = count_of(_field(data, "thoughtsTokenCount"))
     return Usage(
-        input_tokens=count_of(_field(data, "promptTokenCount"))
-        + count_of(_field(data, "toolUsePromptTokenCount")),
+        input_tokens=count_of(_field(data, "promptTokenCount")) + count_of(_field(data, "toolUsePromptTokenCount")),
         output_tokens=count_of(_field(data, "candidatesTokenCount")) + thoughts,
         cache_read_tokens=count_of(_field(data, "cachedContentTokenCount")),
         reasoning_tokens=thoughts,

@@ -38,9 +38,7 @@ class Ear:
         """What listens. The first bytes decide whether it is told them as they came or decoded."""
         if self._body is None:
             encoding = "" if is_decoded else self._encoding
-            self._body = StreamedBody(
-                self.exchange, *self._about, encoding, self._decode if encoding else bytes
-            )
+            self._body = StreamedBody(self.exchange, *self._about, encoding, self._decode if encoding else bytes)
         return self._body
 
 
@@ -106,9 +104,7 @@ def _tell(
     args: tuple[Any, ...],
     options: dict[str, Any],
 ) -> None:
-    asked: Any = (
-        args[0] if args else next((options[key] for key in ("amt", "n", "limit") if key in options), None)
-    )
+    asked: Any = args[0] if args else next((options[key] for key in ("amt", "n", "limit") if key in options), None)
     if name == "readinto":
         piece, asked = bytes(memoryview(asked)[:result]), len(asked)
     else:
@@ -129,9 +125,7 @@ def _heard_pieces(library: ReadableLibrary, original: Function) -> Function:
         if ear is None or ear.inside:
             return pieces
         decode = args[1] if len(args) > 1 else options.get("decode_content")
-        return _tell_pieces(
-            pieces, ear, ear.body(is_decoded=library.is_decoded(self, "read_chunked", decode))
-        )
+        return _tell_pieces(pieces, ear, ear.body(is_decoded=library.is_decoded(self, "read_chunked", decode)))
 
     return read_chunked
 

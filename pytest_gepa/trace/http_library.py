@@ -43,9 +43,7 @@ class HttpLibrary:
         decoded."""
         if not content_encoding:
             return raw
-        content: bytes = self.module.Response(
-            200, headers={"content-encoding": content_encoding}, content=raw
-        ).content
+        content: bytes = self.module.Response(200, headers={"content-encoding": content_encoding}, content=raw).content
         return content
 
     def stored_response(self, client: Any, request: Any, answer: StoredAnswer) -> Any:
@@ -65,9 +63,7 @@ class HttpLibrary:
         a genuine one, to retry or to log, is genuine.
         """
         transport = self._transport(client, request)
-        if _PACKAGES_ON_AIOHTTP.intersection(
-            base.__module__.partition(".")[0] for base in type(transport).__mro__
-        ):
+        if _PACKAGES_ON_AIOHTTP.intersection(base.__module__.partition(".")[0] for base in type(transport).__mro__):
             return _aiohttp_is_genuine()
         own = self._own(transport)
         if own is None:
@@ -125,9 +121,7 @@ class HttpLibrary:
         """Whether a request goes to an application in this process: the code under test, rather than a
         model."""
         transport = self._transport(client, request)
-        kinds = tuple(
-            filter(None, (getattr(self.module, name, None) for name in ("ASGITransport", "WSGITransport")))
-        )
+        kinds = tuple(filter(None, (getattr(self.module, name, None) for name in ("ASGITransport", "WSGITransport"))))
         return isinstance(transport, kinds) or type(transport).__module__.startswith("starlette.")
 
     def _transport(self, client: Any, request: Any) -> Any:

@@ -38,9 +38,7 @@ class Identity:
     request: str
 
 
-def identify(
-    method: str, url: str, headers: Mapping[str, str], body: bytes, *, is_known: bool = True
-) -> Identity:
+def identify(method: str, url: str, headers: Mapping[str, str], body: bytes, *, is_known: bool = True) -> Identity:
     """The identity of a request. `headers` may have names in any case. `is_known` tells whether its protocol is known;
     of another every field of the body counts."""
     parts = urlsplit(url)

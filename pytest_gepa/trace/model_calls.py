@@ -39,9 +39,7 @@ def to_models(calls: Iterable[Call], texts: Mapping[str, str]) -> tuple[Call, ..
 
     `texts` maps ids of components to their texts.
     """
-    return tuple(
-        call for call in calls if is_to_model(call) or (call.sent and components_used(texts, [call]))
-    )
+    return tuple(call for call in calls if is_to_model(call) or (call.sent and components_used(texts, [call])))
 
 
 def without_applications(calls: Sequence[Call], texts: Mapping[str, str]) -> tuple[Call, ...]:
@@ -54,6 +52,4 @@ def without_applications(calls: Sequence[Call], texts: Mapping[str, str]) -> tup
     asked = [call for call in to_models(calls, texts) if call.kind != "embedding"]
     if all(call.own for call in asked):
         return tuple(calls)
-    return tuple(
-        replace(call, sent=False) if call.own and call.kind != "embedding" else call for call in calls
-    )
+    return tuple(replace(call, sent=False) if call.own and call.kind != "embedding" else call for call in calls)

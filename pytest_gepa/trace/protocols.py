@@ -192,9 +192,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         ChatStream,
         otherwise=None,
     ),
-    Api(
-        ("/responses",), responses.read_request, responses.read_answer, responses.is_complete, ResponsesStream
-    ),
+    Api(("/responses",), responses.read_request, responses.read_answer, responses.is_complete, ResponsesStream),
     Api(
         # Anthropic's own, and the same on Google's Vertex.
         ("/messages", ":rawPredict", ":streamRawPredict"),

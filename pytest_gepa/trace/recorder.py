@@ -93,9 +93,7 @@ class Recorder:
             self.mailbox.begin_case()
         with self._lock:
             if self._case is not None:
-                raise RuntimeError(
-                    f"case {self._case} is still running: {case_id} cannot begin in the same process"
-                )
+                raise RuntimeError(f"case {self._case} is still running: {case_id} cannot begin in the same process")
             self._case = case_id
             self._shared = {}
             self._had_case = True

@@ -97,9 +97,7 @@ class Redactor:
             yield from (found.span(group) for found in pattern.finditer(text))
 
 
-def redact_named(
-    name: str, value: str, redact: Callable[[str], str], *, is_code: bool = False
-) -> tuple[str, str]:
+def redact_named(name: str, value: str, redact: Callable[[str], str], *, is_code: bool = False) -> tuple[str, str]:
     """A name and its value without secrets, without one that nothing but the name tells of, too: whoever shows both
     would join what were two texts without a secret. `is_code` says that the value is that of Python, by its `repr`.
     """

@@ -98,9 +98,7 @@ def _between(text: str, parts: list[str]) -> list[str] | None:
 def _marked(secret: str) -> str:
     """A mark in place of each line of a secret, an empty one as it is."""
     whole, bare = secret.splitlines(keepends=True), secret.splitlines()
-    return "".join(
-        (REDACTED if body else "") + line[len(body) :] for line, body in zip(whole, bare, strict=True)
-    )
+    return "".join((REDACTED if body else "") + line[len(body) :] for line, body in zip(whole, bare, strict=True))
 
 
 def _key(line: str) -> str:

@@ -87,8 +87,7 @@ class TemplateWatch:
         with self._lock:
             noted, self._noted = list(self._noted), {}
         return tuple(
-            Rendering(one.component, _dumped(rewrite_tree(json.loads(one.variables), redact)))
-            for one in noted
+            Rendering(one.component, _dumped(rewrite_tree(json.loads(one.variables), redact))) for one in noted
         )
 
     def _component_of(self, source: str) -> str:
@@ -204,9 +203,7 @@ def _own_globals(template: Any) -> dict[str, Any]:
 
 
 def _as_json(variables: Mapping[str, Any]) -> str:
-    kept = {
-        str(name): small for name, value in variables.items() if (small := _small(value, 0)) is not _LEFT_OUT
-    }
+    kept = {str(name): small for name, value in variables.items() if (small := _small(value, 0)) is not _LEFT_OUT}
     while len(text := _dumped(kept)) > MOST_CHARACTERS:
         largest = max(kept, key=lambda name: len(_dumped(kept[name])))
         del kept[largest]

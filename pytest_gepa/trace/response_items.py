@@ -35,12 +35,8 @@ _SERVER_RUNS = frozenset(
 )
 _OTHER_CALLS = frozenset({"mcp_list_tools", "mcp_approval_request", "program"})
 _RESULTS = ("results", "outputs", "output", "result", "sources", "tools", "error")
-_ABOUT = frozenset(
-    {"id", "type", "status", "call_id", "name", "server_label", "created_by", "approval_request_id"}
-)
-_KEPT_BACK = frozenset(
-    {"env", "container_id", "fingerprint", "caller", "encrypted_content", "pending_safety_checks"}
-)
+_ABOUT = frozenset({"id", "type", "status", "call_id", "name", "server_label", "created_by", "approval_request_id"})
+_KEPT_BACK = frozenset({"env", "container_id", "fingerprint", "caller", "encrypted_content", "pending_safety_checks"})
 _NO_ARGUMENTS = _ABOUT | _KEPT_BACK | frozenset(_RESULTS)
 
 
@@ -128,9 +124,7 @@ def _thoughts(item: Mapping[str, Any]) -> Iterator[str]:
 def _citations(item: Mapping[str, Any]) -> Iterator[str]:
     for part in objects_of(item.get("content")):
         for note in objects_of(part.get("annotations")):
-            if said := " ".join(
-                filter(None, map(text_of, (note.get("title"), note.get("url"), note.get("filename"))))
-            ):
+            if said := " ".join(filter(None, map(text_of, (note.get("title"), note.get("url"), note.get("filename"))))):
                 yield said
 
 

@@ -40,9 +40,7 @@ _NOT_FINISHED = frozenset({"failed", "cancelled", "queued", "in_progress"})
 def read_request(body: bytes) -> ChatRequest | None:
     """Read the body of a request; None when it has no input of any kind."""
     data = read_object(body)
-    if data is None or not any(
-        data.get(name) for name in ("input", "prompt", "instructions", "previous_response_id")
-    ):
+    if data is None or not any(data.get(name) for name in ("input", "prompt", "instructions", "previous_response_id")):
         return None
     tools = objects_of(data.get("tools"))
     schema = schema_of(object_of(object_of(data.get("text")).get("format")))
@@ -51,9 +49,7 @@ def read_request(body: bytes) -> ChatRequest | None:
         messages=tuple(_messages(data)),
         tools=tuple(filter(None, map(_tool_name, tools))),
         stream=bool(data.get("stream")),
-        other_texts=other_texts(
-            data, "input", "instructions", "prompt", "previous_response_id", "conversation"
-        ),
+        other_texts=other_texts(data, "input", "instructions", "prompt", "previous_response_id", "conversation"),
         answer_format=schema_text(schema),
     )
 
@@ -120,8 +116,4 @@ def is_complete(body: bytes) -> bool:
     """Whether a response body is a finished answer: completed, or incomplete for a limit or a filter."""
     data = read_object(body) or {}
     status = data.get("status") or "completed"
-    return (
-        status in ("completed", "incomplete")
-        and isinstance(data.get("output"), list)
-        and not data.get("error")
-    )
+    return status in ("completed", "incomplete") and isinstance(data.get("output"), list) and not data.get("error")

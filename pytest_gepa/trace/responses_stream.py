@@ -54,9 +54,7 @@ class ResponsesStream(EventReader):
     def answer(self) -> Answer | None:
         """The answer as far as it has come; None when no item has begun and no error was reported."""
         self._take_rest()
-        output = self._response.get("output") or [
-            self._item(index) for index in sorted({*self._items, *self._pieces})
-        ]
+        output = self._response.get("output") or [self._item(index) for index in sorted({*self._items, *self._pieces})]
         if self.complete:
             return answer_of({**self._response, "output": output})
         message = message_of(objects_of(output)) if output else None
@@ -64,9 +62,7 @@ class ResponsesStream(EventReader):
             state = text_of(self._response.get("status"))
             so_far = f"; {SO_FAR}{message.content}" if message is not None and message.content else ""
             usage = read_usage(self._response.get("usage"))
-            return Answer(
-                None, state, error=f"{self._error or f'the response is {state}'}{so_far}", usage=usage
-            )
+            return Answer(None, state, error=f"{self._error or f'the response is {state}'}{so_far}", usage=usage)
         return None if message is None else Answer(message)
 
     def _take(self, event: Event) -> None:

@@ -67,9 +67,7 @@ class SecretValues:
 
     def __init__(self, environ: Iterable[tuple[str, str]], unsearchable: str) -> None:
         """A value that is part of the text `unsearchable` is not looked for."""
-        values = {
-            value for value in _values(environ) if value not in unsearchable and value not in WELL_KNOWN
-        }
+        values = {value for value in _values(environ) if value not in unsearchable and value not in WELL_KNOWN}
         self._long = sorted(value for value in values if len(value) >= _LONG and _is_telling(value))
         whole = {value for value in values if value not in self._long}
         whole.update(form for value in values for form in _forms(value) if form not in unsearchable)

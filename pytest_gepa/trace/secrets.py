@@ -32,9 +32,7 @@ class Rules:
         literals = sorted({rule.literal for rule in rules})
         self._any = _any_of(literals)
         # Of several literals that begin at one place, the longest is found.
-        self._rules = {
-            literal: [rule for rule in rules if literal.startswith(rule.literal)] for literal in literals
-        }
+        self._rules = {literal: [rule for rule in rules if literal.startswith(rule.literal)] for literal in literals}
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """Where the secrets in a text begin and end; findings may overlap and come in no order."""
@@ -87,10 +85,7 @@ _PREFIXED = tuple(
     for prefix, signs, least in (
         *((f"gh{kind}_", _WORD, 16) for kind in "pousr"),
         ("github_pat_", _WORD, 16),
-        *(
-            (f"gl{kind}-", _DASHED, 16)
-            for kind in ("pat", "dt", "rt", "cbt", "ptt", "ft", "imt", "agent", "soat")
-        ),
+        *((f"gl{kind}-", _DASHED, 16) for kind in ("pat", "dt", "rt", "cbt", "ptt", "ft", "imt", "agent", "soat")),
         ("GR1348941", _DASHED, 16),
         *((f"xox{kind}-", _DASHED, 10) for kind in "abeoprs"),
         ("xapp-", _DASHED, 20),
@@ -178,9 +173,7 @@ _SHAPES = (
     ),
 )
 
-_EITHER_SID = tuple(
-    Rule(kind.lower(), rf"{_ALONE}(?-i:{kind}[0-9a-f]{{32}})(?![0-9A-Za-z])") for kind in ("AC", "SK")
-)
+_EITHER_SID = tuple(Rule(kind.lower(), rf"{_ALONE}(?-i:{kind}[0-9a-f]{{32}})(?![0-9A-Za-z])") for kind in ("AC", "SK"))
 
 # Between a name and its value: quotes that JSON inside of JSON escapes, a colon or an arrow; in a pair, a comma.
 _QUOTE = r"\\{0,3}[\"']"
@@ -254,12 +247,7 @@ _NAMED = (
     ),
     # In HTML an access key is a letter, and Azure's have a form of their own.
     *_named("accesskey", r"(?<!shared)accesskey(?:[_-]?id)?", least=8),
-    *(
-        rule
-        for kind in ("client", "webhook")
-        for word in _spelled(kind, "secret")
-        for rule in _named(word, word)
-    ),
+    *(rule for kind in ("client", "webhook") for word in _spelled(kind, "secret") for rule in _named(word, word)),
     *_named("secret", rf"{_word('secret')}s?", least=8),
     # The word has other uses where models are at work: only what looks drawn by lot.
     Rule("token", rf"{_word('token')}{_TO}b?{_QUOTE}(?P<secret>{_DRAWN})"),

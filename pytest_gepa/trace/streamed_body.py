@@ -85,18 +85,14 @@ class StreamedBody:
         try:
             body = self._decode(b"".join(self._pieces))
         except Exception as error:
-            self._exchange.streamed(
-                self._status, None, f"{trouble}; a body that cannot be decoded: {describe(error)}"
-            )
+            self._exchange.streamed(self._status, None, f"{trouble}; a body that cannot be decoded: {describe(error)}")
             return
         is_kept = self._keeps and self._size <= LONGEST_BODY
         if self._reader is not None:
             if not self._reads_at_once:
                 self._reader.feed(body)
             answer = self._reader.answer()
-            whole = (
-                StoredAnswer(self._status, self._content_type, self._reader.ended(body)) if is_kept else None
-            )
+            whole = StoredAnswer(self._status, self._content_type, self._reader.ended(body)) if is_kept else None
             self._exchange.streamed(self._status, answer, "" if self._reader.complete else trouble, whole)
         elif self._exhausted or self._status >= 300 or self._exchange.protocol.is_complete(body):
             self._exchange.answered(self._status, self._content_type, body, is_whole=is_kept)

@@ -181,12 +181,8 @@ def _pairs(score: CaseScore) -> _Pairs:
     ]
     if any(not 0 <= value <= 1 for before, after, _ in common for value in (before, after)):
         raise ValueError(f"{score.case}: a score lies outside [0, 1]")
-    seed_passed = tuple(
-        _passed(before, score.seed_passed[trial:], score.threshold) for before, _, trial in common
-    )
-    winner_passed = tuple(
-        _passed(after, score.winner_passed[trial:], score.threshold) for _, after, trial in common
-    )
+    seed_passed = tuple(_passed(before, score.seed_passed[trial:], score.threshold) for before, _, trial in common)
+    winner_passed = tuple(_passed(after, score.winner_passed[trial:], score.threshold) for _, after, trial in common)
     return _Pairs(
         score.case,
         score.group,

@@ -161,9 +161,7 @@ def _groups(cases: Sequence[SeenCase]) -> list[list[int]]:
     return list(found.values())
 
 
-def _draw(
-    runners: Sequence[_Runner], groups: Sequence[Sequence[int]], source: random.Random, mended: int
-) -> list[int]:
+def _draw(runners: Sequence[_Runner], groups: Sequence[Sequence[int]], source: random.Random, mended: int) -> list[int]:
     """The difference of each case in one confirm run."""
     drawn = [0] * len(runners)
     for members in groups:
@@ -177,9 +175,7 @@ def _draw(
 
 
 def _runners(cases: Sequence[SeenCase]) -> list[_Runner]:
-    weights = [
-        max(Fraction(case.weight).limit_denominator(_WEIGHTS), Fraction(1, _WEIGHTS)) for case in cases
-    ]
+    weights = [max(Fraction(case.weight).limit_denominator(_WEIGHTS), Fraction(1, _WEIGHTS)) for case in cases]
     unit = math.lcm(*(weight.denominator for weight in weights)) * math.lcm(*(case.trials for case in cases))
     runners = []
     for case, weight in zip(cases, weights, strict=True):
@@ -190,9 +186,7 @@ def _runners(cases: Sequence[SeenCase]) -> list[_Runner]:
     return runners
 
 
-def _proves(
-    gains: Sequence[int], runners: Sequence[_Runner], groups: Sequence[Sequence[int]], alpha: float
-) -> bool:
+def _proves(gains: Sequence[int], runners: Sequence[_Runner], groups: Sequence[Sequence[int]], alpha: float) -> bool:
     """Whether the verdict on these differences is "proven"."""
     if sum(gains) <= 0:
         return False

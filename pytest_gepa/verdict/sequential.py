@@ -162,8 +162,7 @@ def judge_cases(cases: Sequence[Trials]) -> tuple[Tier, ...]:
     """Sort cases into tiers by all their looks so far. `cases` must be all that use a changed prompt."""
     worse, better = holm([one.worse for one in cases]), holm([one.better for one in cases])
     return tuple(
-        _tier(one, p_worse, p_better, len(cases))
-        for one, p_worse, p_better in zip(cases, worse, better, strict=True)
+        _tier(one, p_worse, p_better, len(cases)) for one, p_worse, p_better in zip(cases, worse, better, strict=True)
     )
 
 
@@ -219,9 +218,7 @@ def _is_futile(trials: Trials, cases: int) -> bool:
     Controlled Clinical Trials 7, 8-17). To stop by it can only lower the chance of a false alarm.
     """
     number = trials.number
-    if number < LEAST_IN_DOUBT and sum(trials.today) * len(trials.base) < sum(trials.base) * len(
-        trials.today
-    ):
+    if number < LEAST_IN_DOUBT and sum(trials.today) * len(trials.base) < sum(trials.base) * len(trials.today):
         return False
     if trials.is_graded:
         worse, better = _p_values(trials)
@@ -235,9 +232,7 @@ def _is_futile(trials: Trials, cases: int) -> bool:
     return _power(base, today, *at_end, level) + _power(today, base, *at_end[::-1], level) < FUTILE
 
 
-def _power(
-    better: Mapping[int, float], worse: Mapping[int, float], many: int, few: int, level: float
-) -> float:
+def _power(better: Mapping[int, float], worse: Mapping[int, float], many: int, few: int, level: float) -> float:
     """The chance that the side `better` turns out to be proven better at the end."""
     found = 0.0
     for before, chance in better.items():
@@ -254,9 +249,7 @@ def _outlook(passed: int, number: int, left: int) -> Mapping[int, float]:
     ahead, behind = passed + 1, number - passed + 1
     whole = _log_beta(ahead, behind)
     return {
-        passed + more: math.exp(
-            math.log(math.comb(left, more)) + _log_beta(ahead + more, behind + left - more) - whole
-        )
+        passed + more: math.exp(math.log(math.comb(left, more)) + _log_beta(ahead + more, behind + left - more) - whole)
         for more in range(left + 1)
     }
 

@@ -87,9 +87,7 @@ def _sampled_p(differences: list[float], seed: int, draws: int) -> float:
     # Eight signs at a time: one table look-up per byte of randomness.
     tables = [_signed_sums(differences[at : at + 8]) for at in range(0, len(differences), 8)]
     source = random.Random(seed)
-    extreme = sum(
-        abs(sum(map(getitem, tables, source.randbytes(len(tables))))) >= observed for _ in range(draws)
-    )
+    extreme = sum(abs(sum(map(getitem, tables, source.randbytes(len(tables))))) >= observed for _ in range(draws))
     return (extreme + 1) / (draws + 1)
 
 

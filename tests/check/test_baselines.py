@@ -51,9 +51,7 @@ baselines = st.builds(
 )
 
 
-def recorded(
-    passed: int = 8, trials: int = 8, digest: str = "d", name: str = "test_a.py::test_x"
-) -> RecordedCase:
+def recorded(passed: int = 8, trials: int = 8, digest: str = "d", name: str = "test_a.py::test_x") -> RecordedCase:
     found = {1.0: passed, 0.0: trials - passed}
     return RecordedCase(digest, name, passed, {score: number for score, number in found.items() if number})
 
@@ -101,9 +99,7 @@ def in_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def test_a_case_that_differs_is_one_line_of_a_diff() -> None:
-    one, other = (
-        set(baseline_text(baseline(a=recorded(passed), b=recorded())).splitlines()) for passed in (8, 7)
-    )
+    one, other = (set(baseline_text(baseline(a=recorded(passed), b=recorded())).splitlines()) for passed in (8, 7))
     assert len(one - other) == len(other - one) == 1
 
 
@@ -160,9 +156,7 @@ def test_a_missing_file_is_told_beside_those_that_there_are(tmp_path: Path) -> N
     path = baseline_path(tmp_path, "nightly")
     with pytest.raises(BaselineError) as error:
         read_baseline(path)
-    assert f"{path} does not exist; there are: weekly. Save one with --gepa-save-baseline nightly" in str(
-        error.value
-    )
+    assert f"{path} does not exist; there are: weekly. Save one with --gepa-save-baseline nightly" in str(error.value)
     assert "git add -f" in str(error.value)
 
 
@@ -193,10 +187,7 @@ def test_a_case_is_known_by_what_it_does_not_only_by_its_name() -> None:
 
 
 def test_rows_that_were_moved_by_a_new_one_are_found_again() -> None:
-    then = {
-        f"t.py::test_x[{at}]": recorded(digest=row, name=row)
-        for at, row in enumerate(("red", "green", "blue"))
-    }
+    then = {f"t.py::test_x[{at}]": recorded(digest=row, name=row) for at, row in enumerate(("red", "green", "blue"))}
     rows = ("red", "new", "green", "blue")
     found = match(baseline(**then), {f"t.py::test_x[{at}]": row for at, row in enumerate(rows)})
     assert {case: case_then.name for case, case_then in found.known.items()} == {
@@ -237,8 +228,7 @@ def test_of_rows_that_do_the_same_each_finds_the_one_with_its_threshold() -> Non
 
 def test_an_address_in_a_parameter_makes_no_other_case() -> None:
     one, other = (
-        Case("t", "t", "def test(): ...", (("order", f"<Order object at 0x{at:x}>"),))
-        for at in (0xA0, 0x7F00)
+        Case("t", "t", "def test(): ...", (("order", f"<Order object at 0x{at:x}>"),)) for at in (0xA0, 0x7F00)
     )
     assert case_digest(one) == case_digest(other)
     assert case_digest(one) != case_digest(replace(one, parameters=(("order", "<Order 2>"),)))
@@ -275,18 +265,13 @@ def test_what_is_saved_again_says_what_is_otherwise() -> None:
 def test_another_threshold_is_a_difference_of_its_own() -> None:
     known = recorded()
     before, after = baseline(a=known), baseline(a=replace(known, passed=3, threshold=0.8))
-    assert differences(before, after) == [
-        "test_a.py::test_x: 8/8 -> 3/8 (score 1.00) (the threshold is another)"
-    ]
+    assert differences(before, after) == ["test_a.py::test_x: 8/8 -> 3/8 (score 1.00) (the threshold is another)"]
 
 
 def test_a_row_that_was_put_in_among_others_makes_one_difference() -> None:
     def table(*rows: str) -> Baseline:
         return baseline(
-            **{
-                f"t.py::test_x[{at}]": recorded(digest=row, name=f"test_x[{row}]")
-                for at, row in enumerate(rows)
-            }
+            **{f"t.py::test_x[{at}]": recorded(digest=row, name=f"test_x[{row}]") for at, row in enumerate(rows)}
         )
 
     assert differences(table("red", "blue"), table("red", "new", "blue")) == ["test_x[new]: new"]

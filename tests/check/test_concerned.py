@@ -95,9 +95,7 @@ class Branching(World):
             return run
         (call,) = run.trajectory.calls
         other = Trajectory((replace(call, key="another way"),))
-        return replace(
-            run, outcome=Outcome.passed, score=1.0, trajectory=other, uses=(OTHER,), reads=(OTHER,)
-        )
+        return replace(run, outcome=Outcome.passed, score=1.0, trajectory=other, uses=(OTHER,), reads=(OTHER,))
 
 
 @pytest.mark.parametrize("seen", [("steady",), ("steady", "broken")])
@@ -141,9 +139,7 @@ class Keeping(World):
 
 
 @pytest.mark.parametrize("budget", [None, 2])
-def test_a_case_that_may_have_been_answered_before_is_not_untouched(
-    budget: int | None, tmp_path: Path
-) -> None:
+def test_a_case_that_may_have_been_answered_before_is_not_untouched(budget: int | None, tmp_path: Path) -> None:
     world = Keeping({"steady": (1, 1), "facet": (1, 0)})
     result = world.check(tmp_path, budget=budget)
     assert result.untouched == 0

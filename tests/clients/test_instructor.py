@@ -25,9 +25,7 @@ ASKED: Any = {"model": "m", "messages": MESSAGES, "response_model": City}
 
 
 def blocking(server: FakeOpenAI, **options: Any) -> Any:
-    return instructor.from_openai(
-        openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=1), **options
-    )
+    return instructor.from_openai(openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=1), **options)
 
 
 @ways("chat-tools", **CITY)

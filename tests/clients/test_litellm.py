@@ -89,9 +89,7 @@ def messages_stream(server: FakeOpenAI) -> Any:
 
 @ways("messages-async-stream")
 async def messages_async_stream(server: FakeOpenAI) -> Any:
-    return "".join(
-        [text(chunk) async for chunk in await litellm.acompletion(**anthropic(server), stream=True)]
-    )
+    return "".join([text(chunk) async for chunk in await litellm.acompletion(**anthropic(server), stream=True)])
 
 
 @ways("messages-parse", **of.as_tool("json_tool_call"))

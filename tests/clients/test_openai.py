@@ -88,9 +88,7 @@ def chat_tools(server: FakeOpenAI) -> Any:
 @ways("chat-tools-stream", **of.as_tool())
 def chat_tools_stream(server: FakeOpenAI) -> Any:
     with blocking(server) as client:
-        stream = client.chat.completions.create(
-            model="m", messages=MESSAGES, tools=[CHAT_TOOL], stream=True, **USAGE
-        )
+        stream = client.chat.completions.create(model="m", messages=MESSAGES, tools=[CHAT_TOOL], stream=True, **USAGE)
         deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
         calls = [call for delta in deltas for call in delta.tool_calls or ()]
         return json.loads("".join(call.function.arguments for call in calls))["city"]

@@ -91,9 +91,7 @@ def blocking(post: Callable[[str, Any], Any], lines: Callable[[str, Any], Iterab
     return ways
 
 
-def asynchronous(
-    post: Callable[[str, Any], Awaitable[Any]], lines: Callable[[str, Any], Awaitable[list[Any]]]
-) -> Ways:
+def asynchronous(post: Callable[[str, Any], Awaitable[Any]], lines: Callable[[str, Any], Awaitable[list[Any]]]) -> Ways:
     """The same for a library that does not."""
     ways = Ways()
 

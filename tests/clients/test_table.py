@@ -11,9 +11,7 @@ from tests.clients.checks import ClientChecks
 HERE = Path(__file__).parent
 DOCS = (HERE.parents[1] / "docs" / "clients.md").read_text(encoding="utf-8")
 ROWS = [
-    [cell.strip() for cell in line.strip("|").split("|")]
-    for line in DOCS.splitlines()
-    if re.match(r"\|.*::", line)
+    [cell.strip() for cell in line.strip("|").split("|")] for line in DOCS.splitlines() if re.match(r"\|.*::", line)
 ]
 
 
@@ -23,9 +21,7 @@ def ways_of(file: str, kind: str) -> set[str]:
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind]
     (given,) = [
-        node.value
-        for node in found.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ways"
+        node.value for node in found.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ways"
     ]
     if isinstance(given, ast.Name):
         return {name for node in tree.body for name in _names(node, {})}
@@ -49,9 +45,7 @@ def named() -> dict[tuple[str, str], set[str]]:
     table: dict[tuple[str, str], set[str]] = {}
     for _, _, tests, *cells in ROWS:
         file, _, kind = tests.strip("`").partition("::")
-        table.setdefault((file, kind), set()).update(
-            name for cell in cells for name in re.findall(r"`([^`]+)`", cell)
-        )
+        table.setdefault((file, kind), set()).update(name for cell in cells for name in re.findall(r"`([^`]+)`", cell))
     return table
 
 
@@ -89,8 +83,6 @@ def test_the_test_that_the_text_names_exists() -> None:
 
 def test_the_environments_of_ci_run_every_file() -> None:
     lists = (HERE.parents[1] / ".ci" / "client-environments").glob("*.txt")
-    run = {
-        name for path in lists for name in path.read_text().splitlines()[0].removeprefix("# tests: ").split()
-    }
+    run = {name for path in lists for name in path.read_text().splitlines()[0].removeprefix("# tests: ").split()}
     # Those whose packages the extra `test` brings run with all other tests.
     assert run | {"test_plain", "test_table"} == {path.stem for path in HERE.glob("test_*.py")}

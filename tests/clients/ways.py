@@ -82,9 +82,7 @@ def as_vector() -> dict[str, Any]:
 
 def client(name: str) -> Any:
     """The module of a client; its tests are skipped where that is not installed."""
-    pytest.importorskip(
-        name, reason=f"{name} is not in this environment; .ci/clients tests it in one of its own"
-    )
+    pytest.importorskip(name, reason=f"{name} is not in this environment; .ci/clients tests it in one of its own")
     return importlib.import_module(name)
 
 

@@ -133,9 +133,7 @@ def test_audio_in_the_server_s_cache_is_as_cheap_as_is_told() -> None:
     told = flash.price(Tokens(1000, 0, cached=700, input_audio=400, cached_audio=400))
     untold = flash.price(Tokens(1000, 0, cached=700, input_audio=400))
     assert told < untold
-    assert untold == flash.price(Tokens(1000, 0, cached=700, input_audio=400, cached_audio=100)), (
-        "at least so many"
-    )
+    assert untold == flash.price(Tokens(1000, 0, cached=700, input_audio=400, cached_audio=100)), "at least so many"
 
 
 counts = st.integers(0, 5000)
@@ -201,9 +199,7 @@ def test_output_is_bounded_by_what_is_asked_for_or_by_the_model(fields: dict[str
 
 
 def test_a_request_without_a_bound_names_the_mend() -> None:
-    with pytest.raises(
-        Unbounded, match=r"'m' sets no max_tokens.*or give the model's max_output= in gepa_prices"
-    ):
+    with pytest.raises(Unbounded, match=r"'m' sets no max_tokens.*or give the model's max_output= in gepa_prices"):
         most("m", ONE, body())
     assert most("m", Price(Decimal(1), Decimal(0)), body()) > 0, "free output needs no bound"
     assert most("m", ONE, body(), answers=False) > 0, "vectors are no output"
@@ -213,24 +209,12 @@ def test_a_request_without_a_bound_names_the_mend() -> None:
     "fields",
     [
         {"previous_response_id": "resp_1"},
-        {
-            "messages": [
-                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/b.png"}}]}
-            ]
-        },
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/b.png"}}]}]},
         {"messages": [{"role": "user", "content": [{"type": "image", "source": {"data": "aGk="}}]}]},
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]},
         {"contents": [{"parts": [{"inlineData": {"mimeType": "image/png", "data": "aGk="}}]}]},
-        {
-            "messages": [
-                {"role": "user", "content": [{"type": "audio_url", "audio_url": {"url": "https://a/b"}}]}
-            ]
-        },
-        {
-            "messages": [
-                {"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://a/b"}}]}
-            ]
-        },
+        {"messages": [{"role": "user", "content": [{"type": "audio_url", "audio_url": {"url": "https://a/b"}}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://a/b"}}]}]},
         {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
         {"tools": [{"type": "web_search"}]},
         {"tools": [{"url_context": {}}]},
@@ -245,9 +229,7 @@ def test_a_request_without_a_bound_names_the_mend() -> None:
 )
 def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fields: dict[str, Any]) -> None:
     asked = (
-        body(max_tokens=1, **fields)
-        if "messages" not in fields
-        else json.dumps({**fields, "max_tokens": 1}).encode()
+        body(max_tokens=1, **fields) if "messages" not in fields else json.dumps({**fields, "max_tokens": 1}).encode()
     )
     with pytest.raises(Unbounded, match="give the model's context= in gepa_prices"):
         most("m", ONE, asked)
@@ -270,15 +252,7 @@ def test_what_refers_to_more_than_its_body_is_bounded_by_the_model_s_context(fie
         },
         {"messages": [{"role": "user", "content": 'say {"type": "image", "file_id": "x"}'}]},
         {"messages": [{"role": "user", "content": 'say {"google_search": {}, "code_execution": {}}'}]},
-        {
-            "tools": [
-                {
-                    "functionDeclarations": [
-                        {"parameters": {"properties": {"url_context": {"type": "STRING"}}}}
-                    ]
-                }
-            ]
-        },
+        {"tools": [{"functionDeclarations": [{"parameters": {"properties": {"url_context": {"type": "STRING"}}}}]}]},
         {"tools": [{"functionDeclarations": [{"name": "google_search", "description": "Ours."}]}]},
         {"web_search_options": None},
         {"tools": [{"function": {"parameters": {"properties": {"prompt": {"type": "string"}}}}}]},

@@ -179,9 +179,7 @@ def test_processes_that_reserve_settle_and_die_never_pass_the_cap(
     purse = Purse.create(tmp_path_factory.mktemp("purse") / "purse", cap)
     context = multiprocessing.get_context("fork")
     pipes = [context.Pipe(duplex=False) for _ in range(workers)]
-    children = [
-        context.Process(target=_work, args=(purse, seed + at, pipe[1])) for at, pipe in enumerate(pipes)
-    ]
+    children = [context.Process(target=_work, args=(purse, seed + at, pipe[1])) for at, pipe in enumerate(pipes)]
     for child in children:
         child.start()
     sums = [pipe[0].recv() for pipe in pipes]

@@ -49,9 +49,7 @@ def test_neither_the_limit_nor_a_reservation_is_negative() -> None:
 
 
 @given(st.integers(0, 30), st.lists(st.tuples(st.integers(0, 10), st.floats(0, 1), st.booleans())))
-def test_no_order_of_reserving_and_settling_exceeds_the_limit(
-    limit: int, steps: list[tuple[int, float, bool]]
-) -> None:
+def test_no_order_of_reserving_and_settling_exceeds_the_limit(limit: int, steps: list[tuple[int, float, bool]]) -> None:
     budget = Budget(limit)
     held: list[int] = []
     for rollouts, share, settles in steps:

@@ -264,9 +264,7 @@ def test_waiting_for_nothing_is_refused() -> None:
 
 
 def test_what_has_no_effect_cannot_be_accepted() -> None:
-    world = World(
-        {"x": {"a": ("one",)}, "y": {"a": (), "b": ()}}, how=Decisions(accept=lambda gate: "accept")
-    )
+    world = World({"x": {"a": ("one",)}, "y": {"a": (), "b": ()}}, how=Decisions(accept=lambda gate: "accept"))
     same = CaseResult(0.0, ("a",), "bad", True, "the same requests")
     world.result = lambda candidate, case: same  # type: ignore[method-assign]
     world.run(world.search(patience=2))
@@ -328,9 +326,7 @@ def test_a_candidate_that_broke_cases_is_repaired_as_was_decided() -> None:
         return f"{task.parent.texts[name]}- mind the date gap\n" if not task.parent.parents else None
 
     needs = {f"date-{n}": {"p": ("date",)} for n in range(6)} | {f"old-{n}": {"p": ()} for n in range(2)}
-    world = World(
-        needs, spoils={"gap": ("old-0", "old-1")}, editor=stubborn, how=Decisions(propose_repairs=softer)
-    )
+    world = World(needs, spoils={"gap": ("old-0", "old-1")}, editor=stubborn, how=Decisions(propose_repairs=softer))
     search = world.run(world.search())
     assert search.done == "every case passes"
     assert search.best().origin == "repair"

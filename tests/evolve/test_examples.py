@@ -175,9 +175,7 @@ class Taking(World):
             line = f"Example: the answer to {case} is so"
             (name, text), *_ = event.texts.items()
             taken = (Example(case, name, line),)
-            return Reflected(
-                event.proposal, {name: f"{text}{line}\n"}, event.diagnosis, event.summaries, (), taken
-            )
+            return Reflected(event.proposal, {name: f"{text}{line}\n"}, event.diagnosis, event.summaries, (), taken)
         return event
 
 
@@ -234,9 +232,7 @@ def test_the_gate_of_an_example_is_the_other_cases_shown() -> None:
             told = super().answer(task)
             if isinstance(told, Reflected):
                 assert isinstance(task, Reflect)
-                told = replace(
-                    told, examples=(Example(task.failing[0], "prompt", example(task.failing[0]).text),)
-                )
+                told = replace(told, examples=(Example(task.failing[0], "prompt", example(task.failing[0]).text),))
             return told
 
     needs = {name: {"prompt": (name,)} for name in CASES}
@@ -247,7 +243,5 @@ def test_the_gate_of_an_example_is_the_other_cases_shown() -> None:
     assert all(not {*task.cases} & {*task.candidate.examples} for task in taken)
     alone = Taking({"a": needs["a"]}, editor=take)
     alone.run(alone.search(patience=3))
-    assert "all cases shown are examples in it, and cannot judge it" in [
-        one.reason for one in alone.decisions
-    ]
+    assert "all cases shown are examples in it, and cannot judge it" in [one.reason for one in alone.decisions]
     assert search.best().id == search.seed.id

@@ -112,9 +112,7 @@ def test_sums_of_weights_are_right_to_a_ten_thousandth_of_the_largest(
 ) -> None:
     chosen = data.draw(st.sets(st.integers(0, len(weights) - 1)))
     error = max(weights) / 10_000 * len(weights)
-    assert Weights(weights).total(bits(chosen)) == pytest.approx(
-        sum(weights[case] for case in chosen), abs=error
-    )
+    assert Weights(weights).total(bits(chosen)) == pytest.approx(sum(weights[case] for case in chosen), abs=error)
 
 
 @given(tables)
@@ -140,9 +138,7 @@ def test_members_come_best_mean_first_and_hold_a_candidate_of_the_best_mean_wher
 
 
 @given(tables, st.data())
-def test_best_sets_do_not_depend_on_the_order_of_adding(
-    table: list[list[float]], data: st.DataObject
-) -> None:
+def test_best_sets_do_not_depend_on_the_order_of_adding(table: list[list[float]], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(table))))
     frontier, sets = Frontier([1.0] * len(table[0])), best_sets(table)
     for number in order:

@@ -274,9 +274,7 @@ def test_a_case_that_lacks_more_of_its_score_is_more_worth_showing() -> None:
         ({"score": None, "reached": ()}, 1),
     ],
 )
-def test_failing_at_a_later_check_counts_where_no_case_does_worse(
-    other: dict[str, object], later: int
-) -> None:
+def test_failing_at_a_later_check_counts_where_no_case_does_worse(other: dict[str, object], later: int) -> None:
     ledger = Ledger([SearchCase("x"), SearchCase("y")])
     ledger.record_seed("seed", {case: scored(0.0, reached=(5,)) for case in "xy"})
     ledger.record("child", {"x": scored(0.0, reached=(7,)), "y": scored(**{"score": 0.0, **other})})  # type: ignore[arg-type]

@@ -94,10 +94,7 @@ def test_rules_of_one_form_for_different_labels_are_both_kept() -> None:
 
 def test_lines_by_one_hand_are_left_alone_however_alike() -> None:
     rows = BASE + "| country Germany | code |\n| country Norway | code |\n"
-    assert (
-        merge_all(BASE, [rows, BASE + "- Something else entirely.\n"])
-        == rows + "- Something else entirely.\n"
-    )
+    assert merge_all(BASE, [rows, BASE + "- Something else entirely.\n"]) == rows + "- Something else entirely.\n"
 
 
 def test_nothing_to_unite_leaves_the_text() -> None:
@@ -130,9 +127,7 @@ def test_pure_additions_and_pure_deletions_never_collide(base: list[str], data: 
     place = data.draw(st.integers(0, len(base)))
     shorter = [line for line in base if line not in gone]
     longer = [*base[:place], "new 1", "new 2", *base[place:]]
-    merged = merge_text("\n".join(base) + "\n", "\n".join(shorter) + "\n", "\n".join(longer) + "\n").split(
-        "\n"
-    )
+    merged = merge_text("\n".join(base) + "\n", "\n".join(shorter) + "\n", "\n".join(longer) + "\n").split("\n")
     assert [line for line in merged if line in base] == shorter
     assert merged[merged.index("new 1") + 1] == "new 2"
 

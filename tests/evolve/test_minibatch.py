@@ -127,9 +127,7 @@ def test_heavier_items_come_first_more_often() -> None:
     assert 250 < firsts["a"] < 350
 
 
-failed = st.builds(
-    FailedCase, st.sampled_from([DATE, PRICE, ""]), st.sampled_from([(), ("a",), ("a", "b")]), st.text()
-)
+failed = st.builds(FailedCase, st.sampled_from([DATE, PRICE, ""]), st.sampled_from([(), ("a",), ("a", "b")]), st.text())
 
 
 @given(

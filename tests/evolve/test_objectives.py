@@ -60,9 +60,7 @@ def test_a_price_that_is_not_known_is_no_objective() -> None:
 def measured(mean: float = 0.5, characters: int = 100, **values: list[float]) -> Measured:
     """A candidate with these seconds, tokens or prices on the cases 0, 1, ..."""
     count = max((len(column) for column in values.values()), default=0)
-    results = {
-        str(case): result(**{name: column[case] for name, column in values.items()}) for case in range(count)
-    }
+    results = {str(case): result(**{name: column[case] for name, column in values.items()}) for case in range(count)}
     return Measured(mean, characters, results)
 
 
@@ -125,9 +123,7 @@ sides = st.builds(
 
 
 @given(sides, sides)
-def test_of_two_candidates_at_most_one_beats_the_other_and_one_can_hold_a_place(
-    one: Measured, other: Measured
-) -> None:
+def test_of_two_candidates_at_most_one_beats_the_other_and_one_can_hold_a_place(one: Measured, other: Measured) -> None:
     assert not (beats(one, other) and beats(other, one))
     for name in SAVINGS:
         assert not (takes_less(name, one, other) and takes_less(name, other, one))

@@ -185,8 +185,7 @@ def test_equal_latency_with_noise_keeps_nobody_on_the_frontier() -> None:
     def timed(passing: int) -> dict[str, CaseResult]:
         scores = "1" * passing + "0" * (20 - passing)
         return {
-            case: replace(result, seconds=draw.lognormvariate(0.0, 0.5))
-            for case, result in results(scores).items()
+            case: replace(result, seconds=draw.lognormvariate(0.0, 0.5)) for case, result in results(scores).items()
         }
 
     pool.begin(timed(1))

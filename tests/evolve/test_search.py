@@ -194,9 +194,7 @@ def test_the_next_try_is_told_what_was_discarded_and_how_often_it_was_tried() ->
     assert [task.attempt for task in asked] == list(range(8))
     # The reflection of this world says the same of every edit: it is told once.
     assert [len(task.discarded) for task in asked] == [0, 1, 1, 1, 1, 1, 1, 1]
-    assert asked[1].discarded[0].reason == (
-        "it made no difference: mean score 0.00 on the cases shown, as before"
-    )
+    assert asked[1].discarded[0].reason == ("it made no difference: mean score 0.00 on the cases shown, as before")
 
 
 def test_many_failures_are_shared_out_among_several_reflections_and_their_edits_united() -> None:
@@ -282,9 +280,7 @@ def test_texts_that_the_search_makes_itself_are_put_before_the_guard() -> None:
     assert asked[0][:2] == ("prompt", world.texts["prompt"])
     # Four reflections on the seed would have made five lines of it; two of them were let in.
     assert evaluations(world, "gate")[0].candidate.proposal == "p1+p2"
-    assert all(
-        len(task.candidate.texts["prompt"].splitlines()) <= 3 for task in evaluations(world, "gate")[:1]
-    )
+    assert all(len(task.candidate.texts["prompt"].splitlines()) <= 3 for task in evaluations(world, "gate")[:1])
     pruned = [one for one in search.candidates.values() if one.origin in ("pruning", "repair")]
     assert all("mind the date" in one.texts["prompt"] for one in pruned)
 
@@ -337,9 +333,7 @@ def test_an_evaluation_ends_once_it_can_no_longer_matter() -> None:
         case: {"p": ()} for word in ("left", "right") for case in Scripted.passes[word]
     }
     world = Scripted(needs, editor=edit)
-    search = world.run(
-        world.search(proposals_in_flight=2, groups=1, neighbours=0, chain_tries=0, patience=20)
-    )
+    search = world.run(world.search(proposals_in_flight=2, groups=1, neighbours=0, chain_tries=0, patience=20))
     stopped = [decision for decision in world.decisions if decision.kind == "stopped"]
     assert stopped
     assert stopped[0].reason == "it can no longer reach the best, nor be the best on any case"
@@ -398,9 +392,7 @@ def test_when_the_time_is_over_cases_that_the_change_does_not_reach_ask_for_no_r
     search.tell(Retried(8, 8))
     world.tell(search, Closing("the time is up"))
     world.tell(search, world.answer(gate))
-    assert search.budget.limit - search.budget.spent == 8, (
-        "enough for the 6 cases left that use `a`, not for all 16"
-    )
+    assert search.budget.limit - search.budget.spent == 8, "enough for the 6 cases left that use `a`, not for all 16"
     ran: list[str] = []
     while tasks := search.ask():
         (task,) = tasks
@@ -702,9 +694,7 @@ def test_todays_prompts_stand_on_the_frontier_as_all_their_trials_have_them() ->
     def only_dates(world: World, task: Reflect, name: str) -> str | None:
         return f"{task.parent.texts[name]}- mind the date\n" if not task.parent.parents else None
 
-    needs = {"luck": {"p": ()}, "date": {"p": ("date",)}} | {
-        f"never-{n}": {"p": ("price",)} for n in range(2)
-    }
+    needs = {"luck": {"p": ()}, "date": {"p": ("date",)}} | {f"never-{n}": {"p": ("price",)} for n in range(2)}
     world = FlakyUntilSolved(needs, editor=only_dates)
     search = world.run(world.search(probe=4, patience=2, minibatch=1))
     assert search.mean(search.seed) == pytest.approx(0.5 / 4)
@@ -830,9 +820,7 @@ def test_a_case_that_nobody_can_decide_is_in_no_gate_and_gives_no_place() -> Non
     def dated(world: World, task: Reflect, name: str) -> str:
         return f"{task.parent.texts[name]}- mind the date, {task.proposal}\n"
 
-    needs = {"coin": {"p": ()}} | {
-        f"{word}-{n}": {"p": (word,)} for word in ("date,", "price") for n in range(3)
-    }
+    needs = {"coin": {"p": ()}} | {f"{word}-{n}": {"p": (word,)} for word in ("date,", "price") for n in range(3)}
     world = Tossed(needs, editor=dated, how=Decisions(select_parent=lambda choice: choice.seed))
     search = world.search(probe=7, patience=30, groups=1, chain_tries=0)
     was_set_aside = False
@@ -857,14 +845,10 @@ def test_a_case_that_nobody_can_decide_is_in_no_gate_and_gives_no_place() -> Non
 
 def test_a_search_goes_on_while_the_budget_holds_an_edit_of_the_prompt_that_fewest_cases_use() -> None:
     """A change of `small` reaches two cases, one of `large` twenty: the others answer as before, from the cache."""
-    needs = {f"l{n}": {"large": ("hopeless",)} for n in range(20)} | {
-        f"s{n}": {"small": ("word",)} for n in range(2)
-    }
+    needs = {f"l{n}": {"large": ("hopeless",)} for n in range(20)} | {f"s{n}": {"small": ("word",)} for n in range(2)}
 
     def edit(world: World, task: Reflect, name: str) -> str | None:
-        return (
-            f"{task.parent.texts[name]}{task.proposal}\n" if name == "large" else add_rules(world, task, name)
-        )
+        return f"{task.parent.texts[name]}{task.proposal}\n" if name == "large" else add_rules(world, task, name)
 
     class Cached(World):
         def result(self, candidate: Candidate, case: str) -> CaseResult:
@@ -882,9 +866,7 @@ def test_a_search_goes_on_while_the_budget_holds_an_edit_of_the_prompt_that_fewe
 
 
 @pytest.mark.parametrize(("stuck_after", "patience"), [(3, 50), (99, 6)], ids=["when stuck", "at the end"])
-def test_the_best_candidate_is_mended_where_an_earlier_edit_has_broken_a_case(
-    stuck_after: int, patience: int
-) -> None:
+def test_the_best_candidate_is_mended_where_an_earlier_edit_has_broken_a_case(stuck_after: int, patience: int) -> None:
     """The first edit breaks a case and mends three, which is let be; the second mends the rest."""
 
     def one_after_the_other(world: World, task: Reflect, name: str) -> str | None:
@@ -893,9 +875,7 @@ def test_the_best_candidate_is_mended_where_an_earlier_edit_has_broken_a_case(
             return f"{text}- gap\n\nBe brief.\n- mind the date\n"
         return None if "price" in text else f"{text}- mind the price\n"
 
-    needs = {f"date-{n}": {"p": ("date",)} for n in range(8)} | {
-        f"price-{n}": {"p": ("price",)} for n in range(8)
-    }
+    needs = {f"date-{n}": {"p": ("date",)} for n in range(8)} | {f"price-{n}": {"p": ("price",)} for n in range(8)}
     world = World(
         {**needs, "old": {"p": ()}, "never": {"p": ("hopeless",)}},
         spoils={"gap": ("old",)},
@@ -928,9 +908,7 @@ def test_a_prompt_that_no_case_used_at_first_is_not_free() -> None:
             return add_rules(world, task, name)
         return f"{task.parent.texts[name]}{task.proposal}\n"
 
-    needs = {"easy": {"route": ("open",)}} | {
-        f"c{n}": {"route": ("open",), "answer": ("hopeless",)} for n in range(5)
-    }
+    needs = {"easy": {"route": ("open",)}} | {f"c{n}": {"route": ("open",), "answer": ("hopeless",)} for n in range(5)}
     world = Routed(needs, editor=edit)
     search = world.run(world.search(rollouts=14))
     assert search.done == "2 rollouts are left, too few to run another candidate on every case"

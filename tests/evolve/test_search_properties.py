@@ -73,9 +73,7 @@ class Chaos:
     def answer(self, task: Task) -> Event:
         rng = self.rng
         if isinstance(task, Reflect):
-            texts = {
-                name: self.edited(task.parent.texts[name]) for name in task.components if rng.random() < 0.8
-            }
+            texts = {name: self.edited(task.parent.texts[name]) for name in task.components if rng.random() < 0.8}
             return Reflected(task.proposal, texts, "", dict.fromkeys(texts, "an edit"))
         results = {case: self.result() for case in task.cases if rng.random() < 0.98}
         self.charged += sum(result.charged for result in results.values())
@@ -231,9 +229,7 @@ def test_two_candidates_are_united_by_a_reflection_once_and_where_both_changed_t
 
 @given(runs, st.floats(0, 1))
 @example(Chaos(999999, 2, 12, 3), 1.0)  # it closes, and still hands out an evaluation
-def test_a_replay_of_the_events_brings_back_the_search_and_what_it_waits_for(
-    chaos: Chaos, share: float
-) -> None:
+def test_a_replay_of_the_events_brings_back_the_search_and_what_it_waits_for(chaos: Chaos, share: float) -> None:
     for _ in range(int(60 * share)):
         if chaos.search.done:
             break

@@ -125,9 +125,7 @@ def test_a_needed_change_is_given_up_at_the_first_loss():
     cases = ["one", *(f"Route+{n}" for n in range(40))]
     found = bench(["one", "idle"], cases)
     found.shrink()
-    without_one = [
-        case for candidate, case in found.ran if "- one" not in found.pool.candidates[candidate].texts["a"]
-    ]
+    without_one = [case for candidate, case in found.ran if "- one" not in found.pool.candidates[candidate].texts["a"]]
     assert "one" in without_one
     assert len(without_one) <= 2
 
@@ -155,9 +153,7 @@ def test_results_that_are_known_are_not_paid_for_again():
 
 def test_only_cases_that_use_the_component_are_run():
     uses = {"one": ("a",), "two": ("b",)}
-    found = Bench(
-        words, {"a": "A.\n", "b": "B.\n"}, {"a": "A.\none\nIdle.\n", "b": "B.\ntwo\n"}, ["one", "two"], uses
-    )
+    found = Bench(words, {"a": "A.\n", "b": "B.\n"}, {"a": "A.\none\nIdle.\n", "b": "B.\ntwo\n"}, ["one", "two"], uses)
     shrink, _ = found.shrink()
     assert shrink.winner.texts == {"a": "A.\none\n", "b": "B.\ntwo\n"}
     assert found.pool.ledger.mean(shrink.winner.id) == 1.0
@@ -334,9 +330,7 @@ def toss(found: Bench, case: str) -> None:
 
 def test_a_case_that_nobody_can_decide_keeps_no_change():
     def score(texts: Mapping[str, str], case: str) -> float:
-        return (
-            words(texts, case) if case == "one" else float("- one" in texts["a"] and "- idle" in texts["a"])
-        )
+        return words(texts, case) if case == "one" else float("- one" in texts["a"] and "- idle" in texts["a"])
 
     found = bench(["one", "idle"], ["one", "coin"], score)
     toss(found, "coin")

@@ -102,9 +102,7 @@ class Named(World):
 
 def test_only_what_came_to_nothing_alone_is_told() -> None:
     world, search = begin(harmful_twice, "date", "price", "queue", patience=3, kind=Named)
-    told = {
-        one.summary: one.reason for task in world.tasks if isinstance(task, Reflect) for one in task.discarded
-    }
+    told = {one.summary: one.reason for task in world.tasks if isinstance(task, Reflect) for one in task.discarded}
     accepted = next(one.candidate for one in world.decisions if one.kind == "accepted")
     passed = search.candidates[accepted].proposal
     failed = {"p1", "p2", "p3"} - {passed}
@@ -126,9 +124,7 @@ def test_what_undoes_an_edit_that_has_passed_is_not_kept() -> None:
         kept = [search.candidates[one.candidate] for one in judged if one.kind == "accepted"]
         assert kept
         assert not any({"date", "price"} <= {*one.texts["p"].split()} for one in kept)
-        undone += [
-            one.candidate for one in judged if one.kind == "rejected" and one.scores[1] > one.scores[0]
-        ]
+        undone += [one.candidate for one in judged if one.kind == "rejected" and one.scores[1] > one.scores[0]]
     # Where that for the prices comes later it passes the cases that were drawn for it, and is out all the same.
     assert undone
 

@@ -21,9 +21,7 @@ FAILED = {"x": "AssertionError: the names are wrong", "y": "AssertionError: late
 def suspects(uses: Mapping[str, tuple[str, ...]] | None = None) -> tuple[Suspects, Ledger]:
     """The cases x and y fail under the seed, z passes; all pass under the winner. The seed is learnt."""
     ledger = Ledger([SearchCase(case) for case in FAILED])
-    ledger.record_seed(
-        "seed", {case: CaseResult(float(not said), ("a", "b"), said) for case, said in FAILED.items()}
-    )
+    ledger.record_seed("seed", {case: CaseResult(float(not said), ("a", "b"), said) for case, said in FAILED.items()})
     ledger.record("winner", {case: CaseResult(1.0, ("a", "b")) for case in FAILED})
     used = uses or {}
     found = Suspects(ledger, "seed", "winner", HUNKS, lambda name, case: name in used.get(case, ("a", "b")))

@@ -32,9 +32,7 @@ def unable(world: World, task: Reflect, name: str) -> str | None:
 
 def two_lines(editor: Editor = rewrite, **more: object) -> World:
     """A world in which all proposals start at the seed, and three cases need one word, four the other."""
-    needs = {
-        f"{word}-{n}": {"p": (word,)} for word, count in (("date", 3), ("price", 4)) for n in range(count)
-    }
+    needs = {f"{word}-{n}": {"p": (word,)} for word, count in (("date", 3), ("price", 4)) for n in range(count)}
     merges = more.pop("propose_merge", None)
     how = {"propose_merge": merges} if merges else {}
     decisions = Decisions(select_parent=lambda choice: choice.seed, **how)  # type: ignore[arg-type]
@@ -145,9 +143,7 @@ def test_a_union_that_the_guard_refuses_is_no_child() -> None:
 
 
 def test_a_union_that_was_tried_before_is_a_duplicate() -> None:
-    world = run(
-        two_lines(lambda *task: task[1].other.candidate.texts["p"] if task[1].other else rewrite(*task))
-    )
+    world = run(two_lines(lambda *task: task[1].other.candidate.texts["p"] if task[1].other else rewrite(*task)))
     assert len(asked(world)) == 1
     assert "duplicate" in world.kinds()
     assert merges(world) == []

@@ -68,9 +68,7 @@ class World:
 
     def answer(self, task: Evaluate | Reflect) -> Event:
         if isinstance(task, Evaluate):
-            return Evaluated(
-                task.candidate.id, {case: self.result(task.candidate, case) for case in task.cases}
-            )
+            return Evaluated(task.candidate.id, {case: self.result(task.candidate, case) for case in task.cases})
         texts = {name: self.editor(self, task, name) for name in task.components}
         made = {name: text for name, text in texts.items() if text is not None}
         return Reflected(task.proposal, made, "a diagnosis", {name: f"edit of {name}" for name in made})

@@ -103,9 +103,7 @@ class Desk:
             failure="" if is_right else printed,
         )
         outcome = Outcome.passed if is_right else Outcome.failed
-        return Rollout(
-            name, case, trial, outcome, float(is_right), trajectory, uses=tuple(TEXTS), charged=True
-        )
+        return Rollout(name, case, trial, outcome, float(is_right), trajectory, uses=tuple(TEXTS), charged=True)
 
     def search(self, crew: Crew | None = None, concurrency: int = 8, **settings: int) -> RunState:
         """The state of a search that has ended."""
@@ -199,11 +197,7 @@ def test_one_at_a_time_reflections_go_out_in_the_order_of_groups_and_prompts() -
     desk = Desk(lambda said: edits(f"- Be polite, {len(desk.asked)} times."))
     desk.search(concurrency=1, patience=4)
     # The first round is opened by a rule of the checks, the second by all that they state.
-    wanted = [
-        (name, record["failing"][0])
-        for record in desk.records("reflect")[6:]
-        for name in record["components"]
-    ]
+    wanted = [(name, record["failing"][0]) for record in desk.records("reflect")[6:] for name in record["components"]]
     pattern = r"\A# Prompt to edit: (\S+)\n.*?## Failing case 1: test_it.py::(\S+)\n"
     shown = [re.search(pattern, said, re.S) for said in desk.asked]
     assert [found.groups() for found in shown if found] == wanted

@@ -23,9 +23,7 @@ from tests.fake_suite import FakeSuite
 
 ROUTE, REPLY = "route.md", "reply.md"
 TEXTS = {ROUTE: "You route tickets of the Juniper desk to a queue.\n", REPLY: "You write a kind reply.\n"}
-CASES = {
-    name: Case(name, f"test_it.py::test_it[{name}]", "", (("word", repr(name)),)) for name in ("one", "two")
-}
+CASES = {name: Case(name, f"test_it.py::test_it[{name}]", "", (("word", repr(name)),)) for name in ("one", "two")}
 
 
 def told(candidate: Candidate, case: str, passed: bool) -> Rollout:
@@ -35,9 +33,7 @@ def told(candidate: Candidate, case: str, passed: bool) -> Rollout:
     call = Call("k", "model", request, Message("assistant", "right" if passed else "wrong"), status=200)
     outcome = Outcome.passed if passed else Outcome.failed
     failure = "" if passed else "AssertionError: wrong"
-    return Rollout(
-        candidate.id, case, "", outcome, float(passed), Trajectory((call,), failure=failure), uses=used
-    )
+    return Rollout(candidate.id, case, "", outcome, float(passed), Trajectory((call,), failure=failure), uses=used)
 
 
 @pytest.fixture

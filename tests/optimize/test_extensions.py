@@ -147,9 +147,7 @@ def test_a_hook_chooses_the_cases_that_are_shown() -> None:
 def test_a_hook_ends_the_search_or_has_it_go_on() -> None:
     seen = []
 
-    def stop(
-        best: float, rollouts: int, remaining: int, without_gain: int, without_edit: int, reason: str
-    ) -> str:
+    def stop(best: float, rollouts: int, remaining: int, without_gain: int, without_edit: int, reason: str) -> str:
         seen.append((best, rollouts, remaining, without_gain, without_edit, reason))
         return "" if reason else "half\nis enough"
 
@@ -212,9 +210,7 @@ def test_a_hook_decides_at_the_gate() -> None:
 def test_a_hook_chooses_what_is_run_next() -> None:
     seen: list[Any] = []
 
-    def next_stage(
-        candidate: str, scores: Any, missing: Any, best: Any, weights: Any, stage: Any
-    ) -> list[str]:
+    def next_stage(candidate: str, scores: Any, missing: Any, best: Any, weights: Any, stage: Any) -> list[str]:
         seen.append((candidate, scores, missing, best, weights, stage))
         return ["y"]
 
@@ -277,9 +273,7 @@ def test_a_hook_that_changes_its_arguments_changes_nothing() -> None:
         base.clear()
         repairs[0].clear()
 
-    found = extensions(
-        merge=merge, accept=accept, choose_minibatch=choose, next_stage=next_stage, repair=repair
-    )
+    found = extensions(merge=merge, accept=accept, choose_minibatch=choose, next_stage=next_stage, repair=repair)
     assert found.decisions.next_stage(STAGE) == ("z",)
     assert found.decisions.propose_repairs(DAMAGE) == [ONE.texts, OTHER.texts]
     assert (STAGE.scores, STAGE.best["x"], STAGE.weights["x"]) == ({"x": 0.0}, 1.0, 1.0)
@@ -295,9 +289,7 @@ def test_a_hook_that_changes_its_arguments_changes_nothing() -> None:
 def test_a_proposer_is_shown_the_cases_as_plain_data() -> None:
     seen: list[Any] = []
 
-    def propose(
-        component: str, text: str, failing: Any, neighbours: Any, discarded: Any, attempt: int
-    ) -> str:
+    def propose(component: str, text: str, failing: Any, neighbours: Any, discarded: Any, attempt: int) -> str:
         seen.append((failing, neighbours, discarded, attempt))
         return text + component
 
@@ -380,14 +372,10 @@ def broken(name: str, hook: Any) -> tuple[Extensions, str]:
         ("candidate_evaluated", lambda mean: refuse()),
     ],
 )
-def test_a_hook_that_raises_is_named_with_its_plugin_and_the_usual_decision_stands(
-    name: str, hook: Any
-) -> None:
+def test_a_hook_that_raises_is_named_with_its_plugin_and_the_usual_decision_stands(name: str, hook: Any) -> None:
     line = hook.__code__.co_firstlineno
     found, message = broken(name, hook)
-    assert message == (
-        f"the hook pytest_gepa_{name} of tests.plugged, line {line}, raised LookupError: no such thing"
-    )
+    assert message == (f"the hook pytest_gepa_{name} of tests.plugged, line {line}, raised LookupError: no such thing")
     assert found.has_trouble
 
 

@@ -26,9 +26,7 @@ def test_what_stands_in_an_earlier_text_is_no_leak() -> None:
     assert make_guard(COMPONENTS, [case], [before]).check(ROUTE, before, edited) is None
 
 
-@pytest.mark.parametrize(
-    "before", ["Reply.\n", "Reply.\n<!-- gepa: keep -->\nNever ask.\n<!-- gepa: end -->\n"]
-)
+@pytest.mark.parametrize("before", ["Reply.\n", "Reply.\n<!-- gepa: keep -->\nNever ask.\n<!-- gepa: end -->\n"])
 def test_an_earlier_text_without_what_is_protected_today_is_no_ancestor(before: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{REPLY}: .*--gepa-ancestor.*; name a commit that has them"):
         check_ancestor(COMPONENTS, {ROUTE: "Route.\n", REPLY: before})

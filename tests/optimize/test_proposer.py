@@ -73,9 +73,7 @@ def test_a_line_of_a_secret_over_several_is_not_told_as_a_change() -> None:
 
 def test_why_an_edit_came_to_nothing_is_told_without_what_held_out_cases_have() -> None:
     """A case may say it of itself, in a message that shows the data of all."""
-    held = Case(
-        "held", "test_a.py::test_route[held]", "", (("ticket", "'The parcel of Aunt Petunia'"),), "holdout"
-    )
+    held = Case("held", "test_a.py::test_route[held]", "", (("ticket", "'The parcel of Aunt Petunia'"),), "holdout")
     told = "no case shown gave evidence: no ticket 'The parcel of Aunt Petunia' in the table"
     task = replace(TASK, discarded=(Discarded(ROUTE, "+ Aunt Petunia waits.", told),), other=None)
     script = Script(full(("add", "", "Be kind.")))
@@ -105,9 +103,7 @@ def test_the_model_reads_what_the_cases_do_under_the_other_version() -> None:
     theirs = {(OTHER.id, FAILING.case.id): replace(PASSING.rollout, outcome=Outcome.passed)}
     proposer._rollouts = {**proposer._rollouts, **theirs}
     proposer.propose(TASK, ROUTE, MenuChoice())
-    assert (
-        "Under the other version it passes, with the answer:\n```\nshipping" in script.asked[0][1]["content"]
-    )
+    assert "Under the other version it passes, with the answer:\n```\nshipping" in script.asked[0][1]["content"]
 
 
 def test_the_model_reads_the_other_version_and_what_it_changed() -> None:
@@ -246,9 +242,7 @@ def test_a_held_out_value_in_the_source_of_a_test_makes_no_rule_false(held_out: 
 
 
 def run_of(case: str, asked: str, answer: str, failure: str) -> Rollout:
-    call = Call(
-        "k", "m", (Message("system", ROUTE_TEXT), Message("user", asked)), Message("assistant", answer)
-    )
+    call = Call("k", "m", (Message("system", ROUTE_TEXT), Message("user", asked)), Message("assistant", answer))
     found = Trajectory((call,), failure=failure)
     return Rollout(SEED.id, case, "search/0", Outcome.failed, 0.0, found, uses=(ROUTE,))
 

@@ -8,9 +8,7 @@ from pytest_gepa.errors import PromptError
 from pytest_gepa.prompts.addresses import parse_address, split_pattern, write_address
 
 MESSAGES = {("m", 0): "system", ("m", 1): "user", ("m", 2): "user"}
-KEYS = st.one_of(
-    st.text(max_size=6), st.sampled_from(["a.b", '"', "*", "**", "a[0]", "[", "::", "\n", "\ud800", "7"])
-)
+KEYS = st.one_of(st.text(max_size=6), st.sampled_from(["a.b", '"', "*", "**", "a[0]", "[", "::", "\n", "\ud800", "7"]))
 
 
 @given(st.lists(st.one_of(KEYS, st.integers(0, 99)), min_size=1, max_size=4).map(tuple))
@@ -70,9 +68,9 @@ def test_what_is_no_address_is_an_error_that_says_where(address):
 
 
 def test_only_stars_name_nothing():
-    assert [parse_address(one).names_nothing for one in ("*", "**", "*.**", "a.*", '"*"', "*x")] == [
-        True
-    ] * 3 + [False] * 3
+    assert [parse_address(one).names_nothing for one in ("*", "**", "*.**", "a.*", '"*"', "*x")] == [True] * 3 + [
+        False
+    ] * 3
 
 
 def test_a_pattern_is_parted_at_its_only_colons():

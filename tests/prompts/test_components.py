@@ -49,11 +49,7 @@ def test_line_ends_and_byte_order_mark_are_held_apart_from_the_text(root, data, 
     assert encode(component, component.text) == data
 
 
-@given(
-    st.lists(st.sampled_from(["a", "ü", "\n", "\r\n", "\r", "\ufeff", "\u2028", " "]), max_size=10).map(
-        "".join
-    )
-)
+@given(st.lists(st.sampled_from(["a", "ü", "\n", "\r\n", "\r", "\ufeff", "\u2028", " "]), max_size=10).map("".join))
 def test_the_text_of_any_file_is_written_back_byte_for_byte(tmp_path_factory, content):
     root = tmp_path_factory.mktemp("root")
     component = plain(read_file(root, write(root / "a.md", content.encode())))
@@ -132,9 +128,7 @@ def test_the_texts_of_one_file_are_set_together_and_the_rest_stays(root):
         "b.md": "New.\n",
     }
     assert compose(components.values(), texts) == {
-        root / "a.yaml": ALL.replace(b"You route.", b"|-\n    You: route.\n    Well.").replace(
-            b"Be kind.", b"Be"
-        ),
+        root / "a.yaml": ALL.replace(b"You route.", b"|-\n    You: route.\n    Well.").replace(b"Be kind.", b"Be"),
         root / "b.md": b"New.\n",
     }
     assert compose(components.values(), {}) == {root / "a.yaml": ALL, root / "b.md": b"Be brief.\n"}

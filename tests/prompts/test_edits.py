@@ -11,8 +11,7 @@ from pytest_gepa.prompts.edits import KINDS, Edit, EditError, apply_edits
 from pytest_gepa.prompts.input_place import addition_place
 
 LINES = st.lists(
-    st.sampled_from(["", "- a", "- b", "1. one", "para", "  deep", "---", "{x}", "Ünï", "end."])
-    | st.text(max_size=5),
+    st.sampled_from(["", "- a", "- b", "1. one", "para", "  deep", "---", "{x}", "Ünï", "end."]) | st.text(max_size=5),
     max_size=8,
 )
 TEXTS = st.builds(lambda lines, end: "\n".join(lines) + end, LINES, st.sampled_from(["", "\n", "\n\n"]))

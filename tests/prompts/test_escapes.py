@@ -38,9 +38,7 @@ def written(parent: str, addition: str, component: str = "p.md", **options: obje
         pytest.param(FORMAT, 'Give {"a": 1} for {text}', 'Give {{"a": 1}} for {text}', id="beside the field"),
         pytest.param(ESCAPED, f"{ESCAPED}{JSON}", f"{ESCAPED}{DOUBLED}", id="lines that stand there stay"),
         pytest.param(DOLLAR, "As in $5 or $companys.", "As in $$5 or $$companys.", id="dollars"),
-        pytest.param(
-            DOLLAR, "As in $$5 for $company.", "As in $$5 for $company.", id="dollars, escaped already"
-        ),
+        pytest.param(DOLLAR, "As in $$5 for $company.", "As in $$5 for $company.", id="dollars, escaped already"),
         pytest.param(DOLLAR, JSON, JSON, id="braces are nothing to string.Template"),
         pytest.param(PRINTF, "As in 12 % of it.", "As in 12 %% of it.", id="percents"),
         pytest.param(PRINTF, "100 %% sure", "100 %% sure", id="percents, escaped already"),
@@ -52,14 +50,10 @@ def written(parent: str, addition: str, component: str = "p.md", **options: obje
         pytest.param("Translate {} into {}.\n", JSON, DOUBLED, id="fields without a name"),
         pytest.param("Read $x, %s.\n", JSON, JSON, id="two others"),
         pytest.param(ESCAPED, f"{DOUBLED}\nOr {JSON}", f"{DOUBLED}\nOr {DOUBLED}", id="escaped in part"),
-        pytest.param(
-            FORMAT, '{"a":\n {"b": 1\n}}', '{{"a":\n {{"b": 1\n}}}}', id="two ends of JSON in a line"
-        ),
+        pytest.param(FORMAT, '{"a":\n {"b": 1\n}}', '{{"a":\n {{"b": 1\n}}}}', id="two ends of JSON in a line"),
     ],
 )
-def test_signs_are_doubled_where_the_text_is_filled_in_by_them(
-    parent: str, addition: str, expected: str
-) -> None:
+def test_signs_are_doubled_where_the_text_is_filled_in_by_them(parent: str, addition: str, expected: str) -> None:
     assert written(parent, addition) == expected
 
 
@@ -80,9 +74,7 @@ def test_a_rule_that_speaks_of_a_field_does_not_put_the_input_in_twice() -> None
         ("Sum {} up.\n", "If {} is empty:\n{{\n}}", "If {} is empty:\n{\n}"),
     ],
 )
-def test_beside_a_field_that_a_rule_speaks_of_what_is_escaped_stays(
-    parent: str, rule: str, read: str
-) -> None:
+def test_beside_a_field_that_a_rule_speaks_of_what_is_escaped_stays(parent: str, rule: str, read: str) -> None:
     guard = Guard({"p.md": parent})
     assert guard.escaped("p.md", parent, rule, is_addition=True).format() == read
 
@@ -160,10 +152,7 @@ def test_beside_fields_of_str_format_tags_are_a_form_that_may_change(text: str) 
 def test_beside_fields_of_str_format_a_variable_may_be_named_and_none_may_be_lost() -> None:
     parent = "Paths begin at $HOME.\n\nTask: {task}\n"
     guard = Guard({"p.md": parent})
-    assert (
-        guard.check("p.md", parent, parent + "Name $project and ${FILE}.\n".replace("{FILE}", "{{FILE}}"))
-        is None
-    )
+    assert guard.check("p.md", parent, parent + "Name $project and ${FILE}.\n".replace("{FILE}", "{{FILE}}")) is None
     assert "lost" in (guard.check("p.md", parent, "Begin at home.\n\nTask: {task}\n") or "")
 
 

@@ -8,9 +8,7 @@ from pytest_gepa.prompts.examples import Example, cases_of, is_kept, still_kept
 
 TEXT = "Example input: the blue kettle of my aunt whistles\nExample answer: repairs"
 KETTLE = Example("c1", "p.md", TEXT)
-LINES = st.lists(
-    st.sampled_from(["one two three four five", "short", "", "- item", "a b"]), min_size=1, max_size=5
-)
+LINES = st.lists(st.sampled_from(["one two three four five", "short", "", "- item", "a b"]), min_size=1, max_size=5)
 
 
 def test_an_example_is_kept_while_a_telling_line_of_it_stands() -> None:

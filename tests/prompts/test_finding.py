@@ -274,9 +274,7 @@ def test_a_named_data_file_gives_texts_of_several_lines_too(root):
 
 def test_a_named_data_file_that_gives_nothing_is_an_error_that_shows_how_to_go_on(root):
     write(root / "a.yaml", b"x: {y: z}\n")
-    with pytest.raises(
-        PromptError, match=r"no text in it looks like a prompt; address one \(a\.yaml::x\.y\) or"
-    ):
+    with pytest.raises(PromptError, match=r"no text in it looks like a prompt; address one \(a\.yaml::x\.y\) or"):
         ids(root, "a.yaml")
     assert ids(root, "*.yaml") == []
     write(root / "b.yaml", b"a: [\n")
@@ -297,9 +295,7 @@ def test_an_address_takes_texts_inside_a_file_whatever_they_are_called(root):
 
 
 def test_a_chat_message_is_addressed_by_place_or_by_role(root):
-    chat = (
-        b"chat:\n- {role: system, content: a b}\n- {role: user, content: c d}\n- {role: user, content: e f}\n"
-    )
+    chat = b"chat:\n- {role: system, content: a b}\n- {role: user, content: c d}\n- {role: user, content: e f}\n"
     write(root / "a.yaml", chat)
     for address in ("chat.0.content", "chat[0].content", "chat.system.content", "chat.system"):
         assert texts(root, f"a.yaml::{address}") == {"a.yaml::chat.0.content": "a b"}
@@ -334,13 +330,9 @@ def test_a_text_that_is_refused_says_why(root):
     write(root / "a.yaml", b"x: &a Be brief.\ny: *a\nz: {k: *a}\n")
     write(root / "p.py", b'N = 1\n\nSYSTEM = f"{N}"\nD = {"a": SYSTEM}\n')
     for address in ("y", "z.k"):
-        with pytest.raises(
-            PromptError, match=rf"^a\.yaml::{address}: it is an alias of .* line 1; address x$"
-        ):
+        with pytest.raises(PromptError, match=rf"^a\.yaml::{address}: it is an alias of .* line 1; address x$"):
             ids(root, f"a.yaml::{address}")
-    with pytest.raises(
-        PromptError, match=r"^p\.py::SYSTEM: an f-string \(line 3\) cannot be changed safely; keep"
-    ):
+    with pytest.raises(PromptError, match=r"^p\.py::SYSTEM: an f-string \(line 3\) cannot be changed safely; keep"):
         ids(root, "*.py::SYSTEM")
     with pytest.raises(PromptError, match=r"^p\.py::D\.a: it is another name for SYSTEM"):
         ids(root, "p.py::D.a")
@@ -382,9 +374,7 @@ def test_a_program_gives_its_constants_by_name_and_those_like_prompts_by_a_star(
 
 def test_a_program_with_a_call_shows_the_texts_in_it(root):
     write(root / "app.py", b'SYSTEM = Template("Be brief.", name="x")\n')
-    with pytest.raises(
-        PromptError, match=r"app\.py::SYSTEM: no text is there; app\.py has SYSTEM\.0, SYSTEM\.name"
-    ):
+    with pytest.raises(PromptError, match=r"app\.py::SYSTEM: no text is there; app\.py has SYSTEM\.0, SYSTEM\.name"):
         ids(root, "app.py::SYSTEM")
 
 

@@ -16,9 +16,7 @@ RAW = 'Extract the invoice. Answer like {"total": 12.5}.\n'
 THINKING = "Put your reasoning in <thinking> tags, then answer.\n"
 ESCAPED = 'Reply as {{"label": "billing" | "tech", "reason": "..."}}.\nTicket: {ticket}\n'
 PIECES = st.lists(
-    st.sampled_from(
-        ["{", "}", "{{", "}}", "{%", "%}", "{#", "#}", "$x", "<y>", "{x}", "raw", "---\n", "a", " ", "\n"]
-    )
+    st.sampled_from(["{", "}", "{{", "}}", "{%", "%}", "{#", "#}", "$x", "<y>", "{x}", "raw", "---\n", "a", " ", "\n"])
     | st.text(max_size=3),
     max_size=20,
 ).map("".join)
@@ -207,9 +205,7 @@ def guard() -> Guard:
         CaseText("c1", ("the blue kettle of my aunt whistles",)),
         CaseText("c2", ("17 June 2019",), True),
     ]
-    return Guard(
-        {"p.md": PLAIN, "q.j2": JINJA}, Leaks(strings, [PLAIN, JINJA]), lambda name, text: _no_tabs(text)
-    )
+    return Guard({"p.md": PLAIN, "q.j2": JINJA}, Leaks(strings, [PLAIN, JINJA]), lambda name, text: _no_tabs(text))
 
 
 def _no_tabs(text: str) -> str | None:
@@ -267,10 +263,7 @@ def test_what_the_baseline_showed_is_learnt():
     one = guard()
     assert one.check("p.md", PLAIN, PLAIN + "my uncle's green teapot never sings at all") is None
     one.learn({"c1": ["my uncle's green teapot never sings at all"]}, [("q.j2", {"text": "t", "n": 1})])
-    assert (
-        kind_of(one.check("p.md", PLAIN, PLAIN + "my uncle's green teapot never sings at all") or "")
-        == "leak"
-    )
+    assert kind_of(one.check("p.md", PLAIN, PLAIN + "my uncle's green teapot never sings at all") or "") == "leak"
 
 
 LIMIT = growth_limit("Today's text of the prompt.\n")

@@ -72,9 +72,7 @@ def test_a_paragraph_takes_the_blank_line_before_it_along():
 
 
 def test_a_question_and_its_answer_stay_together():
-    assert added("Route it.\n", "Route it.\nInput: A plum.\nOutput: FRU.\n") == [
-        ("Input: A plum.", "Output: FRU.")
-    ]
+    assert added("Route it.\n", "Route it.\nInput: A plum.\nOutput: FRU.\n") == [("Input: A plum.", "Output: FRU.")]
 
 
 def test_an_example_stays_whole_although_its_lines_look_like_rules():
@@ -86,9 +84,7 @@ def test_an_example_stays_whole_although_its_lines_look_like_rules():
 
 
 def test_of_a_changed_line_and_added_ones_each_is_a_hunk():
-    hunks = find_hunks(
-        "Rules:\n- Use lower case.\n", "Rules:\n- No dot.\n- Use lower case only.\n- One word.\n"
-    )
+    hunks = find_hunks("Rules:\n- Use lower case.\n", "Rules:\n- No dot.\n- Use lower case only.\n- One word.\n")
     assert [(hunk.old, hunk.new) for hunk in hunks] == [
         ((), ("- No dot.",)),
         (("- Use lower case.",), ("- Use lower case only.",)),

@@ -284,9 +284,7 @@ def test_any_run_of_six_words_of_a_case_is_found_wherever_it_stands(words, data)
     start = data.draw(st.integers(0, len(words) - RUN))
     run = words[start : start + RUN]
     separator = data.draw(st.sampled_from([" ", ", ", "\n", " -- ", "\t"]))
-    before, after = data.draw(
-        st.tuples(st.sampled_from(["", "Rule: "]), st.sampled_from(["", ".", " and so on"]))
-    )
+    before, after = data.draw(st.tuples(st.sampled_from(["", "Rule: "]), st.sampled_from(["", ".", " and so on"])))
     leaks = Leaks([CaseText("a", (" ".join(words),)), CaseText("b", ("other",))], [TODAY])
     common = {
         "that",

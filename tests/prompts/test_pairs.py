@@ -29,17 +29,13 @@ def test_the_object_that_is_wanted_is_told_as_json() -> None:
     assert pair("one", "two", ["Ü", None]) == ("", '["Ü", null]')
 
 
-@pytest.mark.parametrize(
-    "values", [(TEXT, "USD"), (TEXT, WANTED, {"b": 2}), (TEXT, {}), (TEXT, {1: "one"}), (TEXT,)]
-)
+@pytest.mark.parametrize("values", [(TEXT, "USD"), (TEXT, WANTED, {"b": 2}), (TEXT, {}), (TEXT, {1: "one"}), (TEXT,)])
 def test_where_it_is_not_plain_what_is_wanted_nothing_is_told(values: tuple[Any, ...]) -> None:
     assert pair(*values) is None
 
 
 def test_a_test_that_reads_no_json_wants_none() -> None:
-    assert (
-        pair(TEXT, WANTED, source="def test_sum(text, wanted):\n    assert parse(text) == wanted\n") is None
-    )
+    assert pair(TEXT, WANTED, source="def test_sum(text, wanted):\n    assert parse(text) == wanted\n") is None
 
 
 def test_the_body_of_a_response_is_no_answer_of_a_model() -> None:
@@ -72,9 +68,7 @@ def test_it_reads_back_as_what_is_wanted(wanted: dict[str, Any]) -> None:
 
 def leaks(text: str = TEXT) -> Leaks:
     values = (text, "amount", "40", "currency", "USD")
-    return Leaks(
-        [CaseText("c", values, pair=json_pair([("t", repr(text)), ("w", repr(WANTED))], SOURCE))], [""]
-    )
+    return Leaks([CaseText("c", values, pair=json_pair([("t", repr(text)), ("w", repr(WANTED))], SOURCE))], [""])
 
 
 def test_a_case_gives_what_it_was_seen_to_send() -> None:

@@ -34,9 +34,7 @@ LINES = [
 ]
 LINES += [b"\\ No newline at end of file", b"c\r", b"\r", b"d\x0ce", b"\x85", b"\xe2\x80\xa8", b"\xff\xfe"]
 LINE = st.sampled_from(LINES)
-DATA = st.builds(
-    lambda lines, end: b"\n".join(lines) + end, st.lists(LINE, max_size=14), st.sampled_from([b"", b"\n"])
-)
+DATA = st.builds(lambda lines, end: b"\n".join(lines) + end, st.lists(LINE, max_size=14), st.sampled_from([b"", b"\n"]))
 PATHS = [
     "a.md",
     "my file.md",
@@ -75,9 +73,7 @@ def git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CEILING_DIRECTORIES": str(directory.parent),
     }
-    return subprocess.run(
-        ["git", *arguments], cwd=directory, env=environment, capture_output=True, check=False
-    )
+    return subprocess.run(["git", *arguments], cwd=directory, env=environment, capture_output=True, check=False)
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -131,9 +127,7 @@ def test_the_patch_of_any_two_texts_makes_one_from_the_other(old, new):
 
 
 @needs_git
-@given(
-    st.lists(st.tuples(DATA, DATA).filter(lambda pair: pair[0] != pair[1]), min_size=1, max_size=3), st.data()
-)
+@given(st.lists(st.tuples(DATA, DATA).filter(lambda pair: pair[0] != pair[1]), min_size=1, max_size=3), st.data())
 def test_git_makes_of_any_files_what_the_patch_says(pairs, data):
     paths = data.draw(st.lists(st.sampled_from(PATHS), min_size=len(pairs), max_size=len(pairs), unique=True))
     changes = [FileChange(path, old, new) for path, (old, new) in zip(paths, pairs, strict=True)]
@@ -213,9 +207,7 @@ def test_a_heading_that_could_be_read_as_a_diff_is_quoted(line):
     assert written.startswith("    | ")
 
 
-@pytest.mark.parametrize(
-    "line", ["Subject: better", "Proven better: +48 points", "fixed 15 cases, broke none"]
-)
+@pytest.mark.parametrize("line", ["Subject: better", "Proven better: +48 points", "fixed 15 cases, broke none"])
 def test_an_ordinary_heading_stands_as_it_is(line):
     assert message_of(PatchLine(line, quoted=False)) == [line]
 
@@ -231,12 +223,8 @@ def test_no_quoted_text_gets_into_the_diff_for_git():
 @needs_gnu_patch
 def test_no_quoted_text_gets_into_the_diff_for_gnu_patch(tmp_path):
     write(tmp_path / "a.md", b"a\n")
-    patch = make_patch(
-        [FileChange("a.md", b"a\n", b"b\n")], [PatchLine(INJECTION), PatchLine(INJECTION, quoted=False)]
-    )
-    finished = subprocess.run(
-        ["patch", "-p1", "--batch"], cwd=tmp_path, input=patch, capture_output=True, check=False
-    )
+    patch = make_patch([FileChange("a.md", b"a\n", b"b\n")], [PatchLine(INJECTION), PatchLine(INJECTION, quoted=False)])
+    finished = subprocess.run(["patch", "-p1", "--batch"], cwd=tmp_path, input=patch, capture_output=True, check=False)
     assert finished.returncode == 0, finished.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["a.md"]
     assert (tmp_path / "a.md").read_bytes() == b"b\n"
@@ -291,9 +279,7 @@ def test_hunks_out_of_order_are_refused():
 def test_a_patch_with_a_line_lost_doubled_or_changed_is_refused_or_means_the_same(data):
     lines = PATCH.split(b"\n")
     at = data.draw(st.integers(0, len(lines) - 2))
-    lines[at : at + 1] = data.draw(
-        st.lists(st.sampled_from([lines[at], b"", b" x", b"+x", b"-x", b"@@"]), max_size=2)
-    )
+    lines[at : at + 1] = data.draw(st.lists(st.sampled_from([lines[at], b"", b" x", b"+x", b"-x", b"@@"]), max_size=2))
     patch = b"\n".join(lines)
     try:
         check_patch(patch, [GOOD])

@@ -166,9 +166,7 @@ def test_what_no_model_sees_is_no_piece_to_notice():
 
 
 def test_a_text_that_the_file_cannot_hold_is_told():
-    cuts = find_cuts(
-        "One.\n\nTwo.\n", problem=lambda left: None if left.strip() else "the file must say something"
-    )
+    cuts = find_cuts("One.\n\nTwo.\n", problem=lambda left: None if left.strip() else "the file must say something")
     assert cuts[0].text is None
     assert cuts[0].reason == "the file must say something"
     assert all(cut.text for cut in cuts[1:])

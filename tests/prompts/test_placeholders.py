@@ -24,9 +24,7 @@ from pytest_gepa.prompts.placeholders import (
 )
 
 TEMPLATE_LIKE = st.lists(
-    st.sampled_from(
-        ["{", "}", "{{", "}}", "{%", "%}", "{#", "#}", "$", "<", ">", "</x>", "x", "y.z", " ", "\n", "raw"]
-    )
+    st.sampled_from(["{", "}", "{{", "}}", "{%", "%}", "{#", "#}", "$", "<", ">", "</x>", "x", "y.z", " ", "\n", "raw"])
     | st.text(max_size=3),
     max_size=25,
 ).map("".join)
@@ -166,9 +164,7 @@ def test_what_str_format_fills_in_is_found_in_any_prose(before, name, after):
     assert [field for _, field, _, _ in string.Formatter().parse(text) if field] == [name]
 
 
-@pytest.mark.parametrize(
-    "opening", ["{{", "{%", "{#", "{% raw %}", "{a:", "{a[", "<a", "</a", "$", "{", "{{a"]
-)
+@pytest.mark.parametrize("opening", ["{{", "{%", "{#", "{% raw %}", "{a:", "{a[", "<a", "</a", "$", "{", "{{a"])
 def test_a_long_text_of_openings_is_searched_to_its_end(opening):
     assert placeholders(opening * 20_000 + " {last_one}") >= {"{last_one}"}
 

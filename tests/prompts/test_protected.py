@@ -174,15 +174,11 @@ def test_no_edit_that_changes_a_region_gets_past_the_guard(text, new, data):
         ("a.py", "system = (\n    'Be brief.'\n    # gepa: keep\n    'Never promise.'\n)\n", 3),
     ],
 )
-def test_a_comment_of_the_file_outside_of_every_text_is_an_error_as_it_protects_nothing(
-    tmp_path, name, content, line
-):
+def test_a_comment_of_the_file_outside_of_every_text_is_an_error_as_it_protects_nothing(tmp_path, name, content, line):
     (tmp_path / name).write_text(content)
     address = "" if name == "a.prompty" else "::system"
     components = find_components(tmp_path, tmp_path, [name + address])
-    with pytest.raises(
-        PromptError, match=rf"a\.\w+: line {line}: this comment with gepa: .*protects nothing"
-    ):
+    with pytest.raises(PromptError, match=rf"a\.\w+: line {line}: this comment with gepa: .*protects nothing"):
         check_comments(components)
 
 

@@ -207,15 +207,11 @@ def test_a_file_that_git_cannot_give_is_no_new_prompt(partial: Repo, renames: bo
     if not renames:  # else git needs the old files already to find out what was renamed
         partial.git("config", "diff.renames", "false")
         partial.git("mv", "sub/prompts/routing.md", "sub/prompts/route.md")
-    with pytest.raises(
-        RevisionError, match=r"(?s)git \S+ failed in .*promisor remote.*clone without --filter"
-    ):
+    with pytest.raises(RevisionError, match=r"(?s)git \S+ failed in .*promisor remote.*clone without --filter"):
         partial.read("HEAD~1")
 
 
-def test_a_repository_that_git_refuses_is_told_in_its_words(
-    repo: Repo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repository_that_git_refuses_is_told_in_its_words(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     with pytest.raises(RevisionError, match=r"(?s)dubious ownership.*safe\.directory"):
@@ -299,9 +295,7 @@ def test_a_prompt_that_another_repository_has_is_not_new(repo: Repo, tmp_path: P
     else:
         Repo(repo.root / "prompts/lib", repo.root / "prompts/lib").write("shared.md", "one\n")
 
-    with pytest.raises(
-        RevisionError, match=r"sub/prompts/lib/shared\.md lies in a git repository of its own"
-    ):
+    with pytest.raises(RevisionError, match=r"sub/prompts/lib/shared\.md lies in a git repository of its own"):
         repo.read(patterns=("prompts/**/*.md",))
     assert not repo.read(patterns=("prompts/*.md",)).changes
 
@@ -459,9 +453,7 @@ def test_the_base_is_where_the_branch_has_left_the_one_that_the_forge_names(
     monkeypatch.setenv(variable, "develop")
     assert states(checkout.read()) == {"prompts/route.md": "edited"}
     monkeypatch.setenv(variable, "release")
-    with pytest.raises(
-        RevisionError, match="goes into release, and origin/release is not here; fetch it, or name"
-    ):
+    with pytest.raises(RevisionError, match="goes into release, and origin/release is not here; fetch it, or name"):
         checkout.read()
 
 
@@ -472,7 +464,5 @@ def test_only_a_shallow_clone_is_told_to_fetch_the_history(checkout: Repo) -> No
 
 
 def test_a_branch_that_only_the_remote_has_is_meant(checkout: Repo) -> None:
-    with pytest.raises(
-        RevisionError, match=r"no commit develop here; did you mean --gepa-check=origin/develop\?"
-    ):
+    with pytest.raises(RevisionError, match=r"no commit develop here; did you mean --gepa-check=origin/develop\?"):
         checkout.read("develop")

@@ -27,9 +27,7 @@ None.
 One word.
 """
 TITLES = st.sampled_from(["# A", "## B", "### C", "# D", "## E", "#### F"])
-BODIES = st.lists(st.sampled_from(["text", "- item", "", "1. first", "**bold** words"]), max_size=4).map(
-    "\n".join
-)
+BODIES = st.lists(st.sampled_from(["text", "- item", "", "1. first", "**bold** words"]), max_size=4).map("\n".join)
 OUTLINES = st.lists(st.tuples(TITLES, BODIES), min_size=1, max_size=6, unique_by=lambda pair: pair[0])
 
 
@@ -45,9 +43,7 @@ def refusal(text: str, find: str, body: str = "x") -> str:
 
 @pytest.mark.parametrize("find", ["## Rules", " ## Rules ", "Rules"])
 def test_a_section_gets_a_new_body_and_deeper_headings_belong_to_it(find):
-    assert rewritten(GUIDE, find, "- three") == GUIDE.replace(
-        "- one\n- two\n\n### Exceptions\n\nNone.", "- three"
-    )
+    assert rewritten(GUIDE, find, "- three") == GUIDE.replace("- one\n- two\n\n### Exceptions\n\nNone.", "- three")
 
 
 def test_the_last_and_the_deepest_section_can_be_rewritten():
@@ -170,9 +166,7 @@ def test_a_body_that_comes_with_the_tags_of_its_element_is_understood():
     assert apply_edits(text, [edit]) == "<rules>\n- a\n- b\n</rules>\n"
 
 
-TAGGED = (
-    "<instructions>\nYou route tickets.\n\n## Rules\n- a\n- b\n</instructions>\n\nAnswer with one word.\n"
-)
+TAGGED = "<instructions>\nYou route tickets.\n\n## Rules\n- a\n- b\n</instructions>\n\nAnswer with one word.\n"
 COPIED = TAGGED.replace("- a\n- b", "- c").replace("with one word", "briefly")
 INPUT = "<ticket>\n{ticket}\n</ticket>\n"
 ASKED = "Route tickets.\n\n## Rules\n- a\n- b\n\nTicket: {ticket}\nQueue:\n"

@@ -111,13 +111,8 @@ def test_a_tool_that_the_server_ran_is_told_with_what_it_gave_back() -> None:
 
 def test_a_tool_that_the_server_ran_before_is_told_where_the_conversation_is_sent_back() -> None:
     search = ToolCall("ws_1", "web_search", "{}", "https://w/queues")
-    text = told(
-        exhibit(call(("user", "card"), Message("assistant", "Hm.", tool_calls=(search,)), ("user", "go on")))
-    )
-    assert (
-        "assistant, the server ran web_search:\n```\n{}\nhttps://w/queues\n```\nassistant:\n```\nHm.\n```"
-        in text
-    )
+    text = told(exhibit(call(("user", "card"), Message("assistant", "Hm.", tool_calls=(search,)), ("user", "go on"))))
+    assert "assistant, the server ran web_search:\n```\n{}\nhttps://w/queues\n```\nassistant:\n```\nHm.\n```" in text
 
 
 def test_what_a_request_refers_to_is_one_line_and_never_its_input() -> None:
@@ -139,9 +134,7 @@ def test_the_form_that_an_answer_must_have_is_told_once() -> None:
 
 
 def test_a_prompt_that_describes_a_tool_is_told_as_such_and_its_calls_are_those_that_use_it() -> None:
-    described = replace(
-        call(("user", "card"), answer="sales"), tools=("route",), other_texts=("x", ROUTE_TEXT)
-    )
+    described = replace(call(("user", "card"), answer="sales"), tools=("route",), other_texts=("x", ROUTE_TEXT))
     run = exhibit(described, call(("user", "else"), answer="Dear customer"))
     text = told(run)
     assert "Call 1, tools offered: route" in text

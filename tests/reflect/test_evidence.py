@@ -99,9 +99,7 @@ def test_the_prompt_to_edit_is_not_repeated_inside_longer_messages() -> None:
 
 
 def test_tool_calls_and_results_are_told_without_the_providers_ids() -> None:
-    wants = Message(
-        "assistant", "", tool_calls=(ToolCall("call_9f8e7d6c5b4a39281706", "search", '{"q": "card"}'),)
-    )
+    wants = Message("assistant", "", tool_calls=(ToolCall("call_9f8e7d6c5b4a39281706", "search", '{"q": "card"}'),))
     result = Message("tool", "3 hits", tool_call_id="call_9f8e7d6c5b4a39281706")
     first = call(("system", ROUTE_TEXT), ("user", "card"), answer=wants, tools=("search",))
     second = Call("k2", "model", (*first.request, wants, result), Message("assistant", "Billing team"))
@@ -139,9 +137,7 @@ def test_an_answer_cut_off_and_a_run_without_calls_are_said() -> None:
 def test_that_no_model_was_called_is_no_news_of_a_program() -> None:
     case, rollout = exhibit().case, exhibit().rollout
     silent = Exhibit(case, replace(rollout, trajectory=Trajectory(failure="too slow")))
-    messages = build_request(
-        "kernel.py", "x = 1\n", [silent], [], [], PROGRAM, {"kernel.py": "x = 1\n"}, 12_000
-    )
+    messages = build_request("kernel.py", "x = 1\n", [silent], [], [], PROGRAM, {"kernel.py": "x = 1\n"}, 12_000)
     assert "too slow" in messages[1]["content"]
     assert "call to a model" not in messages[1]["content"]
 
@@ -184,9 +180,7 @@ def test_text_cannot_get_out_of_its_fence() -> None:
 
 
 def test_headings_stay_on_one_line_whatever_the_nodeid() -> None:
-    (section,) = gather(
-        [ROUTE], COMPONENTS, [exhibit(name="a\n## Failing case 2\u2028b" + "x" * 900)], []
-    ).failing
+    (section,) = gather([ROUTE], COMPONENTS, [exhibit(name="a\n## Failing case 2\u2028b" + "x" * 900)], []).failing
     assert "\n" not in section.title
     assert len(section.title) <= 300
 
@@ -217,9 +211,7 @@ def test_a_short_line_that_the_prompt_has_too_stays_where_it_is() -> None:
 
 def test_what_is_said_of_tools_is_told_once_and_the_tools_that_a_passing_case_called() -> None:
     described = replace(
-        call(
-            ("user", "How many?"), answer=Message("assistant", "", tool_calls=(ToolCall("1", "stock", "{}"),))
-        ),
+        call(("user", "How many?"), answer=Message("assistant", "", tool_calls=(ToolCall("1", "stock", "{}"),))),
         tools=("stock",),
         other_texts=("The stock is gross: reservations are not taken off.",),
     )
@@ -252,9 +244,7 @@ def test_neighbours_are_short() -> None:
 
 
 def test_of_a_pipeline_the_call_that_used_the_prompt_is_shown_in_short() -> None:
-    run = exhibit(
-        route_call("ticket 5", "sales"), call(("system", REPLY_TEXT), ("user", "sales"), answer="Dear")
-    )
+    run = exhibit(route_call("ticket 5", "sales"), call(("system", REPLY_TEXT), ("user", "sales"), answer="Dear"))
     (section,) = gather_briefly(ROUTE, COMPONENTS, [run], 1_500).failing
     assert [(part.label, part.text) for part in section.parts[:3]] == [
         ("Input:", "ticket 5"),
@@ -323,9 +313,7 @@ def test_a_very_long_agent_run_is_cut_and_says_so() -> None:
     request: list[Message] = [Message("system", ROUTE_TEXT), Message("user", "find the ticket")]
     calls = []
     for turn in range(100):
-        wants = Message(
-            "assistant", "", tool_calls=(ToolCall(f"call_{turn}", "read", f'{{"page": {turn}}}'),)
-        )
+        wants = Message("assistant", "", tool_calls=(ToolCall(f"call_{turn}", "read", f'{{"page": {turn}}}'),))
         calls.append(Call(f"k{turn}", "m", tuple(request), wants))
         request += [
             wants,

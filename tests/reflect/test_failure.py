@@ -8,10 +8,7 @@ from tests.reflect.exhibits import FAILURE, SOURCE
 
 def test_a_report_is_divided_into_what_was_printed_and_where() -> None:
     failure = read_failure(FAILURE, SOURCE.split("\n"), ["ticket", "queue"])
-    assert (
-        failure.printed
-        == "AssertionError: assert 'Billing team' == 'billing'\n  \n  - billing\n  + Billing team"
-    )
+    assert failure.printed == "AssertionError: assert 'Billing team' == 'billing'\n  \n  - billing\n  + Billing team"
     assert failure.said.split("\n")[0] == "> assert route(ticket) == queue"
     assert failure.said.split("\n")[-1] == "tests/test_route.py:12: AssertionError"
     assert failure.around == ""

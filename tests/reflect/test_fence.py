@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from pytest_gepa.reflect.fence import UnclosedFenceError, fence, find_fences
 
-LINES = st.lists(
-    st.sampled_from(["", "a", "```", "````", "```json", "~~~", "  ```", "`````x", "\\"]), max_size=8
-)
+LINES = st.lists(st.sampled_from(["", "a", "```", "````", "```json", "~~~", "  ```", "`````x", "\\"]), max_size=8)
 
 
 @given(LINES.map("\n".join))

@@ -16,9 +16,9 @@ SECTIONS = st.lists(st.builds(Section, st.just("case"), st.lists(PARTS, max_size
 
 
 def size(sections: list[Section]) -> int:
-    return sum(
-        byte_length(part.label) + byte_length(part.text) + 12 for s in sections for part in s.parts
-    ) + sum(30 + byte_length(s.title) for s in sections)
+    return sum(byte_length(part.label) + byte_length(part.text) + 12 for s in sections for part in s.parts) + sum(
+        30 + byte_length(s.title) for s in sections
+    )
 
 
 @given(SECTIONS, st.integers(0, 60_000))
@@ -30,9 +30,7 @@ def test_parts_fit_the_limit_or_stand_at_their_floors(sections: list[Section], l
 @given(SECTIONS, st.integers(0, 60_000))
 def test_a_failure_is_cut_only_when_nothing_else_can_be(sections: list[Section], limit: int) -> None:
     fitted = fit(sections, limit)
-    pairs = [
-        pair for s, f in zip(sections, fitted, strict=True) for pair in zip(s.parts, f.parts, strict=True)
-    ]
+    pairs = [pair for s, f in zip(sections, fitted, strict=True) for pair in zip(s.parts, f.parts, strict=True)]
     if any(before != after for before, after in pairs if before.rank is Rank.failure):
         floors = {Rank.input: 160, Rank.answer: 240}
         rest = [after for before, after in pairs if before.rank is not Rank.failure]
@@ -66,17 +64,13 @@ def test_cuts_fall_on_line_ends_where_one_is_near() -> None:
 def test_the_least_telling_parts_are_cut_first() -> None:
     section = Section("s", tuple(EvidencePart(rank.name, "word " * 400, rank) for rank in Rank))
     fitted = fit([section], 8_500)[0]
-    cut = {
-        part.label.split()[0] for part, old in zip(fitted.parts, section.parts, strict=True) if part != old
-    }
+    cut = {part.label.split()[0] for part, old in zip(fitted.parts, section.parts, strict=True) if part != old}
     assert cut == {"output", "reasoning"}
 
 
 def test_thinning_keeps_inputs_answers_failures_and_both_ends() -> None:
     middle = [EvidencePart(f"step {n}", "x" * 10, Rank.middle) for n in range(30)]
-    section = Section(
-        "s", (EvidencePart("in", "x", Rank.input), *middle, EvidencePart("failure", "x", Rank.failure))
-    )
+    section = Section("s", (EvidencePart("in", "x", Rank.input), *middle, EvidencePart("failure", "x", Rank.failure)))
     labels = [part.label for part in thin(section, 11).parts]
     assert labels == [
         "in",

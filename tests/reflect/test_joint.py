@@ -28,8 +28,7 @@ def reply(*edits: tuple[str, tuple[str, str, str]], case: str = "1") -> str:
     """A reply with edits, each of a prompt."""
     found = [{"case": case, "problem": "Not the queue's name.", "cause": "Names are not listed."}]
     made = [
-        {"prompt": prompt, "kind": kind, "find": find, "text": text, "case": ""}
-        for prompt, (kind, find, text) in edits
+        {"prompt": prompt, "kind": kind, "find": find, "text": text, "case": ""} for prompt, (kind, find, text) in edits
     ]
     return json.dumps({"diagnoses": found, "edits": made})
 
@@ -86,9 +85,7 @@ def test_the_request_tells_the_evidence_once_and_all_the_prompts() -> None:
     assert "Other prompts of the same program" not in user
     assert f"Discarded: {ROUTE}: no gain" in user
     assert "This is request 2 about this version of the prompts." in user
-    assert user.endswith(
-        f"then edit the prompts that are to blame: {ROUTE}, {REPLY}. Answer with the JSON object."
-    )
+    assert user.endswith(f"then edit the prompts that are to blame: {ROUTE}, {REPLY}. Answer with the JSON object.")
     assert script.schemas[0] == joint_menu(KINDS, (ROUTE, REPLY), 1_500 + len(ROUTE_TEXT)).schema
 
 

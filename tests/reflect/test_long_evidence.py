@@ -90,9 +90,7 @@ def test_a_tool_result_of_100_000_tokens() -> None:
 
 
 def test_six_hundred_calls() -> None:
-    calls = [
-        route_call(f"ticket {number} {words(400, str(number))}", f"queue {number}") for number in range(600)
-    ]
+    calls = [route_call(f"ticket {number} {words(400, str(number))}", f"queue {number}") for number in range(600)]
 
     text = check(exhibit(*calls), says=("ticket 599", "queue 599", "'Billing team' == 'billing'"))
 
@@ -129,8 +127,7 @@ def test_logs_and_steps_give_way_to_what_was_asked_and_answered() -> None:
 def test_several_failing_asserts_with_long_explanations() -> None:
     diff = "\n".join(f"E         - {words(160, str(number))}" for number in range(1_200))
     failure = (
-        "\n".join(f">       assert check_{name}()\n{diff}" for name in ("one", "two", "three"))
-        + "\nt.py:9: Error"
+        "\n".join(f">       assert check_{name}()\n{diff}" for name in ("one", "two", "three")) + "\nt.py:9: Error"
     )
 
     check(
@@ -181,9 +178,7 @@ def test_whatever_the_run_its_failure_and_last_answer_are_there(
         failure=f">       assert the_check()\nE       no: {explanation}\n\nt.py:3: AssertionError",
     )
     arguments = (
-        (ROUTE, COMPONENTS, [kept(one)], [], budget)
-        if tell is gather
-        else (ROUTE, COMPONENTS, [kept(one)], budget)
+        (ROUTE, COMPONENTS, [kept(one)], [], budget) if tell is gather else (ROUTE, COMPONENTS, [kept(one)], budget)
     )
     text = told(tell(*arguments))  # type: ignore[operator]
 

@@ -25,10 +25,7 @@ def test_an_edit_beside_a_secret_keeps_the_secret() -> None:
     masked = Masked.of(f"Key: {ONE}.\nAnswer.\nUse {OTHER}, {ONE}.", redact)
 
     assert masked.shown == "Key: [redacted].\nAnswer.\nUse [redacted], [redacted]."
-    assert (
-        masked.restore(masked.shown + "\nBe brief.")
-        == f"Key: {ONE}.\nAnswer.\nUse {OTHER}, {ONE}.\nBe brief."
-    )
+    assert masked.restore(masked.shown + "\nBe brief.") == f"Key: {ONE}.\nAnswer.\nUse {OTHER}, {ONE}.\nBe brief."
 
 
 @pytest.mark.parametrize(
@@ -60,9 +57,7 @@ hide = Redactor({"A_KEY": ONE}, [r"(?s)<private>.*?</private>"]).redact
 
 @pytest.mark.parametrize("quoted", [str, repr], ids=["plain", "escaped"])
 @pytest.mark.parametrize("length", [20, 40, 60, 200])
-def test_what_quotes_a_piece_of_a_secret_says_nothing_of_it(
-    length: int, quoted: Callable[[str], str]
-) -> None:
+def test_what_quotes_a_piece_of_a_secret_says_nothing_of_it(length: int, quoted: Callable[[str], str]) -> None:
     text = f"You route.\n{BLOCK}\nUse {ONE}."
     masked = Masked.of(text, hide)
     said = masked.without_secrets(f"hidden text: {quoted(text[11:][:length])} would be a comment")

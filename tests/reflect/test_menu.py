@@ -111,11 +111,7 @@ def test_replies_still_under_way_at_a_change_count_only_if_they_bring_a_gain() -
 
 
 @given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["full", "rule", "example"]), st.sampled_from(["invalid", "no gain", "gain"])
-        )
-    )
+    st.lists(st.tuples(st.sampled_from(["full", "rule", "example"]), st.sampled_from(["invalid", "no gain", "gain"])))
 )
 def test_the_record_survives_json_and_stays_small(replies: list[tuple[Any, Any]]) -> None:
     choice = MenuChoice()

@@ -93,9 +93,7 @@ def test_a_server_that_refuses_the_schema_is_asked_without_it_from_then_on(
 
 def test_a_schema_is_sent_without_lengths_to_a_server_that_does_not_take_them(serve: Serve) -> None:
     def reply(request: Body) -> Answer:
-        return (
-            error(400, "schema keyword 'maxLength' is not permitted") if "maxLength" in str(request) else "ok"
-        )
+        return error(400, "schema keyword 'maxLength' is not permitted") if "maxLength" in str(request) else "ok"
 
     server, model = serve(reply)
     assert [model.ask(MESSAGES, menu.schema).text for menu in (RULE, RULE, FULL)] == ["ok"] * 3
@@ -123,9 +121,7 @@ def test_a_model_without_a_system_role_gets_one_message_of_the_user_from_then_on
     )
     assert [model.ask(MESSAGES, FULL.schema).text for _ in range(2)] == ["ok", "ok"]
     joined = [request for request in server.requests if request["messages"][0]["role"] != "system"]
-    assert [request["messages"] for request in joined] == [
-        [{"role": "user", "content": "Improve it.\n\nNow."}]
-    ] * 2
+    assert [request["messages"] for request in joined] == [[{"role": "user", "content": "Improve it.\n\nNow."}]] * 2
     assert all("response_format" in request for request in server.requests)
     assert server.requests[-2:] == joined
     correction = [{"role": "assistant", "content": "Yes."}, {"role": "user", "content": "No."}]
@@ -210,9 +206,7 @@ def test_a_request_whose_content_is_refused_is_refused_alone(serve: Serve, body:
         (400, "refuses"),
     ],
 )
-def test_what_only_the_user_can_mend_names_model_server_and_mend(
-    serve: Serve, status: int, mend: str
-) -> None:
+def test_what_only_the_user_can_mend_names_model_server_and_mend(serve: Serve, status: int, mend: str) -> None:
     server, model = serve(lambda request: error(status, "The key sk-secret or the model is wrong"))
     with pytest.raises(ReflectionError) as caught:
         model.ask(MESSAGES, FULL.schema)
@@ -251,9 +245,7 @@ def test_a_server_that_is_busy_or_out_of_order_for_a_while_is_asked_once_more_la
     assert len(server.requests) == 11
 
 
-def test_nobody_waits_for_a_server_that_has_never_worked(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_waits_for_a_server_that_has_never_worked(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_module, "PAUSES", (600.0,))
     _, model = serve(lambda request: error(502, "no upstream"))
     with pytest.raises(ReflectionError, match="the server failed, 2 tries"):
@@ -289,18 +281,14 @@ def test_a_server_that_has_gone_is_waited_for_and_one_that_was_never_there_is_no
     assert (len(server.requests), list(is_there)) == (2, [])
 
 
-def test_a_model_that_takes_no_system_message_is_not_waited_for(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_takes_no_system_message_is_not_waited_for(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_module, "PAUSES", (600.0,))
     refusal = error(500, "Jinja Exception: System role not supported")
     _, model = serve(lambda request: refusal if len(request["messages"]) == 2 else "ok")
     assert model.ask(MESSAGES).text == "ok"
 
 
-def test_when_the_search_is_over_nobody_waits_for_the_server(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_when_the_search_is_over_nobody_waits_for_the_server(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_module, "PAUSES", (600.0,))
 
     def fail(request: Body) -> Answer:
@@ -355,9 +343,7 @@ def test_nor_of_the_model_s_name_nor_of_what_a_server_echoes(serve: Serve) -> No
 
 def test_the_name_of_a_model_without_a_stored_answer_is_told_without_secrets() -> None:
     stores = Stores(None, None, "only")
-    model = ReflectionModel(
-        ReflectionEndpoint("ft:ACME-corp"), stores, redact=Redactor({}, [r"ACME-\w+"]).redact
-    )
+    model = ReflectionModel(ReflectionEndpoint("ft:ACME-corp"), stores, redact=Redactor({}, [r"ACME-\w+"]).redact)
     with pytest.raises(ReflectionError, match=r"reflection model 'ft:\[redacted\]': no stored answer"):
         model.ask(MESSAGES)
 
@@ -596,9 +582,7 @@ def test_a_context_that_was_too_long_is_so_in_a_replay(stores: Stores) -> None:
         with pytest.raises(ContextTooLong):
             model.ask(MESSAGES)
         model.close()
-    replayed = ReflectionModel(
-        ReflectionEndpoint("reflector"), Stores(None, stores.recording, "only"), "reflect/0"
-    )
+    replayed = ReflectionModel(ReflectionEndpoint("reflector"), Stores(None, stores.recording, "only"), "reflect/0")
     with pytest.raises(ContextTooLong):
         replayed.ask(MESSAGES)
 
@@ -674,9 +658,7 @@ def test_every_try_is_paid_for_and_none_is_made_that_could_pass_the_cap(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *_, **__: 0.0)
-    meter = Meter.create(
-        tmp_path / "costs", PriceList(["reflector input=1 output=1 max_output=100"]), 3_000_000
-    )
+    meter = Meter.create(tmp_path / "costs", PriceList(["reflector input=1 output=1 max_output=100"]), 3_000_000)
     usage = {"prompt_tokens": 400, "completion_tokens": 300}
     server, model = serve(lambda request: (500, {"error": {"message": "try again"}, "usage": usage}))
     model._meter = meter
@@ -726,9 +708,7 @@ def test_under_a_cap_a_bill_that_cannot_be_written_is_the_end_of_the_money(
     assert meter.purse.standing().reserved == 0
 
 
-def test_when_the_search_is_over_nothing_more_is_sent_and_no_retry_either(
-    serve: Serve, tmp_path: Path
-) -> None:
+def test_when_the_search_is_over_nothing_more_is_sent_and_no_retry_either(serve: Serve, tmp_path: Path) -> None:
     def fail(request: Body) -> Answer:
         model.end()
         return error(500, "overloaded")

@@ -27,9 +27,7 @@ def case(number: int, *parameters: tuple[str, object], source: str = SOURCE, spl
     return Case(name, name, source, tuple((key, repr(value)) for key, value in parameters), split=split)
 
 
-def shown(
-    case: Case, answer: str, *printed: str, statement: str = "assert route(ticket) == queue"
-) -> Exhibit:
+def shown(case: Case, answer: str, *printed: str, statement: str = "assert route(ticket) == queue") -> Exhibit:
     """A failing run with what pytest prints of it."""
     lines = [
         f">       {statement}",
@@ -40,15 +38,11 @@ def shown(
     asked = (Message("system", TEXT), Message("user", dict(case.parameters).get("ticket", "'?'").strip("'")))
     call = Call("k", "model", asked, Message("assistant", answer))
     trajectory = Trajectory((call,), failure="\n".join(lines))
-    return Exhibit(
-        case, Rollout("seed", case.id, "search/0", Outcome.failed, 0.0, trajectory, uses=(PROMPT,))
-    )
+    return Exhibit(case, Rollout("seed", case.id, "search/0", Outcome.failed, 0.0, trajectory, uses=(PROMPT,)))
 
 
 def compared(case: Case, got: object, wanted: object, answer: str | None = None) -> Exhibit:
-    return shown(
-        case, str(got) if answer is None else answer, f"AssertionError: assert {got!r} == {wanted!r}"
-    )
+    return shown(case, str(got) if answer is None else answer, f"AssertionError: assert {got!r} == {wanted!r}")
 
 
 def suite(*wanted: object, source: str = SOURCE) -> list[Case]:
@@ -85,10 +79,7 @@ def test_texts_that_each_case_has_alone_are_no_labels():
 def test_labels_of_a_field_are_told_with_the_field():
     cases = suite("billing", "fault", "billing", "fault")
     failing = compared(cases[0], "Billing", "billing", answer='{"queue": "Billing", "urgent": true}')
-    assert (
-        texts([failing], cases)[0]
-        == "The value of `queue` is exactly one of `billing` and `fault`, spelt as here."
-    )
+    assert texts([failing], cases)[0] == "The value of `queue` is exactly one of `billing` and `fault`, spelt as here."
 
 
 def test_labels_that_the_check_itself_names():
@@ -201,8 +192,7 @@ def test_labels_of_a_field_are_stated_where_no_answer_is_json_yet():
 
 def guard_of(cases: Sequence[Case]) -> Guard:
     strings = [
-        CaseText(one.id, case_values(one.parameters, one.source), is_held_out=one.split == "holdout")
-        for one in cases
+        CaseText(one.id, case_values(one.parameters, one.source), is_held_out=one.split == "holdout") for one in cases
     ]
     guard = Guard({PROMPT: TEXT}, Leaks(strings, [TEXT]))
     guard.learn({one.id: [dict(one.parameters)["ticket"].strip("'")] for one in cases})
@@ -252,9 +242,7 @@ def test_from_another_parent_the_same_may_be_proposed_unless_it_stands_there():
 def test_kinds_of_edit_that_are_not_allowed_are_not_proposed():
     cases = suite("billing", "fault", "billing", "fault")
     failing = [compared(cases[0], "Billing team", "billing")]
-    assert all(
-        proposal.examples for proposal in every(ModelFree(cases, guard_of(cases), ("example",)), failing)
-    )
+    assert all(proposal.examples for proposal in every(ModelFree(cases, guard_of(cases), ("example",)), failing))
     assert every(ModelFree(cases, guard_of(cases), ("replace",)), failing) == []
 
 
@@ -265,18 +253,13 @@ def test_a_value_of_one_case_is_a_leak_and_one_of_several_is_a_label():
     assert code in str(every(ModelFree(several, guard_of(several)), failing)[0].text)
     single = suite(code, "fault", "sales", "fault", "sales", "fault")
     maker = ModelFree(single, guard_of(single), kinds=("add",))
-    assert all(
-        code not in str(proposal.text)
-        for proposal in every(maker, [compared(single[0], "Billing team", code)])
-    )
+    assert all(code not in str(proposal.text) for proposal in every(maker, [compared(single[0], "Billing team", code)]))
 
 
 def test_the_component_of_the_answer_comes_first_and_programs_are_left_alone():
     cases = suite("billing", "fault", "billing", "fault")
     other = "prompts/a_first.md"
-    seed = seed_candidate(
-        {other: "You write a kind reply to the customer.\n", PROMPT: TEXT, "app/make.py": "x = 1\n"}
-    )
+    seed = seed_candidate({other: "You write a kind reply to the customer.\n", PROMPT: TEXT, "app/make.py": "x = 1\n"})
     guard = Guard(dict(seed.texts), None)
     maker = ModelFree(cases, guard, kinds=("add",))
     failing = [compared(cases[0], "Billing team", "billing")]
@@ -320,9 +303,7 @@ def test_examples_in_the_place_of_rules_are_of_what_fails_behind_one_of_what_doe
     assert made.text is not None
     assert made.text.startswith(TEXT)
     assert LABELS not in made.text
-    alike = ModelFree(cases, guard_of(cases)).examples(
-        parent, today, [PROMPT], shown[:6], shown[6:7], shown[8:]
-    )
+    alike = ModelFree(cases, guard_of(cases)).examples(parent, today, [PROMPT], shown[:6], shown[6:7], shown[8:])
     assert alike is not None
     assert [example.case for example in alike.examples] == [cases[at].id for at in (0, 8, 9, 10)]
     assert maker.examples(parent, today, [PROMPT], shown, [], []) is None, "nothing fails"
@@ -361,9 +342,7 @@ def test_all_that_is_stated_is_one_edit_with_an_example():
 def test_without_an_example_the_rules_are_put_together():
     cases = suite("billing", "fault", "sales", "fault", "sales", "billing")
     failing = [compared(cases[0], "The Billing team.", "billing")]
-    made = ModelFree(cases, guard_of(cases), ("add",)).together(
-        seed_candidate({PROMPT: TEXT}), [PROMPT], failing
-    )
+    made = ModelFree(cases, guard_of(cases), ("add",)).together(seed_candidate({PROMPT: TEXT}), [PROMPT], failing)
     assert made is not None
     assert made.text is not None
     assert all(rule in made.text for rule in texts(failing, cases))
@@ -378,9 +357,7 @@ def test_what_a_judge_of_the_test_should_have_said_is_no_rule_for_the_applicatio
         " +  where False = <built-in method startswith of str object at 0x7f>('yes')",
         " +    where <built-in method startswith of str object at 0x7f> = 'No, impolite.'.startswith",
     )
-    failing = [
-        shown(one, "No, impolite.", *printed, statement=source.split("\n")[1].strip()) for one in cases
-    ]
+    failing = [shown(one, "No, impolite.", *printed, statement=source.split("\n")[1].strip()) for one in cases]
     model_free, parent = ModelFree(cases, guard_of(cases), ("add",)), seed_candidate({PROMPT: TEXT})
     assert model_free.propose(parent, [PROMPT], failing) is not None  # of the application's own answer
     for exhibit in failing:

@@ -53,9 +53,7 @@ class Script:
 def full(*edits: tuple[str, str, str], case: object = "1") -> str:
     return json.dumps(
         {
-            "diagnoses": [
-                {"case": case, "problem": "Not the queue's name.", "cause": "Names are not listed."}
-            ],
+            "diagnoses": [{"case": case, "problem": "Not the queue's name.", "cause": "Names are not listed."}],
             "edits": [{"kind": kind, "find": find, "text": text} for kind, find, text in edits],
         }
     )
@@ -94,9 +92,7 @@ def not_to_blame(proposal: ProposedEdit) -> bool:
 
 
 def test_an_edit_becomes_a_new_text() -> None:
-    proposal = proposed(
-        Script(full(("add", "", "Use lower case."), ("replace", "a queue", "one of the queues")))
-    )
+    proposal = proposed(Script(full(("add", "", "Use lower case."), ("replace", "a queue", "one of the queues"))))
     assert proposal.text == (
         "You route tickets of the Juniper desk to one of the queues.\nAnswer with the queue's name.\nUse lower case.\n"
     )
@@ -126,23 +122,16 @@ def test_a_rule_becomes_a_new_line() -> None:
 
 
 def test_a_whole_text_in_a_fence_is_taken() -> None:
-    assert (
-        proposed(Script("Here:\n```\nName the queue in lower case.\n```")).text
-        == "Name the queue in lower case.\n"
-    )
+    assert proposed(Script("Here:\n```\nName the queue in lower case.\n```")).text == "Name the queue in lower case.\n"
 
 
-@pytest.mark.parametrize(
-    "case", ["1", "Failing case 1", "#1", "tests/test_route.py::test_route[double-charge]"]
-)
+@pytest.mark.parametrize("case", ["1", "Failing case 1", "#1", "tests/test_route.py::test_route[double-charge]"])
 def test_diagnoses_name_the_case_that_the_model_means(case: str) -> None:
     (diagnosis,) = proposed(Script(full(("add", "", "x"), case=case))).case_diagnoses
     assert diagnosis[0] == "tests/test_route.py::test_route[double-charge]"
 
 
-@pytest.mark.parametrize(
-    "case", ["1, 2", "1 and 2", "Failing cases 1 & 2", "1-2", "1 to 2, 2", [1, 2], ["#1", "2"]]
-)
+@pytest.mark.parametrize("case", ["1, 2", "1 and 2", "Failing cases 1 & 2", "1-2", "1 to 2, 2", [1, 2], ["#1", "2"]])
 def test_a_diagnosis_may_be_about_several_cases(case: object) -> None:
     failing = [exhibit(name="twice"), exhibit(name="late")]
     found = proposed(Script(full(("add", "", "x"), case=case)), failing=failing).case_diagnoses
@@ -224,9 +213,7 @@ LONG = [exhibit(route_call("word " * 20_000), name=f"{n}") for n in range(3)]
 
 
 def test_a_request_too_long_for_the_context_is_halved_and_the_budget_remembered() -> None:
-    script = Script(
-        ContextTooLong("long"), ContextTooLong("long"), full(("add", "", "x")), full(("add", "", "y"))
-    )
+    script = Script(ContextTooLong("long"), ContextTooLong("long"), full(("add", "", "x")), full(("add", "", "y")))
     budget = EvidenceBudget()
     assert proposed(script, budget=budget, failing=LONG).text
     budget.begin_round()
@@ -368,9 +355,7 @@ def test_examples_that_the_parent_has_are_let_off_while_they_stand() -> None:
     )
     assert kept.text == f"{parent}Use lower case.\n"
     assert kept.examples == ()
-    reworded = full(
-        ("replace", "Example: My card was charged twice -> billing", f"'{TICKET}' goes to billing.")
-    )
+    reworded = full(("replace", "Example: My card was charged twice -> billing", f"'{TICKET}' goes to billing."))
     left = proposed(Script(reworded, reworded), text=parent, cases=STRINGS, examples=taken, today=ROUTE_TEXT)
     assert left.text is None
     assert {reason[:5] for reason in left.rejections} == {"leak:"}

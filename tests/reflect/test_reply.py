@@ -66,9 +66,7 @@ def test_an_example_without_words_is_none_and_half_of_one_is_rejected() -> None:
     blank = {"diagnosis": "not the prompt", "input": "", "expected": " "}
     assert read(json.dumps(blank), EXAMPLE).edits == ()
     assert reason(json.dumps({**blank, "input": "a"}), EXAMPLE).startswith("wrong shape")
-    assert reason(json.dumps({**blank, "input": "a " * 900, "expected": "b"}), EXAMPLE).startswith(
-        "example too long"
-    )
+    assert reason(json.dumps({**blank, "input": "a " * 900, "expected": "b"}), EXAMPLE).startswith("example too long")
 
 
 def test_the_case_of_an_edit_is_read_of_examples_only() -> None:
@@ -208,9 +206,7 @@ def test_a_prompt_may_show_a_diff_and_speak_of_code_that_is_left_out(text: str) 
 
 
 def test_a_program_may_leave_nothing_out() -> None:
-    assert reason("```python\na = 1\n# rest of the code unchanged\n```", PROGRAM).startswith(
-        "parts of the text"
-    )
+    assert reason("```python\na = 1\n# rest of the code unchanged\n```", PROGRAM).startswith("parts of the text")
 
 
 @pytest.mark.parametrize(
@@ -323,9 +319,7 @@ PIECES = st.sampled_from(
             st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
             lambda inner: st.one_of(
                 st.lists(inner, max_size=3),
-                st.dictionaries(
-                    st.sampled_from(["diagnoses", "edits", "kind", "find", "text", "rule"]), inner
-                ),
+                st.dictionaries(st.sampled_from(["diagnoses", "edits", "kind", "find", "text", "rule"]), inner),
             ),
             max_leaves=8,
         ).map(json.dumps),
@@ -343,11 +337,7 @@ def test_any_text_is_a_reply_or_a_reply_error(text: str, finish_reason: str, men
     assert all(edit.kind in menu.kinds for edit in edits)
 
 
-@given(
-    st.lists(
-        st.sampled_from(["Route it.", "", "- one word", "```json", "{}", "````", "# x", "<b>"]), min_size=1
-    )
-)
+@given(st.lists(st.sampled_from(["Route it.", "", "- one word", "```json", "{}", "````", "# x", "<b>"]), min_size=1))
 def test_a_text_in_a_long_enough_fence_comes_back_exactly(lines: list[str]) -> None:
     text = "\n".join(lines)
     if text.strip() and not text.strip().startswith("{"):
@@ -412,9 +402,7 @@ def test_a_comma_before_a_closing_bracket_means_nothing(around: str) -> None:
 
 def test_json_that_is_malformed_behind_a_sentence_is_called_so() -> None:
     with pytest.raises(ReplyError, match="malformed JSON"):
-        parse_reply(
-            'My proposal:\n{"diagnoses": [], "edits": [{"kind": "add" "text": "x"}]}', "stop", "", FULL
-        )
+        parse_reply('My proposal:\n{"diagnoses": [], "edits": [{"kind": "add" "text": "x"}]}', "stop", "", FULL)
 
 
 def test_a_line_of_the_prompt_itself_leaves_no_part_out() -> None:

@@ -103,9 +103,7 @@ def test_the_instruction_tells_of_the_kinds_that_are_allowed_and_of_no_other() -
 
 
 def test_protected_lines_are_told_where_there_are_some() -> None:
-    marked = (
-        f"{ROUTE_TEXT}<!-- gepa: keep -->\nNever a refund.\n<!-- gepa: end -->\nBe kind.\n# gepa: keep\nx\n"
-    )
+    marked = f"{ROUTE_TEXT}<!-- gepa: keep -->\nNever a refund.\n<!-- gepa: end -->\nBe kind.\n# gepa: keep\nx\n"
     assert "to stay as they are to the letter: lines 3 to 5 and 7 to 8." in user_message(text=marked)
     assert "Protected" not in user_message()
 
@@ -190,13 +188,8 @@ def test_the_same_evidence_gives_the_same_request(menu: Menu) -> None:
 
 
 def test_the_rule_menu_fits_a_small_context_whatever_the_evidence() -> None:
-    long = [
-        exhibit(route_call("word " * 9_000, "answer " * 900), failure="x\n" * 9_000, name=f"{n}")
-        for n in range(9)
-    ]
-    messages = build_request(
-        ROUTE, ROUTE_TEXT, long, [passing()], [("+ x" * 999, "no gain")] * 9, RULE, COMPONENTS
-    )
+    long = [exhibit(route_call("word " * 9_000, "answer " * 900), failure="x\n" * 9_000, name=f"{n}") for n in range(9)]
+    messages = build_request(ROUTE, ROUTE_TEXT, long, [passing()], [("+ x" * 999, "no gain")] * 9, RULE, COMPONENTS)
     assert messages[1]["content"].count("## Failing case") == 3
     assert sum(estimate_tokens(message["content"]) for message in messages) < 2_600
 

@@ -388,10 +388,7 @@ YES_NO = "Answer with exactly one of `no` and `yes`, spelt as here, and nothing 
 )
 def test_labels_are_those_of_the_test_and_not_of_a_case(body: str, right: str, rules: list[str]):
     source = f"def test(ticket, want, same, fixture):\n    out = ask(ticket)\n    {body}\n"
-    cases = [
-        case(n, ("ticket", f"t{n}"), ("want", f"w{n}"), ("same", ["no", "yes"]), source=source)
-        for n in range(2)
-    ]
+    cases = [case(n, ("ticket", f"t{n}"), ("want", f"w{n}"), ("same", ["no", "yes"]), source=source) for n in range(2)]
     statement = body.split("\n")[-1].strip().replace("one_of(out, [want, 'yes'])", "assert out in options")
     failing = shown(cases[0], "maybe", f"assert 'maybe' in {right}", statement=statement)
     assert texts([failing], cases) == rules
@@ -459,9 +456,7 @@ def test_a_length_and_a_kind_of_signs_may_be_stated_by_one_case():
     ],
 )
 def test_what_is_not_demanded_in_every_case_is_no_rule(body: str, is_stated: bool):
-    source = "def test(ticket, lang):\n    out = ask(ticket)\n" + "".join(
-        f"    {line}\n" for line in body.split("\n")
-    )
+    source = "def test(ticket, lang):\n    out = ask(ticket)\n" + "".join(f"    {line}\n" for line in body.split("\n"))
     statement = next(line.strip() for line in body.split("\n") if "Sie" in line)
     found = stated(statement, LETTER, [f"assert 'Sie' in {LETTER!r}"], source)
     assert found == (["The answer holds `Sie`."] if is_stated else [])
@@ -573,9 +568,7 @@ def test_what_an_earlier_prompt_was_answered_with_is_no_label_of_the_last_answer
 def test_long_texts_and_empty_ones_are_no_labels():
     for wanted in ("", "x" * 61, "a\nb"):
         cases = suite("billing", wanted, "billing", wanted)
-        assert not any(
-            "exactly one of" in text for text in texts([compared(cases[0], "x", "billing")], cases)
-        )
+        assert not any("exactly one of" in text for text in texts([compared(cases[0], "x", "billing")], cases))
 
 
 def test_of_digits_nothing_is_said_about_capitals():
@@ -609,9 +602,7 @@ MAIL = {"subject": "A parcel", "body": "Where is it?"}
 
 
 def form(noun: str = "one JSON object", keys: str = "") -> list[str]:
-    return [
-        f"Answer with {noun} and nothing else, no explanation and no code fence{keys and f', with {keys}'}."
-    ]
+    return [f"Answer with {noun} and nothing else, no explanation and no code fence{keys and f', with {keys}'}."]
 
 
 @pytest.mark.parametrize(
@@ -798,10 +789,7 @@ def test_an_answer_of_the_form_that_is_read_and_one_that_is_not_read_give_no_rul
     source = f"def test(text, wanted):\n    {body}\n"
     one = case(1, ("text", "t1"), ("wanted", wanted), source=source)
     got = {**json.loads(answer), "at": 1} if isinstance(wanted, dict) else [1]
-    assert (
-        texts([shown(one, answer, f"assert {got!r} == {wanted!r}", statement="assert data == wanted")], [one])
-        == []
-    )
+    assert texts([shown(one, answer, f"assert {got!r} == {wanted!r}", statement="assert data == wanted")], [one]) == []
 
 
 def test_a_key_that_is_read_and_missing_is_told():
@@ -813,9 +801,7 @@ def test_a_key_that_is_read_and_missing_is_told():
 def test_a_helper_that_compares_the_whole_answer_tells_its_keys():
     source = "def test(text, wanted):\n    check(json.loads(ask(text)), wanted)\n"
     one = case(1, ("text", "t"), ("wanted", ORDER), source=source)
-    failing = shown(
-        one, '{"sum": "1"}', f"assert {{'sum': '1'}} == {ORDER!r}", statement="assert got == expected"
-    )
+    failing = shown(one, '{"sum": "1"}', f"assert {{'sum': '1'}} == {ORDER!r}", statement="assert got == expected")
     assert texts([failing], [one])[:1] == form(keys="exactly the keys `amount` and `currency`")
 
 

@@ -77,9 +77,7 @@ def test_output_loses_times_durations_ports_and_request_lines() -> None:
         'INFO httpx:_client.py:1025 HTTP Request: POST http://127.0.0.1:41233/v1 "HTTP/1.1 200 OK"\n'
         "pid=4711 at localhost:8123 answered in 0.35 s\n"
     )
-    assert (
-        scrub_output(logged) == "<time> INFO loading\npid=<pid> at localhost:<port> answered in <duration>\n"
-    )
+    assert scrub_output(logged) == "<time> INFO loading\npid=<pid> at localhost:<port> answered in <duration>\n"
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=()), max_size=200))

@@ -26,9 +26,7 @@ def rows_of(source: str, own: set[str], other: set[str], is_strict: bool = False
 
 class TestWhoseRow:
     def test_is_told_by_the_column_that_tells_most_rows(self):
-        source = (
-            'X = [("mine", "text of mine", 1), ("your", "text of yours", 7), ("last", "text of last", 5)]'
-        )
+        source = 'X = [("mine", "text of mine", 1), ("your", "text of yours", 7), ("last", "text of last", 5)]'
         # The number of a search case stands in a row of a held-out case by chance, and the other way round.
         assert rows_of(source, {"mine", "5", "text"}, {"your", "last", "1"}) == {"text of mine", "1"}
 
@@ -75,9 +73,7 @@ def as_csv(rows: Mapping[str, str]) -> str:
 FORMS: Mapping[str, Callable[[Mapping[str, str]], str]] = {
     ".json": json.dumps,
     ".jsonl": lambda rows: "\n".join(json.dumps({"id": id, "x": text}) for id, text in rows.items()),
-    ".yaml": lambda rows: yaml.safe_dump(
-        {"all": [{"meta": {"id": id}, "x": text} for id, text in rows.items()]}
-    ),
+    ".yaml": lambda rows: yaml.safe_dump({"all": [{"meta": {"id": id}, "x": text} for id, text in rows.items()]}),
     ".yml": lambda rows: "---\n".join(f"!case\n{yaml.safe_dump({id: text})}" for id, text in rows.items()),
     ".toml": lambda rows: "\n".join(
         f"[[case]]\nid = {json.dumps(id)}\ntext = {json.dumps(text)}" for id, text in rows.items()
@@ -91,9 +87,7 @@ sentences = st.text(alphabet="abcäöü", min_size=1, max_size=8).map(lambda wor
 
 @pytest.mark.parametrize("form", FORMS)
 @given(st.lists(sentences, min_size=2, max_size=6, unique=True), st.data())
-def test_rows_of_files_belong_to_those_who_are_named_in_them(
-    form: str, texts: list[str], data: st.DataObject
-):
+def test_rows_of_files_belong_to_those_who_are_named_in_them(form: str, texts: list[str], data: st.DataObject):
     rows = {f"case-{number}": text for number, text in enumerate(texts)}
     own = set(data.draw(st.lists(st.sampled_from(sorted(rows)), unique=True)))
     found = tables(data_nodes(form, FORMS[form](rows)))
@@ -178,9 +172,7 @@ def test_rows_of_another_function_or_argument_are_not_by_position():
 
 
 def test_methods_are_known_by_their_class():
-    method = (
-        "class TestA:\n    @pytest.mark.parametrize('ticket,n', ['a', 'b'])\n    def test_it(self): pass\n"
-    )
+    method = "class TestA:\n    @pytest.mark.parametrize('ticket,n', ['a', 'b'])\n    def test_it(self): pass\n"
     theirs, shown = by_position({"test_a.py": method}, cases({1}, 2, "test_a.py", "TestA::test_it"))
     assert (theirs, shown) == ({"b"}, {"a"})
 

@@ -81,9 +81,7 @@ class TestInsideOfWhatMayBeShown:
 
     def test_a_short_one_stays_too(self):
         cases = (case("0", "search", text="say 'Q7' or 42"), case("1", "holdout", grade="Q7", n=42, k="card"))
-        assert cut("card: say 'Q7' or 42, not 'Q7'", *cases) == (
-            f"{HELD_OUT}: say 'Q7' or 42, not {HELD_OUT}"
-        )
+        assert cut("card: say 'Q7' or 42, not 'Q7'", *cases) == (f"{HELD_OUT}: say 'Q7' or 42, not {HELD_OUT}")
 
     def test_it_stays_in_a_prompt(self):
         prompt = "You are kind.\nDiscard what is old."
@@ -131,9 +129,7 @@ class TestExhibits:
         assert (left.case.id, left.case.nodeid) == (of.id, of.nodeid)
 
     def test_tools_keep_their_names_where_the_program_offers_them(self):
-        made = [
-            ToolCall(str(at), name, f'{{"why": "{name}"}}') for at, name in enumerate(["cancel_plan", "card"])
-        ]
+        made = [ToolCall(str(at), name, f'{{"why": "{name}"}}') for at, name in enumerate(["cancel_plan", "card"])]
         call = Call(
             "k",
             "card-1",
@@ -164,9 +160,7 @@ def test_values_and_ids_of_held_out_cases_are_cut():
 def test_what_a_search_case_or_a_prompt_has_too_is_no_secret():
     shared = case("2", "holdout", text="An apple", label="post")
     assert cut("An apple for the post", SEARCH, shared) == f"An apple for the {HELD_OUT}"
-    assert (
-        cut("An apple for the post", SEARCH, shared, prompt="Say fruit or post.") == "An apple for the post"
-    )
+    assert cut("An apple for the post", SEARCH, shared, prompt="Say fruit or post.") == "An apple for the post"
     assert cut("postal", SEARCH, shared, prompt="Say fruit or post.") == "postal"
     assert cut("a post", SEARCH, shared, prompt="postal") == f"a {HELD_OUT}"
 
@@ -260,9 +254,7 @@ def test_a_value_of_several_short_lines_is_cut_with_any_margin(margin: str):
     assert cut(f"{said}\nE   again", SEARCH, case("2", "holdout", text=value)) == (
         f"E   AssertionError: {HELD_OUT}\nE   again"
     )
-    assert cut("refund 4711\nfor Kim Mayer", SEARCH, case("2", "holdout", text=value)) == (
-        "refund 4711\nfor Kim Mayer"
-    )
+    assert cut("refund 4711\nfor Kim Mayer", SEARCH, case("2", "holdout", text=value)) == ("refund 4711\nfor Kim Mayer")
 
 
 LINES = "Hi Bob\n- parcel lost\nE-mail: Zoe\n"
@@ -409,9 +401,7 @@ def without_pieces(secrets: list[str], text: str) -> str:
 
 
 @given(st.lists(texts, max_size=3), texts, texts, st.integers(0, 60), st.integers(0, 60))
-def test_no_long_run_of_a_withheld_text_is_left(
-    secrets: list[str], before: str, after: str, start: int, end: int
-):
+def test_no_long_run_of_a_withheld_text_is_left(secrets: list[str], before: str, after: str, start: int, end: int):
     text = before + "".join(secret[start:end] for secret in secrets) + after
     left = without_pieces(secrets, text)
     for secret in secrets:
@@ -437,9 +427,7 @@ class TestSources:
 
     def cut(self, text: str, *sources: Source, **texts: tuple[str, ...]) -> str:
         ids = {"search": self.cases[0].id, "held": self.cases[1].id}
-        return Withholder(
-            self.cases, sources, texts={ids[name]: values for name, values in texts.items()}
-        ).cut(text)
+        return Withholder(self.cases, sources, texts={ids[name]: values for name, values in texts.items()}).cut(text)
 
     def test_a_file_that_is_called_like_a_case_is_its_own(self):
         sources = [
@@ -447,12 +435,9 @@ class TestSources:
             file("data/one.md", "# Invoices\nThe first invoice is right, so we see.\n", "one"),
             file("data/others.md", "Nobody is called like this file of ours.", "others"),
         ]
-        told = (
-            "The invoice of March is wrong. The first invoice is right, so we see. Nobody is called like this"
-        )
+        told = "The invoice of March is wrong. The first invoice is right, so we see. Nobody is called like this"
         assert (
-            self.cut(told, *sources)
-            == f"{HELD_OUT} The first invoice is right, so we see. Nobody is called like this"
+            self.cut(told, *sources) == f"{HELD_OUT} The first invoice is right, so we see. Nobody is called like this"
         )
 
     def test_words_of_a_row_are_cut_where_they_are_no_part_of_others(self):
@@ -462,26 +447,18 @@ class TestSources:
         assert self.cut(told, source) == left
 
     def test_words_of_a_row_that_search_cases_have_too_are_nobodys(self):
-        source = file(
-            "gold.json", '{"one": {"note": "no billing team"}, "held-one": {"queue": "billing team"}}'
-        )
+        source = file("gold.json", '{"one": {"note": "no billing team"}, "held-one": {"queue": "billing team"}}')
         assert self.cut("a billing team", source) == "a billing team"
-        assert (
-            self.cut("a billing team", file("gold.json", '{"held-one": ["billing team"]}')) == f"a {HELD_OUT}"
-        )
+        assert self.cut("a billing team", file("gold.json", '{"held-one": ["billing team"]}')) == f"a {HELD_OUT}"
 
     def test_what_redaction_has_left_of_a_text_is_known(self):
         redact = Redactor({}, [r"\d{4}-\d{2}"]).redact
         source = file("gold.csv", "id,text\none,key 4710-11\none,to Kim: 4710-11\nheld-one,to Zoe: 4711-22\n")
         texts = {self.cases[1].id: ("pay 4711-22 to Max", "4711-23", "key 4711-22", "meet 1234-56")}
         search = (*self.cases, case("2", "search", text="meet 4711-22", more="say [redacted] twice"))
-        told = redact(
-            "to Zoe: 4711-22; to Kim: 4711-22; pay 4711-22 to Max; meet 1234-56; key 4711-22; 4711-23"
-        )
+        told = redact("to Zoe: 4711-22; to Kim: 4711-22; pay 4711-22 to Max; meet 1234-56; key 4711-22; 4711-23")
         left = Withholder(search, [source], texts=texts, redact=redact).cut(told)
-        assert left == (
-            f"{HELD_OUT}; to Kim: [redacted]; {HELD_OUT}; meet [redacted]; key [redacted]; [redacted]"
-        )
+        assert left == (f"{HELD_OUT}; to Kim: [redacted]; {HELD_OUT}; meet [redacted]; key [redacted]; [redacted]")
 
     def test_texts_of_objects_are_their_cases(self):
         told = "the first text of all, the second text of all, 'A7', 'B8'"

@@ -85,9 +85,7 @@ def result(**fields: object) -> CheckResult:
         "failed": True,
         "broken_rules": ("--gepa-fail-on=regressed",),
         "trouble": (Trouble("tests/test_route.py::test_route[slow]", "timeout", "no answer within 120 s"),),
-        "spent": Spent(
-            rollouts=97, cached=4, input_tokens=81_204, output_tokens=2_310, usd=0.0192, seconds=74.2
-        ),
+        "spent": Spent(rollouts=97, cached=4, input_tokens=81_204, output_tokens=2_310, usd=0.0192, seconds=74.2),
         "models": {"task": ("gpt-5-mini",)},
         "command": "pytest --gepa-optimize --gepa-from-check=2026-01-31-1 "
         "'tests/test_route.py::test_route[damaged, money back]'",

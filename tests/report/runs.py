@@ -82,9 +82,7 @@ class Desk:
         word = name.removeprefix("test_a.py::")
         if word in self.trouble:
             failure = "E   openai.InternalServerError: out of order\n\nclient.py:12: InternalServerError"
-            return Rollout(
-                candidate.id, name, trial, Outcome.error, None, Trajectory(failure=failure), charged=True
-            )
+            return Rollout(candidate.id, name, trial, Outcome.error, None, Trajectory(failure=failure), charged=True)
         present = word.removeprefix("!") in candidate.texts[PROMPT].split()
         passed = present is not word.startswith("!")
         outcome = Outcome.passed if passed else Outcome.failed

@@ -71,9 +71,7 @@ def test_a_winner_that_does_worse_in_the_confirm_run_is_worse():
 
 def test_a_run_in_which_no_edit_helped_is_not_proven():
     found = built(
-        Desk(WORDS, edit=lambda _desk, task: task.parent.texts[PROMPT] + "- hm\n", rollouts=60)
-        .search()
-        .choose()
+        Desk(WORDS, edit=lambda _desk, task: task.parent.texts[PROMPT] + "- hm\n", rollouts=60).search().choose()
     )
     assert found.verdict == "not proven"
     assert "no edit did better than today's prompts" in found.reason
@@ -94,9 +92,7 @@ def test_a_run_in_which_no_edit_helped_is_not_proven():
 )
 def test_the_cases_that_bar_every_better_prompt_are_named(spoilt: list[str], told: str):
     every = f"{TEXT}{' '.join(WORDS)}\n"
-    found = built(
-        Desk([*WORDS, *spoilt], text="Route it.\n", edit=lambda _desk, _task: every).search().choose()
-    )
+    found = built(Desk([*WORDS, *spoilt], text="Route it.\n", edit=lambda _desk, _task: every).search().choose())
     assert found.verdict == "not proven"
     assert f"the best breaks {told} and is kept in frontier/" in found.reason
 

@@ -80,9 +80,7 @@ def test_the_baseline_of_the_docs_is_one(tmp_path: Path):
 
 
 def test_what_the_docs_say_that_a_baseline_proves():
-    rows = re.findall(
-        r"^\| (\d+) \| passes (\d+) of 32 at most \| passes (\d+) of 32 at most \|$", CHECK, re.MULTILINE
-    )
+    rows = re.findall(r"^\| (\d+) \| passes (\d+) of 32 at most \| passes (\d+) of 32 at most \|$", CHECK, re.MULTILINE)
     assert len(rows) == 4
     for row in rows:
         recorded, alone, twenty = map(int, row)

@@ -124,9 +124,7 @@ def test_a_fingerprint_is_the_same_in_the_next_run_and_another_for_another_findi
     assert prints() == prints(run="2026-02-01-7", changes=(moved,), cases=again)
     assert len({*prints(), *prints(cases=(regressed("other"),))}) == 3
     both = change(component=TONE, path="app/prompts.yaml")
-    two = prints(
-        changes=(change(), both), cases=(replace(regressed(), components=("prompts/route.md", TONE)),)
-    )
+    two = prints(changes=(change(), both), cases=(replace(regressed(), components=("prompts/route.md", TONE)),))
     assert len(set(two)) == 2
 
 
@@ -188,16 +186,12 @@ def problems(value: Any, schema: dict[str, Any], at: str = "$") -> list[str]:
     found += [f"{at}: {value!r} is not listed"] if value not in schema.get("enum", [value]) else []
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         found.append(f"{at}: {value!r} has another form")
-    if isinstance(value, (int, float)) and not schema.get("minimum", value) <= value <= schema.get(
-        "maximum", value
-    ):
+    if isinstance(value, (int, float)) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         found.append(f"{at}: {value} is out of bounds")
     if isinstance(value, list):
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
             found.append(f"{at}: {len(value)} items")
-        found += [
-            line for n, item in enumerate(value) for line in problems(item, schema["items"], f"{at}[{n}]")
-        ]
+        found += [line for n, item in enumerate(value) for line in problems(item, schema["items"], f"{at}[{n}]")]
     if isinstance(value, dict):
         known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         found += [f"{at}: {name} is missing" for name in schema.get("required", []) if name not in value]

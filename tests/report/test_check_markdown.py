@@ -167,9 +167,7 @@ def test_a_check_without_changes_is_short():
         ("regressed", (), "passed (`--gepa-fail-on=regressed`)", "held (--gepa-fail-on=regressed)"),
     ],
 )
-def test_the_gate_is_told_by_the_rules_that_were_broken(
-    gate: str, broken: tuple[str, ...], words: str, shown: str
-):
+def test_the_gate_is_told_by_the_rules_that_were_broken(gate: str, broken: tuple[str, ...], words: str, shown: str):
     found = result(gate=gate, failed=bool(broken), broken_rules=broken)
     assert f"- Gate: {words}\n" in render_check_markdown(found)
     assert f"gate                 {shown}" in check_lines(found, "dir")
@@ -202,20 +200,15 @@ def test_cases_of_new_prompts_are_named():
 
 
 def test_cases_of_deleted_prompts_are_named():
-    report = render_check_markdown(
-        result(on_deleted_prompts=("test_a.py::a",), not_collected=("test_a.py::b",))
-    )
+    report = render_check_markdown(result(on_deleted_prompts=("test_a.py::a",), not_collected=("test_a.py::b",)))
     assert (
-        "<summary>Not compared: 2 cases that used a prompt deleted since; both sides ran without it</summary>"
-        in report
+        "<summary>Not compared: 2 cases that used a prompt deleted since; both sides ran without it</summary>" in report
     )
     assert "- `test_a.py::a`\n- `test_a.py::b`, not among the cases of this session\n\n</details>" in report
 
 
 def test_a_check_that_was_stopped_says_why_once():
-    assert "**Not finished:** the cap is reached." in render_check_markdown(
-        result(stopped="the cap is reached")
-    )
+    assert "**Not finished:** the cap is reached." in render_check_markdown(result(stopped="the cap is reached"))
     report = render_check_markdown(
         result(
             verdict="not finished",
@@ -299,9 +292,7 @@ PIECES = st.sampled_from(
         "\r\n",
     ]
 )
-TEXTS = st.builds(
-    lambda pieces, times: "".join(pieces) * times, st.lists(PIECES, max_size=6), st.integers(0, 8)
-)
+TEXTS = st.builds(lambda pieces, times: "".join(pieces) * times, st.lists(PIECES, max_size=6), st.integers(0, 8))
 
 
 @settings(max_examples=30)
@@ -325,14 +316,10 @@ def test_every_check_fits_and_keeps_its_markup(text: str, times: int, changed: i
 
 
 @given(
-    sizes=st.lists(
-        st.tuples(st.integers(0, 9), st.lists(st.integers(0, 30_000), max_size=8)), min_size=1, max_size=6
-    )
+    sizes=st.lists(st.tuples(st.integers(0, 9), st.lists(st.integers(0, 30_000), max_size=8)), min_size=1, max_size=6)
 )
 def test_parts_take_room_by_rank(sizes: list[tuple[int, list[int]]]):
-    parts = [
-        ReportPart(rank, "h", tuple("x" * size for size in items), "f", "things") for rank, items in sizes
-    ]
+    parts = [ReportPart(rank, "h", tuple("x" * size for size in items), "f", "things") for rank, items in sizes]
     text = fit(parts, 50_000, "Rest.")
     total = sum(size for _, items in sizes for size in items)
     assert width(text) <= 50_000
@@ -345,9 +332,7 @@ def test_where_a_prompt_went_and_which_placeholders_have_gone_is_told():
     report, screen = render_check_markdown(found), "\n".join(check_lines(found, "dir"))
     assert "**`prompts/old.md`** deleted, moved to `app/old.md`, as it was" in report
     differ = "placeholders differ: the old text alone has"
-    assert (
-        f"{differ} `{{date}}`, `{{text}}`; whichever the code of today does not fill in, its side" in report
-    )
+    assert f"{differ} `{{date}}`, `{{text}}`; whichever the code of today does not fill in, its side" in report
     assert "prompts/old.md: deleted (moved to app/old.md, as it was)\n" in screen
     assert f"{ROUTE}: edited; {differ} {{date}}, {{text}}; whichever the code" in screen
 

@@ -81,9 +81,7 @@ def test_the_patch_of_a_proven_rival_has_its_confirmed_figures(tmp_path: Path):
     components = {found.id: found for found in find_components(tmp_path, tmp_path, ["prompts/*.md"])}
     directory = new_run_directory(tmp_path, date(2026, 1, 31))
     built = build_result(directory.name, desk.state, desk.cases, 0, "large")
-    written = write_run(
-        directory, built, desk.state, components, desk.cases, PatchBase(tmp_path, is_git=False)
-    )
+    written = write_run(directory, built, desk.state, components, desk.cases, PatchBase(tmp_path, is_git=False))
     (entry,) = written.frontier
     told = (tmp_path / entry.patch).read_text(encoding="utf-8")
     assert told.startswith("gepa: frontier candidate, 0/9 -> 7/9 cases, proven better\n")
@@ -152,20 +150,14 @@ def test_the_drop_from_the_search_to_held_out_cases_is_told():
     lines = closing_lines(found, "dir", "cmd")
     assert "held out             0/2 -> 0/2, 100 points below the search score" in lines
     page = render_markdown(found)
-    assert (
-        "was 1.00 in the search, 1.00 on the same cases in the confirm run and 0.00 on the held-out cases"
-        in page
-    )
+    assert "was 1.00 in the search, 1.00 on the same cases in the confirm run and 0.00 on the held-out cases" in page
     assert "Held-out cases: 0/2 -> 0/2, 100 points below the search score." in [
         one.text for one in winner_message(found)
     ]
 
 
 def test_without_held_out_cases_there_is_no_drop():
-    assert (
-        build_result("r", (desk := Desk(SEVEN).search().choose().confirm()).state, desk.cases, 0, "m").drop
-        is None
-    )
+    assert build_result("r", (desk := Desk(SEVEN).search().choose().confirm()).state, desk.cases, 0, "m").drop is None
 
 
 def test_a_run_that_proves_nothing_tells_what_it_could_have_proven():
@@ -196,9 +188,7 @@ def test_what_could_be_proven_pays_for_the_candidates_that_are_judged():
     found = build_result("r", desk.state, desk.cases, 0, "m", candidates=3)
     assert found.provable == ProvableGain(7, 0.35, 1.0, 3)
     assert from_json(Result, to_json(found)) == found
-    assert any(
-        "80 % of runs or more, with 3 candidates judged" in one for one in closing_lines(found, "d", "c")
-    )
+    assert any("80 % of runs or more, with 3 candidates judged" in one for one in closing_lines(found, "d", "c"))
     judged = two_ways()
     judged.state.rivals = judged.state.rivals[:1]
     provable = gain_to_prove(judged.confirm().state, judged.cases, 0, candidates=3)

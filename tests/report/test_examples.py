@@ -74,9 +74,7 @@ def test_patches_say_which_cases_their_examples_are():
 
 def test_the_terminal_and_the_report_name_them():
     change = Change(PROMPT, "+ Example: ant", "d", (), (), TAKEN[:1])
-    found = result(
-        excluded=TAKEN, examples=NOTES, edits=(EditRecord("c", "reflection", (PROMPT,), ("s",), (change,)),)
-    )
+    found = result(excluded=TAKEN, examples=NOTES, edits=(EditRecord("c", "reflection", (PROMPT,), ("s",), (change,)),))
     lines = closing_lines(found, "dir", "cmd")
     assert f"left out             2 cases taken into the prompts as examples: {', '.join(TAKEN)}" in lines
     page = render_markdown(found)

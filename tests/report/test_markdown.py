@@ -47,9 +47,7 @@ def test_a_proven_run():
             frontier=(FrontierEntry("f00", 7, 12, 0.58, "frontier/f00.patch"),),
             rejections={"refused: no": 2},
             trouble=(Trouble("a.py::test_y", "timeout", "no answer within 120 seconds"),),
-            spent=Spent(
-                rollouts=80, cached=1, reflections=3, input_tokens=4849, output_tokens=167, seconds=400.0
-            ),
+            spent=Spent(rollouts=80, cached=1, reflections=3, input_tokens=4849, output_tokens=167, seconds=400.0),
         )
     )
     for line in (
@@ -69,10 +67,7 @@ def test_a_proven_run():
     ):
         assert line in report.splitlines(), line
     assert "Effect +75 points, 95 % interval +36 points to +93 points, p = 0.0039" in report
-    assert (
-        "80 rollouts (1 more answered from the cache), 3 reflections, 4,849 input and 167 output tokens"
-        in report
-    )
+    assert "80 rollouts (1 more answered from the cache), 3 reflections, 4,849 input and 167 output tokens" in report
     assert "6 min 40 s" in report
     assert report.endswith("\n")
     assert not report.endswith("\n\n")
@@ -89,9 +84,7 @@ def test_a_run_without_a_confirm_run_claims_no_gain(verdict: str):
 
 
 def test_a_run_that_was_interrupted_in_its_confirm_run_claims_no_gain():
-    report = render_markdown(
-        result(verdict="not confirmed", trials=3, effect=0.0, interval=(0.0, 0.0), p_value=1.0)
-    )
+    report = render_markdown(result(verdict="not confirmed", trials=3, effect=0.0, interval=(0.0, 0.0), p_value=1.0))
     assert "Effect" not in report
 
 

@@ -94,9 +94,7 @@ def test_every_link_leads_to_a_trace_on_the_page_and_nothing_is_fetched_or_run()
     assert links
     assert set(links) <= targets
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img", "link", "iframe", "object", "form"})
-    assert not [
-        name for _, attrs in page.elements for name in attrs if name.startswith("on") or name == "src"
-    ]
+    assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on") or name == "src"]
     policies = [attrs["content"] for _, attrs in page.elements if "http-equiv" in attrs]
     assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
 
@@ -175,9 +173,7 @@ def test_markup_of_others_is_shown_and_not_obeyed(field: str):
         result = replace(result, reason=HOSTILE)
     elif field == "failure":
         for runs in desk.state.confirm.values():
-            runs.update(
-                {key: replace(run, trajectory=Trajectory(failure=HOSTILE)) for key, run in runs.items()}
-            )
+            runs.update({key: replace(run, trajectory=Trajectory(failure=HOSTILE)) for key, run in runs.items()})
     result = replace(result, edits=(replace(record, changes=(change,)),))
     html = render_page(build_page(result, desk.state, desk.cases))
     page = Read(html)
@@ -194,9 +190,7 @@ def test_secrets_of_prompts_and_traces_are_taken_out_also_where_they_go_over_lin
     for runs in desk.state.confirm.values():
         runs.update({key: replace(run, trajectory=Trajectory(failure=secret)) for key, run in runs.items()})
     # The result comes here without secrets.
-    result = replace(
-        build_result("2026-01-31-1", desk.state, desk.cases, 0, "large"), edits=(), needs=(), changes=()
-    )
+    result = replace(build_result("2026-01-31-1", desk.state, desk.cases, 0, "large"), edits=(), needs=(), changes=())
     bare = build_page(result, desk.state, desk.cases)
     clean = build_page(result, desk.state, desk.cases, lambda text: text.replace(secret, "[redacted]"))
     assert "ACME" in render_page(bare)

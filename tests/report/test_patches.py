@@ -68,9 +68,7 @@ def make_tree(root: Path, is_git: bool) -> tuple[PatchBase, Path, Path]:
 
 @pytest.mark.parametrize("is_git", [True, False])
 @pytest.mark.parametrize("place", [".", "..", "deep", "prompts", "../.."])
-def test_the_command_applies_the_patch_from_wherever_pytest_was_started(
-    tmp_path: Path, is_git: bool, place: str
-):
+def test_the_command_applies_the_patch_from_wherever_pytest_was_started(tmp_path: Path, is_git: bool, place: str):
     base, rootdir, patch = make_tree(tmp_path, is_git)
     assert base.is_git is is_git
     here = (rootdir / place).resolve()
@@ -84,10 +82,7 @@ def test_the_command_is_short_where_the_project_is(tmp_path: Path):
     base, rootdir, patch = make_tree(tmp_path, is_git=True)
     prompt = (rootdir / PROMPT).resolve()
     assert base.command(patch, rootdir, [prompt]) == "git apply .gepa/runs/2026-01-31-1/best.patch"
-    assert (
-        base.command(patch, rootdir.parent, [prompt])
-        == "git apply service/.gepa/runs/2026-01-31-1/best.patch"
-    )
+    assert base.command(patch, rootdir.parent, [prompt]) == "git apply service/.gepa/runs/2026-01-31-1/best.patch"
 
 
 def test_a_patch_leads_to_the_candidate_byte_for_byte(tmp_path: Path):
@@ -98,9 +93,7 @@ def test_a_patch_leads_to_the_candidate_byte_for_byte(tmp_path: Path):
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
-    components: dict[str, Component] = {
-        found.id: found for found in find_components(tmp_path, tmp_path, ["prompts/*"])
-    }
+    components: dict[str, Component] = {found.id: found for found in find_components(tmp_path, tmp_path, ["prompts/*"])}
     seed = seed_candidate({name: component.text for name, component in components.items()})
     texts = {"prompts/crlf.md": "one\nand\ntwo\n", "prompts/open end.txt": "Größe\nand more"}
     candidate = derive(seed, {**seed.texts, **texts})
@@ -171,9 +164,7 @@ def test_each_change_comes_with_its_findings():
 def test_cases_with_one_cause_are_told_together():
     findings = tuple(Finding(f"a.py::test_x[{n}]", "lacks the sign", "no rule") for n in range(6))
     told = text_of(edit_lines([edit(change(findings=findings))]))
-    assert told.endswith(
-        "| test_x[0], test_x[1], test_x[2], test_x[3] and 2 more: lacks the sign\n|   no rule"
-    )
+    assert told.endswith("| test_x[0], test_x[1], test_x[2], test_x[3] and 2 more: lacks the sign\n|   no rule")
     assert told.count("lacks the sign") == 1
 
 
@@ -240,9 +231,7 @@ def test_what_a_model_wrote_is_quoted_and_cannot_become_part_of_the_diff(tmp_pat
             fixed=(hostile,),
             edits=(
                 edit(change(summary=hostile, diagnosis=hostile)),
-                edit(
-                    change(findings=(Finding(hostile, hostile, hostile),)), origin=hostile, parents=(hostile,)
-                ),
+                edit(change(findings=(Finding(hostile, hostile, hostile),)), origin=hostile, parents=(hostile,)),
             ),
         )
     )

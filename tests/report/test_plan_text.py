@@ -79,17 +79,13 @@ def test_a_plan_names_prompts_cases_and_costs():
 def test_the_parts_of_the_budget_add_up_to_its_limit(settings: Settings):
     told = text(settings, cases(12, 3))
     limit = int(re.search(r"at most ([\d,]+) rollouts;", told)[1].replace(",", ""))  # type: ignore[index]
-    parts = re.findall(
-        r"^  (?:baseline|search|repeats|shrinking|confirm run) +(?:at most )?([\d,]+)", told, re.M
-    )
+    parts = re.findall(r"^  (?:baseline|search|repeats|shrinking|confirm run) +(?:at most )?([\d,]+)", told, re.M)
     assert sum(int(part.replace(",", "")) for part in parts) == limit
 
 
 def test_too_few_cases_to_prove_anything_are_said():
     one_trial = replace(SETTINGS, trials=1)
-    assert "provable             nothing: 5 cases are too few for p < 0.05 (6 would do)" in text(
-        SETTINGS, cases(5)
-    )
+    assert "provable             nothing: 5 cases are too few for p < 0.05 (6 would do)" in text(SETTINGS, cases(5))
     assert "from 6 cases better and none worse, at the least +100 points" in text(one_trial, cases(6))
 
 
@@ -135,9 +131,7 @@ def test_a_confirm_run_with_more_trials_takes_no_more_than_a_third_of_a_given_bu
     assert plan.search >= 2 * 12
 
 
-@given(
-    st.integers(1, 60), st.integers(0, 20), st.integers(0, 2000), st.sampled_from([None, 1, 3]), st.booleans()
-)
+@given(st.integers(1, 60), st.integers(0, 20), st.integers(0, 2000), st.sampled_from([None, 1, 3]), st.booleans())
 def test_shrinking_has_a_share_of_which_the_search_keeps_the_double(
     searched: int, held_out: int, more: int, trials: int | None, shrinks: bool
 ):
@@ -165,9 +159,7 @@ def test_the_plan_tells_which_prompt_reaches_which_cases_as_runs_have_shown_it()
         chosen[0].id: CaseUsage(both, ("prompts/a.md",), 4, 400, 40, 2.0, "2026-01-31-2"),
         chosen[1].id: CaseUsage({"prompts/a.md": 1}, ("prompts/b.md",), 2, 200, 20, 1.0, "2026-01-31-1"),
         chosen[2].id: CaseUsage({}, (), 0, 0, 0, 0.0, "2026-01-31-1"),
-        "test_gone.py::test_that_is_no_more": CaseUsage(
-            {"prompts/a.md": 9}, (), 9, 9, 9, 9.0, "2025-01-01-1"
-        ),
+        "test_gone.py::test_that_is_no_more": CaseUsage({"prompts/a.md": 9}, (), 9, 9, 9, 9.0, "2025-01-01-1"),
     }
     told = text(SETTINGS, chosen, usage)
     assert "who reads what       as runs 2026-01-31-1 to 2026-01-31-2 showed\n" in told
@@ -201,14 +193,9 @@ def test_the_gain_that_can_be_proven_is_that_of_cases_as_flaky_as_runs_have_show
 
 def test_cases_that_were_seen_to_share_answers_can_prove_less():
     chosen = cases(24)
-    alike = {
-        case.id: replace(seen((0.0, 0.0)), group=chosen[at - at % 3].id) for at, case in enumerate(chosen)
-    }
+    alike = {case.id: replace(seen((0.0, 0.0)), group=chosen[at - at % 3].id) for at, case in enumerate(chosen)}
     told = text(SETTINGS, chosen, alike)
-    assert (
-        "provable             from 6 cases better and none worse, at the least +8 points (p < 0.05), each"
-        in told
-    )
+    assert "provable             from 6 cases better and none worse, at the least +8 points (p < 0.05), each" in told
     assert "each of another group (8 independent groups of 24 cases, as runs showed)" in told
     assert "(16 cases mended)" in told
     fewer = {
@@ -240,10 +227,7 @@ def test_what_can_be_proven_pays_for_each_candidate_that_is_judged():
     settings, chosen = replace(SETTINGS, confirm=3), cases(20)
     steady = {case.id: seen((0.0, 0.0)) for case in chosen}
     told = text(settings, chosen, steady)
-    assert (
-        "from 7 cases better and none worse, at the least +12 points (p < 0.017, as 3 candidates are judged)"
-        in told
-    )
+    assert "from 7 cases better and none worse, at the least +12 points (p < 0.017, as 3 candidates are judged)" in told
     assert "+35 points (7 cases mended) in 80 % of runs or more, with 3 candidates judged (0 of 20" in told
     few = "nothing: 6 cases are too few for p < 0.017, as 3 candidates are judged (7 would do)"
     assert few in text(settings, cases(6))
@@ -288,9 +272,7 @@ def test_a_plan_tells_the_price_with_its_arithmetic():
         "reflections          at most about 38 = 0.1 a rollout of the search, as before; each 4,000 tokens in, 500 "
         "out: $0.02 + $0.01 = $0.03\n" in told
     )
-    assert (
-        "price                at most about $3.38 = 400 rollouts x $0.0056 + 38 reflections x $0.03\n" in told
-    )
+    assert "price                at most about $3.38 = 400 rollouts x $0.0056 + 38 reflections x $0.03\n" in told
 
 
 def test_a_model_whose_name_holds_a_secret_has_its_price_and_what_it_took_before():
@@ -315,9 +297,7 @@ def test_a_model_whose_name_holds_a_secret_has_its_price_and_what_it_took_before
         told = text(unpriced, chosen, measured(chosen), reflection, "ACME-1", redact)
         assert "no price for [redacted]; add it to gepa_prices" in told
         assert "ACME" not in told
-    other = text(
-        priced, chosen, measured(chosen), ReflectionUsage("ACME-2", 10, 100, 40_000, 5_000), model, redact
-    )
+    other = text(priced, chosen, measured(chosen), ReflectionUsage("ACME-2", 10, 100, 40_000, 5_000), model, redact)
     assert "$0.03, as those of [redacted]\n" in other
 
 
@@ -355,8 +335,6 @@ def test_the_share_of_the_confirm_run_leaves_something_to_the_search(cap: float,
 
 def test_a_price_that_is_unknown_says_why():
     chosen = cases(12)
-    assert "price                unknown before the first run" in text(
-        replace(SETTINGS, prices=TABLE), chosen
-    )
+    assert "price                unknown before the first run" in text(replace(SETTINGS, prices=TABLE), chosen)
     told = text(replace(SETTINGS, prices=TABLE[:1]), chosen, measured(chosen))
     assert "price                unknown: no price for large; add it to gepa_prices\n" in told

@@ -116,8 +116,7 @@ def test_the_report_has_them_all_in_a_table():
     report = render_markdown(result(rates=FLAKY, undecidable=(FLAKY[5].case,))).splitlines()
     start = report.index("## Cases that did not always end alike")
     assert [
-        f"| `test_a.py::t{number}[label]` | 1 of 3 (6 to 79 %) | 2 of 2 (34 to 100 %) |"
-        for number in range(6)
+        f"| `test_a.py::t{number}[label]` | 1 of 3 (6 to 79 %) | 2 of 2 (34 to 100 %) |" for number in range(6)
     ] == report[start + 6 : start + 12]
     assert "- `test_a.py::t5[label]`" in report[start + 12 :]
     steady = render_markdown(result())

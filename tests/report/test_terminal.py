@@ -76,9 +76,7 @@ def test_a_proven_run_ends_with_the_command():
             fixed=("a", "b"),
             holdout=SplitScores(Tally(1, 4, 0.25), Tally(3, 4, 0.75)),
             changes=(ComponentChange(PROMPT, 100, 1340, 2),),
-            spent=Spent(
-                rollouts=80, cached=7, reflections=1, input_tokens=4849, output_tokens=167, seconds=20.5
-            ),
+            spent=Spent(rollouts=80, cached=7, reflections=1, input_tokens=4849, output_tokens=167, seconds=20.5),
             frontier=(FrontierEntry("f00", 7, 12, 0.58, "frontier/f00.patch"),),
         )
     )
@@ -90,10 +88,7 @@ def test_a_proven_run_ends_with_the_command():
     assert "fixed 2 cases, broke none" in text
     assert "held out             1/4 -> 3/4" in text
     assert f"{PROMPT}     2 edits, +1,240 characters" in text
-    assert (
-        "80 rollouts (7 more answered from the cache), 1 reflection, 5,016 tokens, price unknown, 20.5 s"
-        in text
-    )
+    assert "80 rollouts (7 more answered from the cache), 1 reflection, 5,016 tokens, price unknown, 20.5 s" in text
     assert f"{DIRECTORY}/report.html; 1 more on the frontier" in text
 
 
@@ -219,15 +214,11 @@ def test_decisions_are_shown_in_a_line_each_with_what_is_spent():
     desk = Desk(["ant", "bee"]).search()
     state = desk.state
     accepted = next(name for name in state.search.candidates if name != desk.seed.id)
-    terminal.decision(
-        Decision("accepted", accepted, desk.seed.id, "better on the cases shown", (0.0, 0.5)), state
-    )
+    terminal.decision(Decision("accepted", accepted, desk.seed.id, "better on the cases shown", (0.0, 0.5)), state)
     terminal.decision(Decision("invalid", "", desk.seed.id, "empty\nreply \x1b[2J"), state)
     terminal.decision(Decision("done", "", "", "every case passes"), state)
     first, second = stream.getvalue().splitlines()
-    assert first == (
-        f"gepa: [{state.spent}/320] accepted: {accepted} {PROMPT} 0 % -> 50 % better on the cases shown"
-    )
+    assert first == (f"gepa: [{state.spent}/320] accepted: {accepted} {PROMPT} 0 % -> 50 % better on the cases shown")
     assert second == rf"gepa: [{state.spent}/320] invalid: empty reply \x1b[2J"
 
 

@@ -36,10 +36,7 @@ def found(desk: Desk) -> Traces:
     edits = build_result("2026-01-31-1", desk.state, desk.cases, 0, "large").edits
     ids = {case.nodeid: case.id for case in desk.cases}
     read = [
-        (edit.parents[0], ids[finding.case])
-        for edit in edits
-        for change in edit.changes
-        for finding in change.findings
+        (edit.parents[0], ids[finding.case]) for edit in edits for change in edit.changes for finding in change.findings
     ]
     rows = compare(desk.state, desk.cases, [desk.seed.id, desk.state.winner.id])
     return find_traces(desk.state, rows, read)
@@ -140,9 +137,7 @@ def test_what_the_winner_breaks_comes_first(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_run_is_told_in_order():
     asked = Message("user", "How warm is it?")
-    tool = Message(
-        "assistant", "", tool_calls=(ToolCall("1", "weather", '{"at": "Rome"}'),), reasoning="I look."
-    )
+    tool = Message("assistant", "", tool_calls=(ToolCall("1", "weather", '{"at": "Rome"}'),), reasoning="I look.")
     back = Message("tool", "31", tool_call_id="1")
     prompt = Message("system", "Answer with the mark.")
     calls = (

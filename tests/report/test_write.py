@@ -31,9 +31,7 @@ WORDS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
 TODAY = date(2026, 1, 31)
 
 
-def written(
-    root: Path, desk: Desk, redact: Callable[[str], str] = str, **changes: Any
-) -> tuple[Path, Result]:
+def written(root: Path, desk: Desk, redact: Callable[[str], str] = str, **changes: Any) -> tuple[Path, Result]:
     """Write a run of the desk's prompt, which stands in `root`; its result with the changes."""
     (root / "prompts").mkdir()
     (root / PROMPT).write_text(desk.text, encoding="utf-8")
@@ -76,11 +74,7 @@ def test_a_gitignore_of_the_users_own_is_kept(tmp_path: Path):
 def test_a_proven_winner_becomes_the_best_patch(tmp_path: Path):
     directory, result = written(tmp_path, Desk(WORDS).search().choose().confirm())
     assert result.patch == ".gepa/runs/2026-01-31-1/best.patch"
-    assert (
-        (directory / "best.patch")
-        .read_text(encoding="utf-8")
-        .startswith("gepa: 0/7 -> 7/7 cases, proven better\n")
-    )
+    assert (directory / "best.patch").read_text(encoding="utf-8").startswith("gepa: 0/7 -> 7/7 cases, proven better\n")
     assert {mode(path) for path in directory.iterdir() if path.is_file()} == {0o600}
     assert (tmp_path / PROMPT).read_text(encoding="utf-8") == TEXT
 
@@ -90,11 +84,7 @@ def test_a_winner_that_is_not_proven_goes_to_the_frontier(tmp_path: Path):
     assert result.verdict == "not proven"
     assert not (directory / "best.patch").exists()
     assert result.patch.startswith(".gepa/runs/2026-01-31-1/frontier/")
-    assert (
-        (tmp_path / result.patch)
-        .read_text(encoding="utf-8")
-        .startswith("gepa: 0/3 -> 3/3 cases, NOT PROVEN\n")
-    )
+    assert (tmp_path / result.patch).read_text(encoding="utf-8").startswith("gepa: 0/3 -> 3/3 cases, NOT PROVEN\n")
 
 
 def two_at_once(_desk: Desk, task: object) -> str:
@@ -160,9 +150,7 @@ def written_without_its_prompt(root: Path, redact: Callable[[str], str] = str) -
     prompt.unlink()
     directory = new_run_directory(root, TODAY)
     result = build_result(directory.name, desk.state, desk.cases, 0, "large")
-    return directory, write_run(
-        directory, result, desk.state, components, desk.cases, PatchBase.of(root), redact
-    )
+    return directory, write_run(directory, result, desk.state, components, desk.cases, PatchBase.of(root), redact)
 
 
 def test_a_prompt_that_is_gone_at_the_end_loses_no_result(tmp_path: Path):

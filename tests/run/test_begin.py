@@ -17,9 +17,7 @@ from pytest_gepa.trace.redact import Redactor
 from tests.check_world import world_settings
 
 
-def test_a_run_that_cannot_begin_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_cannot_begin_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_given: object) -> None:
         raise RunnerError("strict isolation cannot be had")
 

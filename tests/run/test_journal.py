@@ -128,9 +128,7 @@ def test_a_journal_that_was_cut_off_is_read_up_to_its_last_whole_record(path: Pa
     assert kept.count(b"\n") <= len(numbers) <= kept.count(b"\n") + 1
 
 
-@pytest.mark.parametrize(
-    "secret", ["sk-0123456789abcdef", 'with"quote\\and-backslash', "ümläut-password", "12345678"]
-)
+@pytest.mark.parametrize("secret", ["sk-0123456789abcdef", 'with"quote\\and-backslash', "ümläut-password", "12345678"])
 def test_no_secret_reaches_the_disk_and_every_line_stays_json(path: Path, secret: str) -> None:
     journal = Journal(path, Redactor({"API_KEY": secret}).redact)
     journal.write("rollout", text=f"Authorization: Bearer {secret}", nested={"a": [secret, f'"{secret}"']})

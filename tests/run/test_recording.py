@@ -68,9 +68,7 @@ def write(tmp_path: Path) -> Iterator[Write]:
         for key, data in answers.items():
             store.put(key, data)
         environ = {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": "https://gw.corp/team/v1", "HOME": "/h"}
-        write_recording(
-            directory / "recording", directory / "journal.jsonl", store, {"seed": 7}, environ, redact
-        )
+        write_recording(directory / "recording", directory / "journal.jsonl", store, {"seed": 7}, environ, redact)
         return directory / "recording"
 
     yield make
@@ -126,9 +124,7 @@ def test_a_journal_need_not_fit_into_memory(tmp_path: Path) -> None:
     journal.write("run", run=RUN, reflection_model="reflector")
     for number in range(50):
         said = f"{number} " + 200_000 * "x"
-        journal.write(
-            "rollout", candidate="c", case=str(number), trial="search/0", charged=True, trajectory=said
-        )
+        journal.write("rollout", candidate="c", case=str(number), trial="search/0", charged=True, trajectory=said)
     journal.close()
     store = ResponseCache(tmp_path / "store")
 
@@ -175,9 +171,7 @@ def test_what_holds_a_secret_is_named_and_left_out(write: Write) -> None:
     assert b"gw.corp" not in everything
 
 
-@pytest.mark.parametrize(
-    "pattern", [r"\d", "[0-9a-f]{2,}", r"\d{4}-\d{2}-\d{2}", "confirm|key|trial|text|status"]
-)
+@pytest.mark.parametrize("pattern", [r"\d", "[0-9a-f]{2,}", r"\d{4}-\d{2}-\d{2}", "confirm|key|trial|text|status"])
 def test_a_pattern_that_matches_names_of_ours_withholds_no_answer(write: Write, pattern: str) -> None:
     key = "64bbd7296122" * 5
     answer = StoredAnswer(200, "", b"!").encode()
@@ -290,9 +284,7 @@ def test_a_malformed_answer_is_refused_with_its_place(write: Write, tmp_path: Pa
     store.close()
 
 
-def test_a_replay_takes_from_a_recording_what_a_recording_could_have_been_given(
-    write: Write, tmp_path: Path
-) -> None:
+def test_a_replay_takes_from_a_recording_what_a_recording_could_have_been_given(write: Write, tmp_path: Path) -> None:
     """One from elsewhere must not run code here, nor send a request anywhere."""
     honest = {
         "ANTHROPIC_API_KEY": "replayed",
@@ -323,9 +315,7 @@ def test_a_replay_takes_from_a_recording_what_a_recording_could_have_been_given(
     assert environ == {"OPENAI_API_KEY": "replayed", **honest}
 
 
-def test_the_committed_recording_comes_first_then_that_of_the_newest_run(
-    write: Write, tmp_path: Path
-) -> None:
+def test_the_committed_recording_comes_first_then_that_of_the_newest_run(write: Write, tmp_path: Path) -> None:
     root = tmp_path / "project"
     with pytest.raises(ReplayError, match="needs a recorded run"):
         find_recording(root)

@@ -40,9 +40,7 @@ def all_of(crew: RecordedCrew) -> list[str]:
 
 
 @given(st.permutations("abcd"), st.permutations("abcd"))
-def test_whatever_the_order_of_ends_results_come_in_the_recorded_order(
-    recorded: list[str], ending: list[str]
-) -> None:
+def test_whatever_the_order_of_ends_results_come_in_the_recorded_order(recorded: list[str], ending: list[str]) -> None:
     crew = RecordedCrew([f"Evaluated {name}" for name in recorded])
     gates = dict(zip("abcd", finish(crew, "abcd"), strict=True))
     for name in ending:

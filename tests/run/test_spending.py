@@ -85,9 +85,7 @@ def test_the_second_of_equal_requests_of_a_case_is_another_answer(tmp_path: Path
 
 
 @pytest.mark.parametrize("change", [{"kind": "other"}, {"answer": None}])
-def test_an_answer_that_is_not_stored_is_paid_for_by_each_case(
-    tmp_path: Path, change: dict[str, object]
-) -> None:
+def test_an_answer_that_is_not_stored_is_paid_for_by_each_case(tmp_path: Path, change: dict[str, object]) -> None:
     costs = spending(tmp_path, 1.0)
     learn_alike(costs, replace(SAME, **change))  # type: ignore[arg-type]
     everyone = round(2 * MARGIN * 11 * 1_200_000)
@@ -123,9 +121,7 @@ def forty_at_a_cent(directory: Path, cap: float) -> Spending:
     return costs
 
 
-@pytest.mark.parametrize(
-    ("cap", "trials"), [(7.0, 3), (6.8, 3), (6.5, 2), (4.7, 2), (4.4, 1), (2.0, 1), (1.0, 1)]
-)
+@pytest.mark.parametrize(("cap", "trials"), [(7.0, 3), (6.8, 3), (6.5, 2), (4.7, 2), (4.4, 1), (2.0, 1), (1.0, 1)])
 def test_the_share_leaves_half_to_the_search_or_is_one_trial(tmp_path: Path, cap: float, trials: int) -> None:
     costs = forty_at_a_cent(tmp_path, cap)
     assert costs.keep_confirm_share() == trials * 1_040_000_000 + 20_000_000

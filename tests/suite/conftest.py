@@ -50,9 +50,7 @@ def runner(request: pytest.FixtureRequest) -> Runner:
     return chosen
 
 
-@pytest.fixture(
-    scope="session", params=["fork_runner", pytest.param("spawn_runner", marks=pytest.mark.thorough)]
-)
+@pytest.fixture(scope="session", params=["fork_runner", pytest.param("spawn_runner", marks=pytest.mark.thorough)])
 def usual_runner(request: pytest.FixtureRequest) -> Runner:
     """Forks; new interpreters among the thorough tests, for what hardly hangs on how a process begins."""
     chosen: Runner = request.getfixturevalue(request.param)

@@ -85,9 +85,7 @@ def suite(build: Build, fork_runner: Runner) -> Suite:
     return project.suite(fork_runner, [ASKS, TWICE, NOBODY, READS, MOCK, SEARCHES, ONLY_SEARCHES, UNKNOWN])
 
 
-def test_a_case_that_is_answered_is_charged_and_tells_the_prompt_that_it_used(
-    suite: Suite, server: FakeOpenAI
-) -> None:
+def test_a_case_that_is_answered_is_charged_and_tells_the_prompt_that_it_used(suite: Suite, server: FakeOpenAI) -> None:
     evaluation = evaluate(suite, CANDIDATE, cases=[ASKS])
 
     rollout = evaluation.rollouts[ASKS]
@@ -111,9 +109,7 @@ def test_a_case_that_asks_a_mock_is_free(suite: Suite, server: FakeOpenAI) -> No
     assert not rollout.charged
 
 
-def test_the_same_candidate_in_the_same_trial_is_answered_from_the_cache(
-    suite: Suite, server: FakeOpenAI
-) -> None:
+def test_the_same_candidate_in_the_same_trial_is_answered_from_the_cache(suite: Suite, server: FakeOpenAI) -> None:
     first = evaluate(suite, CANDIDATE, cases=[ASKS, TWICE])
     asked = len(server.requests)
     second = evaluate(suite, CANDIDATE, cases=[ASKS, TWICE])
@@ -129,9 +125,7 @@ def test_the_same_candidate_in_the_same_trial_is_answered_from_the_cache(
     ]
 
 
-def test_what_asks_a_service_of_its_own_is_charged_for_its_model_alone(
-    suite: Suite, server: FakeOpenAI
-) -> None:
+def test_what_asks_a_service_of_its_own_is_charged_for_its_model_alone(suite: Suite, server: FakeOpenAI) -> None:
     cases = [SEARCHES, ONLY_SEARCHES, UNKNOWN]
     first = evaluate(suite, CANDIDATE, cases=cases)
     again = evaluate(suite, CANDIDATE, cases=cases)

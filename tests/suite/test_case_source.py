@@ -237,9 +237,7 @@ def test_a_table_of_many_rows_is_read_once(collect: Collect, monkeypatch: pytest
 
     monkeypatch.setattr("pytest_gepa.suite.case_source.ast.parse", parse)
     rows = ", ".join(map(str, range(60)))
-    cases = collect(
-        {"test_it.py": f"import pytest\n@pytest.mark.parametrize('n', [{rows}])\ndef test_many(n): pass"}
-    )
+    cases = collect({"test_it.py": f"import pytest\n@pytest.mark.parametrize('n', [{rows}])\ndef test_many(n): pass"})
     assert {case.source for case in cases} == {"def test_many(n): pass"}
     assert len(cases) == 60
     own = [source for source in parsed if isinstance(source, str) and source.startswith("@")]

@@ -42,9 +42,7 @@ def in_pieces(data: bytes, ends: list[int]) -> list[bytes]:
 
 
 @given(MESSAGES, st.lists(st.integers(0, 5_000), max_size=20))
-def test_messages_come_whole_however_the_bytes_arrive(
-    messages: list[dict[str, str]], ends: list[int]
-) -> None:
+def test_messages_come_whole_however_the_bytes_arrive(messages: list[dict[str, str]], ends: list[int]) -> None:
     data = b"".join(map(encode_line, messages))
     one, other = (Channel(Pieces(in_pieces(data, ends))) for _ in range(2))
 

@@ -215,9 +215,7 @@ def test_a_line_that_the_disk_had_no_room_for_is_told_and_ends_nothing(
     assert [stray.call for stray in recorder.stray] == [call("whole")]
 
 
-def test_a_report_of_reads_that_is_cut_short_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_of_reads_that_is_cut_short_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

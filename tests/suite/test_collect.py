@@ -100,9 +100,7 @@ def test_code_made_at_run_time_has_no_source() -> None:
         ("0.5", "keywords only"),
     ],
 )
-def test_a_marker_that_is_malformed_is_refused_by_name(
-    pytester: pytest.Pytester, marker: str, words: str
-) -> None:
+def test_a_marker_that_is_malformed_is_refused_by_name(pytester: pytest.Pytester, marker: str, words: str) -> None:
     item = pytester.getitem(f"import pytest\n@pytest.mark.gepa({marker})\ndef test_func(): pass")
 
     with pytest.raises(SettingsError, match=words) as caught:
@@ -171,14 +169,10 @@ def test_parameters_whose_repr_is_long_or_raises_do_no_harm(pytester: pytest.Pyt
     assert odd == ("odd", "<repr failed: ValueError>")
 
 
-_KEYS = (
-    st.text(max_size=3) | st.integers() | st.frozensets(st.text(max_size=3)) | st.tuples(st.text(max_size=2))
-)
+_KEYS = st.text(max_size=3) | st.integers() | st.frozensets(st.text(max_size=3)) | st.tuples(st.text(max_size=2))
 _VALUES = st.recursive(
     _KEYS | st.none() | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3) | st.sets(_KEYS, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3) | st.sets(_KEYS, max_size=4),
 )
 
 

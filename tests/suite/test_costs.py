@@ -104,9 +104,7 @@ def metered(build: Build, runner: Runner, directory: Path, cap: int | None) -> t
     return suite, meter
 
 
-def test_every_call_is_on_the_bill(
-    build: Build, usual_runner: Runner, tmp_path: Path, server: FakeOpenAI
-) -> None:
+def test_every_call_is_on_the_bill(build: Build, usual_runner: Runner, tmp_path: Path, server: FakeOpenAI) -> None:
     suite, meter = metered(build, usual_runner, tmp_path, None)
     assert set(outcomes(evaluate(suite)).values()) == {"passed"}
     account = Account(PRICES)

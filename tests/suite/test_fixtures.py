@@ -217,9 +217,7 @@ def rollouts(build: Build, usual_runner: Runner, server: FakeOpenAI) -> dict[str
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_what_a_wider_fixture_asked_belongs_to_every_case_that_uses_it(
-    rollouts: dict[str, Rollout], name: str
-) -> None:
+def test_what_a_wider_fixture_asked_belongs_to_every_case_that_uses_it(rollouts: dict[str, Rollout], name: str) -> None:
     assert rollouts[name].outcome.value == "passed", rollouts[name].trajectory.failure
     assert asked(rollouts[name]) == ASKED[name]
 
@@ -237,9 +235,7 @@ def test_prompts_that_a_wider_fixture_used_or_read_are_told_for_every_case(
     assert rollouts["test_none"].reads == (PROMPT,)
 
 
-def test_the_request_keys_do_not_hang_on_who_came_first(
-    build: Build, fork_runner: Runner, server: FakeOpenAI
-) -> None:
+def test_the_request_keys_do_not_hang_on_who_came_first(build: Build, fork_runner: Runner, server: FakeOpenAI) -> None:
     source = """
         from app import ask
 
@@ -436,9 +432,7 @@ ASYNC = {
 
 
 @pytest.mark.parametrize("library", ASYNC)
-def test_async_fixtures_are_no_exception(
-    build: Build, fork_runner: Runner, server: FakeOpenAI, library: str
-) -> None:
+def test_async_fixtures_are_no_exception(build: Build, fork_runner: Runner, server: FakeOpenAI, library: str) -> None:
     cases = ["test_it.py::test_first", "test_it.py::test_second"]
     ini = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
 
@@ -603,7 +597,5 @@ def test_a_prompt_that_is_read_at_import_may_concern_any_case_and_proves_no_use(
 
     today, other = evaluate(suite, TODAY).rollouts, evaluate(suite, "Never.\n").rollouts
 
-    assert [(found.imported, found.reads, found.uses) for found in today.values()] == [
-        ((PROMPT,), (), ())
-    ] * 2
+    assert [(found.imported, found.reads, found.uses) for found in today.values()] == [((PROMPT,), (), ())] * 2
     assert [found.outcome.value for found in other.values()] == ["failed", "passed"]

@@ -107,9 +107,7 @@ class Purse:
 
 
 def environment() -> dict[str, str]:
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONDONT"))
-    }
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONDONT"))}
 
 
 @pytest.fixture

@@ -31,13 +31,9 @@ def drawn(project: Project, runner: Runner, trial: str, concurrency: int) -> dic
     return {case: logged(run) for case, run in evaluate(suite, trial=trial).rollouts.items()}
 
 
-def test_what_a_project_has_seeded_is_the_same_in_every_run_of_a_case(
-    build: Build, usual_runner: Runner
-) -> None:
+def test_what_a_project_has_seeded_is_the_same_in_every_run_of_a_case(build: Build, usual_runner: Runner) -> None:
     project = build({"conftest.py": "import random\n\nrandom.seed(42)\n", "test_draw.py": TESTS})
-    first, second = (
-        drawn(project, usual_runner, f"search/{concurrency}", concurrency) for concurrency in (1, 3)
-    )
+    first, second = (drawn(project, usual_runner, f"search/{concurrency}", concurrency) for concurrency in (1, 3))
     assert first == second
     assert len({*first.values()}) == 4
 
@@ -89,9 +85,7 @@ def test_drawing_is_no_seeding(numpy_random: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "own"), [("faker.generator", "random"), ("factory.random", "randgen")])
-def test_a_generator_that_a_library_shares_is_one_of_them(
-    monkeypatch: pytest.MonkeyPatch, name: str, own: str
-) -> None:
+def test_a_generator_that_a_library_shares_is_one_of_them(monkeypatch: pytest.MonkeyPatch, name: str, own: str) -> None:
     module: Any = ModuleType(name)
     setattr(module, own, random.Random(1))
     monkeypatch.setitem(sys.modules, name, module)

@@ -230,15 +230,11 @@ def test_a_case_for_which_a_child_session_takes_another_test_of_that_name_is_tol
         evaluate(suite)
 
 
-def test_cases_of_one_name_are_run_where_each_is_the_one_that_was_selected(
-    build: Build, fork_runner: Runner
-) -> None:
+def test_cases_of_one_name_are_run_where_each_is_the_one_that_was_selected(build: Build, fork_runner: Runner) -> None:
     case = "test_it.py::block::test_it_is_polite"
     suite = build(blocks("'block'")).suite(fork_runner, [case, f"{case}#2"])
     for name, block in ((case, "here"), (f"{case}#2", "there")):
-        suite.cases[name] = replace(
-            suite.cases[name], nodeid=f"test_it.py::describe_{block}::test_it_is_polite"
-        )
+        suite.cases[name] = replace(suite.cases[name], nodeid=f"test_it.py::describe_{block}::test_it_is_polite")
 
     assert list(outcomes(evaluate(suite)).values()) == ["passed", "failed"]
 

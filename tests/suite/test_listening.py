@@ -60,9 +60,7 @@ def test_several_sockets_at_a_port_are_all_told(way: str) -> None:
             assert sorted(listeners(port)) == sorted([inode(first), inode(second)])
 
 
-def test_what_forbids_a_test_the_network_is_not_met(
-    server: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_forbids_a_test_the_network_is_not_met(server: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object) -> None:
         raise RuntimeError("a test should not use the network")
 

@@ -91,9 +91,7 @@ def outcomes(project: Project, runner: Runner) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("meeting")
-def test_a_case_that_asks_the_server_of_another_process_is_an_error(
-    build: Build, fork_runner: Runner
-) -> None:
+def test_a_case_that_asks_the_server_of_another_process_is_an_error(build: Build, fork_runner: Runner) -> None:
     said = outcomes(build({"desk.py": SERVER, "test_desk.py": TESTS}), fork_runner)
 
     (own, other) = sorted(said.values())
@@ -126,9 +124,7 @@ def test_a_server_that_was_started_before_the_processes_is_common(build: Build, 
     assert set(outcomes(project, fork_runner).values()) == {""}
 
 
-def test_one_case_at_a_time_asks_its_own(
-    build: Build, fork_runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_case_at_a_time_asks_its_own(build: Build, fork_runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         monkeypatch.setenv("DESK_PORT", str(free.getsockname()[1]))
     project = build({"desk.py": SERVER, "test_desk.py": TESTS.replace("meet()\n", "pass\n")})

@@ -229,9 +229,7 @@ MANNERS = """
 
 
 def names(source: str) -> tuple[str, ...]:
-    found = [
-        line.split("(")[0].split()[1] for line in source.splitlines() if line.startswith("    def test_")
-    ]
+    found = [line.split("(")[0].split()[1] for line in source.splitlines() if line.startswith("    def test_")]
     return tuple(
         f"{name}[{index}]" if name == "test_multiprocessing" else name
         for name in found
@@ -269,12 +267,8 @@ def test_what_a_python_child_reads_is_told_as_a_read_of_the_case(seen: Evaluatio
 
 
 @pytest.mark.parametrize("case", names(UNSEEN))
-def test_a_program_that_reads_the_file_itself_makes_an_error(
-    project: Project, fork_runner: Runner, case: str
-) -> None:
-    (rollout,) = evaluate(
-        project.suite(fork_runner, [f"test_unseen.py::{case}"]), CANDIDATE
-    ).rollouts.values()
+def test_a_program_that_reads_the_file_itself_makes_an_error(project: Project, fork_runner: Runner, case: str) -> None:
+    (rollout,) = evaluate(project.suite(fork_runner, [f"test_unseen.py::{case}"]), CANDIDATE).rollouts.values()
 
     assert (rollout.outcome.value, rollout.score) == ("error", None)
     assert f"not in effect: {PROMPT} was read past the overlay" in rollout.trajectory.failure

@@ -129,9 +129,7 @@ WRITES = """
     def test_child():
         subprocess.run([sys.executable, "-c", f"open({str(FILE)!r}, 'w').write('Other.')"], check=True)
 """
-WAYS = tuple(
-    line.split("(")[0].split()[1] for line in WRITES.splitlines() if line.startswith("    def test_")
-)
+WAYS = tuple(line.split("(")[0].split()[1] for line in WRITES.splitlines() if line.startswith("    def test_"))
 READ_BACK = """
     def pytest_runtest_teardown(item):
         assert (item.path.parent / "prompts" / "greet.md").read_text() in ("Other.", "Normal.")
@@ -210,9 +208,7 @@ def test_a_worker_does_not_see_what_another_one_writes(build: Build, runner: Run
 def test_what_cannot_be_redirected_is_refused(build: Build, fork_runner: Runner) -> None:
     project = build({"test_it.py": REFUSED})
 
-    (rollout,) = evaluate(
-        project.suite(fork_runner, ["test_it.py::test_file_io"]), CANDIDATE
-    ).rollouts.values()
+    (rollout,) = evaluate(project.suite(fork_runner, ["test_it.py::test_file_io"]), CANDIDATE).rollouts.values()
 
     assert rollout.outcome.value == "error"
     assert "opened for writing in a way that cannot be redirected" in rollout.trajectory.failure

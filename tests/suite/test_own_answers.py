@@ -38,9 +38,7 @@ def test_an_answer_from_the_own_store_was_asked_for() -> None:
 
 
 def test_cases_that_never_asked_and_trouble_say_nothing() -> None:
-    assert not asks_nothing_more(
-        [ran("a"), ran("b", MOCKED), ran("c", EMBEDDED)], [ran("a"), ran("b"), ran("c")]
-    )
+    assert not asks_nothing_more([ran("a"), ran("b", MOCKED), ran("c", EMBEDDED)], [ran("a"), ran("b"), ran("c")])
     assert not asks_nothing_more([ran("a", ASKED)], [ran("a", outcome=Outcome.error)])
     assert not asks_nothing_more([ran("a", ASKED)], [])
 

@@ -150,8 +150,6 @@ def test_the_server_of_a_process_is_its_own_and_of_no_other() -> None:
     assert not is_own_server(url, os.getpid()), "it is closed"
 
 
-@pytest.mark.parametrize(
-    "url", ["http://model.test/v1", "http://127.0.0.1:1/v1", "no address", "http://127.0.0.1:x/"]
-)
+@pytest.mark.parametrize("url", ["http://model.test/v1", "http://127.0.0.1:1/v1", "no address", "http://127.0.0.1:x/"])
 def test_what_nobody_serves_here_is_nobody_s_own(url: str) -> None:
     assert not is_own_server(url, os.getpid())

@@ -99,9 +99,7 @@ def test_modules_that_read_a_prompt_are_left_out_however_many(modules: Path, tmp
         server.close()
 
 
-def test_a_module_that_ends_the_server_costs_the_preload_only(
-    build: Build, modules: Path, tmp_path: Path
-) -> None:
+def test_a_module_that_ends_the_server_costs_the_preload_only(build: Build, modules: Path, tmp_path: Path) -> None:
     with runner_of(tmp_path, "gepa_harmless", "gepa_deadly") as runner:
         assert outcomes(evaluate(build(SUITE).suite(runner, CASES))) == {"test_one": "passed"}
 
@@ -119,9 +117,7 @@ def test_the_server_is_told_as_little_of_the_running_session_as_its_children(
     modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "names"
-    (modules / "gepa_environ.py").write_text(
-        f"import os\nopen({str(file)!r}, 'w').write(' '.join(os.environ))\n"
-    )
+    (modules / "gepa_environ.py").write_text(f"import os\nopen({str(file)!r}, 'w').write(' '.join(os.environ))\n")
     monkeypatch.setenv("COV_CORE_SOURCE", "src")  # by which pytest-cov measures whatever Python is started
     monkeypatch.setenv("MINE", "kept")
     server = _Server(tmp_path)
@@ -134,12 +130,8 @@ def test_the_server_is_told_as_little_of_the_running_session_as_its_children(
     assert not {"COV_CORE_SOURCE", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"} & {*names}
 
 
-def test_a_package_that_starts_a_thread_is_left_out_and_no_other(
-    build: Build, modules: Path, tmp_path: Path
-) -> None:
-    files = {
-        "test_it.py": SUITE["test_it.py"] + "        gepa.log('pool', 'gepa_threaded.pool' in sys.modules)\n"
-    }
+def test_a_package_that_starts_a_thread_is_left_out_and_no_other(build: Build, modules: Path, tmp_path: Path) -> None:
+    files = {"test_it.py": SUITE["test_it.py"] + "        gepa.log('pool', 'gepa_threaded.pool' in sys.modules)\n"}
     names = ("gepa_threaded", "gepa_threaded.pool", "gepa_harmless")
     with runner_of(tmp_path, "pytest", *names) as runner:
         found = evaluate(build(files).suite(runner, CASES))
@@ -214,9 +206,7 @@ def test_a_fork_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_a_server_that_was_killed_between_two_jobs_is_started_anew(
-    build: Build, modules: Path, tmp_path: Path
-) -> None:
+def test_a_server_that_was_killed_between_two_jobs_is_started_anew(build: Build, modules: Path, tmp_path: Path) -> None:
     with runner_of(tmp_path, "gepa_harmless") as runner:
         suite = build(SUITE).suite(runner, CASES)
         evaluate(suite)

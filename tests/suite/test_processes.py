@@ -127,9 +127,7 @@ def test_session_fixtures_live_once_in_each_process(met: tuple[Evaluation, Count
     assert diary["closed"] == len(CASES)
 
 
-def test_nothing_is_left_of_the_temporary_files(
-    project: Project, met: tuple[Evaluation, Counter[str]]
-) -> None:
+def test_nothing_is_left_of_the_temporary_files(project: Project, met: tuple[Evaluation, Counter[str]]) -> None:
     assert met
     assert not list(project.temp.glob("job-*"))
 
@@ -143,9 +141,7 @@ def test_the_fork_server_collects_once(project: Project, meeting: FakeOpenAI) ->
         runner.close()
 
 
-def test_a_subprocess_collects_for_itself(
-    project: Project, spawn_runner: Runner, meeting: FakeOpenAI
-) -> None:
+def test_a_subprocess_collects_for_itself(project: Project, spawn_runner: Runner, meeting: FakeOpenAI) -> None:
     assert _imports(project, spawn_runner) == AT_ONCE
 
 
@@ -199,9 +195,7 @@ def test_each_process_collects_for_itself_when_forking_later_is_unsafe(
 
 
 @ON_LINUX
-def test_a_library_that_ends_its_threads_before_a_fork_makes_none_unsafe(
-    build: Build, meeting: FakeOpenAI
-) -> None:
+def test_a_library_that_ends_its_threads_before_a_fork_makes_none_unsafe(build: Build, meeting: FakeOpenAI) -> None:
     conftest = """
         import ctypes, os
 
@@ -323,9 +317,7 @@ def test_the_output_of_one_process_s_cases_is_told_apart(build: Build, runner: R
             subprocess.run(["echo", "second"])
             os.write(2, b"second error")
     """
-    suite = build({"test_says.py": tests}).suite(
-        runner, ["test_says.py::test_first", "test_says.py::test_second"]
-    )
+    suite = build({"test_says.py": tests}).suite(runner, ["test_says.py::test_first", "test_says.py::test_second"])
 
     first, second = (dict(rollout.trajectory.output) for rollout in evaluate(suite).rollouts.values())
 
@@ -361,9 +353,7 @@ def test_what_took_hold_of_the_output_during_collection_writes_on(build: Build, 
     assert dict(second.trajectory.output)["Captured stderr call"] == "INFO:root:second\n"
 
 
-def test_the_cases_that_wait_go_to_whichever_process_is_free(
-    build: Build, runner: Runner, meeting: FakeOpenAI
-) -> None:
+def test_the_cases_that_wait_go_to_whichever_process_is_free(build: Build, runner: Runner, meeting: FakeOpenAI) -> None:
     tests = (
         TESTS
         + """
@@ -439,9 +429,7 @@ def test_it(request):
 
 
 @pytest.mark.parametrize("isolation", ["fork", "spawn"])
-def test_sets_have_the_same_order_in_every_run(
-    build: Build, isolation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sets_have_the_same_order_in_every_run(build: Build, isolation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     project = build({"test_it.py": ORDER})
     told = []

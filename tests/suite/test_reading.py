@@ -99,9 +99,7 @@ def seen(suite: Suite) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_of_reading_a_prompt_sees_each_candidate(
-    seen: dict[tuple[str, str], str], way: str
-) -> None:
+def test_every_way_of_reading_a_prompt_sees_each_candidate(seen: dict[tuple[str, str], str], way: str) -> None:
     assert [seen[text, way] for text in CANDIDATES] == list(CANDIDATES)
 
 
@@ -113,9 +111,7 @@ def test_cases_run_in_one_process_keep_their_order_and_their_text(suite: Suite) 
 
 
 def test_only_a_read_while_the_case_runs_is_told_as_its_own(suite: Suite) -> None:
-    rollouts = evaluate(
-        suite, cases=["test_ways.py::test_at_call", "test_ways.py::test_module_constant"]
-    ).rollouts
+    rollouts = evaluate(suite, cases=["test_ways.py::test_at_call", "test_ways.py::test_module_constant"]).rollouts
 
     assert [rollout.reads for rollout in rollouts.values()] == [("prompts/greet.md",), ()]
 

@@ -312,9 +312,7 @@ def test_the_share_of_subtests_that_pass_is_the_score(subtested: dict[str, Rollo
 
 
 @pytest.mark.parametrize("name", ["test_two_of_three", "TestOfUnittest::test_two_of_three"])
-def test_each_subtest_is_a_part_of_the_score_with_its_own_feedback(
-    subtested: dict[str, Rollout], name: str
-) -> None:
+def test_each_subtest_is_a_part_of_the_score_with_its_own_feedback(subtested: dict[str, Rollout], name: str) -> None:
     rollout = subtested[name]
 
     assert [(grade.name, grade.score, grade.kind) for grade in rollout.grades] == [

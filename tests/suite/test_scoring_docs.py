@@ -27,9 +27,7 @@ SHOWN = [
 
 def rows() -> list[tuple[str, str, str, list[str]]]:
     text = (ROOT / "docs/scoring.md").read_text(encoding="utf-8").partition("## Every kind of end")[2]
-    cells = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:2] == "| "
-    ]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:2] == "| "]
     return [(*row[:3], re.findall("`(.+?)`", row[3])) for row in cells[1:]]
 
 

@@ -121,9 +121,7 @@ def test_graded_cases_that_all_pass_are_made_better(project: Project) -> None:
     assert run.result["baseline"] == {"passed": 12, "total": 12, "score": 0.625}
     assert run.result["winner"] == {"passed": 12, "total": 12, "score": 1.0}
     assert run.result["effect"] == 0.375
-    run.matches(
-        "*= 12 passed in *", "search cases * 12/12 (score 0.62) -> 12/12 (confirm run)", "*broke none"
-    )
+    run.matches("*= 12 passed in *", "search cases * 12/12 (score 0.62) -> 12/12 (confirm run)", "*broke none")
 
 
 @pytest.mark.thorough
@@ -223,9 +221,7 @@ def test_requests_of_no_case_are_kept_and_said(project: Project) -> None:
     # Under each candidate the prompt is another one, and so is the request.
     assert asked == {"fruit: import"}
     assert run.result["stray"] == ["task: fruit: import"] * len(kept["calls"])
-    run.matches(
-        f"calls of no case * {len(kept['calls'])} requests at import, *; the first: task: fruit: import"
-    )
+    run.matches(f"calls of no case * {len(kept['calls'])} requests at import, *; the first: task: fruit: import")
     assert "- `task: fruit: import`" in (run.directory / "report.md").read_text(encoding="utf-8")
 
 

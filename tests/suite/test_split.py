@@ -37,15 +37,11 @@ def test_each_file_gives_its_share_and_cases_marked_by_hand_stay(cases: list[Cas
 
     assert by_hand <= chosen
     given = by_file(chosen - by_hand)
-    assert all(
-        abs(given[file] - share * count) < 1 or given[file] == count - 1 for file, count in free.items()
-    )
+    assert all(abs(given[file] - share * count) < 1 or given[file] == count - 1 for file, count in free.items())
 
 
 @given(suites, shares, st.randoms(use_true_random=False))
-def test_the_choice_hangs_on_nothing_but_the_identities(
-    cases: list[Case], share: float, random: object
-) -> None:
+def test_the_choice_hangs_on_nothing_but_the_identities(cases: list[Case], share: float, random: object) -> None:
     shuffled = [Case(case.id, "another label", split=case.split, weight=7.0) for case in cases]
     random.shuffle(shuffled)  # type: ignore[attr-defined]
 

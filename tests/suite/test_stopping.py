@@ -286,9 +286,7 @@ def test_cases_go_on_when_a_module_that_cannot_be_preloaded_is_learnt_of(
             is_preloaded.wait(60)
         return "go on"
 
-    project = build(
-        {"libraries/library_thread.py": LIBRARY_THAT_STARTS_A_THREAD, "test_library.py": USES_LIBRARY}
-    )
+    project = build({"libraries/library_thread.py": LIBRARY_THAT_STARTS_A_THREAD, "test_library.py": USES_LIBRARY})
     libraries = str(project.root / "libraries")
     monkeypatch.setenv("PYTHONPATH", libraries)
     runner = choose_runner("fork", tmp_path, PRELOAD, [])

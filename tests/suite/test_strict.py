@@ -97,9 +97,7 @@ def test_every_reader_sees_the_candidate_under_strict_isolation(reads: Evaluatio
 
 
 @needs_namespaces
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case not in ("test_c", "test_cat_of_what_the_shell_finds")]
-)
+@pytest.mark.parametrize("case", [case for case in CASES if case not in ("test_c", "test_cat_of_what_the_shell_finds")])
 def test_what_python_tells_of_is_a_read(reads: Evaluation, case: str) -> None:
     assert reads.rollouts[f"test_reads.py::{case}"].reads == (PROMPT,)
 
@@ -128,16 +126,12 @@ def no_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_linux")
 def test_where_it_cannot_be_had_the_message_says_how_to_mend_it(tmp_path: Path) -> None:
-    with pytest.raises(
-        RunnerError, match=r"gepa_isolation = strict needs Linux with user namespaces.*leave it out"
-    ):
+    with pytest.raises(RunnerError, match=r"gepa_isolation = strict needs Linux with user namespaces.*leave it out"):
         choose_runner("strict", tmp_path, [], [])
 
 
 @pytest.mark.usefixtures("no_linux")
-def test_a_session_that_cannot_have_it_tells_so_and_runs_no_case(
-    project: Project, spawn_runner: Runner
-) -> None:
+def test_a_session_that_cannot_have_it_tells_so_and_runs_no_case(project: Project, spawn_runner: Runner) -> None:
     evaluation = evaluate(project.suite(spawn_runner, ["test_reads.py::test_open"], isolation="strict"))
 
     (rollout,) = evaluation.rollouts.values()

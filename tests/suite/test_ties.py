@@ -57,9 +57,7 @@ def test_what_was_answered_otherwise_was_not_shared():
 
 
 def test_links_in_different_trials_make_one_group():
-    before = runs(
-        *((case, trial, (call("k" + pair),)) for trial, pair in ((0, "ab"), (1, "bc")) for case in pair)
-    )
+    before = runs(*((case, trial, (call("k" + pair),)) for trial, pair in ((0, "ab"), (1, "bc")) for case in pair))
     after = runs(*((case, trial, (call(f"{case}{trial}"),)) for case, trial in before))
     assert tied(before, after) == {"a": "a", "b": "a", "c": "a"}
 

@@ -205,12 +205,8 @@ def test_a_case_that_hangs_is_lost_alone(project: Project, runner: Runner) -> No
     assert rollout.trajectory.failure == "no answer within 3 seconds"
 
 
-def test_what_many_cases_share_may_take_longer_to_set_up_than_a_case(
-    project: Project, usual_runner: Runner
-) -> None:
-    evaluation = evaluate(
-        project.suite(usual_runner, names(SLOW_TO_SET_UP, "test_slow.py"), timeout=PATIENCE)
-    )
+def test_what_many_cases_share_may_take_longer_to_set_up_than_a_case(project: Project, usual_runner: Runner) -> None:
+    evaluation = evaluate(project.suite(usual_runner, names(SLOW_TO_SET_UP, "test_slow.py"), timeout=PATIENCE))
 
     assert outcomes(evaluation) == {
         "test_first": "passed",
@@ -248,9 +244,7 @@ def test_where_the_system_refuses_more_processes_those_that_work_do_the_rest() -
     assert told == [lost(case, "timeout", "no answer within 0.1 seconds") for case in ("one", "two")]
 
 
-def supervised(
-    start: Callable[[int], _Silent], cases: Sequence[str], workers: int = 1
-) -> list[Mapping[str, Any]]:
+def supervised(start: Callable[[int], _Silent], cases: Sequence[str], workers: int = 1) -> list[Mapping[str, Any]]:
     """What a supervisor tells of cases, with a timeout of 0.1 seconds; `start` is given the place of a worker."""
     told: list[Mapping[str, Any]] = []
     places = PlacesHere(Limit(workers))
@@ -292,12 +286,8 @@ def test_a_process_that_a_case_leaves_behind_holds_nothing_up(project: Project, 
     assert outcomes(evaluation) == {"test_leaves_a_child_behind": "passed", "test_last": "passed"}
 
 
-def test_a_case_that_is_not_there_under_the_candidate_has_vanished(
-    project: Project, usual_runner: Runner
-) -> None:
-    cases = [f"test_shrinking.py::test_line[{number}]" for number in range(3)] + [
-        "test_shrinking.py::test_other"
-    ]
+def test_a_case_that_is_not_there_under_the_candidate_has_vanished(project: Project, usual_runner: Runner) -> None:
+    cases = [f"test_shrinking.py::test_line[{number}]" for number in range(3)] + ["test_shrinking.py::test_other"]
     suite = project.suite(usual_runner, cases)
 
     assert set(outcomes(evaluate(suite, "One.\nTwo.\nThree.\n")).values()) == {"passed"}
@@ -324,30 +314,20 @@ def test_a_module_that_breaks_under_the_candidate_has_vanished_for_its_reason(
     assert rollouts[healthy].outcome.value == "passed"
 
 
-def test_each_vanished_case_is_told_the_reason_of_its_own_file(
-    project: Project, usual_runner: Runner
-) -> None:
+def test_each_vanished_case_is_told_the_reason_of_its_own_file(project: Project, usual_runner: Runner) -> None:
     gone = "test_shrinking.py::test_line[1]"
 
-    rollouts = evaluate(
-        project.suite(usual_runner, ["test_broken.py::test_inside", gone]), "Never.\n"
-    ).rollouts
+    rollouts = evaluate(project.suite(usual_runner, ["test_broken.py::test_inside", gone]), "Never.\n").rollouts
 
     assert "where is today?" not in rollouts[gone].trajectory.failure
     assert "where is today?" in rollouts["test_broken.py::test_inside"].trajectory.failure
 
 
-def test_a_conftest_that_breaks_under_the_candidate_is_told_for_every_case(
-    build: Build, usual_runner: Runner
-) -> None:
+def test_a_conftest_that_breaks_under_the_candidate_is_told_for_every_case(build: Build, usual_runner: Runner) -> None:
     broken = BROKEN.split("def test_")[0]
-    project = build(
-        {"conftest.py": broken, "test_healthy.py": "def test_one(): pass\ndef test_two(): pass\n"}
-    )
+    project = build({"conftest.py": broken, "test_healthy.py": "def test_one(): pass\ndef test_two(): pass\n"})
 
-    suite = project.suite(
-        usual_runner, ["test_healthy.py::test_one", "test_healthy.py::test_two"], concurrency=2
-    )
+    suite = project.suite(usual_runner, ["test_healthy.py::test_one", "test_healthy.py::test_two"], concurrency=2)
     rollouts = evaluate(suite, "Never.\n").rollouts
 
     assert {rollout.outcome.value for rollout in rollouts.values()} == {"vanished"}
@@ -388,9 +368,7 @@ def flaky(build: Build, monkeypatch: pytest.MonkeyPatch) -> Project:
     return build({"test_flaky.py": FLAKY})
 
 
-def test_trouble_is_tried_again_from_the_allowance_and_within_bounds(
-    flaky: Project, fork_runner: Runner
-) -> None:
+def test_trouble_is_tried_again_from_the_allowance_and_within_bounds(flaky: Project, fork_runner: Runner) -> None:
     purse, heard = Purse(rollouts=10), list[Rollout]()
 
     evaluation = _evaluate_flaky(flaky, fork_runner, purse, heard)
@@ -489,13 +467,9 @@ def test_a_server_that_has_answered_and_is_gone_is_waited_for(
     assert waited == list(longer if is_waited_for else usual)
 
 
-def test_nobody_waits_as_long_again_for_a_server_that_stays_away(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_waits_as_long_again_for_a_server_that_stays_away(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    suite = build({}).suite(
-        Scripted("passed", *["error"] * 6), [f"test_it.py::test_{number}" for number in range(3)]
-    )
+    suite = build({}).suite(Scripted("passed", *["error"] * 6), [f"test_it.py::test_{number}" for number in range(3)])
     monkeypatch.setattr(suite._stopping, "wait", waited.append)
     for _ in range(3):
         evaluate(suite, allowance=Purse(rollouts=10))

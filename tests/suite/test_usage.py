@@ -32,15 +32,11 @@ def call(*contents: str) -> Call:
 
 def rollout(*calls: Call, outcome: Outcome = Outcome.passed, reads: tuple[str, ...] = ()) -> Rollout:
     uses = components_used(TEXTS, calls)
-    return Rollout(
-        "c", "case", "search/0", outcome, 1.0, Trajectory(calls), uses=uses, reads=reads, seconds=0.5
-    )
+    return Rollout("c", "case", "search/0", outcome, 1.0, Trajectory(calls), uses=uses, reads=reads, seconds=0.5)
 
 
 def test_components_are_counted_by_the_calls_that_hold_their_text():
-    shown = rollout(
-        call(TEXTS["route.md"]), call(TEXTS["reply.md"]), call("no prompt"), call(TEXTS["reply.md"])
-    )
+    shown = rollout(call(TEXTS["route.md"]), call(TEXTS["reply.md"]), call("no prompt"), call(TEXTS["reply.md"]))
     usage = usage_of("run-1", TEXTS, [shown])["case"]
     assert usage == CaseUsage(
         {"reply.md": 2, "route.md": 1},

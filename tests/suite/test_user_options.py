@@ -110,9 +110,7 @@ def test_what_a_user_asks_of_his_own_session_does_not_reach_the_cases(
 
 
 @pytest.mark.parametrize("options", ["-x --lf -n 2 --junitxml=junit.xml -m 'not llm' -s", "--cov=app --sw"])
-def test_nor_does_it_reach_those_of_a_subprocess(
-    project: Project, spawn_runner: Runner, options: str
-) -> None:
+def test_nor_does_it_reach_those_of_a_subprocess(project: Project, spawn_runner: Runner, options: str) -> None:
     if not is_installed("-n --cov"):
         pytest.skip("its plugin is not installed")
     before = project.snapshot()
@@ -215,9 +213,7 @@ def test_the_time_limit_of_pytest_timeout_is_a_timeout(build: Build, fork_runner
             pass
     """
     project = build({"test_slow.py": tests})
-    suite = project.suite(
-        fork_runner, ["test_slow.py::test_hangs", "test_slow.py::test_last"], args=["--timeout=0.5"]
-    )
+    suite = project.suite(fork_runner, ["test_slow.py::test_hangs", "test_slow.py::test_last"], args=["--timeout=0.5"])
 
     assert outcomes(evaluate(suite)) == {"test_hangs": "timeout", "test_last": "passed"}
 
@@ -315,9 +311,7 @@ def test_a_plugin_that_runs_failing_tests_again_does_not_do_so_in_a_case(
     assert outcomes(evaluation) == {"test_passes_the_second_time": "failed"}
 
 
-def test_a_plugin_that_runs_the_tests_itself_is_told_of_and_its_cases_end(
-    build: Build, runner: Runner
-) -> None:
+def test_a_plugin_that_runs_the_tests_itself_is_told_of_and_its_cases_end(build: Build, runner: Runner) -> None:
     taking = """
         import pytest
 

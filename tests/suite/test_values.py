@@ -184,9 +184,7 @@ def test_there_is_an_end_to_it():
     assert len(list(texts_in([str(n) for n in range(100_000)]))) < 100_000
 
 
-trees = st.recursive(
-    st.text(min_size=1), lambda inner: st.lists(inner) | st.dictionaries(st.text(min_size=1), inner)
-)
+trees = st.recursive(st.text(min_size=1), lambda inner: st.lists(inner) | st.dictionaries(st.text(min_size=1), inner))
 
 
 def leaves(value: Any) -> set[str]:

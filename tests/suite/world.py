@@ -101,10 +101,7 @@ def evaluate(
     """Run cases (all of the suite's by default) with `text` in place of the prompt."""
     return suite.run(
         f"candidate of {text!r}",
-        {
-            component.id: text if component.id == prompt else component.text
-            for component in suite.components.values()
-        },
+        {component.id: text if component.id == prompt else component.text for component in suite.components.values()},
         list(cases) or list(suite.cases),
         trial,
         allowance=allowance or Purse(),

@@ -223,9 +223,7 @@ def test_an_error_is_read() -> None:
     assert not is_complete(body)
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"content": []}', b'{"content": "x", "stop_reason": "y"}']
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"content": []}', b'{"content": "x", "stop_reason": "y"}'])
 def test_what_is_not_finished_is_not_complete(body: bytes) -> None:
     assert not is_complete(body)
 
@@ -293,11 +291,7 @@ def test_citations_in_a_stream_are_seen() -> None:
 
 
 def test_arguments_that_break_off_are_kept_as_they_came() -> None:
-    pieces = [
-        index
-        for index, event in enumerate(EVENTS)
-        if event.get("delta", {}).get("type") == "input_json_delta"
-    ]
+    pieces = [index for index, event in enumerate(EVENTS) if event.get("delta", {}).get("type") == "input_json_delta"]
     answer, stream = read(*EVENTS[: pieces[-1]])
     assert answer is not None
     assert answer.message is not None

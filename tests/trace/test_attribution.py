@@ -24,10 +24,7 @@ REPLY = """\
 
 
 def calls(*contents: str) -> list[Call]:
-    return [
-        Call("k", "m", (Message("system", "Be safe."), Message("user", content)), None)
-        for content in contents
-    ]
+    return [Call("k", "m", (Message("system", "Be safe."), Message("user", content)), None) for content in contents]
 
 
 def test_a_template_that_was_filled_in_is_found() -> None:
@@ -65,11 +62,7 @@ def test_a_template_is_found_when_a_third_of_it_was_rendered() -> None:
 
 def test_text_in_common_with_another_component_is_not_enough() -> None:
     shared = "Answer in English.\nBe brief and polite."
-    long = (
-        shared
-        + "\n"
-        + "\n".join(f"Rule {n}: {word} is never to be mentioned." for n, word in enumerate("abcdefgh"))
-    )
+    long = shared + "\n" + "\n".join(f"Rule {n}: {word} is never to be mentioned." for n, word in enumerate("abcdefgh"))
     assert components_used({"long": long}, calls(shared)) == ()
 
 
@@ -133,8 +126,7 @@ def test_where_reads_are_not_known_nothing_is_unopened() -> None:
 
 PREAMBLE = "You work for the house of Ann and Bob.\nNever promise a refund of any kind.\n"
 AGENTS = {
-    name: f"{PREAMBLE}Your desk is that of {name}, and no other.\n"
-    for name in ("billing", "shipping", "returns")
+    name: f"{PREAMBLE}Your desk is that of {name}, and no other.\n" for name in ("billing", "shipping", "returns")
 }
 
 
@@ -157,9 +149,7 @@ def test_a_preamble_that_is_a_prompt_of_its_own_stays_used() -> None:
 
 
 def test_templates_of_which_only_what_they_share_was_rendered_are_all_used() -> None:
-    texts = {
-        name: f"{PREAMBLE}{{% if vip %}}The {name} has gold in it{{% endif %}}" for name in ("cup", "plate")
-    }
+    texts = {name: f"{PREAMBLE}{{% if vip %}}The {name} has gold in it{{% endif %}}" for name in ("cup", "plate")}
     arrived = components_arrived(texts, calls(PREAMBLE), frozenset(texts))
     assert arrived.used == ("cup", "plate")
 

@@ -29,9 +29,7 @@ BODY = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperat
 LARGE = bytes(range(256)) * 1000
 
 
-def key_of(
-    method: str = "POST", url: str = URL, headers: dict[str, str] | None = None, body: Any = BODY
-) -> str:
+def key_of(method: str = "POST", url: str = URL, headers: dict[str, str] | None = None, body: Any = BODY) -> str:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return identify(method, url, headers or {}, data).request
 
@@ -251,9 +249,7 @@ def test_a_file_that_is_no_database_is_no_cache(tmp_path: Path) -> None:
     cache.close()
 
 
-def test_an_sqlite_that_diskcache_cannot_use_is_no_cache(
-    cache: ResponseCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_sqlite_that_diskcache_cannot_use_is_no_cache(cache: ResponseCache, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **settings: Any) -> None:
         raise sqlite3.OperationalError('no such column: "count"')
 
@@ -324,9 +320,7 @@ def test_a_failure_for_good_is_told_once_and_others_can_know_of_it(
     cache.close()
 
 
-def test_a_path_that_diskcache_would_expand_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_that_diskcache_would_expand_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEPA_TEST_ELSEWHERE", str(tmp_path / "elsewhere"))
     cache = ResponseCache(tmp_path / "$GEPA_TEST_ELSEWHERE")
     assert cache.get("k") is None
@@ -467,9 +461,7 @@ def test_only_bytes_can_be_stored(tmp_path: Path, value: Any) -> None:
         disk.put(value if value != "text" else b"bytes")
 
 
-@pytest.mark.parametrize(
-    "key", ["_directory", "disk_fetch", "disk__directory", "sqlite_writable_schema", "get"]
-)
+@pytest.mark.parametrize("key", ["_directory", "disk_fetch", "disk__directory", "sqlite_writable_schema", "get"])
 def test_a_planted_setting_does_not_become_an_attribute(tmp_path: Path, key: str) -> None:
     def plant_setting(directory: Path) -> None:
         with contextlib.closing(sqlite3.connect(directory / "cache.db")) as connection, connection:
@@ -607,9 +599,7 @@ def test_what_another_process_has_trimmed_meanwhile_is_not_made_up_for_by_all_th
     assert cache.get("k19") == b"x" * 30_000
 
 
-def test_an_answer_is_noted_as_wanted_once_a_day(
-    cache: ResponseCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_is_noted_as_wanted_once_a_day(cache: ResponseCache, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     touched: list[str] = []
     genuine = diskcache.Cache.touch

@@ -190,9 +190,7 @@ def test_what_a_server_answers_is_known_as_sent_through_a_mock_too(
     assert [call.sent for call in recorder.end().calls] == [True, True]
 
 
-def test_json_to_an_application_in_this_process_is_no_call_but_a_chat_is(
-    library: Any, recorder: Recorder
-) -> None:
+def test_json_to_an_application_in_this_process_is_no_call_but_a_chat_is(library: Any, recorder: Recorder) -> None:
     def app(environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [("content-type", "application/json")])
         return [json.dumps(WHOLE).encode()]
@@ -407,9 +405,7 @@ def test_a_stream_is_recorded_at_its_marker_though_nobody_closes_it(library: Any
         response.close()
 
 
-def test_a_stream_without_a_marker_is_complete_with_its_finish_reason(
-    library: Any, recorder: Recorder
-) -> None:
+def test_a_stream_without_a_marker_is_complete_with_its_finish_reason(library: Any, recorder: Recorder) -> None:
     with client_of(library, Pieces(*EVENTS)) as client:
         client.post(URL, json=ask(stream=True))
         with client.stream("POST", URL, json=ask(stream=True)) as response:
@@ -442,9 +438,7 @@ def test_a_stream_that_breaks_is_recorded_and_raises_the_same(library: Any, reco
     assert only(recorder).error == "RemoteProtocolError: peer closed connection; so far: It is "
 
 
-def test_an_async_stream_that_breaks_is_recorded_and_raises_the_same(
-    library: Any, recorder: Recorder
-) -> None:
+def test_an_async_stream_that_breaks_is_recorded_and_raises_the_same(library: Any, recorder: Recorder) -> None:
     error = library.ReadError("reset")
 
     async def run() -> None:
@@ -460,9 +454,7 @@ def test_an_async_stream_that_breaks_is_recorded_and_raises_the_same(
     assert only(recorder).error == "ReadError: reset"
 
 
-def test_a_stream_closed_by_its_reader_is_recorded_once_as_incomplete(
-    library: Any, recorder: Recorder
-) -> None:
+def test_a_stream_closed_by_its_reader_is_recorded_once_as_incomplete(library: Any, recorder: Recorder) -> None:
     with (
         client_of(library, Pieces(*EVENTS, DONE)) as client,
         client.stream("POST", URL, json=ask(stream=True)) as response,
@@ -489,9 +481,7 @@ def test_compressed_streams_are_read(library: Any, recorder: Recorder) -> None:
     assert only(recorder).answer == PARIS
 
 
-def test_a_stream_that_does_not_decode_is_recorded_and_raises_as_ever(
-    library: Any, recorder: Recorder
-) -> None:
+def test_a_stream_that_does_not_decode_is_recorded_and_raises_as_ever(library: Any, recorder: Recorder) -> None:
     headers = {**EVENT_STREAM, "content-encoding": "gzip"}
     with (
         client_of(library, Pieces(b"no gzip at all"), headers=headers) as client,
@@ -732,9 +722,7 @@ def test_transports_over_aiohttp_may_use_stored_answers_unless_that_is_mocked(
     Transport.__module__ = "httpx_aiohttp.transport"
     client = library.AsyncClient(transport=Transport())
     request = library.Request("POST", URL)
-    session = type(
-        "ClientSession", (), {"_request": FunctionType(ask.__code__, {"__name__": "aiohttp.client"})}
-    )
+    session = type("ClientSession", (), {"_request": FunctionType(ask.__code__, {"__name__": "aiohttp.client"})})
     stub = ModuleType("aiohttp")
     monkeypatch.setitem(sys.modules, "aiohttp", stub)
     assert not HttpLibrary(library).is_network(client, request)
@@ -816,9 +804,7 @@ def test_uninstalling_puts_everything_back(library: Any) -> None:
     assert (library.Client.send, library.AsyncClient.send, list(sys.meta_path)) == before
 
 
-def test_a_send_that_was_wrapped_since_stays_and_records_nothing(
-    library: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_send_that_was_wrapped_since_stays_and_records_nothing(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder()
     original = library.Client.send
     capture.install(Target(recorder))
@@ -944,9 +930,7 @@ def test_a_transport_derived_from_a_genuine_one_that_passes_on_may_use_stored_an
     assert bench.sent == 1
 
 
-def test_a_stream_of_gemini_ends_with_its_body_and_not_with_a_finish_reason(
-    library: Any, recorder: Recorder
-) -> None:
+def test_a_stream_of_gemini_ends_with_its_body_and_not_with_a_finish_reason(library: Any, recorder: Recorder) -> None:
     """Some servers give one with every piece."""
     told = [
         {

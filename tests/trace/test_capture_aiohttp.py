@@ -97,9 +97,7 @@ def test_a_call_is_recorded(bench: Bench, content: Any) -> None:
 def test_the_base_of_a_session_and_parameters_belong_to_the_request(bench: Bench) -> None:
     async def act(session: Any, url: str) -> None:
         for city in ("Paris", "Rome"):
-            async with session.request(
-                "post", "/v1/chat/completions", json=ask(), params={"in": city}
-            ) as response:
+            async with session.request("post", "/v1/chat/completions", json=ask(), params={"in": city}) as response:
                 await response.read()
 
     one, other = bench.calls(act, base_url=bench.server.base_url.removesuffix("/v1"))
@@ -255,9 +253,7 @@ def test_a_compressed_body_that_is_not_to_be_decoded_is_read_all_the_same(bench:
     )
 
     def script(connection: Connection) -> bool:
-        connection.head(
-            "content-type: application/json", "content-encoding: gzip", f"content-length: {len(body)}"
-        )
+        connection.head("content-type: application/json", "content-encoding: gzip", f"content-length: {len(body)}")
         connection.send(body)
         return True
 
@@ -278,12 +274,8 @@ def test_a_stored_answer_comes_as_a_response_of_the_library(bench: Bench) -> Non
 
     async def act(session: Any, url: str) -> None:
         async with session.post(url, json=ask()) as response:
-            got.append(
-                (await response.json(), response.status, response.reason, str(response.url), response.method)
-            )
-            got.append(
-                (type(response), response.content_type, response.charset, response.ok, await response.text())
-            )
+            got.append((await response.json(), response.status, response.reason, str(response.url), response.method))
+            got.append((type(response), response.content_type, response.charset, response.ok, await response.text()))
             response.raise_for_status()
 
     bench.calls(act)
@@ -360,13 +352,9 @@ def test_a_client_of_httpx_upon_aiohttp_is_recorded_once(bench: Bench) -> None:
         async def handle_async_request(self, request: Any) -> Any:
             async with (
                 aiohttp.ClientSession() as session,
-                session.post(
-                    str(request.url), data=request.content, headers=dict(request.headers)
-                ) as response,
+                session.post(str(request.url), data=request.content, headers=dict(request.headers)) as response,
             ):
-                return httpx.Response(
-                    response.status, headers=response.headers, content=await response.read()
-                )
+                return httpx.Response(response.status, headers=response.headers, content=await response.read())
 
     Transport.__module__ = "httpx_aiohttp.transport"
 

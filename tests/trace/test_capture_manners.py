@@ -23,10 +23,7 @@ from tests.trace.readers import ASYNC, BLOCKING, Reader, need
 WHOLE = completion(ask(), {"content": "It is Paris."})
 USAGE = {"include_usage": True}
 PIECES = [
-    *(
-        f"data: {json.dumps(chunk)}\n\n".encode()
-        for chunk in chunks(ask(stream=True, stream_options=USAGE), WHOLE)
-    ),
+    *(f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks(ask(stream=True, stream_options=USAGE), WHOLE)),
     b"data: [DONE]\n\n",
 ]
 TIMED_OUT = re.compile("timeout|timed out", re.IGNORECASE)
@@ -219,9 +216,7 @@ def test_compressed_streams_come_as_ever(kind: Kind) -> None:
     data = gzip.compress(b"".join(PIECES))
 
     def script(connection: Connection) -> bool:
-        connection.head(
-            "content-type: text/event-stream", "content-encoding: gzip", "transfer-encoding: chunked"
-        )
+        connection.head("content-type: text/event-stream", "content-encoding: gzip", "transfer-encoding: chunked")
         connection.chunk(data[:20])
         connection.chunk(data[20:])
         connection.send(b"0\r\n\r\n")

@@ -77,9 +77,7 @@ def test_an_async_call_is_recorded(server: FakeOpenAI, recorder: Recorder) -> No
     assert only(recorder).answer == Message("assistant", "It is Paris.")
 
 
-def test_a_stream_is_recorded_and_reaches_the_caller_unchanged(
-    client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_a_stream_is_recorded_and_reaches_the_caller_unchanged(client: openai.OpenAI, recorder: Recorder) -> None:
     options: Any = {"stream_options": {"include_usage": True}}
     pieces = [
         chunk.choices[0].delta.content or ""
@@ -105,9 +103,7 @@ def test_an_async_stream_is_recorded(server: FakeOpenAI, recorder: Recorder) -> 
     assert call.streamed
 
 
-def test_the_helper_that_accumulates_a_stream_works_and_is_recorded(
-    client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_the_helper_that_accumulates_a_stream_works_and_is_recorded(client: openai.OpenAI, recorder: Recorder) -> None:
     with client.chat.completions.stream(model="m", messages=QUESTION) as stream:
         assert stream.get_final_completion().choices[0].message.content == "It is Paris."
     assert only(recorder).answer == Message("assistant", "It is Paris.")
@@ -164,9 +160,7 @@ def test_an_error_of_the_server_is_recorded_and_raised(
     assert (call.status, call.answer, call.error) == (400, None, "x" * 2000)
 
 
-def test_a_stream_that_is_refused_and_tried_again_is_two_calls(
-    server: FakeOpenAI, recorder: Recorder
-) -> None:
+def test_a_stream_that_is_refused_and_tried_again_is_two_calls(server: FakeOpenAI, recorder: Recorder) -> None:
     replies: list[Any] = [(503, ""), "It is Paris."]
     server.reply = lambda request: replies.pop(0)
     with openai.OpenAI(base_url=server.base_url, api_key="k", max_retries=1) as client:
@@ -199,9 +193,7 @@ def test_a_stream_that_the_caller_closes_is_not_complete(client: openai.OpenAI, 
     assert call.error.startswith("closed before the answer was complete")
 
 
-def test_an_async_stream_that_the_caller_closes_is_not_complete(
-    server: FakeOpenAI, recorder: Recorder
-) -> None:
+def test_an_async_stream_that_the_caller_closes_is_not_complete(server: FakeOpenAI, recorder: Recorder) -> None:
     async def run() -> None:
         async with (
             async_client(server) as client,
@@ -216,9 +208,7 @@ def test_an_async_stream_that_the_caller_closes_is_not_complete(
     assert call.error.startswith("closed before the answer was complete")
 
 
-def test_a_stream_still_open_when_the_case_ends_is_not_complete(
-    client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_a_stream_still_open_when_the_case_ends_is_not_complete(client: openai.OpenAI, recorder: Recorder) -> None:
     with client.chat.completions.create(model="m", messages=QUESTION, stream=True) as stream:
         chunks = iter(stream)
         next(chunks)
@@ -228,9 +218,7 @@ def test_a_stream_still_open_when_the_case_ends_is_not_complete(
     assert call.error == "no complete answer before the case ended; so far: It "
 
 
-def test_a_stream_that_nobody_closes_is_recorded_when_the_case_ends(
-    client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_a_stream_that_nobody_closes_is_recorded_when_the_case_ends(client: openai.OpenAI, recorder: Recorder) -> None:
     for chunk in client.chat.completions.create(model="m", messages=QUESTION, stream=True):
         if chunk.choices[0].finish_reason:
             break
@@ -238,9 +226,7 @@ def test_a_stream_that_nobody_closes_is_recorded_when_the_case_ends(
     assert (call.answer, call.status, call.error) == (Message("assistant", "It is Paris."), 200, "")
 
 
-def test_raw_and_streamed_responses_of_the_sdk_work_and_are_recorded(
-    client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_raw_and_streamed_responses_of_the_sdk_work_and_are_recorded(client: openai.OpenAI, recorder: Recorder) -> None:
     raw = client.chat.completions.with_raw_response.create(model="m", messages=QUESTION)
     assert raw.elapsed.total_seconds() > 0
     with client.chat.completions.with_streaming_response.create(model="m", messages=QUESTION) as response:
@@ -253,9 +239,7 @@ def test_raw_and_streamed_responses_of_the_sdk_work_and_are_recorded(
     assert [call.answer for call in calls] == [Message("assistant", "It is Paris.")] * 3
 
 
-def test_a_streamed_response_that_nobody_reads_is_not_complete(
-    client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_a_streamed_response_that_nobody_reads_is_not_complete(client: openai.OpenAI, recorder: Recorder) -> None:
     with client.chat.completions.with_streaming_response.create(model="m", messages=QUESTION) as response:
         assert response.status_code == 200
     assert only(recorder).error == "closed before the answer was complete"
@@ -277,9 +261,7 @@ def test_concurrent_calls_stand_in_the_order_of_their_start(server: FakeOpenAI, 
     async def run() -> None:
         async with async_client(server) as client:
             messages: list[Any] = [[{"role": "user", "content": str(number)}] for number in range(3)]
-            await asyncio.gather(
-                *(client.chat.completions.create(model="m", messages=item) for item in messages)
-            )
+            await asyncio.gather(*(client.chat.completions.create(model="m", messages=item) for item in messages))
 
     asyncio.run(run())
     calls = recorder.end().calls
@@ -287,9 +269,7 @@ def test_concurrent_calls_stand_in_the_order_of_their_start(server: FakeOpenAI, 
     assert [call.answer.content for call in calls if call.answer] == ["answer 0", "answer 1", "answer 2"]
 
 
-def test_other_endpoints_are_recorded_as_text(
-    server: FakeOpenAI, client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_other_endpoints_are_recorded_as_text(server: FakeOpenAI, client: openai.OpenAI, recorder: Recorder) -> None:
     server.reply = lambda request: {"id": "modr-1", "model": "o", "results": []}
     client.moderations.create(model="o", input="hello")
     call = only(recorder)
@@ -393,11 +373,7 @@ def test_a_retry_finds_the_answer_that_a_retry_bought(world: World) -> None:
     "reply",
     [
         {"choices": []},
-        {
-            "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": "half"}, "finish_reason": None}
-            ]
-        },
+        {"choices": [{"index": 0, "message": {"role": "assistant", "content": "half"}, "finish_reason": None}]},
         (201, {"choices": [{"index": 0, "message": {"content": "made"}, "finish_reason": "stop"}]}),
         (400, "bad"),
     ],

@@ -207,9 +207,7 @@ def test_a_body_is_heard_however_urllib3_reads_it(bench: Bench, read: str) -> No
         read = read.removesuffix("1")
 
     def act() -> None:
-        response = urllib3.PoolManager().request(
-            "POST", bench.url, **as_json(ask(stream=True)), preload_content=False
-        )
+        response = urllib3.PoolManager().request("POST", bench.url, **as_json(ask(stream=True)), preload_content=False)
         if read == "readinto":
             buffer = bytearray(7)
             while response.readinto(buffer):
@@ -259,9 +257,7 @@ def test_an_adapter_that_a_mocking_library_has_patched_is_always_asked(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.calls(lambda: requests.post(bench.url, json=ask()))
-    monkeypatch.setattr(
-        requests.adapters.HTTPAdapter, "send", lambda self, request, **_: FakeAdapter().send(request)
-    )
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", lambda self, request, **_: FakeAdapter().send(request))
     (call,) = bench.calls(lambda: requests.post(bench.url, json=ask()))
     assert (call.answer, call.cached) == (PARIS, False)
     assert bench.sent == 1
@@ -287,9 +283,7 @@ class Cassette:
     """What is looked at of a cassette of vcrpy: it hands out what it holds, and keeps a copy of what it records."""
 
     def __init__(self) -> None:
-        self.responses: list[dict[str, Any]] = [
-            {"body": {"string": completion(ask(), {"content": "It is Paris."})}}
-        ]
+        self.responses: list[dict[str, Any]] = [{"body": {"string": completion(ask(), {"content": "It is Paris."})}}]
 
 
 def connection_of(cassette: Cassette, *, is_recording: bool) -> type:
@@ -464,9 +458,7 @@ def test_a_library_that_is_imported_later_is_seen(imports: str, patched: str) ->
 def test_a_server_by_its_ipv6_address_is_seen(bench: Bench) -> None:
     def act() -> None:
         with pytest.raises(urllib3.exceptions.HTTPError):
-            urllib3.PoolManager().request(
-                "POST", "http://[::1]:9/v1/chat/completions", retries=False, **as_json(ask())
-            )
+            urllib3.PoolManager().request("POST", "http://[::1]:9/v1/chat/completions", retries=False, **as_json(ask()))
 
     (call,) = bench.calls(act)
     assert call.answer is None

@@ -38,9 +38,7 @@ def test_a_request_is_read_with_its_messages_and_tools() -> None:
                 "role": "assistant",
                 "content": None,
                 "reasoning_content": "Let me look.",
-                "tool_calls": [
-                    {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"a": 1}'}}
-                ],
+                "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"a": 1}'}}],
             },
             {"role": "tool", "tool_call_id": "c1", "content": "a cat"},
         ],
@@ -70,9 +68,7 @@ def test_what_has_no_messages_is_no_request(body: bytes) -> None:
 
 
 def test_an_answer_is_read_with_its_usage() -> None:
-    body = answer(
-        {"role": "assistant", "content": "Paris"}, usage={"prompt_tokens": 7, "completion_tokens": 2}
-    )
+    body = answer({"role": "assistant", "content": "Paris"}, usage={"prompt_tokens": 7, "completion_tokens": 2})
     assert read_answer(body) == Answer(Message("assistant", "Paris"), "stop", usage=Usage(7, 2))
     assert is_complete(body)
 

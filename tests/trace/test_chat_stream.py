@@ -179,16 +179,12 @@ def test_old_function_calls_and_refusals_are_merged() -> None:
 
 
 def test_a_whole_message_in_place_of_a_delta_is_taken() -> None:
-    event = {
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "all"}, "finish_reason": "stop"}]
-    }
+    event = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "all"}, "finish_reason": "stop"}]}
     assert read(encode([event]))[0] == Answer(Message("assistant", "all"), "stop")
 
 
 def test_an_error_within_the_stream_is_read() -> None:
-    answer, stream = read(
-        encode([delta({"content": "Pa"}), {"error": {"message": "overloaded"}}], done=False)
-    )
+    answer, stream = read(encode([delta({"content": "Pa"}), {"error": {"message": "overloaded"}}], done=False))
     assert answer == Answer(Message("assistant", "Pa"), error="overloaded")
     assert not stream.complete
 

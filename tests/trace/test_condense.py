@@ -21,9 +21,7 @@ def call(number: int, *messages: Message, answer: str | None = "") -> Call:
 def size(trajectory: Trajectory) -> int:
     """Bytes of its texts, each once."""
     messages = [
-        message
-        for call in trajectory.calls
-        for message in (*call.request, *([call.answer] if call.answer else []))
+        message for call in trajectory.calls for message in (*call.request, *([call.answer] if call.answer else []))
     ]
     texts = {text for m in messages for text in (m.content, m.reasoning)}
     texts |= {text for m in messages for made in m.tool_calls for text in (made.arguments, made.result)}

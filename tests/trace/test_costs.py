@@ -226,9 +226,7 @@ STREAMS = {
     "anthropic": ("/messages", body(stream=True)),
     "gemini": (
         "/models/m:streamGenerateContent?alt=sse",
-        json.dumps(
-            {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 50}}
-        ).encode(),
+        json.dumps({"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 50}}).encode(),
     ),
 }
 ENDED = {"anthropic": [*MESSAGE, *MESSAGE_END], "gemini": [*PARTS, PARTS_END]}
@@ -308,9 +306,7 @@ def test_where_connecting_takes_too_long_nothing_is_spent(
     if ask is through_http_client:
         pytest.skip("it raises the same while it waits for an answer")
     monkeypatch.setattr(socket.socket, "connect", connect)
-    with pytest.raises(
-        Exception, match=r"timed out|Connection timeout|connection attempts failed|Cannot connect"
-    ):
+    with pytest.raises(Exception, match=r"timed out|Connection timeout|connection attempts failed|Cannot connect"):
         ask(shop.url, body())
     monkeypatch.undo()
     assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
@@ -363,9 +359,7 @@ def test_a_stored_answer_costs_nothing(tmp_path: Path, ask: Ask) -> None:
     assert (shop.purse.standing().spent, shop.billed) == (5000, [Tokens(1, 4)])
 
 
-def test_a_request_waits_for_room_that_others_may_leave(
-    shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_waits_for_room_that_others_may_leave(shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another request has reserved nearly all; it settles when this one has looked twice."""
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(shop.purse.reserve, ROOM - 10).result()
@@ -471,9 +465,7 @@ def test_a_batch_is_reserved_as_all_of_its_requests(tmp_path: Path) -> None:
 def test_a_batch_that_could_pass_the_cap_is_not_sent(shop: Shop) -> None:
     room = ROOM // (1000 * (len(body()) + OVERHEAD + 50))
     with pytest.raises(CostStop, match="has no room for a request"):
-        through_httpx(
-            shop.url.replace("/chat/completions", "/messages/batches"), a_batch(*["m"] * (room + 1))
-        )
+        through_httpx(shop.url.replace("/chat/completions", "/messages/batches"), a_batch(*["m"] * (room + 1)))
     assert shop.server.requests == []
 
 
@@ -595,9 +587,7 @@ def test_a_ledger_that_cannot_be_used_stops_what_has_no_price(
 def test_a_mock_costs_nothing(shop: Shop) -> None:
     httpx: Any = importlib.import_module(LIBRARIES[0])
     answer = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 9}}
-    with httpx.Client(
-        transport=httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
-    ) as client:
+    with httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=answer))) as client:
         client.post(shop.url, content=body(), headers=JSON)
     standing = shop.purse.standing()
     assert (standing.spent, standing.reserved, shop.billed) == (0, 0, [])

@@ -11,10 +11,7 @@ from pytest_gepa.trace.cut import beginning, byte_length, cut_middle, cut_report
 
 def cut_characters(text: str) -> int:
     """What the marks in a text say, together."""
-    return sum(
-        int(count.replace(",", ""))
-        for count in re.findall(r"\[\.\.\. ([\d,]+) characters cut \.\.\.\]", text)
-    )
+    return sum(int(count.replace(",", "")) for count in re.findall(r"\[\.\.\. ([\d,]+) characters cut \.\.\.\]", text))
 
 
 @given(st.text(max_size=400), st.integers(0, 300))
@@ -35,9 +32,7 @@ def test_a_text_that_was_cut_is_cut_again_with_one_mark_for_all(size: int, first
 
     assert twice.count("characters cut") == 1
     kept = re.sub(r"\n?\[.*\]\n?", "", twice)
-    assert cut_characters(twice) in range(
-        size - len(kept) - 2, size - len(kept) + 3
-    )  # the mark's line ends count
+    assert cut_characters(twice) in range(size - len(kept) - 2, size - len(kept) + 3)  # the mark's line ends count
 
 
 def test_the_ends_of_a_text_stay() -> None:

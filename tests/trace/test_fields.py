@@ -139,9 +139,7 @@ def test_tokens_of_audio_are_among_the_others() -> None:
         },
         "completion_tokens_details": {"audio_tokens": 3},
     }
-    assert read_usage(chat) == Usage(
-        9, 5, 4, input_audio_tokens=6, output_audio_tokens=3, cache_audio_tokens=2
-    )
+    assert read_usage(chat) == Usage(9, 5, 4, input_audio_tokens=6, output_audio_tokens=3, cache_audio_tokens=2)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +149,7 @@ def test_tokens_of_audio_are_among_the_others() -> None:
         ("input_tokens", "output_tokens", "output_tokens_details"),
     ],
 )
-def test_reasoning_that_a_server_counts_apart_from_the_output_is_paid_for(
-    sent: str, got: str, details: str
-) -> None:
+def test_reasoning_that_a_server_counts_apart_from_the_output_is_paid_for(sent: str, got: str, details: str) -> None:
     apart = {sent: 12, got: 2, "total_tokens": 331, details: {"reasoning_tokens": 317}}
     assert read_usage(apart) == Usage(12, 319, 0, 317)
     # OpenAI's rule: the total is that of input and output.
@@ -178,9 +174,7 @@ def test_the_texts_beside_the_messages_are_descriptions_and_what_is_longer_than_
         "function": {
             "name": "look_it_up_in_the_long_book",
             "description": "Looks.",
-            "parameters": {
-                "properties": {"where": {"enum": ["a", "the city of Paris"], "description": "Place."}}
-            },
+            "parameters": {"properties": {"where": {"enum": ["a", "the city of Paris"], "description": "Place."}}},
         },
     }
     server = {

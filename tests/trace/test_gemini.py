@@ -119,9 +119,7 @@ def test_code_that_the_server_has_run_is_a_call_with_its_result() -> None:
     ran = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1\n"}}
     answer = read_answer(encode(piece(code, ran, {"text": "One."}, finishReason="STOP")))
     assert answer is not None
-    assert answer.message == Message(
-        "assistant", "One.", "", (ToolCall("", "code_execution", "print(1)", "1\n"),)
-    )
+    assert answer.message == Message("assistant", "One.", "", (ToolCall("", "code_execution", "print(1)", "1\n"),))
 
 
 def test_further_candidates_are_alternatives_and_the_log_probability_is_kept() -> None:

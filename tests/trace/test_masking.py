@@ -65,9 +65,7 @@ def test_of_one_with_secrets_the_rest_is_recorded(body: Any, expected: Any) -> N
     assert (clean.status, clean.content_type) == (200, "application/json")
 
 
-@pytest.mark.parametrize(
-    "body", [b'{"access\\u005ftoken": "%s"}', b'{"access_token": "%s", "access_token": ""}']
-)
+@pytest.mark.parametrize("body", [b'{"access\\u005ftoken": "%s"}', b'{"access_token": "%s", "access_token": ""}'])
 def test_whichever_way_a_name_is_spelled(body: bytes) -> None:
     clean = masked(answer(body % TOKEN.encode()), redact)
 

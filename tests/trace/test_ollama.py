@@ -41,9 +41,7 @@ def test_a_chat_is_read_with_its_images_tools_and_format() -> None:
             {"role": "user", "content": "What is it?", "images": ["QUJD"]},
             {"role": "assistant", "content": "", "tool_calls": [CALL]},
         ],
-        "tools": [
-            {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}
-        ],
+        "tools": [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}],
         "format": schema,
     }
     assert read_request(encode(body)) == ChatRequest(
@@ -62,9 +60,7 @@ def test_a_chat_is_read_with_its_images_tools_and_format() -> None:
 
 def test_a_prompt_to_generate_from_is_read_with_its_system_text() -> None:
     body = {"model": "m", "prompt": "Why?", "system": "Be brief.", "stream": False}
-    assert read_request(encode(body)) == ChatRequest(
-        "m", (Message("system", "Be brief."), Message("user", "Why?"))
-    )
+    assert read_request(encode(body)) == ChatRequest("m", (Message("system", "Be brief."), Message("user", "Why?")))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model": "m"}'])

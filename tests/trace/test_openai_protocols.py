@@ -111,9 +111,7 @@ def test_a_parse_that_fails_in_the_client_leaves_the_answer_in_the_record(
     assert (call.answer, call.finish_reason) == (Message("assistant", '{"name": "Par'), "length")
 
 
-def test_old_function_calls_are_recorded(
-    server: FakeOpenAI, client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_old_function_calls_are_recorded(server: FakeOpenAI, client: openai.OpenAI, recorder: Recorder) -> None:
     server.reply = lambda request: {"function_call": {"name": "look", "arguments": '{"a": 1}'}}
     function: Any = {"name": "look", "description": "Looks it up.", "parameters": {"type": "object"}}
     client.chat.completions.create(model="m", messages=QUESTION, functions=[function])
@@ -122,9 +120,7 @@ def test_old_function_calls_are_recorded(
     assert (call.tools, call.other_texts) == (("look",), ("Looks it up.",))
 
 
-def test_images_and_sounds_that_are_sent_are_noted_by_their_size(
-    client: openai.OpenAI, recorder: Recorder
-) -> None:
+def test_images_and_sounds_that_are_sent_are_noted_by_their_size(client: openai.OpenAI, recorder: Recorder) -> None:
     parts: Any = [
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
@@ -327,15 +323,11 @@ WAYS: dict[str, Callable[[openai.OpenAI], Any]] = {
         )
     ),
     "response": lambda client: client.responses.create(model="m", input="Capital of France?"),
-    "response stream": lambda client: list(
-        client.responses.create(model="m", input="Capital of France?", stream=True)
-    ),
+    "response stream": lambda client: list(client.responses.create(model="m", input="Capital of France?", stream=True)),
     "parsed response": lambda client: client.responses.parse(model="m", input="Capital?", text_format=City),
     "embeddings": lambda client: client.embeddings.create(model="e", input=["one", "two"]),
     "legacy": lambda client: client.completions.create(model="m", prompt="Capital of France?"),
-    "legacy stream": lambda client: list(
-        client.completions.create(model="m", prompt="Capital?", stream=True)
-    ),
+    "legacy stream": lambda client: list(client.completions.create(model="m", prompt="Capital?", stream=True)),
 }
 
 

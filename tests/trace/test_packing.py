@@ -93,9 +93,7 @@ def test_a_rollout_holds_the_trajectory_in_the_same_form() -> None:
 
 
 def test_what_an_older_version_wrote_can_be_read() -> None:
-    data = {
-        "calls": [{"key": "k", "model": "m", "request": [{"role": "user", "content": "x"}], "answer": None}]
-    }
+    data = {"calls": [{"key": "k", "model": "m", "request": [{"role": "user", "content": "x"}], "answer": None}]}
 
     assert from_json(Trajectory, data) == Trajectory((Call("k", "m", (Message("user", "x"),), None),))
 

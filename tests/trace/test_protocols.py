@@ -245,9 +245,7 @@ def worlds() -> Iterator[World]:
     request = {
         "model": "m",
         "messages": MESSAGES,
-        "tools": [
-            {"type": "function", "function": {"name": "f", "description": "Finds it.", "parameters": {}}}
-        ],
+        "tools": [{"type": "function", "function": {"name": "f", "description": "Finds it.", "parameters": {}}}],
         "stream_options": {"include_usage": True},
     }
     whole = wire.completion(request, SAID, {"content": "Zwei"})
@@ -324,9 +322,7 @@ def read(protocol: Protocol, pieces: list[bytes]) -> tuple[Answer | None, bool]:
 
 @EVERY_WORLD
 @given(cuts=st.lists(st.integers(0, 10_000)), end=st.sampled_from([b"\n", b"\r\n", b"\r"]))
-def test_a_stream_amounts_to_the_whole_whatever_it_is_cut_into(
-    world: World, cuts: list[int], end: bytes
-) -> None:
+def test_a_stream_amounts_to_the_whole_whatever_it_is_cut_into(world: World, cuts: list[int], end: bytes) -> None:
     data = b"".join(world.encode(world.events)).replace(b"\n", end)
     answer, complete = read(world.protocol, cut(data, cuts))
     assert answer == world.protocol.read_answer(encode(world.whole), "application/json")
@@ -336,10 +332,7 @@ def test_a_stream_amounts_to_the_whole_whatever_it_is_cut_into(
 @EVERY_WORLD
 def test_single_bytes_give_the_same_answer(world: World) -> None:
     data = b"".join(world.encode(world.events))
-    assert (
-        read(world.protocol, [data[at : at + 1] for at in range(len(data))])[0]
-        == read(world.protocol, [data])[0]
-    )
+    assert read(world.protocol, [data[at : at + 1] for at in range(len(data))])[0] == read(world.protocol, [data])[0]
 
 
 @EVERY_WORLD

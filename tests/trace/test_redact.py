@@ -45,18 +45,14 @@ def test_names_of_secrets_are_known(name: str) -> None:
     assert looks_secret(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["PATH", "PWD", "OLDPWD", "KEYBOARD", "TOKENIZERS_PARALLELISM", "HOME", "PASSENGER"]
-)
+@pytest.mark.parametrize("name", ["PATH", "PWD", "OLDPWD", "KEYBOARD", "TOKENIZERS_PARALLELISM", "HOME", "PASSENGER"])
 def test_other_names_are_left(name: str) -> None:
     assert not looks_secret(name)
 
 
 def test_values_of_secret_variables_are_replaced_wherever_they_stand() -> None:
     redactor = Redactor({"MY_TOKEN": SECRET, "HOME": "/home/somebody"})
-    assert (
-        redactor.redact(f"a {SECRET}/{SECRET} b /home/somebody") == "a [redacted]/[redacted] b /home/somebody"
-    )
+    assert redactor.redact(f"a {SECRET}/{SECRET} b /home/somebody") == "a [redacted]/[redacted] b /home/somebody"
 
 
 def test_short_values_are_left_alone() -> None:

@@ -113,9 +113,7 @@ def test_the_same_rendering_is_kept_once(watched: Path) -> None:
 def test_secrets_are_taken_out_of_names_and_values(watched: Path) -> None:
     jinja2.Template(TEXT).render(text="the key is k-1", n={"k-1": ["k-1"]})
     (one,) = renderings.taken(lambda text: text.replace("k-1", "[redacted]"))
-    assert one == Rendering(
-        "prompts/sum.j2", '{"n": {"[redacted]": ["[redacted]"]}, "text": "the key is [redacted]"}'
-    )
+    assert one == Rendering("prompts/sum.j2", '{"n": {"[redacted]": ["[redacted]"]}, "text": "the key is [redacted]"}')
 
 
 def test_arguments_that_can_be_read_once_reach_the_template(watched: Path) -> None:

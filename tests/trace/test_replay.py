@@ -192,9 +192,7 @@ def test_nothing_is_written_where_only_stored_answers_are_used(stores: Stores) -
 
 @pytest.mark.parametrize("texts", [(), ("it says sk-secret",)])
 def test_an_answer_with_a_secret_is_stored_nowhere(stores: Stores, texts: tuple[str, ...]) -> None:
-    guarded = Stores(
-        stores.cache, stores.recording, redact=lambda text: text.replace("sk-secret", "[redacted]")
-    )
+    guarded = Stores(stores.cache, stores.recording, redact=lambda text: text.replace("sk-secret", "[redacted]"))
     answer = ANSWER if texts else StoredAnswer(200, "", b"sk-secret")
     place(guarded).keep(answer, *texts, is_finished=True)
     assert place(guarded).find(good) is None
@@ -208,9 +206,7 @@ def test_an_answer_that_was_stored_before_its_secret_was_known_is_in_no_recordin
     stores: Stores, texts: tuple[str, ...], setting: str
 ) -> None:
     """A run that goes on with another has the answers of that in its recording."""
-    guarded = Stores(
-        stores.cache, stores.recording, setting, lambda text: text.replace("sk-secret", "[redacted]")
-    )
+    guarded = Stores(stores.cache, stores.recording, setting, lambda text: text.replace("sk-secret", "[redacted]"))
     answer = ANSWER if texts else StoredAnswer(200, "", b"sk-secret")
     place(stores if setting == RESUMED else Stores(stores.cache)).keep(answer, is_finished=True)
     place(guarded).keep_again(answer, *texts)
@@ -220,9 +216,7 @@ def test_an_answer_that_was_stored_before_its_secret_was_known_is_in_no_recordin
 
 def test_a_secret_that_a_stored_stream_tells_in_pieces_is_in_no_recording(tmp_path: Path) -> None:
     before = Stores(ResponseCache(tmp_path / "cache"))
-    after = Stores(
-        before.cache, ResponseCache(tmp_path / "recording"), redact=Redactor({}, [r"no\. \d{6}"]).redact
-    )
+    after = Stores(before.cache, ResponseCache(tmp_path / "recording"), redact=Redactor({}, [r"no\. \d{6}"]).redact)
 
     def say(server: FakeOpenAI) -> str:
         with client_of(server) as client:
@@ -378,9 +372,7 @@ def test_after_the_longest_wait_the_request_goes_out_all_the_same(
     process = child(tmp_path / "cache")
     assert place(stores).wait(good) is None
     place(stores).leave()
-    assert child_finds_it_taken(tmp_path / "cache", place(stores)._key), (
-        "what it did not take it does not give back"
-    )
+    assert child_finds_it_taken(tmp_path / "cache", place(stores)._key), "what it did not take it does not give back"
     tell(process, "nothing")
     end(process)
 
@@ -439,9 +431,7 @@ def test_it_is_told_of_answers_that_are_not_stored_and_of_no_others(
 ) -> None:
     told: list[str] = []
     monkeypatch.setattr(Flights, "tell_unkept", lambda self, key: told.append(key))
-    guarded = Stores(
-        stores.cache, stores.recording, redact=lambda text: text.replace("sk-secret", "[redacted]")
-    )
+    guarded = Stores(stores.cache, stores.recording, redact=lambda text: text.replace("sk-secret", "[redacted]"))
 
     def reply(request: dict[str, Any]) -> Any:
         said = request["messages"][-1]["content"]
@@ -457,9 +447,7 @@ def test_it_is_told_of_answers_that_are_not_stored_and_of_no_others(
 
 
 @needs_locks
-def test_where_the_locks_cannot_be_opened_nobody_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_locks_cannot_be_opened_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a directory that another user has made."""
     flights = Flights(tmp_path / "flights")
     genuine = os.open
@@ -512,9 +500,7 @@ def client_of(server: FakeOpenAI) -> openai.OpenAI:
 def test_a_request_without_an_answer_is_not_sent_and_not_swallowed(stores: Stores) -> None:
     with FakeOpenAI(lambda request: "sent") as server, captured(closed_off(stores)) as recorder:
         client = openai.OpenAI(base_url=server.base_url, api_key="k")
-        with pytest.raises(
-            NotRecorded, match=r"no stored answer: POST /v1/chat/completions, model m, last .*France"
-        ):
+        with pytest.raises(NotRecorded, match=r"no stored answer: POST /v1/chat/completions, model m, last .*France"):
             client.chat.completions.create(model="m", messages=QUESTION)
         assert not issubclass(NotRecorded, Exception), "an application that catches exceptions lets it pass"
         recorded = recorder.end()
@@ -606,21 +592,15 @@ def test_a_body_that_is_longer_than_what_is_kept_of_it_is_not_stored(
         assert list(stores.recording.items()) == []
 
 
-def test_unknown_endpoints_are_recorded_where_they_name_a_model_or_are_elsewhere(
-    stores: Stores, library: Any
-) -> None:
+def test_unknown_endpoints_are_recorded_where_they_name_a_model_or_are_elsewhere(stores: Stores, library: Any) -> None:
     with FakeOpenAI(lambda request: {"n": len(server.requests)}) as server:
         url = server.base_url.replace("/v1", "/own")
         for where, sent in ((stores, 4), (closed_off(stores), 6)):
             with captured(where), library.Client() as client:
-                asked = [
-                    client.post(f"{url}/generate", json={"model": "m", "text": "a"}).json() for _ in range(2)
-                ]
+                asked = [client.post(f"{url}/generate", json={"model": "m", "text": "a"}).json() for _ in range(2)]
                 assert asked == [{"n": 1}, {"n": 2}], "identical requests may have different answers"
                 own = [client.post(f"{url}/orders", json={"item": 1}).json() for _ in range(2)]
-                assert own == [{"n": sent - 1}, {"n": sent}], (
-                    "a server of the test itself is asked every time"
-                )
+                assert own == [{"n": sent - 1}, {"n": sent}], "a server of the test itself is asked every time"
 
 
 def test_two_questions_to_an_unknown_endpoint_have_two_answers(stores: Stores, library: Any) -> None:
@@ -666,9 +646,7 @@ def test_so_is_telemetry_in_a_form_that_nobody_reads_here(name: str, body: Any) 
     try:
         given = {"data" if name == "requests" else "content": iter(body) if isinstance(body, list) else body}
         with pytest.raises(ConnectionRefusedError, match="nothing is told to"):
-            library.post(
-                "http://telemetry.test/api/1/envelope/", headers={"content-type": "x-protobuf"}, **given
-            )
+            library.post("http://telemetry.test/api/1/envelope/", headers={"content-type": "x-protobuf"}, **given)
         recorded = recorder.end()
     finally:
         capture.uninstall()
@@ -723,9 +701,7 @@ print(len(told))
     assert done.stdout.splitlines() == [line] * 4 + ["4"]
 
 
-def test_a_run_that_goes_on_has_the_answers_of_models_of_unknown_protocols_too(
-    stores: Stores, library: Any
-) -> None:
+def test_a_run_that_goes_on_has_the_answers_of_models_of_unknown_protocols_too(stores: Stores, library: Any) -> None:
     with FakeOpenAI(lambda request: {"n": len(server.requests)}) as server:
         url = server.base_url.replace("/v1", "/own") + "/generate"
         for where in (stores, Stores(stores.cache, stores.recording, RESUMED)):

@@ -102,10 +102,7 @@ def test_a_prompt_that_the_server_keeps_is_told_with_its_variables() -> None:
     variables = {"city": "Paris", "photo": {"type": "input_image", "image_url": "https://h/a.png"}}
     (message,) = messages(prompt={"id": "pmpt_1", "version": "2", "variables": variables})
     assert message.role == "system"
-    assert (
-        message.content
-        == "[the prompt pmpt_1, kept by the server]\ncity = Paris\nphoto = [image https://h/a.png]"
-    )
+    assert message.content == "[the prompt pmpt_1, kept by the server]\ncity = Paris\nphoto = [image https://h/a.png]"
 
 
 @pytest.mark.parametrize(
@@ -209,9 +206,7 @@ def test_an_answer_that_met_its_limit_says_so_and_is_complete() -> None:
 
 def test_a_filter_that_stopped_the_answer_is_a_refusal() -> None:
     details = {"incomplete_details": {"reason": "content_filter"}, "status": "incomplete"}
-    assert answered(**details).message == Message(
-        "assistant", "[refusal] stopped by the content filter of the server"
-    )
+    assert answered(**details).message == Message("assistant", "[refusal] stopped by the content filter of the server")
 
 
 @pytest.mark.parametrize(
@@ -338,9 +333,7 @@ def test_a_response_that_has_not_come_to_its_end_is_an_error(fields: Any, error:
         ),
     ],
 )
-def test_a_call_of_a_tool_says_what_was_asked_and_what_the_server_gave_back(
-    item: Any, expected: ToolCall
-) -> None:
+def test_a_call_of_a_tool_says_what_was_asked_and_what_the_server_gave_back(item: Any, expected: ToolCall) -> None:
     assert call_of({"id": "i", "status": "completed", **item}) == expected
 
 
@@ -372,9 +365,7 @@ def read(*events: Any) -> tuple[Answer | None, ResponsesStream]:
     return stream.answer(), stream
 
 
-WHOLE = response(
-    ASKED, {"content": "It is Paris.", "reasoning_content": "hm hm", "tool_calls": [tool_call("f", [1])]}
-)
+WHOLE = response(ASKED, {"content": "It is Paris.", "reasoning_content": "hm hm", "tool_calls": [tool_call("f", [1])]})
 EVENTS = list(response_events(WHOLE))
 
 

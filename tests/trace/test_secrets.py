@@ -244,18 +244,15 @@ def test_rules_are_tried_wherever_their_literal_stands(literals: list[str], text
     literals = [literal for literal in literals if literal] or ["a"]
     rules = Rules([Rule(literal, literal) for literal in literals])
     expected = {
-        (at, at + len(literal))
-        for literal in literals
-        for at in range(len(text))
-        if text.startswith(literal, at)
+        (at, at + len(literal)) for literal in literals for at in range(len(text)) if text.startswith(literal, at)
     }
     found = set(rules.find(text))
 
     # Of findings of one rule that overlap, the first is told.
     assert found <= expected
-    assert {at for span in expected for at in range(*span)} == {
-        at for span in found for at in range(*span)
-    } or any(literal[1:].startswith(literal[:1]) for literal in literals)
+    assert {at for span in expected for at in range(*span)} == {at for span in found for at in range(*span)} or any(
+        literal[1:].startswith(literal[:1]) for literal in literals
+    )
 
 
 def test_the_rules_compile() -> None:

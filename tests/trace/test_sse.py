@@ -35,9 +35,7 @@ def cut(data: bytes, cuts: Iterable[int]) -> list[bytes]:
 @given(st.lists(st.integers(0, 300)), st.sampled_from(ENDS))
 @example(list(range(300)), "\r\n")
 @example(list(range(300)), "\r")
-def test_events_are_the_same_however_they_are_cut_and_whatever_ends_their_lines(
-    cuts: list[int], end: str
-) -> None:
+def test_events_are_the_same_however_they_are_cut_and_whatever_ends_their_lines(cuts: list[int], end: str) -> None:
     assert read(cut(STREAM.replace("\n", end).encode(), cuts)) == EVENTS
 
 

@@ -295,9 +295,7 @@ def test_a_cassette_that_is_tried_again_costs_nothing(shop: Shop, monkeypatch: p
     def answer(request: Any) -> Any:
         return core.Response(next(played), headers=[(b"content-type", b"application/json")], content=WHOLE)
 
-    of_vcr = types.FunctionType(
-        handle_request.__code__, {"__name__": "vcr.stubs"}, closure=handle_request.__closure__
-    )
+    of_vcr = types.FunctionType(handle_request.__code__, {"__name__": "vcr.stubs"}, closure=handle_request.__closure__)
     monkeypatch.setattr(core.ConnectionPool, "handle_request", of_vcr)
     through_httpx(shop.url, body())
     standing = shop.purse.standing()

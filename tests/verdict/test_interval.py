@@ -143,9 +143,7 @@ def steady(source: random.Random, effect: float) -> float:
 @pytest.mark.parametrize("draw", [noisy, uneven, steady])
 @pytest.mark.parametrize("effect", [0.0, 0.08])
 @pytest.mark.parametrize("is_weighted", [False, True])
-@pytest.mark.parametrize(
-    ("cases", "runs"), [(8, 800), (12, 300), pytest.param(30, 150, marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize(("cases", "runs"), [(8, 800), (12, 300), pytest.param(30, 150, marks=pytest.mark.thorough)])
 def test_the_graded_interval_covers_the_true_mean_as_often_as_it_says(draw, effect, is_weighted, cases, runs):
     source = random.Random(f"{draw.__name__}{effect}{is_weighted}{cases}")
     covered = 0

@@ -12,9 +12,7 @@ from pytest_gepa.verdict.judge import NOT_PROVEN, PROVEN, WORSE, CaseScore, Tall
 
 SCORES = st.sampled_from([0.0, 0.25, 1 / 3, 0.7, 1.0, None])
 CASES = st.lists(st.tuples(st.lists(SCORES, max_size=4), st.lists(SCORES, max_size=4)), max_size=8).map(
-    lambda rows: [
-        CaseScore(f"case {at}", tuple(seed), tuple(winner)) for at, (seed, winner) in enumerate(rows)
-    ]
+    lambda rows: [CaseScore(f"case {at}", tuple(seed), tuple(winner)) for at, (seed, winner) in enumerate(rows)]
 )
 
 
@@ -164,9 +162,7 @@ def test_each_case_counts_with_its_weight():
 def test_equal_weights_are_no_weights():
     rows = [(0, 1), (0, 1), (1, 0), (1, 1), (0.25, 0.5)]
     plain, weighed = (
-        judge(
-            [CaseScore(str(at), (seed,), (winner,), weight=weight) for at, (seed, winner) in enumerate(rows)]
-        )
+        judge([CaseScore(str(at), (seed,), (winner,), weight=weight) for at, (seed, winner) in enumerate(rows)])
         for weight in (1.0, 2.5)
     )
     assert weighed.interval == pytest.approx(plain.interval)
@@ -208,9 +204,7 @@ def test_each_case_weighs_the_same_however_many_trials_it_has():
 
 def test_nothing_to_judge_is_not_proven():
     verdict = judge([CaseScore("a", (), ())])
-    assert verdict == Verdict(
-        NOT_PROVEN, 0.0, (-1.0, 1.0), 1.0, Tally(0, 0, 0.0), Tally(0, 0, 0.0), (), (), ("a",)
-    )
+    assert verdict == Verdict(NOT_PROVEN, 0.0, (-1.0, 1.0), 1.0, Tally(0, 0, 0.0), Tally(0, 0, 0.0), (), (), ("a",))
 
 
 def test_scores_must_be_shares_and_cases_appear_once():
@@ -237,9 +231,7 @@ def test_a_verdict_agrees_with_itself_and_survives_json(scores):
     assert verdict.winner.score - verdict.baseline.score == pytest.approx(verdict.effect)
     assert verdict.baseline.total + len(verdict.undecided) == len(scores)
     assert (verdict.kind == PROVEN) == (verdict.p_value < 0.05 and verdict.effect > 0)
-    if verdict.kind != NOT_PROVEN and any(
-        0 < s < 1 for score in scores for s in (*score.seed, *score.winner) if s
-    ):
+    if verdict.kind != NOT_PROVEN and any(0 < s < 1 for score in scores for s in (*score.seed, *score.winner) if s):
         assert not verdict.interval[0] <= 0 <= verdict.interval[1]
     assert from_json(Verdict, to_json(verdict)) == verdict
 
@@ -331,9 +323,7 @@ def null_shares(by_answer: bool) -> float:
     for _ in range(runs):
         sides = [[[source.random() < 0.5 for _ in range(3)] for _ in range(10)] for _ in range(2)]
         scores = [
-            CaseScore(
-                f"{at}/{n}", tuple(map(float, sides[0][at])), tuple(map(float, sides[1][at])), group=group
-            )
+            CaseScore(f"{at}/{n}", tuple(map(float, sides[0][at])), tuple(map(float, sides[1][at])), group=group)
             for at in range(10)
             for n in range(5)
             for group in [str(at) if by_answer else ""]

@@ -22,9 +22,7 @@ def suite(failing: int, passing: int, flaky: int = 0, trials: int = 3) -> list[S
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 4))
-def test_where_nothing_is_flaky_the_least_gain_that_can_be_proven_always_is(
-    failing: int, passing: int, trials: int
-):
+def test_where_nothing_is_flaky_the_least_gain_that_can_be_proven_always_is(failing: int, passing: int, trials: int):
     found = provable_gain(suite(failing, passing, trials=trials), runs=5)
     least = least_gain(failing)
     assert found == (None if least is None else ProvableGain(least, least / (failing + passing), 1.0))

@@ -137,9 +137,7 @@ def test_looking_often_errs_no_more_often_than_allowed(rate: float, alpha: float
             states = grown
         done = number
         spent = share(number, CAP)
-        crossed = [
-            key for key in states if spent and fisher_p(key[0], number, key[1], number) / spent <= alpha
-        ]
+        crossed = [key for key in states if spent and fisher_p(key[0], number, key[1], number) / spent <= alpha]
         found += sum(states.pop(key) for key in crossed)
     assert found <= alpha
 
@@ -196,9 +194,7 @@ def test_graded_scores_are_compared_as_they_are() -> None:
 
 
 @settings(max_examples=30)
-@given(
-    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4), st.integers(0, 99), st.integers(1, 40)
-)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4), st.integers(0, 99), st.integers(1, 40))
 def test_every_check_comes_to_an_end(rates: list[Rates], seed: int, cap: int) -> None:
     tiers, cases = run_check(rates, seed, cap)
     assert all(one.handed_out <= cap for one in cases)
@@ -287,9 +283,7 @@ def test_looking_often_at_a_recorded_sample_errs_no_more_often_than_allowed(rate
                 states = grown
             done = number
             spent = share(number, CAP)
-            crossed = [
-                after for after in states if spent and fisher_p(before, size, after, number) / spent <= ALPHA
-            ]
+            crossed = [after for after in states if spent and fisher_p(before, size, after, number) / spent <= ALPHA]
             found += sum(states.pop(after) for after in crossed)
     assert found <= ALPHA
 

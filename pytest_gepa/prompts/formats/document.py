@@ -146,8 +146,5 @@ def roles_of(fields: Mapping[FieldPath, Field], refused: Mapping[FieldPath, Refu
     return {
         path[:-1]: field.text
         for path, field in fields.items()
-        if len(path) > 1
-        and path[-1] == "role"
-        and isinstance(path[-2], int)
-        and (*path[:-1], "content") in contents
+        if len(path) > 1 and path[-1] == "role" and isinstance(path[-2], int) and (*path[:-1], "content") in contents
     }

@@ -55,12 +55,8 @@ def parse(data: bytes) -> Document:
         )
         for path, field in block_document.fields.items()
     }
-    refused = {
-        path: replace(refusal, line=refusal.line + 1) for path, refusal in block_document.refused.items()
-    }
-    return Document(
-        content, encoding, {BODY: body, **fields}, refused, block_document.roles, block_document.rest
-    )
+    refused = {path: replace(refusal, line=refusal.line + 1) for path, refusal in block_document.refused.items()}
+    return Document(content, encoding, {BODY: body, **fields}, refused, block_document.roles, block_document.rest)
 
 
 def has_block(content: str) -> bool:
@@ -103,6 +99,4 @@ def _body_spellings(newline: str, text: str) -> Iterator[str]:
     if newline and "\r" in text:
         raise FormatError("the new text holds a carriage return; its line ends must be \\n")
     yield text.replace("\n", "\r\n") if newline == "\r\n" else text
-    raise FormatError(
-        "the new text would be read in another way there: as front matter, or with other line ends"
-    )
+    raise FormatError("the new text would be read in another way there: as front matter, or with other line ends")

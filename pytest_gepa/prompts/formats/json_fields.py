@@ -21,9 +21,7 @@ from pytest_gepa.prompts.formats.document import (
 from pytest_gepa.prompts.formats.splice import hunks, is_shown, spelled_by, spliced
 
 _TOKEN = re.compile(r'[ \t\r\n]+|"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^ \t\r\n{}\[\],:"]+')
-_CHARACTERS = re.compile(
-    r"[^\\]+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.", re.DOTALL
-)
+_CHARACTERS = re.compile(r"[^\\]+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.", re.DOTALL)
 
 
 def parse(data: bytes) -> Document:
@@ -34,9 +32,7 @@ def parse(data: bytes) -> Document:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}") from None
     scan = _Scan(content)
-    return Document(
-        content, encoding, scan.fields, scan.refused, roles_of(scan.fields, scan.refused), tuple(scan.rest)
-    )
+    return Document(content, encoding, scan.fields, scan.refused, roles_of(scan.fields, scan.refused), tuple(scan.rest))
 
 
 class _Scan:

@@ -56,11 +56,7 @@ class Dedent:
         """Indent the lines that are new as the old ones are."""
         before, kept, after = old.split("\n"), self.apply(old).split("\n"), text.split("\n")
         margin = next(
-            (
-                line[: len(line) - len(short)]
-                for line, short in zip(before, kept, strict=True)
-                if short.strip()
-            ),
+            (line[: len(line) - len(short)] for line, short in zip(before, kept, strict=True) if short.strip()),
             "",
         )
         # The line before the closing quotes keeps its indentation, which is no blank line between paragraphs.

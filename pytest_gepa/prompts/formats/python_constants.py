@@ -107,9 +107,7 @@ class _Walk:
             self._refuse(path, lines[-1], f"it is set more than once (lines {places}); set it in one place")
         elif ways[0].same_as is not None:
             where = write_address(ways[0].same_as)
-            self._refuse(
-                path, lines[0], f"it is another name for the text in line {lines[0]}; address {where}"
-            )
+            self._refuse(path, lines[0], f"it is another name for the text in line {lines[0]}; address {where}")
         elif ways[0].value is not None:
             self._value(path, ways[0].value)
 
@@ -138,9 +136,7 @@ class _Walk:
             name = key_of(key)
             if name in seen:
                 forget(self.fields, (*path, name))
-                self._refuse(
-                    (*path, name), key.lineno, f"the key stands twice in one dict (line {key.lineno})"
-                )
+                self._refuse((*path, name), key.lineno, f"the key stands twice in one dict (line {key.lineno})")
                 continue
             seen[name] = key.lineno
             self._value((*path, name), value)

@@ -158,14 +158,10 @@ def _with_lines_of_their_own(
     inner: list[Splice] = []
     for change in changes:
         is_added = change.start == change.end and change.start in ends and old[change.start - 1] == "\n"
-        covered = {
-            at for at, end in enumerate(ends) if change.start <= end - len(texts[at]) and end <= change.end
-        }
+        covered = {at for at, end in enumerate(ends) if change.start <= end - len(texts[at]) and end <= change.end}
         if is_added and change.text.endswith("\n"):
             added[ends.index(change.start)] = change.text
-        elif (
-            covered and not change.text and change.end - change.start == sum(len(texts[at]) for at in covered)
-        ):
+        elif covered and not change.text and change.end - change.start == sum(len(texts[at]) for at in covered):
             removed |= covered
         else:
             inner.append(change)
@@ -193,9 +189,7 @@ def _lines_after(source: str, literal: Literal, text: str, writing: Writing) -> 
     )
 
 
-def _joined_with_lines(
-    source: str, literals: Sequence[Literal], made: Sequence[str], added: Sequence[str]
-) -> str:
+def _joined_with_lines(source: str, literals: Sequence[Literal], made: Sequence[str], added: Sequence[str]) -> str:
     """Join as `_joined` does, with lines added below literals, and without those of which nothing is made."""
     parts: list[str] = []
     position = literals[0].spelled.start
@@ -214,15 +208,11 @@ def _joined_with_lines(
     return "".join([*parts, waiting])
 
 
-def _spliced_literal(
-    source: str, literal: Literal, changes: Sequence[Splice], writing: Writing
-) -> str | None:
+def _spliced_literal(source: str, literal: Literal, changes: Sequence[Splice], writing: Writing) -> str | None:
     return spliced(source, literal.spelled, changes, lambda run: _run(literal, run, writing))
 
 
-def _respelled_literal(
-    source: str, literal: Literal, changes: Sequence[Splice], writing: Writing
-) -> str | None:
+def _respelled_literal(source: str, literal: Literal, changes: Sequence[Splice], writing: Writing) -> str | None:
     body = _body(literal, _changed(literal, changes), writing)
     return None if body is None else literal.prefix + literal.quote + body + literal.quote
 
@@ -252,12 +242,7 @@ def _whole(literal: Literal, text: str, writing: Writing) -> str:
 def _body(literal: Literal, text: str, writing: Writing) -> str | None:
     """All that stands between the quotes of a literal; None if a raw one cannot hold it."""
     body = _run(literal, text, writing)
-    if (
-        body is not None
-        and len(literal.quote) == 3
-        and not literal.is_raw
-        and body.endswith(literal.quote[0])
-    ):
+    if body is not None and len(literal.quote) == 3 and not literal.is_raw and body.endswith(literal.quote[0]):
         return body[:-1] + "\\" + literal.quote[0]
     return body
 
@@ -272,8 +257,7 @@ def _run(literal: Literal, text: str, writing: Writing) -> str | None:
             return None
         return text.replace("\n", writing.line_end)
     body = "".join(
-        one if (is_long and one == "\n") or (one != "\\" and _stands(one, writing)) else _escaped(one)
-        for one in text
+        one if (is_long and one == "\n") or (one != "\\" and _stands(one, writing)) else _escaped(one) for one in text
     )
     mark = quote[0]
     # Three in a row would end a long literal.

@@ -64,9 +64,7 @@ def with_texts(format: str, data: bytes, texts: tuple[tuple[FieldPath, str], ...
     changes.sort(key=lambda change: change[0].start)
     for field, text in changes:
         if has_surrogate(text):
-            raise FieldError(
-                field.path, "the new text holds half of a surrogate pair, which no encoding can hold"
-            )
+            raise FieldError(field.path, "the new text holds half of a surrogate pair, which no encoding can hold")
     if not changes:
         return data
     return _all_at_once(format, document, changes) or _one_by_one(format, document, changes)

@@ -44,9 +44,7 @@ def parse(data: bytes) -> Document:
     for number, root in enumerate(roots):
         walk.node(root, (number,) if len(roots) > 1 else (), _Place())
     walk.refuse_merged()
-    return Document(
-        content, encoding, walk.fields, walk.refused, roles_of(walk.fields, walk.refused), tuple(walk.rest)
-    )
+    return Document(content, encoding, walk.fields, walk.refused, roles_of(walk.fields, walk.refused), tuple(walk.rest))
 
 
 def _problem(error: Exception) -> str:
@@ -152,20 +150,14 @@ class _Walk:
         if node.tag != _STRING:
             self.rest.append((node.tag, node.value))
             if not node.tag.startswith("tag:yaml.org,2002:"):
-                self._refuse(
-                    path, line, f"it has the tag {node.tag}, so it is no text but what the tag makes"
-                )
+                self._refuse(path, line, f"it has the tag {node.tag}, so it is no text but what the tag makes")
             return
         self.rest.append((node.tag, ""))
         scalar = _located(self._content, node, place)
         if scalar is None or has_surrogate(node.value) or not path:
-            self._refuse(
-                path, line, f"the text in line {line} is written in a way that cannot be changed safely"
-            )
+            self._refuse(path, line, f"the text in line {line} is written in a way that cannot be changed safely")
             return
-        self.fields[path] = Field(
-            path, node.value, scalar.start, scalar.end, line, partial(spellings, scalar)
-        )
+        self.fields[path] = Field(path, node.value, scalar.start, scalar.end, line, partial(spellings, scalar))
 
     def _refuse(self, path: FieldPath, line: int, reason: str) -> None:
         self.refused.setdefault(path, Refusal(reason, line))

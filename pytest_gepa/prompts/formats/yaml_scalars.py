@@ -11,9 +11,7 @@ from pytest_gepa.prompts.formats.splice import Spelled, hunks, is_shown, spelled
 from pytest_gepa.prompts.formats.yaml_blocks import folded, literal, new_block, read_block
 
 # What plain text may be taken for something else by: words that are truth values, nothing or numbers to some reader.
-_TAKEN = frozenset(
-    {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity", "none"}
-)
+_TAKEN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity", "none"})
 _NOT_PLAIN = re.compile(r":(?:\s|\Z)|\s#|[\[\]{},`]|\s\Z")
 _FOLD = re.compile(r"[ \t]*(?P<breaks>(?:(?:\r\n|\r|\n)[ \t]*)+)")
 _ESCAPE = re.compile(
@@ -126,9 +124,7 @@ def _single_run(text: str) -> str | None:
 
 
 def _double_run(text: str) -> str:
-    return "".join(
-        one if is_shown(one) and one not in '"\\' else _SHORT.get(one) or _number(one) for one in text
-    )
+    return "".join(one if is_shown(one) and one not in '"\\' else _SHORT.get(one) or _number(one) for one in text)
 
 
 def _number(character: str) -> str:

@@ -37,9 +37,7 @@ RECURSIVE_WORDS = frozenset(("--recursive", "--archive", "--recurse-paths"))
 OPERATORS = frozenset("();<>|&\n")
 
 
-HARMLESS = frozenset(
-    ("uname", "lsb_release", "ldconfig", "getconf", "stty", "tput", "gcc", "cc", "ld", "objdump")
-)
+HARMLESS = frozenset(("uname", "lsb_release", "ldconfig", "getconf", "stty", "tput", "gcc", "cc", "ld", "objdump"))
 """Programs that the standard library and SDKs ask about the machine; they read no prompt."""
 
 TEXTLESS = frozenset(("ls", "stat", "touch", "basename", "dirname", "realpath", "readlink"))
@@ -130,9 +128,7 @@ def _whole_directories(name: str, words: Sequence[str], directory: str) -> Itera
             elif not word.startswith("-"):
                 yield word, directory
             before = word
-    elif name in RECURSIVE and (
-        set(short) & set("ra" if name != "cp" else "raR") or set(words) & RECURSIVE_WORDS
-    ):
+    elif name in RECURSIVE and (set(short) & set("ra" if name != "cp" else "raR") or set(words) & RECURSIVE_WORDS):
         is_last_given = name != "zip" and not any(word.startswith(("-t", "--target")) for word in words)
         yield from ((word, directory) for word in (plain[:-1] if is_last_given else plain))
 

@@ -48,9 +48,7 @@ def install(files: tuple[PromptCopy, ...], listener: Listener, root: str) -> Non
 
 def describe(directory: str) -> None:
     """Write down, in a private directory, what a Python child must know; its environment leads there."""
-    files = [
-        {"path": file.path, "components": file.components, "copy": file.copy} for file in current.table.files
-    ]
+    files = [{"path": file.path, "components": file.components, "copy": file.copy} for file in current.table.files]
     path = os.path.join(directory, DESCRIPTION)
     with open(path, "w", encoding="utf-8") as stream:
         json.dump({"files": files, "root": current.root}, stream)

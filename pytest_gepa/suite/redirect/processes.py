@@ -69,9 +69,7 @@ def patch() -> None:
 class _ForkExec(Replacement):
     """What `subprocess` and `multiprocessing` start programs with."""
 
-    def __call__(
-        self, args: Any, executables: Any, close_fds: Any, fds: Any, cwd: Any, env: Any, *rest: Any
-    ) -> Any:
+    def __call__(self, args: Any, executables: Any, close_fds: Any, fds: Any, cwd: Any, env: Any, *rest: Any) -> Any:
         try:
             given = os.environ if env is None else dict(os.fsdecode(entry).split("=", 1) for entry in env)
         except (TypeError, ValueError):  # an entry of a form that is unknown: all goes as it is

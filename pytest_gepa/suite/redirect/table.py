@@ -37,9 +37,7 @@ class Table:
         self._names = {os.path.basename(file.path).lower() for file in files}
         self._names |= {os.path.basename(path).lower() for path in self._by_path}
         self._compiled = [
-            (*_compiled_place(path), file)
-            for path, file in self._by_path.items()
-            if path.endswith(PYTHON_SUFFIXES)
+            (*_compiled_place(path), file) for path, file in self._by_path.items() if path.endswith(PYTHON_SUFFIXES)
         ]
 
     @property
@@ -64,9 +62,7 @@ class Table:
             return self._find_real(name, dir_fd, status, is_named)
         return self._by_identity.get((status.st_dev, status.st_ino)) if status.st_nlink > 1 else None
 
-    def _find_real(
-        self, name: str, dir_fd: int | None, status: os.stat_result, is_named: bool
-    ) -> PromptCopy | None:
+    def _find_real(self, name: str, dir_fd: int | None, status: os.stat_result, is_named: bool) -> PromptCopy | None:
         """The same for a name or a link that asks for a closer look."""
         real = os.path.realpath(_from(dir_fd, name))
         if real in self._by_path:

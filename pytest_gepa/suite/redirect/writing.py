@@ -65,9 +65,7 @@ class _Unlink(Replacement):
 
 
 class _Rename(Replacement):
-    def __call__(
-        self, src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
-    ) -> None:
+    def __call__(self, src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
         __tracebackhide__ = True
         source, target = _find(src, src_dir_fd), _find(dst, dst_dir_fd)
         if source is None and target is None:

@@ -142,9 +142,7 @@ def _heard_first(session: Any, options: dict[str, Any], listen: Callable[[Any], 
     return {**options, "raise_for_status": check}
 
 
-def _answered(
-    reader: Any, exchange: Exchange, session: Any, options: Mapping[str, Any], response: Any
-) -> None:
+def _answered(reader: Any, exchange: Exchange, session: Any, options: Mapping[str, Any], response: Any) -> None:
     """Record a response: at once if its body is here, else when the caller has read it."""
     if exchange.ended or isinstance(response.content, reader):
         return

@@ -48,9 +48,7 @@ class HttpClientBodies:
 
 
 def _request(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[..., Any]:
-    def request(
-        self: Any, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
-    ) -> Any:
+    def request(self: Any, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> Any:
         headers = {} if headers is None else headers
         exchange = _begin(wire, self, method, url, body, headers)
         if exchange is None:

@@ -27,12 +27,8 @@ class HttpxHook:
         """See `wire.Hook`."""
         library = HttpLibrary(module)
         wire.patches.replace(module.Client, "send", lambda original: _sync_send(wire, library, original))
-        wire.patches.replace(
-            module.AsyncClient, "send", lambda original: _async_send(wire, library, original)
-        )
-        wire.patches.replace(
-            module.HTTPTransport, "handle_request", lambda original: _sync_try(library, original)
-        )
+        wire.patches.replace(module.AsyncClient, "send", lambda original: _async_send(wire, library, original))
+        wire.patches.replace(module.HTTPTransport, "handle_request", lambda original: _sync_try(library, original))
         wire.patches.replace(
             module.AsyncHTTPTransport, "handle_async_request", lambda original: _async_try(library, original)
         )
@@ -166,9 +162,7 @@ def _answered(library: HttpLibrary, exchange: Exchange, client: Any, request: An
         except Exception:
             # Not read yet. Mock transports hand over bodies that are, also when a stream is asked for.
             encoded = response.headers.get("content-encoding", "")
-            listener = StreamedBody(
-                exchange, status, content_type, encoded, lambda raw: library.decode(raw, encoded)
-            )
+            listener = StreamedBody(exchange, status, content_type, encoded, lambda raw: library.decode(raw, encoded))
             library.listen(response, listener)
         else:
             exchange.answered(status, content_type, body)

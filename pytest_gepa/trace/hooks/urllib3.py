@@ -95,9 +95,7 @@ def _urlopen(wire: Wire, module: Any, original: Callable[..., Any]) -> Callable[
             return _try(self, given, lambda: original(self, *args, **options))
         try:
             answer = exchange.stored()
-            response = exchange.replay(
-                answer, functools.partial(stored_response, module, preload=_preloads(given))
-            )
+            response = exchange.replay(answer, functools.partial(stored_response, module, preload=_preloads(given)))
             if response is None:
                 exchange.pay()
                 with exchange.on_its_way(bytes_of(given["body"]) or b"", LAYER):
@@ -120,9 +118,7 @@ def _try(pool: Any, given: Mapping[str, Any], send: Callable[[], Any]) -> Any:
     one.pay()
     with one.sending():
         response = send()
-    one.ended = lambda: End(
-        response.status, sent=not is_played(getattr(pool, "ConnectionCls", None), response)
-    )
+    one.ended = lambda: End(response.status, sent=not is_played(getattr(pool, "ConnectionCls", None), response))
     return response
 
 

@@ -131,9 +131,7 @@ def set_texts(format: str, data: bytes, texts: Mapping[FieldPath, str]) -> bytes
     file = SourceFile("file", Path("/file"), data, format)
     document = parsed(format, data)
     components = {path: inside(file, document, path) for path in texts}
-    (made,) = compose(
-        components.values(), {components[path].id: text for path, text in texts.items()}
-    ).values()
+    (made,) = compose(components.values(), {components[path].id: text for path, text in texts.items()}).values()
     return made
 
 
@@ -192,9 +190,7 @@ def check_with_git(top: Path, format: str, data: bytes, read: Reader, seed: int 
     (top / "the.patch").write_bytes(make_patch(changes, []))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"HOME": str(top), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CEILING_DIRECTORIES": str(top.parent)}
-    finished = subprocess.run(
-        ["git", "apply", "the.patch"], cwd=top, env=environment, capture_output=True, check=False
-    )
+    finished = subprocess.run(["git", "apply", "the.patch"], cwd=top, env=environment, capture_output=True, check=False)
     assert finished.returncode == 0, finished.stderr
     for change in changes:
         assert (top / change.path).read_bytes() == change.new
@@ -205,9 +201,7 @@ def leaves(value: object, path: FieldPath = ()) -> dict[FieldPath, str]:
     """The strings in parsed data by their paths."""
     if isinstance(value, str):
         return {path: value}
-    children = (
-        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    )
+    children = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     return {
         at: text
         for key, child in children

@@ -52,9 +52,7 @@ def test_a_json_file_of_any_data(data, is_ascii, indent, text, chance):
 )
 def test_a_yaml_file_of_any_data(data, style, text, chance):
     content = yaml.safe_dump(data, **style)
-    assume(
-        not any(character in content for character in "\x85\u2028\u2029")
-    )  # line ends to some readers only
+    assume(not any(character in content for character in "\x85\u2028\u2029"))  # line ends to some readers only
     try:
         assume(leaves(yaml.safe_load(content)) == leaves(data))
     except yaml.YAMLError:  # what the library writes it cannot always read

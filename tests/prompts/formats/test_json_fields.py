@@ -78,9 +78,7 @@ def test_half_a_surrogate_pair_is_refused_in_the_file_and_in_a_text():
     )
 
 
-@pytest.mark.parametrize(
-    "data", [b"{", b'{"a": 1} // c', b"\xff{}", b'{"a": "\n"}', b"[" * 100_000, b'{"a": "\0"}']
-)
+@pytest.mark.parametrize("data", [b"{", b'{"a": 1} // c', b"\xff{}", b'{"a": "\n"}', b"[" * 100_000, b'{"a": "\0"}'])
 def test_what_is_no_json_is_refused(data):
     with pytest.raises(FormatError, match=r"not JSON|not UTF-8|NUL"):
         parsed("JSON", data)

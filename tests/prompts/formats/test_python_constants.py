@@ -165,9 +165,7 @@ CALLS = {
     "BOTH": lambda text: textwrap.dedent(text).strip("\n").rstrip(),
 }
 LINES = st.lists(
-    st.sampled_from(
-        ["", "a", "Be brief.", "- a rule", "  indented", "end ", "\ttab", " ", '"""', "\\", "é\\n"]
-    ),
+    st.sampled_from(["", "a", "Be brief.", "- a rule", "  indented", "end ", "\ttab", " ", '"""', "\\", "é\\n"]),
     max_size=6,
 ).map("\n".join)
 
@@ -188,9 +186,7 @@ def test_a_text_inside_a_call_is_what_the_call_makes_of_it_or_it_is_refused(file
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_git_makes_the_new_file_of_the_patch(tmp_path):
-    check_with_git(
-        tmp_path, PYTHON, NAMES.encode() + CALLED.replace("class Texts", "class Called").encode(), read
-    )
+    check_with_git(tmp_path, PYTHON, NAMES.encode() + CALLED.replace("class Texts", "class Called").encode(), read)
 
 
 def test_constants_are_found_wherever_they_are_assigned():
@@ -243,13 +239,13 @@ def test_a_text_stays_in_its_literals_as_long_as_they_can_hold_it(before, text, 
 
 def test_a_character_that_the_encoding_cannot_hold_becomes_an_escape():
     file = "# -*- coding: latin-1 -*-\nS = 'é'\n".encode("latin-1")
-    assert set_texts(
-        PYTHON, file, {("S",): "é → é"}
-    ) == "# -*- coding: latin-1 -*-\nS = 'é \\u2192 é'\n".encode("latin-1")
+    assert set_texts(PYTHON, file, {("S",): "é → é"}) == "# -*- coding: latin-1 -*-\nS = 'é \\u2192 é'\n".encode(
+        "latin-1"
+    )
     raw = "# -*- coding: latin-1 -*-\nS = r'\\d'\n".encode("latin-1")
-    assert set_texts(
-        PYTHON, raw, {("S",): "\\d→"}
-    ) == "# -*- coding: latin-1 -*-\nS = '\\\\d\\u2192'\n".encode("latin-1")
+    assert set_texts(PYTHON, raw, {("S",): "\\d→"}) == "# -*- coding: latin-1 -*-\nS = '\\\\d\\u2192'\n".encode(
+        "latin-1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -292,9 +288,7 @@ def test_a_dedent_of_another_kind_is_a_call_like_any():
 
 
 def test_names_inside_functions_are_not_addressed():
-    assert fields_of(PYTHON, b'def f(x="a"):\n    S = "b"\nasync def g():\n    "doc"\n') == {
-        ("g", "__doc__"): "doc"
-    }
+    assert fields_of(PYTHON, b'def f(x="a"):\n    S = "b"\nasync def g():\n    "doc"\n') == {("g", "__doc__"): "doc"}
 
 
 def test_a_source_with_odd_escapes_is_read_without_a_warning():

@@ -127,9 +127,7 @@ def test_any_lines_can_be_set_in_a_block_of_any_kind(header, first, second, thir
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_git_makes_the_new_file_of_the_patch(tmp_path):
-    check_with_git(
-        tmp_path, "YAML", (BLOCKS + "\n" + SCALARS.replace("router", "other") + LISTS).encode(), read
-    )
+    check_with_git(tmp_path, "YAML", (BLOCKS + "\n" + SCALARS.replace("router", "other") + LISTS).encode(), read)
 
 
 @pytest.mark.parametrize(
@@ -197,9 +195,7 @@ def test_an_anchored_text_can_be_changed_and_its_aliases_are_refused():
 def test_a_key_that_comes_by_a_merge_is_refused_with_the_place_where_it_stands():
     file = b"base: &b\n  system: Be brief.\n  x: {y: z}\nr:\n  <<: *b\n  other: Be kind.\n"
     document = parsed("YAML", file)
-    assert (
-        document.refused["r", "system"].reason == "it comes by the merge (<<) in line 5; address base.system"
-    )
+    assert document.refused["r", "system"].reason == "it comes by the merge (<<) in line 5; address base.system"
     assert ("r", "x") in document.refused
     assert ("r", "other") in document.fields
 
@@ -244,9 +240,7 @@ def test_unknown_tags_elsewhere_do_not_stand_in_the_way():
     assert set_texts("YAML", file, {("a",): "three"}) == b"x: !env HOME\na: three\ny: !map {k: v}\n"
 
 
-@pytest.mark.parametrize(
-    "data", [b"a: [", b"a: *x\n", b"\xff", b"a: \x07\n", b"{{ x }}: {% y %}\n", b"[" * 5000]
-)
+@pytest.mark.parametrize("data", [b"a: [", b"a: *x\n", b"\xff", b"a: \x07\n", b"{{ x }}: {% y %}\n", b"[" * 5000])
 def test_what_is_no_yaml_is_refused(data):
     with pytest.raises(FormatError, match=r"not YAML|not UTF-8"):
         parsed("YAML", data)

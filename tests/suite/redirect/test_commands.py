@@ -41,9 +41,7 @@ def programs(known: Table, words: object, cwd: object = None) -> list[str]:
         ("ls prompts", []),
     ],
 )
-def test_a_program_that_may_read_unheard_is_told(
-    known: Table, words: str | list[str], expected: list[str]
-) -> None:
+def test_a_program_that_may_read_unheard_is_told(known: Table, words: str | list[str], expected: list[str]) -> None:
     given = shlex.split(words) if isinstance(words, str) else words
     assert [name for file, name in reached(known, None, given, None) if file is None] == expected
 

@@ -62,9 +62,7 @@ def test_a_name_counts_only_where_the_prompt_is(prompt: Path, tmp_path: Path) ->
     assert table(prompt).find(tmp_path / "greet.md") is None
 
 
-@pytest.mark.parametrize(
-    "path", [3, True, None, 1.5, "", "\0", "a\0b", b"\xff", "missing/greet.md", object()]
-)
+@pytest.mark.parametrize("path", [3, True, None, 1.5, "", "\0", "a\0b", b"\xff", "missing/greet.md", object()])
 def test_what_is_no_path_of_a_file_is_no_prompt(prompt: Path, path: object) -> None:
     assert table(prompt).find(path) is None
 
@@ -96,9 +94,7 @@ def test_compiled_forms_of_a_prompt_in_python_are_known(tmp_path: Path, name: st
     assert known.find_compiled(tmp_path / "__pycache__" / name) is known.files[0]
 
 
-@pytest.mark.parametrize(
-    "name", ["__pycache__/kernels.cpython-311.pyc", "kernel.pyc", "__pycache__/kernel.txt"]
-)
+@pytest.mark.parametrize("name", ["__pycache__/kernels.cpython-311.pyc", "kernel.pyc", "__pycache__/kernel.txt"])
 def test_other_files_are_no_compiled_form_of_it(tmp_path: Path, name: str) -> None:
     source = tmp_path / "kernel.py"
     source.write_text("X = 1")
