@@ -261,8 +261,7 @@ class SearchDriver:
         self._menus.heed_reply(task)
         if self._opening.of(reply.proposal) is None:
             self._heed_use(task, is_usable=bool(reply.texts))
-        if not reply.texts and self._opening.of(reply.proposal) is None:
-            reply = self._instead_of(reply)
+            reply = reply if reply.texts else self._instead_of(reply)
         if any(decision.kind == "duplicate" for decision in self._tell(reply)):
             asked = self._state.asked.values()
             self._menus.heed_duplicate([one for one in asked if is_of_one_round(one, task)])
