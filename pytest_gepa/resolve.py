@@ -145,7 +145,7 @@ def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     if not rules:
         raise SettingsError(f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out")
     every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if has_scores else rules
-    raise SettingsError(f"{label}: {text!r} is none of {', '.join(every)}")
+    raise SettingsError(f"{label}: {text!r} is not valid; expected one of {', '.join(every)}")
 
 
 def _is_share(text: str) -> bool:
@@ -253,7 +253,7 @@ def _text(config: pytest.Config, name: str) -> str | None:
 def _choice(config: pytest.Config, name: str, options: tuple[str, ...]) -> str | None:
     text, label = _raw(config, name)
     if text is not None and text not in options:
-        raise SettingsError(f"{label}: {text!r} is none of {', '.join(options)}")
+        raise SettingsError(f"{label}: {text!r} is not valid; expected one of {', '.join(options)}")
     return text
 
 

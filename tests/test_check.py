@@ -564,8 +564,8 @@ def test_the_revision_stands_behind_an_equals_sign_only(
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--gepa-fail-on=not-proven",), "is none of regressed, suspect, none, score:X"),
-        (("--gepa-fail-on=score:2",), "is none of regressed"),
+        (("--gepa-fail-on=not-proven",), "is not valid; expected one of regressed, suspect, none, score:X"),
+        (("--gepa-fail-on=score:2",), "is not valid; expected one of regressed"),
         (("--gepa-plan",), "--gepa-plan and --gepa-check exclude each other"),
     ],
 )
@@ -576,6 +576,6 @@ def test_settings_that_do_not_go_with_a_check(pytester: pytest.Pytester, args: t
 
 def test_a_rule_of_the_ini_file_that_cannot_be_is_refused(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\ngepa_fail_on = score:2\n")
-    said = "'score:2' is none of regressed, suspect, none, score:X"
+    said = "'score:2' is not valid; expected one of regressed, suspect, none, score:X"
     with pytest.raises(pytest.UsageError, match=re.escape(said)):
         pytester.parseconfigure("--gepa-check", *ALONE.split())

@@ -128,14 +128,14 @@ def test_no_cap_is_passed(project: Project, cap: float, fails_every: int) -> Non
 
 @pytest.mark.thorough
 def test_what_the_cap_stops_is_no_failure_and_is_said(project: Project) -> None:
-    till = Till(project.world)
-    run = project.optimize("--gepa-max-cost=0.005", "--gepa-trials=1")
+    till = Till(project.world, tokens=(400, 200))
+    run = project.optimize("--gepa-max-cost=0.014", "--gepa-trials=1")
     assert run.code == 0, run.everything
-    assert 0 < till.usd <= 0.005
+    assert 0 < till.usd <= 0.014
     stopped = [record for record in run.records("rollout") if record["outcome"] == "stopped"]
     assert stopped
     assert all(record["score"] is None for record in stopped)
-    assert "the cost cap of $0.005 has no room for a request of up to" in run.result["search_ended"]
+    assert "the cost cap of $0.014 has no room for a request of up to" in run.result["search_ended"]
     assert "CostStop" not in run.out
 
 
@@ -170,6 +170,15 @@ def test_a_reflection_model_without_a_price_is_an_error_before_anything_is_sent(
     assert no_request(run)
     assert "--gepa-max-cost needs the price of the reflection model reflector" in run.everything
     assert "gepa_prices: reflector input=... output=... max_output=..." in run.everything
+
+
+def test_a_cap_without_room_for_one_reflection_is_an_error_before_anything_is_sent(project: Project) -> None:
+    """A thousand tokens of input at 5 and 400 of an answer at 20 USD a million."""
+    run = project.optimize("--gepa-max-cost=0.012")
+    assert run.code == 4
+    assert no_request(run)
+    assert "--gepa-max-cost $0.012 has no room for a single request to the reflection model reflector" in run.everything
+    assert "up to $0.013 is reserved" in run.everything
 
 
 def test_a_task_model_without_a_price_ends_the_run_before_its_first_request(project: Project) -> None:
@@ -208,8 +217,8 @@ def test_settings_that_cannot_be_are_said(project: Project, text: str, told: str
 
 @pytest.mark.thorough
 def test_a_run_that_the_cap_has_stopped_is_replayed_to_the_same_end(project: Project) -> None:
-    till = Till(project.world)
-    first = project.optimize("--gepa-max-cost=0.005", "--gepa-trials=1")
+    till = Till(project.world, tokens=(400, 200))
+    first = project.optimize("--gepa-max-cost=0.014", "--gepa-trials=1")
     assert "the cost cap" in first.result["search_ended"]
     paid = till.calls
     again = project.optimize("--gepa-replay=only", "--gepa-trials=1")

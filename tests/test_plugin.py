@@ -360,7 +360,7 @@ def test_a_bad_option_is_refused_with_what_would_do(pytester: pytest.Pytester, g
         ),
         (
             "gepa_isolation = docker",
-            "gepa_isolation (tox.ini): 'docker' is none of auto, fork, spawn, strict",
+            "gepa_isolation (tox.ini): 'docker' is not valid; expected one of auto, fork, spawn, strict",
         ),
         ("gepa_budgt = 5", "gepa_budgt (tox.ini): there is no such setting; did you mean gepa_budget?"),
         (

@@ -152,7 +152,7 @@ def test_a_value_that_is_neither_on_nor_off_is_a_usage_error(project: Project):
     project.write({"pytest.ini": "[pytest]\ngepa_shrink = maybe\n"})
     run = project.optimize()
     assert run.code == 4
-    assert "'maybe' is none of on, off" in run.everything
+    assert "'maybe' is not valid; expected one of on, off" in run.everything
 
 
 @pytest.mark.thorough

@@ -50,7 +50,7 @@ from pytest_gepa.run.last_steps import LastSteps
 from pytest_gepa.run.plan import BudgetPlan, plan_budget
 from pytest_gepa.run.recording import recorded_model
 from pytest_gepa.run.resume import EarlierRun, find_earlier
-from pytest_gepa.run.spending import check_reflection_price
+from pytest_gepa.run.spending import check_reflection_price, reflection_reserve
 from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.stash import closing_key, exit_status_key, verdict_key
 from pytest_gepa.suite.pytest_internals import terminal_stream
@@ -63,7 +63,9 @@ from pytest_gepa.trace.redact import REDACTED, Redactor
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run works on, found and checked before anything is sent. `judges` are left as they are."""
+    """What a run works on, found and checked before anything is sent. `judges` are left as they are. `reserve` is what a
+    reflection reserves of a cap at the least, in billionths of a dollar; 0 where there is none.
+    """
 
     cases: tuple[Case, ...]
     components: tuple[Component, ...]
@@ -71,6 +73,7 @@ class Inputs:
     budget: BudgetPlan
     ancestor: Mapping[str, str] = field(default_factory=dict)
     judges: tuple[str, ...] = ()
+    reserve: int = 0
 
     @property
     def searched(self) -> int:
@@ -127,13 +130,16 @@ def find_inputs(session: pytest.Session, settings: Settings) -> Inputs:
     is_asked = endpoint.model != NO_MODEL and settings.replay != "only"
     if is_asked and not settings.is_plan:
         endpoint.check_key()  # else it were missed only when the baseline is paid for
+    reserve = 0
     if settings.max_cost is not None and is_asked:
-        check_reflection_price(PriceList(settings.prices), endpoint.model)
+        prices = PriceList(settings.prices)
+        check_reflection_price(prices, endpoint.model, settings.max_cost)
+        reserve = reflection_reserve(prices, endpoint.model)
     cases = find_cases(session, settings)
     if not any(case.split == "search" for case in cases):
         raise GepaError("every case is held out; leave some to search with (--gepa-holdout, split='search')")
     ancestor = _ancestor(settings, components) if settings.ancestor else {}
-    return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases), ancestor, judges)
+    return Inputs(cases, tuple(components), endpoint, plan_budget(settings, cases), ancestor, judges, reserve)
 
 
 def _recorded_endpoint(model: str) -> ReflectionEndpoint:
@@ -192,7 +198,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs, earli
         extensions = Extensions(config.hook, journal.redact)
         terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed, journal.redact)
         print_lines(stream, answers.notes)
-        spending = run.spending(settings, inputs.cases, inputs.budget, earlier)
+        spending = run.spending(settings, inputs.cases, inputs.budget, earlier, inputs.reserve)
         model = ReflectionModel(
             inputs.endpoint,
             answers.stores(),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pytest_gepa.cost.prices import NANO, PriceList, Tokens
+from pytest_gepa.cost.prices import NANO, PriceList, Tokens, usd
 from pytest_gepa.report.rows import row
 from pytest_gepa.run.plan import BudgetPlan, confirm_rollouts
-from pytest_gepa.run.spending import CONFIRM_PART, MARGIN, trials_within
+from pytest_gepa.run.spending import CONFIRM_PART, MARGIN, reflection_reserve, trials_within
 from pytest_gepa.settings import NO_MODEL, Settings
 from pytest_gepa.suite.rollout import Case
 from pytest_gepa.suite.usage import CaseUsage, ModelUsage, ReflectionUsage
@@ -33,7 +33,7 @@ def expected_lines(
     known = [case for case in every if case.calls]
     calls = sum(case.calls for case in known)
     if not calls:
-        return [row("price", UNKNOWN), *_cap_lines(settings, cases, budget, None)]
+        return [row("price", UNKNOWN), *_cap_lines(settings, cases, model, budget, None)]
     each = len(known)
     into, out = sum(case.input_tokens for case in known), sum(case.output_tokens for case in known)
     share = budget.limit / each
@@ -68,13 +68,13 @@ def expected_lines(
         total += found[2]
     if not any(used.calls for case in known for used in case.models.values()):
         lines.append(row("price", "unknown: the runs so far did not tell the tokens of each model"))
-        return [*lines, *_cap_lines(settings, cases, budget, None)]
+        return [*lines, *_cap_lines(settings, cases, model, budget, None)]
     if lacking:
         names = ", ".join(sorted(set(map(redact, lacking))))
         lines.append(row("price", f"unknown: no price for {names}; add it to gepa_prices"))
-        return [*lines, *_cap_lines(settings, cases, budget, None)]
+        return [*lines, *_cap_lines(settings, cases, model, budget, None)]
     lines.append(row("price", f"at most about {dollars(total)} = {' + '.join(sums)}"))
-    return [*lines, *_cap_lines(settings, cases, budget, rollout * each / len(every))]
+    return [*lines, *_cap_lines(settings, cases, model, budget, rollout * each / len(every))]
 
 
 def _by_model(known: Sequence[CaseUsage]) -> dict[str, ModelUsage]:
@@ -134,7 +134,9 @@ def _reflections(
     return line, f"{count(replies, 'reflection')} x {dollars(paid or 0.0)}", replies * (paid or 0.0)
 
 
-def _cap_lines(settings: Settings, cases: Sequence[Case], budget: BudgetPlan, rollout: float | None) -> list[str]:
+def _cap_lines(
+    settings: Settings, cases: Sequence[Case], model: str, budget: BudgetPlan, rollout: float | None
+) -> list[str]:
     """The cap and the confirm run's share of it; `rollout` is the price of one in USD, None where it is not known."""
     cap = settings.max_cost
     if cap is None:
@@ -148,12 +150,15 @@ def _cap_lines(settings: Settings, cases: Sequence[Case], budget: BudgetPlan, ro
 
     baseline = each * sum(case.split == "search" for case in cases)
     trials = trials_within(price, budget.trials, CONFIRM_PART * (cap - baseline))
-    if baseline + price(trials) >= cap:
+    is_asked = model != NO_MODEL and settings.replay != "only"
+    reserve = usd(reflection_reserve(PriceList(settings.prices), model)) if is_asked else 0.0
+    if baseline + price(trials) + reserve >= cap:
+        room = f"; a reflection needs room for up to {dollars(reserve)}" if reserve else ""
         return [
             row(
                 "cap",
                 f"{dollars(cap)}, which leaves nothing to search with: about {dollars(baseline)} for "
-                f"the baseline and {dollars(price(trials))} for a confirm run of {count(trials, 'trial')} a side",
+                f"the baseline and {dollars(price(trials))} for a confirm run of {count(trials, 'trial')} a side{room}",
             )
         ]
     fewer = f" ({count(trials, 'trial')} a side, more if the search leaves enough)" if trials < budget.trials else ""

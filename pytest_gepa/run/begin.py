@@ -52,8 +52,11 @@ class BegunRun:
         cases: Sequence[Case],
         plan: BudgetPlan = NO_CONFIRM,
         earlier: EarlierRun | None = None,
+        reflection: int = 0,
     ) -> Spending:
-        """The costs of the run. No cap stops a replay, which costs nothing; what a resumed run has cost counts."""
+        """The costs of the run. No cap stops a replay, which costs nothing; what a resumed run has cost counts.
+        `reflection` is what a request to the reflection model reserves at the least, in billionths of a dollar.
+        """
         cap = None if settings.replay == "only" else settings.max_cost
         if cap is not None and earlier is not None:
             cap -= earlier.usd
@@ -65,6 +68,7 @@ class BegunRun:
             cases,
             earlier.confirmed if earlier else (),
             shares_answers=settings.replay != "off",
+            reflection=reflection,
         )
 
     @contextmanager

@@ -42,7 +42,8 @@ class Spending:
 
     `cap` is in USD, None for none. `plan` and `cases` say what the confirm run will take; `stored` are rollouts of it,
     by case and number of the trial, whose answers are there already. `shares_answers` is False where nothing is stored,
-    so that each case pays for what it asks.
+    so that each case pays for what it asks. `reflection` is what one request to the reflection model reserves at the
+    least, in billionths of a dollar.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Spending:
         stored: Sequence[tuple[str, int]] = (),
         *,
         shares_answers: bool = True,
+        reflection: int = 0,
     ) -> None:
         self._stored = stored
+        self._reflection = reflection
         self._shares_answers = shares_answers
         self.directory = directory
         self.prices = prices
@@ -136,11 +139,12 @@ class Spending:
         )
         share = math.ceil(self._confirm_price(trials)) + standing.largest
         purse.set_aside(share)
-        if free - share < standing.largest or free <= share:
+        largest = max(standing.largest, self._reflection)
+        if free - share < largest or free <= share:
             self.shortage = (
                 f"the cost cap of {dollars(standing.cap)} leaves nothing to search with: {dollars(standing.spent)} "
                 f"spent, {dollars(share)} kept for a confirm run of {trials} trial{'s' * (trials > 1)} a side, and a "
-                f"request may need {dollars(standing.largest)}; give more with --gepa-max-cost"
+                f"request may need {dollars(largest)}; give more with --gepa-max-cost"
             )
         return share
 
@@ -196,18 +200,32 @@ def _is_kept(call: Call) -> bool:
     return bool(call.key) and call.answer is not None and call.kind != "other"
 
 
-def check_reflection_price(prices: PriceList, model: str) -> None:
-    """Raises `SettingsError` where the cap cannot be kept with this reflection model; nothing has been sent then."""
-    tariff = prices.find(model)
-    if tariff is None:
+def check_reflection_price(prices: PriceList, model: str, cap: float) -> None:
+    """Raises `SettingsError` where a cap in USD cannot be kept with this reflection model, or has no room for a single
+    request to it; nothing has been sent then.
+    """
+    if prices.find(model) is None:
         raise SettingsError(
             f"--gepa-max-cost needs the price of the reflection model {model}, which is not known; add a line to "
             f"gepa_prices: {model} input=... output=... max_output=... (USD per million tokens)"
         )
     try:
-        most(model, tariff, b"")
+        least = reflection_reserve(prices, model)
     except Unbounded:
         raise SettingsError(
             f"--gepa-max-cost needs the longest answer of the reflection model {model}, which is asked without a "
             "limit; add its max_output= to its line in gepa_prices"
         ) from None
+    if least > cap * NANO:
+        raise SettingsError(
+            f"--gepa-max-cost {dollars(round(cap * NANO))} has no room for a single request to the reflection model "
+            f"{model}, for which up to {dollars(least)} is reserved (the price of its longest answer); give more"
+        )
+
+
+def reflection_reserve(prices: PriceList, model: str) -> int:
+    """What a request to the reflection model reserves at the least, in billionths of a dollar; 0 for no known price.
+    Raises `Unbounded`.
+    """
+    tariff = prices.find(model)
+    return 0 if tariff is None else most(model, tariff, b"")

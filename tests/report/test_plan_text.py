@@ -252,7 +252,7 @@ def test_a_plan_names_a_few_of_many_files():
 # Money
 
 
-TABLE = ("task input=2 output=8", "large input=5 output=20")
+TABLE = ("task input=2 output=8", "large input=5 output=20 max_output=400")
 
 
 def measured(chosen: Sequence[Case]) -> dict[str, CaseUsage]:
@@ -325,6 +325,7 @@ def test_a_cap_is_told_with_the_share_of_the_confirm_run():
             0.1,
             "which leaves nothing to search with: about $0.034 for the baseline and $0.087 for a confirm run of 1 t",
         ),
+        (0.13, "for a confirm run of 1 trial a side; a reflection needs room for up to $0.013\n"),
     ],
 )
 def test_the_share_of_the_confirm_run_leaves_something_to_the_search(cap: float, told: str):

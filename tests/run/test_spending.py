@@ -186,11 +186,35 @@ def test_a_stop_is_told_whose_reason_could_not_be_written_down(tmp_path: Path) -
 
 def test_the_reflection_model_needs_a_price_and_a_longest_answer() -> None:
     with pytest.raises(SettingsError, match="needs the price of the reflection model large"):
-        check_reflection_price(PRICES, "large")
+        check_reflection_price(PRICES, "large", 1.0)
     with pytest.raises(SettingsError, match="needs the longest answer of the reflection model task"):
-        check_reflection_price(PRICES, "task")
-    check_reflection_price(PriceList(["task input=1 output=0"]), "task")
-    check_reflection_price(PriceList(["task input=1 output=2 max_output=9"]), "task")
+        check_reflection_price(PRICES, "task", 1.0)
+    check_reflection_price(PriceList(["task input=1 output=0"]), "task", 1.0)
+    check_reflection_price(PriceList(["task input=1 output=2 max_output=9"]), "task", 1.0)
+
+
+def test_a_cap_needs_room_for_one_reflection() -> None:
+    """A thousand tokens of input at 1 and the longest answer at 10 USD a million come to 1.281 USD."""
+    prices = PriceList(["large input=1 output=10 max_output=128000"])
+    check_reflection_price(prices, "large", 1.281)
+    with pytest.raises(SettingsError) as caught:
+        check_reflection_price(prices, "large", 1.0)
+    assert str(caught.value) == (
+        "--gepa-max-cost $1.00 has no room for a single request to the reflection model large, for which up to $1.28 "
+        "is reserved (the price of its longest answer); give more"
+    )
+
+
+def test_a_cap_that_leaves_too_little_for_a_reflection_says_so(tmp_path: Path) -> None:
+    """Ten dollars have room for the baseline, the confirm run and much of a search, but for none of these requests."""
+    costs = Spending(
+        tmp_path / "costs", PRICES, 10.0, BudgetPlan(1040, 800, 240, 0, 3), FORTY, reflection=9_990_000_000
+    )
+    for case in FORTY:
+        costs.learn(rollout(case.id, (1_000, 0)))
+    costs.keep_confirm_share()
+    assert "leaves nothing to search with" in costs.shortage
+    assert "a request may need $9.99" in costs.shortage
 
 
 def test_the_list_price_counts_answers_from_the_cache_and_is_unknown_with_one_unknown_price(
