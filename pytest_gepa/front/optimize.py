@@ -63,8 +63,8 @@ from pytest_gepa.trace.redact import REDACTED, Redactor
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a run works on, found and checked before anything is sent. `judges` are left as they are. `reserve` is what a
-    reflection reserves of a cap at the least, in billionths of a dollar; 0 where there is none.
+    """What a run works on, found and checked before anything is sent. `judges` are left as they are. `reserve` is what
+    a reflection reserves of a cap at the least, in billionths of a dollar; 0 where there is none.
     """
 
     cases: tuple[Case, ...]
