@@ -1,4 +1,4 @@
-"""The desk fixture, and the offline model that stands in where there is no key for a real one."""
+"""The desk fixture, and the offline model that stands in where no real one is named."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class OfflineModel:
             "OPENAI_BASE_URL": self.server.url,
             "OPENAI_API_KEY": "offline",
             "DESK_MODEL": DESK_MODEL,
-            "GEPA_REFLECTION_MODEL": os.environ.get("GEPA_REFLECTION_MODEL") or REFLECTION_MODEL,
+            "GEPA_REFLECTION_MODEL": REFLECTION_MODEL,
+            "GEPA_REFLECTION_BASE_URL": self.server.url,
+            "GEPA_REFLECTION_API_KEY": "offline",
         }
         for name in ("NO_PROXY", "no_proxy"):  # a proxy would look for 127.0.0.1 on its own machine
             settings[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
@@ -49,8 +51,9 @@ OFFLINE_MODEL = pytest.StashKey[OfflineModel]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A child process of an offline run finds both variables set, and so uses the server of its parent.
-    if os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL"):
+    # A key alone names no model: who has one for other work shall not pay for the example. A child process of an
+    # offline run finds both variables set, and so uses the server of its parent.
+    if os.environ.get("DESK_MODEL") or os.environ.get("OPENAI_BASE_URL"):
         return
     config.stash[OFFLINE_MODEL] = OfflineModel()
     config.stash[OFFLINE_MODEL].start()
@@ -64,7 +67,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     if os.environ.get(OFFLINE):
-        return "desk: offline simulated model (no key found): numbers say nothing about real models"
+        return "desk: offline simulated model (no other is named): numbers say nothing about real models"
     return f"desk: model {Desk.model_name()}"
 
 

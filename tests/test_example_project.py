@@ -443,7 +443,7 @@ def run_python(arguments: Sequence[str], where: Path, env: Mapping[str, str]) ->
     return done.stdout + done.stderr
 
 
-OFFLINE_HEADER = "desk: offline simulated model (no key found): numbers say nothing about real models"
+OFFLINE_HEADER = "desk: offline simulated model (no other is named): numbers say nothing about real models"
 WATCHED = """
 import os, pytest
 before = dict(os.environ)
@@ -484,8 +484,20 @@ def test_a_server_that_wants_no_key_needs_none(offline, monkeypatch):
         assert desk.spread(case.item, case.excerpt) == case.expected
 
 
-def test_with_a_key_no_server_is_started():
+def test_with_a_model_of_one_s_own_no_server_is_started():
     arguments = ["-m", "pytest", "--collect-only", "-p", "no:cacheprovider"]
     output = run_python(arguments, EXAMPLE, environment(OPENAI_API_KEY="a-key", DESK_MODEL="some-model"))
     assert "desk: model some-model" in output
     assert "offline" not in output.partition("collected")[0]
+
+
+def test_a_key_that_is_there_for_other_work_is_not_used():
+    others = {
+        "OPENAI_API_KEY": "a-key",
+        "GEPA_REFLECTION_MODEL": "some-model",
+        "GEPA_REFLECTION_BASE_URL": "http://127.0.0.1:9/v1",
+    }
+    arguments = ["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "-k", "test_line_names and plain"]
+    output = run_python(arguments, EXAMPLE, environment(**others))
+    assert OFFLINE_HEADER in output
+    assert "1 passed" in output
