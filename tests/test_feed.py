@@ -20,7 +20,7 @@ class Shown:
     def __init__(self) -> None:
         self.names: list[str] = []
         names = [f"test_it.py::test_{number}" for number in range(COUNT)]
-        hook = SimpleNamespace(
+        self.hook = hook = SimpleNamespace(
             pytest_runtest_logstart=lambda nodeid, location: self.names.append(nodeid),
             pytest_runtest_logreport=lambda report: None,
             pytest_runtest_logfinish=lambda nodeid, location: None,
@@ -61,3 +61,15 @@ def test_at_the_end_what_waits_is_shown_though_others_never_came(shown: Shown) -
     shown.feed(2, 1)
     shown.feeder.flush()
     assert shown.shown() == [1, 2]
+
+
+def test_a_hook_of_another_that_fails_costs_nothing_and_is_told(shown: Shown) -> None:
+    def fails(report: Any) -> None:
+        raise AttributeError("'str' object has no attribute 'score'")
+
+    shown.hook.pytest_runtest_logreport = fails
+    assert shown.feed(0, 1) == [0, 1]
+    (problem,) = shown.feeder.problems
+    assert problem.startswith("a hook failed (")
+    assert "test_feed.py:" in problem
+    assert "AttributeError: 'str' object has no attribute 'score'), with the reports of 2 cases" in problem

@@ -170,6 +170,31 @@ def test_a_conftest_that_fails_in_the_end_does_not_hide_what_was_found(project: 
     assert "of no results" in run.everything
 
 
+FINISH = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session, exitstatus):
+    session.exitstatus = {status}
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "args", "code"),
+    [
+        ("session.exitstatus | exitstatus", (), pytest.ExitCode.OK),  # as syrupy does: of today's cases some fail
+        ("0", ("--gepa-fail-on=not-proven",), pytest.ExitCode.TESTS_FAILED),
+    ],
+)
+def test_the_exit_code_is_the_mode_s_whatever_others_make_of_the_cases(
+    project: Project, status: str, args: tuple[str, ...], code: int
+):
+    project.write({"conftest.py": FINISH.format(status=status)})
+    run = project.pytest("--gepa-optimize", "--gepa-reflection-model=none", "--gepa-budget=60", *args)
+    assert run.result["verdict"] != "proven"
+    assert run.code == code
+
+
 def test_blocked_it_is_gone(project: Project):
     project.write({"test_marked.py": MARKED})
     run = project.pytest("-p", "no:gepa", "--strict-markers", "test_marked.py")

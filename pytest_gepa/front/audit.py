@@ -87,7 +87,7 @@ def _run(
     with undisturbed():
         steps.take(feeder.flush)
         steps.take(suite.runner.close)
-        audit.state.problems = (*answers.problems, *suite.problems)
+        audit.state.problems = (*answers.problems, *suite.problems, *feeder.problems)
         steps.take(partial(_finish, steps, config, settings, run, audit.state, cases, components))
         steps.take(run.close)
     end_steps(steps, stream, journal.redact)

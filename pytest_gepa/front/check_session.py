@@ -19,6 +19,7 @@ from pytest_gepa.prompts.components import Component
 from pytest_gepa.report.check_formats import OF_A_SIMULATED_MODEL, junit_properties
 from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.report.check_screen import CheckTerminal
+from pytest_gepa.report.rows import row
 from pytest_gepa.run.begin import begin_run
 from pytest_gepa.run.interrupts import undisturbed
 from pytest_gepa.run.last_steps import LastSteps
@@ -100,7 +101,7 @@ class CheckSession:
             if held is None:
                 steps.take(feeder.flush)
             steps.take(self._suite.runner.close)
-            story.state.problems = (*self._answers.problems, *self._suite.problems)
+            story.state.problems = (*self._answers.problems, *self._suite.problems, *feeder.problems)
             found: list[CheckResult | None] = []
             steps.take(lambda: found.append(finish()))
             steps.take(partial(self._keep_usage, story.state))
@@ -110,6 +111,8 @@ class CheckSession:
                 for rollout in held:
                     steps.take(partial(feeder.feed, rollout))
                 steps.take(feeder.flush)
+                told = map(self.journal.redact, feeder.problems)
+                print_lines(terminal_stream(config), [row("trouble in recording", problem) for problem in told])
             if result is not None:
                 tell = partial(tell_finished, config.hook, to_json(result), str(self.directory))
                 steps.take(partial(tell, settings.mode, self.journal.redact))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
@@ -9,6 +10,7 @@ import pytest
 
 from pytest_gepa.suite.pytest_internals import finish_progress
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
+from pytest_gepa.wording import count
 
 MOST_WAITING = 50
 """Cases that wait for one before them: whoever looks on wants to see that they have ended."""
@@ -36,6 +38,7 @@ class Feeder:
         self._order = [case for case in order if expected is None or case in expected]
         self._waiting: dict[str, Rollout] = {}
         self._late: set[str] = set()
+        self._failed: dict[str, int] = {}
         self.properties: Mapping[str, Sequence[tuple[str, str]]] = {}
 
     def feed(self, rollout: Rollout) -> None:
@@ -59,13 +62,29 @@ class Feeder:
         for case in [case for case in self._order if case in self._waiting]:
             self._hand_on(self._waiting.pop(case))
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Which hooks of plugins and conftest files have failed with reports, in words."""
+        return tuple(
+            f"{what}, with the reports of {count(number, 'case')}; what is hung on a report in the process of its case "
+            "comes here as text"
+            for what, number in self._failed.items()
+        )
+
     def _hand_on(self, rollout: Rollout) -> None:
-        """The reports of one case, under the nodeid that it has in the user's session."""
+        """The reports of one case, under the nodeid that it has in the user's session. A hook of another that fails
+        with them costs the run nothing: the cases are paid for.
+        """
         item, hook = self._items[rollout.case], self._config.hook
-        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._reports(rollout, item):
-            hook.pytest_runtest_logreport(report=report)
-        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        try:
+            hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            for report in self._reports(rollout, item):
+                hook.pytest_runtest_logreport(report=report)
+            hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"a hook failed ({last.filename}:{last.lineno}: {type(error).__name__}: {error})"
+            self._failed[what] = self._failed.get(what, 0) + 1
         finish_progress(self._config)
 
     def _reports(self, rollout: Rollout, item: pytest.Item) -> list[pytest.TestReport]:

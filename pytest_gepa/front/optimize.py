@@ -235,7 +235,7 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs, earli
         for close in (terminal.close, feeder.flush, suite.runner.close, model.close):
             steps.take(close)
         optimization.state.stray = suite.stray
-        optimization.state.problems = (*answers.problems, *suite.problems)
+        optimization.state.problems = (*answers.problems, *suite.problems, *feeder.problems)
         steps.take(partial(_finish, steps, config, settings, inputs, run, optimization.state))
         steps.take(run.close)
     end_steps(steps, stream, journal.redact)

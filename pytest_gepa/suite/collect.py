@@ -27,7 +27,9 @@ def case_id(item: pytest.Item) -> str:
 
     The nodeid would not do: it holds parameter values, and a prompt may be one of them.
     """
-    file = item.nodeid.split("::", 1)[0]
+    files = [node for node in item.listchain() if isinstance(node, pytest.File)]
+    # Not the item's own nodeid where it can be helped: a conftest may have made a title of it.
+    file = (files[0] if files else item).nodeid.split("::", 1)[0]
     names = [getattr(node, "originalname", None) or node.name for node in item.listchain() if _is_named(node)]
     positions = parameter_positions(item)
     suffix = f"[{'.'.join(map(str, positions))}]" if positions else ""

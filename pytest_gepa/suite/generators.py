@@ -12,7 +12,12 @@ from typing import Any
 from pytest_gepa.trace.import_hook import ImportWatch
 
 _NUMPY = "numpy.random"
-_SHARED = {"faker.generator": "random", "factory.random": "randgen"}
+_SHARED = {
+    "faker.generator": "random",
+    "factory.random": "randgen",
+    "model_bakery.random_gen": "baker_random",
+    "polyfactory.constants": "DEFAULT_RANDOM",
+}
 """Modules that have one `random.Random` for all who use them, and its name."""
 
 

@@ -8,10 +8,32 @@ import re
 import site
 import sys
 import sysconfig
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 # Enough of TOML for one key: Python 3.10 has no parser, and a miss costs a preload, not a wrong result.
+_REWRITTEN = "@pytest_ar"
+"""A name in each module whose asserts pytest has rewritten, so that they tell both sides of what they compare."""
+
+_WITHOUT_CHECKS = (
+    "_pytest",
+    "anyio",
+    "deepeval",
+    "faker",
+    "hypothesis",
+    "langsmith",
+    "logfire",
+    "pytest_",
+    "typeguard",
+    "xdist",
+)
+"""How the names of plugins begin whose asserts are no checks of a case, and which are too large to be imported by each
+session. (pytest rewrites all of a distribution that has a plugin.)"""
+
+_DRAWN_AT_IMPORT = ("pytest_randomly",)
+"""Modules that draw what is to be another number in each session when they are imported."""
+
 PROJECT_NAME = re.compile(r"^\s*\[project\][^\[]*?^\s*name\s*=\s*[\"']([^\"']+)[\"']", re.MULTILINE)
 
 
@@ -46,7 +68,8 @@ def environment_modules() -> list[str]:
     """The names of loaded modules from the standard library and site-packages, in the order of their import.
 
     The project's own modules are left out, for they may read a prompt at import; a virtual environment inside the
-    project's directory is not the project.
+    project's directory is not the project. So are shared checks that are installed: only where pytest imports them
+    itself do their asserts say more than that they failed.
     """
     roots = tuple(environment_roots())
     names = []
@@ -54,9 +77,14 @@ def environment_modules() -> list[str]:
         file = getattr(module, "__file__", None)
         if not isinstance(file, str) or name.startswith(("__", "conftest", "test_")) or ".tests." in name:
             continue
-        if os.path.realpath(file).startswith(roots):
+        if os.path.realpath(file).startswith(roots) and not _must_be_imported_anew(name, vars(module)):
             names.append(name)
     return names
+
+
+def _must_be_imported_anew(name: str, module: Mapping[str, object]) -> bool:
+    is_check = _REWRITTEN in module and not name.startswith(_WITHOUT_CHECKS)
+    return is_check or name.startswith(_DRAWN_AT_IMPORT)
 
 
 @cache

@@ -40,6 +40,7 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "pastebin": None,
     "px": [],
     "randomly_reorganize": False,
+    "record_mode": "none",
     "report_log": None,
     "reruns": 0,
     "setuponly": False,
@@ -54,6 +55,7 @@ CHILD_OPTIONS: Mapping[str, Any] = {
     "tx": [],
     "update_snapshots": False,
     "usepdb": False,
+    "vcr_record": "none",
     "verbose": 2,
     "xmlpath": None,
     # Files that other plugins write, or rewrite: reports, durations, expected results.

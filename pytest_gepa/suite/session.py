@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from pytest_gepa.suite.child_calls import capture_calls, share_calls
 from pytest_gepa.suite.child_rollout import RolloutMaker
 from pytest_gepa.suite.collect import case_id, identify, namesakes, told_parameters
 from pytest_gepa.suite.connections import open_sockets
+from pytest_gepa.suite.examples_found import EXAMPLES, own_examples
 from pytest_gepa.suite.fixture_watch import FixtureWatch
 from pytest_gepa.suite.foreign_servers import ForeignServers
 from pytest_gepa.suite.generators import Generators
@@ -48,6 +48,7 @@ from pytest_gepa.suite.supervise import ForkedWorker, Supervisor
 from pytest_gepa.suite.worker_name import WorkerName, name_of
 from pytest_gepa.trace import renderings
 from pytest_gepa.trace.condense import KEPT_BYTES, condense
+from pytest_gepa.trace.naps import clock
 from pytest_gepa.trace.record import with_all_below
 from pytest_gepa.trace.recorder import Recorder
 from pytest_gepa.trace.redact import Redactor
@@ -68,6 +69,7 @@ def run_job(job: Job, channel: Channel) -> None:
     os.environ.clear()
     os.environ.update(job.environ)
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(temp)
+    os.environ[EXAMPLES] = own_examples(temp)
     os.environ["GEPA_CANDIDATE"] = job.candidate
     os.environ["GEPA_TRIAL"] = job.trial.replace("/", "-")
     sys.path[:] = job.sys_path
@@ -340,7 +342,7 @@ class ChildSession:
         self.recorder.begin(case)
         self._generators.begin_case(case)
         self._has_advanced = False
-        started = time.monotonic()
+        started = clock()
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         except pytest.exit.Exception as error:
@@ -348,7 +350,7 @@ class ChildSession:
         if not self._has_advanced:
             self._watch.trouble = self._watch.trouble or TAKEN
             self._advance()
-        seconds = time.monotonic() - started
+        seconds = clock() - started
         failed = self._fixtures.failed(self._watch.setup_error)
         recorded = self.recorder.end([*self._fixtures.used(), *failed])
         before_failure = [slot.call for held in with_all_below(failed) for slot in held.slots]

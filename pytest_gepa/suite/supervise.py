@@ -7,7 +7,6 @@ import os
 import selectors
 import signal
 import socket
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from pytest_gepa.suite.descendants import descendants, end_all
 from pytest_gepa.suite.job import Channel
 from pytest_gepa.suite.places import Places
+from pytest_gepa.trace.naps import clock
 
 STARTUP_SECONDS = 300.0
 """A worker that collects by itself may import a whole application first, and what many cases share may be a model that
@@ -137,16 +137,16 @@ class Supervisor:
                 self._stillborn += 1
                 self._use_place(place)
             return
-        post = _Post(worker, place, time.monotonic() + self._startup)
+        post = _Post(worker, place, clock() + self._startup)
         self._posts[worker.channel] = post
         self._selector.register(worker.channel, selectors.EVENT_READ)
         if self._stopping:  # `stop` came meanwhile, from its own thread, and did not see this worker
             worker.kill()
 
     def _step(self) -> None:
-        soon = time.monotonic() + LOOK_SECONDS
+        soon = clock() + LOOK_SECONDS
         nearest = min((post.deadline for post in self._posts.values()), default=soon)
-        for key, _ in self._selector.select(max(0.0, nearest - time.monotonic()) + 0.01):
+        for key, _ in self._selector.select(max(0.0, nearest - clock()) + 0.01):
             if key.fileobj is self._places:
                 self._use_places()
                 continue
@@ -156,7 +156,7 @@ class Supervisor:
                 self._hear(post, message)
             if post.finished or not is_open:
                 self._bury(post)
-        now = time.monotonic()
+        now = clock()
         for post in [post for post in self._posts.values() if post.deadline < now]:
             # Not left to the end of its stream, which a process that the case has started may hold open.
             post.timed_out = True
@@ -176,7 +176,7 @@ class Supervisor:
     def _hear(self, post: _Post, message: Mapping[str, Any]) -> None:
         event = message["event"]
         post.setting_up += {"setting up": 1, "set up": -1}.get(event, 0)
-        post.deadline = time.monotonic() + self._silence(post)
+        post.deadline = clock() + self._silence(post)
         if event == "next":
             post.has_worked = True
             case = self._queue.popleft() if self._queue else None

@@ -84,7 +84,15 @@ def test_drawing_is_no_seeding(numpy_random: Any) -> None:
     assert numpy_random.random() not in (first, *drawn)
 
 
-@pytest.mark.parametrize(("name", "own"), [("faker.generator", "random"), ("factory.random", "randgen")])
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("faker.generator", "random"),
+        ("factory.random", "randgen"),
+        ("model_bakery.random_gen", "baker_random"),
+        ("polyfactory.constants", "DEFAULT_RANDOM"),
+    ],
+)
 def test_a_generator_that_a_library_shares_is_one_of_them(monkeypatch: pytest.MonkeyPatch, name: str, own: str) -> None:
     module: Any = ModuleType(name)
     setattr(module, own, random.Random(1))

@@ -256,3 +256,18 @@ def test_cases_carry_their_source_and_marker(collect: Collect) -> None:
         weight=2.0,
         trials=5,
     )
+
+
+TITLES = """
+    import pytest
+
+    def pytest_itemcollected(item):
+        if item.obj.__doc__:
+            item._nodeid = item.obj.__doc__
+"""
+
+
+def test_a_conftest_may_make_a_title_of_a_nodeid(build: Build, fork_runner: Runner) -> None:
+    project = build({"conftest.py": TITLES, "tests/test_it.py": 'def test_one():\n    """Greets :: well"""\n'})
+    evaluation = evaluate(project.suite(fork_runner, ["tests/test_it.py::test_one"]))
+    assert outcomes(evaluation) == {"test_one": "passed"}

@@ -162,6 +162,42 @@ def test_processes_at_once_have_names_of_their_own(build: Build, fork_runner: Ru
     assert names == {"test_gw0", "test_gw1", "test_gw2"}
 
 
+DJANGO = """
+    import sys
+    from types import SimpleNamespace
+
+    import pytest
+
+    NAMES = ["test_orders"]
+
+    def give(suffix):
+        NAMES.append(f"{NAMES.pop()}_{suffix}")
+
+    class Plugin:
+        @pytest.fixture(scope="session")
+        def django_db_modify_db_settings_xdist_suffix(self, request):
+            assert hasattr(request.config, "workerinput")
+
+    def pytest_addoption(pluginmanager):
+        sys.modules["pytest_django.fixtures"] = SimpleNamespace(_set_suffix_to_test_databases=give)
+        pluginmanager.register(Plugin())
+
+    @pytest.fixture(scope="session")
+    def databases(django_db_modify_db_settings_xdist_suffix):
+        return NAMES
+"""
+
+
+def test_test_databases_of_django_have_the_name_of_their_process(build: Build, fork_runner: Runner) -> None:
+    """As pytest-django names them for the workers of xdist."""
+    tests = NAMED.format(before="", at_once=3).replace("database(worker_id)", "database(worker_id, databases)")
+    tests = tests.replace('f"test_{worker_id}"', "databases[0].replace('orders_', '')")
+    project = build({"conftest.py": DJANGO, "test_asks.py": tests})
+    found = both(project.suite(fork_runner, CASES, concurrency=3))
+    names = {logged(run, "database") for one in found for run in one.rollouts.values()}
+    assert names == {"test_gw0", "test_gw1", "test_gw2"}
+
+
 def test_so_have_new_interpreters_and_the_only_one_has_the_usual_name(
     build: Build, spawn_runner: Runner, fork_runner: Runner
 ) -> None:

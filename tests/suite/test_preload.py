@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from pytest_gepa.errors import RunnerError
 from pytest_gepa.suite.fork import ForkedSession, ForkRunner, _Server
+from pytest_gepa.suite.modules import environment_modules
 from tests.suite.world import Build, evaluate, outcomes
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
@@ -248,3 +250,24 @@ def test_a_library_that_ends_its_threads_before_a_fork_is_preloaded(modules: Pat
         assert server.tainted == []
     finally:
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_rewritten", "is_preloaded"),
+    [
+        ("desk_checks", True, False),
+        ("desk_checks", False, True),
+        ("anyio.streams", True, True),
+        ("pytest_randomly", True, False),
+    ],
+)
+def test_checks_that_are_installed_and_what_draws_at_import_are_left_to_the_sessions(
+    monkeypatch: pytest.MonkeyPatch, name: str, is_rewritten: bool, is_preloaded: bool
+) -> None:
+    """Of what the server has loaded pytest could not rewrite the asserts, which then say nothing."""
+    module = ModuleType(name)
+    module.__file__ = str(Path(pytest.__file__).parent.parent / f"{name}.py")
+    if is_rewritten:
+        vars(module)["@pytest_ar"] = object()
+    monkeypatch.setitem(sys.modules, name, module)
+    assert (name in environment_modules()) == is_preloaded

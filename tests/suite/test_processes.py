@@ -305,6 +305,26 @@ def test_a_process_that_takes_too_long_is_ended_with_those_it_has_started(
     assert outcomes(found) == {"test_hangs": "timeout", "test_needs_the_port": "passed"}
 
 
+def test_a_clock_that_the_project_has_stopped_stops_no_deadline(build: Build, usual_runner: Runner) -> None:
+    """As freezegun does for all who ask `time`, from a conftest or a fixture of the session on."""
+    tests = """
+        import threading
+
+        def test_hangs():
+            threading.Event().wait()
+
+        def test_ends():
+            pass
+    """
+    cases = ["test_it.py::test_hangs", "test_it.py::test_ends"]
+    project = build({"conftest.py": "import time\n\ntime.monotonic = lambda: -1e9\n", "test_it.py": tests})
+
+    found = evaluate(project.suite(usual_runner, cases, timeout=3.0))
+
+    assert outcomes(found) == {"test_hangs": "timeout", "test_ends": "passed"}
+    assert all(0 <= run.seconds < 60 for run in found.rollouts.values())
+
+
 def test_the_output_of_one_process_s_cases_is_told_apart(build: Build, runner: Runner) -> None:
     tests = """
         import os, subprocess, sys

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from pytest_gepa.suite.runner import Runner
-from tests.suite.world import Build, Project, evaluate, outcomes
+from tests.suite.world import Build, Project, evaluate, logged, outcomes
 
 TESTS = """
     import logging
@@ -324,3 +324,60 @@ def test_a_plugin_that_runs_the_tests_itself_is_told_of_and_its_cases_end(build:
     evaluation = evaluate(project.suite(runner, ["test_app.py::test_first", "test_app.py::test_second"]))
     assert outcomes(evaluation) == {"test_first": "crashed", "test_second": "passed"}
     assert "another plugin runs" in evaluation.rollouts["test_app.py::test_first"].trajectory.failure
+
+
+RECORDING = {
+    "conftest.py": """
+        def pytest_addoption(parser):
+            parser.addoption("--record-mode", dest="record_mode", default=None)
+            parser.addoption("--vcr-record", dest="vcr_record", default=None)
+    """,
+    "test_app.py": """
+        def test_modes(gepa, request):
+            gepa.log("modes", f"{request.config.option.record_mode} {request.config.option.vcr_record}")
+    """,
+}
+
+
+def test_cassettes_of_answers_are_not_written_under_a_candidate(build: Build, fork_runner: Runner) -> None:
+    """The options of pytest-recording and pytest-vcr."""
+    args = ("--record-mode=rewrite", "--vcr-record=all")
+    suite = build(RECORDING).suite(fork_runner, ["test_app.py::test_modes"], args=args)
+    (run,) = evaluate(suite).rollouts.values()
+    assert logged(run, "modes") == "none none"
+
+
+EXAMPLES = """
+    import os
+    from pathlib import Path
+
+    from hypothesis import given, settings, strategies
+
+    def test_finds(gepa):
+        seen = []
+
+        @settings(max_examples=50)
+        @given(strategies.text())
+        def find(text):
+            seen.append(text)
+            assert len(text) < 3
+
+        try:
+            find()
+        except AssertionError:
+            gepa.log("first", seen[0])
+            gepa.log("place", os.environ["HYPOTHESIS_STORAGE_DIRECTORY"])
+        tables = Path(os.environ["HYPOTHESIS_STORAGE_DIRECTORY"], "unicode_data")
+        gepa.log("tables", tables.resolve() == Path(".hypothesis/unicode_data").resolve())
+"""
+
+
+def test_what_hypothesis_finds_in_one_trial_no_other_begins_with(build: Build, fork_runner: Runner) -> None:
+    """A kept example is tried first: by chance the first one fails seldom."""
+    project = build({".hypothesis/unicode_data/empty": "", "test_app.py": EXAMPLES})
+    suite = project.suite(fork_runner, ["test_app.py::test_finds"])
+    runs = [evaluate(suite, trial=f"search/{trial}").rollouts["test_app.py::test_finds"] for trial in range(2)]
+    assert len(logged(runs[1], "first")) < 3
+    assert len({logged(run, "place") for run in runs}) == 2
+    assert {logged(run, "tables") for run in runs} == {"true"}
+    assert not (project.root / ".hypothesis/examples").exists()
