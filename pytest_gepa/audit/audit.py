@@ -10,6 +10,7 @@ from functools import partial
 
 from pytest_gepa.audit.findings import Seen, can_notice, is_undecided, seen
 from pytest_gepa.audit.plan import AuditPlan
+from pytest_gepa.errors import SetupError
 from pytest_gepa.evolve.candidate import candidate_id, seed_candidate
 from pytest_gepa.prompts.pieces import WHOLE, Cut
 from pytest_gepa.run.crew import Crew
@@ -20,6 +21,7 @@ from pytest_gepa.run.kept_answers import run_again, settled
 from pytest_gepa.run.shared_budget import SharedBudget
 from pytest_gepa.run.spending import Spending
 from pytest_gepa.run.stale_copies import refuse_stale_copies, with_doubts_settled
+from pytest_gepa.run.unreached import why_played
 from pytest_gepa.suite.condensed import condensed, without_reports
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Outcome, Rollout
@@ -130,6 +132,8 @@ class Audit:
                 self.state.baseline.update(settled(self.state.baseline.values(), self._run_again))
                 baseline = with_doubts_settled(self.state.baseline.values(), self._run_again)
                 refuse_stale_copies(baseline, self._suite.components)
+                if reason := why_played(baseline):
+                    raise SetupError(reason)
                 self._run_all(self._repetitions())
                 self._run_all(self._ablations())
             self.state.is_finished = True

@@ -40,7 +40,7 @@ from pytest_gepa.reflect.withhold import Withholder
 from pytest_gepa.run.clock import RunClock, finite
 from pytest_gepa.run.crew import Crew
 from pytest_gepa.run.journal import Journal, as_fields
-from pytest_gepa.run.unreached import why_too_little, why_unreached
+from pytest_gepa.run.unreached import why_played, why_too_little, why_unreached
 from pytest_gepa.settings import DEFAULT_CONCURRENCY
 from pytest_gepa.suite.evaluate import Suite
 from pytest_gepa.suite.rollout import Case, Rollout
@@ -203,7 +203,7 @@ class SearchDriver:
         """End what is in vain, before a reflection is paid for. Raises `SetupError` where a server was down, say, and
         the search would go by what is left of the suite.
         """
-        if reason := why_too_little(rollouts):
+        if reason := why_too_little(rollouts) or why_played(rollouts):
             raise SetupError(reason)
         if reason := why_unreached(rollouts):
             self._tell(GivenUp(reason))

@@ -13,7 +13,7 @@ from pytest_gepa.report.result import Spent, Trouble, troubles
 from pytest_gepa.report.simulated import is_simulated
 from pytest_gepa.report.spent import with_bill
 from pytest_gepa.run.base_prompts import BasePrompts
-from pytest_gepa.run.unreached import why_unreached
+from pytest_gepa.run.unreached import why_played, why_unreached
 from pytest_gepa.settings import SCORE_RULE, Settings
 from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.suite.ties import tied_pairs, tied_runs
@@ -151,7 +151,7 @@ def _why_unmade(state: CheckState, checks: Sequence[CaseCheck], trouble: Sequenc
         return f"{count(len(trouble), 'case')} ended in trouble; the first: {first}"
     if checks and all(check.tier in ("trouble", "failing") for check in checks):
         return why_unreached(state.every_rollout(BASE, TODAY))
-    return ""
+    return why_played(state.every_rollout(BASE, TODAY)) if checks else ""
 
 
 def _may_be_concerned(state: CheckState) -> bool:

@@ -13,6 +13,10 @@ from pytest_gepa.trace.cut import cut_middle
 from pytest_gepa.trace.model_calls import is_to_model
 
 UNREACHED = "no case reached a model"
+PLAYED = (
+    "every answer was played from a cassette (vcrpy), which answers whatever the prompt says; run without it, as with "
+    "--disable-recording of pytest-recording: stored answers do its work, and tell prompts apart"
+)
 REASON_BYTES = 300
 FEW = 2
 """So many cases may end in trouble in a suite of any size, a case that always takes too long among them."""
@@ -51,6 +55,12 @@ def why_unreached(rollouts: Sequence[Rollout]) -> str:
     if any(one.outcome is Outcome.passed and one.reads for one in rollouts):
         return ""
     return f"{UNREACHED}; the first failure: {first_failure(failed)}"
+
+
+def why_played(rollouts: Iterable[Rollout]) -> str:
+    """Why rollouts tell nothing of prompts, "" if they may: none of their answers was given to what was asked."""
+    calls = [call for one in rollouts for call in one.trajectory.calls if call.played or is_to_model(call)]
+    return PLAYED if calls and all(call.played for call in calls) else ""
 
 
 def why_too_little(rollouts: Sequence[Rollout]) -> str:

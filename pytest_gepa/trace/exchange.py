@@ -195,9 +195,9 @@ class Exchange:
         """
         return asking_an_application(self._drop) if self._within else sending(body, Tries(self, layer))
 
-    def stayed(self) -> None:
-        """The request did not leave the process: a mock has answered."""
-        self._call = replace(self._call, sent=False)
+    def stayed(self, *, played: bool) -> None:
+        """The request did not leave the process: a mock has answered, or a cassette has `played` an answer."""
+        self._call = replace(self._call, sent=False, played=played)
 
     def _drop(self) -> None:
         if not self._ended:

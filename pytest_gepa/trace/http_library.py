@@ -20,7 +20,8 @@ NAMES = ("httpx", "httpx2")
 
 _PACKAGES_ON_AIOHTTP = frozenset({"httpx_aiohttp", "litellm"})
 _OWN_PACKAGES = ("httpx", "httpx2", "httpcore", "httpcore2")
-_MOCKING_PACKAGES = ("respx", "pytest_httpx", "vcr")
+_CASSETTES = "vcr"
+_MOCKING_PACKAGES = ("respx", "pytest_httpx", _CASSETTES)
 
 
 class HttpLibrary:
@@ -93,8 +94,15 @@ class HttpLibrary:
         wrapped = _wrapped(transport, (self.module.BaseTransport, self.module.AsyncBaseTransport))
         if all(isinstance(one, self.module.MockTransport) for one in wrapped or [transport]):
             return True
+        return self._passes(client, transport, *_MOCKING_PACKAGES)
+
+    def has_cassette(self, client: Any, request: Any) -> bool:
+        """Whether a request passes a cassette of vcrpy."""
+        return self._passes(client, self._transport(client, request), _CASSETTES)
+
+    def _passes(self, client: Any, transport: Any, *packages: str) -> bool:
         steps = self._steps(client, self._own(transport) or transport)
-        return any(is_of(owner, step, *_MOCKING_PACKAGES) for owner, step in steps)
+        return any(is_of(owner, step, *packages) for owner, step in steps)
 
     def is_played(self, transport: Any, response: Any) -> bool:
         """The same of what one of the library's own transports has brought."""

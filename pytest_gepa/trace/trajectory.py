@@ -60,7 +60,7 @@ class Call:
     in a fixture of a wider scope than one case: it belongs to every case that uses the fixture. `superseded` says that
     the application itself cancelled the call, or went on without it, right after another one had been answered. `own`
     says that the test itself runs the server that was asked. `sent` is False where that is known to be no model, but a
-    mock or an application that is tested.
+    mock or an application that is tested; `played` says that it is a cassette of vcrpy.
 
     Beside the roles of the protocols there is "note": what a request refers to without holding it. The content of a
     refusal begins with `[refusal]`, be it the model's own words or the note that a filter stopped it.
@@ -94,6 +94,7 @@ class Call:
     output_audio_tokens: int = 0
     cache_audio_tokens: int = 0
     own: bool = False
+    played: bool = False
 
 
 def answers_among(calls: Sequence[Call]) -> list[int]:

@@ -172,6 +172,7 @@ def test_what_a_cassette_answers_is_known_as_not_sent(
             assert client.post(URL, json=ask()).json() == WHOLE
     calls = recorder.end().calls
     assert [(call.answer, call.sent, call.cached) for call in calls] == [(PARIS, False, False)] * 2
+    assert all(call.played for call in calls)
 
 
 @pytest.mark.parametrize("package", ["pytest_httpx", "vcr.stubs.httpx_stubs"])
@@ -187,7 +188,7 @@ def test_what_a_server_answers_is_known_as_sent_through_a_mock_too(
         client.post(url, json=ask())
         monkeypatch.setattr(owner, PLACES[place], passed_on["pass_on"])
         client.post(url, json=ask())
-    assert [call.sent for call in recorder.end().calls] == [True, True]
+    assert [(call.sent, call.played) for call in recorder.end().calls] == [(True, False)] * 2
 
 
 def test_json_to_an_application_in_this_process_is_no_call_but_a_chat_is(library: Any, recorder: Recorder) -> None:
@@ -200,7 +201,7 @@ def test_json_to_an_application_in_this_process_is_no_call_but_a_chat_is(library
         client.post(URL, json=ask())
     call = only(recorder)
     assert call.answer == PARIS
-    assert not call.sent
+    assert (call.sent, call.played) == (False, False)
 
 
 def test_calls_outside_a_case_are_stray(library: Any, recorder: Recorder) -> None:

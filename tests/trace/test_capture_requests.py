@@ -325,7 +325,7 @@ def test_what_a_cassette_answers_is_always_asked_and_known_as_not_sent(
     for act in (with_requests, with_requests, with_urllib3, with_urllib3):
         (call,) = bench.calls(act)
         # What is recorded now was sent, and paid for.
-        assert (call.answer, call.cached, call.sent) == (PARIS, False, is_recording)
+        assert (call.answer, call.cached, call.sent, call.played) == (PARIS, False, is_recording, not is_recording)
 
 
 # Stored answers

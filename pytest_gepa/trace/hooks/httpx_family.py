@@ -154,7 +154,7 @@ def _answered(library: HttpLibrary, exchange: Exchange, client: Any, request: An
     """Record a response: at once if its body is here, else when the caller has read it."""
     with exchange.noting():
         if library.is_mocked(client, request, response):
-            exchange.stayed()
+            exchange.stayed(played=library.has_cassette(client, request))
         status = response.status_code
         content_type = response.headers.get("content-type", "").lower()
         try:

@@ -89,7 +89,7 @@ def _answered(module: Any, exchange: Exchange, response: Any, is_streamed: bool)
     library = module.packages.urllib3
     pools = (library.HTTPConnectionPool, library.HTTPSConnectionPool)
     if any(is_played(pool.ConnectionCls, response.raw) for pool in pools):
-        exchange.stayed()
+        exchange.stayed(played=True)
     if not is_streamed:
         content_type = response.headers.get("content-type", "").lower()
         exchange.answered(response.status_code, content_type, response.content)

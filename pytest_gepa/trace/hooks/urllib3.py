@@ -144,7 +144,7 @@ def _begin(wire: Wire, pool: Any, given: Mapping[str, Any]) -> Exchange | None:
 
 def _answered(exchange: Exchange, pool: Any, given: Mapping[str, Any], response: Any) -> None:
     if is_played(getattr(pool, "ConnectionCls", None), response):
-        exchange.stayed()
+        exchange.stayed(played=True)
     if _preloads(given):
         content_type = response.headers.get("content-type", "").lower()
         exchange.answered(response.status, content_type, bytes(response.data or b""))
