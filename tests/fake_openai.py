@@ -151,7 +151,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         fake = self.server.fake
-        body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
+        length = int(self.headers.get("content-length") or 0)
+        data = self.rfile.read(length)
+        if len(data) < length:  # the client was ended between its headers and its body
+            self.close_connection = True
+            return
+        body = json.loads(data or b"{}")
         fake.requests.append(body)
         fake.paths.append(self.path)
         try:

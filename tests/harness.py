@@ -154,8 +154,6 @@ class World:
         self.reflections: list[Body] = []
 
     def reply(self, request: Body) -> Answer:
-        if not request:
-            return ""  # the client was ended between its headers and its body
         if request["model"] == "task":
             self.task_requests.append(request)
             return self.task(request)
@@ -191,6 +189,12 @@ def _hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def newest_run(rootdir: Path) -> Path:
+    """The directory of the newest run: numbers begin anew each day, and a test may run at midnight."""
+    runs = (rootdir / ".gepa/runs").iterdir()
+    return max(runs, key=lambda path: (path.name[:10], int(path.name[11:])))
+
+
 @dataclass
 class Run:
     """What a session left behind."""
@@ -216,8 +220,7 @@ class Run:
 
     @cached_property
     def directory(self) -> Path:
-        runs = sorted((self.rootdir / ".gepa/runs").iterdir(), key=lambda path: int(path.name.rsplit("-", 1)[1]))
-        return runs[-1]
+        return newest_run(self.rootdir)
 
     @cached_property
     def result(self) -> dict[str, Any]:

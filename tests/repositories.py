@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -22,7 +21,6 @@ class Repo:
         done = subprocess.run(
             ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *args],
             cwd=self.top,
-            env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
             capture_output=True,
             text=True,
             check=True,

@@ -30,7 +30,7 @@ from pytest_gepa.suite.rollout import Case, Outcome, Rollout
 from pytest_gepa.trace.trajectory import Call, Message, Trajectory
 from tests.fake_openai import Answer, Body
 from tests.fake_suite import FakeSuite, interrupt_twice
-from tests.harness import ALONE, PROMPT, TIMEOUT, Project, Run, answer_by_rules, no_request, rule
+from tests.harness import ALONE, PROMPT, TIMEOUT, Project, Run, answer_by_rules, newest_run, no_request, rule
 
 PROMPTS = f"""\
 Answer with the word and its mark.
@@ -285,11 +285,7 @@ def test_a_line_of_the_example_that_no_case_notices_gets_a_case_that_does(tmp_pa
     assert shown(before) <= lines()
     (root / "tests/test_spread_pro_forma.py").write_text(case, encoding="utf-8")
     assert shown(after) <= lines()
-    assert listing in (root / ".gepa/runs").joinpath(newest_run(root), "audit.md").read_text(encoding="utf-8")
-
-
-def newest_run(root: Path) -> str:
-    return max(path.name for path in (root / ".gepa/runs").iterdir())
+    assert listing in (newest_run(root) / "audit.md").read_text(encoding="utf-8")
 
 
 # Without processes: the audit's own decisions, with a suite of functions.
