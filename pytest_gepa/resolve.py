@@ -44,6 +44,7 @@ FAIL_RULES = {
     "check": _CHECK_RULES,
     "baseline": _CHECK_RULES,
     "save-baseline": (),
+    "audit": (),
 }
 """What `--gepa-fail-on` may say, by mode; for a check, also against a baseline, `score:X` besides."""
 
@@ -143,7 +144,7 @@ def _fail_rule(config: pytest.Config, mode: str) -> str | None:
     if elsewhere and label != "--gepa-fail-on":
         return None
     if not rules:
-        raise SettingsError(f"{label}: --gepa-{mode} has no gate; it saves what it finds. Leave the rule out")
+        raise SettingsError(f"{label}: --gepa-{mode} has no gate, it tells what it finds. Leave the rule out")
     every = [*rules, f"{SCORE_RULE}X (0 <= X < 1)"] if has_scores else rules
     raise SettingsError(f"{label}: {text!r} is not valid; expected one of {', '.join(every)}")
 
@@ -169,7 +170,22 @@ def _check_ini_keys(config: pytest.Config, known: list[str]) -> None:
         raise SettingsError(f"{_ini_label(config, key)}: there is no such setting; {hint}")
 
 
+_OF_MODES = {
+    "reflection_model": ("optimize", "resume", "plan"),
+    "holdout": ("optimize", "resume", "plan"),
+    "max_broken": ("optimize", "resume", "plan"),
+    "ancestor": ("optimize", "resume", "plan"),
+    "fail_on_trouble": ("check", "baseline"),
+}
+"""Options that other modes would not heed, and those that do. In the ini file they may stand for other runs."""
+
+
 def _check_options(config: pytest.Config) -> None:
+    asked = asked_modes(config.option)
+    for name, modes in _OF_MODES.items():
+        if asked and config.getoption(f"gepa_{name}") not in (None, False) and not {*asked} & {*modes}:
+            given, known = name.replace("_", "-"), " and ".join(f"--gepa-{mode}" for mode in modes if mode != "plan")
+            raise SettingsError(f"--gepa-{given} says nothing to --gepa-{asked[0]}; it goes with {known}. Leave it out")
     for one, other in combinations(asked_modes(config.option), 2):
         may_be_planned = one == "plan" and other not in ("check", "resume")
         if not may_be_planned and {one, other} != {"resume", "optimize"}:

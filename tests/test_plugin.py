@@ -488,6 +488,28 @@ def test_a_flag_that_excludes_a_run(project: Project, flag: str):
     assert f"gepa: {flag} and a gepa mode exclude each other" in usage_error(project.optimize(flag))
 
 
+@pytest.mark.parametrize(
+    ("mode", "option", "said"),
+    [
+        ("--gepa-check", "--gepa-ancestor=main", "--gepa-ancestor says nothing to --gepa-check; it goes with"),
+        ("--gepa-check", "--gepa-max-broken=5", "--gepa-max-broken says nothing to --gepa-check"),
+        ("--gepa-audit", "--gepa-holdout=0.2", "--gepa-holdout says nothing to --gepa-audit"),
+        ("--gepa-baseline=a", "--gepa-reflection-model=m", "goes with --gepa-optimize and --gepa-resume. Leave it out"),
+        ("--gepa-optimize", "--gepa-fail-on-trouble", "it goes with --gepa-check and --gepa-baseline. Leave it out"),
+        ("--gepa-audit", "--gepa-fail-on=not-proven", "--gepa-audit has no gate, it tells what it finds"),
+    ],
+)
+def test_an_option_of_another_mode(pytester: pytest.Pytester, mode: str, option: str, said: str):
+    with pytest.raises(pytest.UsageError, match=re.escape(said)):
+        pytester.parseconfigure(mode, *ALONE.split(), option)
+
+
+def test_in_the_ini_file_settings_of_other_modes_may_stand(pytester: pytest.Pytester):
+    pytester.makeini("[pytest]\ngepa_ancestor = main\ngepa_fail_on_trouble = on\ngepa_max_broken = 5\n")
+    config = pytester.parseconfigure("--gepa-audit", *ALONE.split())
+    assert config.stash[settings_key].mode == "audit"
+
+
 @pytest.mark.parametrize("flag", ["--pdb", "--trace"])
 def test_flags_that_need_a_terminal(pytester: pytest.Pytester, flag: str):
     with pytest.raises(pytest.UsageError, match=f"{flag} needs a terminal"):

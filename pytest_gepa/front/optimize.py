@@ -196,7 +196,9 @@ def _optimize(session: pytest.Session, settings: Settings, inputs: Inputs, earli
         print_lines(stream, prompt_notes(inputs.components, inputs.judges))
         feeder = Feeder(session, inputs.cases)
         extensions = Extensions(config.hook, journal.redact)
-        terminal = HookedTerminal(extensions, stream, inputs.budget.limit, feeder.feed, journal.redact)
+        terminal = HookedTerminal(
+            extensions, stream, inputs.budget.limit, feeder.feed, journal.redact, settings.minutes
+        )
         print_lines(stream, answers.notes)
         spending = run.spending(settings, inputs.cases, inputs.budget, earlier, inputs.reserve)
         model = ReflectionModel(
@@ -330,8 +332,9 @@ class HookedTerminal(Terminal):
         budget: int,
         feed: Callable[[Rollout], None],
         redact: Callable[[str], str],
+        minutes: float | None,
     ) -> None:
-        super().__init__(stream, budget, feed, redact)
+        super().__init__(stream, budget, feed, redact, minutes)
         self._extensions = extensions
         self._told: set[str] = set()
 

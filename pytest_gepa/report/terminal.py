@@ -70,17 +70,24 @@ LISTED_KINDS = 4
 class Terminal:
     """Shows a run while it goes on: a status line on a terminal, a line for each decision everywhere.
 
-    `redact` is made to what is said in words: it may quote a model, a prompt or a test.
+    `redact` is made to what is said in words: it may quote a model, a prompt or a test. `minutes` are those that the
+    run may take, None for any.
     """
 
     def __init__(
-        self, stream: IO[str], budget: int, feed: Callable[[Rollout], None], redact: Callable[[str], str]
+        self,
+        stream: IO[str],
+        budget: int,
+        feed: Callable[[Rollout], None],
+        redact: Callable[[str], str],
+        minutes: float | None = None,
     ) -> None:
         self._line = StatusLine(stream)
         self._console = self._line.console
         self._budget = budget
         self._feed = feed
         self._redact = redact
+        self._minutes = minutes
         self._baseline_over = False
         self._last: Decision | None = None
 
@@ -122,12 +129,13 @@ class Terminal:
 
     def _progress_line(self, phase: str, state: RunState) -> str:
         pool = state.search.pool
-        elapsed = duration(time.monotonic() - state.started)
+        elapsed = time.monotonic() - state.started
+        left = "" if self._minutes is None else f", {duration(max(0.0, 60 * self._minutes - elapsed))} left"
         return (
             f"gepa: {PHASES.get(phase, phase)}; best {100 * max(0.0, pool.best_mean):.0f} %, "
             f"frontier {len(pool.frontier.members)}, "
             f"{state.spent}/{self._budget} rollouts, {count(state.reflections, 'reflection')}, "
-            f"{_known_price(state)}{elapsed}"
+            f"{_known_price(state)}{duration(elapsed)}{left}"
         )
 
     def _decision_line(self, decision: Decision, state: RunState) -> str:
@@ -293,6 +301,10 @@ def _last_lines(result: Result, directory: str, command: str, resumable: bool) -
     if result.patch:
         place = f"{directory}/frontier/{result.patch.rsplit('/', 1)[-1]}"
         lines.append(row("kept for reading", f"{place} ({result.verdict}, so not advised)"))
+        if result.verdict == "not proven" and result.effect > 0 and not result.broken:
+            candidate = place.rpartition("/")[2].removesuffix(".patch")
+            take = f"pytest-gepa apply {result.run} --candidate {candidate}"
+            lines.append(row("", f"if you find it good all the same: {take}, then pytest --gepa-check"))
     if resumable:
         instead = "with --gepa-resume in place of --gepa-optimize; what was paid for is not paid again"
         lines.append(row("go on", instead))

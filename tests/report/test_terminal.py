@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,8 +98,19 @@ def test_a_proven_run_ends_with_the_command():
 def test_a_run_without_a_proof_advises_no_command_and_says_where_the_candidate_is(verdict: str):
     lines = closing(result(verdict=verdict, patch=f"{DIRECTORY}/frontier/abc.patch"))
     assert not any("git apply" in line for line in lines)
-    assert lines[-1].startswith("kept for reading")
-    assert f"{DIRECTORY}/frontier/abc.patch" in lines[-1]
+    (kept,) = (line for line in lines if line.startswith("kept for reading"))
+    assert f"{DIRECTORY}/frontier/abc.patch" in kept
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_told"),
+    [({}, True), ({"verdict": "worse"}, False), ({"broken": ("a.py::test_x",)}, False), ({"effect": 0.0}, False)],
+)
+def test_what_did_better_and_broke_nothing_can_be_taken_all_the_same(changed: dict[str, Any], is_told: bool):
+    """A check's few regressed cases are mended so, which are too few to prove anything."""
+    found = result(**{"verdict": "not proven", "patch": f"{DIRECTORY}/frontier/abc.patch", **changed})
+    told = f"if you find it good all the same: pytest-gepa apply {found.run} --candidate abc, then pytest --gepa-check"
+    assert (closing(found)[-1].strip() == told) == is_told
 
 
 def test_nothing_to_do_ends_with_the_report():
@@ -247,6 +260,29 @@ def test_without_a_terminal_there_is_no_status_line():
     terminal.progress("rest", state)
     terminal.close()
     assert stream.getvalue() == before
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("minutes", "left"), [(None, False), (60.0, True)])
+def test_the_status_line_tells_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, minutes: float | None, left: bool
+):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    stream = Tty()
+    terminal = Terminal(stream, 320, lambda rollout: None, str, minutes)
+    state = Desk(["ant", "bee"]).search().state
+    state.started = time.monotonic() - 600
+    terminal.decision(Decision("baseline", state.search.seed.id, "", "2 cases gave evidence", (0.0,)), state)
+    terminal.progress("rest", state)
+    terminal.close()
+    shown = stream.getvalue()
+    assert "10 min 0 s" in shown
+    assert ("10 min 0 s, 50 min 0 s left" in shown) == left
 
 
 def test_the_confirm_run_is_announced():
