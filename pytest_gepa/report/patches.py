@@ -114,19 +114,14 @@ def winner_message(result: Result) -> list[PatchLine]:
     lines = [_own(title), _own(""), _own(score)]
     lines += _held_out_lines(result.holdout, result.drop)
     lines += _example_lines(result.examples)
-    lines += [_own("Models:"), PatchLine(named_models(result.models)), _own(f"Seed: {result.seed}")]
+    lines += _origin_lines(result)
     if result.has_confirm:
         lines += _case_lines(result, breaks_first=bool(breaks))
     return [*lines, *need_lines(result.needs), *edit_lines(result.edits)]
 
 
-def frontier_message(
-    entry: FrontierEntry, edits: Sequence[EditRecord], trials: int = 0, judged: int = 1
-) -> list[PatchLine]:
-    """The message of another frontier candidate's patch.
-
-    `trials` are those of the confirm run, `judged` the candidates that it has judged.
-    """
+def frontier_message(entry: FrontierEntry, edits: Sequence[EditRecord], result: Result) -> list[PatchLine]:
+    """The message of the patch of another frontier candidate of a run."""
     found = entry.confirmed
     title = f"gepa: frontier candidate, {entry.passed}/{entry.total} cases (search score, unconfirmed)"
     if found and found.verdict == "proven":
@@ -134,11 +129,17 @@ def frontier_message(
         title = f"gepa: frontier candidate, {_breaks(found)}{change}"
     lines = [_own(title), _own("")]
     if found:
-        lines += [_own(_score(found, trials, judged)), *_held_out_lines(found.holdout)]
+        lines += [_own(_score(found, result.trials, result.judged)), *_held_out_lines(found.holdout)]
     lines += _example_lines(entry.examples)
+    lines += _origin_lines(result)
     if found:
         lines += _case_lines(found, breaks_first=bool(_breaks(found)))
     return lines + edit_lines(edits)
+
+
+def _origin_lines(result: Result) -> list[PatchLine]:
+    """By which models and which seed a run has found what it found."""
+    return [_own("Models:"), PatchLine(named_models(result.models)), _own(f"Seed: {result.seed}")]
 
 
 def _breaks(found: Result | Confirmed) -> str:

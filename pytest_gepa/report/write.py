@@ -82,7 +82,7 @@ def write_run(
     for entry in result.frontier:
         candidate = state.search.candidates[entry.candidate]
         edits = without_secrets(ancestry(state, candidate, labels), hidden.redact)
-        message = frontier_message(entry, edits, trials=result.trials, judged=result.judged)
+        message = frontier_message(entry, edits, result)
         patch = patch_of(candidate, f"frontier/{candidate.id}.patch", message)
         entries.append(replace(entry, patch=patch))
     result = _warned(replace(result, frontier=tuple(entries)), warnings)

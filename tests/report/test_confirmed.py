@@ -91,7 +91,7 @@ def test_the_patch_of_a_proven_rival_has_its_confirmed_figures(tmp_path: Path):
 
 def test_a_rival_that_is_not_proven_stays_unconfirmed_and_says_what_the_confirm_run_found():
     entry = FrontierEntry("f00", 7, 12, 0.58, "", confirmed=replace(SIDE, verdict="not proven", p_value=0.2))
-    title, _, score, *_ = frontier_message(entry, (), trials=3, judged=2)
+    title, _, score, *_ = frontier_message(entry, (), result(trials=3, frontier=(entry,)))
     assert title.text == "gepa: frontier candidate, 7/12 cases (search score, unconfirmed)"
     assert score.text == (
         "Confirm run (3 trials a side): +50 points, 95 % interval +20 to +80, p = 0.2, adjusted for 2 candidates "

@@ -64,11 +64,11 @@ def test_patches_say_which_cases_their_examples_are():
     told = [line.text for line in winner_message(result(excluded=TAKEN, examples=NOTES))]
     wanted = [f"The example of {PROMPT} is case {case}, which is left out of the verdict" for case in TAKEN]
     assert [line for line in told if line.startswith("The example of")] == wanted
-    told = [line.text for line in frontier_message(FrontierEntry("f", 3, 4, 0.75, "", NOTES[:1]), ())]
+    told = [line.text for line in frontier_message(FrontierEntry("f", 3, 4, 0.75, "", NOTES[:1]), (), result())]
     assert wanted[0] in told
     assert wanted[1] not in told
     hostile = TakenCase("p.md", "a.py::test[\ndiff --git a/x b/x]")
-    lines = frontier_message(FrontierEntry("f", 3, 4, 0.75, "", (hostile,)), ())
+    lines = frontier_message(FrontierEntry("f", 3, 4, 0.75, "", (hostile,)), (), result())
     assert all(line.quoted for line in lines if "diff" in line.text)
 
 

@@ -125,10 +125,6 @@ def test_trouble_in_recording_is_told():
     assert "- `the calls of httpx are not seen`" in report
 
 
-def test_a_report_reads_the_same_for_the_same_result():
-    assert render_markdown(result(edits=(edit(),))) == render_markdown(result(edits=(edit(),)))
-
-
 def test_cases_with_one_cause_are_told_together():
     findings = tuple(Finding(f"a.py::test_x[{n}]", "lacks the sign", "no rule") for n in range(2))
     told = render_markdown(result(edits=(edit(findings=findings),)))

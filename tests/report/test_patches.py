@@ -142,8 +142,9 @@ def test_a_winner_of_an_interrupted_run_is_headed_not_confirmed_and_lists_no_fix
 
 
 def test_other_frontier_candidates_are_headed_unconfirmed():
-    (title, *_) = frontier_message(FrontierEntry("f", 7, 12, 0.58, ""), [edit(change())])
-    assert title.text == "gepa: frontier candidate, 7/12 cases (search score, unconfirmed)"
+    message = frontier_message(FrontierEntry("f", 7, 12, 0.58, ""), [edit(change())], result())
+    assert message[0].text == "gepa: frontier candidate, 7/12 cases (search score, unconfirmed)"
+    assert f"Seed: {result().seed}" in text_of(message).splitlines()
 
 
 def test_the_message_holds_neither_clock_nor_duration():
