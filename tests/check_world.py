@@ -116,6 +116,11 @@ class World:
         return build_check("run", check.state, cases, base, settings, " ".join)
 
 
+def tiers(result: CheckResult) -> dict[str, str]:
+    """The tier of each case."""
+    return {case.case: case.tier for case in result.cases}
+
+
 class Silent:
     def first_trial(self, rollout: Rollout) -> None:
         """Nothing is shown."""

@@ -13,9 +13,10 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_gepa.stash import settings_key
+from tests.check_prompts import GOOD
 from tests.fake_openai import Answer, Body
 from tests.harness import ALONE, KEY, PROMPT, Project, Run, answer_by_rules, cases_of, new_project, no_request
-from tests.test_check import GOOD, result, tiers
+from tests.test_check import result, tiers
 
 FILE = ".gepa/baselines/nightly.json"
 

@@ -22,15 +22,11 @@ from pytest_gepa.suite.rollout import Case, Rollout
 from pytest_gepa.trace.redact import Redactor
 from pytest_gepa.wording import for_log
 from tests.baseline_world import PROMPT, SECRET, ModelWorld
-from tests.check_world import world_settings
+from tests.check_world import tiers, world_settings
 from tests.report.test_check_formats import SCHEMA, problems, read_command
 
 STEADY = {f"steady{number}": 1.0 for number in range(9)}
 SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(2, 5))]
-
-
-def tiers(result: CheckResult) -> dict[str, str]:
-    return {case.case: case.tier for case in result.cases}
 
 
 # Saving

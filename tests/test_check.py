@@ -17,6 +17,7 @@ import pytest
 from _pytest.config import get_config
 
 from pytest_gepa.suite.usage import CaseUsage, load_usage, save_usage
+from tests.check_prompts import BAD, GOOD
 from tests.fake_openai import Answer, Body
 from tests.harness import (
     ALONE,
@@ -32,9 +33,6 @@ from tests.harness import (
     no_request,
     rule,
 )
-
-GOOD = "Answer with the word and its mark.\n" + "".join(f"- {rule(kind)}\n" for kind in KINDS)
-BAD = GOOD.replace(f"- {rule('city')}\n", "- Be brief.\n")
 
 
 @pytest.fixture

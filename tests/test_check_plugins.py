@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness import ALONE, KINDS, PROMPT, Project, Run, cases_of, new_project, rule
+from tests.check_prompts import BAD, GOOD
+from tests.harness import ALONE, KINDS, PROMPT, Project, Run, cases_of, new_project
 
-GOOD = "Answer with the word and its mark.\n" + "".join(f"- {rule(kind)}\n" for kind in KINDS)
-BAD = GOOD.replace(f"- {rule('city')}\n", "- Be brief.\n")
 INSTALLED = {
     name: importlib.util.find_spec(name) is not None
     for name in (

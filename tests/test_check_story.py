@@ -46,7 +46,9 @@ def test_the_example_suite_is_judged_as_it_should_be(seed: int, tmp_path: Path) 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_harmless_rewording_passes(seed: int, tmp_path: Path) -> None:
-    assert not harmless_world(seed).check(tmp_path).failed
+    result = harmless_world(seed).check(tmp_path)
+    assert not result.failed
+    assert result.verdict in ("no regression", "suspect")  # the flaky cases may seem worse, by chance
 
 
 def test_both_answers_are_shown_as_they_tell_the_tier_apart(tmp_path: Path) -> None:

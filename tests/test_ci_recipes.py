@@ -21,21 +21,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.check_prompts import BAD, GOOD
 from tests.fake_openai import Answer, Body
-from tests.harness import (
-    KEY,
-    KINDS,
-    PROMPT,
-    TIMEOUT,
-    Project,
-    answer_by_rules,
-    cases_of,
-    new_project,
-    rule,
-)
+from tests.harness import KEY, PROMPT, TIMEOUT, Project, answer_by_rules, cases_of, new_project
 
-GOOD = "Answer with the word and its mark.\n" + "".join(f"- {rule(kind)}\n" for kind in KINDS)
-BAD = GOOD.replace(f"- {rule('city')}\n", "- Be brief.\n")
 INI = "[pytest]\ngepa_prices = task input=2 output=8 max_output=200\n"
 TEXT = (Path(__file__).parents[1] / "docs/ci.md").read_text(encoding="utf-8")
 EXPRESSIONS = {

@@ -431,12 +431,22 @@ def test_a_read_only_file_is_left_alone(
     assert (project / "prompts/a.md").read_bytes() == OLD
 
 
-def test_what_is_no_patch_of_ours_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    patch = project / ".gepa/runs" / RUN / "best.patch"
-    for data in (b"", b"hello\n", b"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"):
-        patch.write_bytes(data)
-        assert main(["apply", "--yes"]) == 1
-        assert "patch" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "the patch changes no file"),
+        (b"hello\n", "the patch changes no file"),
+        (b"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n", "was not made by pytest-gepa"),
+        (make_patch([FileChange("prompts/a.md", OLD, NEW)], []) + b"hello\n", "holds lines that belong to no file"),
+    ],
+)
+def test_what_is_no_patch_of_ours_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], data: bytes, words: str
+) -> None:
+    (project / ".gepa/runs" / RUN / "best.patch").write_bytes(data)
+    assert main(["apply", "--yes"]) == 1
+    assert words in capsys.readouterr().err
+    assert (project / "prompts/a.md").read_bytes() == OLD
 
 
 @pytest.mark.parametrize("command", ["apply", "undo", "record", "cache"])
@@ -457,6 +467,7 @@ def test_an_unknown_run_is_told_with_those_that_there_are(project: Path, capsys:
 def test_from_a_directory_below_the_project_is_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project / "prompts")
     assert main(["apply", "--yes"]) == 0
+    assert (project / "prompts/a.md").read_bytes() == NEW
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["apply", "--nothing"]])

@@ -303,10 +303,9 @@ def test_a_reflection_finds_only_a_few_problems():
         assert 1 <= len(reading.stated(new, stage)) - len(reading.stated(SEED[stage], stage)) <= 3
 
 
-def test_the_same_request_gets_the_same_reply_and_another_may_get_another():
+def test_another_request_may_get_another_reply():
     failing = [run for run in run_all(SEED).values() if run.failure]
     text = reflection_request("normalise", SEED, failing)
-    assert reflect(text) == reflect(text)
     assert len({reflect(f"{text}\nThis is proposal {number}.\n") for number in range(10)}) > 1
 
 

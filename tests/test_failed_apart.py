@@ -29,4 +29,8 @@ def test_a_failing_case_that_reaches_neither_model_nor_prompt_is_named_once(proj
 
 @pytest.mark.thorough
 def test_a_failing_case_that_asks_is_not_named(project: Project) -> None:
-    assert "without any call or prompt" not in project.optimize().everything
+    run = project.optimize()
+
+    assert run.code == 0, run.everything
+    assert run.records("rollout")
+    assert "without any call or prompt" not in run.everything

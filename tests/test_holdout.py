@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections import Counter
 
 import pytest
 
@@ -86,6 +86,16 @@ def test_held(only_theirs):
     '''CANARY-DOCSTRING: only the judge may read this.'''
     assert route("city", "CANARY-BODY of a test that is held out") == "CANARY-BODY of a test that is held out-CIT"
 """
+EIGHT = """\
+import pytest
+
+from app import route
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_animal(number):
+    assert route("animal", number) == f"{number}-ANI"
+"""
 LONG = "no more than its two ends"
 
 
@@ -130,12 +140,13 @@ def test_the_winner_was_chosen_without_the_held_out_cases(run: Run) -> None:
 
 
 @pytest.mark.thorough
-def test_the_share_is_taken_of_each_module(tmp_path: Path) -> None:
-    for project in new_project(tmp_path / "project"):
-        project: Project
-        test = "from app import route\n\ndef test_it():\n    assert route('animal', 'w') == 'w-ANI'\n"
-        project.write({"test_route.py": "", **{f"test_{n}.py": test for n in range(20)}})
-        run = project.pytest("--gepa-plan", "--gepa-reflection-model=m", "--gepa-holdout=0.25")
-        found = re.search(r"cases +20 \((\d+) search, (\d+) held out\)", run.out)
-        assert found is not None
-        assert 0 < int(found[2]) < 12
+def test_the_share_is_taken_of_each_module(project: Project) -> None:
+    project.write({"test_route.py": "", "test_a.py": EIGHT, "test_b.py": EIGHT})
+
+    run = project.optimize("--gepa-trials=1", "--gepa-holdout=0.25")
+
+    assert run.code == 0, run.everything
+    cases = run.records("run")[0]["cases"]
+    held = Counter(case["nodeid"].partition("::")[0] for case in cases if case["split"] == "holdout")
+    assert len(cases) == 16
+    assert held == {"test_a.py": 2, "test_b.py": 2}

@@ -15,6 +15,7 @@ def test_no_reflection_is_paid_for_a_former_version_that_lies_beside_the_prompt(
 
     run = project.optimize()
 
+    assert run.reflections
     assert all("former version" not in prompt_in(request) for request in run.reflections)
     assert {tuple(record["uses"]) for record in run.records("rollout")} == {(PROMPT,)}
     assert run.code == 0

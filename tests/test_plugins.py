@@ -330,6 +330,7 @@ def test_a_plugins_text_stands_before_the_guards(project: Project):
     assert run.result["verdict"] == "not proven", run.everything
     assert run.reflections == []
     assert {one["purpose"] for one in run.records("evaluate")} <= {"baseline", "repeat"}
+    assert run.records("proposal")
     assert all(one["rejections"] for one in run.records("proposal"))
     assert sum(run.result["rejections"].values()) == len(run.records("proposal"))
 

@@ -110,7 +110,9 @@ def test_its_recording_is_whole(run: Run) -> None:
     order = json.loads((recorded / "order.json").read_text("utf-8"))["order"]
     answers = "".join(path.read_text("utf-8") for path in (recorded / "answers").iterdir())
 
+    assert answers
     assert "withheld" not in answers
+    assert any(event.startswith("Evaluated") for event in order)
     assert not any("[redacted]" in event for event in order if event.startswith(("Evaluated", "Reflected")))
 
 

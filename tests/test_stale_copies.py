@@ -152,10 +152,17 @@ def test_an_editable_install_is_improved(installed: Project) -> None:
 
 
 @pytest.mark.thorough
-def test_where_a_program_may_have_read_the_prompt_nothing_is_claimed(installed: Project) -> None:
+def test_where_a_program_may_have_read_the_prompt_nothing_is_claimed_until_the_first_edit(
+    installed: Project,
+) -> None:
     installed.write({"conftest.py": "import subprocess\nsubprocess.run(['true'])\n"})
 
-    assert "no process of the run opened" not in installed.optimize().everything
+    run = installed.optimize()
+
+    assert run.code == 4
+    assert "another text in its place changes no request: the code reads a copy" in run.err
+    assert len(run.reflections) == 1
+    assert "no process of the run opened" not in run.everything
 
 
 @pytest.mark.thorough

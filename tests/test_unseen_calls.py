@@ -39,5 +39,7 @@ def test_beside_a_case_whose_calls_are_seen_what_was_imported_is_no_sign_of_use(
 
     run = project.optimize("-k", "fruit or sum")
 
+    assert run.code == 0, run.everything
+    assert run.records("rollout")
     assert WARNING not in run.everything
     assert not run.reflections

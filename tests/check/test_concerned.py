@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gepa.report.check_result import CheckResult
 from pytest_gepa.suite.rollout import Outcome, Rollout
 from pytest_gepa.suite.usage import CaseUsage
 from pytest_gepa.trace.trajectory import Trajectory
-from tests.check_world import EDITED, OTHER, World
+from tests.check_world import EDITED, OTHER, World, tiers
 
 
 class Overloaded(World):
@@ -30,10 +29,6 @@ class Overloaded(World):
             return run
         told = Trajectory(failure="503 overloaded")
         return replace(run, outcome=Outcome.error, score=None, trajectory=told, uses=(), reads=self.reads)
-
-
-def tiers(result: CheckResult) -> dict[str, str]:
-    return {case.case: case.tier for case in result.cases}
 
 
 @pytest.mark.parametrize("bouts", [1, 2])
@@ -138,12 +133,15 @@ class Keeping(World):
         return replace(run, trajectory=Trajectory(), uses=(), reads=(), asked_before=(EDITED,), charged=False)
 
 
-@pytest.mark.parametrize("budget", [None, 2])
-def test_a_case_that_may_have_been_answered_before_is_not_untouched(budget: int | None, tmp_path: Path) -> None:
-    world = Keeping({"steady": (1, 1), "facet": (1, 0)})
-    result = world.check(tmp_path, budget=budget)
-    assert result.untouched == 0
-    assert budget or tiers(result) == {"facet": "regressed", "steady": "stable"}
+def test_a_case_that_may_have_been_answered_before_is_not_untouched(tmp_path: Path) -> None:
+    result = Keeping({"steady": (1, 1), "facet": (1, 0)}).check(tmp_path)
+    assert (tiers(result), result.untouched) == ({"facet": "regressed", "steady": "stable"}, 0)
+
+
+def test_nor_is_it_where_the_budget_does_not_let_it_run_by_itself(tmp_path: Path) -> None:
+    result = Keeping({"steady": (1, 1), "facet": (1, 0)}).check(tmp_path, budget=2)
+    assert (result.verdict, result.untouched) == ("not finished", 0)
+    assert result.reason.startswith("the budget of 2 rollouts is used up")
 
 
 def test_trouble_of_a_case_that_turns_out_to_use_no_changed_prompt_fails_no_check(tmp_path: Path) -> None:

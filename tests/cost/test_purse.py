@@ -151,7 +151,7 @@ def test_a_process_that_dies_leaves_its_reservation_as_spent(purse: Purse) -> No
     child = multiprocessing.get_context("fork").Process(target=_reserve_and_die, args=(purse, 60))
     child.start()
     child.join()
-    assert taken(purse, 40) >= 0
+    taken(purse, 40)
     assert (purse.standing().spent, purse.standing().reserved) == (60, 40)
     with pytest.raises(CostStop):
         purse.reserve(41)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from pytest_gepa.evolve.tasks import (
     Retrying,
     Task,
 )
+from tests.evolve.world import until
 
 TEXTS = {"a": "Intro a.\n", "b": "Intro b.\n"}
 
@@ -124,9 +124,7 @@ class Chaos:
             self.tell(self.answer(task))
 
     def run(self) -> None:
-        for _ in range(400):
-            if self.search.done and not self.open:
-                return
+        for _ in until(lambda: self.search.done and not self.open, 400):
             self.step()
 
     def replay(self, events: list[Event]) -> Search:
@@ -150,11 +148,6 @@ def test_the_budget_is_never_exceeded_and_frontier_and_best_hold_together(chaos:
     assert search.broken(best) == ()
     anything = search.best(max_broken=len(chaos.cases))
     assert all(search.mean(search.candidates[name]) <= search.mean(anything) + 1e-9 for name in members)
-
-
-@pytest.mark.parametrize("seed", [158, 310, 1446, 1894])
-def test_what_waits_for_room_when_the_search_closes_is_run_once(seed: int) -> None:
-    Chaos(seed, 12, 137, 3).run()
 
 
 @given(st.integers(0, 10**6), st.integers(2, 8), st.integers(60, 300), st.integers(1, 3))
@@ -197,6 +190,10 @@ def test_after_the_close_only_what_has_passed_its_gate_is_run_and_each_once(chao
 
 
 @given(runs)
+@example(Chaos(158, 12, 137, 3))  # what waits for room when the search closes is run once; so in those below
+@example(Chaos(310, 12, 137, 3))
+@example(Chaos(1446, 12, 137, 3))
+@example(Chaos(1894, 12, 137, 3))
 def test_no_task_is_handed_out_twice_nor_empty(chaos: Chaos) -> None:
     chaos.run()
     run: set[tuple[str, str]] = set()

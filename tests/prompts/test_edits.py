@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gepa.errors import GepaError
-from pytest_gepa.prompts.edits import KINDS, Edit, EditError, apply_edits
+from pytest_gepa.prompts.edits import ADDITIONS, KINDS, Edit, EditError, apply_edits
 from pytest_gepa.prompts.input_place import addition_place
 
 LINES = st.lists(
@@ -15,7 +15,6 @@ LINES = st.lists(
     max_size=8,
 )
 TEXTS = st.builds(lambda lines, end: "\n".join(lines) + end, LINES, st.sampled_from(["", "\n", "\n\n"]))
-EDITS = st.builds(Edit, st.sampled_from((*KINDS, "mend")), TEXTS | st.just(""), TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -295,8 +294,16 @@ def test_no_edits_change_nothing(text):
     assert apply_edits(text, []) == text
 
 
-@given(TEXTS, st.lists(EDITS, max_size=3))
-def test_edits_are_made_or_refused_and_keep_the_end_of_the_file(text, edits):
+@given(TEXTS, st.data())
+def test_edits_are_made_or_refused_and_keep_the_end_of_the_file(text, data):
+    finds = st.sampled_from(list(filter(str.strip, text.split("\n"))) or [""])
+    edit = st.one_of(
+        st.builds(Edit, st.sampled_from(KINDS), finds, TEXTS),
+        st.builds(Edit, st.just("delete"), finds),
+        st.builds(Edit, st.just("rewrite"), text=TEXTS),
+        st.builds(Edit, st.sampled_from(ADDITIONS), text=TEXTS),
+    )
+    edits = data.draw(st.lists(edit, min_size=1, max_size=2))
     try:
         result = apply_edits(text, edits)
     except EditError:

@@ -156,8 +156,6 @@ def test_half_of_a_template_block_is_not_taken_out():
 
 
 def test_what_no_model_sees_is_no_piece_to_notice():
-    reasons = {cut.first: cut.reason for cut in find_cuts("{# note #}\n\n<!-- gepa: keep -->\nSort.\n")}
-    assert "no model sees" in reasons[1] or reasons[1] == ""
     assert [cut.reason for cut in find_cuts("{# note #}\n\n<!-- gepa: keep -->\nSort.\n")[1:]] == [
         "it is a comment, which no model sees",
         "it marks a protected passage",

@@ -82,7 +82,7 @@ def family() -> Renderer:
 
 def test_includes_and_parents_are_rendered_through_the_template_that_takes_them_in():
     assert family().problem("prompts/parts/form.j2", FORM, FORM + " Be kind.") is None
-    assert "m" in (family().problem("prompts/parts/form.j2", FORM, "Answer in {{ m }} words.") or "")
+    assert "'m' is undefined" in (family().problem("prompts/parts/form.j2", FORM, "Answer in {{ m }} words.") or "")
     assert family().problem("prompts/base.j2", BASE, BASE.replace("{% endblock %}", ""))
     assert family().problem("prompts/child.j2", CHILD, CHILD.replace("base.j2", "bass.j2"))
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_gepa.prompts.edits import Edit
+from pytest_gepa.prompts.edits import KINDS, Edit
 from pytest_gepa.reflect.menu import FULL, PROGRAM, Menu, full_menu
 from pytest_gepa.reflect.reply import Reply, ReplyError, parse_reply, read_object
 from tests.reflect.exhibits import EXAMPLE, RULE
@@ -310,9 +311,23 @@ PIECES = st.sampled_from(
     ]
 )
 
+EDITS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from([*KINDS, "mend"]),
+            "find": st.sampled_from(["", "Answer.", "# Rules"]),
+            "text": st.sampled_from(["", "Use one word."]),
+        }
+    ),
+    min_size=1,
+    max_size=3,
+)
+ANSWERS = st.builds(lambda edits: json.dumps({"diagnoses": [], "edits": edits}), EDITS)
+
 
 @given(
     st.one_of(
+        ANSWERS,
         st.text(alphabet=st.characters(exclude_categories=()), max_size=60),
         st.lists(PIECES, max_size=14).map("".join),
         st.recursive(
@@ -330,8 +345,14 @@ PIECES = st.sampled_from(
 @example("```\n" + "<think>" * 50 + "\n```", "stop", FULL)
 @example('{"rule": ' + "9" * 5_000 + "}", "stop", RULE)
 def test_any_text_is_a_reply_or_a_reply_error(text: str, finish_reason: str, menu: Menu) -> None:
+    with suppress(ReplyError):
+        parse_reply(text, finish_reason, "", menu)
+
+
+@given(ANSWERS, st.sampled_from([FULL, full_menu(("add",))]))
+def test_no_edit_of_a_kind_that_the_menu_does_not_allow_is_read(text: str, menu: Menu) -> None:
     try:
-        edits = parse_reply(text, finish_reason, "", menu).edits
+        edits = read(text, menu).edits
     except ReplyError:
         return
     assert all(edit.kind in menu.kinds for edit in edits)

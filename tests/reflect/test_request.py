@@ -182,11 +182,6 @@ def test_a_further_attempt_reads_differently(menu: Menu) -> None:
     assert len(set(texts)) == 3
 
 
-@MENUS
-def test_the_same_evidence_gives_the_same_request(menu: Menu) -> None:
-    assert user_message(menu) == user_message(menu)
-
-
 def test_the_rule_menu_fits_a_small_context_whatever_the_evidence() -> None:
     long = [exhibit(route_call("word " * 9_000, "answer " * 900), failure="x\n" * 9_000, name=f"{n}") for n in range(9)]
     messages = build_request(ROUTE, ROUTE_TEXT, long, [passing()], [("+ x" * 999, "no gain")] * 9, RULE, COMPONENTS)

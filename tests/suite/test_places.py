@@ -31,13 +31,17 @@ CASES = tuple(f"test_asks.py::test_asks[{number}]" for number in range(4))
 
 
 class Busy:
-    """A server that answers when as many requests are in flight as are to be, and notes how many were at most."""
+    """A server that answers when as many requests are in flight as are to be, and notes how many were at most.
+
+    Each of the first requests is held for as many seconds as `pauses` says.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._now = 0
         self._too_many = threading.Event()
         self.most = 0
+        self.pauses: Iterator[float] = iter(())
         self.expect(1)
 
     def expect(self, at_once: int) -> None:
@@ -51,7 +55,7 @@ class Busy:
             if self._now > self._at_once:
                 self._too_many.set()
         self._meeting.wait(60)
-        self._too_many.wait(0.05)  # the time for one too many to come
+        self._too_many.wait(next(self.pauses, 0.05))  # the time for one too many to come
         with self._lock:
             self._now -= 1
         return "done"
@@ -105,10 +109,11 @@ def test_so_do_those_in_new_interpreters(build: Build, spawn_runner: Runner, bus
 def test_one_that_waits_for_its_place_is_not_taken_for_dead(
     build: Build, fork_runner: Runner, busy: Busy, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
-    monkeypatch.setattr("pytest_gepa.suite.fork.STARTUP_SECONDS", 2.0)
-    slow = TESTS.format(before=before) + "        import time; time.sleep(2.0)\n"
-    suite = build({"test_asks.py": slow}).suite(fork_runner, CASES, concurrency=1, timeout=4.0)
-    found = both(suite)
+    """Not even when the cases of the other one take longer together than any silence may last; each takes far less."""
+    busy.pauses = iter([3.0] * len(CASES))
+    monkeypatch.setattr("pytest_gepa.suite.fork._patience", lambda job: 10.0)
+    project = build({"test_asks.py": TESTS.format(before=before)})
+    found = both(project.suite(fork_runner, CASES, concurrency=1, timeout=10.0))
     assert [set(outcomes(one).values()) for one in found] == [{"passed"}] * 2
 
 

@@ -199,13 +199,15 @@ def test_a_fork_that_the_system_refuses_costs_the_cases_of_one_job_only(
     assert later.outcome.value == "passed"
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="elsewhere no `/proc` tells of it")
 def test_a_fork_that_fails_leaves_no_socket_open(tmp_path: Path) -> None:
     server = _Server(tmp_path)
     server.close()
     before = os.listdir("/proc/self/fd")
     with pytest.raises(RunnerError):
         server.fork(tmp_path / "log", set(), 1.0)
-    assert os.listdir("/proc/self/fd") == before
+    after = os.listdir("/proc/self/fd")
+    assert set(after) <= set(before)  # the servers of earlier tests may still be closing theirs
 
 
 def test_a_server_that_was_killed_between_two_jobs_is_started_anew(build: Build, modules: Path, tmp_path: Path) -> None:

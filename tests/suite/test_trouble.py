@@ -489,8 +489,9 @@ def test_failures_and_vanished_cases_are_not_tried_again(project: Project, fork_
     purse = Purse(rollouts=10)
     suite = project.suite(fork_runner, ["test_shrinking.py::test_line[1]", "test_shrinking.py::test_line[0]"])
 
-    evaluate(suite, "\n", allowance=purse)
+    found = outcomes(evaluate(suite, "\n", allowance=purse))
 
+    assert found == {"test_line[1]": "vanished", "test_line[0]": "failed"}
     assert purse.asked == []
 
 

@@ -206,9 +206,12 @@ def test_the_time_limit_of_pytest_timeout_is_a_timeout(build: Build, fork_runner
     tests = """
         import threading
 
+        import pytest
+
         def test_hangs():
             threading.Event().wait()
 
+        @pytest.mark.timeout(0)
         def test_last():
             pass
     """

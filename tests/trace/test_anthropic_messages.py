@@ -17,14 +17,11 @@ from pytest_gepa.trace.anthropic_messages import (
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.trajectory import Message, ToolCall
+from tests.trace.bodies import encode
 from tests.wire import anthropic_events, anthropic_message, named_events, tool_call
 
 ASKED: dict[str, Any] = {"messages": [{"role": "user", "content": "Capital of France?"}]}
 TEXT = {"type": "text", "text": "It is Paris."}
-
-
-def encode(data: Any) -> bytes:
-    return json.dumps(data).encode()
 
 
 def messages(*given: Any, **fields: Any) -> tuple[Message, ...]:

@@ -8,11 +8,8 @@ import pytest
 from pytest_gepa.trace.chat import Answer, ChatRequest, is_complete, read_answer, read_prompt, read_request
 from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.trajectory import Message, ToolCall
+from tests.trace.bodies import encode
 from tests.wire import completion, text_completion
-
-
-def encode(data: Any) -> bytes:
-    return json.dumps(data).encode()
 
 
 def answer(message: Any, finish: str | None = "stop", **fields: Any) -> bytes:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -8,13 +7,10 @@ import pytest
 from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.embeddings import LONGEST_TEXT, MOST_TEXTS, is_complete, read_answer, read_request
 from pytest_gepa.trace.trajectory import Message
+from tests.trace.bodies import encode
 from tests.wire import embeddings
 
 TWO = [[0.5, 0.25, 1.0], [0.0, 1.0, 0.5]]
-
-
-def encode(data: Any) -> bytes:
-    return json.dumps(data).encode()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.fields import Usage
 from pytest_gepa.trace.gemini import GeminiStream, is_complete, read_answer, read_request
 from pytest_gepa.trace.trajectory import Message, ToolCall
+from tests.trace.bodies import encode
 
 USAGE = {
     "promptTokenCount": 9,
@@ -16,10 +17,6 @@ USAGE = {
     "thoughtsTokenCount": 3,
     "cachedContentTokenCount": 2,
 }
-
-
-def encode(data: Any) -> bytes:
-    return json.dumps(data).encode()
 
 
 def piece(*parts: Any, index: int = 0, **fields: Any) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from pytest_gepa.trace.chat import Answer, ChatRequest
 from pytest_gepa.trace.protocols import FALLBACK, LONGEST_TEXT, PROTOCOLS, Protocol, recognise
 from pytest_gepa.trace.trajectory import Message
 from tests import wire
+from tests.trace.bodies import cut, encode
 
 CHAT, RESPONSES, ANTHROPIC, EMBEDDINGS, LEGACY, OLLAMA, GEMINI = PROTOCOLS
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of France?"}]
@@ -31,10 +30,6 @@ GEMINI_PARTS = [
     {"text": "Köln — 東京 🗼"},
     {"functionCall": {"name": "f", "args": {"city": "Köln"}}},
 ]
-
-
-def encode(data: Any) -> bytes:
-    return json.dumps(data).encode()
 
 
 # Which protocol it is
@@ -304,11 +299,6 @@ def data_only(events: list[Any]) -> Iterator[bytes]:
 
 WORLDS = {world.path: world for world in worlds()}
 EVERY_WORLD = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
-
-
-def cut(data: bytes, cuts: list[int]) -> list[bytes]:
-    bounds = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:stop] for start, stop in pairwise(bounds)]
 
 
 def read(protocol: Protocol, pieces: list[bytes]) -> tuple[Answer | None, bool]:

@@ -11,6 +11,7 @@ from pytest_gepa.trace.response_items import NO_RESULT, REFERS, WAITS
 from pytest_gepa.trace.responses import CONTINUES, IN_CONVERSATION, is_complete, read_answer, read_request
 from pytest_gepa.trace.responses_stream import ResponsesStream
 from pytest_gepa.trace.trajectory import Message, ToolCall
+from tests.trace.bodies import encode
 from tests.wire import named_events, response, response_events, tool_call
 
 ASKED = {"input": "Capital of France?"}
@@ -29,10 +30,6 @@ SAID = {
     "content": [{"type": "output_text", "text": "One moment.", "annotations": []}],
 }
 TURN = Message("assistant", "One moment.", "Look it up.", (ToolCall("call_1", "look", '{"a": 1}'),))
-
-
-def encode(data: Any) -> bytes:
-    return json.dumps(data).encode()
 
 
 def messages(**fields: Any) -> tuple[Message, ...]:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gepa.trace.sse import Event, Events, Lines, is_events
+from tests.trace.bodies import cut
 
 ENDS = ("\n", "\r\n", "\r")
 STREAM = (
@@ -25,11 +25,6 @@ EVENTS = [
 def read(pieces: Iterable[bytes]) -> list[Event]:
     events = Events()
     return [event for piece in pieces for event in events.feed(piece)] + list(events.rest())
-
-
-def cut(data: bytes, cuts: Iterable[int]) -> list[bytes]:
-    bounds = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:stop] for start, stop in pairwise(bounds)]
 
 
 @given(st.lists(st.integers(0, 300)), st.sampled_from(ENDS))

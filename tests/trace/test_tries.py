@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import socket
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,10 +219,19 @@ def test_a_try_whose_answer_never_came_costs_all_that_was_reserved(shop: Shop, a
     assert shop.billed == [None, Tokens(1, 4)]
 
 
-def test_tries_to_connect_cost_nothing(shop: Shop, ask: Ask) -> None:
+def test_tries_to_connect_cost_nothing(shop: Shop, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+    connect = socket.socket.connect
+
+    def note(self: socket.socket, address: Any) -> None:
+        tried.append(address)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", note)
     shop.server.close()
     with pytest.raises(Exception, match=r"refused|[Cc]annot connect|connection attempts failed"):
         ask(shop.url, body())
+    assert len(tried) == TRIES
     assert (shop.purse.standing().spent, shop.purse.standing().reserved, shop.billed) == (0, 0, [])
 
 

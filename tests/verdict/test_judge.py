@@ -14,6 +14,11 @@ SCORES = st.sampled_from([0.0, 0.25, 1 / 3, 0.7, 1.0, None])
 CASES = st.lists(st.tuples(st.lists(SCORES, max_size=4), st.lists(SCORES, max_size=4)), max_size=8).map(
     lambda rows: [CaseScore(f"case {at}", tuple(seed), tuple(winner)) for at, (seed, winner) in enumerate(rows)]
 )
+LOW, HIGH = st.sampled_from([0.0, 0.3]), st.sampled_from([0.7, 1.0])
+DECIDED = st.one_of(
+    st.lists(st.tuples(st.just(1), *sides), min_size=6, max_size=24).map(lambda groups: cases(*groups))
+    for sides in ((LOW, HIGH), (HIGH, LOW))
+)
 
 
 def cases(*groups: tuple[int, float, float]) -> list[CaseScore]:
@@ -214,7 +219,7 @@ def test_scores_must_be_shares_and_cases_appear_once():
         judge([CaseScore("a", (1,), (1,)), CaseScore("a", (1,), (1,))])
 
 
-@given(CASES)
+@given(CASES | DECIDED)
 def test_the_other_way_round_is_the_mirror_image(scores):
     verdict = judge(scores)
     mirrored = judge([CaseScore(score.case, score.winner, score.seed) for score in scores])
@@ -225,7 +230,7 @@ def test_the_other_way_round_is_the_mirror_image(scores):
     assert (mirrored.kind == PROVEN) == (verdict.kind == WORSE)
 
 
-@given(CASES)
+@given(CASES | DECIDED)
 def test_a_verdict_agrees_with_itself_and_survives_json(scores):
     verdict = judge(scores)
     assert verdict.winner.score - verdict.baseline.score == pytest.approx(verdict.effect)
