@@ -147,18 +147,19 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """Set the mode's exit status, and print its closing lines below pytest's own summary."""
     config = session.config
-    status = session.exitstatus
-    if exit_status_key in config.stash and status in (
+    has_status = exit_status_key in config.stash
+    if has_status and session.exitstatus in (
         pytest.ExitCode.OK,
         pytest.ExitCode.TESTS_FAILED,  # of today's prompts, which is no failure of the run
     ):
         # What could not be collected was not looked at: that is no pass, whatever the rest has come to.
         is_partly_collected = config.stash.get(is_partly_collected_key, False)
-        status = session.exitstatus = max(config.stash[exit_status_key], int(is_partly_collected))
+        session.exitstatus = max(config.stash[exit_status_key], int(is_partly_collected))
+    status = session.exitstatus if has_status else None
     try:
         return (yield)
     finally:  # also where a conftest's own hook has failed, in want of results that are in other processes
-        if exit_status_key in config.stash:
+        if status is not None:
             session.exitstatus = status  # others make theirs of the cases that failed, as syrupy does
         if closing_key in config.stash:
             from pytest_gepa.front.modes import print_closing

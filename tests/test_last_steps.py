@@ -52,9 +52,10 @@ def test_without_an_error_nothing_is_raised() -> None:
 
 
 def assert_told(run: Run, temp: Path, *names: str) -> None:
-    """The user's error was raised as pytest raises it, all was written before, and nothing is left behind."""
-    assert run.code == pytest.ExitCode.INTERNAL_ERROR, run.everything
-    assert "ConnectionError: the dashboard is down" in run.everything
+    """The user's error has cost a line and nothing else, and nothing is left behind."""
+    assert run.code == 0, run.everything
+    assert "INTERNALERROR" not in run.everything
+    run.matches("trouble in recording*a hook failed (conftest.py:*: ConnectionError: the dashboard is down), *")
     assert {path.name for path in run.directory.iterdir()} >= {"journal.jsonl", *names}
     assert not [path for path in temp.iterdir() if path.name.startswith("gepa-")]
 
@@ -71,10 +72,9 @@ def test_a_listener_of_the_user_that_raises_loses_no_result(project: Project, te
     project.write({"conftest.py": DASHBOARD})
     run = project.optimize("--gepa-concurrency=4", env={"TMPDIR": str(temp)})
     assert_told(run, temp, "result.json", "report.md", "report.html")
-    assert run.result["verdict"] == "not confirmed"
+    assert run.result["verdict"] == "not proven", "of four cases nothing can be"
     assert run.journal[-1]["record"] == "result"
-    assert len(run.records("rollout")) == run.result["spent"]["rollouts"] >= 1
-    run.matches("*= gepa =*", "verdict * not confirmed: *")
+    assert "with the reports of 4 cases" in run.result["problems"][0]
 
 
 @pytest.mark.thorough

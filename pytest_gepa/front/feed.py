@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
@@ -83,7 +84,7 @@ class Feeder:
             hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
-            what = f"a hook failed ({last.filename}:{last.lineno}: {type(error).__name__}: {error})"
+            what = f"a hook failed ({os.path.basename(last.filename)}:{last.lineno}: {type(error).__name__}: {error})"
             self._failed[what] = self._failed.get(what, 0) + 1
         finish_progress(self._config)
 
