@@ -42,6 +42,7 @@ def tells(run: Run) -> None:
     assert run.task_requests == []
 
 
+@pytest.mark.thorough
 def test_no_reflection_is_paid_for_a_prompt_that_no_answer_goes_by(played: Project) -> None:
     run = played.optimize()
     tells(run)
@@ -56,5 +57,6 @@ def test_a_check_does_not_say_that_nothing_is_worse(played: Project) -> None:
     run.matches("verdict * not finished: nothing was compared, as every answer was played from a cassette *")
 
 
+@pytest.mark.thorough
 def test_an_audit_does_not_say_that_no_case_notices(played: Project) -> None:
     tells(played.pytest("--gepa-audit"))

@@ -53,6 +53,7 @@ def test_a_case_that_does_not_stand_forking_is_run_in_a_new_interpreter_and_so_a
     assert "gepa_isolation = spawn" in told
 
 
+@pytest.mark.thorough
 def test_a_case_that_crashes_anywhere_changes_nothing_for_the_others(build: Build, auto_runner: Runner) -> None:
     suite = build({"test_it.py": TESTS.format(always=True)}).suite(auto_runner, [BREAKS, TELLS])
     for trial in ("search/0", "search/1"):

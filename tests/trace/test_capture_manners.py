@@ -144,7 +144,7 @@ def test_a_connection_that_breaks_raises_the_same(kind: Kind) -> None:
 @every
 def test_a_server_that_takes_too_long_raises_the_same(kind: Kind) -> None:
     async def story(kind: Kind, server: ByteServer) -> None:
-        reader = kind(timeout=0.5)  # which bounds the two good reads as well
+        reader = kind(timeout=0.3)  # which bounds the two good reads as well
         await reader.open(server.url, ask(stream=True))
         await read_a_piece(reader, server)
         await read_a_piece(reader, server)
