@@ -177,15 +177,18 @@ _OF_MODES = {
     "ancestor": ("optimize", "resume", "plan"),
     "fail_on_trouble": ("check", "baseline"),
 }
-"""Options that other modes would not heed, and those that do. In the ini file they may stand for other runs."""
+"""Options that other modes would not heed, and the modes that do. In the ini file, `addopts` too, they may stand for
+other runs.
+"""
 
 
 def _check_options(config: pytest.Config) -> None:
-    asked = asked_modes(config.option)
+    asked, typed = asked_modes(config.option), {str(arg).partition("=")[0] for arg in config.invocation_params.args}
     for name, modes in _OF_MODES.items():
-        if asked and config.getoption(f"gepa_{name}") not in (None, False) and not {*asked} & {*modes}:
-            given, known = name.replace("_", "-"), " and ".join(f"--gepa-{mode}" for mode in modes if mode != "plan")
-            raise SettingsError(f"--gepa-{given} says nothing to --gepa-{asked[0]}; it goes with {known}. Leave it out")
+        given = f"--gepa-{name.replace('_', '-')}"
+        if asked and given in typed and not {*asked} & {*modes}:
+            known = " and ".join(f"--gepa-{mode}" for mode in modes if mode != "plan")
+            raise SettingsError(f"{given} says nothing to --gepa-{asked[0]}; it goes with {known}. Leave it out")
     for one, other in combinations(asked_modes(config.option), 2):
         may_be_planned = one == "plan" and other not in ("check", "resume")
         if not may_be_planned and {one, other} != {"resume", "optimize"}:

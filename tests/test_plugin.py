@@ -505,7 +505,9 @@ def test_an_option_of_another_mode(pytester: pytest.Pytester, mode: str, option:
 
 
 def test_in_the_ini_file_settings_of_other_modes_may_stand(pytester: pytest.Pytester):
-    pytester.makeini("[pytest]\ngepa_ancestor = main\ngepa_fail_on_trouble = on\ngepa_max_broken = 5\n")
+    pytester.makeini(
+        "[pytest]\naddopts = --gepa-holdout=0.2\ngepa_ancestor = main\ngepa_fail_on_trouble = on\ngepa_max_broken = 5\n"
+    )
     config = pytester.parseconfigure("--gepa-audit", *ALONE.split())
     assert config.stash[settings_key].mode == "audit"
 
