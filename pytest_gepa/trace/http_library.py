@@ -105,7 +105,7 @@ class HttpLibrary:
         return any(is_of(owner, step, *packages) for owner, step in steps)
 
     def is_played(self, transport: Any, response: Any) -> bool:
-        """The same of what one of the library's own transports has brought."""
+        """Whether a response that one of the library's own transports has brought is certainly a mock's."""
         if "network_stream" in response.extensions:
             return False
         return any(is_of(owner, step, *_MOCKING_PACKAGES) for owner, step in self._steps_below(transport))
